@@ -1,0 +1,59 @@
+"""The one tree of errors. A message never carries a secret or a customer's data: names of fields, never their values.
+
+TillguardError
+├── ConfigurationError      wrong settings, mapping or rules: all faults listed; the process exits with 2
+├── InvalidEventError       one message cannot be used: it becomes a dead letter, the stream goes on
+├── TransientError          a broker, database or store does not answer: bounded retry with backoff
+├── PositionDeadError       a source no longer has the saved position: by policy fail or resnapshot
+├── DeadLetterLimitError    too many bad rows: the connector stops before it drains everything
+├── PackageRefusedError     a model package is damaged or does not fit: the old model goes on
+└── InvariantError          a promise of the design is broken: crash
+"""
+
+from collections.abc import Sequence
+
+
+class TillguardError(Exception):
+    """Anything that Tillguard itself raises."""
+
+
+class ConfigurationError(TillguardError):
+    """Settings, a mapping or rules are wrong; `faults` lists every one of them, in words that say what to do."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = list(faults)
+
+
+class InvalidEventError(TillguardError):
+    """One message cannot be used. `reason` is a code of `contract.dead_letters.REASONS`; `detail` names fields only."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class TransientError(TillguardError):
+    """A peer did not answer; trying again may help."""
+
+
+class PositionDeadError(TillguardError):
+    """The source can no longer go on from the saved position (purged binlog, oplog rolled over, dead token)."""
+
+
+class DeadLetterLimitError(TillguardError):
+    """The share or run of bad rows passed the limit."""
+
+
+class PackageRefusedError(TillguardError):
+    """A model package is not loaded; `reason` says why (checksum, feature_schema, parity, format, output)."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class InvariantError(TillguardError):
+    """A promise of the design does not hold; going on would spread the damage."""

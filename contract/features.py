@@ -1,0 +1,170 @@
+"""The feature schema: one ordered, versioned table, and the record of what serving saw.
+
+A feature vector is float32, one number per row of the table, NaN where something is missing. All scaling and imputation
+happen inside the model's graph. The table's hash is in every model and every feature record; a changed table is a new
+schema version.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from contract.events import Identifier, Moment, RetailerName
+from contract.windows import DISTINCT_WINDOWS, ENTITIES, WINDOWS
+
+CATEGORY_BUCKETS = 32
+"""Hash buckets of a categorical feature: CRC-32 of the UTF-8 text, modulo this; NaN where missing."""
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column: `group` is what a reason speaks of, `text` how it is shown to a person."""
+
+    name: str
+    group: str
+    text: str
+    unit: str
+    buckets: int = 0
+    """Above 0: a hash bucket in [0, buckets), not a quantity."""
+
+
+GROUPS = {
+    "amount": "the amount itself",
+    "basket": "basket, discount and session",
+    "time": "time of day and week",
+    "account": "age of the account",
+    "country": "countries that do not match",
+    "kind": "channel, payment method or category",
+    "history": "amount against the usual amounts",
+    "customer": "what this customer did lately",
+    "card": "what this card did lately",
+    "device": "what this device did lately",
+    "ip": "what this network address did lately",
+    "email": "what this e-mail address did lately",
+    "address": "what this delivery address received lately",
+    "coupon": "how this coupon was used lately",
+    "terminal": "what this till or store saw lately",
+}
+"""Feature groups; a reason says which of them raised the score."""
+
+HISTORY_ENTITIES = ("customer", "card", "device", "terminal")
+
+_STATIC = (
+    Feature("amount", "amount", "amount", "base currency, major units"),
+    Feature("discount_share", "basket", "discount as a share of the price before it", "ratio"),
+    Feature("basket_items", "basket", "items in the basket", "count"),
+    Feature("amount_per_item", "basket", "amount per item", "base currency, major units"),
+    Feature("session", "basket", "time from session start to payment", "s"),
+    Feature("hour_sin", "time", "time of day", "sine of the UTC hour angle"),
+    Feature("hour_cos", "time", "time of day", "cosine of the UTC hour angle"),
+    Feature("weekday", "time", "day of the week, Monday 0", "day"),
+    Feature("weekend", "time", "Saturday or Sunday", "0 or 1"),
+    Feature("night", "time", "between 00:00 and 06:00 UTC", "0 or 1"),
+    Feature("account_age", "account", "age of the account", "day"),
+    Feature("country_billing_delivery_differ", "country", "billing and delivery country differ", "0 or 1"),
+    Feature("country_billing_ip_differ", "country", "billing and network country differ", "0 or 1"),
+    Feature("country_billing_card_differ", "country", "billing and card country differ", "0 or 1"),
+    Feature("country_card_ip_differ", "country", "card and network country differ", "0 or 1"),
+    Feature("channel", "kind", "channel", "hash bucket", CATEGORY_BUCKETS),
+    Feature("payment_method", "kind", "payment method", "hash bucket", CATEGORY_BUCKETS),
+    Feature("category", "kind", "category", "hash bucket", CATEGORY_BUCKETS),
+)
+
+_WINDOW_TEXT = {"1m": "minute", "10m": "10 minutes", "1h": "hour", "1d": "day", "7d": "7 days", "30d": "30 days"}
+
+
+@cache
+def schema() -> tuple[Feature, ...]:
+    """The whole table, in the order of the vector."""
+    table = list(_STATIC)
+    texts = {entity.name: entity.text for entity in ENTITIES}
+    table.extend(
+        Feature(
+            f"{name}_amount_ratio", "history", f"amount against the mean of {texts[name]}'s earlier 30 days", "ratio"
+        )
+        for name in HISTORY_ENTITIES
+    )
+    for entity in ENTITIES:
+        name = entity.name
+        for window in WINDOWS:
+            span = _WINDOW_TEXT[window.name]
+            tile = f", in tiles of {window.tile_ms // 3_600_000} h" if window.tile_ms else ""
+            table.append(
+                Feature(
+                    f"{name}_count_{window.name}", name, f"transactions of {entity.text} in a {span}", f"count{tile}"
+                )
+            )
+            table.append(
+                Feature(
+                    f"{name}_sum_{window.name}",
+                    name,
+                    f"amount of {entity.text} in a {span}",
+                    f"base currency, major units{tile}",
+                )
+            )
+            table.append(
+                Feature(
+                    f"{name}_mean_{window.name}",
+                    name,
+                    f"mean amount of {entity.text} in a {span}",
+                    f"base currency, major units{tile}",
+                )
+            )
+        table.append(Feature(f"{name}_since_last", name, f"time since the last transaction of {entity.text}", "s"))
+        for counterpart in entity.counterparts:
+            table.extend(
+                Feature(
+                    f"{name}_distinct_{counterpart}_{window.name}",
+                    name,
+                    f"different {counterpart}s of {entity.text} in a {_WINDOW_TEXT[window.name]}",
+                    "count",
+                )
+                for window in DISTINCT_WINDOWS
+            )
+            table.append(
+                Feature(
+                    f"{name}_since_{counterpart}",
+                    name,
+                    f"time since {entity.text} was last seen with this {counterpart}",
+                    "s",
+                )
+            )
+        table.append(Feature(f"{name}_saturated", name, f"counts of {entity.text} are lower bounds", "0 or 1"))
+    return tuple(table)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Feature names in the order of the vector."""
+    return tuple(feature.name for feature in schema())
+
+
+@cache
+def schema_hash() -> str:
+    """`v<version>-<12 hex digits>` over every name, group, unit and bucket count, in order."""
+    rows = "\n".join(f"{f.name}|{f.group}|{f.unit}|{f.buckets}" for f in schema())
+    return f"v{SCHEMA_VERSION}-{hashlib.sha256(rows.encode()).hexdigest()[:12]}"
+
+
+class FeatureRecord(Struct, frozen=True, kw_only=True):
+    """What serving saw for one transaction, for training. Topic `<retailer>.features.v1`, key = transaction_id."""
+
+    transaction_id: Identifier
+    retailer: RetailerName
+    event_time: Moment
+    applied_seq: Annotated[int, Meta(ge=1)]
+    """The order in which the store applied the retailer's transactions."""
+    feature_schema: str
+    values: bytes
+    """Little-endian float32, one per feature of the schema, base64 in JSON."""
+    score: float
+    model_version: str
+    rules_version: str
+    decision: str
+    amount_base_minor: int
+    """Minor units of the retailer's base currency, for costs."""

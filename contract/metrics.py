@@ -1,0 +1,85 @@
+"""The closed list of metrics. A metric that is not here does not exist; names are `tillguard_<part>_<thing>_<unit>`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: what it says, and by which labels."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    text: str
+    labels: tuple[str, ...] = ()
+    buckets: Sequence[float] = LATENCY_BUCKETS_S
+
+
+METRICS = (
+    Metric("tillguard_connector_rows_total", "counter", "rows read from the source", ("connector", "phase")),
+    Metric("tillguard_connector_dead_letters_total", "counter", "rows that could not be mapped", ("connector", "reason")),
+    Metric("tillguard_connector_delivered_total", "counter", "messages Kafka confirmed", ("connector",)),
+    Metric("tillguard_connector_lag_seconds", "gauge", "age of the newest row read when it was read", ("connector",)),
+    Metric("tillguard_connector_idle_seconds", "gauge", "time since the source last answered (rows or heartbeat)", ("connector",)),
+    Metric("tillguard_connector_in_flight_messages", "gauge", "sent, not yet confirmed", ("connector",)),
+    Metric("tillguard_scoring_events_total", "counter", "transactions read", ("retailer",)),
+    Metric("tillguard_scoring_verdicts_total", "counter", "verdicts published", ("retailer", "decision", "degraded")),
+    Metric("tillguard_scoring_redelivered_total", "counter", "transactions seen before", ("retailer",)),
+    Metric("tillguard_scoring_dead_letters_total", "counter", "messages that could not be scored", ("retailer", "reason")),
+    Metric("tillguard_scoring_latency_seconds", "histogram", "append of the transaction to verdict", ("retailer",)),
+    Metric("tillguard_scoring_stage_seconds", "histogram", "time of a stage per batch", ("retailer", "stage")),
+    Metric("tillguard_scoring_batch_events", "histogram", "events in a batch", ("retailer",), (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)),
+    Metric("tillguard_scoring_lag_messages", "gauge", "transactions not yet read, over this worker's partitions", ("retailer",)),
+    Metric("tillguard_scoring_pending_events", "gauge", "degraded answers that still await their full revision", ("retailer",)),
+    Metric("tillguard_scoring_progress_age_seconds", "gauge", "time since offsets last moved while there was lag", ("retailer",)),
+    Metric("tillguard_scoring_rule_hits_total", "counter", "how often a rule fired", ("retailer", "rule")),
+    Metric("tillguard_scoring_model_info", "gauge", "1 for the version that serves", ("retailer", "model_version")),
+    Metric("tillguard_scoring_packages_refused_total", "counter", "model packages refused", ("retailer", "reason")),
+    Metric("tillguard_scoring_holds_expired_total", "counter", "holds that policy decided", ("retailer",)),
+    Metric("tillguard_trainer_examples", "gauge", "examples used by the last training", ("retailer", "label")),
+    Metric("tillguard_trainer_training_seconds", "gauge", "duration of the last training", ("retailer",)),
+    Metric("tillguard_trainer_published_total", "counter", "models published", ("retailer",)),
+)  # fmt: skip
+
+
+class Metrics:
+    """All metrics on one registry, reached by name."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._by_name: dict[str, Counter | Gauge | Histogram] = {}
+        for metric in METRICS:
+            if metric.kind == "counter":
+                self._by_name[metric.name] = Counter(metric.name, metric.text, metric.labels, registry=self.registry)
+            elif metric.kind == "gauge":
+                self._by_name[metric.name] = Gauge(metric.name, metric.text, metric.labels, registry=self.registry)
+            else:
+                self._by_name[metric.name] = Histogram(
+                    metric.name, metric.text, metric.labels, registry=self.registry, buckets=metric.buckets
+                )
+
+    def add(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        """Counts `amount` on a counter."""
+        counter = self._by_name[name]
+        if not isinstance(counter, Counter):
+            raise TypeError(f"{name} is not a counter")
+        counter.labels(**labels).inc(amount)
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Sets a gauge."""
+        gauge = self._by_name[name]
+        if not isinstance(gauge, Gauge):
+            raise TypeError(f"{name} is not a gauge")
+        gauge.labels(**labels).set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Adds one observation to a histogram."""
+        histogram = self._by_name[name]
+        if not isinstance(histogram, Histogram):
+            raise TypeError(f"{name} is not a histogram")
+        histogram.labels(**labels).observe(value)

@@ -1,0 +1,45 @@
+"""Money: amounts travel as integers in the minor unit of their currency (ISO 4217), so that sums are exact."""
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+
+from contract.errors import InvalidEventError
+
+# ISO 4217 lists the currencies whose minor unit is not a hundredth; every other active currency has two digits.
+_EXPONENTS = {
+    "BHD": 3, "BIF": 0, "CLF": 4, "CLP": 0, "DJF": 0, "GNF": 0, "IQD": 3, "ISK": 0, "JOD": 3, "JPY": 0, "KMF": 0,
+    "KRW": 0, "KWD": 3, "LYD": 3, "OMR": 3, "PYG": 0, "RWF": 0, "TND": 3, "UGX": 0, "UYI": 0, "UYW": 4, "VND": 0,
+    "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
+}  # fmt: skip
+AMOUNT_MINOR_MAX = 10**12
+"""The largest amount that is believed (ten thousand million in a currency of hundredths); above it: dead letter."""
+
+
+def exponent(currency: str) -> int:
+    """Digits after the decimal point of `currency` (ISO 4217 code in capitals)."""
+    return _EXPONENTS.get(currency, 2)
+
+
+def to_minor(amount: Decimal | float | str, currency: str) -> int:
+    """`amount` in major units as minor units, half to even; raises InvalidEventError for NaN and non-numbers."""
+    try:
+        number = Decimal(str(amount))
+        if not number.is_finite():
+            raise InvalidEventError("amount_invalid", "the amount is not a finite number")
+        return int(number.scaleb(exponent(currency)).to_integral_value(rounding=ROUND_HALF_EVEN))
+    except InvalidOperation:
+        raise InvalidEventError("amount_invalid", "the amount is not a number") from None
+
+
+def base_minor(amount_minor: int, currency: str, base_currency: str, rates: Mapping[str, float]) -> int:
+    """`amount_minor` of `currency` in minor units of `base_currency`, rounded half to even.
+
+    `rates[c]` is how many units (major) of the base currency one unit (major) of `c` is worth.
+    Raises InvalidEventError("currency_unknown") where the rate is missing.
+    """
+    if currency == base_currency:
+        return amount_minor
+    rate = rates.get(currency)
+    if rate is None:
+        raise InvalidEventError("currency_unknown", f"no rate for currency {currency}; add it under `rates`")
+    return round(amount_minor * rate * 10 ** (exponent(base_currency) - exponent(currency)))

@@ -1,0 +1,324 @@
+"""Every setting, in one place: a YAML file, overridden by environment variables `TILLGUARD_<SECTION>__<FIELD>`.
+
+One file describes one retailer. Unknown keys are refused, secrets are never printed, and all faults are reported at once.
+This module reads nothing by itself: `parse` takes what the composition root has read.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from contract.codec import Admission
+from contract.errors import ConfigurationError
+from contract.verdicts import Decision
+
+Seconds = Annotated[float, Field(gt=0)]
+Days = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are faults, values never change after start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Section):
+    """A Kafka cluster and how to reach it."""
+
+    bootstrap_servers: str = Field("localhost:9092", description="host:port, several separated by commas")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="TLS is SSL or SASL_SSL"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="needed with SASL_*"
+    )
+    sasl_username: str | None = Field(None, description="needed with SASL_*")
+    sasl_password: SecretStr | None = Field(None, description="needed with SASL_*")
+    ssl_ca_file: Path | None = Field(None, description="PEM of the authority that signed the brokers' certificates")
+    ssl_cert_file: Path | None = Field(None, description="PEM of this client's certificate (mutual TLS)")
+    ssl_key_file: Path | None = Field(None, description="PEM of this client's key (mutual TLS)")
+    partitions: int = Field(
+        12, ge=1, le=1000, description="partitions of every scaled topic; the upper bound of scoring workers"
+    )
+    replication_factor: int = Field(1, ge=1, le=9, description="3 in production")
+    session_timeout_s: Seconds = Field(10.0, description="after this a dead worker's partitions go to another")
+    request_timeout_s: Seconds = Field(30.0, description="a broker that does not answer for so long counts as down")
+
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> Self:
+        if self.security_protocol.startswith("SASL") and not (
+            self.sasl_mechanism and self.sasl_username and self.sasl_password
+        ):
+            raise ValueError("SASL needs sasl_mechanism, sasl_username and sasl_password")
+        return self
+
+    def kafka_python(self) -> dict[str, Any]:
+        """Connection arguments for every kafka-python client."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers.split(","),
+            "security_protocol": self.security_protocol,
+        }
+        if self.sasl_mechanism and self.sasl_password:
+            options |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.sasl_password.get_secret_value(),
+            }
+        files = {"ssl_cafile": self.ssl_ca_file, "ssl_certfile": self.ssl_cert_file, "ssl_keyfile": self.ssl_key_file}
+        return options | {key: str(file) for key, file in files.items() if file}
+
+    def librdkafka(self) -> dict[str, Any]:
+        """Connection properties for every librdkafka client."""
+        options: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+        }
+        if self.sasl_mechanism and self.sasl_password:
+            options |= {
+                "sasl.mechanism": self.sasl_mechanism,
+                "sasl.username": self.sasl_username,
+                "sasl.password": self.sasl_password.get_secret_value(),
+            }
+        files = {
+            "ssl.ca.location": self.ssl_ca_file,
+            "ssl.certificate.location": self.ssl_cert_file,
+            "ssl.key.location": self.ssl_key_file,
+        }
+        return options | {key: str(file) for key, file in files.items() if file}
+
+
+class RedisSettings(Section):
+    """The store of windows, first sights, lists and holds."""
+
+    host: str = Field("localhost", description="host name")
+    port: int = Field(6379, ge=1, le=65535, description="port")
+    database: int = Field(0, ge=0, description="number; 0 on a cluster")
+    username: str | None = Field(None, description="ACL user")
+    password: SecretStr | None = Field(None, description="password")
+    tls: bool = Field(False, description="connect by TLS")
+    ssl_ca_file: Path | None = Field(None, description="PEM of the authority that signed the server's certificate")
+    ssl_cert_file: Path | None = Field(None, description="PEM of this client's certificate (mutual TLS)")
+    ssl_key_file: Path | None = Field(None, description="PEM of this client's key (mutual TLS)")
+    timeout_s: Seconds = Field(1.0, description="a connection or answer that takes longer counts as a failure")
+
+    def redis_py(self) -> dict[str, Any]:
+        """Keyword arguments of `redis.Redis`."""
+        options: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "db": self.database,
+            "socket_timeout": self.timeout_s,
+            "socket_connect_timeout": self.timeout_s,
+        }
+        if self.username:
+            options["username"] = self.username
+        if self.password:
+            options["password"] = self.password.get_secret_value()
+        if self.tls:
+            files = {
+                "ssl_ca_certs": self.ssl_ca_file,
+                "ssl_certfile": self.ssl_cert_file,
+                "ssl_keyfile": self.ssl_key_file,
+            }
+            options |= {"ssl": True} | {key: str(file) for key, file in files.items() if file}
+        return options
+
+
+class RetentionSettings(Section):
+    """How long topics and stores keep what they hold. Days of wall-clock time."""
+
+    transactions_days: Days = Field(
+        3, description="transactions topic; also how far back a worker could be asked to read"
+    )
+    verdicts_days: Days = Field(7, description="verdicts topic")
+    features_days: Days = Field(90, description="feature log, what training can reach back to")
+    labels_days: Days = Field(365, description="labels topic")
+    resolutions_days: Days = Field(30, description="resolutions topic")
+    dead_letters_days: Days = Field(30, description="dead-letters topic")
+    control_days: Days = Field(1, description="control topic of the worker")
+    first_sight_days: Days = Field(
+        4,
+        description="first-sight records in Redis; not less than transactions_days, or a redelivered transaction counts twice",
+    )
+    entity_idle_days: Days = Field(
+        31, description="windows of an entity that is not seen any more; not less than the longest window"
+    )
+    case_days: Days = Field(30, description="held, flagged and blocked verdicts kept in Redis for resolutions")
+
+    @model_validator(mode="after")
+    def _outlives(self) -> Self:
+        if self.first_sight_days < self.transactions_days:
+            raise ValueError(
+                "first_sight_days must be at least transactions_days, or a redelivered transaction would count twice"
+            )
+        return self
+
+
+class FallbackSettings(Section):
+    """The answer when the store or the model fails or is late: never an implicit allow."""
+
+    decision: Decision = Field("flag", description="for amounts below hold_from")
+    hold_from: float = Field(
+        200.0, ge=0, description="amount in base currency, major units, from which the fallback is `hold`"
+    )
+
+
+class HoldSettings(Section):
+    """What happens to a hold that nobody resolves."""
+
+    expires_after_s: Seconds = Field(900.0, description="wall-clock time from the verdict")
+    on_expiry: Literal["allow", "flag", "block"] = Field("block", description="decision of the next revision")
+
+
+class ScoringSettings(Section):
+    """The scoring worker."""
+
+    feed: Literal["librdkafka", "agent"] = Field("librdkafka", description="how the worker reads Kafka (ADR 0002)")
+    batch_max: int = Field(256, ge=1, le=10_000, description="events scored together at most")
+    linger_ms: float = Field(2.0, ge=0, le=1000, description="longest wait to fill a batch; 0 takes what is there")
+    budget_ms: Seconds = Field(
+        50.0, description="from receipt to answer; past it rules alone decide and the verdict is degraded"
+    )
+    pending_max: int = Field(
+        100_000, ge=1, description="degraded events waiting for their full answer; beyond it consumption pauses"
+    )
+    late_after_s: Seconds = Field(300.0, description="an event older than this at scoring is marked late")
+    rules_file: Path | None = Field(None, description="YAML; the rules that ship with Tillguard where absent")
+    model_directory: Path = Field(Path(".tillguard/models"), description="this worker's cache of packages")
+    web_host: str = Field("127.0.0.1", description="address of /health, /ready and /metrics; 0.0.0.0 in a container")
+    web_port: int = Field(
+        6066, ge=0, le=65535, description="port of /health, /ready and /metrics; 0 chooses a free one and logs it"
+    )
+    stall_after_s: Seconds = Field(
+        30.0, description="lag without progress for so long: not ready; twice as long: exit for a restart"
+    )
+    fallback: FallbackSettings = Field(default_factory=FallbackSettings)
+    hold: HoldSettings = Field(default_factory=HoldSettings)
+
+
+class CostSettings(Section):
+    """What decisions cost, in base currency, major units; thresholds follow from them."""
+
+    fraud_loss_share: float = Field(1.0, ge=0, description="share of the amount lost when a fraud is allowed")
+    fraud_fee: float = Field(15.0, ge=0, description="fee of a chargeback, added to the loss")
+    review_cost: float = Field(3.0, ge=0, description="an analyst looks at a flagged transaction")
+    step_up_cost: float = Field(1.0, ge=0, description="a customer is asked for verification")
+    lost_sale_share: float = Field(0.3, ge=0, description="share of the amount lost when a genuine customer is refused")
+
+
+class TrainerSettings(Section):
+    """Training, export and the registry."""
+
+    registry_url: SecretStr = Field(
+        SecretStr("sqlite:///.tillguard/registry.db"), description="SQLAlchemy URL of the model registry"
+    )
+    registry_directory: Path = Field(Path(".tillguard/registry"), description="where packages are kept")
+    seed: int = Field(7, ge=0, description="seed of everything random in training")
+    epochs_max: int = Field(20, ge=1, description="stops earlier when the validation slice no longer improves")
+    costs: CostSettings = Field(default_factory=CostSettings)
+
+
+class ConnectorSettings(Section):
+    """What all connectors of the retailer share; each connector has a YAML file of its own besides."""
+
+    positions_url: SecretStr = Field(
+        SecretStr("sqlite:///.tillguard/positions.db"), description="SQLAlchemy URL of the saved positions"
+    )
+    token_keys: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="tokenisation keys by id, each at least 32 hex digits; keep old ones while they rotate",
+    )
+    token_key_id: str | None = Field(None, description="the key that makes new tokens")
+    token_previous_key_id: str | None = Field(
+        None, description="the key before it, while windows move over (the longest window, 30 days)"
+    )
+
+    @model_validator(mode="after")
+    def _keys_are_known(self) -> Self:
+        for field, key_id in (
+            ("token_key_id", self.token_key_id),
+            ("token_previous_key_id", self.token_previous_key_id),
+        ):
+            if key_id is not None and key_id not in self.token_keys:
+                raise ValueError(f"{field} names a key that token_keys does not hold")
+        short = [key_id for key_id, key in self.token_keys.items() if len(key.get_secret_value()) < 32]
+        if short:
+            raise ValueError(f"token_keys {', '.join(short)}: a key needs at least 32 hex digits (128 bits)")
+        return self
+
+
+class LogSettings(Section):
+    """Logs go to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe level shown")
+    format: Literal["json", "text"] = Field("json", description="json for machines, text for people")
+
+
+class Settings(BaseSettings):
+    """Everything one retailer's processes need."""
+
+    model_config = SettingsConfigDict(env_prefix="TILLGUARD_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    retailer: str = Field(pattern=r"^[a-z][a-z0-9-]{0,47}$", description="name, first part of every topic")
+    base_currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="ISO 4217; windows sum in it")
+    rates: dict[str, float] = Field(
+        default_factory=dict, description="units of base currency that one unit of a currency is worth"
+    )
+    earliest_event_time: datetime = Field(
+        datetime(2000, 1, 1, tzinfo=UTC), description="older transactions are dead letters"
+    )
+    future_tolerance_s: float = Field(300.0, ge=0, description="how far event_time may be ahead of the clock")
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    connectors: ConnectorSettings = Field(default_factory=ConnectorSettings)
+    scoring: ScoringSettings = Field(default_factory=ScoringSettings)
+    trainer: TrainerSettings = Field(default_factory=TrainerSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment overrides the file (which arrives as init arguments)."""
+        return env_settings, init_settings
+
+    @property
+    def admission(self) -> Admission:
+        """What this retailer accepts as a transaction."""
+        return Admission(
+            retailer=self.retailer,
+            base_currency=self.base_currency,
+            rates=self.rates,
+            earliest_event_time=self.earliest_event_time,
+            future_tolerance=timedelta(seconds=self.future_tolerance_s),
+        )
+
+
+def parse(document: object, *, where: str) -> Settings:
+    """Settings from a parsed YAML `document` and the environment; raises ConfigurationError that lists every fault.
+
+    `where` names the file in the faults. Values are never repeated, since one of them may be a secret.
+    """
+    if not isinstance(document, dict):
+        raise ConfigurationError([f"{where}: expected a mapping of settings"])
+    try:
+        return Settings(**document)
+    except ValidationError as error:
+        raise ConfigurationError(faults_of(error, where=where)) from None
+
+
+def faults_of(error: ValidationError, *, where: str) -> list[str]:
+    """Each fault of a pydantic validation as one sentence, without the offending value."""
+    return [
+        f"{where}: {'.'.join(str(part) for part in fault['loc']) or '(whole file)'}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False)
+    ]

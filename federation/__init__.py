@@ -1,0 +1,1 @@
+"""Learning together through one topic, without showing a customer record. Holds no code yet: it comes after the trainer."""

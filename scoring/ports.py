@@ -1,0 +1,158 @@
+"""What the engine needs from the outside, and what it gives back. Knows no Kafka, Redis, ONNX Runtime or Faust."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class RawEvent(NamedTuple):
+    """One record as it stood on the transactions topic."""
+
+    value: bytes | None
+    topic: str
+    partition: int
+    offset: int
+    appended_ms: int
+    """When the broker appended it, ms since 1970 UTC."""
+    key: bytes | None = None
+
+
+class Sighting(NamedTuple):
+    """What the store must know of one transaction to update its windows."""
+
+    transaction_id: str
+    event_time_ms: int
+    amount_base_minor: int
+    entities: tuple[str | None, ...]
+    """Values in the order of contract.windows.ENTITIES; None where the transaction does not name one."""
+    aliases: tuple[str | None, ...] | None
+    """Previous tokens in the same order, while a tokenisation key rotates."""
+    digest: bytes
+    """8 bytes over the transaction's content without origin and ingest_time; another digest under the same id is a conflict."""
+
+
+class Mark(NamedTuple):
+    """One entry of an allow or deny list, or an override, that concerned a transaction at first sight."""
+
+    entity: str
+    """Field name, as `card`."""
+    mark: str
+    """`allow`, `deny` or `watch`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The store's answer for a batch of n sightings, in their order. For a redelivery everything is as at first sight."""
+
+    applied_seq: NDArray[np.int64]
+    """Shape (n,)."""
+    first: NDArray[np.bool_]
+    """Shape (n,); False for a transaction seen before (also within this batch)."""
+    conflict: NDArray[np.bool_]
+    """Shape (n,); True where the id was seen before with another digest."""
+    aggregates: NDArray[np.float64]
+    """Shape (n, K): contract.windows.aggregate_names of every entity, concatenated in the order of ENTITIES; NaN for an
+    entity that the transaction does not name."""
+    model_versions: list[str]
+    """Pinned at first sight."""
+    rules_versions: list[str]
+    """Pinned at first sight."""
+    marks: list[tuple[Mark, ...]]
+    """Pinned at first sight."""
+
+
+class StoreUnavailableError(Exception):
+    """The store did not answer in time; nothing can be said about which of the sightings it applied (asking again is safe)."""
+
+
+class Ticket(Protocol):
+    """A batch on its way through the store."""
+
+    def wait(self, timeout_s: float) -> Applied:
+        """Blocks at most `timeout_s` for the answer; raises StoreUnavailableError. Called once."""
+        ...
+
+
+class WindowStore(Protocol):
+    """Exact sliding windows and first-sight records of one retailer.
+
+    Called by one thread for every batch. Applying is atomic per sighting and idempotent by transaction_id: after
+    StoreUnavailableError the same sightings may be sent again.
+    """
+
+    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> Ticket:
+        """Sends a batch without waiting for its answer; at most a few tickets are open at once, collected in order.
+
+        The versions are pinned for sightings not seen before. Raises StoreUnavailableError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A verdict that may be resolved: held, flagged or blocked."""
+
+    transaction_id: str
+    revision: int
+    verdict: bytes
+    """The newest revision, as published."""
+    open_until: datetime | None
+    """For holds."""
+
+
+class CaseStore(Protocol):
+    """Verdicts that wait for a resolution, and holds that wait for their expiry. Atomic and idempotent, shared by workers."""
+
+    def open(self, cases: Sequence[Case]) -> None:
+        """Remembers new verdicts; one already known by an equal or higher revision is left as it is. Raises StoreUnavailableError."""
+        ...
+
+    def get(self, transaction_id: str) -> Case | None:
+        """The newest revision known, or None. Raises StoreUnavailableError."""
+        ...
+
+    def close(self, case: Case, *, expected_revision: int, cause_id: str) -> bytes:
+        """Stores `case` as the newest revision if it still stands at `expected_revision`, and returns the stored verdict.
+
+        `cause_id` (resolution_id, or `expiry`) makes it idempotent: a second call with the same cause returns the verdict
+        stored by the first. Raises RevisionConflictError if another cause came first, StoreUnavailableError.
+        """
+        ...
+
+    def expired(self, now: datetime, limit: int) -> list[Case]:
+        """Up to `limit` holds whose time is over, oldest first. Raises StoreUnavailableError."""
+        ...
+
+
+class RevisionConflictError(Exception):
+    """Another resolution came first."""
+
+
+class Model(Protocol):
+    """One loaded model package."""
+
+    @property
+    def version(self) -> str: ...
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of fraud in [0, 1], shape (n,), for features of shape (n, F); pure and deterministic."""
+        ...
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one RawEvent: messages to publish, then whether its offset may be committed."""
+
+    key: bytes
+    """Kafka key of every message: the transaction_id, or the source key where that is unknown."""
+    verdict: bytes | None = None
+    features: bytes | None = None
+    dead_letter: bytes | None = None
+    complete: bool = True
+    """False: answered degraded (or not at all again); keep the offset uncommitted and call again with `again=True`."""
+    labels: list[bytes] = field(default_factory=list)
+    """Labels that follow from a resolution."""

