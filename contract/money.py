@@ -42,4 +42,4 @@ def base_minor(amount_minor: int, currency: str, base_currency: str, rates: Mapp
     rate = rates.get(currency)
     if rate is None:
         raise InvalidEventError("currency_unknown", f"no rate for currency {currency}; add it under `rates`")
-    return round(amount_minor * rate * 10 ** (exponent(base_currency) - exponent(currency)))
+    return round(amount_minor * rate * 10.0 ** (exponent(base_currency) - exponent(currency)))
