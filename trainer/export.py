@@ -1,0 +1,70 @@
+"""From Keras to ONNX, and the proof that both give the same numbers in ONNX Runtime itself.
+
+tf2onnx converts some operations without complaint that ONNX Runtime then refuses; so the file is always loaded and run.
+"""
+
+import logging
+
+import keras
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+import tf2onnx
+from numpy.typing import NDArray
+
+from contract.errors import TrainingRefusedError
+from contract.models import INPUT_NAME, OUTPUT_NAME, PARITY_MAX
+from trainer.fit import scorer
+
+OPSET = 17
+"""Understood by ONNX Runtime since 1.12."""
+PARITY_ROWS_MAX = 4_096
+
+
+def to_onnx(model: keras.Model) -> bytes:
+    """The model as an ONNX file with input `features` (n, F) and output `score` (n, 1)."""
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+    signature = [tf.TensorSpec((None, model.input_shape[1]), tf.float32, name=INPUT_NAME)]
+    function = tf.function(lambda features: {OUTPUT_NAME: model(features, training=False)}, input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def run_onnx(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores of the ONNX file for features (n, F), shape (n,), as a worker computes them (one thread).
+
+    Raises TrainingRefusedError where ONNX Runtime cannot run the file.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        (score,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(features)})
+    except Exception as error:  # ONNX Runtime raises types of its own that derive from nothing but Exception
+        raise TrainingRefusedError(f"ONNX Runtime does not run the exported model: {type(error).__name__}") from error
+    return np.asarray(score[:, 0], dtype=np.float32)
+
+
+def parity(model: keras.Model, onnx: bytes, features: NDArray[np.float32]) -> float:
+    """Greatest absolute difference between Keras and ONNX on `features` and on the same rows with holes and extremes.
+
+    Raises TrainingRefusedError above PARITY_MAX, or where a score leaves [0, 1].
+    """
+    rows = probes(features)
+    keras_score, onnx_score = scorer(model)(rows), run_onnx(onnx, rows)
+    if not np.all((onnx_score >= 0) & (onnx_score <= 1)):
+        raise TrainingRefusedError("the exported model gives scores outside [0, 1]")
+    difference = float(np.max(np.abs(keras_score - onnx_score)))
+    if not difference <= PARITY_MAX:
+        raise TrainingRefusedError(f"Keras and ONNX differ by {difference:.2g}, at most {PARITY_MAX} is published")
+    return difference
+
+
+def probes(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows to compare on: the given ones, then with every third value missing, one row all missing, zeros, extremes."""
+    given = np.asarray(features[:PARITY_ROWS_MAX], dtype=np.float32)
+    holes = given.copy()
+    holes.reshape(-1)[::3] = np.nan
+    width = given.shape[1]
+    special = np.array([[np.nan], [0.0], [1e12], [-1e12], [np.inf]], dtype=np.float32)
+    return np.concatenate((given, holes, np.broadcast_to(special, (len(special), width))))
