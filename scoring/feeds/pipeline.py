@@ -1,0 +1,107 @@
+"""What happens between reading and committing, the same for every feed: score, publish, retry, complete.
+
+Driven by one thread, does no input or output itself. Two batches may be open: while one waits for the store, the one
+before it is finished. An event is done when its outcome is complete and all its messages are delivered.
+"""
+
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from contract.clock import Clock
+from scoring.feeds.offsets import OffsetTracker
+from scoring.feeds.pending import PendingEvents
+from scoring.feeds.ports import Publisher, Scorer
+from scoring.ports import Outcome, RawEvent
+
+OPEN_BATCHES_MAX = 2
+
+
+class _Open(NamedTuple):
+    events: Sequence[RawEvent]
+    assignment: Mapping[int, int]
+    ticket: Any
+
+
+class Pipeline:
+    """Owns the events between a feed's read and its commit."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        batch_max: int,
+        pending_max: int,
+        outstanding_max: int | None = None,
+    ) -> None:
+        """`outstanding_max` bounds the events between read and commit; eight times as many as may wait by default."""
+        self.tracker = OffsetTracker(outstanding_max or 8 * max(pending_max, batch_max))
+        self.pending = PendingEvents(pending_max)
+        self._scorer = scorer
+        self._publisher = publisher
+        self._clock = clock
+        self._batch_max = batch_max
+        self._open: deque[_Open] = deque()
+        self.taken_total = 0
+
+    @property
+    def open_batches(self) -> int:
+        """Batches submitted and not yet collected."""
+        return len(self._open)
+
+    @property
+    def full(self) -> bool:
+        """True: the feed must not take more for now."""
+        return self.pending.full or self.tracker.full
+
+    def submit(self, events: Sequence[RawEvent]) -> None:
+        """Takes a batch and starts it; collects the oldest one first where too many are open."""
+        while len(self._open) >= OPEN_BATCHES_MAX:
+            self.collect()
+        assignment = self.tracker.take(events)
+        self.taken_total += len(events)
+        self._open.append(_Open(events, assignment, self._scorer.submit(events)))
+
+    def collect(self) -> None:
+        """Finishes the oldest open batch."""
+        events, assignment, ticket = self._open.popleft()
+        outcomes = self._scorer.collect(ticket)
+        complete, waiting = _split(events, outcomes)
+        self.pending.add(waiting, assignment, self._clock.monotonic_s())
+        self._publisher.publish(outcomes, partial(self.tracker.done, complete, assignment))
+
+    def retry(self) -> None:
+        """Tries the oldest waiting events again, when they are due."""
+        due = self.pending.due(self._clock.monotonic_s(), self._batch_max)
+        if not due:
+            return
+        outcomes = self._scorer.again([waiting.event for waiting in due])
+        failed = [waiting for waiting, outcome in zip(due, outcomes, strict=True) if not outcome.complete]
+        for waiting, outcome in zip(due, outcomes, strict=True):
+            done = [waiting.event] if outcome.complete else []
+            self._publisher.publish([outcome], partial(self.tracker.done, done, waiting.assignment))
+        self.pending.tried(failed, progress=len(failed) < len(due), now_s=self._clock.monotonic_s())
+
+    def drain(self, timeout_s: float) -> bool:
+        """Finishes every open batch and waits for deliveries; False when time ran out (nothing is lost: offsets wait)."""
+        while self._open:
+            self.collect()
+        return self._publisher.flush(timeout_s)
+
+    def revoke(self, partitions: Collection[int]) -> None:
+        """Forgets partitions that are no longer ours."""
+        self.pending.revoke(partitions)
+        self.tracker.revoke(partitions)
+
+
+def _split(events: Sequence[RawEvent], outcomes: Sequence[Outcome]) -> tuple[Sequence[RawEvent], list[RawEvent]]:
+    if all(outcome.complete for outcome in outcomes) and len(events) == len(outcomes):
+        return events, []
+    complete: list[RawEvent] = []
+    waiting: list[RawEvent] = []
+    for event, outcome in zip(events, outcomes, strict=True):
+        (complete if outcome.complete else waiting).append(event)
+    return complete, waiting

@@ -1,0 +1,64 @@
+"""What a feed needs of the engine and of Kafka, and what it tells the worker. Pure declarations."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from scoring.ports import Outcome, RawEvent
+
+
+class Scorer(Protocol):
+    """Turns events into outcomes. Called by one thread; `scoring.engine.Engine` is one, resolutions have another.
+
+    A bad event is an outcome with a dead letter, never an exception: an exception here is a broken invariant and stops
+    the worker.
+    """
+
+    def submit(self, events: Sequence[RawEvent]) -> Any:
+        """Starts a batch without waiting for the store; returns a ticket. At most two are open at once."""
+        ...
+
+    def collect(self, ticket: Any) -> list[Outcome]:
+        """Finishes the oldest open batch: one outcome per event, in their order. Blocks for the time budget at most."""
+        ...
+
+    def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
+        """Tries events again whose outcome was not complete; an outcome that is still not complete carries no message."""
+        ...
+
+
+class Publisher(Protocol):
+    """Sends the messages of outcomes to their topics."""
+
+    def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
+        """Queues every message; `delivered` runs once, in a later `serve` or `flush`, when all are acknowledged by Kafka.
+
+        With no message at all it runs in the next `serve`. Blocks (serving deliveries) while the queue is full.
+        """
+        ...
+
+    def serve(self) -> None:
+        """Runs what became due; never blocks. Raises DeliveryError when a message can never be delivered."""
+        ...
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until nothing is in flight; False when time ran out. Raises DeliveryError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """What a feed is doing, for readiness, metrics and self-watch; taken by another thread than the feed's."""
+
+    assigned: tuple[int, ...] | None = None
+    """Partitions, or None while the group has not answered yet; empty when there are more workers than partitions."""
+    lag: int = 0
+    """Transactions on assigned partitions that are not yet taken, plus those taken and not complete."""
+    pending: int = 0
+    """Events answered degraded that await their full answer."""
+    progress: int = 0
+    """Rises with every event taken or completed; never falls."""
+    paused: bool = False
+    """True while nothing is taken because too much waits for the store."""
+    committed: dict[int, int] = field(default_factory=dict)
+    """Next offset per partition, as last committed."""

@@ -1,0 +1,141 @@
+"""Sends outcomes to Kafka by librdkafka: idempotent, acknowledged by all in-sync replicas, retried without an end.
+
+A message never times out here, because there is nothing better to do with a verdict than to go on trying: back-pressure
+(`full`) stops the reading instead. What the broker refuses for good ends the worker; offsets stay where they were.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from contract.errors import TransientError
+from contract.settings import KafkaSettings
+from contract.topics import DEAD_LETTERS, FEATURES, LABELS, VERDICTS
+from scoring.ports import Outcome
+
+QUEUE_MESSAGES_MAX = 200_000
+FULL_FROM_MESSAGES = 50_000
+"""Leaves room for the batches that are already open."""
+FULL_FOR_S_MAX = 60.0
+"""A queue that stays full for so long: stop, and start again where the offsets stand."""
+
+log = structlog.get_logger()
+
+
+class DeliveryError(TransientError):
+    """Kafka refused a message for good; the event's offset stays uncommitted."""
+
+
+class _Parcel:
+    """The messages of one `publish`, counted down as Kafka confirms them."""
+
+    __slots__ = ("_delivered", "_failed", "remaining")
+
+    def __init__(self, delivered: Callable[[], None], failed: Callable[[str], None]) -> None:
+        self._delivered = delivered
+        self._failed = failed
+        self.remaining = 0
+
+    def confirm(self, error: KafkaError | None, message: Message) -> None:
+        """Delivery report of one message."""
+        if error is not None:
+            self._failed(f"{message.topic()}: {error.name()}")
+            return
+        self.remaining -= 1
+        if not self.remaining:
+            self._delivered()
+
+
+class KafkaPublisher:
+    """The Publisher of a worker; used by one thread."""
+
+    def __init__(self, kafka: KafkaSettings, retailer: str, *, client_id: str) -> None:
+        self._verdicts = VERDICTS.name(retailer)
+        self._features = FEATURES.name(retailer)
+        self._dead_letters = DEAD_LETTERS.name(retailer)
+        self._labels = LABELS.name(retailer)
+        self._failure: str | None = None
+        self._without_messages: list[Callable[[], None]] = []
+        self._producer = Producer(producer_properties(kafka, client_id))
+
+    @property
+    def full(self) -> bool:
+        """True: Kafka does not take messages as fast as they come; read nothing more for now."""
+        return len(self._producer) >= FULL_FROM_MESSAGES
+
+    def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
+        parcel = _Parcel(delivered, self._fail)
+        messages = [
+            (topic, outcome.key, value)
+            for outcome in outcomes
+            for topic, value in (
+                (self._verdicts, outcome.verdict),
+                (self._features, outcome.features),
+                (self._dead_letters, outcome.dead_letter),
+                *((self._labels, label) for label in outcome.labels),
+            )
+            if value is not None
+        ]
+        if not messages:
+            self._without_messages.append(delivered)
+            return
+        parcel.remaining = len(messages)
+        produce, confirm = self._producer.produce, parcel.confirm
+        for topic, key, value in messages:
+            try:
+                produce(topic, value, key, on_delivery=confirm)
+            except BufferError:
+                self._produce_when_there_is_room(topic, value, key, confirm)
+            except KafkaException as error:
+                raise DeliveryError(f"{topic}: {error.args[0].name()}") from None
+        self._producer.poll(0)
+
+    def _produce_when_there_is_room(self, topic: str, value: bytes, key: bytes, confirm: Callable[..., Any]) -> None:
+        waits = int(FULL_FOR_S_MAX / 0.1)
+        for _ in range(waits):
+            self._producer.poll(0.1)
+            try:
+                self._producer.produce(topic, value, key, on_delivery=confirm)
+            except BufferError:
+                continue
+            return
+        raise DeliveryError(f"{topic}: the queue has been full for {FULL_FOR_S_MAX:.0f} s")
+
+    def serve(self) -> None:
+        self._producer.poll(0)
+        self._settle()
+
+    def flush(self, timeout_s: float) -> bool:
+        left = self._producer.flush(timeout_s)
+        self._settle()
+        return left == 0
+
+    def _settle(self) -> None:
+        if self._failure is not None:
+            raise DeliveryError(self._failure)
+        done, self._without_messages = self._without_messages, []
+        for delivered in done:
+            delivered()
+
+    def _fail(self, reason: str) -> None:
+        log.error("message_refused", reason=reason)
+        self._failure = reason
+
+
+def producer_properties(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
+    """Properties of every producer of the worker."""
+    return kafka.librdkafka() | {
+        "client.id": client_id,
+        "acks": "all",
+        "enable.idempotence": True,
+        "message.timeout.ms": 0,
+        "linger.ms": 0.2,
+        "compression.type": "lz4",
+        "partitioner": "murmur2_random",  # as Kafka's own clients, so that one key has one partition whoever writes
+        "queue.buffering.max.messages": QUEUE_MESSAGES_MAX,
+        "queue.buffering.max.kbytes": 512 * 1024,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,
+    }

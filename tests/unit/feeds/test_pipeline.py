@@ -1,0 +1,208 @@
+"""Between read and commit: an event is done when its answer is full and every message of it is delivered."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.clock import ManualClock
+from scoring.feeds.pipeline import Pipeline
+from scoring.ports import Outcome, RawEvent
+
+
+class MemoryPublisher:
+    """Delivers only when told, in any order."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.undelivered: list[Callable[[], None]] = []
+
+    def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
+        self.outcomes.extend(outcomes)
+        self.undelivered.append(delivered)
+
+    def serve(self) -> None:
+        self.flush(0)
+
+    def flush(self, timeout_s: float) -> bool:
+        while self.undelivered:
+            self.undelivered.pop(0)()
+        return True
+
+
+class MemoryScorer:
+    """Answers degraded while `store_up` is False."""
+
+    def __init__(self) -> None:
+        self.store_up = True
+        self.open = 0
+        self.open_most = 0
+        self.tried_again: list[int] = []
+
+    def submit(self, events: Sequence[RawEvent]) -> list[RawEvent]:
+        self.open += 1
+        self.open_most = max(self.open_most, self.open)
+        return list(events)
+
+    def collect(self, ticket: list[RawEvent]) -> list[Outcome]:
+        self.open -= 1
+        return [
+            Outcome(key=b"k", verdict=b"full" if self.store_up else b"degraded", complete=self.store_up) for _ in ticket
+        ]
+
+    def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
+        self.tried_again.extend(event.offset for event in events)
+        verdict = b"full" if self.store_up else None
+        return [Outcome(key=b"k", verdict=verdict, complete=self.store_up) for _ in events]
+
+
+class Bench:
+    """A pipeline with everything around it in memory."""
+
+    def __init__(self, pending_max: int = 100, batch_max: int = 10) -> None:
+        self.scorer = MemoryScorer()
+        self.publisher = MemoryPublisher()
+        self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+        self.pipeline = Pipeline(
+            self.scorer, self.publisher, self.clock, batch_max=batch_max, pending_max=pending_max, outstanding_max=1000
+        )
+        self.pipeline.tracker.assign([0])
+        self.next_offset = 0
+
+    def submit(self, count: int) -> None:
+        first, self.next_offset = self.next_offset, self.next_offset + count
+        self.pipeline.submit([RawEvent(b"{}", "t", 0, offset, 0) for offset in range(first, first + count)])
+
+    @property
+    def committable(self) -> int | None:
+        return self.pipeline.tracker.committable().get(0)
+
+
+def test_an_offset_waits_for_the_delivery_of_its_messages() -> None:
+    bench = Bench()
+    bench.submit(3)
+    bench.pipeline.collect()
+    assert bench.committable is None
+    bench.publisher.serve()
+    assert bench.committable == 3
+
+
+def test_a_later_batch_that_is_delivered_first_commits_nothing_early() -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.submit(2)
+        bench.pipeline.collect()
+    bench.publisher.undelivered.pop(1)()
+    assert bench.committable is None
+    bench.publisher.undelivered.pop(0)()
+    assert bench.committable == 4
+
+
+def test_at_most_two_batches_are_open() -> None:
+    bench = Bench()
+    for _ in range(6):
+        bench.submit(1)
+    assert bench.scorer.open_most == 2
+    assert bench.pipeline.open_batches == 2
+
+
+def test_a_degraded_answer_is_published_at_once_and_keeps_its_offset_until_the_full_one() -> None:
+    bench = Bench()
+    bench.scorer.store_up = False
+    bench.submit(2)
+    bench.pipeline.collect()
+    bench.publisher.serve()
+    assert [outcome.verdict for outcome in bench.publisher.outcomes] == [b"degraded"] * 2
+    assert bench.committable is None
+    bench.scorer.store_up = True
+    bench.clock.advance(5)
+    bench.pipeline.retry()
+    bench.publisher.serve()
+    assert [outcome.verdict for outcome in bench.publisher.outcomes[2:]] == [b"full"] * 2
+    assert bench.committable == 2
+
+
+def test_events_behind_a_degraded_one_are_answered_but_not_committed() -> None:
+    bench = Bench()
+    bench.scorer.store_up = False
+    bench.submit(1)
+    bench.pipeline.collect()
+    bench.scorer.store_up = True
+    bench.submit(4)
+    bench.pipeline.collect()
+    bench.publisher.serve()
+    assert [outcome.verdict for outcome in bench.publisher.outcomes] == [b"degraded"] + [b"full"] * 4
+    assert bench.committable is None
+    bench.clock.advance(5)
+    bench.pipeline.retry()
+    bench.publisher.serve()
+    assert bench.committable == 5
+
+
+def test_the_feed_must_stop_taking_when_too_many_wait_and_may_go_on_after() -> None:
+    bench = Bench(pending_max=3)
+    bench.scorer.store_up = False
+    bench.submit(3)
+    bench.pipeline.collect()
+    assert bench.pipeline.full
+    bench.scorer.store_up = True
+    bench.clock.advance(5)
+    bench.pipeline.retry()
+    assert not bench.pipeline.full
+
+
+def test_revoked_partitions_are_tried_no_more() -> None:
+    bench = Bench()
+    bench.scorer.store_up = False
+    bench.submit(3)
+    bench.pipeline.collect()
+    bench.pipeline.revoke([0])
+    bench.clock.advance(5)
+    bench.pipeline.retry()
+    assert bench.scorer.tried_again == []
+    assert bench.committable is None
+
+
+def test_draining_finishes_what_is_open() -> None:
+    bench = Bench()
+    bench.submit(2)
+    bench.submit(2)
+    assert bench.pipeline.drain(1.0)
+    assert bench.committable == 4
+
+
+@given(steps=st.lists(st.sampled_from(["submit", "collect", "deliver", "fail", "heal", "retry"]), max_size=80))
+def test_whatever_happens_nothing_is_committed_before_a_full_delivered_answer(steps: list[str]) -> None:
+    bench = Bench(batch_max=3)
+    for step in steps:
+        if step == "submit":
+            bench.submit(2)
+        elif step == "collect" and bench.pipeline.open_batches:
+            bench.pipeline.collect()
+        elif step == "deliver" and bench.publisher.undelivered:
+            bench.publisher.undelivered.pop(len(bench.publisher.undelivered) // 2)()
+        elif step in {"fail", "heal"}:
+            bench.scorer.store_up = step == "heal"
+        elif step == "retry":
+            bench.clock.advance(2)
+            bench.pipeline.retry()
+        full = sum(outcome.complete for outcome in bench.publisher.outcomes)
+        assert (bench.committable or 0) <= full
+    bench.scorer.store_up = True
+    bench.pipeline.drain(1.0)
+    for _ in range(200):
+        bench.clock.advance(2)
+        bench.pipeline.retry()
+        bench.publisher.serve()
+    assert (bench.committable or 0) == bench.next_offset
+    assert len(bench.pipeline.pending) == 0
+
+
+def test_a_scorer_that_loses_an_event_is_found_out() -> None:
+    bench = Bench()
+    bench.scorer.collect = lambda ticket: []  # type: ignore[method-assign]
+    bench.submit(1)
+    with pytest.raises(ValueError, match="zip"):
+        bench.pipeline.collect()
