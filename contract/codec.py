@@ -20,8 +20,8 @@ DOCUMENT_BYTES_MAX = 64 * 1024
 
 _PATH = re.compile(r" - at `\$\.?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
-_VALUE = re.compile(r"'[^']*'")
-
+_VALUE = re.compile(r"['\"].*['\"]", re.DOTALL)
+"""msgspec quotes a refused value by `repr`; greedy, since the value may hold quotes of its own."""
 
 _ENCODER = msgspec.json.Encoder()
 M = TypeVar("M")
@@ -63,7 +63,10 @@ def _as_invalid(message: str) -> InvalidEventError:
     path = _PATH.search(message)
     where = path.group(1) if path else ""
     if missing:
-        return InvalidEventError("field_missing", f"field {missing.group(1)} is missing")
+        name = f"{where}.{missing.group(1)}" if where else missing.group(1)
+        return InvalidEventError("field_missing", f"field {name} is missing")
+    if where and "got `null`" in message:
+        return InvalidEventError("field_missing", f"field {where} is null")
     if where == "amount_minor":
         return InvalidEventError("amount_invalid", f"amount_minor: {_PATH.sub('', message)}")
     if not where:

@@ -11,11 +11,12 @@ from msgspec import Meta, Struct
 
 from contract.money import AMOUNT_MINOR_MAX
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
-RetailerName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
+# `$` alone also matches before a newline at the end; `$(?!\n)` does not, in Python as in JSON Schema's dialect.
+Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
+RetailerName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,47}$(?!\n)")]
 Moment = Annotated[datetime, Meta(tz=True)]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$(?!\n)")]
 ShortText = Annotated[str, Meta(min_length=1, max_length=64)]
 
 Phase = Literal["snapshot", "stream", "replay", "direct"]

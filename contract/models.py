@@ -70,7 +70,7 @@ class ModelChunk(Struct, frozen=True, kw_only=True, tag_field="type", tag="chunk
     model_version: Identifier
     index: Annotated[int, Meta(ge=0, lt=1024)]
     count: Annotated[int, Meta(ge=1, le=1024)]
-    package_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    package_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
     """Of the whole package."""
     data: bytes
 
@@ -79,7 +79,7 @@ class ModelPromotion(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     """From now on `model_version` serves. Key = PROMOTION_KEY."""
 
     model_version: Identifier
-    package_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    package_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
     promoted_at: Moment
     promoted_by: Identifier
 

@@ -21,11 +21,17 @@ def exponent(currency: str) -> int:
 
 
 def to_minor(amount: Decimal | float | str, currency: str) -> int:
-    """`amount` in major units as minor units, half to even; raises InvalidEventError for NaN and non-numbers."""
+    """`amount` in major units as minor units, half to even.
+
+    Raises InvalidEventError for NaN, non-numbers and what is above AMOUNT_MINOR_MAX in size (an exponent of a million
+    would otherwise cost a million digits); the sign is kept for the caller to judge.
+    """
     try:
         number = Decimal(str(amount))
         if not number.is_finite():
             raise InvalidEventError("amount_invalid", "the amount is not a finite number")
+        if number.copy_abs() > AMOUNT_MINOR_MAX:
+            raise InvalidEventError("amount_invalid", "the amount is beyond belief")
         return int(number.scaleb(exponent(currency)).to_integral_value(rounding=ROUND_HALF_EVEN))
     except InvalidOperation:
         raise InvalidEventError("amount_invalid", "the amount is not a number") from None
@@ -35,11 +41,15 @@ def base_minor(amount_minor: int, currency: str, base_currency: str, rates: Mapp
     """`amount_minor` of `currency` in minor units of `base_currency`, rounded half to even.
 
     `rates[c]` is how many units (major) of the base currency one unit (major) of `c` is worth.
-    Raises InvalidEventError("currency_unknown") where the rate is missing.
+    Raises InvalidEventError("currency_unknown") where the rate is missing, and "amount_invalid" where the result is
+    above AMOUNT_MINOR_MAX, so that no window sum can leave the exact integers.
     """
     if currency == base_currency:
         return amount_minor
     rate = rates.get(currency)
     if rate is None:
         raise InvalidEventError("currency_unknown", f"no rate for currency {currency}; add it under `rates`")
-    return round(amount_minor * rate * 10.0 ** (exponent(base_currency) - exponent(currency)))
+    converted = amount_minor * rate * 10.0 ** (exponent(base_currency) - exponent(currency))
+    if not converted <= AMOUNT_MINOR_MAX:
+        raise InvalidEventError("amount_invalid", "amount_minor is beyond belief in the base currency")
+    return round(converted)

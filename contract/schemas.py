@@ -4,25 +4,24 @@ from typing import Any
 
 import msgspec
 
+from contract.models import Manifest
 from contract.topics import TOPICS
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
-    """One self-contained JSON Schema (2020-12) per message, by file name without ending."""
-    schemas = {}
-    for topic in TOPICS:
-        for message in topic.messages:
-            schema = msgspec.json.schema(message)
-            definition = schema["$defs"].pop(message.__name__)
-            if not schema["$defs"]:
-                del schema["$defs"]
-            del schema["$ref"]
-            schemas[f"{message.__name__}.v1"] = {
-                "$schema": "https://json-schema.org/draft/2020-12/schema",
-                **definition,
-                **schema,
-            }
-    return schemas
+    """One self-contained JSON Schema (2020-12) per message and for a package's manifest, by file name without ending."""
+    messages: list[type[msgspec.Struct]] = [message for topic in TOPICS for message in topic.messages]
+    messages.append(Manifest)
+    return {f"{message.__name__}.v1": _self_contained(message) for message in messages}
+
+
+def _self_contained(message: type[msgspec.Struct]) -> dict[str, Any]:
+    schema = msgspec.json.schema(message)
+    definition = schema["$defs"].pop(message.__name__)
+    if not schema["$defs"]:
+        del schema["$defs"]
+    del schema["$ref"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **definition, **schema}
 
 
 def asyncapi(version: str) -> dict[str, Any]:

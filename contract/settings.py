@@ -1,28 +1,41 @@
 """Every setting, in one place: a YAML file, overridden by environment variables `TILLGUARD_<SECTION>__<FIELD>`.
 
 One file describes one retailer. Unknown keys are refused, secrets are never printed, and all faults are reported at once.
-This module reads nothing by itself: `parse` takes what the composition root has read.
+This module reads no file: `parse` takes what the composition root has read, and the environment.
 """
 
+import os
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from contract.codec import Admission
 from contract.errors import ConfigurationError
 from contract.verdicts import Decision
+from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
-Seconds = Annotated[float, Field(gt=0)]
-Days = Annotated[float, Field(gt=0)]
+
+def _in_utc(moment: datetime) -> datetime:
+    """A moment without a zone is meant in UTC; comparing it with one that has a zone would fail at run time."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
+CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Rate = Annotated[float, Field(gt=0)]
+UtcMoment = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class Section(BaseModel):
     """A group of settings; unknown keys are faults, values never change after start."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class KafkaSettings(Section):
@@ -154,6 +167,8 @@ class RetentionSettings(Section):
             raise ValueError(
                 "first_sight_days must be at least transactions_days, or a redelivered transaction would count twice"
             )
+        if self.entity_idle_days * DAY_MS < LONGEST_WINDOW_MS:
+            raise ValueError("entity_idle_days must be at least the longest window, or its counts would be too low")
         return self
 
 
@@ -207,6 +222,15 @@ class CostSettings(Section):
     review_cost: float = Field(3.0, ge=0, description="an analyst looks at a flagged transaction")
     step_up_cost: float = Field(1.0, ge=0, description="a customer is asked for verification")
     lost_sale_share: float = Field(0.3, ge=0, description="share of the amount lost when a genuine customer is refused")
+    review_saves_share: float = Field(
+        0.7, ge=0, le=1, description="share of a fraud's cost that an analyst's review of a flagged one still prevents"
+    )
+    step_up_stops_share: float = Field(
+        0.9, ge=0, le=1, description="share of a fraud's cost that a verification of a held one prevents"
+    )
+    step_up_abandon_share: float = Field(
+        0.15, ge=0, le=1, description="share of genuine customers who give up when asked for verification"
+    )
 
 
 class TrainerSettings(Section):
@@ -219,6 +243,11 @@ class TrainerSettings(Section):
     seed: int = Field(7, ge=0, description="seed of everything random in training")
     epochs_max: int = Field(20, ge=1, description="stops earlier when the validation slice no longer improves")
     costs: CostSettings = Field(default_factory=CostSettings)
+    label_delay_days: float = Field(
+        7.0,
+        ge=0,
+        description="training from topics: a transaction without a label counts as genuine once it is older than this; younger ones are left out",
+    )
 
 
 class ConnectorSettings(Section):
@@ -260,17 +289,21 @@ class LogSettings(Section):
 class Settings(BaseSettings):
     """Everything one retailer's processes need."""
 
-    model_config = SettingsConfigDict(env_prefix="TILLGUARD_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TILLGUARD_", env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
     retailer: str = Field(pattern=r"^[a-z][a-z0-9-]{0,47}$", description="name, first part of every topic")
     base_currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="ISO 4217; windows sum in it")
-    rates: dict[str, float] = Field(
+    rates: dict[CurrencyCode, Rate] = Field(
         default_factory=dict, description="units of base currency that one unit of a currency is worth"
     )
-    earliest_event_time: datetime = Field(
-        datetime(2000, 1, 1, tzinfo=UTC), description="older transactions are dead letters"
+    earliest_event_time: UtcMoment = Field(
+        datetime(2000, 1, 1, tzinfo=UTC), description="older transactions are dead letters; UTC where no zone is given"
     )
-    future_tolerance_s: float = Field(300.0, ge=0, description="how far event_time may be ahead of the clock")
+    future_tolerance_s: float = Field(
+        300.0, ge=0, le=31_536_000, description="how far event_time may be ahead of the clock"
+    )
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
@@ -310,15 +343,40 @@ def parse(document: object, *, where: str) -> Settings:
     """
     if not isinstance(document, dict):
         raise ConfigurationError([f"{where}: expected a mapping of settings"])
+    # Keys that are no text cannot be passed on, and those with a leading underscore are options of pydantic-settings itself.
+    strange = [key for key in document if not isinstance(key, str) or key.startswith("_")]
+    faults = [f"{where}: {key}: no such setting" for key in strange] + _unknown_sections(os.environ)
     try:
-        return Settings(**document)
+        settings = Settings(**{key: value for key, value in document.items() if key not in strange})
     except ValidationError as error:
-        raise ConfigurationError(faults_of(error, where=where)) from None
+        faults += faults_of(error, where=where)
+    except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = f"TILLGUARD_{field.group(1).upper()}" if field else "a TILLGUARD_ variable"
+        faults.append(f"environment: {name} (or a variable below it) is not valid JSON")
+    if faults:
+        raise ConfigurationError(faults)
+    return settings
 
 
 def faults_of(error: ValidationError, *, where: str) -> list[str]:
     """Each fault of a pydantic validation as one sentence, without the offending value."""
     return [
-        f"{where}: {'.'.join(str(part) for part in fault['loc']) or '(whole file)'}: {fault['msg']}"
+        f"{where}: {'.'.join(str(part) for part in fault['loc']) or '(whole file)'}: "
+        + ("no such setting" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, "))
         for fault in error.errors(include_input=False, include_url=False)
+    ]
+
+
+def _unknown_sections(variables: Iterable[str]) -> list[str]:
+    """Variables that look like settings but name no section; pydantic reports wrong names only below a section.
+
+    Names without a double underscore are left alone: Kubernetes makes some like them for services.
+    """
+    sections = {name.upper() for name in Settings.model_fields}
+    return [
+        f"environment: {name}: no such setting"
+        for name in sorted(variables)
+        if name.upper().startswith("TILLGUARD_") and "__" in name
+        if name.upper().removeprefix("TILLGUARD_").partition("__")[0] not in sections
     ]
