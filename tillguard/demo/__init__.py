@@ -1,0 +1,1 @@
+"""The demonstration: two retailers, their databases, live transactions, and an account of every one of them."""
