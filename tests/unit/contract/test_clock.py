@@ -50,4 +50,4 @@ def test_milliseconds_are_rounded_down_in_any_zone_and_at_the_ends_of_the_calend
 
 def test_a_moment_without_a_zone_is_a_programmer_s_error() -> None:
     with pytest.raises(TypeError):
-        epoch_ms(datetime(2026, 1, 1))
+        epoch_ms(datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test

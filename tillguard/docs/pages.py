@@ -1,0 +1,122 @@
+"""Every generated page by its path below the docs folder, and how the folder differs from them.
+
+`render` is pure; `write` and `drift` touch the folder.
+"""
+
+import inspect
+from pathlib import Path
+
+from contract import windows
+from contract.dead_letters import REASONS
+from contract.features import GROUPS, SCHEMA_VERSION, schema, schema_hash
+from contract.metrics import METRICS
+from contract.settings import RetentionSettings
+from contract.topics import TOPICS, Topic
+from tillguard.docs.command_rows import commands_page
+from tillguard.docs.markdown import NONE, NOTICE, table
+from tillguard.docs.schema_files import schema_files
+from tillguard.docs.setting_rows import PROCESS_VARIABLES, settings_rows
+
+
+def _settings_page() -> str:
+    rows = [[f"`{row.name}`", f"`{row.variable}`", row.kind, row.default, row.text] for row in settings_rows()]
+    process = [[f"`{name}`", text] for name, text in PROCESS_VARIABLES.items()]
+    return (
+        f"{NOTICE}# Settings\n\n"
+        "One YAML file describes one retailer; an environment variable overrides the file. Unknown settings are refused, every fault\n"
+        "is reported at once, and secrets are never printed. Maps are given in the environment as JSON, as\n"
+        "`TILLGUARD_RATES='{\"USD\": 0.9}'`. A dot in a name is a level of the YAML file.\n\n"
+        + table(["Setting", "Environment variable", "Type", "Default", "Meaning"], rows)
+        + "\n## Where settings are looked for\n\n"
+        + table(["Environment variable", "Meaning"], process)
+    )
+
+
+def _topic_row(topic: Topic) -> list[str]:
+    forever = topic.retention_setting == "forever"
+    return [
+        f"`<retailer>.{topic.kind}.v1`",
+        topic.text,
+        ", ".join(f"[{m.__name__}](schemas/{m.__name__}.v1.json)" for m in topic.messages) or NONE,
+        topic.key,
+        "`kafka.partitions`" if topic.scaled else "1",
+        "compact" if forever else "compact and delete" if topic.compacted else "delete",
+        "newest per key, for ever" if forever else f"{getattr(RetentionSettings(), topic.retention_setting):g} days",
+        NONE if forever else f"`retention.{topic.retention_setting}`",
+    ]
+
+
+def _topics_page() -> str:
+    rows = [_topic_row(topic) for topic in TOPICS]
+    head = ["Topic", "Holds", "Messages", "Key", "Partitions", "Clean-up", "Kept by default", "Setting"]
+    reasons = [[f"`{code}`", text] for code, text in REASONS.items()]
+    return (
+        f"{NOTICE}# Topics\n\n"
+        "Every message is JSON. Within a topic's version a schema only grows: fields are added with a default, never removed, renamed\n"
+        "or retyped. The machine-readable form is [asyncapi.yaml](asyncapi.yaml).\n\n"
+        + table(head, rows)
+        + "\n## Reasons of dead letters\n\n"
+        + table(["Reason", "Meaning"], reasons)
+    )
+
+
+def _features_page() -> str:
+    rows = [
+        [str(place), f"`{f.name}`", f.group, f.text, f.unit + (f" of {f.buckets}" if f.buckets else "")]
+        for place, f in enumerate(schema())
+    ]
+    groups = [[f"`{name}`", text, str(sum(f.group == name for f in schema()))] for name, text in GROUPS.items()]
+    return (
+        f"{NOTICE}# Features\n\nSchema version {SCHEMA_VERSION}, hash `{schema_hash()}`, {len(schema())} features. A feature vector is float32 in this order, NaN where\n"
+        "something is missing. The hash stands in every model, every feature record and every verdict.\n\n## Groups\n\n"
+        + table(["Group", "A reason calls it", "Features"], groups)
+        + "\n## Features\n\n"
+        + table(["Place", "Name", "Group", "Meaning", "Unit"], rows)
+        + f"\n## How windows are defined\n\n{inspect.cleandoc(windows.__doc__ or '')}\n\n"
+        f"MAX_EVENTS is {windows.MAX_EVENTS:,}, MAX_COUNTERPARTS is {windows.MAX_COUNTERPARTS}.\n"
+    )
+
+
+def _metrics_page() -> str:
+    rows = [[f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels) or NONE, m.text] for m in METRICS]
+    return (
+        f"{NOTICE}# Metrics\n\nScoring workers answer `/metrics` in Prometheus' form; the alerts over them are in\n"
+        "[deploy/prometheus/alerts.yaml](../deploy/prometheus/alerts.yaml).\n\n"
+        + table(["Metric", "Kind", "Labels", "Meaning"], rows)
+    )
+
+
+def render() -> dict[str, str]:
+    """Every generated page by its path below the docs folder."""
+    return {
+        "settings.md": _settings_page(),
+        "topics.md": _topics_page(),
+        "features.md": _features_page(),
+        "metrics.md": _metrics_page(),
+        "commands.md": commands_page(),
+        **schema_files(),
+    }
+
+
+def write(folder: Path, pages: dict[str, str]) -> list[str]:
+    """Writes what differs, removes schemas of messages that are no more, and returns the paths it touched."""
+    touched = drift(folder, pages)
+    for path in touched:
+        file = folder / path
+        if path in pages:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(pages[path], encoding="utf-8")
+        else:
+            file.unlink()
+    return touched
+
+
+def drift(folder: Path, pages: dict[str, str]) -> list[str]:
+    """Paths of pages that are missing, differ, or describe a message that is no more."""
+    left_over = {f"schemas/{file.name}" for file in (folder / "schemas").glob("*.json")} - set(pages)
+    differing = {
+        path
+        for path, text in pages.items()
+        if not (folder / path).is_file() or (folder / path).read_text(encoding="utf-8") != text
+    }
+    return sorted(left_over | differing)
