@@ -1,7 +1,88 @@
-"""The embedded stack: up, down, status."""
+"""The embedded stack: up, down, status, and init, which gives a retailer its settings and topics on it."""
 
+import sys
+from typing import Any
+
+import msgspec
 import typer
+
+from contract.errors import ConfigurationError
+from tillguard.config import state_folder
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+AS_JSON = typer.Option(False, "--json", help="Print one JSON document instead of text.")
+ONLY = typer.Option(
+    None, "--only", metavar="SERVICE", help="Only this one of kafka, redis, mariadb, mongodb. Repeatable."
+)
+
+
+def up(only: list[str] | None = ONLY, as_json: bool = AS_JSON) -> None:
+    """Start Kafka, Redis, MariaDB and a Mongo wire server on this machine; what already runs is left alone.
+
+    Needs no Docker, root or Java. The first start downloads about 200 MB into a cache that later ones share (TILLGUARD_CACHE).
+    Everything else lives in the state folder (`.tillguard`, or TILLGUARD_STATE): addresses and passwords in `stack.json`,
+    data beside it, logs in `logs`.
+    """
+    stack = _stack(quiet=as_json)
+    before = {found.name for found in stack.status() if found.state == "running"}
+    endpoints = stack.start(_wanted(only))
+    if as_json:
+        _print_json({name: msgspec.to_builtins(endpoint) for name, endpoint in endpoints.items()})
+        return
+    for name, endpoint in endpoints.items():
+        typer.echo(f"{name:<8} {endpoint.host}:{endpoint.port}{'  (was running)' if name in before else ''}")
+    if "mongodb" in set(endpoints) - before:
+        typer.echo("mongodb keeps its data in memory: it starts empty, and positions in an earlier one are dead.")
+    typer.echo(f"Addresses and passwords: {state_folder() / 'stack.json'}. `tillguard down` stops everything.")
+
+
+def down(only: list[str] | None = ONLY) -> None:
+    """Stop the servers that `up` started. Data of Kafka, Redis and MariaDB stays; the Mongo wire server forgets its own."""
+    stopped = _stack(quiet=False).stop(_wanted(only))
+    typer.echo(f"stopped {', '.join(dict.fromkeys(stopped))}" if stopped else "nothing was running")
+
+
+def status(as_json: bool = AS_JSON) -> None:
+    """Show each server's state, after one exchange with it. The exit code is 0 when all of them run, else 1."""
+    found = _stack(quiet=True).status()
+    if as_json:
+        _print_json([msgspec.to_builtins(service) for service in found])
+    else:
+        for service in found:
+            address = f"{service.endpoint.host}:{service.endpoint.port}" if service.endpoint else "-"
+            process = f"pid {service.pid}" if service.pid else ""
+            typer.echo(f"{service.name:<8} {service.state:<13} {address:<16} {process:<11} {service.log}".rstrip())
+    if any(service.state != "running" for service in found):
+        raise typer.Exit(1)
+
+
+def _stack(*, quiet: bool) -> Any:
+    from tillguard.embedded.stack import Stack
+
+    def report(line: str) -> None:
+        if not quiet:
+            typer.echo(line, err=True)
+
+    return Stack(state_folder(), report=report)
+
+
+def _wanted(only: list[str] | None) -> list[str]:
+    from tillguard.embedded.stack import SERVICES
+
+    unknown = sorted(set(only or ()) - set(SERVICES))
+    if unknown:
+        raise ConfigurationError(
+            [f"--only {name}: no such service; known are {', '.join(SERVICES)}" for name in unknown]
+        )
+    return [name for name in SERVICES if not only or name in only]
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")

