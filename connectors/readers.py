@@ -1,0 +1,180 @@
+"""Compiles the fields of a connector file into functions that read one value from a row. Pure; made once, called per row.
+
+A reader returns None for "no value" and raises InvalidEventError, which names the field, for a value that cannot be used.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from connectors.fields import FieldSpec, MoneyField, TextField, TimeField
+from connectors.tokens import Tokeniser, normalise
+from connectors.values import ABSENT, as_money, as_text, as_time, at_path
+from contract.errors import ConfigurationError, InvalidEventError
+
+T = TypeVar("T")
+Values = Mapping[str, object]
+Read = Callable[[Values], T]
+Aliases = dict[str, str]
+
+
+def raw(field: str, spec: FieldSpec, *, flat: bool) -> Read[object]:
+    """Reads what the row holds, after translation and default; None where it holds nothing.
+
+    Args:
+        field: Canonical name, for the faults.
+        spec: Where the value comes from.
+        flat: True for tables, where a missing column means that the schema changed; documents may lack any path.
+    """
+    names = spec.names()
+    if not names:
+        constant = spec.constant
+        return lambda _: constant
+    name = names[0]
+    table = _translation(spec) if spec.values is not None else None
+    default = spec.default
+    strict = flat and not spec.optional
+
+    def read(values: Values) -> object:
+        value = values.get(name, ABSENT)
+        if value is ABSENT:
+            value = at_path(values, name)
+            if value is ABSENT:
+                if strict and name.partition(".")[0] not in values:
+                    raise InvalidEventError("schema_changed", f"{field}: the row has no column {name} any more")
+                value = None
+        if value is not None and table is not None:
+            value = _translated(field, value, table, default)
+        return default if value is None else value
+
+    return read
+
+
+def _translation(spec: FieldSpec) -> Mapping[str, object]:
+    table: dict[str, object] = {}
+    for held, meaning in (spec.values or {}).items():
+        # YAML reads yes, no, on and off as booleans
+        spellings = {True: ("true", "yes", "on"), False: ("false", "no", "off")}[held] if isinstance(held, bool) else ()
+        for spelling in (*spellings, str(held)):
+            table[spelling] = meaning
+    return table
+
+
+def _translated(field: str, value: object, table: Mapping[str, object], default: object) -> object:
+    text = as_text(field, value)
+    if text is None:
+        return None
+    found = table.get(text, ABSENT)
+    if found is ABSENT:
+        found = table.get(text.lower(), ABSENT)
+    if found is ABSENT:
+        if default is None:
+            raise InvalidEventError("field_invalid", f"{field}: a value that `values` does not list")
+        return default
+    return found
+
+
+def lenient(spec: FieldSpec, read: Read[T | None]) -> Read[T | None]:
+    """`read`, with faults turned into None where the file says `optional: true`."""
+    if not spec.optional:
+        return read
+
+    def tolerant(values: Values) -> T | None:
+        try:
+            return read(values)
+        except InvalidEventError:
+            return None
+
+    return tolerant
+
+
+def text(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
+    """Reads plain text; several columns are joined by a space."""
+    if spec.columns:
+        parts = [
+            raw(field, spec.model_copy(update={"column": name, "columns": None}), flat=flat) for name in spec.columns
+        ]
+
+        def joined(values: Values) -> str | None:
+            found = [as_text(field, part(values)) for part in parts]
+            return " ".join(word for word in found if word) or None
+
+        return lenient(spec, joined)
+    read = raw(field, spec, flat=flat)
+    return lenient(spec, lambda values: as_text(field, read(values)))
+
+
+def code(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
+    """Reads a code in capitals (currency, country)."""
+    read = text(field, spec, flat=flat)
+
+    def upper(values: Values) -> str | None:
+        found = read(values)
+        return None if found is None else found.upper()
+
+    return upper
+
+
+def token(
+    field: str, spec: TextField, tokens: Tokeniser | None, *, flat: bool
+) -> Callable[[Values, Aliases], str | None]:
+    """Reads text, gives its token, and puts the previous key's token into the aliases."""
+    if tokens is None:
+        raise ConfigurationError([f"field {field} is tokenised, and the retailer's settings name no tokenisation key"])
+    plain = text(field, spec, flat=flat)
+
+    def spelled(values: Values) -> str | None:
+        found = plain(values)
+        return None if found is None else normalise(field, found)
+
+    read = lenient(spec, spelled)
+
+    def tokenised(values: Values, aliases: Aliases) -> str | None:
+        spelling = read(values)
+        if not spelling:
+            return None
+        alias = tokens.alias(field, spelling)
+        if alias is not None:
+            aliases[field] = alias
+        return tokens.token(field, spelling)
+
+    return tokenised
+
+
+def time(field: str, spec: TimeField, *, flat: bool) -> Callable[[Values, datetime | None], datetime | None]:
+    """Reads a moment; the second argument is the event's own time, for `days_before_event`."""
+    read = raw(field, spec, flat=flat)
+    zone, form, optional = ZoneInfo(spec.time_zone), spec.format, spec.optional
+
+    def moment(values: Values, event_time: datetime | None) -> datetime | None:
+        try:
+            return as_time(field, read(values), zone, form, event_time)
+        except InvalidEventError:
+            if optional:
+                return None
+            raise
+
+    return moment
+
+
+def money(field: str, spec: MoneyField, *, flat: bool) -> Callable[[Values, str], int | None]:
+    """Reads an amount as minor units of the currency given."""
+    read = raw(field, spec, flat=flat)
+    unit, optional = spec.unit, spec.optional
+
+    def amount(values: Values, currency: str) -> int | None:
+        try:
+            return as_money(field, read(values), currency, unit)
+        except InvalidEventError:
+            if optional:
+                return None
+            raise
+
+    return amount
+
+
+def converted(field: str, spec: FieldSpec, convert: Callable[[str, Any], T | None], *, flat: bool) -> Read[T | None]:
+    """Reads a value through one of the conversions of connectors.values."""
+    read = raw(field, spec, flat=flat)
+    return lenient(spec, lambda values: convert(field, read(values)))

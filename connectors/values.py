@@ -1,0 +1,247 @@
+"""Turns what a database column holds into what a canonical field takes. Pure.
+
+Every fault is an InvalidEventError that names the field and the rule, never the value. `None` means "no value".
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal, InvalidOperation
+from uuid import UUID
+
+import msgspec
+
+from contract.codec import DOCUMENT_BYTES_MAX
+from contract.errors import InvalidEventError
+from contract.money import AMOUNT_MINOR_MAX, to_minor
+
+
+class _Absent:
+    """The type of ABSENT."""
+
+
+ABSENT = _Absent()
+"""A column or path that the row does not have at all; None is one that it has, empty."""
+
+INTEGER_BITS_MAX = 256
+"""No database column holds more; a document could."""
+_TRUE = frozenset(("1", "true", "t", "yes", "y"))
+_FALSE = frozenset(("0", "false", "f", "no", "n"))
+_EPOCH_UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
+DAYS_BEFORE_EVENT = "days_before_event"
+TIME_FORMATS = ("iso", *_EPOCH_UNITS, DAYS_BEFORE_EVENT)
+"""Named formats of time fields; anything with a % is a strptime format."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def at_path(values: Mapping[str, object], name: str) -> object:
+    """The value under `name`: a column of exactly that name, else a dotted path into nested documents or JSON text."""
+    value = values.get(name, ABSENT)
+    if value is not ABSENT or "." not in name:
+        return value
+    found: object = values
+    for part in name.split("."):
+        found = _step(found, part)
+        if found is ABSENT or found is None:
+            return found
+    return found
+
+
+def _step(container: object, part: str) -> object:
+    if isinstance(container, str | bytes):
+        container = _parsed(container)
+    if isinstance(container, Mapping):
+        value = container.get(part, ABSENT)
+        # the binlog reader gives the keys of MySQL's JSON as bytes
+        return container.get(part.encode(), ABSENT) if value is ABSENT else value
+    if isinstance(container, list) and part.isdecimal() and len(part) < 6:
+        index = int(part)
+        return container[index] if index < len(container) else ABSENT
+    return ABSENT
+
+
+def _parsed(text: str | bytes) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ABSENT
+
+
+def as_text(field: str, value: object) -> str | None:
+    """`value` as stripped text: numbers, UUIDs and object ids as they are written; empty text and NaN are no value."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bytes | bytearray | memoryview):
+        text = _decoded(field, bytes(value))
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, float):
+        return _float_text(value)
+    elif isinstance(value, datetime | date):
+        text = value.isoformat()
+    elif isinstance(value, int | Decimal | UUID):
+        text = str(_bounded(field, value))
+    elif isinstance(value, Mapping | list | tuple | set | frozenset):
+        raise InvalidEventError("field_invalid", f"{field}: expected one value, found a nested document or list")
+    else:
+        text = str(value)
+    return checked_text(field, text.strip()) or None
+
+
+def _bounded(field: str, value: object) -> object:
+    # Python refuses to write out integers of more than 4,300 digits
+    if isinstance(value, int) and value.bit_length() > INTEGER_BITS_MAX:
+        raise InvalidEventError("field_invalid", f"{field}: a number of more than {INTEGER_BITS_MAX} bits")
+    return value
+
+
+def checked_text(field: str, text: str) -> str:
+    """`text`, unless it is larger than a whole message may be or was not valid text at the source."""
+    if len(text) > DOCUMENT_BYTES_MAX:
+        raise InvalidEventError("oversized", f"{field}: longer than {DOCUMENT_BYTES_MAX} characters")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        # sources decode with surrogateescape, so a lone surrogate is a byte that was no text
+        raise InvalidEventError("encoding", f"{field}: text that is not valid UTF-8") from None
+    return text
+
+
+def _decoded(field: str, data: bytes) -> str:
+    if len(data) > DOCUMENT_BYTES_MAX:
+        raise InvalidEventError("oversized", f"{field}: longer than {DOCUMENT_BYTES_MAX} bytes")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidEventError("encoding", f"{field}: text that is not valid UTF-8") from None
+
+
+def _float_text(value: float) -> str | None:
+    if math.isnan(value):
+        return None
+    # pandas and spreadsheets store whole ids as floats
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+
+
+def as_decimal(field: str, value: object, *, reason: str = "field_invalid") -> Decimal | None:
+    """`value` as a finite number; None stays None. Text is read as a number with a decimal point."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str | bytes):
+        to_decimal: Callable[[], Decimal] | None = getattr(value, "to_decimal", None)
+        if to_decimal is None:
+            raise InvalidEventError(reason, f"{field}: not a number")
+        value = to_decimal()
+    if isinstance(value, bytes):
+        value = _decoded(field, value)
+    try:
+        number = Decimal(str(_bounded(field, value)).strip()) if not isinstance(value, Decimal) else value
+    except InvalidOperation:
+        raise InvalidEventError(reason, f"{field}: not a number") from None
+    if not number.is_finite():
+        raise InvalidEventError(reason, f"{field}: not a finite number")
+    return number
+
+
+def as_money(field: str, value: object, currency: str, unit: str) -> int | None:
+    """`value` (in `unit`: major or minor) in minor units of `currency`; raises amount_invalid for what no price can be."""
+    number = as_decimal(field, value, reason="amount_invalid")
+    if number is None:
+        return None
+    if number < 0:
+        raise InvalidEventError("amount_invalid", f"{field}: negative")
+    if number > AMOUNT_MINOR_MAX:
+        # before any arithmetic: 1e999999 would take for ever to write out
+        raise InvalidEventError("amount_invalid", f"{field}: beyond belief")
+    if unit == "major":
+        minor = to_minor(number, currency)
+    elif number != number.to_integral_value():
+        raise InvalidEventError("amount_invalid", f"{field}: not a whole number of minor units; is it `unit: major`?")
+    else:
+        minor = int(number)
+    if minor > AMOUNT_MINOR_MAX:
+        raise InvalidEventError("amount_invalid", f"{field}: beyond belief")
+    return minor
+
+
+def as_integer(field: str, value: object) -> int | None:
+    """`value` as a whole number; NaN is no value."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    number = as_decimal(field, value)
+    if number is None:
+        return None
+    if abs(number) > AMOUNT_MINOR_MAX or number != number.to_integral_value():
+        raise InvalidEventError("field_invalid", f"{field}: not a whole number in range")
+    return int(number)
+
+
+def as_seconds(field: str, value: object) -> float | None:
+    """`value` as seconds to the millisecond, so that a float column reads the same by SELECT and from the binlog."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, timedelta):
+        return round(value.total_seconds(), 3)
+    number = as_decimal(field, value)
+    if number is not None and abs(number) > AMOUNT_MINOR_MAX:
+        raise InvalidEventError("field_invalid", f"{field}: out of range")
+    return None if number is None else round(float(number), 3)
+
+
+def as_boolean(field: str, value: object) -> bool | None:
+    """`value` as true or false: 1/0, true/false, t/f, yes/no, y/n; None stays None."""
+    if value is None or isinstance(value, bool):
+        return value
+    text = as_text(field, value)
+    if text is None:
+        return None
+    word = text.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise InvalidEventError("field_invalid", f"{field}: neither true nor false; list what it holds under `values`")
+
+
+def as_time(field: str, value: object, zone: tzinfo, form: str, event_time: datetime | None = None) -> datetime | None:
+    """`value` as a UTC time; naive times are in `zone`, numbers and text are read by `form` (TIME_FORMATS or strptime)."""
+    try:
+        moment = _time(field, value, form, event_time)
+        if moment is None:
+            return None
+        return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise InvalidEventError("field_invalid", f"{field}: not a time of format `{form}`") from None
+
+
+def _time(field: str, value: object, form: str, event_time: datetime | None) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        # pandas' missing time is a datetime that equals nothing, not even itself
+        return value if value == value else None  # noqa: PLR0124
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone follows
+    if form in _EPOCH_UNITS or form == DAYS_BEFORE_EVENT:
+        return _counted(field, value, form, event_time)
+    if isinstance(value, bool) or not isinstance(value, str | bytes):
+        raise InvalidEventError("field_invalid", f"{field}: not a time; a number needs `format: epoch_s` or `epoch_ms`")
+    text = as_text(field, value)
+    if text is None:
+        return None
+    return datetime.strptime(text, form) if "%" in form else datetime.fromisoformat(text)  # noqa: DTZ007 - zone follows
+
+
+def _counted(field: str, value: object, form: str, event_time: datetime | None) -> datetime | None:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    number = as_decimal(field, value)
+    if number is None:
+        return None
+    if abs(number) > 10**17:
+        raise InvalidEventError("field_invalid", f"{field}: out of range")
+    if form != DAYS_BEFORE_EVENT:
+        return _EPOCH + timedelta(microseconds=int(number * (1_000_000 // _EPOCH_UNITS[form])))
+    if event_time is None:
+        raise InvalidEventError("field_invalid", f"{field}: days_before_event needs the event's own time")
+    return event_time - timedelta(days=float(number))
