@@ -7,6 +7,7 @@ import logging
 
 import keras
 import numpy as np
+import onnx as onnx_format
 import onnxruntime
 import tensorflow as tf
 import tf2onnx
@@ -27,7 +28,28 @@ def to_onnx(model: keras.Model) -> bytes:
     signature = [tf.TensorSpec((None, model.input_shape[1]), tf.float32, name=INPUT_NAME)]
     function = tf.function(lambda features: {OUTPUT_NAME: model(features, training=False)}, input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    return bytes(proto.SerializeToString(deterministic=True))
+    return bytes(_plainly_named(proto).SerializeToString(deterministic=True))
+
+
+def _plainly_named(proto: onnx_format.ModelProto) -> onnx_format.ModelProto:
+    """The same graph with names in order of use, so that the same model has the same checksum.
+
+    tf2onnx takes names from counters of the process.
+    """
+    graph, named = proto.graph, {INPUT_NAME: INPUT_NAME, OUTPUT_NAME: OUTPUT_NAME, "": ""}
+    for number, node in enumerate(graph.node):
+        node.name = f"n{number}"
+        for tensors in (node.input, node.output):
+            tensors[:] = [named.setdefault(tensor, f"t{len(named)}") for tensor in tensors]
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "n"
+    weights = [weight for weight in graph.initializer if weight.name in named]
+    for weight in weights:
+        weight.name = named[weight.name]
+    del graph.value_info[:], graph.initializer[:]
+    graph.doc_string = ""
+    graph.initializer.extend(sorted(weights, key=lambda weight: weight.name))
+    return proto
 
 
 def run_onnx(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:

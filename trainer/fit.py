@@ -23,7 +23,9 @@ HIDDEN = (64, 32)
 DROPOUT = 0.1
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
-BATCH = 512
+BATCH_MIN, BATCH_MAX = 64, 512
+STEPS_WANTED = 64
+"""Steps per epoch below which the batch shrinks: a small history still needs enough steps to learn from."""
 PATIENCE_EPOCHS = 4
 SCALED_MAX = 8.0
 """Standard deviations beyond which a value is cut: far outside the training data a network's answer means nothing."""
@@ -66,7 +68,9 @@ def fit(
     """
     started = time.monotonic()
     _use_threads(plan.threads)
+    tf.get_logger().setLevel("ERROR")  # it warns of new models as if they were one that is compiled again and again
     tf.config.experimental.enable_op_determinism()
+    keras.backend.clear_session()  # layer names count up in a process, and they are part of the exported file
     keras.utils.set_random_seed(plan.seed)
     network = _network(learn(train.features), train.features.shape[1])
     step, logits = _step(network), scorer(network)
@@ -119,6 +123,11 @@ def fraud_weight(fraud: NDArray[np.bool_]) -> float:
     return float(np.clip(np.sqrt((len(fraud) - frauds) / frauds), 1.0, 20.0))
 
 
+def batch_size(rows: int) -> int:
+    """Examples in one step of training, for `rows` examples an epoch."""
+    return int(np.clip(rows // STEPS_WANTED, BATCH_MIN, BATCH_MAX))
+
+
 def _network(constants: Constants, features: int) -> keras.Model:
     entry = keras.Input((features,), name=INPUT_NAME, dtype="float32")
     x = _prepared(entry, constants)
@@ -163,8 +172,9 @@ def _step(network: keras.Model) -> Callable[..., None]:
 
 def _run_epoch(step: Callable[..., None], train: Examples, weight: float, random: np.random.Generator) -> None:
     rows = random.permutation(_epoch_rows(train.fraud, random))
-    for start in range(0, len(rows), BATCH):
-        batch = np.sort(rows[start : start + BATCH])  # ascending rows read a memory map in order
+    size = batch_size(len(rows))
+    for start in range(0, len(rows), size):
+        batch = np.sort(rows[start : start + size])  # ascending rows read a memory map in order
         fraud = train.fraud[batch].astype(np.float32)
         step(tf.constant(train.features[batch]), tf.constant(fraud), tf.constant(1.0 + (weight - 1.0) * fraud))
 

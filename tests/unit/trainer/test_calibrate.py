@@ -1,0 +1,48 @@
+"""Platt scaling."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.calibrate import SLOPE_MIN, Platt, _loss, fit_platt, sigmoid
+
+
+@settings(max_examples=25)
+@given(st.floats(0.3, 3.0), st.floats(-3.0, 1.0), st.integers(0, 2**32 - 1))
+def test_the_scaling_that_made_the_labels_is_found_again(slope: float, offset: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    logit = random.normal(size=40_000)
+    fraud = random.random(40_000) < sigmoid(slope * logit + offset)
+    found = fit_platt(logit, fraud)
+    assert found.slope == pytest.approx(slope, abs=0.15)
+    assert found.offset == pytest.approx(offset, abs=0.15)
+
+
+def test_the_fit_is_a_minimum() -> None:
+    random = np.random.default_rng(5)
+    logit = random.normal(size=2_000) * 4
+    fraud = random.random(2_000) < sigmoid(0.5 * logit - 3)
+    found = fit_platt(logit, fraud)
+    target = np.where(fraud, (fraud.sum() + 1) / (fraud.sum() + 2), 1 / ((~fraud).sum() + 2))
+    best = _loss(found.slope * logit + found.offset, target)
+    for slope, offset in ((0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01)):
+        assert _loss((found.slope + slope) * logit + found.offset + offset, target) > best
+
+
+def test_separable_scores_stay_finite() -> None:
+    logit = np.array([-5.0] * 50 + [5.0] * 50)
+    found = fit_platt(logit, logit > 0)
+    assert np.isfinite(found).all()
+    low, high = found.probability(np.array([-5.0, 5.0]))
+    assert low < 0.1
+    assert high > 0.9
+
+
+def test_the_order_of_scores_is_never_turned_around() -> None:
+    logit = np.linspace(-1, 1, 100)
+    assert fit_platt(logit, logit < 0).slope == SLOPE_MIN
+
+
+def test_probabilities_of_extreme_logits_neither_overflow_nor_leave_the_range() -> None:
+    assert Platt(1.0, 0.0).probability(np.array([-1e9, 0.0, 1e9])).tolist() == [0.0, 0.5, 1.0]

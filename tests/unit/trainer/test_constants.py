@@ -1,0 +1,72 @@
+"""What the first layer learns of the training slice."""
+
+import numpy as np
+import pytest
+
+from contract.features import Feature, names
+from trainer.constants import SEEN_MIN, compress, learn, ordinary
+
+TABLE = (
+    Feature("a", "amount", "a", "u"),
+    Feature("b", "amount", "b", "u"),
+    Feature("c", "kind", "c", "hash bucket", 4),
+    Feature("d", "amount", "d", "u"),
+)
+
+
+def rows(n: int = 200) -> np.ndarray:
+    random = np.random.default_rng(1)
+    made = random.exponential(10, size=(n, 4)).astype(np.float32)
+    made[:, 2] = np.arange(n) % 2
+    made[: n // 2, 1] = made[: n // 2, 3] = np.nan
+    return made
+
+
+def test_quantities_are_standardised_after_compression() -> None:
+    constants = learn(rows(), TABLE)
+    assert constants.quantities.tolist() == [0, 1, 3]
+    scaled = (compress(rows()[:, 0]) - constants.mean[0]) * constants.scale[0]
+    assert scaled.mean() == pytest.approx(0, abs=1e-4)
+    assert scaled.std() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_column_that_never_varied_or_was_never_there_has_no_say() -> None:
+    made = rows()
+    made[:, 0], made[:, 1] = 5.0, np.nan
+    constants = learn(made, TABLE)
+    assert constants.scale[:2].tolist() == [0.0, 0.0]
+    assert constants.scale[2] > 0
+
+
+def test_columns_missing_together_share_one_indicator() -> None:
+    assert learn(rows(), TABLE).missing.tolist() == [1]
+
+
+def test_a_category_seen_too_seldom_is_not_learned_from() -> None:
+    made = rows()
+    made[: SEEN_MIN - 1, 2] = 3
+    assert learn(made, TABLE).category_buckets.tolist() == [0.0, 1.0]
+
+
+def test_width_counts_every_input_of_the_network() -> None:
+    assert learn(rows(), TABLE).width == 3 + 1 + 2
+
+
+def test_the_ordinary_value_is_the_median_of_genuine_ones_and_none_where_mostly_missing() -> None:
+    made = np.full((100, len(names())), np.nan, dtype=np.float32)
+    made[:, 0] = np.arange(100)
+    made[90:, 0] = 1e6
+    made[:51, 1] = 1.0
+    made[:40, 2] = 1.0
+    channel = names().index("channel")
+    made[:, channel] = 7.0
+    made[:30, channel] = 3.0
+    values = ordinary(made, np.arange(100) >= 90)
+    assert (values[0], values[1], values[2], values[channel]) == (44.5, 1.0, None, 7.0)
+
+
+def test_compression_keeps_sign_and_order() -> None:
+    values = np.array([-1e6, -1.0, 0.0, 1.0, 1e6], dtype=np.float32)
+    assert np.all(np.diff(compress(values)) > 0)
+    assert compress(values)[2] == 0
+    assert compress(values)[0] == -compress(values)[4]

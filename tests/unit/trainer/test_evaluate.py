@@ -1,0 +1,46 @@
+"""Measures, against scikit-learn where it has them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from contract.models import Thresholds
+from trainer.evaluate import auc_roc, average_precision, calibration_error, measure
+
+NEVER = 1.000001
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=2, max_size=80))
+def test_auc_and_average_precision_are_those_of_scikit_learn_ties_included(rows: list[tuple[int, bool]]) -> None:
+    score = np.array([value / 12 for value, _ in rows])
+    fraud = np.array([kind for _, kind in rows])
+    fraud[0], fraud[-1] = True, False
+    assert auc_roc(score, fraud) == pytest.approx(roc_auc_score(fraud, score))
+    assert average_precision(score, fraud) == pytest.approx(average_precision_score(fraud, score))
+
+
+def test_precision_recall_and_shares_are_of_everything_from_the_threshold_on() -> None:
+    score = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99], dtype=np.float32)
+    fraud = np.array([0, 0, 0, 1, 0, 1, 0, 1, 1, 1], dtype=bool)
+    measures = measure(score, fraud, Thresholds(flag=0.5, hold=0.75, block=0.93))
+    assert measures["share_flag"] == 0.6
+    assert measures["recall_flag"] == pytest.approx(4 / 5)
+    assert measures["precision_hold"] == pytest.approx(3 / 4)
+    assert measures["precision_block"] == 1.0
+    decided = [measures[f"decided_{name}"] for name in ("allow", "flag", "hold", "block")]
+    assert decided == pytest.approx([0.4, 0.2, 0.2, 0.2])
+
+
+def test_a_precision_that_cannot_be_measured_is_left_out_and_the_rest_is_finite() -> None:
+    measures = measure(np.array([0.1, 0.9]), np.array([False, True]), Thresholds(flag=0.5, hold=NEVER, block=NEVER))
+    assert "precision_hold" not in measures
+    assert all(np.isfinite(value) for value in measures.values())
+    assert measures["recall_block"] == 0.0
+
+
+def test_scores_that_are_the_share_of_frauds_have_no_calibration_error_and_others_have() -> None:
+    fraud = np.tile([True, False, False, False], 250)
+    assert calibration_error(np.full(1000, 0.25), fraud) < 0.01
+    assert calibration_error(np.full(1000, 0.75), fraud) == pytest.approx(0.5, abs=0.01)

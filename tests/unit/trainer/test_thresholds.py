@@ -1,0 +1,92 @@
+"""Thresholds from costs."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.models import Thresholds
+from contract.package import THRESHOLD_NEVER, thresholds_hold
+from contract.settings import CostSettings
+from trainer.thresholds import BLOCK_PRECISION_MIN, FLAG_SHARE_MAX, HOLD_SHARE_MAX, choose, costs_of
+
+COSTS = CostSettings()
+
+
+def total(
+    score: np.ndarray, fraud: np.ndarray, amount: np.ndarray, thresholds: Thresholds, costs: CostSettings
+) -> float:
+    table = costs_of(fraud, amount, costs)
+    decided = np.select(
+        [score >= thresholds.block, score >= thresholds.hold, score >= thresholds.flag],
+        [table.block, table.hold, table.flag],
+        table.allow,
+    )
+    return float(decided.sum())
+
+
+def test_the_cost_table_is_the_documented_one() -> None:
+    costs = costs_of(np.array([True, False]), np.array([100.0, 100.0]), COSTS)
+    assert costs.allow.tolist() == [115.0, 0.0]
+    assert costs.flag == pytest.approx([3 + 0.3 * 115, 3])
+    assert costs.hold == pytest.approx([1 + 0.1 * 115, 1 + 0.15 * 30])
+    assert costs.block.tolist() == [0.0, 30.0]
+
+
+def cases() -> st.SearchStrategy[list[tuple[float, bool, float]]]:
+    one = st.tuples(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9, 1.0]), st.booleans(), st.sampled_from([1.0, 40.0, 900.0]))
+    return st.lists(one, min_size=1, max_size=9)
+
+
+@settings(max_examples=60)
+@given(cases())
+def test_no_other_thresholds_within_the_bounds_are_cheaper(rows: list[tuple[float, bool, float]]) -> None:
+    score, fraud, amount = (np.array(column) for column in zip(*rows, strict=True))
+    chosen = choose(score, fraud, amount, COSTS)
+    assert thresholds_hold(chosen)
+    cuts = [*np.unique(score), THRESHOLD_NEVER]
+    for flag, hold, block in itertools.combinations_with_replacement(cuts, 3):
+        share_flag, share_hold = float(np.mean(score >= flag)), float(np.mean(score >= hold))
+        blocked = score >= block
+        within = (
+            share_flag <= max(FLAG_SHARE_MAX, 2 * fraud.mean()) + 1e-12
+            and share_hold <= max(HOLD_SHARE_MAX, fraud.mean()) + 1e-12
+            and fraud[blocked].sum() >= BLOCK_PRECISION_MIN * blocked.sum()
+        )
+        if within:
+            other = total(score, fraud, amount, Thresholds(flag=flag, hold=hold, block=block), COSTS)
+            assert total(score, fraud, amount, chosen, COSTS) <= other + 1e-6
+
+
+def test_where_every_decision_but_allow_costs_more_nothing_is_ever_stopped() -> None:
+    dear = CostSettings(review_cost=1e6, step_up_cost=1e6, lost_sale_share=1e6, fraud_loss_share=0, fraud_fee=1)
+    score = np.linspace(0, 1, 200)
+    chosen = choose(score, np.arange(200) % 50 == 0, np.ones(200), dear)
+    assert chosen == Thresholds(flag=THRESHOLD_NEVER, hold=THRESHOLD_NEVER, block=THRESHOLD_NEVER)
+
+
+def test_however_much_a_fraud_costs_only_a_few_percent_are_stopped() -> None:
+    random = np.random.default_rng(3)
+    score, fraud = random.random(5000), random.random(5000) < 0.01
+    chosen = choose(score, fraud, np.full(5000, 1e5), COSTS)
+    assert np.mean(score >= chosen.hold) <= HOLD_SHARE_MAX
+    assert np.mean(score >= chosen.flag) <= FLAG_SHARE_MAX
+
+
+def test_what_is_blocked_is_mostly_fraud() -> None:
+    random = np.random.default_rng(4)
+    fraud = random.random(5000) < 0.02
+    score = np.clip(0.3 * fraud + random.random(5000) * 0.5, 0, 1)
+    chosen = choose(score, fraud, random.exponential(80, 5000), CostSettings(lost_sale_share=0.0))
+    blocked = score >= chosen.block
+    assert blocked.any()
+    assert fraud[blocked].mean() >= BLOCK_PRECISION_MIN
+
+
+def test_equal_scores_get_equal_decisions() -> None:
+    score = np.full(100, 0.25)
+    chosen = choose(score, np.arange(100) < 50, np.full(100, 10.0), COSTS)
+    assert len({float(value) <= 0.25 for value in (chosen.flag,)}) == 1
+    assert all(value <= 0.25 or value == THRESHOLD_NEVER for value in (chosen.flag, chosen.hold, chosen.block))

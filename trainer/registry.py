@@ -1,0 +1,269 @@
+"""The model registry: what was trained, where its package lies, what was promoted. SQLAlchemy tables and files.
+
+Invariant: a row in `models` means a whole package on disk. The file is written under a temporary name, flushed and
+renamed before the row is inserted, so a kill at any moment leaves either nothing or a complete model.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from contract.clock import epoch_ms, from_epoch_ms
+from contract.errors import ConfigurationError, PackageRefusedError, TillguardError, TransientError
+from contract.models import Manifest
+from contract.package import is_version, package_sha256, read_package
+
+LEFTOVER_AGE_S = 3_600
+"""A temporary file older than this belongs to a trainer that was killed."""
+LOCK_WAIT_S = 60
+_LOCK_ID = 7_420_318
+_METADATA = sa.MetaData()
+
+_MODELS = sa.Table(
+    "models",
+    _METADATA,
+    sa.Column("model_version", sa.String(128), primary_key=True),
+    sa.Column("retailer", sa.String(48)),
+    sa.Column("created_ms", sa.BigInteger),
+    sa.Column("package_sha256", sa.String(64)),
+    sa.Column("package_bytes", sa.BigInteger),
+    sa.Column("manifest", sa.Text),
+)
+_PROMOTIONS = sa.Table(
+    "promotions",
+    _METADATA,
+    sa.Column("promotion_id", sa.Integer, primary_key=True),
+    sa.Column("retailer", sa.String(48)),
+    sa.Column("model_version", sa.String(128)),
+    sa.Column("promoted_ms", sa.BigInteger),
+    sa.Column("promoted_by", sa.String(128)),
+    sa.Column("confirmed", sa.Boolean),
+)
+
+
+class Entry(NamedTuple):
+    """One registered model."""
+
+    manifest: Manifest
+    package_sha256: str
+    package_bytes: int
+    file: Path
+
+
+class Promotion(NamedTuple):
+    """One model put in service, or meant to be."""
+
+    model_version: str
+    promoted_at: datetime
+    promoted_by: str
+    confirmed: bool
+    """False: the trainer was stopped before Kafka confirmed it; promote the version again."""
+
+
+class Registry:
+    """The registry of all retailers that share its database; used by one thread, by any number of processes."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        """Opens it and brings its tables up to date; `url` is SQLAlchemy's, `directory` holds the packages.
+
+        Raises ConfigurationError for a URL that cannot be used, TransientError where the database does not answer.
+        """
+        self._directory = directory.absolute()
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=True)
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError):
+            raise ConfigurationError(["trainer.registry_url: not a SQLAlchemy URL with an installed driver"]) from None
+        with _disk_faults():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            if self._engine.dialect.name == "sqlite" and self._engine.url.database:
+                Path(self._engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+            self._remove_leftovers()
+        with self._connection() as connection, _migration_lock(connection):
+            _upgrade(connection)
+
+    def close(self) -> None:
+        """Gives the database connections back."""
+        self._engine.dispose()
+
+    def add(self, package: bytes) -> Entry:
+        """Registers a package; the same one again changes nothing.
+
+        Raises PackageRefusedError for a bad package or a version that is taken by another, TransientError, and
+        TillguardError where the disk cannot take it.
+        """
+        content = read_package(package)
+        manifest = content.manifest
+        known = self.find(manifest.retailer, manifest.model_version)
+        if known is None:
+            self._write(manifest, package)
+            with self._connection() as connection:
+                connection.execute(
+                    _MODELS.insert().values(
+                        model_version=manifest.model_version,
+                        retailer=manifest.retailer,
+                        created_ms=epoch_ms(manifest.created_at),
+                        package_sha256=content.sha256,
+                        package_bytes=len(package),
+                        manifest=msgspec.json.encode(manifest).decode(),
+                    )
+                )
+            known = self.find(manifest.retailer, manifest.model_version)
+        if known is None or known.package_sha256 != content.sha256:
+            raise PackageRefusedError("format", f"model_version {manifest.model_version} is taken by another package")
+        return known
+
+    def find(self, retailer: str, model_version: str) -> Entry | None:
+        """The model, or None where it was never completely registered. Raises TransientError."""
+        chosen = (_MODELS.c.retailer == retailer) & (_MODELS.c.model_version == model_version)
+        entries = self._entries(_MODELS.select().where(chosen))
+        return entries[0] if entries else None
+
+    def models(self, retailer: str, limit: int = 1_000) -> Sequence[Entry]:
+        """The retailer's newest models, newest first. Raises TransientError."""
+        newest = _MODELS.select().where(_MODELS.c.retailer == retailer).order_by(_MODELS.c.created_ms.desc())
+        return self._entries(newest.limit(limit))
+
+    def package(self, entry: Entry) -> bytes:
+        """The model's package, checked; raises PackageRefusedError where the file is gone or damaged."""
+        try:
+            package = entry.file.read_bytes()
+        except OSError as error:
+            raise PackageRefusedError("format", f"{entry.file} cannot be read: {error.strerror}") from None
+        if package_sha256(package) != entry.package_sha256:
+            raise PackageRefusedError("checksum", f"{entry.file} is not the file that was registered")
+        return package
+
+    def promotions(self, retailer: str, limit: int = 1_000) -> Sequence[Promotion]:
+        """The retailer's promotions, newest first. Raises TransientError."""
+        newest = _PROMOTIONS.select().where(_PROMOTIONS.c.retailer == retailer)
+        with self._connection() as connection:
+            rows = connection.execute(newest.order_by(_PROMOTIONS.c.promotion_id.desc()).limit(limit)).all()
+        return [
+            Promotion(row.model_version, from_epoch_ms(row.promoted_ms), row.promoted_by, bool(row.confirmed))
+            for row in rows
+        ]
+
+    def serving(self, retailer: str) -> Entry | None:
+        """The model of the newest confirmed promotion. Raises TransientError."""
+        confirmed = [promotion for promotion in self.promotions(retailer) if promotion.confirmed]
+        return self.find(retailer, confirmed[0].model_version) if confirmed else None
+
+    def begin_promotion(self, entry: Entry, at: datetime, by: str) -> int:
+        """Notes the intent before anything is sent, so that a kill in between shows; gives its number."""
+        with self._connection() as connection:
+            done = connection.execute(
+                _PROMOTIONS.insert().values(
+                    retailer=entry.manifest.retailer,
+                    model_version=entry.manifest.model_version,
+                    promoted_ms=epoch_ms(at),
+                    promoted_by=by,
+                    confirmed=False,
+                )
+            )
+        key = done.inserted_primary_key
+        return int(key[0]) if key else 0
+
+    def confirm_promotion(self, promotion_id: int) -> None:
+        """Kafka has the promotion; raises TransientError."""
+        chosen = _PROMOTIONS.c.promotion_id == promotion_id
+        with self._connection() as connection:
+            connection.execute(_PROMOTIONS.update().where(chosen).values(confirmed=True))
+
+    def _entries(self, query: sa.Select[tuple[object, ...]]) -> list[Entry]:
+        with self._connection() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Entry(
+                msgspec.json.decode(row.manifest, type=Manifest),
+                row.package_sha256,
+                row.package_bytes,
+                self._file(row.retailer, row.model_version),
+            )
+            for row in rows
+        ]
+
+    def _file(self, retailer: str, model_version: str) -> Path:
+        if not is_version(model_version):
+            raise PackageRefusedError("format", "model_version is no safe file name")
+        return self._directory / retailer / f"{model_version}.zip"
+
+    def _write(self, manifest: Manifest, package: bytes) -> None:
+        file = self._file(manifest.retailer, manifest.model_version)
+        partial = file.with_suffix(f".{os.getpid()}.partial")
+        with _disk_faults():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with partial.open("wb") as stream:
+                    stream.write(package)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                partial.replace(file)
+            finally:
+                partial.unlink(missing_ok=True)
+            folder = os.open(file.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _remove_leftovers(self) -> None:
+        oldest_s = time.time() - LEFTOVER_AGE_S
+        for partial in self._directory.glob("*/*.partial"):
+            if partial.stat().st_mtime < oldest_s:
+                partial.unlink(missing_ok=True)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.DBAPIError as error:
+            # The driver's own text may repeat the URL; its class says enough.
+            raise TransientError(f"the model registry's database failed: {type(error.orig).__name__}") from None
+
+
+@contextmanager
+def _disk_faults() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TillguardError(f"the model registry cannot be written: {error.strerror} ({error.filename})") from None
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "trainer:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@contextmanager
+def _migration_lock(connection: sa.Connection) -> Iterator[None]:
+    """Two processes that start at once must not both create the tables: DDL is not transactional everywhere."""
+    dialect, database = connection.dialect.name, connection.engine.url.database
+    if dialect == "sqlite" and database:
+        with Path(f"{database}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    elif dialect in {"mysql", "mariadb"}:
+        if connection.scalar(sa.text("SELECT GET_LOCK('tillguard_registry', :wait)"), {"wait": LOCK_WAIT_S}) != 1:
+            raise TransientError(f"another process has been migrating the model registry for {LOCK_WAIT_S} s")
+        try:
+            yield
+        finally:
+            connection.execute(sa.text("SELECT RELEASE_LOCK('tillguard_registry')"))
+    elif dialect == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK_ID})
+        yield
+    else:
+        yield

@@ -1,0 +1,106 @@
+"""The use case: from examples to a checked package, in memory. Knows no files, no Kafka, no database."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from contract.clock import from_epoch_ms
+from contract.errors import TrainingRefusedError
+from contract.features import names, schema_hash
+from contract.models import DataRange, Manifest
+from contract.package import build_package, onnx_sha256
+from contract.settings import CostSettings
+from trainer import constants, export, fit, thresholds
+from trainer.calibrate import fit_platt
+from trainer.evaluate import auc_roc, measure
+from trainer.examples import Examples, Split, split
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model that passed its checks, ready for the registry."""
+
+    manifest: Manifest
+    package: bytes
+    counts: dict[str, tuple[int, int]]
+    """Transactions and frauds by slice (train, validation, test)."""
+    seconds: dict[str, float]
+    """Wall time by stage."""
+
+
+def train(
+    examples: Examples,
+    *,
+    retailer: str,
+    costs: CostSettings,
+    plan: fit.Plan,
+    now: datetime,
+    progress: Callable[[int, float], None] | None = None,
+) -> Trained:
+    """Fits, calibrates, chooses thresholds, measures on the newest slice, exports and proves the export.
+
+    Raises TrainingRefusedError where the history is too thin or the result does not pass its checks.
+    """
+    parts = split(examples)
+    fitted = fit.fit(parts.train, parts.validation, plan, progress)
+    started = time.monotonic()
+    logits = fitted.logits(parts.validation.features)
+    if not np.isfinite(logits).all() or auc_roc(logits, parts.validation.fraud) <= 0.5:
+        raise TrainingRefusedError("the trained model does not tell frauds from genuine transactions; see the labels")
+    platt = fit_platt(logits, parts.validation.fraud)
+    model = fit.calibrated(fitted, platt)
+    onnx = export.to_onnx(model)
+    difference = export.parity(model, onnx, parts.test.features)
+    exported = time.monotonic()
+    chosen = thresholds.choose(
+        export.run_onnx(onnx, parts.validation.features), parts.validation.fraud, parts.validation.amount, costs
+    )
+    # Measured on what is shipped: the ONNX file, not the Keras model.
+    measures = measure(export.run_onnx(onnx, parts.test.features), parts.test.fraud, chosen)
+    manifest = Manifest(
+        model_version=f"{retailer}-{now:%Y%m%d-%H%M%S}-{onnx_sha256(onnx)[:8]}",
+        retailer=retailer,
+        created_at=now,
+        feature_schema=schema_hash(),
+        features=len(names()),
+        onnx_sha256=onnx_sha256(onnx),
+        thresholds=chosen,
+        ordinary=constants.ordinary(parts.train.features, parts.train.fraud),
+        data=_range(examples),
+        metrics=measures,
+        parity_max_abs_diff=difference,
+        parameters=_parameters(plan, fitted, parts),
+    )
+    return Trained(
+        manifest=manifest,
+        package=build_package(manifest, onnx),
+        counts={name: (len(part), int(part.fraud.sum())) for name, part in parts._asdict().items()},
+        seconds={"fit": fitted.seconds, "export": exported - started, "measure": time.monotonic() - exported},
+    )
+
+
+def _range(examples: Examples) -> DataRange:
+    return DataRange(
+        first=from_epoch_ms(int(examples.event_time_ms[0])),
+        last=from_epoch_ms(int(examples.event_time_ms[-1])),
+        transactions=len(examples),
+        frauds=int(examples.fraud.sum()),
+    )
+
+
+def _parameters(plan: fit.Plan, fitted: fit.Fitted, parts: Split) -> dict[str, str | int | float | bool]:
+    return {
+        "seed": plan.seed,
+        "epochs_max": plan.epochs_max,
+        "epochs": fitted.epochs,
+        "hidden": "-".join(str(units) for units in fit.HIDDEN),
+        "dropout": fit.DROPOUT,
+        "learning_rate": fit.LEARNING_RATE,
+        "weight_decay": fit.WEIGHT_DECAY,
+        "batch": fit.batch_size(len(parts.train)),
+        "fraud_weight": fit.fraud_weight(parts.train.fraud),
+        "test_from": from_epoch_ms(int(parts.test.event_time_ms[0])).isoformat(),
+    }
