@@ -1,0 +1,255 @@
+"""The models a worker holds: put together from the models topic, checked, kept on disk, swapped without a pause.
+
+One thread offers messages, others ask for models. A package that fails any check is refused, counted and logged, and the
+model that served before goes on. Memory is bounded: so many unfinished packages, so many loaded models, so many files.
+"""
+
+import contextlib
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from contract.errors import PackageRefusedError
+from contract.metrics import Metrics
+from contract.models import CHUNK_BYTES, PACKAGE_BYTES_MAX, ModelChunk, ModelMessage, ModelPromotion
+from contract.package import is_version, package_sha256, read_package
+from scoring.onnx_model import OnnxModel
+
+LOADED_MAX = 4
+"""Models in memory: the serving one and those that redelivered transactions are pinned to."""
+FILES_MAX = 20
+UNFINISHED_MAX = 4
+UNFINISHED_BYTES_MAX = 2 * PACKAGE_BYTES_MAX
+UNWRITTEN_MAX = 2
+"""Packages kept as bytes because the disk did not take them."""
+SUFFIX = ".package.zip"
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    count: int
+    pieces: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.pieces.values()))
+
+
+class ModelShelf:
+    """Serving and pinned models of one retailer."""
+
+    def __init__(self, directory: Path, retailer: str, metrics: Metrics) -> None:
+        self._directory = directory
+        self._retailer = retailer
+        self._metrics = metrics
+        self._decoder = msgspec.json.Decoder(ModelMessage)
+        self._lock = threading.RLock()
+        self._unfinished: OrderedDict[tuple[str, str], _Unfinished] = OrderedDict()
+        self._sha256_of: OrderedDict[str, str] = OrderedDict()
+        self._unwritten: OrderedDict[str, bytes] = OrderedDict()
+        self._loaded: OrderedDict[str, OnnxModel] = OrderedDict()
+        self._serving: OnnxModel | None = None
+        self._wanted: ModelPromotion | None = None
+
+    @property
+    def serving(self) -> OnnxModel | None:
+        """The promoted model, or None before the first one."""
+        return self._serving
+
+    def get(self, version: str) -> OnnxModel | None:
+        """The model of `version`, from memory or disk; None where it is not to be had (log and metric say why)."""
+        serving = self._serving
+        if serving is not None and serving.version == version:
+            return serving
+        with self._lock:
+            if version in self._loaded:
+                self._loaded.move_to_end(version)
+                return self._loaded[version]
+            try:
+                return self._load(version)
+            except PackageRefusedError as error:
+                self._refuse(version, error)
+                return None
+
+    def offer(self, value: bytes | None) -> None:
+        """Takes one message of the models topic, in any order, any number of times; never raises for what it holds."""
+        if value is None:  # a tombstone: the version was withdrawn from the topic; files stay for pinned transactions
+            return
+        try:
+            message = self._decoder.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._refuse(
+                "unknown", PackageRefusedError("format", f"not a message of this topic: {type(error).__name__}")
+            )
+            return
+        with self._lock:
+            try:
+                if isinstance(message, ModelPromotion):
+                    self._promote(message)
+                else:
+                    self._take(message)
+            except PackageRefusedError as error:
+                self._refuse(message.model_version, error)
+
+    def _take(self, chunk: ModelChunk) -> None:
+        version, key = chunk.model_version, (chunk.model_version, chunk.package_sha256)
+        if not is_version(version) or chunk.index >= chunk.count or len(chunk.data) > CHUNK_BYTES:
+            raise PackageRefusedError("format", "a chunk that no package has")
+        if self._holds(version, chunk.package_sha256):
+            return
+        unfinished = self._unfinished.setdefault(key, _Unfinished(chunk.count))
+        if unfinished.count != chunk.count:
+            del self._unfinished[key]
+            raise PackageRefusedError("format", "chunks disagree about their number")
+        unfinished.pieces[chunk.index] = chunk.data
+        if len(unfinished.pieces) == chunk.count:
+            del self._unfinished[key]
+            self._finish(chunk, b"".join(data for _, data in sorted(unfinished.pieces.items())))
+        self._bound_unfinished()
+
+    def _bound_unfinished(self) -> None:
+        while self._unfinished and (
+            len(self._unfinished) > UNFINISHED_MAX
+            or sum(one.size for one in self._unfinished.values()) > UNFINISHED_BYTES_MAX
+        ):
+            (version, _), _ = self._unfinished.popitem(last=False)
+            log.warning("unfinished_package_dropped", model_version=version)
+
+    def _holds(self, version: str, sha256: str) -> bool:
+        """Whether this very package is here; raises PackageRefusedError where another has taken the version."""
+        if version not in self._sha256_of:
+            package = self._read(version)
+            if package is None:
+                return False
+            try:
+                self._check(package, version)
+            except PackageRefusedError:
+                self._forget(version)  # damaged on disk; here it comes again
+                return False
+            self._sha256_of[version] = package_sha256(package)
+        if self._sha256_of[version] == sha256:
+            return True
+        raise PackageRefusedError("checksum", "another package already has this version")
+
+    def _finish(self, chunk: ModelChunk, package: bytes) -> None:
+        if package_sha256(package) != chunk.package_sha256:
+            raise PackageRefusedError("checksum", "the package is not the one that was announced")
+        self._check(package, chunk.model_version)
+        self._sha256_of[chunk.model_version] = chunk.package_sha256
+        while len(self._sha256_of) > 4 * FILES_MAX:
+            self._sha256_of.popitem(last=False)
+        self._write(chunk.model_version, package)
+        log.info("package_arrived", model_version=chunk.model_version, bytes=len(package))
+        wanted = self._wanted
+        if wanted is not None and wanted.model_version == chunk.model_version:
+            self._promote(wanted)
+
+    def _check(self, package: bytes, version: str) -> None:
+        manifest = read_package(package).manifest
+        if manifest.model_version != version:
+            raise PackageRefusedError("format", "the package holds another version than announced")
+        if manifest.retailer != self._retailer:
+            raise PackageRefusedError("format", "the package was made for another retailer")
+
+    def _promote(self, promotion: ModelPromotion) -> None:
+        version = promotion.model_version
+        if self._serving is not None and self._serving.version == version:
+            self._wanted = None
+            return
+        self._wanted = promotion
+        if not is_version(version):
+            raise PackageRefusedError("format", "a promotion of a version that cannot be")
+        if not self._holds(version, promotion.package_sha256):
+            log.info("promotion_waits_for_package", model_version=version)
+            return
+        model = self._loaded.get(version) or self._load(version)
+        if model is None:
+            return
+        self._wanted = None
+        before, self._serving = self._serving, model
+        if before is not None:
+            self._metrics.set("tillguard_scoring_model_info", 0, retailer=self._retailer, model_version=before.version)
+        self._metrics.set("tillguard_scoring_model_info", 1, retailer=self._retailer, model_version=version)
+        log.info("model_serves", model_version=version, before=before.version if before else None)
+
+    def _load(self, version: str) -> OnnxModel | None:
+        package = self._unwritten.get(version) or self._read(version)
+        if package is None:
+            return None
+        known = self._sha256_of.get(version)
+        if known is not None and package_sha256(package) != known:
+            self._forget(version)
+            raise PackageRefusedError("checksum", "the file changed since it was written; it was removed")
+        try:
+            self._check(package, version)
+        except PackageRefusedError:
+            self._forget(version)
+            raise
+        model = OnnxModel(read_package(package))
+        self._loaded[version] = model
+        while len(self._loaded) > LOADED_MAX:
+            self._loaded.popitem(last=False)
+        return model
+
+    def _refuse(self, version: str, error: PackageRefusedError) -> None:
+        self._metrics.add("tillguard_scoring_packages_refused_total", retailer=self._retailer, reason=error.reason)
+        log.error("package_refused", model_version=version[:128], reason=error.reason, detail=error.detail)
+
+    def _file(self, version: str) -> Path:
+        return self._directory / f"{version}{SUFFIX}"
+
+    def _read(self, version: str) -> bytes | None:
+        if not is_version(version):  # it may come from a record of another time; it must not lead out of the directory
+            return None
+        try:
+            with self._file(version).open("rb") as stream:
+                return stream.read(PACKAGE_BYTES_MAX + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.warning("package_unreadable", model_version=version, error=type(error).__name__)
+            return None
+
+    def _write(self, version: str, package: bytes) -> None:
+        """Temporary file, flush, rename: a file under its final name is whole. A full disk costs only the cache."""
+        file = self._file(version)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as stream:
+                stream.write(package)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(file)
+        except OSError as error:
+            log.warning("package_not_kept_on_disk", model_version=version, error=type(error).__name__)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            self._unwritten[version] = package
+            while len(self._unwritten) > UNWRITTEN_MAX:
+                self._unwritten.popitem(last=False)
+            return
+        self._prune(version)
+
+    def _prune(self, newest: str) -> None:
+        keep = {newest} | ({self._serving.version} if self._serving else set())
+        try:
+            files = sorted(self._directory.glob(f"*{SUFFIX}"), key=lambda file: file.stat().st_mtime, reverse=True)
+            for file in files[FILES_MAX:]:
+                if file.name.removesuffix(SUFFIX) not in keep:
+                    file.unlink(missing_ok=True)
+        except OSError as error:  # another worker on this machine prunes the same directory
+            log.warning("packages_not_pruned", error=type(error).__name__)
+
+    def _forget(self, version: str) -> None:
+        self._sha256_of.pop(version, None)
+        self._unwritten.pop(version, None)
+        with contextlib.suppress(OSError):
+            self._file(version).unlink(missing_ok=True)

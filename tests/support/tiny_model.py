@@ -1,0 +1,112 @@
+"""Small valid models made with the onnx package alone, so that a test needs no TensorFlow."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from contract.features import names, schema_hash
+from contract.models import INPUT_NAME, OUTPUT_NAME, DataRange, Manifest, ModelPromotion, Thresholds
+from contract.package import build_package, onnx_sha256, package_sha256, to_messages, to_promotion
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+THRESHOLDS = Thresholds(flag=0.3, hold=0.6, block=0.9)
+
+
+def linear_onnx(weights: Mapping[str, float], bias: float = -3.0) -> bytes:
+    """sigmoid(bias + sum of weight x feature), a missing feature counting as 0."""
+    column = np.zeros((len(names()), 1), dtype=np.float32)
+    for name, weight in weights.items():
+        column[names().index(name), 0] = weight
+    return graph([(column, np.array([bias], dtype=np.float32))])
+
+
+def random_onnx(seed: int, hidden: Sequence[int] = (32, 16)) -> bytes:
+    """A random network over scaled features, whose scores spread over [0, 1]."""
+    generator = np.random.default_rng(seed)
+    sizes = [len(names()), *hidden, 1]
+    layers = []
+    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        scale = 0.02 if inputs == len(names()) else 1.0
+        weights = generator.normal(size=(inputs, outputs)) / np.sqrt(inputs) * scale
+        layers.append((weights.astype(np.float32), generator.normal(size=outputs).astype(np.float32) * 0.1))
+    return graph(layers)
+
+
+def graph(
+    layers: Sequence[tuple[np.ndarray, np.ndarray]], output: str = "Sigmoid", features: int | None = None
+) -> bytes:
+    """NaN becomes 0, then dense layers with ReLU in between, then `output`."""
+    initializers = [numpy_helper.from_array(np.zeros(1, dtype=np.float32), "zero")]
+    nodes = [
+        helper.make_node("IsNaN", [INPUT_NAME], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", INPUT_NAME], ["x0"]),
+    ]
+    for place, (weights, bias) in enumerate(layers):
+        initializers += [numpy_helper.from_array(weights, f"w{place}"), numpy_helper.from_array(bias, f"b{place}")]
+        nodes.append(helper.make_node("Gemm", [f"x{place}", f"w{place}", f"b{place}"], [f"y{place}"]))
+        last = place == len(layers) - 1
+        nodes.append(
+            helper.make_node(output if last else "Relu", [f"y{place}"], [OUTPUT_NAME if last else f"x{place + 1}"])
+        )
+    return model(nodes, initializers, features)
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto], initializers: Sequence[onnx.TensorProto], features: int | None = None
+) -> bytes:
+    """The bytes of a graph with the contract's input and output."""
+    width = len(names()) if features is None else features
+    made = helper.make_model(
+        helper.make_graph(
+            list(nodes),
+            "tiny",
+            [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["n", width])],
+            [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["n", 1])],
+            list(initializers),
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+    )
+    made.ir_version = 9
+    return made.SerializeToString()
+
+
+def tiny_manifest(graph_bytes: bytes, version: str = "tiny-1", retailer: str = "shop", **changes: object) -> Manifest:
+    """A manifest that fits; ordinary is 0 for every feature."""
+    fields: dict[str, object] = {
+        "model_version": version,
+        "retailer": retailer,
+        "created_at": NOW,
+        "feature_schema": schema_hash(),
+        "features": len(names()),
+        "onnx_sha256": onnx_sha256(graph_bytes),
+        "thresholds": THRESHOLDS,
+        "ordinary": [0.0] * len(names()),
+        "data": DataRange(first=NOW, last=NOW, transactions=100, frauds=10),
+        "metrics": {"auc": 0.9},
+        "parity_max_abs_diff": 1e-7,
+        "parameters": {},
+    }
+    return Manifest(**(fields | changes))
+
+
+def tiny_package(
+    version: str = "tiny-1",
+    retailer: str = "shop",
+    weights: Mapping[str, float] | None = None,
+    bias: float = -3.0,
+    **changes: object,
+) -> bytes:
+    """A whole package; by default the amount alone decides: 200 gives a score of .27, 400 .73, 600 .95."""
+    graph_bytes = linear_onnx({"amount": 0.01} if weights is None else weights, bias)
+    return build_package(tiny_manifest(graph_bytes, version, retailer, **changes), graph_bytes)
+
+
+def tiny_messages(package: bytes, version: str = "tiny-1") -> list[tuple[bytes, bytes]]:
+    """Chunks and the promotion, as they go over the models topic."""
+    promotion = ModelPromotion(
+        model_version=version, package_sha256=package_sha256(package), promoted_at=NOW, promoted_by="test"
+    )
+    return [*to_messages(package), to_promotion(promotion)]
