@@ -1,0 +1,156 @@
+"""The window store on Redis: sightings in, aggregates out, one atomic script per sighting, many in flight."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hiredis
+
+from contract.errors import InvariantError
+from contract.settings import Settings
+from contract.windows import MAX_COUNTERPARTS, MAX_EVENTS
+from scoring.ports import Applied, Sighting, StoreUnavailableError
+from scoring.redis_keys import LIVE, Keys
+from scoring.redis_link import RedisLink, command
+from scoring.redis_scripts import script, sha1
+from scoring.redis_sightings import Bounds, ReplyReader, SightingPacker
+
+DAY_S = 86_400
+_LOAD_ATTEMPTS_MAX = 3
+_MOVING = (
+    "MOVED",
+    "LOADING",
+    "READONLY",
+    "OOM",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "ASK",
+    "BUSY",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+)
+"""Errors of a server that cannot serve now; asking again later is right."""
+
+
+class _Pending:
+    """Replies that one write expects; they arrive in the order of writing."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.replies: list[Any] = []
+
+
+class RedisTicket:
+    """A batch on its way; `RedisStore.send` makes it."""
+
+    def __init__(self, store: "RedisStore", commands: list[bytes], pending: _Pending, generation: int) -> None:
+        self._store = store
+        self.commands = commands
+        self.pending = pending
+        self.generation = generation
+
+    def wait(self, timeout_s: float) -> Applied:
+        """The answer, as the port says."""
+        return self._store.collect(self, timeout_s)
+
+
+class RedisStore:
+    """WindowStore on Redis (scoring/ports.py); one connection, used by one thread.
+
+    `namespace` keeps a replay apart from the live windows. The bounds are arguments so that tests can reach them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        namespace: str = LIVE,
+        *,
+        max_events: int = MAX_EVENTS,
+        max_counterparts: int = MAX_COUNTERPARTS,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        if not 2 <= max_events <= 65_535 or not 1 <= max_counterparts <= 250:
+            raise ValueError("max_events is 2 to 65535, max_counterparts 1 to 250")
+        text = script("windows")
+        self._load = command(b"SCRIPT", b"LOAD", text.encode())
+        self._link = RedisLink(settings.redis.redis_py(), self._load, 1)
+        bounds = Bounds(
+            idle_s=int(settings.retention.entity_idle_days * DAY_S),
+            sight_s=int(settings.retention.first_sight_days * DAY_S),
+            max_events=max_events,
+            max_counterparts=max_counterparts,
+        )
+        self._packer = SightingPacker(Keys(settings.retailer, namespace), sha1(text), bounds)
+        self._reader = ReplyReader()
+        self._wall_s = wall_s
+        self._expected: deque[_Pending] = deque()
+        self._generation = self._link.generation
+
+    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> RedisTicket:
+        """Writes a batch without waiting, as the port says."""
+        shared = self._packer.shared(int(self._wall_s()), model_version, rules_version)
+        commands = self._packer.pack(sightings, shared)
+        pending = self._post(commands)
+        return RedisTicket(self, commands, pending, self._generation)
+
+    def collect(self, ticket: RedisTicket, timeout_s: float) -> Applied:
+        """Reads until the ticket's replies are there; earlier tickets' replies are kept for them."""
+        deadline_s = time.monotonic() + timeout_s
+        self._await(ticket.pending, ticket.generation, deadline_s)
+        replies = ticket.pending.replies
+        for _ in range(_LOAD_ATTEMPTS_MAX):
+            missing = [i for i, reply in enumerate(replies) if _is_error(reply, "NOSCRIPT")]
+            if not missing:
+                break
+            again = self._post([self._load, *(ticket.commands[i] for i in missing)])
+            self._await(again, self._generation, deadline_s)
+            for i, reply in zip(missing, again.replies[1:], strict=True):
+                replies[i] = reply
+        self._refuse(replies)
+        return self._reader.applied(replies)
+
+    def close(self) -> None:
+        """Ends the connection; tickets still open are lost."""
+        self._link.close()
+
+    def _post(self, commands: list[bytes]) -> _Pending:
+        self._link.send(b"".join(commands))
+        if self._generation != self._link.generation:
+            self._generation = self._link.generation
+            self._expected.clear()
+        pending = _Pending(len(commands))
+        self._expected.append(pending)
+        return pending
+
+    def _await(self, pending: _Pending, generation: int, deadline_s: float) -> None:
+        if len(pending.replies) == pending.count:
+            return
+        while self._expected:
+            if generation != self._link.generation:
+                break
+            first = self._expected[0]
+            self._link.read(first.count, first.replies, deadline_s)
+            self._expected.popleft()
+            if first is pending:
+                return
+        raise StoreUnavailableError("the connection to the store was lost")
+
+    def _refuse(self, replies: list[Any]) -> None:
+        """Raises for the first error among the replies, if any."""
+        error = next((reply for reply in replies if isinstance(reply, hiredis.ReplyError)), None)
+        if error is None:
+            return
+        text = str(error)
+        word = text.partition(" ")[0]
+        if word in _MOVING:
+            raised = self._link.failed(error)
+            if word == "MOVED":
+                self._link.follow(text)
+            raise raised
+        raise InvariantError(f"the store's script failed: {text[:200]}")
+
+
+def _is_error(reply: object, word: str) -> bool:
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(word)
