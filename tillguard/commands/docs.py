@@ -12,21 +12,29 @@ def register(app: typer.Typer) -> None:
 
 def docs(
     check: bool = typer.Option(
-        False, "--check", help="Change nothing; list the pages that differ from the code and exit with 1."
+        False, "--check", help="Change nothing; list what differs from the code, and exit with 1 if anything does."
     ),
     folder: Path = typer.Option(Path("docs"), "--folder", help="Folder of the documentation."),
 ) -> None:
-    """Write the pages that follow from the code: schemas, AsyncAPI, settings, topics, features, metrics, commands."""
-    from tillguard.docs.pages import drift, render, write
+    """Write the pages that follow from the code: schemas, AsyncAPI, settings, topics, features, metrics, commands.
+
+    With --check, also reads the pages written by hand (this folder's and README.md beside it) and names every command in
+    them that does not exist.
+    """
+    from tillguard.docs.calls import faults_of_page
+    from tillguard.docs.pages import drift, hand_written, render, write
 
     pages = render()
     if not check:
         for path in write(folder, pages):
             typer.echo(f"wrote {folder / path}")
         return
-    differing = drift(folder, pages)
-    for path in differing:
-        typer.echo(f"{folder / path} differs from the code", err=True)
-    if differing:
-        typer.echo("`tillguard docs` writes them anew", err=True)
+    faults = [
+        f"{folder / path} differs from the code; `tillguard docs` writes it anew" for path in drift(folder, pages)
+    ]
+    for file in hand_written(folder, pages):
+        faults += [f"{file}: {fault}" for fault in faults_of_page(file.read_text(encoding="utf-8"))]
+    for fault in faults:
+        typer.echo(fault, err=True)
+    if faults:
         raise typer.Exit(1)

@@ -120,3 +120,9 @@ def drift(folder: Path, pages: dict[str, str]) -> list[str]:
         if not (folder / path).is_file() or (folder / path).read_text(encoding="utf-8") != text
     }
     return sorted(left_over | differing)
+
+
+def hand_written(folder: Path, pages: dict[str, str]) -> list[Path]:
+    """The Markdown pages below `folder` that are not generated, and the README beside it."""
+    below = [file for file in folder.rglob("*.md") if file.relative_to(folder).as_posix() not in pages]
+    return sorted(file for file in [folder.absolute().parent / "README.md", *below] if file.is_file())

@@ -1,0 +1,75 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contract.metrics import METRICS
+from contract.settings import ScoringSettings
+from tillguard.docs.calls import faults_of_page
+from tillguard.docs.setting_rows import settings_rows
+
+FOLDER = Path(__file__).parents[3] / "deploy" / "prometheus"
+BY_NAME = {metric.name: metric for metric in METRICS}
+SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
+SERIES = {metric.name + suffix: metric for metric in METRICS for suffix in SUFFIXES[metric.kind]}
+
+
+def rules() -> list[dict[str, Any]]:
+    document = yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def test_every_alert_is_over_metrics_that_exist() -> None:
+    for rule in rules():
+        for series in re.findall(r"tillguard_[a-z_]+", rule["expr"]):
+            assert series in SERIES, f"{rule['alert']}: {series}"
+
+
+def test_counters_are_read_by_their_rate_and_gauges_are_not() -> None:
+    for rule in rules():
+        for function, series in re.findall(r"(\w+)\((tillguard_[a-z_]+)", rule["expr"]):
+            counts = SERIES[series].kind != "gauge"
+            assert (function in {"rate", "increase"}) == counts, f"{rule['alert']}: {function}({series})"
+
+
+def test_labels_that_an_alert_groups_or_speaks_by_are_labels_of_its_metrics() -> None:
+    for rule in rules():
+        series = re.findall(r"tillguard_[a-z_]+", rule["expr"])
+        known = {label for name in series for label in SERIES[name].labels} | {"le", "instance", "job"}
+        grouped = {
+            label.strip() for by in re.findall(r"(?:by|on) \(([^)]*)\)", rule["expr"]) for label in by.split(",")
+        }
+        chosen = set(re.findall(r"[{,]\s*(\w+)\s*=", rule["expr"]))
+        spoken = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
+        assert grouped | chosen | spoken <= known, rule["alert"]
+        assert not re.search(r"\bby \(", rule["expr"]) or spoken <= grouped, rule["alert"]
+
+
+def test_every_alert_says_what_it_means_and_what_to_do() -> None:
+    names = [rule["alert"] for rule in rules()]
+    assert len(set(names)) == len(names)
+    for rule in rules():
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        assert len(rule["annotations"]["summary"]) > 20, rule["alert"]
+        assert len(rule["annotations"]["remedy"]) > 40, rule["alert"]
+
+
+def test_remedies_name_settings_commands_and_metrics_that_exist() -> None:
+    settings = {row.name for row in settings_rows()}
+    for rule in rules():
+        remedy = rule["annotations"]["remedy"]
+        assert faults_of_page(remedy) == [], rule["alert"]
+        assert set(re.findall(r"\b(?:kafka|redis|scoring|retention)\.[a-z_]+", remedy)) <= settings, rule["alert"]
+        assert set(re.findall(r"tillguard_[a-z_]+", remedy)) <= set(BY_NAME), rule["alert"]
+
+
+def test_prometheus_asks_every_scoring_worker_of_the_compose_file(own_services: Any) -> None:
+    document = yaml.safe_load((FOLDER / "prometheus.yaml").read_text(encoding="utf-8"))
+    assert document["rule_files"] == ["alerts.yaml"]
+    (job,) = document["scrape_configs"]
+    (discovery,) = job["dns_sd_configs"]
+    workers = [name for name, service in own_services.items() if service["image"].startswith("tillguard/scoring")]
+    assert sorted(discovery["names"]) == sorted(workers)
+    assert discovery["port"] == ScoringSettings().web_port
+    assert all(f'job="{job["job_name"]}"' in rule["expr"] for rule in rules() if "up{" in rule["expr"])
