@@ -11,27 +11,15 @@ from contract.errors import InvariantError
 from contract.settings import Settings
 from contract.windows import MAX_COUNTERPARTS, MAX_EVENTS
 from scoring.ports import Applied, Sighting, StoreUnavailableError
+from scoring.redis_client import PASSING_ERRORS
 from scoring.redis_keys import LIVE, Keys
 from scoring.redis_link import RedisLink, command
 from scoring.redis_scripts import script, sha1
 from scoring.redis_sightings import Bounds, ReplyReader, SightingPacker
+from scoring.redis_space import KeySpace
 
 DAY_S = 86_400
 _LOAD_ATTEMPTS_MAX = 3
-_MOVING = (
-    "MOVED",
-    "LOADING",
-    "READONLY",
-    "OOM",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "ASK",
-    "BUSY",
-    "MASTERDOWN",
-    "MISCONF",
-    "NOREPLICAS",
-)
-"""Errors of a server that cannot serve now; asking again later is right."""
 
 
 class _Pending:
@@ -84,6 +72,7 @@ class RedisStore:
         )
         self._packer = SightingPacker(Keys(settings.retailer, namespace), sha1(text), bounds)
         self._reader = ReplyReader()
+        self._space = KeySpace(settings, namespace)
         self._wall_s = wall_s
         self._expected: deque[_Pending] = deque()
         self._generation = self._link.generation
@@ -111,9 +100,18 @@ class RedisStore:
         self._refuse(replies)
         return self._reader.applied(replies)
 
+    def erase(self, entity: str, value: str) -> int:
+        """Removes every trace of an entity (see KeySpace.erase)."""
+        return self._space.erase(entity, value)
+
+    def drop(self) -> int:
+        """Removes everything of this namespace, which must not be the live one (see KeySpace.drop)."""
+        return self._space.drop()
+
     def close(self) -> None:
-        """Ends the connection; tickets still open are lost."""
+        """Ends the connections; tickets still open are lost."""
         self._link.close()
+        self._space.close()
 
     def _post(self, commands: list[bytes]) -> _Pending:
         self._link.send(b"".join(commands))
@@ -144,7 +142,7 @@ class RedisStore:
             return
         text = str(error)
         word = text.partition(" ")[0]
-        if word in _MOVING:
+        if word in PASSING_ERRORS:
             raised = self._link.failed(error)
             if word == "MOVED":
                 self._link.follow(text)

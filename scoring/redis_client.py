@@ -1,0 +1,50 @@
+"""A redis-py client for what is not on the hot path, with the store's errors and a cluster's redirections."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import MovedError, RedisError, ResponseError
+from redis.retry import Retry
+
+from contract.errors import InvariantError
+from contract.settings import RedisSettings
+from scoring.ports import StoreUnavailableError
+
+Result = TypeVar("Result")
+
+PASSING_ERRORS = (
+    "ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN",
+)  # fmt: skip
+"""First words of errors of a server that cannot serve now; asking again later is right."""
+
+
+class RedisClient:
+    """Runs functions on a redis-py client; safe for threads."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._options = settings.redis_py() | {"retry": Retry(NoBackoff(), 1)}
+        self._client = redis.Redis(**self._options)
+
+    def run(self, function: Callable[[Any], Result]) -> Result:
+        """The function's result; raises StoreUnavailableError, or InvariantError where the server found the command wrong.
+
+        The function may run again on another node or after a lost connection, so its effect must be idempotent.
+        """
+        try:
+            try:
+                return function(self._client)
+            except MovedError as moved:
+                self._client = redis.Redis(**self._options | {"host": moved.host, "port": moved.port})
+                return function(self._client)
+        except ResponseError as error:
+            if str(error).partition(" ")[0] in PASSING_ERRORS or type(error) is not ResponseError:
+                raise StoreUnavailableError(f"the store cannot serve: {type(error).__name__}") from None
+            raise InvariantError(f"the store refused a command: {str(error)[:200]}") from None
+        except RedisError as error:
+            raise StoreUnavailableError(f"the store did not answer: {type(error).__name__}") from None
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._client.close()
