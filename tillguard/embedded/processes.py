@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,9 @@ import msgspec
 
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 """Started by this very process, to be reaped when they end."""
+
+
+EXEC_WAIT_S = 10.0
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -29,17 +33,25 @@ class Identity(msgspec.Struct, frozen=True):
 
 def identify(pid: int) -> Identity | None:
     """The identity of a running process, or None if it is gone, a zombie, or not ours to read."""
+    fields = _stat(pid)
+    if fields is None or fields[0] in ("Z", "X"):
+        return None
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return None
-    # The name in parentheses may hold spaces and parentheses itself: fields count from the last one.
-    fields = stat.rpartition(")")[2].split()
-    if fields[0] in ("Z", "X"):
-        return None
     arguments = tuple(part.decode(errors="replace") for part in command.split(b"\0")[:-1])
     return Identity(pid, int(fields[19]), _boot_id(), arguments)
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Fields of /proc/<pid>/stat from the third, the state, on."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name in parentheses may hold spaces and parentheses itself: fields count from the last one.
+    return text.rpartition(")")[2].split()
 
 
 def _boot_id() -> str:
@@ -48,15 +60,7 @@ def _boot_id() -> str:
 
 def alive(known: Identity) -> bool:
     """Whether exactly this process still runs."""
-    return _same(known, identify(known.pid))
-
-
-def _same(known: Identity, seen: Identity | None) -> bool:
-    return (
-        seen is not None
-        and (seen.pid, seen.started_ticks, seen.boot_id) == (known.pid, known.started_ticks, known.boot_id)
-        and known.command == seen.command[-len(known.command) :]
-    )
+    return identify(known.pid) == known
 
 
 def find(marker: str) -> list[Identity]:
@@ -96,11 +100,22 @@ def spawn(
             start_new_session=True,
         )
     _CHILDREN[child.pid] = child
-    seen = identify(child.pid)
-    if seen is None:
-        reap(child.pid)
-        raise OSError(f"{command[0]} ended at once")
-    return Identity(seen.pid, seen.started_ticks, seen.boot_id, tuple(command))
+    return _recognisable(child, tuple(command))
+
+
+def _recognisable(child: subprocess.Popen[bytes], command: tuple[str, ...]) -> Identity:
+    """Waits until the child runs `command` itself: before, it is a copy of this process or the guard."""
+    deadline = time.monotonic() + EXEC_WAIT_S
+    while child.poll() is None and time.monotonic() < deadline:
+        seen = identify(child.pid)
+        if seen is not None and seen.command == command:
+            return seen
+        time.sleep(0.002)
+    if child.poll() is None:
+        child.kill()
+        child.wait()
+    del _CHILDREN[child.pid]
+    raise OSError(f"{command[0]} ended at once")
 
 
 def send(known: Identity, number: signal.Signals) -> None:
@@ -116,7 +131,7 @@ def send(known: Identity, number: signal.Signals) -> None:
 
 
 def wait(known: Identity, timeout_s: float) -> bool:
-    """Whether the process has ended within `timeout_s`."""
+    """Whether the process, every thread of it, has ended within `timeout_s`; its ports and files are free then."""
     descriptor = _open(known)
     if descriptor is not None:
         try:
@@ -126,23 +141,32 @@ def wait(known: Identity, timeout_s: float) -> bool:
                 return False
         finally:
             os.close(descriptor)
-    reap(known.pid)
+    reap()
     return True
 
 
-def reap(pid: int) -> None:
-    """Takes the exit status of a child of ours that has ended."""
-    child = _CHILDREN.get(pid)
-    if child is not None and child.poll() is not None:
-        del _CHILDREN[pid]
+def reap() -> None:
+    """Takes the exit status of every child of ours that has ended."""
+    for pid, child in list(_CHILDREN.items()):
+        if child.poll() is not None:
+            del _CHILDREN[pid]
 
 
 def _open(known: Identity) -> int | None:
+    """A pidfd of exactly this process, or None if it is gone.
+
+    The command line is not compared: it is empty once the first thread has ended, while others may still hold a port.
+    """
     try:
         descriptor = os.pidfd_open(known.pid)
     except OSError:
         return None
-    if alive(known):
+    if _started_ticks(known.pid) == known.started_ticks and known.boot_id == _boot_id():
         return descriptor
     os.close(descriptor)
     return None
+
+
+def _started_ticks(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None

@@ -93,6 +93,7 @@ class Stack:
         wanted = [SERVICES[name] for name in _known(services)]
         _check_machine()
         with self._locked():
+            processes.reap()
             due = [service for service in wanted if not self._is_serving(service)]
             self._launch(due)
             self._await(due)
@@ -228,7 +229,10 @@ class Stack:
                 launch.command, environment, log, place.folder, die_with_parent=self._die_with_parent
             )
         except OSError as error:
-            raise ServiceFailedError(f"{service.name} could not be started: {error}") from error
+            end = logs.tail(place.logs, service.name)
+            raise ServiceFailedError(
+                f"{service.name} could not be started: {error}; the end of its log:\n{end}"
+            ) from error
         self._record({service.name: Record(endpoint, process, str(log))})
 
     def _await(self, started: Sequence[Service]) -> None:
@@ -240,9 +244,8 @@ class Stack:
             left = begin + service.start_timeout_s - time.monotonic()
             if process is None or not _answers_within(service, record.endpoint, process, left):
                 why = "did not answer in time" if process and processes.alive(process) else "ended while starting"
-                raise ServiceFailedError(
-                    f"{service.name} {why}; the end of its log:\n{logs.tail(self.folder / 'logs', service.name)}"
-                )
+                end = logs.tail(self._place(service).logs, service.name)
+                raise ServiceFailedError(f"{service.name} {why}; the end of its log:\n{end}")
             self._report(f"{service.name}: ready on {record.endpoint.host}:{record.endpoint.port}")
 
     def _record(self, changes: dict[str, Record | None]) -> None:

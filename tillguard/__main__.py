@@ -1,0 +1,5 @@
+"""`python -m tillguard`: the command line without its console script."""
+
+from tillguard.cli import main
+
+main()
