@@ -125,3 +125,12 @@ class OffsetTracker:
         for number in partitions:
             if number in self._partitions:
                 self._partitions[number].committed = None
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Per partition the offset after the last one taken; partitions of which none was taken are absent."""
+        return {
+            number: partition.last_taken + 1
+            for number, partition in list(self._partitions.items())
+            if partition.last_taken >= 0
+        }

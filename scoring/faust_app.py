@@ -1,0 +1,388 @@
+"""The worker as a Faust application; the only file that imports faust and mode.
+
+Faust gives the lifecycle, the web server, the agent and, for the agent feed, group membership and fetching. Two faults of
+0.15.3 shape this file: its acknowledgements can stop committing behind a gap (faust-streaming #596), so offsets are computed
+by our own tracker and Faust only carries the commit (the topic is declared with acks=False); its own producer saturates
+near 2,000 messages/s, so messages leave through librdkafka. Concurrency stays 1 (#606).
+"""
+
+import asyncio
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import faust
+import structlog
+from aiohttp.web import TCPSite
+from faust.auth import SASLCredentials, SSLCredentials
+from faust.types import TP
+from faust.web.drivers.aiohttp import Web
+from mode import Service
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from contract.clock import Clock
+from contract.settings import KafkaSettings
+from scoring.feeds.pipeline import Pipeline
+from scoring.feeds.ports import FeedState
+from scoring.feeds.publisher import KafkaPublisher
+from scoring.health import Readiness
+from scoring.ports import RawEvent
+
+AGENT_TICK_S = 0.02
+"""How often the agent feed looks at deliveries, retries and commits while no transaction arrives."""
+AGENT_COMMIT_EVERY_S = 0.25
+
+log = structlog.get_logger()
+
+
+class Loop(Protocol):
+    """Something that works in a thread of its own until it is told to stop."""
+
+    def run(self) -> None:
+        """Returns after `stop`; an exception ends the worker."""
+        ...
+
+    def stop(self) -> None:
+        """Asks for the end; returns at once, may be called from any thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFeed:
+    """What the agent feed drives."""
+
+    topic: str
+    pipeline: Pipeline
+    publisher: KafkaPublisher
+    clock: Clock
+    batch_max: int
+    linger_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """Everything the application runs."""
+
+    name: str
+    """Application id; for the agent feed also the consumer group."""
+    kafka: KafkaSettings
+    control_topic: str
+    web_host: str
+    web_port: int
+    """0 chooses a free one."""
+    state_folder: Path
+    """Where Faust may write."""
+    ready: Callable[[], Readiness]
+    registry: CollectorRegistry
+    loops: dict[str, Loop] = field(default_factory=dict)
+    """By name; started in this order, stopped in the opposite one."""
+    agent: AgentFeed | None = None
+    on_address: Callable[[str], None] = lambda _url: None
+    """Called once with the URL of the web server."""
+    stop_within_s: float = 20.0
+    """A loop that has not ended by then is left behind: the process ends."""
+
+
+class WorkerWeb(Web):
+    """Faust's web server, on a free port where port 0 is asked for (Faust's own setting refuses 0)."""
+
+    hosted: Hosted
+
+    def _new_transport_tcp(self) -> TCPSite:
+        return TCPSite(self._runner, self.hosted.web_host, self.hosted.web_port)
+
+    async def start_server(self) -> None:
+        await super().start_server()
+        host, port = self._runner.addresses[0][:2]
+        url = f"http://{host}:{port}"
+        log.info("web_listens", url=url)
+        self.hosted.on_address(url)
+
+
+class WorkerApp(faust.App):
+    """A Faust application that knows what it hosts."""
+
+    hosted: Hosted
+
+    def _new_web(self) -> WorkerWeb:
+        web = WorkerWeb(self)
+        web.hosted = self.hosted
+        return web
+
+
+class LoopService(Service):
+    """Hosts a Loop in a thread; its failure is the worker's."""
+
+    hosted_loop: Loop
+    hosted_name: str
+    stop_within_s: float
+
+    def __post_init__(self) -> None:
+        self._finished: asyncio.Future[BaseException | None] | None = None
+
+    async def on_start(self) -> None:
+        self._finished = asyncio.get_running_loop().create_future()
+        threading.Thread(target=self._run, name=self.hosted_name, daemon=True, args=(self._finished,)).start()
+        self.add_future(self._watch(self._finished))
+
+    def _run(self, finished: "asyncio.Future[BaseException | None]") -> None:
+        failure: BaseException | None = None
+        try:
+            self.hosted_loop.run()
+        except BaseException as error:  # noqa: BLE001 - handed to the event loop, which ends the worker with it
+            failure = error
+        finished.get_loop().call_soon_threadsafe(_settle, finished, failure)
+
+    async def _watch(self, finished: "asyncio.Future[BaseException | None]") -> None:
+        failure = await asyncio.shield(finished)
+        if failure is not None:
+            log.error("loop_failed", loop=self.hosted_name, error=type(failure).__name__, reason=str(failure))
+            await self.crash(failure)
+
+    async def on_stop(self) -> None:
+        self.hosted_loop.stop()
+        if self._finished is not None:
+            done, _ = await asyncio.wait([self._finished], timeout=self.stop_within_s)
+            if not done:
+                log.error("loop_left_behind", loop=self.hosted_name, after_s=self.stop_within_s)
+
+
+def _settle(finished: "asyncio.Future[BaseException | None]", failure: BaseException | None) -> None:
+    if not finished.done():
+        finished.set_result(failure)
+
+
+class AgentDriver:
+    """The agent feed: Faust fetches, one thread scores, this object stands between.
+
+    Everything that touches the pipeline runs in that thread, so that the event loop keeps answering Kafka and the web.
+    """
+
+    def __init__(self, app: WorkerApp, feed: AgentFeed) -> None:
+        self._app = app
+        self._feed = feed
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoring")
+        self._assigned = False
+        self._committed: dict[int, int] = {}
+        self._commit_due_s = 0.0
+        self._lag = 0
+        self._stopping = False
+
+    @property
+    def state(self) -> FeedState:
+        """As LibrdkafkaFeed.state."""
+        tracker = self._feed.pipeline.tracker
+        return FeedState(
+            assigned=tuple(sorted(tracker.assignment)) if self._assigned else None,
+            lag=self._lag + tracker.outstanding,
+            pending=len(self._feed.pipeline.pending),
+            progress=self._feed.pipeline.taken_total + tracker.completed_total,
+            paused=self._full,
+            committed=dict(self._committed),
+        )
+
+    @property
+    def _full(self) -> bool:
+        return self._feed.pipeline.full or self._feed.publisher.full
+
+    def install(self) -> None:
+        """Adds the agent, its tick and its part in rebalances to the application."""
+        feed = self._feed
+        topic = self._app.topic(feed.topic, value_type=bytes, value_serializer="raw", key_serializer="raw", acks=False)
+
+        async def transactions(stream: Any) -> None:
+            async for events in stream.noack_take(feed.batch_max, within=feed.linger_s):
+                try:
+                    await self._score(events)
+                except Exception as failure:  # noqa: BLE001 - Faust would start the agent again, behind the events it lost
+                    await self._app.crash(failure)
+                    return
+
+        self._app.agent(topic, name="transactions", concurrency=1)(transactions)
+        self._app.task(self._tick)
+        # Faust keeps weak references to receivers unless told otherwise.
+        self._app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        self._app.on_before_shutdown.connect(self._on_shutdown, weak=False)
+
+    async def _score(self, events: Sequence[Any]) -> None:
+        while self._full and not self._stopping:  # noqa: ASYNC110 - room is made by the thread, no event tells of it
+            await asyncio.sleep(AGENT_TICK_S)
+        generation = self._app.consumer_generation_id
+        raw = [_raw(event.message) for event in events if event.message.generation_id == generation]
+        await self._in_thread(self._score_now, raw)
+
+    def _score_now(self, events: list[RawEvent]) -> None:
+        pipeline = self._feed.pipeline
+        if self._stopping:
+            return  # what was drained is committed; these are the next worker's
+        ours = [event for event in events if event.partition in pipeline.tracker.assignment]
+        if ours:
+            pipeline.submit(ours)
+            pipeline.collect()
+        self._feed.publisher.serve()
+        pipeline.retry()
+
+    async def _tick(self) -> None:
+        while not self._stopping:
+            await self._in_thread(self._score_now, [])
+            await self._commit_when_due()
+            await asyncio.sleep(AGENT_TICK_S)
+
+    async def _commit_when_due(self) -> None:
+        now_s = self._feed.clock.monotonic_s()
+        if now_s < self._commit_due_s:
+            return
+        self._commit_due_s = now_s + AGENT_COMMIT_EVERY_S
+        self._lag = self._unread()
+        await self._commit()
+
+    def _unread(self) -> int:
+        unread = 0
+        for partition, position in self._feed.pipeline.tracker.positions.items():
+            high = self._app.consumer.highwater(TP(self._feed.topic, partition))
+            unread += max(0, (high or 0) - position)
+        return unread
+
+    async def _commit(self) -> None:
+        tracker = self._feed.pipeline.tracker
+        offsets = await self._in_thread(tracker.committable)
+        if not offsets:
+            return
+        # Faust's public commit() goes through its own acknowledgements (#596).
+        consumer: Any = self._app.consumer
+        done = await consumer._commit(  # noqa: SLF001
+            {TP(self._feed.topic, partition): offset for partition, offset in offsets.items()}
+        )
+        if done:
+            self._committed |= offsets
+            await self._in_thread(tracker.committed, offsets)
+
+    async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
+        assigned: Iterable[TP] = arguments[1]
+        numbers = [tp.partition for tp in assigned if tp.topic == self._feed.topic]
+        await self._in_thread(self._feed.pipeline.tracker.assign, numbers)
+        self._assigned = True
+        log.info("partitions_assigned", topic=self._feed.topic, partitions=sorted(numbers))
+
+    async def _on_revoked(self, *arguments: Any, **_: Any) -> None:
+        revoked: Iterable[TP] = arguments[1]
+        numbers = {tp.partition for tp in revoked if tp.topic == self._feed.topic}
+        drained = await self._in_thread(self._feed.pipeline.drain, self._app.conf.broker_session_timeout / 2)
+        await self._commit()
+        await self._in_thread(self._feed.pipeline.revoke, numbers)
+        log.info("partitions_revoked", topic=self._feed.topic, partitions=sorted(numbers), drained=drained)
+
+    async def _on_shutdown(self, *_arguments: Any, **_: Any) -> None:
+        self._stopping = True
+        drained = await self._in_thread(self._feed.pipeline.drain, self._app.conf.broker_session_timeout / 2)
+        await self._commit()
+        log.info("feed_finished", topic=self._feed.topic, drained=drained, pending=len(self._feed.pipeline.pending))
+
+    def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> "asyncio.Future[Any]":
+        return asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+
+def _raw(message: Any) -> RawEvent:
+    return RawEvent(
+        message.value, message.topic, message.partition, message.offset, int(message.timestamp * 1000), message.key
+    )
+
+
+def build(hosted: Hosted) -> tuple[WorkerApp, AgentDriver | None]:
+    """The application, ready for `run`; the driver is there for the agent feed, to ask for its state."""
+    WorkerApp.hosted = hosted
+    app = WorkerApp(
+        hosted.name,
+        broker=[f"kafka://{server.strip()}" for server in hosted.kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(hosted.kafka),
+        broker_session_timeout=hosted.kafka.session_timeout_s,
+        broker_heartbeat_interval=hosted.kafka.session_timeout_s / 5,
+        broker_request_timeout=max(hosted.kafka.request_timeout_s, hosted.kafka.session_timeout_s + 1),
+        consumer_auto_offset_reset="earliest",
+        datadir=hosted.state_folder,
+        store="memory://",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_buffer_maxsize=4 * hosted.agent.batch_max if hosted.agent else 16,
+        loghandlers=[],
+    )
+    for name, loop in hosted.loops.items():
+        attributes = {"hosted_loop": loop, "hosted_name": name, "stop_within_s": hosted.stop_within_s}
+        app.service(type(f"{name.title().replace('-', '')}Service", (LoopService,), attributes))
+    driver = None
+    if hosted.agent:
+        driver = AgentDriver(app, hosted.agent)
+        driver.install()
+    else:
+        _keep_alive(app, hosted.control_topic)
+    _add_pages(app, hosted)
+    return app, driver
+
+
+def _keep_alive(app: WorkerApp, control_topic: str) -> None:
+    """Faust refuses to start without a topic."""
+
+    async def control(stream: Any) -> None:
+        async for _ in stream:
+            log.warning("control_message_ignored")
+
+    app.agent(app.topic(control_topic, value_type=bytes, value_serializer="raw"), name="control", concurrency=1)(
+        control
+    )
+
+
+def _add_pages(app: WorkerApp, hosted: Hosted) -> None:
+    async def health(web: Any, _request: Any) -> Any:
+        return web.json({"alive": True})
+
+    async def ready(web: Any, _request: Any) -> Any:
+        found = await asyncio.get_running_loop().run_in_executor(None, hosted.ready)
+        return web.json(found.document(), status=200 if found.ready else 503)
+
+    async def metrics(web: Any, _request: Any) -> Any:
+        return web.bytes(generate_latest(hosted.registry), content_type=CONTENT_TYPE_LATEST.partition(";")[0])
+
+    pages: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
+        "/health": health,
+        "/ready": ready,
+        "/metrics": metrics,
+    }
+    for path, page in pages.items():
+        app.page(path, name=path[1:])(page)
+
+
+def _credentials(kafka: KafkaSettings) -> SASLCredentials | SSLCredentials | None:
+    context = _ssl_context(kafka) if kafka.security_protocol.endswith("SSL") else None
+    if kafka.security_protocol.startswith("SASL") and kafka.sasl_password is not None:
+        return SASLCredentials(
+            username=kafka.sasl_username,
+            password=kafka.sasl_password.get_secret_value(),
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context else None
+
+
+def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(kafka.ssl_ca_file) if kafka.ssl_ca_file else None)
+    if kafka.ssl_cert_file:
+        context.load_cert_chain(kafka.ssl_cert_file, kafka.ssl_key_file)
+    return context
+
+
+def run(app: WorkerApp, *, level: str) -> int:
+    """Runs until SIGTERM or SIGINT (0) or a failure (1). Takes over the process: signals, event loop, logging levels."""
+    for name in ("faust", "mode", "aiokafka", "aiohttp"):
+        logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))
+    worker = faust.Worker(app, quiet=True, override_logging=False, redirect_stdouts=False, loglevel=level)
+    worker.spinner = None
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        return 1 if worker.crash_reason or app.crash_reason or end.code else 0
