@@ -1,6 +1,6 @@
 """The closed list of metrics. A metric that is not here does not exist; names are `tillguard_<part>_<thing>_<unit>`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,3 +83,12 @@ class Metrics:
         if not isinstance(histogram, Histogram):
             raise TypeError(f"{name} is not a histogram")
         histogram.labels(**labels).observe(value)
+
+    def observe_all(self, name: str, values: Iterable[float], **labels: str) -> None:
+        """Adds many observations to a histogram."""
+        histogram = self._by_name[name]
+        if not isinstance(histogram, Histogram):
+            raise TypeError(f"{name} is not a histogram")
+        child = histogram.labels(**labels)
+        for value in values:
+            child.observe(value)

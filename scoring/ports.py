@@ -119,7 +119,9 @@ class CaseStore(Protocol):
         """Stores `case` as the newest revision if it still stands at `expected_revision`, and returns the stored verdict.
 
         `cause_id` (resolution_id, or `expiry`) makes it idempotent: a second call with the same cause returns the verdict
-        stored by the first. Raises RevisionConflictError if another cause came first, StoreUnavailableError.
+        stored by the first. `case.revision` is `expected_revision` or above; where `case.open_until` is set, `expired`
+        returns it from then on, else no more (so an expiry comes back until its verdict is known to be published).
+        Raises RevisionConflictError if another cause came first, StoreUnavailableError.
         """
         ...
 
@@ -156,3 +158,15 @@ class Outcome:
     """False: answered degraded (or not at all again); keep the offset uncommitted and call again with `again=True`."""
     labels: list[bytes] = field(default_factory=list)
     """Labels that follow from a resolution."""
+
+
+class RulesArchive(Protocol):
+    """Every version of a retailer's rules that ever decided, as YAML text; shared by its workers. A few kB per version."""
+
+    def keep(self, version: str, source: str) -> None:
+        """Remembers `source`; harmless where it is known. Called when rules change. Raises StoreUnavailableError."""
+        ...
+
+    def find(self, version: str) -> str | None:
+        """The source of `version`, or None. Called for redelivered transactions only. Raises StoreUnavailableError."""
+        ...

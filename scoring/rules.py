@@ -76,6 +76,10 @@ class Ruleset:
         self._conditions = tuple(condition for _, condition in pairs)
         self._names = sorted(frozenset[str]().union(*(condition.names for condition in self._conditions)))
 
+    def rank(self, rule: Rule) -> tuple[int, int, str]:
+        """Sorts fired rules for the reasons: the most severe first, then by priority."""
+        return -DECISIONS.index(rule.decision), -rule.priority, rule.id
+
     def fired(
         self,
         transactions: Sequence[Transaction],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -28,7 +29,7 @@ def random_onnx(seed: int, hidden: Sequence[int] = (32, 16)) -> bytes:
     generator = np.random.default_rng(seed)
     sizes = [len(names()), *hidden, 1]
     layers = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         scale = 0.02 if inputs == len(names()) else 1.0
         weights = generator.normal(size=(inputs, outputs)) / np.sqrt(inputs) * scale
         layers.append((weights.astype(np.float32), generator.normal(size=outputs).astype(np.float32) * 0.1))

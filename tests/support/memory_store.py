@@ -1,0 +1,158 @@
+"""In-memory ports of the engine: windows by the reference implementation, cases, rules. They fail when told to."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from scoring.ports import Applied, Case, Mark, RevisionConflictError, Sighting, StoreUnavailableError
+from scoring.reference import Reference
+
+
+@dataclass
+class Sight:
+    """First-sight record."""
+
+    applied_seq: int
+    digest: bytes
+    aggregates: list[float]
+    model_version: str
+    rules_version: str
+    marks: tuple[Mark, ...]
+
+
+@dataclass
+class MemoryStore:
+    """WindowStore and its records. `broken` refuses to send, `silent` applies and never answers, `deaf` loses what is sent."""
+
+    sights: dict[str, Sight] = field(default_factory=dict)
+    marks: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(entity, value) → mark."""
+    broken: bool = False
+    silent: bool = False
+    deaf: bool = False
+    on_wait: Callable[[float], None] = lambda _timeout_s: None
+    timeouts_s: list[float] = field(default_factory=list)
+    reference: Reference = field(default_factory=Reference)
+    batches: int = 0
+
+    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> "MemoryTicket":
+        if self.broken:
+            raise StoreUnavailableError("told to fail")
+        self.batches += 1
+        if self.deaf:
+            return MemoryTicket(self, None)
+        return MemoryTicket(self, self.apply(sightings, model_version, rules_version))
+
+    def apply(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> Applied:
+        """What the store answers."""
+        rows: list[Sight] = []
+        first: list[bool] = []
+        for sighting in sightings:
+            known = self.sights.get(sighting.transaction_id)
+            first.append(known is None)
+            if known is None:
+                seq = len(self.sights) + 1
+                known = Sight(
+                    seq,
+                    sighting.digest,
+                    self.reference.apply(seq, sighting),
+                    model_version,
+                    rules_version,
+                    self._marks_of(sighting),
+                )
+                self.sights[sighting.transaction_id] = known
+            rows.append(known)
+        return Applied(
+            applied_seq=np.array([row.applied_seq for row in rows], dtype=np.int64),
+            first=np.array(first, dtype=np.bool_),
+            conflict=np.array(
+                [row.digest != one.digest for row, one in zip(rows, sightings, strict=True)], dtype=np.bool_
+            ),
+            aggregates=np.array([row.aggregates for row in rows], dtype=np.float64),
+            model_versions=[row.model_version for row in rows],
+            rules_versions=[row.rules_version for row in rows],
+            marks=[row.marks for row in rows],
+        )
+
+    def _marks_of(self, sighting: Sighting) -> tuple[Mark, ...]:
+        from contract.windows import ENTITY_NAMES
+
+        pairs = zip(ENTITY_NAMES, sighting.entities, strict=True)
+        return tuple(
+            Mark(name, self.marks[name, value])
+            for name, value in pairs
+            if value is not None and (name, value) in self.marks
+        )
+
+
+class MemoryTicket:
+    def __init__(self, store: MemoryStore, applied: Applied | None) -> None:
+        self._store = store
+        self._applied = applied
+
+    def wait(self, timeout_s: float) -> Applied:
+        self._store.timeouts_s.append(timeout_s)
+        self._store.on_wait(timeout_s)
+        if self._applied is None or self._store.silent:
+            raise StoreUnavailableError("told to fail")
+        return self._applied
+
+
+@dataclass
+class MemoryCases:
+    """CaseStore."""
+
+    newest: dict[str, Case] = field(default_factory=dict)
+    causes: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    broken: bool = False
+
+    def _check(self) -> None:
+        if self.broken:
+            raise StoreUnavailableError("told to fail")
+
+    def open(self, cases: Sequence[Case]) -> None:
+        self._check()
+        for case in cases:
+            known = self.newest.get(case.transaction_id)
+            if known is None or known.revision < case.revision:
+                self.newest[case.transaction_id] = case
+
+    def get(self, transaction_id: str) -> Case | None:
+        self._check()
+        return self.newest.get(transaction_id)
+
+    def close(self, case: Case, *, expected_revision: int, cause_id: str) -> bytes:
+        self._check()
+        if (case.transaction_id, cause_id) in self.causes:
+            return self.causes[case.transaction_id, cause_id]
+        known = self.newest.get(case.transaction_id)
+        if known is None or known.revision != expected_revision:
+            raise RevisionConflictError
+        self.newest[case.transaction_id] = case
+        self.causes[case.transaction_id, cause_id] = case.verdict
+        return case.verdict
+
+    def expired(self, now: datetime, limit: int) -> list[Case]:
+        self._check()
+        due = [(case.open_until, case) for case in self.newest.values() if case.open_until is not None]
+        return [case for until, case in sorted(due, key=lambda pair: pair[0]) if until <= now][:limit]
+
+
+@dataclass
+class MemoryRules:
+    """RulesArchive."""
+
+    sources: dict[str, str] = field(default_factory=dict)
+    broken: bool = False
+
+    def keep(self, version: str, source: str) -> None:
+        if self.broken:
+            raise StoreUnavailableError("told to fail")
+        self.sources[version] = source
+
+    def find(self, version: str) -> str | None:
+        if self.broken:
+            raise StoreUnavailableError("told to fail")
+        return self.sources.get(version)
