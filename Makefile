@@ -1,0 +1,71 @@
+# `make demo` and `make test` do all the set-up themselves. ARGS="..." passes options on, as in make demo ARGS="--help".
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest
+PURE := tests/unit tests/golden tests/architecture
+SERVED := $(wildcard tests/conformance tests/simulation tests/integration tests/e2e)
+ARGS ?=
+
+.PHONY: help setup demo test test-slow check lint types imports docs unit served bench up down clean lock lock-artifacts
+
+help: ## This list.
+	@sed -n -E 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP) ## Everything into .venv: nothing is installed on the machine itself.
+
+$(STAMP): requirements/dev.txt requirements/build.txt requirements/uv.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh
+	@touch $@
+
+demo: setup ## The whole system on two example retailers, about two minutes: make demo ARGS="--json summary.json"
+	@$(BIN)/tillguard demo $(ARGS)
+
+test: setup check ## Every check and test that continuous integration runs.
+
+check: lint types imports docs unit served ## The same without set-up: this is what continuous integration runs.
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+docs:
+	$(BIN)/tillguard docs --check
+
+# No server is started here; branch coverage of the contract, where everything is a pure function.
+unit:
+	$(PYTEST) -q -m "not slow" $(PURE) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
+
+served:
+	$(PYTEST) -q -m "not slow" --durations=15 $(SERVED) $(ARGS)
+
+test-slow: setup ## The exhaustive variants as well; takes long.
+	$(PYTEST) -q tests $(ARGS)
+
+bench: setup ## The scoring benchmark: make bench ARGS="--quick"
+	$(BIN)/python -m bench.scoring $(ARGS)
+
+up: setup ## Start Kafka, Redis, MariaDB and a Mongo wire server on this machine.
+	@$(BIN)/tillguard up $(ARGS)
+
+down: ## Stop them.
+	@if [[ -x $(BIN)/tillguard ]]; then $(BIN)/tillguard down; else echo "nothing is installed, so nothing runs"; fi
+
+clean: down ## Remove .venv and caches. Data in .tillguard stays.
+	rm -rf .venv build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: ## Resolve requirements/*.txt anew: make lock ARGS="--upgrade"
+	scripts/lock.sh $(ARGS)
+
+lock-artifacts: ## Resolve the embedded stack's Java artifacts anew.
+	$(BIN)/python scripts/lock_artifacts.py
