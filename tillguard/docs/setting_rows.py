@@ -13,6 +13,8 @@ from tillguard.docs.markdown import NONE
 PROCESS_VARIABLES = {
     "TILLGUARD_STATE": "folder of this machine's state (default `.tillguard`): the embedded stack and one folder per retailer",
     "TILLGUARD_CONFIG": "settings file, where neither `--config` nor the state folder's file of the retailer is meant",
+    "TILLGUARD_CACHE": "folder of downloads of the embedded stack, shared by all state folders (default: the user's cache folder)",
+    "TILLGUARD_MAVEN_URL": "mirror of Maven Central that the embedded stack downloads from",
 }
 """Variables that are no settings, because they say where settings are."""
 
