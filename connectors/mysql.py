@@ -1,0 +1,285 @@
+"""MySQL and MariaDB as a source: a consistent snapshot, then the binary log from the very position of the snapshot.
+
+The snapshot locks its tables for the moment it takes to read the position, so that no transaction lies on both sides.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pymysql.cursors import SSCursor
+
+from connectors import mysql_server as db
+from connectors.config import ConnectorConfig, MysqlServer, Table
+from connectors.mysql_binlog import BinlogReader, server_id
+from connectors.mysql_position import (
+    BinlogPosition,
+    SnapshotPosition,
+    comparable,
+    parse_snapshot,
+    parse_stream,
+    snapshot_position,
+    stream_position,
+)
+from connectors.ports import Item, Mark, Position, Row, SchemaSeen
+from contract.errors import ConfigurationError, PositionDeadError
+
+CHUNK_ROWS = 500
+"""Rows fetched at once and between two marks."""
+SNAPSHOT_TIMEOUT_S = 3600.0
+"""The server waits so long for a reader that Kafka holds up, and the reader for a server that sorts a large table."""
+
+
+class MysqlSource:
+    """See connectors.ports.Source."""
+
+    def __init__(
+        self, config: ConnectorConfig, server: MysqlServer, password: str | None, columns: Callable[[str], set[str]]
+    ) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            config: The connector file.
+            server: Its `source`.
+            password: The user's password.
+            columns: Columns or paths that the mapping reads from a table.
+        """
+        self._config = config
+        self._server = server
+        self._password = password
+        self._mapped = columns
+        self._tables = {table.name: table for table in config.tables()}
+        self._reader: BinlogReader | None = None
+
+    def check(self) -> list[str]:
+        connection = self._connect()
+        try:
+            with db.told(self._server):
+                faults = db.setting_faults(db.settings(connection))
+                for section in self._tables.values():
+                    faults += self._table_faults(connection, section)
+                self._check_privileges(connection)
+            return faults
+        finally:
+            connection.close()
+
+    def sample(self, table: str, limit: int) -> list[Row]:
+        names, statement = self._select(table)
+        found = self._query(f"{statement} LIMIT {int(limit)}")
+        return [
+            Row(table, "read", dict(zip(names, row, strict=True)), f"sample#{i}", "direct")
+            for i, row in enumerate(found)
+        ]
+
+    def fetch(self, table: str, key: str) -> Row | None:
+        names, statement = self._select(table)
+        column = db.quoted(self._config.key_of(self._tables[table]))
+        found = self._query(f"{statement} WHERE {column} = %s LIMIT 1", key)
+        return Row(table, "read", dict(zip(names, found[0], strict=True)), "fetch", "direct") if found else None
+
+    def snapshot(self, resume: Position | None) -> Iterator[Item]:
+        resumed = parse_snapshot(resume) if resume is not None else None
+        lock, scan = self._connect(), self._connect(SNAPSHOT_TIMEOUT_S)
+        try:
+            with db.told(self._server):
+                begun = self._begin(lock, scan)
+                start = resumed.start if resumed else begun
+                lock.close()
+                yield from self._scan_tables(scan, start, resumed)
+        finally:
+            for connection in (lock, scan):
+                if connection.open:
+                    connection.close()
+        yield Mark(stream_position(start))
+
+    def stream(self, start: Position) -> Iterator[Item]:
+        position = parse_stream(start)
+        connection = self._connect()
+        try:
+            with db.told(self._server):
+                found = db.settings(connection)
+                faults = db.setting_faults(found)
+                end = self._end(connection, found)
+        finally:
+            connection.close()
+        if faults:
+            raise ConfigurationError(faults)
+        by_gtid = self._server.position_by == "gtid"
+        if by_gtid and position.gtid is None:
+            raise ConfigurationError(
+                ["position_by: gtid, but the saved position has none; reset the connector's position"]
+            )
+        if not by_gtid and position.server and end.server and position.server != end.server:
+            raise PositionDeadError(
+                "the position belongs to another server; positions by file do not survive a failover"
+            )
+        self._reader = BinlogReader(
+            db.options(self._server, self._password, read_timeout_s=self._server.silent_after_s),
+            position,
+            end=end,
+            replica_id=self._server.server_id or server_id(f"{self._server.database}/{self._config.name}"),
+            heartbeat_s=self._server.heartbeat_s,
+            database=self._server.database,
+            tables=list(self._tables),
+            by_gtid=by_gtid,
+            mariadb=db.is_mariadb(found),
+        )
+        try:
+            with db.told(self._server):
+                yield from self._reader.items()
+        finally:
+            self.close()
+
+    def acknowledge(self, position: Position) -> None:
+        """Nothing to free: the server keeps its log by its own rules."""
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Data type by column, for `connector new`; raises ConfigurationError where there is no such table."""
+        connection = self._connect()
+        try:
+            with db.told(self._server):
+                found = db.columns(connection, self._server.database, table)
+        finally:
+            connection.close()
+        if not found:
+            raise ConfigurationError(
+                [f"database {self._server.database} has no table {table} (or the user may not see it)"]
+            )
+        return found
+
+    def primary_key(self, table: str) -> str | None:
+        """A column that names rows of `table`, for `connector new`."""
+        connection = self._connect()
+        try:
+            with db.told(self._server):
+                keys = db.unique_keys(connection, self._server.database, table)
+                return next(
+                    (name for name in db.columns(connection, self._server.database, table) if name in keys), None
+                )
+        finally:
+            connection.close()
+
+    def _connect(self, read_timeout_s: float = 60.0) -> Any:
+        return db.connect(self._server, self._password, read_timeout_s=read_timeout_s)
+
+    def _query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        connection = self._connect()
+        try:
+            with db.told(self._server):
+                return db.rows(connection, statement, values)
+        finally:
+            connection.close()
+
+    def _table_faults(self, connection: Any, section: Table) -> list[str]:
+        table, database = section.name, self._server.database
+        types = db.columns(connection, database, table)
+        if not types:
+            return [f"database {database} has no table {table} (or the user may not see it)"]
+        mapped = {_column(name, types) for name in self._mapped(table)}
+        faults = [f"table {table} has no column {name}" for name in sorted(mapped - set(types))]
+        key = self._config.key_of(section)
+        if key in types and key not in db.unique_keys(connection, database, table):
+            faults.append(f"table {table}: key {key} is neither a primary nor a unique key of its own")
+        faults += [
+            f"table {table}: column {name} has a type that the binary log does not show as text; "
+            "add a generated CHAR column and map that"
+            for name in db.unreadable(types, mapped)
+        ]
+        return faults
+
+    def _check_privileges(self, connection: Any) -> None:
+        """Runs what the snapshot runs, so that a missing grant is told now."""
+        db.binlog_end(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET SESSION lock_wait_timeout = {max(1, int(self._server.lock_wait_s))}")
+            cursor.execute(f"LOCK TABLES {self._lock_list()}")
+            cursor.execute("UNLOCK TABLES")
+
+    def _lock_list(self) -> str:
+        database = db.quoted(self._server.database)
+        return ", ".join(f"{database}.{db.quoted(name)} READ" for name in self._tables)
+
+    def _end(self, connection: Any, found: Mapping[str, str]) -> BinlogPosition:
+        file, offset = db.binlog_end(connection)
+        by_gtid = self._server.position_by == "gtid"
+        gtid = db.gtid_end(connection, mariadb=db.is_mariadb(found)) if by_gtid else None
+        return BinlogPosition(file=file, offset=offset, gtid=gtid, server=db.identity(found))
+
+    def _begin(self, lock: Any, scan: Any) -> BinlogPosition:
+        """Opens a consistent snapshot on `scan`, and gives the binlog position that it stands at."""
+        with lock.cursor() as cursor:
+            cursor.execute(f"SET SESSION lock_wait_timeout = {max(1, int(self._server.lock_wait_s))}")
+            # waits for transactions that wrote to these tables, so their commits are in the snapshot
+            cursor.execute(f"LOCK TABLES {self._lock_list()}")
+        with scan.cursor() as cursor:
+            cursor.execute(f"SET SESSION net_write_timeout = {int(SNAPSHOT_TIMEOUT_S)}")
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        position = self._end(lock, db.settings(lock))
+        with lock.cursor() as cursor:
+            cursor.execute("UNLOCK TABLES")
+        return position
+
+    def _scan_tables(self, scan: Any, start: BinlogPosition, resumed: SnapshotPosition | None) -> Iterator[Item]:
+        names = list(self._tables)
+        first = names.index(resumed.table) if resumed and resumed.table in names else 0
+        for table in names[first:]:
+            types = db.columns(scan, self._server.database, table)
+            if not types:
+                raise ConfigurationError([f"database {self._server.database} has no table {table}"])
+            yield SchemaSeen(table, db.families(types))
+            if not self._config.transactions.snapshot:
+                continue
+            after = resumed.after if resumed and resumed.table == table else None
+            yield from self._scan(scan, start, table, after)
+
+    def _scan(self, scan: Any, start: BinlogPosition, table: str, after: str | None) -> Iterator[Item]:
+        names, statement = self._select(table, scan)
+        order = self._order(table, names)
+        # >= gives the last row again rather than risk one with an equal value
+        where = f" WHERE {db.quoted(order)} >= %s" if after is not None else ""
+        place = names.index(order)
+        cursor = scan.cursor(SSCursor)
+        finished = False
+        try:
+            cursor.execute(f"{statement}{where} ORDER BY {db.quoted(order)}", (after,) if after is not None else ())
+            number = 0
+            while chunk := cursor.fetchmany(CHUNK_ROWS):
+                for values in chunk:
+                    number += 1
+                    coordinates = f"{start.file}:{start.offset} snapshot row {number}"
+                    yield Row(table, "read", dict(zip(names, values, strict=True)), coordinates, "snapshot")
+                after = comparable(chunk[-1][place])
+                yield Mark(snapshot_position(SnapshotPosition(start=start, table=table, after=after)))
+            finished = True
+        finally:
+            if not finished and cursor._result is not None:  # noqa: SLF001 - else the driver would read the whole rest
+                cursor._result.unbuffered_active = False  # noqa: SLF001 - as above; the connection is closed next
+            cursor.close()
+
+    def _order(self, table: str, names: list[str]) -> str:
+        transactions = self._config.transactions
+        if table == transactions.name and transactions.snapshot_order == "event_time":
+            name = transactions.fields.event_time.names()[0]
+            if name in names:
+                return name
+        return self._config.key_of(self._tables[table])
+
+    def _select(self, table: str, connection: Any | None = None) -> tuple[list[str], str]:
+        """The mapped columns that `table` has, and a SELECT of them."""
+        types = db.columns(connection, self._server.database, table) if connection else self.columns(table)
+        mapped = {_column(name, types) for name in self._mapped(table)}
+        names = [name for name in types if name in mapped]
+        if not names:
+            raise ConfigurationError([f"table {table} has none of the mapped columns"])
+        shown = ", ".join(db.quoted(name) for name in names)
+        return names, f"SELECT {shown} FROM {db.quoted(self._server.database)}.{db.quoted(table)}"  # noqa: S608 - quoted names
+
+
+def _column(name: str, types: Mapping[str, str]) -> str:
+    """The column that a mapped name starts with: `details.card` reads inside the JSON column `details`."""
+    return name if name in types else name.partition(".")[0]

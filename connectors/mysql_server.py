@@ -1,0 +1,199 @@
+"""One MySQL or MariaDB server: connecting, its settings and columns, and what its errors mean."""
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pymysql
+from pymysql.cursors import Cursor
+
+from connectors.config import MysqlServer, Tls
+from contract.errors import ConfigurationError, PositionDeadError, TransientError
+
+CONNECT_TIMEOUT_S = 10
+GRANTS = (
+    "GRANT SELECT, LOCK TABLES ON {database}.* TO {user}; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}"
+)
+"""What the connector's user needs; MariaDB also knows REPLICATION CLIENT as BINLOG MONITOR."""
+
+_REFUSED = frozenset((1044, 1045, 1049, 1054, 1142, 1143, 1146, 1227, 1235, 1698, 2059, 2061))
+"""Access denied, unknown database, table or column, missing privilege, unknown sign-in method: only a person can help."""
+_POSITION_DEAD = frozenset((1236, 1373, 1789, 1945, 1955))
+"""Binlog file or position not there, purged GTIDs (MySQL), GTID not found (MariaDB)."""
+_FAMILIES = {
+    "number": "tinyint smallint mediumint int bigint decimal float double year",
+    "time": "timestamp date time datetime",
+    "text": "char varchar tinytext text mediumtext longtext enum set json binary varbinary tinyblob blob mediumblob longblob "
+    "uuid inet4 inet6",
+}
+_FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names.split()}
+_UNREADABLE = frozenset(("uuid", "inet4", "inet6"))
+"""MariaDB types that the binary log carries as raw bytes of another order than SELECT shows."""
+_SETTINGS = (
+    "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "binlog_transaction_compression",
+    "log_bin_compress", "binlog_row_value_options", "server_uuid", "server_uid", "version",
+)  # fmt: skip
+
+
+def options(server: MysqlServer, password: str | None, *, read_timeout_s: float) -> dict[str, Any]:
+    """Keyword arguments of `pymysql.connect`."""
+    return {
+        "host": server.host,
+        "port": server.port,
+        "user": server.user,
+        "password": password or "",
+        "charset": "utf8mb4",
+        "autocommit": True,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "read_timeout": read_timeout_s,
+        "write_timeout": read_timeout_s,
+        "init_command": "SET time_zone = '+00:00'",
+    } | ({"ssl": tls_context(server.tls)} if server.tls else {})
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """The TLS settings as a context; raises ConfigurationError when a file cannot be read."""
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file else None)
+        context.check_hostname = tls.check_hostname
+        if tls.cert_file:
+            context.load_cert_chain(str(tls.cert_file), str(tls.key_file) if tls.key_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError([f"source.tls: {type(error).__name__}: a PEM file cannot be read"]) from None
+    return context
+
+
+@contextmanager
+def told(server: MysqlServer) -> Iterator[None]:
+    """Turns the driver's errors into ours; messages of the server name objects, not data."""
+    try:
+        yield
+    except pymysql.MySQLError as error:
+        raise translated(error, server) from None
+    except (OSError, EOFError) as error:
+        raise TransientError(f"MySQL {server.host}:{server.port}: {type(error).__name__}") from None
+
+
+def translated(error: pymysql.MySQLError, server: MysqlServer) -> Exception:
+    """The error that `error` of the driver means to the runner."""
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    text = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
+    where = f"MySQL {server.host}:{server.port}"
+    if code in _REFUSED:
+        grants = GRANTS.format(database=server.database, user=server.user or "USER")
+        return ConfigurationError([f"{where}: {text} ({code}); the user needs: {grants}"])
+    if code in _POSITION_DEAD:
+        if "same server_uuid/server_id" in text:
+            return TransientError(f"{where}: another replica uses this server_id; set source.server_id")
+        if "max_allowed_packet" in text:
+            return ConfigurationError([f"{where}: {text}; raise max_allowed_packet on the server"])
+        return PositionDeadError(f"{where}: {text} ({code})")
+    return TransientError(f"{where}: {text} ({code})")
+
+
+def connect(server: MysqlServer, password: str | None, *, read_timeout_s: float = 60.0) -> Any:
+    """A connection for ordinary statements; raises TransientError or ConfigurationError."""
+    with told(server):
+        return pymysql.connect(**options(server, password, read_timeout_s=read_timeout_s))
+
+
+def rows(connection: Any, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    """All rows of a small query."""
+    with connection.cursor(Cursor) as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def quoted(name: str) -> str:
+    """`name` as an identifier in a statement."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def settings(connection: Any) -> dict[str, str]:
+    """Server variables that matter to a reader of the binary log; a variable the server does not know is absent."""
+    marks = ", ".join(["%s"] * len(_SETTINGS))
+    found = rows(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", _SETTINGS)
+    return {str(name).lower(): str(value) for name, value in found}
+
+
+def setting_faults(found: Mapping[str, str]) -> list[str]:
+    """What must change on the server before its binary log can be read, in words. Pure."""
+    wanted = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}
+    faults = [
+        f"the server has {name}={found.get(name, '(unknown to this server)')}; set {name}={value}"
+        + (" (needs MySQL 8.0.1 or MariaDB 10.5)" if name not in found else "")
+        for name, value in wanted.items()
+        if found.get(name, "").upper() != value
+    ]
+    refused = {
+        "binlog_transaction_compression": "ON",
+        "log_bin_compress": "ON",
+        "binlog_row_value_options": "PARTIAL_JSON",
+    }
+    faults += [
+        f"the server has {name}={value}, which cannot be read here; switch it off"
+        for name, value in refused.items()
+        if found.get(name, "").upper() == value
+    ]
+    return faults
+
+
+def is_mariadb(found: Mapping[str, str]) -> bool:
+    """Whether the variables are MariaDB's."""
+    return "mariadb" in found.get("version", "").lower()
+
+
+def identity(found: Mapping[str, str]) -> str:
+    """What tells this server from another with binlog files of the same names; empty where it has nothing such."""
+    return found.get("server_uuid") or found.get("server_uid") or ""
+
+
+def binlog_end(connection: Any) -> tuple[str, int]:
+    """File and position of the end of the binary log."""
+    try:
+        found = rows(connection, "SHOW MASTER STATUS")
+    except pymysql.ProgrammingError:
+        found = rows(connection, "SHOW BINARY LOG STATUS")  # MySQL 8.4
+    if not found:
+        raise ConfigurationError(["the server writes no binary log; set log_bin=ON"])
+    return str(found[0][0]), int(found[0][1])
+
+
+def gtid_end(connection: Any, *, mariadb: bool) -> str:
+    """The GTIDs of everything in the binary log up to now."""
+    statement = "SELECT @@GLOBAL.gtid_binlog_pos" if mariadb else "SELECT @@GLOBAL.gtid_executed"
+    return re.sub(r"\s", "", str(rows(connection, statement)[0][0] or ""))
+
+
+def columns(connection: Any, database: str, table: str) -> dict[str, str]:
+    """Data type by column of a table, in order; empty when there is no such table."""
+    found = rows(
+        connection,
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s "
+        "ORDER BY ordinal_position",
+        (database, table),
+    )
+    return {str(name): str(kind).lower() for name, kind in found}
+
+
+def families(types: Mapping[str, str]) -> dict[str, str]:
+    """Family of each column: what must not change under a mapping. Pure."""
+    return {name: _FAMILY_OF.get(kind, "other") for name, kind in types.items()}
+
+
+def unreadable(types: Mapping[str, str], mapped: set[str]) -> list[str]:
+    """Mapped columns whose type the binary log does not carry as SELECT shows it. Pure."""
+    return sorted(name for name in mapped if types.get(name) in _UNREADABLE)
+
+
+def unique_keys(connection: Any, database: str, table: str) -> set[str]:
+    """Columns that are a primary or unique key on their own."""
+    found = rows(
+        connection,
+        "SELECT MIN(column_name) FROM information_schema.statistics WHERE table_schema = %s AND table_name = %s "
+        "AND non_unique = 0 GROUP BY index_name HAVING COUNT(*) = 1",
+        (database, table),
+    )
+    return {str(name) for (name,) in found}
