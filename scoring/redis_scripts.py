@@ -1,26 +1,29 @@
-"""The Lua scripts as Redis gets them: their text with the constants of contract.windows in front."""
+"""The Lua scripts as Redis gets them: their text with the constants of contract.windows in it."""
 
 import hashlib
+import re
 from importlib import resources
 
 from contract.windows import DISTINCT_WINDOWS, EXACT_WINDOWS, TILED_WINDOWS
 
 
-def _prelude() -> str:
-    """Constants of the contract as Lua locals; the script is written for exactly this many windows."""
+def _constants() -> dict[str, int]:
+    """Numbers of the contract by their name in the script, which is written for exactly this many windows."""
     if (len(EXACT_WINDOWS), len(TILED_WINDOWS), len(DISTINCT_WINDOWS)) != (4, 2, 3):
         raise AssertionError("windows.lua is written for 4 exact, 2 tiled and 3 distinct windows")
     constants = {f"WINDOW_{i}": window.length_ms for i, window in enumerate(EXACT_WINDOWS, 1)}
     for letter, window in zip("AB", TILED_WINDOWS, strict=True):
         constants |= {f"TILE_{letter}": window.tile_ms, f"TILES_{letter}": window.tiles}
-    constants |= {f"DISTINCT_{i}": window.length_ms for i, window in enumerate(DISTINCT_WINDOWS, 1)}
-    return f"local {', '.join(constants)} = {', '.join(map(str, constants.values()))}\n"
+    return constants | {f"DISTINCT_{i}": window.length_ms for i, window in enumerate(DISTINCT_WINDOWS, 1)}
 
 
 def script(name: str) -> str:
-    """The text of `scoring/<name>.lua`, ready to load."""
+    """The text of `scoring/<name>.lua`, ready to load: constants are written in as numbers, which Lua reads fastest."""
     text = resources.files("scoring").joinpath(f"{name}.lua").read_text(encoding="utf-8")
-    return _prelude() + text if name == "windows" else text
+    if name != "windows":
+        return text
+    constants = _constants()
+    return re.sub(rf"\b({'|'.join(constants)})\b", lambda match: str(constants[match[0]]), text)
 
 
 def sha1(text: str) -> bytes:

@@ -20,21 +20,23 @@
 -- Everything is computed before the first write, so an error leaves nothing half done.
 
 local call, pack, unpack_at = redis.call, struct.pack, struct.unpack
-local sub, byte, char, find = string.sub, string.byte, string.char, string.find
+local sub, byte, char, find, floor = string.sub, string.byte, string.char, string.find, math.floor
 
 local t, amount, digest = unpack_at('<I6I6c8', ARGV[1])
 local record = call('GET', KEYS[1])
 if record then
-  return (sub(record, 1, 8) == digest and '0' or '2') .. record
+  return (sub(record, 2, 9) == digest and '0' or '2') .. sub(record, 2)
 end
 
 local now_s, idle_s, sight_s, max_events, max_counterparts, model_length, rules_length = unpack_at('<I4I4I4I2BBB', ARGV[2])
-local idle_ms = math.floor(idle_s * 33 / 32) * 1000 -- touched once per 1/32 of the lifetime, so it is never shorter
+local idle_ms = floor(idle_s * 33 / 32) * 1000 -- touched once per 1/32 of the lifetime, so it is never shorter
 local M32 = 4294967296
 local NONE = M32 - 1
 local HEADER = '<I6I2I4dI2I4dI2I4dI2I4dI4dI4dBI4dI4dBI6I6I4'
 local keep = max_events - 1
+local stale_s = idle_s / 32
 local t_low = t % M32
+local tile_a, tile_b = t - t % TILE_A, t - t % TILE_B -- where the event's own tiles begin
 local t_bytes = pack('<I6', t)
 local event = pack('<I4I6', t_low, amount)
 
@@ -42,6 +44,7 @@ local event = pack('<I4I6', t_low, amount)
 local layout = ARGV[3]
 local named, mask = unpack_at('<BI2', layout)
 local keys, states, hashes, write = {}, {}, {}, {}
+local put_key, put_at, put_value = {}, {}, {} -- states to write: whole, or from an offset on
 local aliased = #KEYS - 3 - named
 for j = 1, named do
   local key = KEYS[3 + j]
@@ -60,7 +63,7 @@ local function follow(j, link, own)
   touched, hashes[j] = unpack_at('<I4c8', link)
   keys[j] = sub(link, 13, -2)
   states[j] = call('GET', keys[j])
-  if math.abs(now_s - touched) > idle_s / 32 then
+  if now_s - touched > stale_s or touched - now_s > stale_s then
     write[#write + 1] = { 'SET', own, pack('<I4', now_s) .. sub(link, 5), 'PX', idle_ms }
     write[#write + 1] = { 'PEXPIRE', alias_index(keys[j]), idle_ms }
   end
@@ -160,8 +163,8 @@ local function roll(tiles, n, sum, n_now, sum_now, before, now, span)
 end
 
 -- A late event joins a closed tile: the new list, and count and sum of the closed tiles up to and with its own.
-local function join(tiles, now, tile, n_seen, sum_seen)
-  local from, age = 1, now - tile
+local function join(tiles, now, tile)
+  local from, age, n_seen, sum_seen = 1, now - tile, 1, amount
   while from < #tiles do
     local other, n, sum = unpack_at('<BI4d', tiles, from)
     local other_age = (now - other) % 256
@@ -175,69 +178,6 @@ local function join(tiles, now, tile, n_seen, sum_seen)
     from = from + 13
   end
   return sub(tiles, 1, from - 1) .. pack('<BI4d', tile % 256, 1, amount) .. sub(tiles, from), n_seen, sum_seen
-end
-
--- One pair of entity and counterpart: m entries from `at` on, of which b1 and b2 lie outside the two shorter windows.
-local function meet(state, at, m, b1, b2, clock, hash, pushed)
-  local from, stop = at, at + 14 * m
-  while from < stop and clock - unpack_at('<I6', state, from + 8) >= DISTINCT_3 do
-    from = from + 14
-    m, b1, b2 = m - 1, b1 > 0 and b1 - 1 or 0, b2 > 0 and b2 - 1 or 0
-  end
-  local since, list = NONE, nil
-  if hash and clock - t < DISTINCT_3 then
-    local found, met = m > 0 and find(state, hash, from, true), nil
-    while found and found < stop and (found - from) % 14 ~= 0 do
-      found = find(state, hash, found + 1, true)
-    end
-    if found and found < stop then
-      met = unpack_at('<I6', state, found + 8)
-      if met <= t then
-        since = t - met
-        local index = (found - from) / 14
-        list = sub(state, from, found - 1) .. sub(state, found + 14, stop - 1)
-        m, b1, b2 = m - 1, index < b1 and b1 - 1 or b1, index < b2 and b2 - 1 or b2
-      end
-    else
-      list = sub(state, from, stop - 1)
-    end
-    if list then
-      if t == clock then
-        list = list .. hash .. t_bytes
-      else
-        local cut = m
-        while cut > 0 and unpack_at('<I6', list, 14 * cut - 5) > t do
-          cut = cut - 1
-        end
-        list = sub(list, 1, 14 * cut) .. hash .. t_bytes .. sub(list, 14 * cut + 1)
-        b1 = clock - t >= DISTINCT_1 and b1 + 1 or b1
-        b2 = clock - t >= DISTINCT_2 and b2 + 1 or b2
-      end
-      m = m + 1
-      while m > max_counterparts do
-        pushed = math.max(pushed, (unpack_at('<I6', list, 9)))
-        list = sub(list, 15)
-        m, b1, b2 = m - 1, b1 > 0 and b1 - 1 or 0, b2 > 0 and b2 - 1 or 0
-      end
-    end
-  end
-  list = list or sub(state, from, stop - 1)
-  while b1 < m and clock - unpack_at('<I6', list, 14 * b1 + 9) >= DISTINCT_1 do
-    b1 = b1 + 1
-  end
-  while b2 < m and clock - unpack_at('<I6', list, 14 * b2 + 9) >= DISTINCT_2 do
-    b2 = b2 + 1
-  end
-  local x1, x2 = b1, b2
-  if t < clock then
-    while x1 > 0 and t - unpack_at('<I6', list, 14 * x1 - 5) < DISTINCT_1 do
-      x1 = x1 - 1
-    end
-    while x2 > 0 and t - unpack_at('<I6', list, 14 * x2 - 5) < DISTINCT_2 do
-      x2 = x2 - 1
-    end
-  end
-  return list, char(m, b1, b2), pushed, pack('<I4I4I4I4', m - x1, m - x2, m, since)
 end
 
 -- The second event of an entity: its single form as a full one.
@@ -258,24 +198,6 @@ local function expand(state, pairs_of)
     .. counts .. '\2'
 end
 
--- One entity's first event.
-local function begin(key, pairs_of, at)
-  local which, met, distinct = 0, '', ''
-  for i = 1, pairs_of do
-    local position = byte(layout, at + i)
-    if position > 0 then
-      which = which + 2 ^ (i - 1)
-      met = met .. hashes[position]
-      distinct = distinct .. pack('<I4I4I4I4', 1, 1, 1, NONE)
-    else
-      distinct = distinct .. pack('<I4I4I4I4', 0, 0, 0, NONE)
-    end
-  end
-  local state = t_bytes .. pack('<I6I4', amount, now_s) .. met .. char(which, 1)
-  write[#write + 1] = { 'SET', key, state, 'PX', idle_ms }
-  return numbers(1, amount, 1, amount, 1, amount, 1, amount, 1, amount, 1, amount, -1) .. distinct .. '\0\0\0\0'
-end
-
 -- Count and sum of a late event's exact window, from those of the clock's window: n and sum hold the newest n events.
 local function reach(state, stop, clock, limit, n, sum, retained)
   while n < retained do
@@ -289,161 +211,279 @@ local function reach(state, stop, clock, limit, n, sum, retained)
   return n, sum
 end
 
--- One entity's next event.
-local function apply(key, state, pairs_of, at)
-  local fresh = byte(state, -1) == 1
-  if fresh then
-    state = expand(state, pairs_of)
-  end
-  local head = #state - 128 - 3 * pairs_of
-  local clock, n1, l1, s1, n2, l2, s2, n3, l3, s3, n4, l4, s4,
-    na, sa, na_now, sa_now, closed_a, nb, sb, nb_now, sb_now, closed_b, pushed, pushed_met, touched = unpack_at(HEADER, state, head)
-  local lists_at = head
-  for i = 1, pairs_of do
-    lists_at = lists_at - 14 * byte(state, head + 125 + 3 * i)
-  end
-  local before, stop = clock, lists_at -- `stop`: one past the last event
-  local events_at = 13 * (closed_a + closed_b) + 1
-  local rewrite = fresh
-  local tiles = nil -- set when the closed tiles changed
-  local later, answer = 0, nil -- events after this one
-
-  if t >= before then
-    clock = t
-    local gap = t - before
-    if gap >= WINDOW_1 then n1, s1 = 0, 0 elseif n1 > keep or (t_low - l1) % M32 >= WINDOW_1 then n1, l1, s1 = pop(state, stop, WINDOW_1, t, n1, l1, s1, 0) end
-    if gap >= WINDOW_2 then n2, s2 = 0, 0 elseif n2 > keep or (t_low - l2) % M32 >= WINDOW_2 then n2, l2, s2 = pop(state, stop, WINDOW_2, t, n2, l2, s2, 0) end
-    if gap >= WINDOW_3 then n3, s3 = 0, 0 elseif n3 > keep or (t_low - l3) % M32 >= WINDOW_3 then n3, l3, s3 = pop(state, stop, WINDOW_3, t, n3, l3, s3, 0) end
-    if gap >= WINDOW_4 then n4, s4 = 0, 0 elseif n4 > keep or (t_low - l4) % M32 >= WINDOW_4 then n4, l4, s4, pushed = pop(state, stop, WINDOW_4, t, n4, l4, s4, pushed) end
-    if n1 == 0 then l1 = t_low end
-    if n2 == 0 then l2 = t_low end
-    if n3 == 0 then l3 = t_low end
-    if n4 == 0 then l4 = t_low end
-    n1, s1, n2, s2, n3, s3, n4, s4 = n1 + 1, s1 + amount, n2 + 1, s2 + amount, n3 + 1, s3 + amount, n4 + 1, s4 + amount
-
-    local tile_a, tile_b = math.floor(t / TILE_A), math.floor(t / TILE_B)
-    local before_a, before_b = math.floor(before / TILE_A), math.floor(before / TILE_B)
-    if tile_a ~= before_a or tile_b ~= before_b then
-      local tiles_a, tiles_b = sub(state, 1, 13 * closed_a), sub(state, 13 * closed_a + 1, events_at - 1)
-      if tile_a ~= before_a then
-        tiles_a, na, sa = roll(tiles_a, na, sa, na_now, sa_now, before_a, tile_a, TILES_A)
-        na_now, sa_now = 0, 0
-      end
-      if tile_b ~= before_b then
-        tiles_b, nb, sb = roll(tiles_b, nb, sb, nb_now, sb_now, before_b, tile_b, TILES_B)
-        nb_now, sb_now = 0, 0
-      end
-      tiles, closed_a, closed_b = tiles_a .. tiles_b, #tiles_a / 13, #tiles_b / 13
-    end
-    na, sa, na_now, sa_now = na + 1, sa + amount, na_now + 1, sa_now + amount
-    nb, sb, nb_now, sb_now = nb + 1, sb + amount, nb_now + 1, sb_now + amount
-    answer = numbers(n1, s1, n2, s2, n3, s3, n4, s4, na, sa, nb, sb, gap)
-  else
-    -- Late: the clock stands; what is newer than t is taken off, what is older than the clock's windows is added.
-    local behind = clock - t
-    n1, l1, s1 = pop(state, stop, WINDOW_1, clock, n1, l1, s1, 0)
-    n2, l2, s2 = pop(state, stop, WINDOW_2, clock, n2, l2, s2, 0)
-    n3, l3, s3 = pop(state, stop, WINDOW_3, clock, n3, l3, s3, 0)
-    n4, l4, s4, pushed = pop(state, stop, WINDOW_4, clock, n4, l4, s4, pushed)
-    local c1, c2, c3, c4, r1, r2, r3, r4, since = 1, 1, 1, 1, amount, amount, amount, amount, -1
-    if behind < WINDOW_4 then
-      local newer
-      later, newer = reach(state, stop, clock, behind, 0, 0, n4)
-      if later < n4 then
-        since = (clock - unpack_at('<I4', state, stop - 10 * (later + 1))) % M32 - behind
-      end
-      local n, sum = reach(state, stop, clock, behind + WINDOW_1, n1, s1, n4)
-      c1, r1 = n - later + 1, sum - newer + amount
-      if n2 > n then n, sum = n2, s2 end
-      n, sum = reach(state, stop, clock, behind + WINDOW_2, n, sum, n4)
-      c2, r2 = n - later + 1, sum - newer + amount
-      if n3 > n then n, sum = n3, s3 end
-      n, sum = reach(state, stop, clock, behind + WINDOW_3, n, sum, n4)
-      c3, r3 = n - later + 1, sum - newer + amount
-      c4, r4 = n4 - later + 1, s4 - newer + amount
-      if behind < WINDOW_1 then if later == n1 then l1 = t_low end n1, s1 = n1 + 1, s1 + amount end
-      if behind < WINDOW_2 then if later == n2 then l2 = t_low end n2, s2 = n2 + 1, s2 + amount end
-      if behind < WINDOW_3 then if later == n3 then l3 = t_low end n3, s3 = n3 + 1, s3 + amount end
-      if later == n4 then l4 = t_low end
-      n4, s4 = n4 + 1, s4 + amount
-    end
-    local tile_a, tile_b = math.floor(t / TILE_A), math.floor(t / TILE_B)
-    local now_a, now_b = math.floor(clock / TILE_A), math.floor(clock / TILE_B)
-    local tiles_a, tiles_b = sub(state, 1, 13 * closed_a), sub(state, 13 * closed_a + 1, events_at - 1)
-    local seen_na, seen_sa, seen_nb, seen_sb = 1, amount, 1, amount
-    if tile_a > now_a - TILES_A then
-      na, sa = na + 1, sa + amount
-      if tile_a == now_a then
-        na_now, sa_now, seen_na, seen_sa = na_now + 1, sa_now + amount, na, sa
-      else
-        tiles_a, seen_na, seen_sa = join(tiles_a, now_a, tile_a, 1, amount)
-      end
-    end
-    if tile_b > now_b - TILES_B then
-      nb, sb = nb + 1, sb + amount
-      if tile_b == now_b then
-        nb_now, sb_now, seen_nb, seen_sb = nb_now + 1, sb_now + amount, nb, sb
-      else
-        tiles_b, seen_nb, seen_sb = join(tiles_b, now_b, tile_b, 1, amount)
-      end
-    end
-    if tile_a ~= now_a or tile_b ~= now_b then
-      tiles, closed_a, closed_b = tiles_a .. tiles_b, #tiles_a / 13, #tiles_b / 13
-    end
-    answer = numbers(c1, r1, c2, r2, c3, r3, c4, r4, seen_na, seen_sa, seen_nb, seen_sb, since)
-  end
-
-  local lists, counts, at_list = '', '', lists_at
-  for i = 1, pairs_of do
-    local position = byte(layout, at + i)
-    local m, b1, b2 = byte(state, head + 125 + 3 * i, head + 127 + 3 * i)
-    local list, count, distinct
-    list, count, pushed_met, distinct = meet(state, at_list, m, b1, b2, clock, hashes[position], pushed_met)
-    lists, counts, answer = lists .. list, counts .. count, answer .. distinct
-    at_list = at_list + 14 * m
-  end
-
-  -- The tail is one SETRANGE, unless the string would have to shrink, or its front changed or holds too much of the past.
-  local kept = clock - t < WINDOW_4 and 10 or 0
-  local tail_at = stop - 10 * later
-  local tail = (kept > 0 and event or '') .. sub(state, tail_at, stop - 1) .. lists
-  local held = (stop - events_at + kept) / 10
-  if fresh or tiles or #lists + kept < head - lists_at or held > n4 + 32 + n4 / 4 then
-    local front = tiles or sub(state, 1, events_at - 1)
-    local oldest = stop + kept - 10 * n4
-    tail = front .. sub(state, oldest, tail_at - 1) .. tail
-    tail_at, touched = 0, now_s
-  elseif math.abs(now_s - touched) > idle_s / 32 then
-    touched = now_s
-    write[#write + 1] = { 'PEXPIRE', key, idle_ms }
-  end
-  tail = tail .. pack(HEADER, clock, n1, l1, s1, n2, l2, s2, n3, l3, s3, n4, l4, s4,
-    na, sa, na_now, sa_now, closed_a, nb, sb, nb_now, sb_now, closed_b, pushed, pushed_met, touched) .. counts .. '\2'
-  if tail_at == 0 then
-    write[#write + 1] = { 'SET', key, tail, 'PX', idle_ms }
-  else
-    write[#write + 1] = { 'SETRANGE', key, tail_at - 1, tail }
-  end
-  local saturated = pushed > 0 and clock - pushed < WINDOW_4 or pushed_met > 0 and clock - pushed_met < DISTINCT_3
-  return answer .. (saturated and '\1\0\0\0' or '\0\0\0\0')
-end
-
-local answers, at = {}, 4
+local answers, at = {}, 4 -- `at`: where the entity's part of the layout begins
 for j = 1, named do
-  local pairs_of = byte(layout, at)
-  if states[j] then
-    answers[j] = apply(keys[j], states[j], pairs_of, at)
+  local key, state, pairs_of = keys[j], states[j], byte(layout, at)
+  if not state then
+    local which, met, distinct = 0, '', ''
+    for i = 1, pairs_of do
+      local position = byte(layout, at + i)
+      if position > 0 then
+        which = which + 2 ^ (i - 1)
+        met = met .. hashes[position]
+        distinct = distinct .. pack('<I4I4I4I4', 1, 1, 1, NONE)
+      else
+        distinct = distinct .. pack('<I4I4I4I4', 0, 0, 0, NONE)
+      end
+    end
+    local state = t_bytes .. pack('<I6I4', amount, now_s) .. met .. char(which, 1)
+    put_key[#put_key + 1], put_at[#put_key + 1], put_value[#put_key + 1] = key, false, state
+    answers[j] = numbers(1, amount, 1, amount, 1, amount, 1, amount, 1, amount, 1, amount, -1) .. distinct .. '\0\0\0\0'
   else
-    answers[j] = begin(keys[j], pairs_of, at)
+    local fresh = byte(state, -1) == 1
+    if fresh then
+      state = expand(state, pairs_of)
+    end
+    local head = #state - 128 - 3 * pairs_of
+    local clock, n1, l1, s1, n2, l2, s2, n3, l3, s3, n4, l4, s4,
+      na, sa, na_now, sa_now, closed_a, nb, sb, nb_now, sb_now, closed_b, pushed, pushed_met, touched = unpack_at(HEADER, state, head)
+    local lists_at = head
+    for i = 1, pairs_of do
+      lists_at = lists_at - 14 * byte(state, head + 125 + 3 * i)
+    end
+    local before, stop, gap = clock, lists_at, 0 -- `stop`: one past the last event
+    local events_at = 13 * (closed_a + closed_b) + 1
+    local tiles = nil -- set when the closed tiles changed
+    local later, answer = 0, nil -- events after this one
+
+    if t >= before then
+      clock = t
+      gap = t - before
+      if n4 > keep then
+        n1, l1, s1 = pop(state, stop, WINDOW_1, t, n1, l1, s1, 0)
+        n2, l2, s2 = pop(state, stop, WINDOW_2, t, n2, l2, s2, 0)
+        n3, l3, s3 = pop(state, stop, WINDOW_3, t, n3, l3, s3, 0)
+        if gap < WINDOW_4 then
+          n4, l4, s4, pushed = pop(state, stop, WINDOW_4, t, n4, l4, s4, pushed)
+        end
+      end
+      -- Where the clock moved less than the window, its newest event stays, so each loop ends with n >= 1.
+      local gone
+      if gap >= WINDOW_1 then
+        n1, s1 = 0, 0
+      else
+        while (t_low - l1) % M32 >= WINDOW_1 do
+          gone, l1 = unpack_at('<I6I4', state, stop - 10 * n1 + 4)
+          n1, s1 = n1 - 1, s1 - gone
+        end
+      end
+      if gap >= WINDOW_2 then
+        n2, s2 = 0, 0
+      else
+        while (t_low - l2) % M32 >= WINDOW_2 do
+          gone, l2 = unpack_at('<I6I4', state, stop - 10 * n2 + 4)
+          n2, s2 = n2 - 1, s2 - gone
+        end
+      end
+      if gap >= WINDOW_3 then
+        n3, s3 = 0, 0
+      else
+        while (t_low - l3) % M32 >= WINDOW_3 do
+          gone, l3 = unpack_at('<I6I4', state, stop - 10 * n3 + 4)
+          n3, s3 = n3 - 1, s3 - gone
+        end
+      end
+      if gap >= WINDOW_4 then
+        n4, s4 = 0, 0
+      else
+        while (t_low - l4) % M32 >= WINDOW_4 do
+          gone, l4 = unpack_at('<I6I4', state, stop - 10 * n4 + 4)
+          n4, s4 = n4 - 1, s4 - gone
+        end
+      end
+      if n1 == 0 then l1 = t_low end
+      if n2 == 0 then l2 = t_low end
+      if n3 == 0 then l3 = t_low end
+      if n4 == 0 then l4 = t_low end
+      n1, s1, n2, s2, n3, s3, n4, s4 = n1 + 1, s1 + amount, n2 + 1, s2 + amount, n3 + 1, s3 + amount, n4 + 1, s4 + amount
+
+      if before < tile_a or before < tile_b then
+        local tiles_a, tiles_b = sub(state, 1, 13 * closed_a), sub(state, 13 * closed_a + 1, events_at - 1)
+        if before < tile_a then
+          tiles_a, na, sa = roll(tiles_a, na, sa, na_now, sa_now, floor(before / TILE_A), tile_a / TILE_A, TILES_A)
+          na_now, sa_now = 0, 0
+        end
+        if before < tile_b then
+          tiles_b, nb, sb = roll(tiles_b, nb, sb, nb_now, sb_now, floor(before / TILE_B), tile_b / TILE_B, TILES_B)
+          nb_now, sb_now = 0, 0
+        end
+        tiles, closed_a, closed_b = tiles_a .. tiles_b, #tiles_a / 13, #tiles_b / 13
+      end
+      na, sa, na_now, sa_now = na + 1, sa + amount, na_now + 1, sa_now + amount
+      nb, sb, nb_now, sb_now = nb + 1, sb + amount, nb_now + 1, sb_now + amount
+      answer = numbers(n1, s1, n2, s2, n3, s3, n4, s4, na, sa, nb, sb, gap)
+    else
+      -- Late: the clock stands; what is newer than t is taken off, what is older than the clock's windows is added.
+      local behind = clock - t
+      n1, l1, s1 = pop(state, stop, WINDOW_1, clock, n1, l1, s1, 0)
+      n2, l2, s2 = pop(state, stop, WINDOW_2, clock, n2, l2, s2, 0)
+      n3, l3, s3 = pop(state, stop, WINDOW_3, clock, n3, l3, s3, 0)
+      n4, l4, s4, pushed = pop(state, stop, WINDOW_4, clock, n4, l4, s4, pushed)
+      local c1, c2, c3, c4, r1, r2, r3, r4, since = 1, 1, 1, 1, amount, amount, amount, amount, -1
+      if behind < WINDOW_4 then
+        local newer
+        later, newer = reach(state, stop, clock, behind, 0, 0, n4)
+        if later < n4 then
+          since = (clock - unpack_at('<I4', state, stop - 10 * (later + 1))) % M32 - behind
+        end
+        local n, sum = reach(state, stop, clock, behind + WINDOW_1, n1, s1, n4)
+        c1, r1 = n - later + 1, sum - newer + amount
+        if n2 > n then n, sum = n2, s2 end
+        n, sum = reach(state, stop, clock, behind + WINDOW_2, n, sum, n4)
+        c2, r2 = n - later + 1, sum - newer + amount
+        if n3 > n then n, sum = n3, s3 end
+        n, sum = reach(state, stop, clock, behind + WINDOW_3, n, sum, n4)
+        c3, r3 = n - later + 1, sum - newer + amount
+        c4, r4 = n4 - later + 1, s4 - newer + amount
+        if behind < WINDOW_1 then if later == n1 then l1 = t_low end n1, s1 = n1 + 1, s1 + amount end
+        if behind < WINDOW_2 then if later == n2 then l2 = t_low end n2, s2 = n2 + 1, s2 + amount end
+        if behind < WINDOW_3 then if later == n3 then l3 = t_low end n3, s3 = n3 + 1, s3 + amount end
+        if later == n4 then l4 = t_low end
+        n4, s4 = n4 + 1, s4 + amount
+      end
+      local own_a, own_b = tile_a / TILE_A, tile_b / TILE_B
+      local now_a, now_b = floor(clock / TILE_A), floor(clock / TILE_B)
+      local tiles_a, tiles_b = sub(state, 1, 13 * closed_a), sub(state, 13 * closed_a + 1, events_at - 1)
+      local seen_na, seen_sa, seen_nb, seen_sb = 1, amount, 1, amount
+      if own_a > now_a - TILES_A then
+        na, sa = na + 1, sa + amount
+        if own_a == now_a then
+          na_now, sa_now, seen_na, seen_sa = na_now + 1, sa_now + amount, na, sa
+        else
+          tiles_a, seen_na, seen_sa = join(tiles_a, now_a, own_a)
+        end
+      end
+      if own_b > now_b - TILES_B then
+        nb, sb = nb + 1, sb + amount
+        if own_b == now_b then
+          nb_now, sb_now, seen_nb, seen_sb = nb_now + 1, sb_now + amount, nb, sb
+        else
+          tiles_b, seen_nb, seen_sb = join(tiles_b, now_b, own_b)
+        end
+      end
+      if own_a ~= now_a or own_b ~= now_b then
+        tiles, closed_a, closed_b = tiles_a .. tiles_b, #tiles_a / 13, #tiles_b / 13
+      end
+      answer = numbers(c1, r1, c2, r2, c3, r3, c4, r4, seen_na, seen_sa, seen_nb, seen_sb, since)
+    end
+
+    local lists, counts, at_list = '', '', lists_at
+    for i = 1, pairs_of do
+      local hash = hashes[byte(layout, at + i)]
+      local m, b1, b2 = byte(state, head + 125 + 3 * i, head + 127 + 3 * i)
+      local from, list_end = at_list, at_list + 14 * m
+      if b2 > 0 or gap > DISTINCT_3 - DISTINCT_2 then -- else nothing can have left the longest window
+        while from < list_end and clock - unpack_at('<I6', state, from + 8) >= DISTINCT_3 do
+          from = from + 14
+          m, b1, b2 = m - 1, b1 > 0 and b1 - 1 or 0, b2 > 0 and b2 - 1 or 0
+        end
+      end
+      local since, list = NONE, nil
+      if hash and clock - t < DISTINCT_3 then
+        local found = m > 0 and find(state, hash, from, true)
+        while found and found < list_end and (found - from) % 14 ~= 0 do
+          found = find(state, hash, found + 1, true)
+        end
+        if found and found < list_end then
+          local met = unpack_at('<I6', state, found + 8)
+          if met <= t then
+            since = t - met
+            local index = (found - from) / 14
+            m, b1, b2 = m - 1, index < b1 and b1 - 1 or b1, index < b2 and b2 - 1 or b2
+            if t < clock then
+              list = sub(state, from, found - 1) .. sub(state, found + 14, list_end - 1)
+            elseif index == m then
+              list = sub(state, from, found + 7) .. t_bytes
+            elseif index == 0 then
+              list = sub(state, found + 14, list_end - 1) .. hash .. t_bytes
+            else
+              list = sub(state, from, found - 1) .. sub(state, found + 14, list_end - 1) .. hash .. t_bytes
+            end
+          end
+        elseif t < clock then
+          list = sub(state, from, list_end - 1)
+        else
+          list = sub(state, from, list_end - 1) .. hash .. t_bytes
+        end
+        if list then
+          if t < clock then
+            local cut = m
+            while cut > 0 and unpack_at('<I6', list, 14 * cut - 5) > t do
+              cut = cut - 1
+            end
+            list = sub(list, 1, 14 * cut) .. hash .. t_bytes .. sub(list, 14 * cut + 1)
+            b1 = clock - t >= DISTINCT_1 and b1 + 1 or b1
+            b2 = clock - t >= DISTINCT_2 and b2 + 1 or b2
+          end
+          m = m + 1
+          while m > max_counterparts do
+            local gone = unpack_at('<I6', list, 9)
+            pushed_met = gone > pushed_met and gone or pushed_met
+            list = sub(list, 15)
+            m, b1, b2 = m - 1, b1 > 0 and b1 - 1 or 0, b2 > 0 and b2 - 1 or 0
+          end
+        end
+      end
+      list = list or sub(state, from, list_end - 1)
+      local sure = t == clock and hash and m - 1 or m -- the event's own entry is the newest
+      while b1 < sure and clock - unpack_at('<I6', list, 14 * b1 + 9) >= DISTINCT_1 do
+        b1 = b1 + 1
+      end
+      while b2 < b1 and clock - unpack_at('<I6', list, 14 * b2 + 9) >= DISTINCT_2 do
+        b2 = b2 + 1
+      end
+      local x1, x2 = b1, b2
+      if t < clock then
+        while x1 > 0 and t - unpack_at('<I6', list, 14 * x1 - 5) < DISTINCT_1 do
+          x1 = x1 - 1
+        end
+        while x2 > 0 and t - unpack_at('<I6', list, 14 * x2 - 5) < DISTINCT_2 do
+          x2 = x2 - 1
+        end
+      end
+      counts = counts .. char(m, b1, b2)
+      answer = answer .. pack('<I4I4I4I4', m - x1, m - x2, m, since)
+      lists = lists .. list
+      at_list = list_end
+    end
+
+    -- The tail is one SETRANGE, unless the string would have to shrink, or its front changed or holds too much of the past.
+    local kept = clock - t < WINDOW_4 and 10 or 0
+    local tail_at = stop - 10 * later
+    local held = (stop - events_at + kept) / 10
+    local whole = fresh or tiles or #lists + kept < head - lists_at or held > n4 + 32 + n4 / 4
+    local middle = kept > 0 and event or ''
+    if later > 0 then
+      middle = middle .. sub(state, tail_at, stop - 1)
+    end
+    if whole then
+      middle = (tiles or sub(state, 1, events_at - 1)) .. sub(state, stop + kept - 10 * n4, tail_at - 1) .. middle
+      touched = now_s
+    elseif now_s - touched > stale_s or touched - now_s > stale_s then
+      touched = now_s
+      write[#write + 1] = { 'PEXPIRE', key, idle_ms }
+    end
+    local value = middle .. lists .. pack(HEADER, clock, n1, l1, s1, n2, l2, s2, n3, l3, s3, n4, l4, s4,
+      na, sa, na_now, sa_now, closed_a, nb, sb, nb_now, sb_now, closed_b, pushed, pushed_met, touched) .. counts .. '\2'
+    put_key[#put_key + 1], put_at[#put_key + 1], put_value[#put_key + 1] = key, not whole and tail_at - 1, value
+    local saturated = pushed > 0 and clock - pushed < WINDOW_4 or pushed_met > 0 and clock - pushed_met < DISTINCT_3
+    answers[j] = answer .. (saturated and '\1\0\0\0' or '\0\0\0\0')
   end
   at, bit_of = at + 1 + pairs_of, bit_of * 2
 end
 
 local applied_seq = call('INCR', KEYS[2])
+for i = 1, #put_key do
+  if put_at[i] then
+    call('SETRANGE', put_key[i], put_at[i], put_value[i])
+  else
+    call('SET', put_key[i], put_value[i], 'PX', idle_ms)
+  end
+end
 for i = 1, #write do
   call(unpack(write[i]))
 end
-record = digest .. pack('<I8I2I2BBB', applied_seq, mask, wide, model_length, rules_length, marked)
+record = '1' .. digest .. pack('<I8I2I2BBB', applied_seq, mask, wide, model_length, rules_length, marked)
   .. sub(ARGV[2], 18) .. marks .. table.concat(answers)
 call('SET', KEYS[1], record, 'EX', sight_s)
-return '1' .. record
+return record
