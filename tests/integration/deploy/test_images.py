@@ -1,6 +1,8 @@
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,31 @@ def test_the_shell_scripts_are_scripts_that_bash_can_read_and_the_image_can_run(
 
 def test_the_version_is_the_same_everywhere() -> None:
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_the_wheel_carries_every_file_that_the_packages_need_at_run_time(tmp_path: Path) -> None:
+    packages = ["contract", "connectors", "scoring", "trainer", "federation", "tillguard"]
+    for name in [*packages, "pyproject.toml", "README.md"]:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", build, "wheels"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    carried = set(zipfile.ZipFile(wheel).namelist())
+    needed = {
+        file.relative_to(tmp_path).as_posix()
+        for package in packages
+        for file in (tmp_path / package).rglob("*")
+        if file.is_file()
+    }
+    assert needed - carried == set()
