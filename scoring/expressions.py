@@ -239,12 +239,8 @@ def _contains(node: Any, scope: _Scope) -> _Node:
     values = frozenset(item.evaluate({}) for item in items)
     if member.kind == "boolean":
         raise ConditionError("`in` takes a number or a text")
-    evaluate = member.evaluate
-    return _Node(
-        "boolean",
-        False,
-        lambda columns: [value in values for value in np.atleast_1d(np.asarray(evaluate(columns))).tolist()],
-    )
+    evaluate, is_one_of = member.evaluate, scope.forms.is_one_of
+    return _Node("boolean", False, lambda columns: is_one_of(evaluate(columns), values))
 
 
 def _is_literal(node: Any) -> bool:
