@@ -1,5 +1,6 @@
 """Makes a retailer's topics be what contract.topics and the settings say. Safe to run again, and beside running workers."""
 
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from contract.errors import ConfigurationError, TransientError
-from contract.settings import Settings
+from contract.settings import KafkaSettings, Settings
 from contract.topics import TOPICS, Topic
 
 DAY_MS = 86_400_000
@@ -43,16 +44,7 @@ def ensure(settings: Settings, topics: Sequence[Topic] = TOPICS) -> list[str]:
     Blocks until every topic can be written. More partitions are added when the settings ask for more; fewer cannot be had
     and are refused. Raises TransientError when the brokers do not answer, ConfigurationError for what they refuse.
     """
-    try:
-        client = KafkaAdminClient(
-            **settings.kafka.kafka_python(),
-            request_timeout_ms=round(settings.kafka.request_timeout_s * 1000),
-            bootstrap_timeout_ms=round(settings.kafka.request_timeout_s * 1000),
-        )
-    except KafkaError as error:
-        raise TransientError(
-            f"no Kafka broker answers at {settings.kafka.bootstrap_servers} ({type(error).__name__})"
-        ) from error
+    client = _connect(settings.kafka)
     try:
         changes = _create(client, settings, topics)
         changes += _add_partitions(client, settings, topics)
@@ -61,6 +53,28 @@ def ensure(settings: Settings, topics: Sequence[Topic] = TOPICS) -> list[str]:
         raise TransientError(f"topics of {settings.retailer}: {type(error).__name__}: {error}") from error
     finally:
         client.close()
+
+
+def _connect(kafka: KafkaSettings) -> Any:
+    # The client leaks its sockets when no broker answers, so a plain connection asks first.
+    if not any(_accepts(server, kafka.request_timeout_s) for server in kafka.bootstrap_servers.split(",")):
+        raise TransientError(f"no Kafka broker answers at {kafka.bootstrap_servers}")
+    limit_ms = round(kafka.request_timeout_s * 1000)
+    try:
+        return KafkaAdminClient(**kafka.kafka_python(), request_timeout_ms=limit_ms, bootstrap_timeout_ms=limit_ms)
+    except KafkaError as error:
+        raise TransientError(f"no Kafka broker at {kafka.bootstrap_servers}: {type(error).__name__}") from error
+
+
+def _accepts(server: str, timeout_s: float) -> bool:
+    host, _, port = server.strip().rpartition(":")
+    if not port.isdecimal():
+        raise ConfigurationError([f"kafka.bootstrap_servers: {server.strip()!r} is not host:port"])
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
+    except OSError:
+        return False
+    return True
 
 
 def _create(client: Any, settings: Settings, topics: Sequence[Topic]) -> list[str]:

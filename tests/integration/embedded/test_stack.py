@@ -201,7 +201,9 @@ def test_a_server_that_cannot_start_is_named_with_the_end_of_its_log(own_stack: 
     stack.stop()
     # Damage in the middle of the log is not what a kill leaves, so Redis refuses it.
     (stack.folder / "redis" / "data" / "appendonly.aof").write_bytes(b"not a log at all\r\n")
-    with pytest.raises(ServiceFailedError, match=r"(?s)redis .*ended .*the end of its log.*redis\.log: .*[Bb]ad file format"):
+    with pytest.raises(
+        ServiceFailedError, match=r"(?s)redis .*ended .*the end of its log.*redis\.log: .*[Bb]ad file format"
+    ):
         stack.start(["redis"])
 
 
