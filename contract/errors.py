@@ -7,6 +7,7 @@ TillguardError
 ├── PositionDeadError       a source no longer has the saved position: by policy fail or resnapshot
 ├── DeadLetterLimitError    too many bad rows: the connector stops before it drains everything
 ├── PackageRefusedError     a model package is damaged or does not fit: the old model goes on
+├── TrainingRefusedError    the history or its model is not good enough to serve: nothing is published
 └── InvariantError          a promise of the design is broken: crash
 """
 
@@ -53,6 +54,10 @@ class PackageRefusedError(TillguardError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class TrainingRefusedError(TillguardError):
+    """The history cannot give a model worth serving, or the trained one did not pass its checks; says what is missing."""
 
 
 class InvariantError(TillguardError):
