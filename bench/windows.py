@@ -1,0 +1,277 @@
+"""Cost of the window store: `python -m bench.windows [--quick] [--json FILE]`.
+
+Starts a Redis of its own. The script is measured with filled windows, with batches in flight and commands packed beforehand,
+so that the client's cost is not in it; the baseline is a script that only returns, called with the same arguments in the same
+run. `INFO commandstats` gives the script's time per call as Redis itself counts it, which other work on the machine disturbs less.
+"""
+
+import argparse
+import gc
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from bench.redis_server import started
+from bench.table import Row, print_table, write_json
+from contract.settings import Settings, parse
+from contract.windows import DAY_MS
+from scoring.ports import Sighting
+from scoring.redis_keys import Keys
+from scoring.redis_link import RedisLink, command
+from scoring.redis_scripts import script, sha1
+from scoring.redis_sightings import Bounds, ReplyReader, SightingPacker
+
+SEED = 7
+BATCH = 256
+IN_FLIGHT = 4
+BOUNDS = Bounds(idle_s=31 * 86_400, sight_s=4 * 86_400, max_events=1024, max_counterparts=64)
+START_MS = 1_790_000_000_000
+TARGET_PER_S = 12_000
+TARGET_US = 75.0
+CLIENT_TARGET_US = 12.0
+SINGLE_TARGET_BYTES = 400
+BARE = "return 1"
+
+
+class Shop:
+    """Seeded sightings that name five entities; `groups` of each kind get `per_day` events a day, for ever."""
+
+    def __init__(self, name: str, groups: int, per_day: int) -> None:
+        self._random = random.Random(f"{SEED}-{name}")
+        self._name = name
+        self._groups = groups
+        self._step_ms = DAY_MS / (groups * per_day)
+        self._count = 0
+
+    def sightings(self, count: int) -> list[Sighting]:
+        """The next `count` of them, in event-time order."""
+        return [self._next() for _ in range(count)]
+
+    def _next(self) -> Sighting:
+        self._count += 1
+        group, draw = self._random.randrange(self._groups), self._random.random
+        near = [f"{kind}-{(group + int(draw() * spread)) % self._groups:08d}-tok" for kind, spread in _KINDS]
+        t = START_MS + int(self._count * self._step_ms)
+        amount = int(draw() * 20_000)
+        return Sighting(f"{self._name}-{self._count:09d}", t, amount, (*near, None, None, None), None, b"01234567")
+
+
+_KINDS = (("customer", 1), ("card", 3), ("device", 4), ("ip", 10), ("email", 1))
+
+
+class Bench:
+    """One Redis and one connection to it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = redis.Redis(**settings.redis.redis_py())
+        windows = script("windows")
+        self.sha, self.bare_sha = sha1(windows), sha1(BARE)
+        loads = command(b"SCRIPT", b"LOAD", windows.encode()) + command(b"SCRIPT", b"LOAD", BARE.encode())
+        self.link = RedisLink(settings.redis.redis_py() | {"socket_timeout": 60}, loads, 2)
+
+    def packer(self, *, bare: bool = False) -> SightingPacker:
+        """Makes commands for windows.lua, or for the script that only returns."""
+        return SightingPacker(Keys("bench"), self.bare_sha if bare else self.sha, BOUNDS)
+
+    def apply(self, sightings: Sequence[Sighting], packer: SightingPacker) -> float:
+        """Runs them, several batches in flight; events per second without the packing."""
+        shared = packer.shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
+        commands = packer.pack(sightings, shared)
+        batches = [b"".join(commands[i : i + BATCH]) for i in range(0, len(commands), BATCH)]
+        sizes = [len(commands[i : i + BATCH]) for i in range(0, len(commands), BATCH)]
+        began_s = time.perf_counter()
+        for i, batch in enumerate(batches):
+            self.link.send(batch)
+            if i >= IN_FLIGHT:
+                self.link.read(sizes[i - IN_FLIGHT], [], time.monotonic() + 60)
+        for size in sizes[-IN_FLIGHT:]:
+            self.link.read(size, [], time.monotonic() + 60)
+        return len(sightings) / (time.perf_counter() - began_s)
+
+    def call_us(self) -> float:
+        """Mean time of a script call since the last reset, as Redis counts it."""
+        return float(self.client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
+
+    def fill(self, shop: Shop, count: int) -> None:
+        """Applies `count` sightings, in parts so that they need not be in memory at once."""
+        for part in range(0, count, 50_000):
+            self.apply(shop.sightings(min(50_000, count - part)), self.packer())
+
+    def forget_sights(self) -> None:
+        """Removes first-sight records, whose memory is measured apart."""
+        for keys in _scan(self.client, b"{bench}live/sight/*"):
+            self.client.unlink(*keys)
+
+
+def _scan(client: Any, pattern: bytes) -> Iterator[list[bytes]]:
+    cursor = 0
+    while True:
+        cursor, keys = client.scan(cursor, match=pattern, count=1_000)
+        if keys:
+            yield keys
+        if cursor == 0:
+            return
+
+
+def growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], count: int) -> list[Row]:
+    """Script cost over how many events each entity holds."""
+    rows: list[Row] = []
+    first_us = 0.0
+    for per_day in sizes:
+        bench.client.flushdb()
+        shop = Shop(f"events{per_day}", groups, per_day)
+        bench.fill(shop, groups * per_day + groups)
+        sightings = shop.sightings(count)
+        bench.client.config_resetstat()
+        bare_per_s = bench.apply(sightings, bench.packer(bare=True))
+        bare_us = bench.call_us()
+        bench.client.config_resetstat()
+        per_s = bench.apply(sightings, bench.packer())
+        us = bench.call_us()
+        first_us = first_us or us
+        name = f"script, {per_day} events an entity"
+        floor = f">= {TARGET_PER_S}" if per_day == 300 else None
+        rows += [
+            Row(name, per_s, "events/s", bare_per_s, per_s / bare_per_s, floor, per_s >= TARGET_PER_S if floor else None),
+            Row(
+                f"{name}, time a call", us, "us", bare_us, us / bare_us,
+                f"<= {TARGET_US}" if per_day == 300 else None, us <= TARGET_US if per_day == 300 else None,
+            ),
+        ]  # fmt: skip
+    us = rows[-1].value
+    rows.append(
+        Row(
+            f"growth of a call, {sizes[-1]} to {sizes[0]} events",
+            us,
+            "us",
+            first_us,
+            us / first_us,
+            "ratio <= 1.5",
+            us / first_us <= 1.5,
+        )
+    )
+    return rows
+
+
+def growth_in_entities(bench: Bench, sizes: Sequence[int], per_day: int, count: int) -> list[Row]:
+    """Script cost over how many entities the store holds, each with `per_day` events."""
+    rows: list[Row] = []
+    first_us = 0.0
+    for entities in sizes:
+        bench.client.flushdb()
+        groups = entities // len(_KINDS)
+        shop = Shop(f"entities{entities}", groups, per_day)
+        bench.fill(shop, groups * per_day)
+        bench.client.config_resetstat()
+        per_s = bench.apply(shop.sightings(count), bench.packer())
+        us = bench.call_us()
+        first_us = first_us or us
+        bench.forget_sights()
+        memory = bench.client.info("memory")["used_memory"]
+        ratio = us / first_us
+        held = f"{entities:,} entities of {per_day} events"
+        rows += [
+            Row(f"script, {held}", per_s, "events/s"),
+            Row(f"script, {held}, time a call", us, "us", first_us, ratio, "ratio <= 1.5", ratio <= 1.5),
+            Row(f"memory, {held}", memory / entities, "bytes an entity"),
+        ]
+    return rows
+
+
+def single_events(bench: Bench, entities: int) -> list[Row]:
+    """Memory of entities that were seen once, and of a first-sight record."""
+    bench.client.flushdb()
+    before = bench.client.info("memory")["used_memory"]
+    fresh = entities // len(_KINDS)
+    for part in range(0, fresh, 50_000):
+        sightings = [
+            Sighting(
+                f"once-{i:09d}", START_MS + i, 1000 + i % 5000,
+                (*(f"{kind}-{i:08d}-tok" for kind, _ in _KINDS), None, None, None), None, b"01234567",
+            )
+            for i in range(part, min(part + 50_000, fresh))
+        ]  # fmt: skip
+        bench.apply(sightings, bench.packer())
+    filled = bench.client.info("memory")["used_memory"]
+    bench.forget_sights()
+    states = bench.client.info("memory")["used_memory"] - before
+    each = states / entities
+    return [
+        Row(
+            f"memory, {entities:,} entities seen once", each, "bytes an entity", target=f"< {SINGLE_TARGET_BYTES}",
+            holds=each < SINGLE_TARGET_BYTES,
+        ),
+        Row("memory, first-sight record", (filled - before - states) / fresh, "bytes a transaction"),
+    ]  # fmt: skip
+
+
+def client_cost(bench: Bench, count: int) -> list[Row]:
+    """Python's own time per event, in batches of 256."""
+    bench.client.flushdb()
+    shop = Shop("client", 1_000, 10)
+    packer, reader = bench.packer(), ReplyReader()
+    shared = packer.shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
+    packed_s = read_s = 0.0
+    for _ in range(count // BATCH):
+        sightings = shop.sightings(BATCH)
+        with _quiet():
+            began_s = time.thread_time()
+            data = b"".join(packer.pack(sightings, shared))
+            packed_s += time.thread_time() - began_s
+            bench.link.send(data)
+            time_limit_s = time.monotonic() + 60
+            replies: list[bytes] = []
+            bench.link.read(BATCH, replies, time_limit_s)
+            began_s = time.thread_time()
+            reader.applied(replies)
+            read_s += time.thread_time() - began_s
+    events = count // BATCH * BATCH
+    total_us = (packed_s + read_s) / events * 1e6
+    return [
+        Row("client, packing", packed_s / events * 1e6, "us an event"),
+        Row("client, reading", read_s / events * 1e6, "us an event"),
+        Row(
+            "client, both", total_us, "us an event", target=f"<= {CLIENT_TARGET_US}", holds=total_us <= CLIENT_TARGET_US
+        ),
+    ]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(description="Cost of the window store.")
+    parser.add_argument("--quick", action="store_true", help="small sizes, about half a minute")
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, started(Path(folder)) as port:
+        bench = Bench(parse({"retailer": "bench", "redis": {"host": "127.0.0.1", "port": port}}, where="bench"))
+        if options.quick:
+            rows = growth_in_events(bench, 50, (2, 20, 300, 400), 10_000)
+            rows += growth_in_entities(bench, (10_000, 100_000), 3, 5_000)
+            rows += single_events(bench, 50_000) + client_cost(bench, 10_000)
+        else:
+            rows = growth_in_events(bench, 400, (2, 20, 100, 300, 400, 800), 50_000)
+            rows += growth_in_entities(bench, (10_000, 100_000, 1_000_000), 10, 50_000)
+            rows += single_events(bench, 10_000_000) + client_cost(bench, 50_000)
+    print_table(rows)
+    if options.json:
+        write_json(rows, options.json)
+
+
+if __name__ == "__main__":
+    main()

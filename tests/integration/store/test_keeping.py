@@ -1,0 +1,202 @@
+"""What is kept, for how long, how large, and what is left after it was forgotten."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from contract.settings import Settings, parse
+from contract.windows import MINUTE_MS
+from scoring.ports import Case, Mark, Sighting
+from scoring.redis_cases import RedisCases
+from scoring.redis_keys import Keys, counterpart_hash
+from scoring.redis_marks import Marks
+from scoring.redis_space import KeySpace
+from scoring.redis_store import RedisStore
+from scoring.reference import aggregates
+from support.sightings import column, differences, sighting
+
+pytestmark = pytest.mark.integration
+
+WAIT_S = 10.0
+DAY_S = 86_400
+Open = Callable[..., RedisStore]
+
+
+def apply(store: RedisStore, *sightings: Sighting) -> Any:
+    return store.send(sightings, "m", "r").wait(WAIT_S)
+
+
+def test_records_and_states_expire_by_the_settings(open_store: Open, redis_client: Any, keys: Keys) -> None:
+    apply(open_store(), sighting("t", card="x"))
+    assert 3.9 * DAY_S < redis_client.ttl(keys.sight("t")) <= 4 * DAY_S
+    assert 31 * DAY_S <= redis_client.ttl(keys.entity("card", "x")) <= 32 * DAY_S
+
+
+def test_use_renews_a_states_lifetime_once_a_day(open_store: Open, redis_client: Any, keys: Keys) -> None:
+    wall_s = [1_800_000_000.0]
+    store = open_store(wall_s=lambda: wall_s[0])
+    state = keys.entity("card", "x")
+    apply(store, sighting("a", 0, card="x"), sighting("b", 1, card="x"))
+    redis_client.expire(state, 100)
+    apply(store, sighting("c", 2, card="x"))
+    assert redis_client.ttl(state) <= 100
+    wall_s[0] += 1.1 * DAY_S
+    apply(store, sighting("d", 3, card="x"))
+    assert redis_client.ttl(state) >= 31 * DAY_S
+    redis_client.expire(state, 100)
+    wall_s[0] -= 5 * DAY_S
+    apply(store, sighting("e", 4, card="x"))
+    assert redis_client.ttl(state) >= 31 * DAY_S
+
+
+def test_use_of_a_new_token_renews_its_link(open_store: Open, redis_client: Any, keys: Keys) -> None:
+    wall_s = [1_800_000_000.0]
+    store = open_store(wall_s=lambda: wall_s[0])
+    apply(store, sighting("a", card="old"), sighting("b", 1, card="new", aliases={"card": "old"}))
+    link = keys.entity("card", "new")
+    index = keys.aliases(keys.entity("card", "old"))
+    for key in (link, index):
+        redis_client.expire(key, 100)
+    wall_s[0] += 2 * DAY_S
+    applied = apply(store, sighting("c", 2, card="new"))
+    assert applied.aggregates[0, column("card.count_1m")] == 3
+    assert min(redis_client.ttl(link), redis_client.ttl(index)) >= 31 * DAY_S
+
+
+def test_an_entity_seen_once_costs_well_under_400_bytes(open_store: Open, redis_client: Any, keys: Keys) -> None:
+    apply(open_store(), sighting("t", device="d" * 30, card="c" * 30, customer="u" * 30))
+    assert redis_client.memory_usage(keys.entity("device", "d" * 30)) < 200
+
+
+def test_an_entity_never_grows_beyond_its_bound(open_store: Open, redis_client: Any, keys: Keys) -> None:
+    store = open_store(max_events=100, max_counterparts=8)
+    many = [sighting(f"t{i}", i * MINUTE_MS, card=f"c{i}", customer=f"u{i}", device="d") for i in range(2_000)]
+    apply(store, *many)
+    assert redis_client.strlen(keys.entity("device", "d")) < 10 * (100 + 32 + 25 + 1) + 2 * 8 * 14 + 58 * 13 + 140
+
+
+def test_a_replays_key_space_is_apart_and_goes_wholly(open_store: Open, redis_client: Any, keys: Keys) -> None:
+    live, replay = open_store(), open_store(namespace="replay:1")
+    apply(live, sighting("t", card="x"))
+    applied = apply(replay, sighting("t", card="x"))
+    assert applied.first.tolist() == [True]
+    assert applied.aggregates[0, column("card.count_1m")] == 1
+    assert replay.drop() == 3
+    left = set(redis_client.scan_iter(f"{{{keys.retailer}}}*"))
+    assert left == {keys.sight("t"), keys.sequence, keys.entity("card", "x")}
+    with pytest.raises(ValueError, match="live"):
+        live.drop()
+
+
+def test_marks_are_pinned_at_first_sight(open_store: Open, settings: Settings) -> None:
+    store, marks = open_store(), Marks(settings)
+    marks.set("card", "x", "deny", by="ann", reason_code="stolen")
+    marks.set("device", "d", "watch", by="ann", reason_code="emulator")
+    assert apply(store, sighting("a", card="x", device="d")).marks == [(Mark("card", "deny"), Mark("device", "watch"))]
+    assert marks.remove("card", "x")
+    assert not marks.remove("card", "x")
+    assert apply(store, sighting("a", card="x", device="d")).marks == [(Mark("card", "deny"), Mark("device", "watch"))]
+    assert apply(store, sighting("b", card="x", device="d")).marks == [(Mark("device", "watch"),)]
+
+
+def test_a_mark_ends_at_its_time(open_store: Open, settings: Settings) -> None:
+    marks = Marks(settings)
+    now = datetime.now(UTC)
+    marks.set("card", "x", "allow", expires_at=now - timedelta(seconds=1), by="ann", reason_code="vip")
+    marks.set("card", "y", "allow", expires_at=now + timedelta(hours=1), by="ann", reason_code="vip")
+    applied = apply(open_store(), sighting("a", card="x"), sighting("b", card="y"))
+    assert applied.marks == [(), (Mark("card", "allow"),)]
+    assert [(entry.value, entry.by, entry.reason_code) for entry in marks.list()] == [("y", "ann", "vip")]
+
+
+def test_a_mark_is_replaced_by_the_next_one_and_unknown_ones_are_refused(settings: Settings) -> None:
+    marks = Marks(settings)
+    marks.set("ip", "i", "deny", by="ann", reason_code="proxy")
+    marks.set("ip", "i", "watch", by="bob", reason_code="review")
+    assert [(entry.mark, entry.by, entry.expires_at) for entry in marks.list()] == [("watch", "bob", None)]
+    with pytest.raises(ValueError, match="no entity"):
+        marks.set("phone", "i", "deny", by="ann", reason_code="x")
+    with pytest.raises(ValueError, match="a mark is one of"):
+        marks.set("ip", "i", "ban", by="ann", reason_code="x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("marked_first", [True, False])
+def test_a_mark_holds_for_every_token_of_its_entity(open_store: Open, settings: Settings, marked_first: bool) -> None:
+    store, marks = open_store(), Marks(settings)
+    if marked_first:
+        marks.set("card", "new", "deny", by="ann", reason_code="stolen")
+    apply(store, sighting("a", card="old"), sighting("b", card="new", aliases={"card": "old"}))
+    if not marked_first:
+        marks.set("card", "new", "deny", by="ann", reason_code="stolen")
+        assert apply(store, sighting("d", card="old")).marks == [(Mark("card", "deny"),)]
+    assert apply(store, sighting("c", card="new")).marks == [(Mark("card", "deny"),)]
+
+
+def test_erasing_an_entity_leaves_nothing_that_names_it(
+    open_store: Open, settings: Settings, redis_client: Any, keys: Keys
+) -> None:
+    store = open_store()
+    Marks(settings).set("customer", "new-u", "watch", by="ann", reason_code="x")
+    apply(
+        store,
+        sighting("a", 0, customer="old-u", card="c1", device="d1"),
+        sighting("b", 1, customer="new-u", card="c1", device="d1", aliases={"customer": "old-u"}),
+        sighting("c", 2, customer="new-u", device="d2", terminal="k"),
+        sighting("d", 3, customer="other", card="c2", device="d1"),
+    )
+    assert store.erase("customer", "new-u") > 0
+    names = [name for name in redis_client.scan_iter(f"{{{keys.retailer}}}*") if b"-u" in name]
+    assert names == []
+    assert redis_client.hgetall(keys.marks) == {}
+    hashes = [counterpart_hash(b"old-u"), counterpart_hash(b"new-u")]
+    for entity, value in (("device", "d1"), ("device", "d2"), ("terminal", "k"), ("card", "c1")):
+        state = redis_client.get(keys.entity(entity, value))
+        assert state is not None
+        assert not any(hashed in state for hashed in hashes)
+    applied = apply(store, sighting("e", 4, customer="other", card="c2", device="d1"))
+    assert applied.aggregates[0, column("device.distinct_customer_1h")] == 1
+    assert applied.aggregates[0, column("device.distinct_card_1h")] == 2
+    assert applied.aggregates[0, column("device.count_1m")] == 4
+    assert store.erase("customer", "new-u") == 0
+
+
+def test_striking_a_counterpart_leaves_the_rest_exact(open_store: Open, settings: Settings) -> None:
+    """What the others' lists say afterwards is what they would say had the erased one never been named."""
+    store = open_store()
+    hour = 60 * MINUTE_MS
+    events = [(0, "a"), (hour, "b"), (26 * hour, "c"), (26 * hour, "gone"), (27 * hour, "a"), (27 * hour, "d")]
+    for erased in ("gone", "b", "a", "d"):
+        given = [sighting(f"{erased}{i}", t, device=f"dev-{erased}", card=card) for i, (t, card) in enumerate(events)]
+        apply(store, *given)
+        KeySpace(settings).erase("card", erased)
+        final = sighting(f"{erased}-last", 27 * hour + 5, device=f"dev-{erased}", card="z")
+        without = [one if one.entities[1] != erased else one._replace(entities=_unnamed(one)) for one in given]
+        expected = aggregates(enumerate([*without, final], 1))[-1:]
+        applied = apply(store, final)
+        wrong = [text for text in differences(applied.aggregates, expected) if "device." in text]
+        assert wrong == []
+
+
+def _unnamed(one: Sighting) -> tuple[str | None, ...]:
+    return tuple(None if i == 1 else value for i, value in enumerate(one.entities))
+
+
+def test_cases_live_as_long_as_the_settings_say_and_vanished_ones_do_not_expire(
+    settings: Settings, redis_client: Any, keys: Keys
+) -> None:
+    cases = RedisCases(settings)
+    now = datetime.now(UTC)
+    cases.open([Case("a", 1, b"v", now), Case("b", 1, b"v", now)])
+    assert 29 * DAY_S < redis_client.ttl(keys.case("a")) <= 30 * DAY_S
+    redis_client.delete(keys.case("a"))
+    assert [case.transaction_id for case in cases.expired(now + timedelta(seconds=1), 1)] == ["b"]
+    assert redis_client.zrange(keys.holds, 0, -1) == [b"b"]
+
+
+def test_bounds_that_the_script_could_not_keep_are_refused(server: dict[str, Any]) -> None:
+    settings = parse({"retailer": "nobody", "redis": server}, where="test")
+    for bounds in ({"max_events": 1}, {"max_events": 1 << 16}, {"max_counterparts": 0}, {"max_counterparts": 255}):
+        with pytest.raises(ValueError, match="max_events"):
+            RedisStore(settings, **bounds)

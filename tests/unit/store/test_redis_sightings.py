@@ -1,0 +1,123 @@
+import struct
+
+import hiredis
+import numpy as np
+import pytest
+
+from contract.windows import ENTITY_NAMES
+from scoring.ports import Mark
+from scoring.redis_keys import Keys, counterpart_hash
+from scoring.redis_scripts import script
+from scoring.redis_sightings import COLUMNS, Bounds, ReplyReader, SightingPacker, layout
+from support.sightings import START_MS, column, sighting
+
+BOUNDS = Bounds(idle_s=60, sight_s=30, max_events=9, max_counterparts=7)
+
+
+def packed(*sightings: object, packer: SightingPacker | None = None) -> list[list[bytes]]:
+    packer = packer or SightingPacker(Keys("shop"), b"f" * 40, BOUNDS)
+    reader = hiredis.Reader()
+    commands = []
+    for command in packer.pack(sightings, packer.shared(5, "m1", "r1")):  # type: ignore[arg-type]
+        reader.feed(command)
+        commands.append(reader.gets())
+        assert reader.gets() is False
+    return commands
+
+
+def mask(*names: str) -> int:
+    return sum(1 << ENTITY_NAMES.index(name) for name in names)
+
+
+def reply(names: tuple[str, ...], body: bytes, *, flag: bytes = b"1", wide: int = 0, marks: bytes = b"") -> bytes:
+    head = struct.pack("<QHHBBB", 3, mask(*names), wide, 2, 2, len(marks) // 2)
+    return flag + b"digest-1" + head + b"m1r1" + marks + body
+
+
+def test_a_sighting_is_one_command_with_every_key_named() -> None:
+    command = packed(sighting("t-1", 7, 12_345, customer="c", card="x"))[0]
+    assert command[:3] == [b"EVALSHA", b"f" * 40, b"5"]
+    assert command[3:8] == [
+        b"{shop}live/sight/t-1", b"{shop}live/seq", b"{shop}live/marks", b"{shop}live/customer/c", b"{shop}live/card/x",
+    ]  # fmt: skip
+    event, shared, places = command[8:]
+    assert event[:6] == (START_MS + 7).to_bytes(6, "little")
+    assert event[6:12] == (12_345).to_bytes(6, "little")
+    assert event[12:] == b"digest-1" + counterpart_hash(b"c") + counterpart_hash(b"x")
+    assert shared == struct.pack("<IIIHBBB", 5, 60, 30, 9, 7, 2, 2) + b"m1r1"
+    assert places == layout(mask("customer", "card"))
+
+
+def test_the_layout_says_where_each_entity_finds_its_counterparts() -> None:
+    assert layout(mask("customer", "card")) == struct.pack("<BH", 2, 3) + bytes([2, 2, 0]) + bytes([1, 0])
+
+
+def test_an_alias_follows_with_its_key_place_and_hash() -> None:
+    command = packed(sighting("t", card="x", ip="new", aliases={"ip": "old", "card": "x", "email": "unnamed"}))[0]
+    assert command[2] == b"6"
+    assert command[8] == b"{shop}live/ip/old"
+    assert command[9][36:] == b"\x02" + counterpart_hash(b"old")
+
+
+def test_values_are_packed_alike_whether_seen_before_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scoring.redis_sightings.CACHE_VALUES_MAX", 2)
+    packer = SightingPacker(Keys("shop"), b"f" * 40, BOUNDS)
+    many = [sighting("t", card=f"c{i % 5}") for i in range(20)]
+    assert packed(*many, packer=packer)[10] == packed(many[10])[0]
+    assert all(len(fragments) <= 2 for fragments in packer._fragments)
+
+
+def test_a_version_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="255 bytes"):
+        SightingPacker(Keys("shop"), b"", BOUNDS).shared(0, "m" * 256, "r")
+
+
+def test_numbers_come_back_in_their_columns_and_what_is_missing_is_nan() -> None:
+    numbers = [*range(1, 13), 0xFFFFFFFF, 21, 22, 23, 0xFFFFFFFF, 1]
+    applied = ReplyReader().applied([reply(("card",), struct.pack("<18I", *numbers))])
+    assert applied.aggregates.shape == (1, COLUMNS)
+    first = column("card.count_1m")
+    row = applied.aggregates[0]
+    assert row[first : first + 12].tolist() == list(range(1, 13))
+    assert np.isnan(row[first + 12])
+    assert row[first + 13 : first + 16].tolist() == [21, 22, 23]
+    assert np.isnan(row[first + 16])
+    assert row[first + 17] == 1
+    assert np.isnan(np.delete(row, range(first, first + 18))).all()
+
+
+def test_numbers_beyond_32_bits_come_back_exactly() -> None:
+    body = struct.pack("<13d5I", *range(1, 12), 2.0**52 + 1, -1, 1, 1, 1, 5, 0) + struct.pack("<18I", *range(18))
+    row = ReplyReader().applied([reply(("card", "email"), body, wide=1)]).aggregates[0]
+    assert row[column("card.sum_30d")] == 2.0**52 + 1
+    assert np.isnan(row[column("card.since_last_ms")])
+    assert row[column("card.since_device_ms")] == 5
+    assert row[column("email.count_1m")] == 0
+    assert row[column("email.saturated")] == 17
+
+
+def test_flags_versions_and_marks_are_those_of_the_record() -> None:
+    body = struct.pack("<36I", *range(36))
+    replies = [
+        reply(("card", "email"), body, flag=flag, marks=marks)
+        for flag, marks in ((b"1", b"\x01d\x02w"), (b"0", b""), (b"2", b""))
+    ]
+    applied = ReplyReader().applied(replies)
+    assert applied.first.tolist() == [True, False, False]
+    assert applied.conflict.tolist() == [False, False, True]
+    assert applied.marks == [(Mark("card", "deny"), Mark("email", "watch")), (), ()]
+    assert (applied.model_versions, applied.rules_versions) == (["m1"] * 3, ["r1"] * 3)
+    assert applied.applied_seq.tolist() == [3, 3, 3]
+
+
+def test_an_empty_batch_is_an_empty_answer() -> None:
+    applied = ReplyReader().applied([])
+    assert applied.aggregates.shape == (0, COLUMNS)
+    assert applied.first.tolist() == []
+
+
+def test_the_script_holds_the_contracts_numbers_and_no_names_of_them() -> None:
+    text = script("windows")
+    assert "86400000" in text
+    assert "WINDOW_4" not in text
+    assert "TILES_A" not in text
