@@ -103,15 +103,16 @@ def cache_lock(cache: Path, label: str, report: Report) -> Iterator[None]:
 
 
 def _wait_for(descriptor: int, file: Path, report: Report) -> None:
-    deadline = time.monotonic() + LOCK_WAIT_S
+    begin = time.monotonic()
     told = False
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > begin + LOCK_WAIT_S:
                 raise PrerequisiteError(f"another process has held {file} for half an hour") from None
-        if not told:
+        # A child that another thread starts holds the lock for the moment before it runs its own program.
+        if not told and time.monotonic() > begin + 1:
             report("waiting for another process that fills the same cache")
             told = True
         time.sleep(0.2)

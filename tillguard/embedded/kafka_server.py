@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient
 from tillguard.embedded import artifacts, java
 from tillguard.embedded.errors import ServiceFailedError
 from tillguard.embedded.ledger import Endpoint
-from tillguard.embedded.ports import HOST
+from tillguard.embedded.ports import HOST, require_listener
 from tillguard.embedded.service import Launch, Place
 
 PROPERTIES = """\
@@ -102,6 +102,7 @@ class KafkaServer:
 
     def probe(self, endpoint: Endpoint, timeout_s: float) -> None:
         """Metadata names a broker only when it is no longer fenced."""
+        require_listener(endpoint.port, timeout_s)
         client = KafkaAdminClient(
             bootstrap_servers=endpoint.uri,
             request_timeout_ms=int(timeout_s * 1000),
@@ -147,4 +148,8 @@ def _classpath(place: Place) -> str:
 
 
 def _escaped(path: Path) -> str:
-    return str(path).replace("\\", "\\\\")
+    """`path` as the value of a Java properties file, where a backslash escapes and whatever is not ASCII is written by code."""
+    text = str(path).replace("\\", "\\\\")
+    units = text.encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join(chr(code) if 0x20 <= code < 0x7F else f"\\u{code:04x}" for code in codes)

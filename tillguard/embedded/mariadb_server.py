@@ -21,9 +21,7 @@ from tillguard.embedded.service import Launch, Place
 USER = "tillguard"
 INSTALL_TIMEOUT_S = 180.0
 UNPACKED_BYTES = 400 << 20
-WANTED = re.compile(
-    r"^.*?/linux/((?:bin/(?:mariadbd|my_print_defaults|resolveip)|scripts/[^/]+|libs/[^/]+\.so[^/]*|share/.*[^/]))$"
-)
+WANTED = re.compile(r"^.*?/linux/((?:bin/mariadbd|libs/[^/]+\.so[^/]*|share/.*[^/]))$")
 """What the server needs of the archive; the rest are clients and static libraries."""
 
 OPTIONS = (
@@ -43,6 +41,17 @@ OPTIONS = (
     # Relative to the data folder: a socket's path may have 107 bytes only, a state folder's may have more.
     "--socket=mariadb.sock",
 )
+
+BEFORE_SYSTEM_TABLES = "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket = NULL;\n"
+SYSTEM_TABLES = (
+    "mariadb_system_tables.sql",
+    "mariadb_performance_tables.sql",
+    "mariadb_system_tables_data.sql",
+    "maria_add_gis_sp_bootstrap.sql",
+    "mariadb_sys_schema.sql",
+)
+NO_ROOT = "DELETE FROM mysql.global_priv WHERE User IN ('root', '');\n"
+"""The accounts that need no password; SIGN_IN makes the one that does."""
 
 SIGN_IN = """\
 SET sql_log_bin = 0;
@@ -145,7 +154,7 @@ def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path
     file.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(entry) as source, file.open("wb") as output:
         shutil.copyfileobj(source, output)
-    if match[1].startswith(("bin/", "scripts/")):
+    if match[1].startswith("bin/"):
         file.chmod(0o755)
 
 
@@ -167,32 +176,35 @@ def _create_database(base: Path, folder: Path) -> None:
     with artifacts.writing_to(folder):
         _remove(folder.glob(".data-*"))
         partial = Path(tempfile.mkdtemp(dir=folder, prefix=".data-"))
-    command = [
-        str(base / "scripts" / "mariadb-install-db"), "--no-defaults", f"--basedir={base}", f"--datadir={partial}",
-        "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=32M",
-        *_as_user(),
-    ]  # fmt: skip
     try:
-        _run(command, base)
+        _bootstrap(base, partial)
         partial.rename(folder / "data")
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _remove(left_by_a_kill: Iterable[Path]) -> None:
-    for folder in left_by_a_kill:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _run(command: list[str], base: Path) -> None:
+def _bootstrap(base: Path, data: Path) -> None:
+    """What the server's own mariadb-install-db does, which cannot bear a space in a path."""
+    command = [
+        str(base / "bin" / "mariadbd"), "--no-defaults", "--bootstrap", f"--basedir={base}", f"--datadir={data}",
+        "--log-warnings=0", "--enforce-storage-engine=", "--max-allowed-packet=8M", "--innodb-log-file-size=32M", *_as_user(),
+    ]  # fmt: skip
     done = subprocess.run(  # noqa: S603 - our own command line
         command,
+        input="\n".join(
+            (BEFORE_SYSTEM_TABLES, *((base / "share" / name).read_text("utf-8") for name in SYSTEM_TABLES), NO_ROOT)
+        ),
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=INSTALL_TIMEOUT_S,
         check=False,
-        stdin=subprocess.DEVNULL,
         env={**os.environ, "LD_LIBRARY_PATH": str(base / "libs")},
     )
     if done.returncode != 0:
         raise ServiceFailedError(f"mariadb: its database could not be made: {(done.stderr or done.stdout)[-800:]}")
+
+
+def _remove(left_by_a_kill: Iterable[Path]) -> None:
+    for folder in left_by_a_kill:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ import pymongo
 
 from tillguard.embedded import artifacts, java
 from tillguard.embedded.ledger import Endpoint
-from tillguard.embedded.ports import HOST
+from tillguard.embedded.ports import HOST, require_listener
 from tillguard.embedded.service import Launch, Place
 
 VERSION = (5, 0, 0)
@@ -51,6 +51,7 @@ class MongoServer:
         return str(place.folder)
 
     def probe(self, endpoint: Endpoint, timeout_s: float) -> None:
+        require_listener(endpoint.port, timeout_s)
         limit = int(timeout_s * 1000)
         client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
             endpoint.uri, serverSelectionTimeoutMS=limit, connectTimeoutMS=limit, socketTimeoutMS=limit

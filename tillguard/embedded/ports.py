@@ -28,6 +28,11 @@ def is_free(port: int) -> bool:
         return True
 
 
+def require_listener(port: int, timeout_s: float) -> None:
+    """Raises OSError at once when nobody listens, where client libraries would try again for seconds."""
+    socket.create_connection((HOST, port), timeout_s).close()
+
+
 def choose(taken: Collection[int], chance: random.Random) -> int:
     """A free port that is not in `taken`; raises PrerequisiteError when there is none."""
     highest = min(HIGHEST, _ephemeral_lowest() - 1)

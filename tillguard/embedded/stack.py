@@ -9,7 +9,6 @@ import os
 import platform
 import random
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,8 +43,10 @@ POLL_S = 0.05
 UNRESPONSIVE_GRACE_S = 20.0
 """How long a running server that does not answer may still be starting before it is replaced."""
 LOCK_WAIT_S = 600.0
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "TZ")
+INHERITED = ("PATH", "HOME", "TMPDIR", "PYTHONPATH")
 """What servers see of the caller's environment: nothing that could hold a secret of somebody else."""
+FIXED = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+"""The same on every machine; Java needs the first to open a path that is not ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,9 @@ class Stack:
         with writing_to(place.logs):
             place.logs.mkdir(exist_ok=True)
             logs.rotate(log)
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | dict(launch.environment)
+        environment = (
+            {name: os.environ[name] for name in INHERITED if name in os.environ} | FIXED | dict(launch.environment)
+        )
         try:
             process = processes.spawn(
                 launch.command, environment, log, place.folder, die_with_parent=self._die_with_parent
@@ -306,9 +309,7 @@ def _ports_free(endpoint: Endpoint) -> bool:
 
 
 def _answers(service: Service, endpoint: Endpoint) -> bool:
-    # A closed port is told by a plain connection at once, where client libraries would retry for seconds.
     try:
-        socket.create_connection((endpoint.host, endpoint.port), timeout=PROBE_TIMEOUT_S).close()
         service.probe(endpoint, PROBE_TIMEOUT_S)
     except Exception:  # noqa: BLE001 - every driver has its own exceptions, and each means the same here
         return False

@@ -44,6 +44,17 @@ def test_every_server_answers_and_a_second_start_changes_nothing(stack: Any) -> 
     assert {found.name: found.pid for found in stack.inner.status()} == before
 
 
+def test_a_state_folder_may_have_any_name_and_no_account_lacks_a_password(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "märz #1 it's", die_with_parent=True)
+    try:
+        endpoint = stack.start()["mariadb"]
+        assert set(states(stack).values()) == {"running"}
+        with pytest.raises(pymysql.OperationalError, match="Access denied"):
+            pymysql.connect(host=endpoint.host, port=endpoint.port, user="root")
+    finally:
+        stack.stop()
+
+
 def test_only_the_servers_asked_for_are_started(own_stack: Any) -> None:
     own_stack.inner.start(["redis"])
     assert states(own_stack.inner) == {
