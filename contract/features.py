@@ -75,7 +75,7 @@ _STATIC = (
     Feature("category", "kind", "category", "hash bucket", CATEGORY_BUCKETS),
 )
 
-_WINDOW_TEXT = {"1m": "minute", "10m": "10 minutes", "1h": "hour", "1d": "day", "7d": "7 days", "30d": "30 days"}
+_WINDOW_TEXT = {"1m": "a minute", "10m": "10 minutes", "1h": "an hour", "1d": "a day", "7d": "7 days", "30d": "30 days"}
 
 
 @cache
@@ -95,15 +95,13 @@ def schema() -> tuple[Feature, ...]:
             span = _WINDOW_TEXT[window.name]
             tile = f", in tiles of {window.tile_ms // 3_600_000} h" if window.tile_ms else ""
             table.append(
-                Feature(
-                    f"{name}_count_{window.name}", name, f"transactions of {entity.text} in a {span}", f"count{tile}"
-                )
+                Feature(f"{name}_count_{window.name}", name, f"transactions of {entity.text} in {span}", f"count{tile}")
             )
             table.append(
                 Feature(
                     f"{name}_sum_{window.name}",
                     name,
-                    f"amount of {entity.text} in a {span}",
+                    f"amount of {entity.text} in {span}",
                     f"base currency, major units{tile}",
                 )
             )
@@ -111,7 +109,7 @@ def schema() -> tuple[Feature, ...]:
                 Feature(
                     f"{name}_mean_{window.name}",
                     name,
-                    f"mean amount of {entity.text} in a {span}",
+                    f"mean amount of {entity.text} in {span}",
                     f"base currency, major units{tile}",
                 )
             )
@@ -121,7 +119,7 @@ def schema() -> tuple[Feature, ...]:
                 Feature(
                     f"{name}_distinct_{counterpart}_{window.name}",
                     name,
-                    f"different {counterpart}s of {entity.text} in a {_WINDOW_TEXT[window.name]}",
+                    f"different {counterpart}s of {entity.text} in {_WINDOW_TEXT[window.name]}",
                     "count",
                 )
                 for window in DISTINCT_WINDOWS

@@ -71,11 +71,13 @@ class OnnxModel:
         return output[:, 0]
 
     def _run_blocks(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not len(features):
+            return np.empty(0, dtype=np.float32)
         blocks = math.ceil(len(features) / self._block_rows)
         padded = np.zeros((blocks * self._block_rows, features.shape[1]), dtype=np.float32)
         padded[: len(features)] = features
         parts = [self._run(block) for block in padded.reshape(blocks, self._block_rows, -1)]
-        return np.concatenate(parts)[: len(features)] if parts else np.empty(0, dtype=np.float32)
+        return np.concatenate(parts)[: len(features)]
 
     def _try_out(self) -> None:
         """Warms up with ordinary, empty and extreme rows, and looks whether a row's score depends on its neighbours."""

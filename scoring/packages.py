@@ -159,8 +159,8 @@ class ModelShelf:
             raise PackageRefusedError("format", "the package was made for another retailer")
 
     def _promote(self, promotion: ModelPromotion) -> None:
-        version = promotion.model_version
-        if self._serving is not None and self._serving.version == version:
+        version, serving = promotion.model_version, self._serving
+        if serving is not None and (serving.version, serving.sha256) == (version, promotion.package_sha256):
             self._wanted = None
             return
         self._wanted = promotion
