@@ -8,7 +8,7 @@ run. `INFO commandstats` gives the script's time per call as Redis itself counts
 import argparse
 import gc
 import random
-import tempfile
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,15 +17,15 @@ from typing import Any
 
 import redis
 
-from bench.redis_server import started
 from bench.table import Row, print_table, write_json
-from contract.settings import Settings, parse
+from contract.settings import RedisSettings
 from contract.windows import DAY_MS
 from scoring.ports import Sighting
 from scoring.redis_keys import Keys
 from scoring.redis_link import RedisLink, command
 from scoring.redis_scripts import script, sha1
 from scoring.redis_sightings import Bounds, ReplyReader, SightingPacker
+from tillguard.private_redis import executable, private_redis
 
 SEED = 7
 BATCH = 256
@@ -68,13 +68,12 @@ _KINDS = (("customer", 1), ("card", 3), ("device", 4), ("ip", 10), ("email", 1))
 class Bench:
     """One Redis and one connection to it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.client = redis.Redis(**settings.redis.redis_py())
+    def __init__(self, settings: RedisSettings) -> None:
+        self.client = redis.Redis(**settings.redis_py())
         windows = script("windows")
         self.sha, self.bare_sha = sha1(windows), sha1(BARE)
         loads = command(b"SCRIPT", b"LOAD", windows.encode()) + command(b"SCRIPT", b"LOAD", BARE.encode())
-        self.link = RedisLink(settings.redis.redis_py() | {"socket_timeout": 60}, loads, 2)
+        self.link = RedisLink(settings.redis_py() | {"socket_timeout": 60}, loads, 2)
 
     def packer(self, *, bare: bool = False) -> SightingPacker:
         """Makes commands for windows.lua, or for the script that only returns."""
@@ -258,8 +257,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, about half a minute")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, started(Path(folder)) as port:
-        bench = Bench(parse({"retailer": "bench", "redis": {"host": "127.0.0.1", "port": port}}, where="bench"))
+    server = executable()
+    if server is None:
+        sys.exit("bench.windows needs a Redis server: pip install 'tillguard[embedded]'")
+    with private_redis(server) as settings:
+        bench = Bench(settings)
         if options.quick:
             rows = growth_in_events(bench, 50, (2, 20, 300, 400), 10_000)
             rows += growth_in_entities(bench, (10_000, 100_000), 3, 5_000)

