@@ -5,6 +5,7 @@ model that served before goes on. Memory is bounded: so many unfinished packages
 """
 
 import contextlib
+import itertools
 import os
 import threading
 from collections import OrderedDict
@@ -22,7 +23,10 @@ from scoring.onnx_model import OnnxModel
 
 LOADED_MAX = 4
 """Models in memory: the serving one and those that redelivered transactions are pinned to."""
-FILES_MAX = 20
+FILES_MAX = 500
+FILES_BYTES_MAX = 1024**3
+"""Both bound the directory; a model that redelivered transactions are pinned to should still be there days later."""
+VERSIONS_MAX = 4 * FILES_MAX
 UNFINISHED_MAX = 4
 UNFINISHED_BYTES_MAX = 2 * PACKAGE_BYTES_MAX
 UNWRITTEN_MAX = 2
@@ -143,7 +147,7 @@ class ModelShelf:
             raise PackageRefusedError("checksum", "the package is not the one that was announced")
         self._check(package, chunk.model_version)
         self._sha256_of[chunk.model_version] = chunk.package_sha256
-        while len(self._sha256_of) > 4 * FILES_MAX:
+        while len(self._sha256_of) > VERSIONS_MAX:
             self._sha256_of.popitem(last=False)
         self._write(chunk.model_version, package)
         log.info("package_arrived", model_version=chunk.model_version, bytes=len(package))
@@ -241,9 +245,12 @@ class ModelShelf:
     def _prune(self, newest: str) -> None:
         keep = {newest} | ({self._serving.version} if self._serving else set())
         try:
-            files = sorted(self._directory.glob(f"*{SUFFIX}"), key=lambda file: file.stat().st_mtime, reverse=True)
-            for file in files[FILES_MAX:]:
-                if file.name.removesuffix(SUFFIX) not in keep:
+            found = [(file.stat(), file) for file in self._directory.glob(f"*{SUFFIX}")]
+            found.sort(key=lambda pair: pair[0].st_mtime_ns, reverse=True)
+            sizes = itertools.accumulate(stat.st_size for stat, _ in found)
+            for place, ((_, file), size) in enumerate(zip(found, sizes, strict=True)):
+                beyond = place >= FILES_MAX or size > FILES_BYTES_MAX
+                if beyond and file.name.removesuffix(SUFFIX) not in keep:
                     file.unlink(missing_ok=True)
         except OSError as error:  # another worker on this machine prunes the same directory
             log.warning("packages_not_pruned", error=type(error).__name__)

@@ -17,7 +17,8 @@ from contract.features import names
 from contract.metrics import Metrics
 from contract.models import ModelChunk
 from contract.package import build_package, package_sha256
-from scoring.packages import FILES_MAX, LOADED_MAX, UNFINISHED_MAX, ModelShelf
+from scoring import packages
+from scoring.packages import LOADED_MAX, UNFINISHED_MAX, ModelShelf
 from support.tiny_model import graph, tiny_manifest, tiny_messages, tiny_package
 
 WIDTH = len(names())
@@ -242,15 +243,19 @@ def test_without_a_disk_to_write_to_the_model_serves_from_memory(tmp_path: Path)
     assert shelf.shelf.get("tiny-1") is not None
 
 
-def test_loaded_models_and_files_are_bounded_and_the_serving_one_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("limit", "value"), [("FILES_MAX", 7), ("FILES_BYTES_MAX", 7 * len(tiny_package("m-10")))])
+def test_loaded_models_and_files_are_bounded_and_the_serving_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(packages, limit, value)
     shelf = Shelf(tmp_path)
     shelf.offer(tiny_messages(tiny_package("first"), "first"))
-    versions = [f"m-{number}" for number in range(FILES_MAX + 5)]
+    versions = [f"m-{number}" for number in range(10, 25)]
     for version in versions:
         shelf.offer(tiny_messages(tiny_package(version), version)[:-1])
     assert all(shelf.shelf.get(version) is not None for version in versions[-LOADED_MAX - 2 :])
     assert len(shelf.shelf._loaded) == LOADED_MAX
-    assert len(list(tmp_path.glob("*.zip"))) <= FILES_MAX + 1
+    assert 7 <= len(list(tmp_path.glob("*.zip"))) <= 8
     assert (tmp_path / "first.package.zip").exists()
     assert shelf.serves() == "first"
 

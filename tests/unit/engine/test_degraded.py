@@ -1,0 +1,181 @@
+"""When the store or the model fails or is late: a degraded answer in time, the full one later, nothing twice."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contract.clock import SystemClock
+from scoring.engine import Engine
+from scoring.onnx_model import ModelFailedError, OnnxModel
+from scoring.ports import Outcome
+from support.tiny_model import tiny_package
+from support.workbench import Workbench, features_of, records, transaction, verdict_of
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    return Workbench(tmp_path)
+
+
+def degraded(outcome: Outcome) -> tuple[str, str | None]:
+    """Decision and cause of an outcome that must be a degraded one."""
+    verdict = verdict_of(outcome)
+    assert (verdict.revision, verdict.degraded, verdict.score, verdict.model_version) == (0, True, None, None)
+    assert (outcome.complete, outcome.features, outcome.dead_letter) == (False, None, None)
+    return verdict.decision, verdict.cause
+
+
+@pytest.mark.parametrize("failure", ["broken", "silent", "deaf"])
+def test_without_the_store_the_fallback_answers_and_the_full_answer_follows(bench: Workbench, failure: str) -> None:
+    small, large = transaction(1), transaction(2, amount_minor=20_000)
+    setattr(bench.store, failure, True)
+    assert [degraded(outcome) for outcome in bench.score(small, large)] == [
+        ("flag", "state_unavailable"),
+        ("hold", "state_unavailable"),
+    ]
+    assert bench.engine.again(records([small, large])) == [
+        Outcome(b"t-1", complete=False),
+        Outcome(b"t-2", complete=False),
+    ]
+    setattr(bench.store, failure, False)
+    outcomes = bench.engine.again(records([small, large]))
+    assert [verdict_of(outcome).revision for outcome in outcomes] == [1, 1]
+    assert [features_of(outcome).applied_seq for outcome in outcomes] == [1, 2]
+    assert all(outcome.complete for outcome in outcomes)
+    assert bench.count("tillguard_scoring_verdicts_total", decision="flag", degraded="true") == 1
+    assert bench.count("tillguard_scoring_events_total") == 2
+
+
+def test_a_store_that_takes_the_whole_budget_is_late(bench: Workbench) -> None:
+    bench.store.silent = True
+    bench.store.on_wait = bench.clock.advance
+    assert degraded(bench.score(transaction())[0]) == ("flag", "state_late")
+    assert bench.store.timeouts_s == [pytest.approx(0.05)]
+
+
+def test_the_second_of_two_open_batches_has_only_what_the_first_left_of_the_budget(bench: Workbench) -> None:
+    first, second = (bench.engine.submit(records([transaction(number)])) for number in (1, 2))
+    bench.store.on_wait = lambda _timeout_s: bench.clock.advance(0.04)
+    bench.engine.collect(first)
+    bench.engine.collect(second)
+    assert bench.store.timeouts_s == [pytest.approx(0.05), pytest.approx(0.01)]
+
+
+def test_where_nobody_waits_the_store_gets_more_time(bench: Workbench) -> None:
+    bench.clock.advance(3600)
+    bench.score(transaction(1))
+    bench.engine.again(records([transaction(2)]))
+    assert bench.store.timeouts_s == [pytest.approx(1.0), pytest.approx(1.0)]
+
+
+def test_without_a_model_nothing_is_pinned_and_the_first_model_gives_the_full_answer(tmp_path: Path) -> None:
+    bench = Workbench(tmp_path, model=None)
+    assert degraded(bench.score(transaction())[0]) == ("flag", "model_unavailable")
+    assert bench.store.sights == {}
+    bench.promote(tiny_package("late-1"), "late-1")
+    assert verdict_of(bench.engine.again(records([transaction()]))[0]).model_version == "late-1"
+
+
+@pytest.mark.parametrize("output", [np.nan, 7.0, -1.0])
+def test_a_score_that_is_no_probability_is_a_failed_model(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, output: float
+) -> None:
+    serving = bench.shelf.serving
+    assert serving is not None
+    monkeypatch.setattr(serving, "_run", lambda rows: np.full(len(rows), output, dtype=np.float32))
+    assert degraded(bench.score(transaction())[0]) == ("flag", "model_unavailable")
+
+
+def test_a_model_that_hangs_costs_the_budget_once_and_later_batches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Workbench(tmp_path, document={"scoring": {"budget_ms": 300}})
+    now = SystemClock().now()
+    engine = Engine(
+        bench.store,
+        bench.cases,
+        bench.shelf,
+        bench.rules,
+        bench.settings,
+        SystemClock(),
+        bench.metrics,
+        archive=bench.archive,
+    )
+    events = [transaction(number, event_time=now) for number in range(3)]
+    release = threading.Event()
+    score = OnnxModel.score
+
+    def hang(self: OnnxModel, rows: Any) -> Any:
+        release.wait(60)
+        return score(self, rows)
+
+    monkeypatch.setattr(OnnxModel, "score", hang)
+    assert degraded(engine.score(records(events[:1]))[0]) == ("flag", "model_late")
+    started_s = SystemClock().monotonic_s()
+    assert degraded(engine.score(records(events[1:2]))[0]) == ("flag", "model_late")
+    assert SystemClock().monotonic_s() - started_s < 0.3
+    release.set()
+    for _ in range(1000):
+        (outcome,) = engine.again(records(events[:1]))
+        if outcome.complete:
+            break
+        threading.Event().wait(0.01)
+    assert verdict_of(outcome).revision == 1
+
+
+def test_a_verdict_that_cannot_be_put_on_record_is_degraded_and_the_rest_of_the_batch_is_not(bench: Workbench) -> None:
+    bench.cases.broken = True
+    harmless, held = transaction(1), transaction(2, amount_minor=40_000)
+    one, two = bench.score(harmless, held)
+    assert verdict_of(one).revision == 1
+    assert degraded(two) == ("hold", "state_unavailable")
+    bench.cases.broken = False
+    (full,) = bench.engine.again(records([held]))
+    assert (verdict_of(full).decision, verdict_of(full).revision) == ("hold", 1)
+    assert bench.cases.newest["t-2"].verdict == full.verdict
+
+
+def test_a_degraded_answer_is_the_same_after_a_crash_whatever_the_cause(bench: Workbench) -> None:
+    bench.store.broken = True
+    first = verdict_of(bench.score(transaction())[0])
+    bench.store.broken, bench.model = False, None
+    bench.restart()
+    second = verdict_of(bench.score(transaction())[0])
+    assert (second.revision, second.decision, second.score) == (first.revision, first.decision, first.score)
+    assert (first.cause, second.cause) == ("state_unavailable", "model_unavailable")
+
+
+def test_explanations_that_fail_cost_only_the_explanation(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = bench.shelf.serving
+    assert serving is not None
+    score = serving.score
+
+    def one_row_only(rows: Any) -> Any:
+        if len(rows) > 1:
+            raise ModelFailedError("told to fail")
+        return score(rows)
+
+    monkeypatch.setattr(serving, "score", one_row_only)
+    verdict = bench.verdict(transaction(amount_minor=70_000))
+    assert verdict.decision == "block"
+    assert [reason.code for reason in verdict.reasons] == ["policy:score"]
+
+
+def test_the_configured_fallback_is_used(tmp_path: Path) -> None:
+    bench = Workbench(tmp_path, document={"scoring": {"fallback": {"decision": "block", "hold_from": 0}}})
+    bench.store.broken = True
+    assert degraded(bench.score(transaction())[0])[0] == "block"
+
+
+def test_a_conflict_found_when_trying_again_ends_the_event_with_a_dead_letter(bench: Workbench) -> None:
+    bench.score(transaction(1))
+    bench.store.broken = True
+    changed = transaction(1, amount_minor=1)
+    bench.score(changed)
+    bench.store.broken = False
+    (outcome,) = bench.engine.again(records([changed]))
+    assert (outcome.complete, outcome.verdict) == (True, None)
+    assert outcome.dead_letter is not None
