@@ -458,14 +458,14 @@ for j = 1, named do
     end
     if whole then
       middle = (tiles or sub(state, 1, events_at - 1)) .. sub(state, stop + kept - 10 * n4, tail_at - 1) .. middle
-      touched = now_s
-    elseif now_s - touched > stale_s or touched - now_s > stale_s then
+    end
+    if now_s - touched > stale_s or touched - now_s > stale_s then
       touched = now_s
       write[#write + 1] = { 'PEXPIRE', key, idle_ms }
     end
     local value = middle .. lists .. pack(HEADER, clock, n1, l1, s1, n2, l2, s2, n3, l3, s3, n4, l4, s4,
       na, sa, na_now, sa_now, closed_a, nb, sb, nb_now, sb_now, closed_b, pushed, pushed_met, touched) .. counts .. '\2'
-    put_key[#put_key + 1], put_at[#put_key + 1], put_value[#put_key + 1] = key, not whole and tail_at - 1, value
+    put_key[#put_key + 1], put_at[#put_key + 1], put_value[#put_key + 1] = key, whole and 'KEEPTTL' or tail_at - 1, value
     local saturated = pushed > 0 and clock - pushed < WINDOW_4 or pushed_met > 0 and clock - pushed_met < DISTINCT_3
     answers[j] = answer .. (saturated and '\1\0\0\0' or '\0\0\0\0')
   end
@@ -474,7 +474,9 @@ end
 
 local applied_seq = call('INCR', KEYS[2])
 for i = 1, #put_key do
-  if put_at[i] then
+  if put_at[i] == 'KEEPTTL' then
+    call('SET', put_key[i], put_value[i], 'KEEPTTL')
+  elseif put_at[i] then
     call('SETRANGE', put_key[i], put_at[i], put_value[i])
   else
     call('SET', put_key[i], put_value[i], 'PX', idle_ms)
