@@ -3,9 +3,12 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -99,6 +102,18 @@ def test_every_requirement_has_an_exact_version_and_a_hash() -> None:
         for entry in filter(str.strip, entries):
             assert re.match(r"^[a-z0-9][a-z0-9._\[\]-]*==\S+", entry), f"{file.name}: {entry[:60]}"
             assert "--hash=sha256:" in entry, f"{file.name}: {entry[:60]}"
+
+
+@pytest.mark.parametrize("part", ["connectors", "scoring", "trainer", "dev"])
+def test_the_locked_versions_are_those_that_the_project_asks_for(part: str) -> None:
+    locked = dict(
+        re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", (ROOT / f"requirements/{part}.txt").read_text(), re.MULTILINE)
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for line in project["dependencies"] + project["optional-dependencies"][part]:
+        wanted = Requirement(line)
+        if wanted.name != "tillguard":
+            assert wanted.specifier.contains(locked[canonicalize_name(wanted.name)]), f"{line}: run `make lock`"
 
 
 def test_every_module_says_what_it_is_for() -> None:

@@ -30,8 +30,12 @@ Report = Callable[[str], None]
 """Takes one line of progress for the person who waits; called from several threads."""
 
 PARALLEL = 6
+UNWRITABLE = {
+    errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+}  # fmt: skip
 TRIES = 4
 LOCK_WAIT_S = 1800.0
+SMALL_BYTES = 10_000_000
 BLOCK_BYTES = 1 << 18
 TIMEOUTS_S = (15, 60)
 """To connect, and between two blocks."""
@@ -126,7 +130,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise PrerequisiteError(f"the disk that holds {folder} is full") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in UNWRITABLE:
             raise PrerequisiteError(f"{folder} cannot be written: {error.strerror}") from error
         raise
 
@@ -142,22 +146,23 @@ def need_space(folder: Path, size_bytes: int) -> None:
 
 
 class _Progress:
-    """Counts bytes of all downloads together and reports at most every tenth of the whole."""
+    """Counts bytes of all downloads together and reports every tenth of the whole; a small download only at its end."""
 
     def __init__(self, total_bytes: int, report: Report, label: str) -> None:
         self._total = total_bytes
         self._report = report
         self._label = label
         self._done = 0
-        self._tenths = 0
+        self._steps = 10 if total_bytes > SMALL_BYTES else 1
+        self._step = 0
         self._lock = threading.Lock()
 
     def add(self, count: int) -> None:
         with self._lock:
             self._done += count
-            tenths = 10 * self._done // self._total
-            if tenths > self._tenths:
-                self._tenths = tenths
+            step = self._steps * self._done // self._total
+            if step > self._step:
+                self._step = step
                 self._report(f"{self._label}: {self._done / 1e6:.0f} of {self._total / 1e6:.0f} MB downloaded")
 
 
@@ -180,12 +185,17 @@ def _download(artifact: Artifact, folder: Path, progress: _Progress) -> None:
         except (OSError, ValueError) as error:
             if attempt == TRIES:
                 raise PrerequisiteError(
-                    f"{artifact.coordinates} could not be downloaded ({type(error).__name__}: {error}); "
+                    f"{artifact.coordinates} could not be downloaded ({_reason(error)}); "
                     "the first start needs a Maven repository (TILLGUARD_MAVEN_URL names a mirror), later ones do not"
                 ) from error
             time.sleep(2.0**attempt / 2)
         else:
             return
+
+
+def _reason(error: Exception) -> str:
+    """Short enough for one sentence: connection errors of `requests` carry a whole trace."""
+    return str(error) if len(str(error)) < 160 else type(error).__name__
 
 
 def _try_download(url: str, artifact: Artifact, target: Path, progress: _Progress) -> None:

@@ -72,6 +72,7 @@ class KafkaServer:
 
     name = "kafka"
     remembers = True
+    space_bytes = 150 << 20
     start_timeout_s = 120.0
     stop_timeout_s = 40.0
 

@@ -66,6 +66,7 @@ class MariadbServer:
 
     name = "mariadb"
     remembers = True
+    space_bytes = 250 << 20
     start_timeout_s = 120.0
     stop_timeout_s = 60.0
 

@@ -30,6 +30,7 @@ class MongoServer:
 
     name = "mongodb"
     remembers = False
+    space_bytes = 10 << 20
     start_timeout_s = 60.0
     stop_timeout_s = 15.0
 

@@ -34,6 +34,7 @@ class RedisServer:
 
     name = "redis"
     remembers = True
+    space_bytes = 30 << 20
     start_timeout_s = 60.0
     stop_timeout_s = 20.0
 

@@ -36,6 +36,8 @@ class Service(Protocol):
     name: str
     remembers: bool
     """Whether data outlives the process."""
+    space_bytes: int
+    """What the state folder's disk must have free for a start."""
     start_timeout_s: float
     stop_timeout_s: float
 

@@ -22,7 +22,7 @@ import msgspec
 
 from tillguard.embedded import ledger as ledgers
 from tillguard.embedded import logs, ports, processes
-from tillguard.embedded.artifacts import Report, default_cache, writing_to
+from tillguard.embedded.artifacts import Report, default_cache, need_space, writing_to
 from tillguard.embedded.errors import PrerequisiteError, ServiceFailedError, StackError
 from tillguard.embedded.kafka_server import KafkaServer
 from tillguard.embedded.ledger import Endpoint, Ledger, Record
@@ -96,6 +96,7 @@ class Stack:
         with self._locked():
             processes.reap()
             due = [service for service in wanted if not self._is_serving(service)]
+            need_space(self.folder, sum(service.space_bytes for service in due))
             self._launch(due)
             self._await(due)
         endpoints = self.endpoints

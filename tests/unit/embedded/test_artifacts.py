@@ -1,4 +1,6 @@
+import errno
 import hashlib
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,7 +86,18 @@ def test_an_artifact_is_downloaded_once_with_progress_up_to_the_whole(
         assert fetch(tmp_path, lines) == [file]
         assert repository.requests == 1
     assert file.read_bytes() == CONTENT
-    assert lines[-1] == "Thing: 1 of 1 MB downloaded"
+    assert lines == ["Thing: 1 of 1 MB downloaded"]
+
+
+def test_a_large_download_reports_every_tenth(
+    tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(12_000_000)
+    with Repository(content) as repository:
+        monkeypatch.setenv("TILLGUARD_MAVEN_URL", repository.url)
+        fetch(tmp_path, lines, artifact(content))
+    assert len(lines) == 10
+    assert lines[-1] == "Thing: 12 of 12 MB downloaded"
 
 
 @pytest.mark.parametrize("bad", [CONTENT[:-1], CONTENT + b"x", b"\0" * len(CONTENT), b"", 500, 404])
@@ -140,6 +153,15 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(tmp_path: Path, li
     huge = Artifact("org.example:huge:1.0", 1 << 60, "0" * 64)
     with pytest.raises(PrerequisiteError, match=r"MB free, \d+ MB are needed"):
         fetch(tmp_path, lines, huge)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.ENOTDIR])
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, code: int) -> None:
+    with (
+        pytest.raises(PrerequisiteError, match=rf"{tmp_path}.*(is full|cannot be written)"),
+        artifacts.writing_to(tmp_path),
+    ):
+        raise OSError(code, os.strerror(code))
 
 
 def test_every_server_s_artifacts_are_pinned_by_size_and_digest() -> None:
