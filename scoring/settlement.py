@@ -26,7 +26,9 @@ EXPIRED = "expired"
 EXPIRY_CAUSE = "expiry"
 PUBLISHED_CAUSE = "expiry-published"
 EXPIRY_LEASE = timedelta(seconds=60)
-"""An expiry whose publication nobody confirmed by then is published again, the same."""
+EXPIRY_LEASE_MAX = timedelta(hours=1)
+"""An expiry whose publication nobody confirmed by then is published again, the same; less and less often, since each
+time leaves a trace in the store."""
 
 log = structlog.get_logger()
 
@@ -114,7 +116,8 @@ class Settlement:
         verdict = (
             current if again else self._next(current, policy, EXPIRED, f"nobody decided in time: {policy} by policy")
         )
-        leased = Case(case.transaction_id, verdict.revision, encode(verdict), now + EXPIRY_LEASE)
+        lease = min(EXPIRY_LEASE + (now - verdict.scored_at), EXPIRY_LEASE_MAX)
+        leased = Case(case.transaction_id, verdict.revision, encode(verdict), now + lease)
         cause = f"{EXPIRY_CAUSE}-{now.timestamp()}" if again else EXPIRY_CAUSE
         try:
             stored = self._cases.close(leased, expected_revision=case.revision, cause_id=cause)
