@@ -1,6 +1,7 @@
 """Makes a retailer's topics be what contract.topics and the settings say. Safe to run again, and beside running workers."""
 
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from contract.settings import KafkaSettings, Settings
 from contract.topics import TOPICS, Topic
 
 DAY_MS = 86_400_000
+POLL_S = 0.05
 SEGMENT_MS_MAX = DAY_MS
 """Clean-up never touches the newest segment: an erased record is gone at most two days after its tombstone."""
 
@@ -119,22 +121,34 @@ def _add_partitions(client: Any, settings: Settings, topics: Sequence[Topic]) ->
 
 def _correct(client: Any, settings: Settings, topics: Sequence[Topic]) -> list[str]:
     wanted = {topic.name(settings.retailer): configuration(topic, settings) for topic in topics}
+    due = _drift(client, wanted)
+    if not due:
+        return []
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, changed) for name, changed in due.items()]
+    answer = client.alter_configs(resources)["topic"]
+    faults = [f"{name}: {result}" for name, result in answer.items() if result != "OK"]
+    if faults:
+        raise ConfigurationError(faults)
+    # The controller has it; the broker that writes the topic follows a moment later.
+    deadline = time.monotonic() + settings.kafka.request_timeout_s
+    while _drift(client, wanted):
+        if time.monotonic() > deadline:
+            raise TransientError(
+                f"topics of {settings.retailer}: the broker did not take over their configuration in time"
+            )
+        time.sleep(POLL_S)
+    return [f"{name}: {', '.join(f'{key}={value}' for key, value in changed.items())}" for name, changed in due.items()]
+
+
+def _drift(client: Any, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """What each topic's configuration lacks, by topic; topics without drift are left out."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
     found = client.describe_configs(resources, config_filter="all")["topic"]
-    drift = {
+    lacking = {
         name: {key: value for key, value in expected.items() if found[name].get(key, {}).get("value") != value}
         for name, expected in wanted.items()
     }
-    due = {name: changed for name, changed in drift.items() if changed}
-    if not due:
-        return []
-    answer = client.alter_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, name, changed) for name, changed in due.items()]
-    )
-    faults = [f"{name}: {result}" for name, result in answer["topic"].items() if result != "OK"]
-    if faults:
-        raise ConfigurationError(faults)
-    return [f"{name}: {', '.join(f'{key}={value}' for key, value in changed.items())}" for name, changed in due.items()]
+    return {name: changed for name, changed in lacking.items() if changed}
 
 
 def _refuse(answers: Mapping[str, Mapping[str, Any]], *, passed: Sequence[int]) -> None:
