@@ -12,9 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 
 from contract.settings import Settings, parse
+
+# Machines are shared, so a slow example says nothing about the code; a failing one is printed so that it can be repeated.
+hypothesis.settings.register_profile("shared", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("shared")
 
 
 class _Endpoints(Mapping[str, Any]):
