@@ -40,7 +40,7 @@ from scoring.ports import (
 from scoring.rules import Ruleset
 from scoring.rules_shelf import DirectoryRulesArchive, RulesShelf
 from scoring.settlement import Settlement
-from scoring.timed_call import LateError
+from scoring.time_limit import LateError
 
 WAIT_MIN_S = 0.001
 """An answer that is already there is taken even when the budget is spent."""

@@ -18,7 +18,7 @@ from scoring.explain import REASONS_MAX, group_reasons, group_weights, mark_reas
 from scoring.onnx_model import ModelFailedError, OnnxModel
 from scoring.ports import Mark
 from scoring.rules import Ruleset
-from scoring.timed_call import LateError, TimedCall
+from scoring.time_limit import LateError, TimeLimit
 
 EXPLAINED_ROWS = 64
 """Rows explained by one call; the time limit is looked at between calls."""
@@ -59,12 +59,12 @@ class Judge:
     def __init__(self, clock: Clock, currency: str) -> None:
         self._clock = clock
         self._currency = currency
-        self._timed: TimedCall[NDArray[np.float64]] = TimedCall("model")
+        self._limited = TimeLimit()
 
     def judge(self, rows: Rows, model: OnnxModel, rules: Ruleset, deadline_s: float) -> Judged:
         """Decides all rows; raises LateError past `deadline_s` (monotonic) and ModelFailedError."""
         started_s = self._clock.monotonic_s()
-        scores = self._timed(lambda: rounded(model.score(rows.vectors)), deadline_s - started_s)
+        scores = self._limited(lambda options: rounded(model.score(rows.vectors, options)), deadline_s - started_s)
         model_s = self._clock.monotonic_s() - started_s
         fired = rules.fired(rows.transactions, rows.quantities, scores, rows.times_ms)
         decided = severities(model_severities(scores, model.manifest.thresholds), fired, rules.severities, rows.marks)
@@ -106,7 +106,8 @@ class Judge:
         """Group weights of some rows, or None where time or model fail: the decision stands without them."""
 
         def score(variants: NDArray[np.float32]) -> NDArray[np.float64]:
-            return self._timed(lambda: rounded(model.score(variants)), deadline_s - self._clock.monotonic_s())
+            left_s = deadline_s - self._clock.monotonic_s()
+            return self._limited(lambda options: rounded(model.score(variants, options)), left_s)
 
         try:
             return group_weights(rows.vectors[part], judged.scores[part], model.ordinary, score)

@@ -49,20 +49,23 @@ class OnnxModel:
         """The manifest's `model_version`."""
         return self.manifest.model_version
 
-    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of fraud in [0, 1], shape (n,), for features of shape (n, F); raises ModelFailedError."""
-        scores = self._run_blocks(features) if self._block_rows else self._run(features)
+    def score(self, features: NDArray[np.float32], options: Any = None) -> NDArray[np.float32]:
+        """Probabilities of fraud in [0, 1], shape (n,), for features of shape (n, F); raises ModelFailedError.
+
+        `options` are ONNX Runtime's for one run, through which another thread may stop it.
+        """
+        scores = self._run_blocks(features, options) if self._block_rows else self._run(features, options)
         # One comparison finds NaN, infinities and what is no probability.
         if not ((scores >= -OUTPUT_TOLERANCE) & (scores <= 1 + OUTPUT_TOLERANCE)).all():
             raise ModelFailedError("a score is not a probability")
         clipped: NDArray[np.float32] = np.clip(scores, 0.0, 1.0)
         return clipped
 
-    def _run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, features: NDArray[np.float32], options: Any) -> NDArray[np.float32]:
         if not len(features):
             return np.empty(0, dtype=np.float32)
         try:
-            output: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: features})[0]
+            output: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: features}, options)[0]
         except Exception as error:
             # ONNX Runtime raises several unrelated classes, some of them not exported; the text may hold paths only.
             raise ModelFailedError(f"{type(error).__name__} in ONNX Runtime") from error
@@ -70,13 +73,13 @@ class OnnxModel:
             raise ModelFailedError(f"output of shape {output.shape}")
         return output[:, 0]
 
-    def _run_blocks(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run_blocks(self, features: NDArray[np.float32], options: Any) -> NDArray[np.float32]:
         if not len(features):
             return np.empty(0, dtype=np.float32)
         blocks = math.ceil(len(features) / self._block_rows)
         padded = np.zeros((blocks * self._block_rows, features.shape[1]), dtype=np.float32)
         padded[: len(features)] = features
-        parts = [self._run(block) for block in padded.reshape(blocks, self._block_rows, -1)]
+        parts = [self._run(block, options) for block in padded.reshape(blocks, self._block_rows, -1)]
         return np.concatenate(parts)[: len(features)]
 
     def _try_out(self) -> None:

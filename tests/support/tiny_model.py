@@ -55,6 +55,54 @@ def graph(
     return model(nodes, initializers, features)
 
 
+def slow_onnx(steps: int) -> bytes:
+    """The amount / 1000, but only after a loop of `steps` steps where the amount is 600.
+
+    A thousand million steps take minutes; such a model passes its trial, which does not meet that amount.
+    """
+    value = ["n", 1]
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Add", ["value", "nothing"], ["value_on"])],
+        "step",
+        [
+            helper.make_tensor_value_info("step", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("value", TensorProto.FLOAT, value),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("value_on", TensorProto.FLOAT, value),
+        ],
+        [numpy_helper.from_array(np.zeros(1, dtype=np.float32), "nothing")],
+    )
+    nodes = [
+        helper.make_node("IsNaN", [INPUT_NAME], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", INPUT_NAME], ["filled"]),
+        helper.make_node("MatMul", ["filled", "weights"], ["sum"]),
+        helper.make_node("Clip", ["sum", "low", "high"], ["start"]),
+        helper.make_node("Sub", ["start", "rare"], ["off"]),
+        helper.make_node("Abs", ["off"], ["distance"]),
+        helper.make_node("Less", ["distance", "near"], ["hits"]),
+        helper.make_node("Cast", ["hits"], ["hit_numbers"], to=TensorProto.INT64),
+        helper.make_node("ReduceMax", ["hit_numbers"], ["any_hit"], keepdims=0),
+        helper.make_node("Mul", ["any_hit", "steps"], ["count"]),
+        helper.make_node("Loop", ["count", "go_first", "start"], [OUTPUT_NAME], body=body),
+    ]
+    weights = np.zeros((len(names()), 1), dtype=np.float32)
+    weights[0] = 0.001
+    constants = {
+        "zero": np.zeros(1, np.float32),
+        "weights": weights,
+        "low": np.array(0.0, np.float32),
+        "high": np.array(1.0, np.float32),
+        "rare": np.array([0.6], np.float32),
+        "near": np.array([1e-4], np.float32),
+        "steps": np.array(steps, np.int64),
+        "go_first": np.array(True),
+    }
+    return model(nodes, [numpy_helper.from_array(constant, name) for name, constant in constants.items()])
+
+
 def model(
     nodes: Sequence[onnx.NodeProto], initializers: Sequence[onnx.TensorProto], features: int | None = None
 ) -> bytes:
