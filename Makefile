@@ -41,15 +41,15 @@ imports:
 docs:
 	$(BIN)/tillguard docs --check
 
-# No server is started here; branch coverage of the contract, where everything is a pure function.
+# The header names the seed of the random order. No server is started here; branch coverage of the contract, where everything is a pure function.
 unit:
-	$(PYTEST) -q -m "not slow" $(PURE) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
+	$(PYTEST) -m "not slow" $(PURE) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
 
 served:
-	$(PYTEST) -q -m "not slow" --durations=15 $(SERVED) $(ARGS)
+	$(PYTEST) -m "not slow" --durations=15 $(SERVED) $(ARGS)
 
 test-slow: setup ## The exhaustive variants as well; takes long.
-	$(PYTEST) -q tests $(ARGS)
+	$(PYTEST) tests $(ARGS)
 
 bench: setup ## The scoring benchmark: make bench ARGS="--quick"
 	$(BIN)/python -m bench.scoring $(ARGS)

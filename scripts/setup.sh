@@ -21,6 +21,8 @@ if [[ ! -x .venv/bin/uv ]]; then
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: \
     -r requirements/uv.txt
 fi
+# Companies that inspect TLS put their authority into the system's store.
+[[ -r /etc/ssl/certs/ca-certificates.crt || -r /etc/pki/tls/certs/ca-bundle.crt ]] && export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 echo "setup: installing $(grep -c == requirements/dev.txt) packages"
 VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip sync --quiet --require-hashes \
   requirements/uv.txt requirements/build.txt requirements/dev.txt
