@@ -23,8 +23,13 @@ t_e minus the greatest t <= t_e among the retained earlier events. Missing where
 *Distinct counterparts.* For each pair (entity, counterpart) the store keeps, per counterpart value, the greatest t of any
 earlier event (or e) that joined the two; of those at most MAX_COUNTERPARTS with the greatest (t, applied_seq), and only
 with t > c - 7 d. distinct(W) counts kept values, after e was added, whose greatest t is > t_e - W. An event without
-the counterpart adds none. *Counterpart since*: t_e minus the greatest t kept for this counterpart before e, missing
-where it was not kept or lies after t_e.
+the counterpart adds none. *Counterpart since*: t_e minus the greatest t kept for this counterpart before e (kept by the
+clock of e), missing where it was not kept or lies after t_e.
+
+*Tokens.* While a tokenisation key rotates, an event may carry the previous token of an entity as its alias. A token that
+has no windows and is no link yet then becomes a link to the alias's canonical token, for as long as it is used. The canonical
+token stands for the value wherever this page speaks of one, as entity and as counterpart. A token with windows of its own is
+never linked.
 
 *Saturation.* `saturated` is 1 when, at e, MAX_EVENTS or MAX_COUNTERPARTS pushed out something that the clock alone would
 have retained; counts are then lower bounds. Else 0.
