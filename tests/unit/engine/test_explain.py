@@ -66,6 +66,9 @@ def test_the_heaviest_groups_come_first_and_those_that_lower_the_score_not_at_al
         ("card", {"card_count_1d": 7, "card_count_1h": 7}, "7 transactions of this card in an hour"),
         ("device", {"device_count_1d": 5, "device_distinct_card_1h": 5}, "card testing: 5 different cards of this device in an hour"),
         ("history", {"customer_amount_ratio": 8.2}, "payment anomaly: amount of 50.00 EUR, 8.2 times the mean of this customer's earlier 30 days"),
+        ("history", {}, "nothing earlier to compare the amount with"),
+        ("basket", {"discount_share": 0.4}, "discount of 40%"),
+        ("basket", {"basket_items": 3, "amount_per_item": 9.5}, "3 items, 9.50 EUR each"),
         ("amount", {}, "amount of 50.00 EUR, ordinary is 0.00 EUR"),
         ("account", {"account_age": 0.25}, "account is 6 hours old"),
         ("account", {}, "no known account"),
@@ -84,6 +87,12 @@ def test_a_feature_is_telling_against_what_is_ordinary_for_it() -> None:
     ordinary[names().index("terminal_count_1h")] = 40
     values = {"terminal_count_1d": 1000, "terminal_count_1h": 400}
     assert text("terminal", ordinary=ordinary, **values) == "400 transactions of this till or store in an hour"
+
+
+def test_a_quick_session_is_told_against_the_ordinary_one() -> None:
+    ordinary = ORDINARY.copy()
+    ordinary[names().index("session")] = 300
+    assert text("basket", ordinary=ordinary, session=20.0) == "paid 20 seconds after entering the shop"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contract.errors import InvariantError
 from contract.events import Label
-from scoring.ports import Outcome, StoreUnavailableError
+from scoring.ports import Case, Outcome, StoreUnavailableError
 from support.workbench import START, Workbench, dead_letter_of, record, resolution, transaction, verdict_of
 
 HELD = transaction(1, amount_minor=40_000)
@@ -165,6 +166,36 @@ def test_an_expiry_that_cannot_be_confirmed_comes_again(bench: Workbench) -> Non
     bench.cases.broken = False
     bench.clock.advance(61)
     assert [one.verdict for one in bench.engine.expire_holds(10)] == [one.verdict for one in answers]
+
+
+def test_a_resolution_that_comes_between_reading_and_expiring_a_hold_wins(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.clock.advance(900)
+    due = bench.cases.expired(bench.clock.now(), 10)
+    bench.engine.resolve([resolution("t-1")])
+    monkeypatch.setattr(bench.cases, "expired", lambda _now, _limit: due)
+    assert bench.engine.expire_holds(10) == []
+    assert verdict_of(bench.engine.resolve([resolution("t-1")])[0]).decision == "allow"
+
+
+def test_a_resolution_that_comes_while_an_expiry_is_confirmed_wins(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.clock.advance(900)
+    answers = bench.engine.expire_holds(10)
+    before = bench.cases.newest["t-1"]
+    bench.engine.resolve([resolution("t-1")])
+    resolved = bench.cases.newest["t-1"]
+    monkeypatch.setattr(bench.cases, "get", lambda _transaction_id: before)
+    bench.engine.confirm_expired(answers)
+    assert bench.cases.newest["t-1"] == resolved
+
+
+def test_a_case_that_holds_no_verdict_is_a_broken_invariant(bench: Workbench) -> None:
+    bench.cases.newest["t-1"] = Case("t-1", 1, b"?", None)
+    with pytest.raises(InvariantError):
+        bench.engine.resolve([resolution("t-1")])
 
 
 def test_expiry_takes_as_many_as_asked_for_the_oldest_first(bench: Workbench) -> None:

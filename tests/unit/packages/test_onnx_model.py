@@ -8,7 +8,7 @@ from contract.errors import PackageRefusedError
 from contract.features import names
 from contract.package import build_package, read_package
 from scoring.decide import rounded
-from scoring.onnx_model import ModelFailedError, OnnxModel
+from scoring.onnx_model import BLOCK_ROWS, ModelFailedError, OnnxModel
 from support.tiny_model import graph, linear_onnx, model, random_onnx, tiny_manifest
 
 WIDTH = len(names())
@@ -57,8 +57,8 @@ def test_a_model_run_in_blocks_gives_every_row_its_score() -> None:
     assert found.score(rows[:0]).shape == (0,)
 
 
-def over_the_batch() -> bytes:
-    """A graph that subtracts the mean of the batch: a row's score depends on its neighbours."""
+def over_the_batch(share: float = 1.0) -> bytes:
+    """A graph that subtracts (a share of) the mean of the batch: a row's score depends on its neighbours."""
     weights = np.zeros((WIDTH, 1), dtype=np.float32)
     weights[0] = 0.01
     nodes = [
@@ -66,12 +66,12 @@ def over_the_batch() -> bytes:
         helper.make_node("Where", ["missing", "zero", "features"], ["filled"]),
         helper.make_node("MatMul", ["filled", "weights"], ["sum"]),
         helper.make_node("ReduceMean", ["sum"], ["mean"], axes=[0], keepdims=1),
-        helper.make_node("Sub", ["sum", "mean"], ["centred"]),
+        helper.make_node("Mul", ["mean", "share"], ["part"]),
+        helper.make_node("Sub", ["sum", "part"], ["centred"]),
         helper.make_node("Sigmoid", ["centred"], ["score"]),
     ]
-    return model(
-        nodes, [numpy_helper.from_array(np.zeros(1, np.float32), "zero"), numpy_helper.from_array(weights, "weights")]
-    )
+    constants = {"zero": np.zeros(1, np.float32), "weights": weights, "share": np.array([share], np.float32)}
+    return model(nodes, [numpy_helper.from_array(value, name) for name, value in constants.items()])
 
 
 def without_imputation() -> bytes:
@@ -121,3 +121,8 @@ def test_a_model_that_turns_bad_on_some_row_says_so_instead_of_giving_a_number()
     found = loaded(linear_onnx({"amount": 0.01}))
     with pytest.raises(ModelFailedError):
         found.score(np.zeros((2, WIDTH - 1), dtype=np.float32))
+
+
+def test_a_model_whose_last_bits_depend_on_the_batch_runs_in_blocks_of_one_shape() -> None:
+    assert loaded(over_the_batch(1e-12))._block_rows == BLOCK_ROWS
+    assert loaded(over_the_batch(0.0))._block_rows == 0

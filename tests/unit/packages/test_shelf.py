@@ -218,6 +218,40 @@ def test_a_file_damaged_on_disk_is_not_served_and_is_replaced_when_it_comes_agai
     assert shelf.shelf.get("pinned") is not None
 
 
+def test_a_file_damaged_on_disk_gives_way_to_the_good_package(tmp_path: Path) -> None:
+    messages = tiny_messages(tiny_package())
+    Shelf(tmp_path).offer(messages)
+    (file,) = tmp_path.glob("*.zip")
+    file.write_bytes(file.read_bytes()[:-10])
+    shelf = Shelf(tmp_path)
+    shelf.offer(messages)
+    assert shelf.serves() == "tiny-1"
+    assert file.read_bytes() == tiny_package()
+
+
+def test_a_promotion_of_what_serves_already_changes_nothing(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    messages = tiny_messages(tiny_package())
+    shelf.offer(messages)
+    before = shelf.shelf.serving
+    shelf.offer(messages)
+    assert shelf.shelf.serving is before
+
+
+def test_a_promotion_of_a_version_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.offer(tiny_messages(tiny_package(), "../evil")[-1:])
+    assert shelf.refused("format") == 1
+
+
+def test_packages_that_the_disk_does_not_take_are_bounded_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file where the directory should be")
+    shelf = Shelf(tmp_path / "file" / "models")
+    for number in range(5):
+        shelf.offer(tiny_messages(tiny_package(f"m-{number}"), f"m-{number}")[:-1])
+    assert [shelf.shelf.get(f"m-{number}") is not None for number in range(5)] == [False, False, False, True, True]
+
+
 def test_a_file_that_changed_while_the_worker_ran_is_refused(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     shelf.offer(tiny_messages(tiny_package("serving"), "serving"))

@@ -53,6 +53,8 @@ def comparisons() -> st.SearchStrategy[str]:
         st.tuples(text, equal, text).map(" ".join),
         st.tuples(st.sampled_from("bc"), equal, st.sampled_from(["b", "c", "null", "1.5"])).map(" ".join),
         st.tuples(st.sampled_from("sut"), equal, st.just("null")).map(" ".join),
+        st.tuples(st.just("null"), equal, st.sampled_from(["a", "b", "s", "t", "null"])).map(" ".join),
+        st.tuples(st.just("(a ?? 2.0)"), equal, number).map(" ".join),
         st.tuples(st.sampled_from("sut"), st.lists(QUOTED, min_size=1, max_size=3)).map(
             lambda p: f"{p[0]} in [{', '.join(p[1])}]"
         ),
@@ -149,6 +151,9 @@ def test_columns_and_single_values_give_what_the_library_gives(text: str, rows: 
         ("t + 'x' == 'y'", "numbers only"),
         ("a > 1e400", "not finite"),
         ("a > nan", "not finite"),
+        ("(a > 1) in [1]", "same kind"),
+        ("((a > 1) ?? (b == 1)) == true", "both sides of ??"),
+        ("9e999999 + 9e999999 > a", "cannot be computed"),
         ("a >", "syntax error"),
         ("a > $now", "different kinds"),
         ("a > 1 and " * 120 + "a > 1", "at most 1000"),
