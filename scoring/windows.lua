@@ -1,7 +1,8 @@
 -- One sighting of a transaction: first sight or not, and the sliding windows of every entity that it names.
 --
--- The meaning of every number is written in contract/windows.py; this file is how they stay cheap. Constants (WINDOW_1..4,
--- TILE_A/B, TILES_A/B, DISTINCT_1..3) stand in a prelude made from that module.
+-- The meaning of every number is written in contract/windows.py; this file is how they stay cheap. Its constants (WINDOW_1..4,
+-- TILE_A/B, TILES_A/B, DISTINCT_1..3) are written in from that module by scoring/redis_scripts.py. The main part is one long
+-- loop because closures and their upvalues cost a sixth of a call.
 --
 -- KEYS: 1 first-sight record, 2 sequence, 3 marks, then one per named entity, then one per alias. All in one hash slot.
 -- Two kinds of keys are reached without being named, in the same slot by construction: the state a link points to, and the
@@ -13,11 +14,14 @@
 --   1 single: the only event so far. <time 6><amount 6><touched 4><hash 8 per counterpart met><which counterparts 1>
 --   2 full:   <closed tiles of A><closed tiles of B><events><counterpart lists><header><3 bytes per list>
 --   3 link:   a newer token of another state. <touched 4><hash 8><key of that state>
--- Events are 10 bytes (time modulo 2^32, amount), ordered by (time, applied_seq); a list entry is 14 (hash, greatest time), ordered
--- by (time, applied_seq); a closed tile 13 (index modulo 256, count, sum). The header keeps for every exact window how many of the newest
--- events it holds, the time of the oldest of them and their sum, so that an event costs what expires and not what is held.
+-- Events are 10 bytes (time modulo 2^32, amount) and list entries 14 (hash, greatest time), both ordered by (time, applied_seq);
+-- a closed tile is 13 (index modulo 256, count, sum). The header keeps for every exact window how many of the newest events it
+-- holds, the time of the oldest of them and their sum, so that an event costs what expires and not what is held.
 -- The header stands at the end: event, lists and header are one SETRANGE over the old lists and header.
 -- Everything is computed before the first write, so an error leaves nothing half done.
+--
+-- A first-sight record is what is returned: <1 first, 0 again, 2 conflict><digest 8><applied_seq 8><mask of entities 2><mask of
+-- those in doubles 2><length of model version><of rules version><number of marks><these three><numbers of every entity>.
 
 local call, pack, unpack_at = redis.call, struct.pack, struct.unpack
 local sub, byte, char, find, floor = string.sub, string.byte, string.char, string.find, math.floor
