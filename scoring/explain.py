@@ -5,7 +5,7 @@ fall of the score is the group's weight, in [-1, 1]. All variants of all events 
 Texts hold numbers and field values of small vocabularies (channel, country), never tokens.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ def group_reasons(
     """The groups of one event that raised its score, the strongest first; `weights` has shape (groups,)."""
     order = np.argsort(-weights, kind="stable")
     groups = list(GROUPS)
-    event = _Event(transaction, dict(zip(names(), quantities.tolist(), strict=True)), _by_name(ordinary), currency)
+    event = _Event(transaction, _ByName(quantities.tolist()), _ByName(ordinary.tolist()), currency)
     return [
         Reason(code=f"group:{groups[place]}", text=_text(groups[place], event), weight=round(float(weights[place]), 6))
         for place in order[:REASONS_MAX]
@@ -128,10 +128,22 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds >= 10 else f"{seconds:.1f} seconds"
 
 
+class _ByName:
+    """A row of features, read by name; no dictionary is made for the few names that a reason needs."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: list[float]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> float:
+        return self._values[_places()[name]]
+
+
 class _Event(NamedTuple):
     transaction: Transaction
-    value: Mapping[str, float]
-    ordinary: Mapping[str, float]
+    value: _ByName
+    ordinary: _ByName
     currency: str
 
     def show(self, name: str) -> str:
@@ -233,7 +245,7 @@ def _most_telling(event: _Event, candidates: Sequence[str]) -> Telling | None:
     best: tuple[float, Telling] | None = None
     for name in candidates:
         value, ordinary = event.value[name], event.ordinary[name]
-        usual = 1.0 if np.isnan(ordinary) or ordinary < 1.0 else ordinary
+        usual = ordinary if ordinary >= 1.0 else 1.0  # 1 for NaN, too
         if value > usual and (best is None or value / usual > best[0]):
             best = value / usual, Telling(name, value, ordinary)
     return best[1] if best else None
@@ -334,7 +346,3 @@ def _entity_words() -> dict[str, str]:
 @cache
 def _places() -> dict[str, int]:
     return {name: place for place, name in enumerate(names())}
-
-
-def _by_name(ordinary: NDArray[np.float32]) -> dict[str, float]:
-    return dict(zip(names(), ordinary.tolist(), strict=True))
