@@ -245,7 +245,7 @@ def _most_telling(event: _Event, candidates: Sequence[str]) -> Telling | None:
     best: tuple[float, Telling] | None = None
     for name in candidates:
         value, ordinary = event.value[name], event.ordinary[name]
-        usual = ordinary if ordinary >= 1.0 else 1.0  # 1 for NaN, too
+        usual = max(1.0, ordinary)  # in this order: 1 for NaN, too
         if value > usual and (best is None or value / usual > best[0]):
             best = value / usual, Telling(name, value, ordinary)
     return best[1] if best else None
