@@ -118,17 +118,17 @@ class MongodbSource:
         reported = time.monotonic()
         while True:
             rows, began = 0, time.monotonic()
+            report = began - reported >= self._server.heartbeat_s
             for stream in streams:
-                if stream.due <= began:
+                if report or stream.due <= began:
                     for row in stream.read():
                         rows += 1
                         yield row
-            now = time.monotonic()
-            if rows or now - reported >= self._server.heartbeat_s:
-                reported = now
+            if rows or report:
+                reported = time.monotonic()
                 starts = {stream.name: stream.start for stream in streams}
-                yield Mark(stream_text(MongoPosition(starts)), idle=not rows)
-            if not rows and now - began < POLL_S:
+                yield Mark(stream_text(MongoPosition(starts)), idle=report and not rows)
+            if not rows and time.monotonic() - began < POLL_S:
                 time.sleep(POLL_S)
 
     def _scan(self, position: MongoPosition, table: str, after: object) -> Iterator[Item]:

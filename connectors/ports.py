@@ -140,7 +140,10 @@ class Sink(Protocol):
         ...
 
     def confirmed(self) -> int:
-        """How many of them, counted from the first without a gap, the broker confirmed. Called for every Mark; never blocks."""
+        """How many of them, counted from the first without a gap, the broker confirmed. Called for every Mark.
+
+        Blocks only when a send failed for good: then everything unconfirmed is sent again first.
+        """
         ...
 
     def flush(self, timeout_s: float) -> bool:

@@ -1,0 +1,105 @@
+"""Puts the rows of a file into event-time order with bounded memory: sorted runs on disk, then one merge.
+
+A file that is in order already is passed through. Rows without a readable event time come first: they become dead letters.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import msgspec
+
+from connectors.file_rows import FileRow
+
+RUN_ROWS = 50_000
+"""Rows sorted in memory at once: some 50 MB."""
+RUNS_MAX = 64
+"""Runs merged at once; more are merged in stages, so that open files stay few."""
+NO_TIME = -(2**62)
+
+TimeOf = Callable[[FileRow], int | None]
+"""Event time in ms; None where the row has none that can be read."""
+
+
+class _Keyed(NamedTuple):
+    time_ms: int
+    number: int
+    row: FileRow
+
+
+def in_order(rows: Callable[[], Iterable[FileRow]], time_of: TimeOf) -> Iterator[FileRow]:
+    """Rows by event time, ties in file order.
+
+    Args:
+        rows: Reads the file from the start; called once or twice.
+        time_of: Reads a row's event time.
+    """
+    if is_sorted(rows(), time_of):
+        yield from rows()
+        return
+    with TemporaryDirectory(prefix="tillguard-replay-") as folder:
+        runs = _write_runs(rows(), time_of, Path(folder))
+        yield from (keyed.row for keyed in _merged(runs))
+
+
+def is_sorted(rows: Iterable[FileRow], time_of: TimeOf) -> bool:
+    """Whether every row's event time is at or after that of the row before; stops at the first that is not."""
+    last = NO_TIME
+    for row in rows:
+        time_ms = _key(row, time_of)
+        if time_ms < last:
+            return False
+        last = time_ms
+    return True
+
+
+def _key(row: FileRow, time_of: TimeOf) -> int:
+    time_ms = time_of(row) if row.values is not None else None
+    return NO_TIME if time_ms is None else time_ms
+
+
+def _write_runs(rows: Iterable[FileRow], time_of: TimeOf, folder: Path) -> list[Path]:
+    runs: list[Path] = []
+    chunk: list[_Keyed] = []
+
+    def spill() -> None:
+        chunk.sort(key=lambda keyed: keyed[:2])
+        runs.append(_write(iter(chunk), folder / f"run-{len(runs)}-{chunk[0].number}"))
+        chunk.clear()
+        if len(runs) == RUNS_MAX:
+            merged = _write(_merged(runs), folder / f"merged-{runs[-1].name}")
+            for run in runs:
+                run.unlink()
+            runs[:] = [merged]
+
+    for row in rows:
+        chunk.append(_Keyed(_key(row, time_of), row.number, row))
+        if len(chunk) == RUN_ROWS:
+            spill()
+    if chunk:
+        spill()
+    return runs
+
+
+def _write(rows: Iterator[_Keyed], path: Path) -> Path:
+    encoder = msgspec.msgpack.Encoder(enc_hook=str)
+    with path.open("wb") as file:
+        for keyed in rows:
+            data = encoder.encode(keyed)
+            file.write(len(data).to_bytes(4, "big"))
+            file.write(data)
+    return path
+
+
+def _read(path: Path) -> Iterator[_Keyed]:
+    decoder = msgspec.msgpack.Decoder()
+    with path.open("rb") as file:
+        while head := file.read(4):
+            time_ms, number, row = decoder.decode(file.read(int.from_bytes(head, "big")))
+            yield _Keyed(time_ms, number, FileRow(*row))
+
+
+def _merged(runs: list[Path]) -> Iterator[_Keyed]:
+    return heapq.merge(*(_read(run) for run in runs), key=lambda keyed: keyed[:2])
