@@ -11,12 +11,15 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from contract.dead_letters import DeadLetter
 from contract.errors import InvalidEventError
 from contract.events import Transaction
 from contract.money import base_minor
 
 DOCUMENT_BYTES_MAX = 64 * 1024
 """A transaction's JSON is some 700 bytes; a document this large is a mistake or an attack."""
+DEAD_LETTER_BYTES_MAX = 2 * DOCUMENT_BYTES_MAX
+"""A dead letter may hold a whole document in base64 (4/3 of its size), and says what is wrong with it."""
 
 _PATH = re.compile(r" - at `\$\.?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
@@ -35,9 +38,10 @@ def encode(message: msgspec.Struct) -> bytes:
 class Decoder(Generic[M]):
     """Decodes one message type; made once, used for every message."""
 
-    def __init__(self, message_type: type[M], *, bytes_max: int = DOCUMENT_BYTES_MAX) -> None:
+    def __init__(self, message_type: type[M], *, bytes_max: int | None = None) -> None:
+        usual = DEAD_LETTER_BYTES_MAX if message_type is DeadLetter else DOCUMENT_BYTES_MAX
         self._decoder = msgspec.json.Decoder(message_type)
-        self._bytes_max = bytes_max
+        self._bytes_max = usual if bytes_max is None else bytes_max
 
     def decode(self, data: bytes | None) -> M:
         """The message in `data`; raises InvalidEventError for anything else, whatever the bytes."""

@@ -113,6 +113,15 @@ def test_a_document_of_exactly_the_largest_size_is_read(transaction_document: di
     assert TRANSACTIONS.decode(data + b" " * (DOCUMENT_BYTES_MAX - len(data))).transaction_id == "t-1"
 
 
+def test_a_dead_letter_that_holds_the_largest_document_is_itself_read() -> None:
+    letter = DeadLetter(
+        retailer="acme", part="scoring", reason="malformed", detail="x" * 1024, source="s" * 256, position="p" * 512,
+        failed_at=NOW, key="k" * 256, payload=b"\xff" * DOCUMENT_BYTES_MAX,
+    )  # fmt: skip
+    assert Decoder(DeadLetter).decode(encode(letter)) == letter
+    assert fault(encode(letter), Decoder(DeadLetter, bytes_max=1000)).reason == "oversized"
+
+
 def test_unknown_fields_are_tolerated_because_schemas_grow(transaction_document: dict[str, Any]) -> None:
     assert TRANSACTIONS.decode(json.dumps(transaction_document | {"new_field": [1]}).encode()).transaction_id == "t-1"
 
