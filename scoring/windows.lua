@@ -416,8 +416,6 @@ for j = 1, named do
               cut = cut - 1
             end
             list = sub(list, 1, 14 * cut) .. hash .. t_bytes .. sub(list, 14 * cut + 1)
-            b1 = clock - t >= DISTINCT_1 and b1 + 1 or b1
-            b2 = clock - t >= DISTINCT_2 and b2 + 1 or b2
           end
           m = m + 1
           while m > max_counterparts do

@@ -15,7 +15,7 @@ from contract.windows import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS
 from scoring.ports import Sighting
 from scoring.redis_store import RedisStore
 from scoring.reference import aggregates
-from support.sightings import START_MS, differences
+from support.sightings import START_MS, differences, sighting
 
 pytestmark = pytest.mark.integration
 
@@ -53,7 +53,7 @@ def steps(longest: int) -> st.SearchStrategy[Step]:
     )
 
 
-def sightings(plan: list[Step]) -> list[Sighting]:
+def sequence_of(plan: list[Step]) -> list[Sighting]:
     now, made = START_MS, []
     for i, step in enumerate(plan):
         if step.repeats is not None and made:
@@ -79,7 +79,7 @@ def test_windows_equal_the_reference(
     @given(plan=st.lists(steps(longest), min_size=1, max_size=60), batch=st.integers(1, 30))
     def holds(plan: list[Step], batch: int) -> None:
         store = open_store(namespace=fresh_namespace(), max_events=max_events, max_counterparts=max_counterparts)
-        given_sightings = sightings(plan)
+        given_sightings = sequence_of(plan)
         tickets = [store.send(given_sightings[i : i + batch], "m", "r") for i in range(0, len(given_sightings), batch)]
         answers = [ticket.wait(WAIT_S) for ticket in tickets]
         matrix = np.concatenate([answer.aggregates for answer in answers])
@@ -93,6 +93,29 @@ def test_windows_equal_the_reference(
         store.close()
 
     holds()
+
+
+@pytest.mark.parametrize("after_ms", [-1, 0, 1])
+def test_what_was_pushed_out_saturates_until_the_very_millisecond(
+    open_store: Callable[..., RedisStore], after_ms: int
+) -> None:
+    events = [sighting(str(i), 0, card="x", device=f"d{i}") for i in range(5)]
+    events += [sighting("day", DAY_MS + after_ms, card="x"), sighting("week", 7 * DAY_MS + after_ms, card="x")]
+    for bounds in ({"max_events": 2, "max_counterparts": 64}, {"max_events": 1024, "max_counterparts": 1}):
+        applied = open_store(namespace=f"bound:{bounds['max_events']}", **bounds).send(events, "m", "r").wait(WAIT_S)
+        assert differences(applied.aggregates, aggregates(enumerate(events, 1), **bounds)) == []
+
+
+def test_bytes_that_look_like_a_counterpart_across_two_fields_are_not_taken_for_it(
+    open_store: Callable[..., RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time_bytes = START_MS.to_bytes(6, "little")
+    hashes = {b"d1": b"12345678", b"d2": b"345678" + time_bytes[:2]}
+    monkeypatch.setattr("scoring.redis_sightings.counterpart_hash", lambda value: hashes.get(value, b"********"))
+    events = [sighting("a", 0, card="x", device="d1"), sighting("b", 1, card="x", device="d2")]
+    events.append(sighting("c", 2, card="x", device="d2"))
+    applied = open_store().send(events, "m", "r").wait(WAIT_S)
+    assert differences(applied.aggregates, aggregates(enumerate(events, 1))) == []
 
 
 def crowd(chance: random.Random, count: int) -> list[Sighting]:
