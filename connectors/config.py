@@ -193,6 +193,12 @@ class ConnectorConfig(Spec):
             return section.fields.transaction_id.names()[0]
         return self.key_of(self.transactions)
 
+    def tokenises(self) -> bool:
+        """Whether any field becomes a token."""
+        fields: list[Spec] = [self.transactions.fields, *(section.fields for section in self.resolutions)]
+        specs = (getattr(each, name) for each in fields for name in type(each).model_fields)
+        return any(getattr(spec, "tokenise", False) for spec in specs)
+
     def fingerprint(self) -> str:
         """Changes whenever what is read or how it is mapped changes; secrets play no part."""
         parts = self.model_dump_json(include={"transactions", "labels", "resolutions"})

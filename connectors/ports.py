@@ -78,7 +78,7 @@ class Source(Protocol):
     """
 
     def check(self) -> list[str]:
-        """Called by `connector check` and before a run: what a person must change, in words; empty when all is well."""
+        """Called by `connector check` and before the first snapshot: what a person must change, in words; empty when all is well."""
         ...
 
     def sample(self, table: str, limit: int) -> list[Row]:

@@ -30,7 +30,7 @@ from connectors.ports import (
 from connectors.schema_guard import SchemaGuard
 from contract.clock import Clock
 from contract.dead_letters import DeadLetter
-from contract.errors import PositionDeadError, TillguardError, TransientError
+from contract.errors import ConfigurationError, PositionDeadError, TillguardError, TransientError
 from contract.metrics import Metrics
 
 _LOG = structlog.get_logger()
@@ -150,6 +150,10 @@ class Runner:
 
     def _from_position(self) -> Iterator[Item]:
         self._streaming = False
+        if self._position is None:
+            faults = self._source.check()
+            if faults:
+                raise ConfigurationError(faults)
         if self._position is None or self._position.stage == "snapshot":
             yield from self._source.snapshot(self._position)
         if self._position is None or self._position.stage == "snapshot":

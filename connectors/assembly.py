@@ -1,0 +1,164 @@
+"""Puts a connector together from its file and the retailer's settings: the one place here that knows every part."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from typing import NamedTuple
+
+from connectors.config import ConnectorConfig, Files, MongodbServer, MysqlServer, parse
+from connectors.health import Vitals
+from connectors.mapping import Mapper, Outcome
+from connectors.ports import Mark, OffsetStore, Row, Source, Unreadable
+from connectors.positions import SqlOffsetStore
+from connectors.runner import Runner
+from connectors.sink import KafkaSink
+from connectors.tokens import tokeniser
+from contract.clock import Clock, epoch_ms
+from contract.errors import ConfigurationError
+from contract.metrics import Metrics
+from contract.settings import Settings
+
+
+class Parts(NamedTuple):
+    """A connector ready to run, and what its web page looks at."""
+
+    runner: Runner
+    vitals: Vitals
+    sink: KafkaSink
+    silent_after_s: float
+
+
+def load(file: Path) -> ConnectorConfig:
+    """The connector file at `file`; raises ConfigurationError with every fault and its line."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError([f"{file} does not exist; `tillguard connector new` writes a first one"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"{file} cannot be read: {type(error).__name__}"]) from None
+    return parse(text, str(file), name=file.stem)
+
+
+def mapper_of(config: ConnectorConfig, settings: Settings) -> Mapper:
+    """The mapping at work for the retailer; raises ConfigurationError when tokens are wanted and no key is set."""
+    keys = settings.connectors
+    tokens = tokeniser(keys) if keys.token_keys or keys.token_key_id or config.tokenises() else None
+    return Mapper(config, settings.admission, tokens)
+
+
+def source_of(
+    config: ConnectorConfig,
+    mapper: Mapper,
+    folder: Path,
+    environment: Mapping[str, str],
+    pause: Callable[[float], bool],
+) -> Source:
+    """The source that the file names; connects to nothing yet.
+
+    Args:
+        config: The connector file.
+        mapper: Its mapping.
+        folder: Where the connector file stands; relative paths start there.
+        environment: Where `password_env` is looked up.
+        pause: Waits so many seconds; True when asked to stop meanwhile.
+    """
+    source = config.source
+    # drivers are imported by who needs them: a retailer on MongoDB needs none of MySQL's
+    if isinstance(source, MysqlServer):
+        from connectors.mysql import MysqlSource  # noqa: PLC0415
+
+        return MysqlSource(config, source, source.secret(environment), mapper.columns)
+    if isinstance(source, MongodbServer):
+        from connectors.mongodb import MongodbSource  # noqa: PLC0415
+
+        return MongodbSource(config, source, source.secret(environment), mapper.columns)
+    return _file_source(config, source, mapper, folder, pause)
+
+
+def _file_source(
+    config: ConnectorConfig, source: Files, mapper: Mapper, folder: Path, pause: Callable[[float], bool]
+) -> Source:
+    from connectors.files import FileSource  # noqa: PLC0415
+
+    def event_time_ms(row: Row) -> int | None:
+        moment = mapper.event_time(row)
+        return None if moment is None else epoch_ms(moment)
+
+    return FileSource(config, source, folder, event_time_ms=event_time_ms, columns=mapper.columns(""), pause=pause)
+
+
+def store_of(settings: Settings) -> SqlOffsetStore:
+    """The retailer's offset store."""
+    return SqlOffsetStore(settings.connectors.positions_url.get_secret_value(), settings.retailer)
+
+
+def sink_of(config: ConnectorConfig, settings: Settings, stop: Event) -> KafkaSink:
+    """The retailer's Kafka; connects with the first message."""
+    return KafkaSink(
+        settings.kafka.kafka_python(),
+        client_id=f"tillguard-{settings.retailer}-{config.name}",
+        messages_max=config.limits.in_flight_messages,
+        bytes_max=config.limits.in_flight_bytes,
+        request_timeout_s=settings.kafka.request_timeout_s,
+        stop=stop,
+    )
+
+
+def connector_of(
+    config: ConnectorConfig,
+    settings: Settings,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    store: OffsetStore,
+    clock: Clock,
+    metrics: Metrics,
+    stop: Event,
+) -> Parts:
+    """A connector ready to run; raises ConfigurationError for faults that show before connecting."""
+    mapper = mapper_of(config, settings)
+    sink = sink_of(config, settings, stop)
+    vitals = Vitals(started_s=clock.monotonic_s())
+    runner = Runner(
+        mapper=mapper,
+        source=source_of(config, mapper, folder, environment, stop.wait),
+        sink=sink,
+        store=store,
+        clock=clock,
+        metrics=metrics,
+        vitals=vitals,
+        stop=stop,
+    )
+    silent_after_s = 0.0 if isinstance(config.source, Files) else config.source.silent_after_s
+    return Parts(runner, vitals, sink, silent_after_s)
+
+
+def outcomes_of_file(
+    mapping: Path, settings: Settings, now: datetime, *, file: Path | None = None
+) -> Iterator[Outcome]:
+    """Everything a file holds, through a connector file, in event-time order: transactions, labels, dead letters.
+
+    Args:
+        mapping: A connector file whose source is a file.
+        settings: The retailer's.
+        now: Becomes ingest_time.
+        file: Read this file instead of the one that the connector file names.
+    """
+    config = load(mapping)
+    if not isinstance(config.source, Files):
+        raise ConfigurationError([f"{mapping}: source.kind must be `file` to read a file"])
+    if file is not None:
+        source = config.source.model_copy(update={"path": file.absolute()})
+        config = config.model_copy(update={"source": source})
+    mapper = mapper_of(config, settings)
+    source_ = source_of(config, mapper, mapping.parent, {}, lambda _: False)
+    faults = source_.check()
+    if faults:
+        raise ConfigurationError(faults)
+    start = next(item.position for item in source_.snapshot(None) if isinstance(item, Mark))
+    for item in source_.stream(start):
+        if isinstance(item, Row):
+            yield from mapper.outcomes(item, now)
+        elif isinstance(item, Unreadable):
+            yield mapper.refused(item, now)

@@ -1,0 +1,284 @@
+"""The commands of connectors: check, new, run, positions, fields."""
+
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from contract.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from connectors.config import ConnectorConfig
+    from connectors.ports import OffsetStore
+    from connectors.runner import Tally
+    from contract.settings import Settings
+
+RETAILER = typer.Option(
+    None, "--retailer", metavar="NAME", help="The retailer; guessed where FILE stands in its folder."
+)
+CONFIG = typer.Option(
+    None, "--config", metavar="FILE", help="The retailer's settings; else TILLGUARD_CONFIG, else the state folder's."
+)
+FILE = typer.Argument(metavar="FILE", help="The connector file (YAML).")
+connector = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+positions = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    help_text = (
+        "Read a retailer's database: MySQL, MongoDB or a file.\n\n"
+        "A connector is one YAML file: which database, which table, and which column is which field of a transaction. "
+        "`new` writes a first one from a live table, `check` shows what it makes of your rows, `run` runs it."
+    )
+    connector.command("check")(check)
+    connector.command("new")(new)
+    connector.command("run")(run)
+    connector.command("fields")(fields)
+    positions.command("show")(show)
+    positions.command("set")(set_position)
+    positions.command("reset")(reset)
+    connector.add_typer(positions, name="positions", help="Show, set or forget how far a connector has read.")
+    app.add_typer(connector, name="connector", help=help_text)
+
+
+def check(
+    file: Path = FILE,
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+    rows: int = typer.Option(10, "--rows", min=1, max=1000, help="How many rows to show."),
+) -> None:
+    """Check a connector file, connect, and show rows as the transactions they become.
+
+    Lists every fault with its line, then what must change in the database. Nothing is sent anywhere and no position moves.
+    Personal data is shown as the tokens that would leave. Exit code 2: something must be corrected; 1: rows cannot be used.
+    """
+    from connectors.assembly import load, mapper_of, source_of
+    from tillguard.connector_view import findings, show_rows
+
+    parsed, settings = load(file), _settings(file, retailer, config)
+    mapper = mapper_of(parsed, settings)
+    source = source_of(parsed, mapper, file.parent, os.environ, lambda _: False)
+    try:
+        faults = source.check()
+        if faults:
+            raise ConfigurationError([f"{file}: {fault}" for fault in faults])
+        tables = [table.name for table in parsed.tables()] or [""]
+        samples = {table: source.sample(table, rows) for table in tables}
+    finally:
+        source.close()
+    refused = show_rows(mapper, samples)
+    doubts = findings(mapper, samples)
+    if doubts:
+        raise ConfigurationError([f"{file}: {doubt}" for doubt in doubts])
+    if refused:
+        raise typer.Exit(1)
+    typer.echo(f"{file} is in order. Start it: tillguard connector run {file} --retailer {settings.retailer}")
+
+
+def run(
+    file: Path = FILE,
+    *,
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+    until_caught_up: bool = typer.Option(
+        False, "--until-caught-up", help="Stop when everything that is there now has been delivered."
+    ),
+    web_host: str = typer.Option(
+        "127.0.0.1", "--web-host", help="Address of /health and /metrics; 0.0.0.0 in a container."
+    ),
+    web_port: int | None = typer.Option(
+        None, "--web-port", min=0, max=65535, help="Port of /health and /metrics; 0 takes a free one. Absent: no page."
+    ),
+) -> None:
+    """Run a connector: the whole table first, then every change as it is committed, until Ctrl-C or SIGTERM.
+
+    Start it again at any time: it goes on where Kafka last confirmed. Rows that cannot be used become dead letters that name
+    table, position and reason. Rows may be delivered twice, never not at all; twice changes no verdict.
+    """
+    from connectors.assembly import load, store_of
+    from tillguard.logs import configure
+
+    parsed, settings = load(file), _settings(file, retailer, config)
+    configure(settings.log)
+    # its event loop complains of every pause on a busy machine; what matters is told by the sink itself
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    store = store_of(settings)
+    try:
+        tally = _run(file, parsed, settings, store, web=(web_host, web_port), until_caught_up=until_caught_up)
+    finally:
+        store.close()
+    typer.echo(
+        f"{parsed.name}: {tally.rows} rows read, {tally.messages} messages delivered, {tally.dead_letters} dead letters"
+    )
+
+
+def new(
+    *,
+    kind: str = typer.Option("", "--kind", help="mysql, mongodb or file; asked where absent."),
+    table: str = typer.Option("", "--table", "--collection", help="Table or collection of the transactions."),
+    database: str = typer.Option("", "--database", help="Database of that table."),
+    host: str = typer.Option("", "--host", help="Host name of the server."),
+    port: int = typer.Option(0, "--port", min=0, max=65535, help="Port; 0 takes the usual one."),
+    user: str = typer.Option("", "--user", help="Database user; may be empty for MongoDB."),
+    password_env: str = typer.Option(
+        "", "--password-env", help="Environment variable that holds the password (not the password itself)."
+    ),
+    path: Path | None = typer.Option(None, "--path", help="The file to replay, for kind file."),
+    name: str = typer.Option("", "--name", help="The connector's name; else made from the table."),
+    output: Path | None = typer.Option(None, "--output", "-o", help="Where to write; standard output where absent."),
+    force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
+) -> None:
+    """Write a first connector file from a live table, guessing which column is which field.
+
+    Asks for what is not given. Read the result line by line: it is a guess by the columns' names. Then `check` it.
+    """
+    from tillguard.connector_draft import Wanted, draft
+
+    if output is not None and output.exists() and not force:
+        raise ConfigurationError([f"{output} exists; --force overwrites it"])
+    kind = kind or typer.prompt("Where are the transactions? (mysql, mongodb, file)")
+    wanted = Wanted(kind, table, database, host, port, user, password_env, path, name)
+    text = draft(wanted.asked(typer.prompt), os.environ)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+    typer.echo(f"{output} written; read it, then: tillguard connector check {output}")
+
+
+def fields() -> None:
+    """List every canonical field that a connector file can map, and what it means."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from connectors.config import field_rows
+
+    table = Table("section", "field", "what it is", box=None)
+    for row in field_rows():
+        table.add_row(*row)
+    Console().print(table)
+
+
+def show(
+    name: str | None = typer.Argument(None, metavar="[CONNECTOR]", help="Only this connector."),
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+) -> None:
+    """Show how far each connector of a retailer has read."""
+    from connectors.assembly import store_of
+    from tillguard.config import load
+
+    store = store_of(load(retailer, config))
+    try:
+        found = [store.load(each) for each in ([name] if name else store.names())]
+    finally:
+        store.close()
+    for saved in found:
+        if saved is not None:
+            typer.echo(
+                f"{saved.connector}\t{saved.position.stage}\t{saved.saved_at:%Y-%m-%dT%H:%M:%SZ}\t{saved.position.text}"
+            )
+    if not any(found):
+        typer.echo("no position is saved; the connector starts with a snapshot")
+
+
+def set_position(
+    name: str = typer.Argument(metavar="CONNECTOR", help="The connector's name."),
+    position: str = typer.Argument(
+        help='The position as `show` prints it, as {"file": "binlog.000003", "offset": 4} for MySQL.'
+    ),
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+) -> None:
+    """Set where a connector goes on, for example to read last week again. Stop the connector first.
+
+    Reading again changes no verdict. Setting a position forward skips rows: they get no verdict.
+    """
+    from datetime import UTC, datetime
+
+    from connectors.assembly import store_of
+    from connectors.ports import Position, Saved
+    from tillguard.config import load
+    from tillguard.connector_draft import check_position
+
+    check_position(position)
+    store = store_of(load(retailer, config))
+    try:
+        known = store.load(name) or Saved(name, Position("stream", ""), {}, "", 0, 0, datetime.now(UTC))
+        store.save(known._replace(position=Position("stream", position), resnapshots=0))
+    finally:
+        store.close()
+    typer.echo(f"{name} goes on at {position}")
+
+
+def reset(
+    name: str = typer.Argument(metavar="CONNECTOR", help="The connector's name."),
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+) -> None:
+    """Forget how far a connector has read: it starts again with a snapshot. Rows seen before change nothing."""
+    from connectors.assembly import store_of
+    from tillguard.config import load
+
+    store = store_of(load(retailer, config))
+    try:
+        gone = store.reset(name)
+    finally:
+        store.close()
+    typer.echo(f"{name} starts with a snapshot" if gone else f"{name} had no position")
+
+
+def _settings(file: Path, retailer: str | None, config: Path | None) -> "Settings":
+    """The retailer's settings: as asked, else those of the folder that the connector file stands in."""
+    from tillguard.config import load
+
+    beside = file.absolute().parent.parent / "settings.yaml"
+    if retailer is None and config is None and "TILLGUARD_CONFIG" not in os.environ and beside.is_file():
+        config = beside
+    return load(retailer, config)
+
+
+def _run(
+    file: Path,
+    parsed: "ConnectorConfig",
+    settings: "Settings",
+    store: "OffsetStore",
+    *,
+    web: tuple[str, int | None],
+    until_caught_up: bool,
+) -> "Tally":
+    """Builds the connector, lets signals stop it, shows its page, and runs it to its end."""
+    from contextlib import ExitStack
+    from threading import Event
+
+    import structlog
+
+    from connectors.assembly import connector_of
+    from connectors.health import ailments
+    from connectors.web import WebPage
+    from contract.clock import SystemClock
+    from contract.metrics import Metrics
+
+    stop, clock, metrics = Event(), SystemClock(), Metrics()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    parts = connector_of(
+        parsed, settings, file.parent, os.environ, store=store, clock=clock, metrics=metrics, stop=stop
+    )
+
+    def complaints() -> list[str]:
+        now_s = clock.monotonic_s()
+        metrics.set("tillguard_connector_idle_seconds", parts.vitals.idle_s(now_s), connector=parsed.name)
+        return ailments(parts.vitals, now_s, parts.sink.blocked_s(), parts.silent_after_s)
+
+    with ExitStack() as pages:
+        host, port = web
+        if port is not None:
+            page = pages.enter_context(WebPage(host, port, metrics=metrics, ailments=complaints))
+            structlog.get_logger().info("web_page", url=f"http://{host}:{page.port}/health")
+        return parts.runner.run(until_caught_up=until_caught_up)

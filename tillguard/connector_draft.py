@@ -1,0 +1,137 @@
+"""What `connector new` does: ask for the connection, look at the table, write a first file."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from connectors.config import ConnectorConfig, MongodbServer, MysqlServer, parse
+from connectors.guess import guess, paths, render
+from contract.errors import ConfigurationError
+
+KINDS = ("mysql", "mongodb", "file")
+_SAMPLE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The answers; an empty one is asked for."""
+
+    kind: str
+    table: str = ""
+    database: str = ""
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password_env: str = ""
+    path: Path | None = None
+    name: str = ""
+
+    def asked(self, ask: Callable[..., str]) -> "Wanted":
+        """Complete answers; `ask(question, default=…)` is called for each that is missing."""
+        if self.kind not in KINDS:
+            raise ConfigurationError([f"--kind: one of {', '.join(KINDS)}"])
+        if self.kind == "file":
+            return replace(self, path=self.path or Path(ask("Which file (Parquet, CSV or JSON lines)?")))
+        word = "collection" if self.kind == "mongodb" else "table"
+        return replace(
+            self,
+            host=self.host or ask("Host name of the database server", default="localhost"),
+            port=self.port or (27017 if self.kind == "mongodb" else 3306),
+            database=self.database or ask("Database"),
+            table=self.table or ask(f"Which {word} holds the transactions?"),
+            user=self.user or (ask("Database user") if self.kind == "mysql" else ""),
+            password_env=self.password_env
+            or (
+                ask("Environment variable that holds the password", default="TILLGUARD_DB_PASSWORD")
+                if self.kind == "mysql"
+                else ""
+            ),
+        )
+
+    def source(self) -> dict[str, object]:
+        """Settings of `source` in the file."""
+        if self.kind == "file":
+            return {"kind": "file", "path": str((self.path or Path()).absolute())}
+        given = {"host": self.host, "port": self.port, "user": self.user, "password_env": self.password_env}
+        return (
+            {"kind": self.kind} | {name: value for name, value in given.items() if value} | {"database": self.database}
+        )
+
+    def connector_name(self) -> str:
+        """A valid connector name made from the answers."""
+        base = self.name or (self.path.stem if self.path else f"{self.database}-{self.table}")
+        name = re.sub(r"[^a-z0-9]+", "-", base.lower()).strip("-")
+        return (name if name[:1].isalpha() else f"c-{name}")[:48].rstrip("-")
+
+
+def draft(wanted: Wanted, environment: Mapping[str, str]) -> str:
+    """The text of a first connector file; raises ConfigurationError or TransientError where the table cannot be looked at."""
+    columns, key = _look(wanted, environment)
+    table = wanted.table or None
+    return render(wanted.connector_name(), wanted.source(), table, key, guess(columns, key))
+
+
+def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], str | None]:
+    """Columns or paths of the table, and the column that names a row."""
+    config = _bare(wanted)
+    source = config.source
+    if isinstance(source, MysqlServer):
+        from connectors.mysql import MysqlSource  # noqa: PLC0415 - only who reads MySQL needs its driver
+
+        reader = MysqlSource(config, source, source.secret(environment), lambda _: set())
+        return list(reader.columns(wanted.table)), reader.primary_key(wanted.table)
+    if isinstance(source, MongodbServer):
+        from connectors.mongodb import MongodbSource  # noqa: PLC0415 - as above
+
+        documents = MongodbSource(config, source, source.secret(environment), lambda _: set())
+        try:
+            rows = documents.sample(wanted.table, _SAMPLE)
+        finally:
+            documents.close()
+        if not rows:
+            raise ConfigurationError(
+                [f"collection {wanted.table} is empty (or the user may not see it); nothing to guess from"]
+            )
+        return paths([row.values for row in rows]), None
+    from connectors.file_rows import ROW_NUMBER, column_names, read  # noqa: PLC0415 - as above
+
+    names = column_names(source, source.path)
+    if names is None:
+        first = [row.values for row, _ in zip(read(source, source.path), range(_SAMPLE), strict=False) if row.values]
+        names = paths(first)
+    return [name for name in names if name != ROW_NUMBER], None
+
+
+def _bare(wanted: Wanted) -> ConnectorConfig:
+    """A connector file that says just enough to connect."""
+    import yaml  # noqa: PLC0415 - only here
+
+    word = {"mysql": "table", "mongodb": "collection"}.get(wanted.kind)
+    fields = {"transaction_id": "id", "event_time": "id", "amount": "id", "currency": {"constant": "EUR"}}
+    transactions: dict[str, object] = {"fields": fields} | ({word: wanted.table} if word else {})
+    document = {"name": wanted.connector_name(), "source": wanted.source(), "transactions": transactions}
+    return parse(yaml.safe_dump(document), "the answers given")
+
+
+def check_position(text: str) -> None:
+    """Raises ConfigurationError unless `text` is a position of some kind of source."""
+    import msgspec  # noqa: PLC0415
+
+    from connectors.files import FilePosition  # noqa: PLC0415 - drivers only where they are needed
+    from connectors.mongodb_position import parse_position  # noqa: PLC0415
+    from connectors.mysql_position import parse_stream  # noqa: PLC0415
+    from connectors.ports import Position  # noqa: PLC0415
+
+    position = Position("stream", text)
+    faults: list[str] = []
+    for read in (parse_stream, parse_position, lambda each: msgspec.json.decode(each.text, type=FilePosition)):
+        try:
+            read(position)
+        except ConfigurationError as error:
+            faults += error.faults
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            faults.append('a file position looks like {"rows": 1000, "size": 52345}')
+        else:
+            return
+    raise ConfigurationError(faults)
