@@ -36,6 +36,8 @@ UNWRITABLE = {
     errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
 }  # fmt: skip
 TRIES = 4
+FIRST_PAUSE_S = 1.0
+"""Before the second try; doubled before each further one."""
 LOCK_WAIT_S = 1800.0
 SMALL_BYTES = 10_000_000
 BLOCK_BYTES = 1 << 18
@@ -190,7 +192,7 @@ def _download(artifact: Artifact, folder: Path, progress: _Progress) -> None:
                     f"{artifact.coordinates} could not be downloaded ({_reason(error)}); "
                     "the first start needs a Maven repository (TILLGUARD_MAVEN_URL names a mirror), later ones do not"
                 ) from error
-            time.sleep(2.0**attempt / 2)
+            time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
         else:
             return
 

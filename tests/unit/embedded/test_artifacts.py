@@ -61,7 +61,7 @@ class Repository:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifacts.time, "sleep", lambda _: None)
+    monkeypatch.setattr(artifacts, "FIRST_PAUSE_S", 0.0)
 
 
 @pytest.fixture
