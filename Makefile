@@ -43,7 +43,7 @@ docs:
 
 # The header names the seed of the random order. No server is started here; branch coverage of the contract, where everything is a pure function.
 unit:
-	$(PYTEST) -m "not slow" $(PURE) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 $(ARGS)
+	$(PYTEST) -m "not slow" $(PURE) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=98 $(ARGS)
 
 served:
 	$(PYTEST) -m "not slow" --durations=15 $(SERVED) $(ARGS)
