@@ -75,7 +75,7 @@ def _svg(figure: Figure, title: str) -> str:
 
 def latency(series: Mapping[str, Sequence[float]]) -> str:
     """Histogram of milliseconds on a logarithmic axis, one outline per series, its median and p99 marked."""
-    with _drawing("Latency") as (_, axes, svg):
+    with _drawing("Latency", 2.9) as (figure, axes, svg):
         values = [np.clip(np.asarray(numbers, dtype=float), 0.1, None) for numbers in series.values() if len(numbers)]
         if values:
             low, high = min(v.min() for v in values), max(v.max() for v in values)
@@ -85,7 +85,7 @@ def latency(series: Mapping[str, Sequence[float]]) -> str:
                 axes.hist(numbers, bins=bins, histtype="stepfilled", color=PALETTE[colour], alpha=0.35, label=label)
                 axes.axvline(p50, color=PALETTE[colour], linewidth=1.4)
                 axes.axvline(p99, color=PALETTE[colour], linewidth=1.4, linestyle=(0, (3, 2)))
-            axes.legend(loc="upper right")
+            figure.legend(loc="outside upper right", ncols=2)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel("milliseconds; line = median, dashed = 99 of 100")

@@ -18,6 +18,11 @@ def number(value: Cell) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
+def milliseconds(value: float | None) -> str:
+    """A duration with one decimal."""
+    return ABSENT if value is None else f"{value:,.1f} ms"
+
+
 def percent(share: float | None) -> str:
     """A share as a percentage with one decimal."""
     return ABSENT if share is None else f"{100 * share:.1f} %"
@@ -25,10 +30,11 @@ def percent(share: float | None) -> str:
 
 def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
     """Key figures: value, what it is, a remark."""
-    return "".join(
+    inside = "".join(
         f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span><small>{escape(remark)}</small></div>'
         for value, label, remark in entries
     )
+    return f'<div class="tiles">{inside}</div>'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: str = "") -> str:
