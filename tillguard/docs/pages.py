@@ -80,7 +80,7 @@ def _features_page() -> str:
 def _metrics_page() -> str:
     rows = [[f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels) or NONE, m.text] for m in METRICS]
     return (
-        f"{NOTICE}# Metrics\n\nScoring workers answer `/metrics` in Prometheus' form; the alerts over them are in\n"
+        f"{NOTICE}# Metrics\n\nScoring workers and connectors answer `/metrics` in Prometheus' form; the alerts over them are in\n"
         "[deploy/prometheus/alerts.yaml](../deploy/prometheus/alerts.yaml).\n\n"
         + table(["Metric", "Kind", "Labels", "Meaning"], rows)
     )

@@ -84,6 +84,20 @@ def test_ports_are_the_ones_that_settings_take_when_nobody_says_otherwise(compos
         assert f"http://127.0.0.1:{web}/health" in " ".join(service["healthcheck"]["test"])
 
 
+def test_a_process_that_stays_is_asked_for_its_health_where_its_page_is(
+    own_services: dict[str, dict[str, Any]],
+) -> None:
+    for name, service in own_services.items():
+        if service["restart"] != "unless-stopped":
+            continue
+        (port,) = service["expose"]
+        assert f"http://127.0.0.1:{port}/health" in " ".join(service["healthcheck"]["test"]), name
+        words = service["command"]
+        if "--web-port" in words:
+            assert words[words.index("--web-port") + 1] == port, name
+            assert words[words.index("--web-host") + 1] == "0.0.0.0", name
+
+
 def test_a_port_is_open_to_this_machine_only(compose: Any) -> None:
     for name, service in compose["services"].items():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name

@@ -2,10 +2,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from contract.metrics import METRICS
-from contract.settings import ScoringSettings
 from tillguard.docs.calls import faults_of_page
 from tillguard.docs.setting_rows import settings_rows
 
@@ -36,7 +36,7 @@ def test_counters_are_read_by_their_rate_and_gauges_are_not() -> None:
 def test_labels_that_an_alert_groups_or_speaks_by_are_labels_of_its_metrics() -> None:
     for rule in rules():
         series = re.findall(r"tillguard_[a-z_]+", rule["expr"])
-        known = {label for name in series for label in SERIES[name].labels} | {"le", "instance", "job"}
+        known = {label for name in series for label in SERIES[name].labels} | {"le", "instance", "job", "service"}
         grouped = {
             label.strip() for by in re.findall(r"(?:by|on) \(([^)]*)\)", rule["expr"]) for label in by.split(",")
         }
@@ -64,12 +64,28 @@ def test_remedies_name_settings_commands_and_metrics_that_exist() -> None:
         assert set(re.findall(r"tillguard_[a-z_]+", remedy)) <= set(BY_NAME), rule["alert"]
 
 
-def test_prometheus_asks_every_scoring_worker_of_the_compose_file(own_services: Any) -> None:
+@pytest.mark.parametrize(
+    ("job", "image", "port"), [("tillguard-scoring", "scoring", 6066), ("tillguard-connectors", "connectors", 6067)]
+)
+def test_prometheus_asks_every_process_that_has_a_page(
+    own_services: dict[str, dict[str, Any]], job: str, image: str, port: int
+) -> None:
     document = yaml.safe_load((FOLDER / "prometheus.yaml").read_text(encoding="utf-8"))
     assert document["rule_files"] == ["alerts.yaml"]
-    (job,) = document["scrape_configs"]
-    (discovery,) = job["dns_sd_configs"]
-    workers = [name for name, service in own_services.items() if service["image"].startswith("tillguard/scoring")]
-    assert sorted(discovery["names"]) == sorted(workers)
-    assert discovery["port"] == ScoringSettings().web_port
-    assert all(f'job="{job["job_name"]}"' in rule["expr"] for rule in rules() if "up{" in rule["expr"])
+    (described,) = [config for config in document["scrape_configs"] if config["job_name"] == job]
+    (discovery,) = described["dns_sd_configs"]
+    processes = [
+        name
+        for name, service in own_services.items()
+        if service["image"].startswith(f"tillguard/{image}:") and "expose" in service
+    ]
+    assert sorted(discovery["names"]) == sorted(processes)
+    assert discovery["port"] == port
+    assert all(own_services[name]["expose"] == [str(port)] for name in processes)
+
+
+def test_alerts_ask_for_jobs_that_exist() -> None:
+    document = yaml.safe_load((FOLDER / "prometheus.yaml").read_text(encoding="utf-8"))
+    jobs = {config["job_name"] for config in document["scrape_configs"]}
+    asked = {job for rule in rules() for job in re.findall(r'job="([^"]+)"', rule["expr"])}
+    assert asked == jobs
