@@ -103,7 +103,7 @@ def render(name: str, source: Mapping[str, object], table: str | None, key: str 
             "#     fields: {transaction_id: order_id, fraud: {constant: true}, source: {constant: chargeback}}",
         ]
     if found.unused:
-        lines.append(f"# Not used: {', '.join(found.unused)}")
+        lines.append(f"# Not used: {', '.join(_scalar(name) for name in found.unused)}")
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ from bson.timestamp import Timestamp
 from connectors.ports import Position
 from contract.errors import ConfigurationError
 
+_WITH_ZONE = json_util.JSONOptions(tz_aware=True)
 _FORM = (
     'a MongoDB position looks like {"streams": {"orders": {"token": {"_data": "82…"}}}}, or for a moment '
     '{"streams": {"orders": {"at": {"$timestamp": {"t": 1700000000, "i": 0}}}}}'
@@ -53,7 +54,7 @@ def _text(streams: Mapping[str, CollectionStart], scan: Mapping[str, object] | N
 def parse_position(position: Position) -> MongoPosition:
     """Reads a position; raises ConfigurationError when an operator set something else."""
     try:
-        document = json_util.loads(position.text)
+        document = json_util.loads(position.text, json_options=_WITH_ZONE)
         streams = {str(name): _start(start) for name, start in document["streams"].items()}
         scan = document.get("scan") or {}
         return MongoPosition(streams, scan.get("table"), scan.get("after"))

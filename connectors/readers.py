@@ -3,6 +3,7 @@
 A reader returns None for "no value" and raises InvalidEventError, which names the field, for a value that cannot be used.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -17,6 +18,27 @@ T = TypeVar("T")
 Values = Mapping[str, object]
 Read = Callable[[Values], T]
 Aliases = dict[str, str]
+
+
+_Form = tuple[Callable[[str], object], str]
+_IDENTIFIER: _Form = (
+    re.compile(r"[^\x00-\x1f\x7f]{1,128}").fullmatch,
+    "longer than 128 characters, or with control characters",
+)
+_WORD: _Form = (re.compile(r".{1,64}", re.DOTALL).fullmatch, "longer than 64 characters")
+_COUNTRY: _Form = (re.compile(r"[A-Z]{2}").fullmatch, "not a country code of two letters")
+_FORMS: Mapping[str, _Form] = {
+    "channel": _WORD,
+    "payment_method": _WORD,
+    "category": _WORD,
+    "kind": _WORD,
+    "currency": (re.compile(r"[A-Z]{3}").fullmatch, "not a currency code of three letters"),
+    "country_billing": _COUNTRY,
+    "country_delivery": _COUNTRY,
+    "country_ip": _COUNTRY,
+    "country_card": _COUNTRY,
+}
+"""What the contract asks of each text field; checked here too, so that `optional` can leave a misfit out."""
 
 
 def raw(field: str, spec: FieldSpec, *, flat: bool) -> Read[object]:
@@ -90,30 +112,46 @@ def lenient(spec: FieldSpec, read: Read[T | None]) -> Read[T | None]:
 
 
 def text(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
-    """Reads plain text; several columns are joined by a space."""
-    if spec.columns:
-        parts = [
-            raw(field, spec.model_copy(update={"column": name, "columns": None}), flat=flat) for name in spec.columns
-        ]
+    """Reads plain text as its canonical field takes it; several columns are joined by a space."""
+    joined = _joined(field, spec, flat=flat)
+    fits, fault = _FORMS.get(field, _IDENTIFIER)
 
-        def joined(values: Values) -> str | None:
-            found = [as_text(field, part(values)) for part in parts]
-            return " ".join(word for word in found if word) or None
+    def read(values: Values) -> str | None:
+        found = joined(values)
+        if found is not None and not fits(found):
+            raise InvalidEventError("field_invalid", f"{field}: {fault}")
+        return found
 
-        return lenient(spec, joined)
-    read = raw(field, spec, flat=flat)
-    return lenient(spec, lambda values: as_text(field, read(values)))
+    return lenient(spec, read)
 
 
 def code(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
-    """Reads a code in capitals (currency, country)."""
-    read = text(field, spec, flat=flat)
+    """Reads a code (currency, country) and gives it in capitals."""
+    joined = _joined(field, spec, flat=flat)
+    fits, fault = _FORMS[field]
 
     def upper(values: Values) -> str | None:
-        found = read(values)
-        return None if found is None else found.upper()
+        found = joined(values)
+        if found is None:
+            return None
+        if not fits(found.upper()):
+            raise InvalidEventError("field_invalid", f"{field}: {fault}; translate it by `values`")
+        return found.upper()
 
-    return upper
+    return lenient(spec, upper)
+
+
+def _joined(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
+    if not spec.columns:
+        read = raw(field, spec, flat=flat)
+        return lambda values: as_text(field, read(values))
+    parts = [raw(field, spec.model_copy(update={"column": name, "columns": None}), flat=flat) for name in spec.columns]
+
+    def joined(values: Values) -> str | None:
+        found = [as_text(field, part(values)) for part in parts]
+        return " ".join(word for word in found if word) or None
+
+    return joined
 
 
 def token(
@@ -122,7 +160,7 @@ def token(
     """Reads text, gives its token, and puts the previous key's token into the aliases."""
     if tokens is None:
         raise ConfigurationError([f"field {field} is tokenised, and the retailer's settings name no tokenisation key"])
-    plain = text(field, spec, flat=flat)
+    plain = _joined(field, spec, flat=flat)
 
     def spelled(values: Values) -> str | None:
         found = plain(values)

@@ -19,17 +19,19 @@ class Document:
             where: The file's name, for the faults.
         """
         self.where = where
-        loader = yaml.SafeLoader(text)
+        loader = None
         try:
+            loader = yaml.SafeLoader(text)
             self._root = loader.get_single_node()
-            self.faults = list(_duplicates(self._root, where))
             self.value: Any = loader.construct_document(self._root) if self._root is not None else None
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or "contains a value that cannot be read"
             raise ConfigurationError([f"{where}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}"]) from None
         finally:
-            loader.dispose()
+            if loader is not None:
+                loader.dispose()
+        self.faults = _duplicates(self._root, where)
 
     def line(self, path: Sequence[str | int]) -> int:
         """The line (from 1) of the deepest part of `path` that the text has; unknown steps are passed over."""
@@ -57,7 +59,7 @@ def _duplicates(node: yaml.Node | None, where: str) -> list[str]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
+            if str(key.value) in seen:
                 found.append(f"{where}:{key.start_mark.line + 1}: {key.value}: named twice")
             seen.add(str(key.value))
             found.extend(_duplicates(value, where))

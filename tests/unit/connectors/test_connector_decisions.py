@@ -1,0 +1,244 @@
+"""Small pure decisions: limits, schema, partitions, positions, health, guesses, suspicions, server settings."""
+
+import zlib
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+from bson.objectid import ObjectId
+from bson.timestamp import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.config import Limits, parse
+from connectors.guess import guess, paths, render
+from connectors.health import Vitals, ailments
+from connectors.limits import DeadLetterLimits
+from connectors.mongodb import DEAD, DEAD_AT_OPENING, _failure, _projection, row_of
+from connectors.mongodb_position import (
+    CollectionStart,
+    MongoPosition,
+    key_candidates,
+    parse_position,
+    snapshot_text,
+    stream_text,
+)
+from connectors.mysql_binlog import _Gtids, server_id
+from connectors.mysql_position import (
+    BinlogPosition,
+    SnapshotPosition,
+    comparable,
+    parse_snapshot,
+    parse_stream,
+    snapshot_position,
+    stream_position,
+)
+from connectors.mysql_server import setting_faults, translated, unreadable
+from connectors.partitions import partition_of
+from connectors.ports import Position, SchemaSeen
+from connectors.schema_guard import SchemaGuard
+from connectors.suspicion import luhn, suspicions
+from contract.errors import ConfigurationError, DeadLetterLimitError, PositionDeadError, TransientError
+from contract.events import Transaction
+from support.connector_parts import NOW, config, mapper, naive, row
+
+GOOD_SERVER = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}
+
+
+@given(bad=st.lists(st.booleans(), max_size=80))
+def test_the_limits_stop_exactly_where_they_say(bad: list[bool]) -> None:
+    limits = DeadLetterLimits(Limits(dead_letters_in_a_row=4, dead_letter_ratio=0.5, ratio_rows=10))
+    for number, each in enumerate(bad, start=1):
+        recent = bad[max(0, number - 10) : number]
+        in_a_row = next((i for i, b in enumerate(reversed(bad[:number])) if not b), number)
+        stops = each and (in_a_row >= 4 or (len(recent) == 10 and sum(recent) > 5))
+        if stops:
+            with pytest.raises(DeadLetterLimitError):
+                limits.count(bad=each, reason="amount_invalid")
+            return
+        limits.count(bad=each, reason="amount_invalid")
+
+
+def test_new_columns_and_unmapped_changes_are_nobodys_business() -> None:
+    guard = SchemaGuard({}, lambda _: {"id", "details.card"})
+    assert guard.see(SchemaSeen("t", {"id": "number", "details": "text", "note": "text"}))
+    assert guard.expected == {"t": {"id": "number", "details": "text"}}
+    assert not guard.see(SchemaSeen("t", {"id": "number", "details": "text", "note": "number", "more": "text"}))
+    assert guard.fault("t") is None
+    guard.see(SchemaSeen("t", {"id": "text", "note": "text"}))
+    assert guard.fault("t") == "column details vanished; column id changed from number to text"
+    guard.see(SchemaSeen("t", {"id": "number", "details": "text"}))
+    assert guard.fault("t") is None
+
+
+@given(st.binary(max_size=40), st.integers(1, 64))
+def test_a_partition_is_crc32_of_the_key(key: bytes, count: int) -> None:
+    assert partition_of(key, count) == zlib.crc32(key) % count
+
+
+def test_binlog_positions_survive_being_written_down() -> None:
+    position = BinlogPosition(file="binlog.000009", offset=77, gtid="0-1-5", server="s")
+    assert parse_stream(stream_position(position)) == position
+    scan = SnapshotPosition(start=position, table="orders", after="12")
+    assert parse_snapshot(snapshot_position(scan)) == scan
+
+
+def test_binlog_files_are_compared_by_number() -> None:
+    late = BinlogPosition(file="binlog.1000000", offset=4)
+    assert late.reaches(BinlogPosition(file="binlog.999999", offset=900))
+    assert not BinlogPosition(file="binlog.999999", offset=900).reaches(late)
+
+
+@pytest.mark.parametrize("text", ["", "x", "{}", "[]", '{"file": 1}'])
+def test_a_position_that_is_none_is_refused_with_its_form(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="position looks like"):
+        parse_stream(Position("stream", text))
+    with pytest.raises(ConfigurationError, match="position looks like"):
+        parse_position(Position("stream", text))
+
+
+def test_change_stream_positions_survive_being_written_down() -> None:
+    streams = {"a": CollectionStart(token={"_data": "82"}), "b": CollectionStart(at=Timestamp(5, 6))}
+    assert parse_position(stream_text(MongoPosition(streams))).streams == streams
+    for after in (ObjectId(), 5, "x", datetime(2026, 1, 1, tzinfo=UTC)):
+        found = parse_position(snapshot_text(MongoPosition(streams), "a", after))
+        assert (found.table, found.after) == ("a", after)
+
+
+def test_what_cannot_be_compared_by_the_server_restarts_the_scan() -> None:
+    assert comparable(naive(2026, 1, 2, 3, 4, 5)) == "2026-01-02 03:04:05"
+    assert comparable(5) == "5"
+    assert comparable(None) is None
+    assert comparable(b"\xff") is None
+
+
+def test_gtids_count_when_their_transaction_is_complete() -> None:
+    gtids = _Gtids("0-1-5,2-1-9", mariadb=True)
+    gtids.begin("0-1-6")
+    assert gtids.text() == "0-1-5,2-1-9"
+    gtids.commit()
+    assert gtids.text() == "0-1-6,2-1-9"
+    uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
+    executed = _Gtids(f"{uuid}:1-5", mariadb=False)
+    executed.begin(f"{uuid}:6")
+    executed.commit()
+    assert executed.text() == f"{uuid}:1-6"
+
+
+def test_server_settings_that_cannot_be_read_are_each_named() -> None:
+    assert setting_faults(GOOD_SERVER) == []
+    found = setting_faults(
+        {"log_bin": "ON", "binlog_format": "MIXED", "log_bin_compress": "ON", "binlog_row_image": "FULL"}
+    )
+    assert len(found) == 3
+    assert any("binlog_format=MIXED" in fault for fault in found)
+    assert unreadable({"id": "uuid", "a": "char"}, {"id", "a"}) == ["id"]
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        (1236, "Could not find first log file name", PositionDeadError),
+        (1236, "A slave with the same server_uuid/server_id as this slave has connected", TransientError),
+        (1236, "log event entry exceeded max_allowed_packet", ConfigurationError),
+        (1789, "purged", PositionDeadError),
+        (1045, "Access denied", ConfigurationError),
+        (2013, "Lost connection", TransientError),
+    ],
+)
+def test_errors_of_mysql_mean_what_they_should(code: int, text: str, kind: type[Exception]) -> None:
+    import pymysql
+
+    server = config().source
+    assert server.kind == "mysql"
+    assert isinstance(translated(pymysql.OperationalError(code, text), server), kind)
+
+
+def test_some_codes_of_mongodb_are_fatal_always_and_some_at_opening_only() -> None:
+    from pymongo.errors import OperationFailure
+
+    for code in DEAD:
+        assert isinstance(_failure(OperationFailure("x", code), opening=False), PositionDeadError)
+    for code in DEAD_AT_OPENING:
+        assert isinstance(_failure(OperationFailure("x", code), opening=True), PositionDeadError)
+        assert isinstance(_failure(OperationFailure("x", code), opening=False), TransientError)
+    assert isinstance(_failure(OperationFailure("x", 13), opening=False), ConfigurationError)
+
+
+def test_a_change_event_becomes_a_row_and_a_delete_none() -> None:
+    event = {
+        "operationType": "update",
+        "fullDocument": {"_id": 1, "a": 2},
+        "clusterTime": Timestamp(1_700_000_000, 3),
+        "updateDescription": {"updatedFields": {"a.b": 1}, "removedFields": ["c"]},
+    }
+    found = row_of(event, "t")
+    assert found is not None
+    assert (found.change, found.coordinates, found.touched) == ("update", "oplog 1700000000.3", frozenset({"a", "c"}))
+    assert row_of({"operationType": "delete", "documentKey": {"_id": 1}}, "t") is None
+    assert row_of(event | {"fullDocument": None}, "t") is None
+
+
+def test_a_projection_has_no_path_inside_another() -> None:
+    assert _projection({"a", "a.b", "c.0.d", "_id"}) == {"a": 1, "c": 1, "_id": 1}
+
+
+def test_a_key_in_text_is_looked_for_as_whatever_it_may_have_been() -> None:
+    assert key_candidates("5") == ["5", 5]
+    assert key_candidates("507f1f77bcf86cd799439011")[1] == ObjectId("507f1f77bcf86cd799439011")
+
+
+def test_replica_ids_keep_clear_of_those_given_by_hand() -> None:
+    assert 2**31 <= server_id("shop/orders") < 2**32
+
+
+def test_health_names_what_is_silent() -> None:
+    vitals = Vitals(started_s=0.0)
+    vitals.source_spoke(100.0)
+    assert ailments(vitals, 101.0, 0.0, 30.0) == []
+    assert "source has been silent for 100 s" in ailments(vitals, 200.0, 0.0, 30.0)[0]
+    assert "Kafka has confirmed nothing" in ailments(vitals, 101.0, 31.0, 30.0)[0]
+
+
+COLUMNS = [
+    "order_id", "created_at", "total_amount", "currency", "customer_id", "email", "card_number", "client_ip", "phone",
+    "ship_address", "device_id", "coupon_code", "is_fraud", "shoe_size",
+]  # fmt: skip
+
+
+def test_a_first_file_is_guessed_and_is_in_order() -> None:
+    found = guess(COLUMNS, "order_id")
+    assert found.fields["event_time"] == "created_at"
+    assert found.fraud == "is_fraud"
+    assert found.unused == ["shoe_size"]
+    text = render(
+        "shop-orders", {"kind": "mysql", "host": "h", "user": "u", "database": "shop"}, "orders", "order_id", found
+    )
+    draft = parse(text, "draft.yaml")
+    assert draft.transactions.fields.card is not None
+    assert draft.transactions.fields.card.tokenise
+
+
+@given(st.lists(st.text(max_size=12), max_size=12, unique=True))
+def test_whatever_the_columns_are_called_the_first_file_is_yaml(names: list[str]) -> None:
+    source = {"kind": "mysql", "host": "h", "user": "u", "database": "shop"}
+    text = render("orders", source, "orders", None, guess([name for name in names if name.strip()], None))
+    assert isinstance(yaml.safe_load(text), dict)
+
+
+def test_paths_of_documents_are_found() -> None:
+    assert paths([{"a": {"b": 1, "c": {"d": 2}}, "e": [1]}, {"f": 1}]) == ["a.b", "a.c.d", "e", "f"]
+
+
+def test_personal_data_in_plain_fields_is_suspected() -> None:
+    made = [each for n in (1, 2) for each in mapper().outcomes(row(n, customer_id=f"user{n}@mail.example"), NOW)]
+    found = suspicions([each for each in made if isinstance(each, Transaction)])
+    assert found == ["field customer looks like e-mail addresses; add `tokenise: true`, or map another column"]
+    cards = [each for n in (1, 2) for each in mapper().outcomes(row(n, customer_id="4111 1111 1111 1111"), NOW)]
+    assert "card numbers" in suspicions([each for each in cards if isinstance(each, Transaction)])[0]
+    assert suspicions([each for each in mapper().outcomes(row(1), NOW) if isinstance(each, Transaction)]) == []
+
+
+def test_the_check_digit_of_cards_is_known() -> None:
+    assert luhn("4111111111111111")
+    assert not luhn("4111111111111112")

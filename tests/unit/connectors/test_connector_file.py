@@ -1,0 +1,91 @@
+"""A connector file: every fault is found, with its line and what to do."""
+
+import pytest
+
+from connectors.config import parse
+from contract.errors import ConfigurationError
+from support.connector_parts import MYSQL_TEXT, config
+
+LINES = MYSQL_TEXT.splitlines()
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        parse(text, "orders.yaml")
+    return refused.value.faults
+
+
+def line_of(part: str) -> int:
+    return next(number for number, line in enumerate(LINES, start=1) if part in line)
+
+
+def test_a_good_file_is_read() -> None:
+    good = config()
+    assert [table.name for table in good.tables()] == ["orders"]
+    assert good.key_of(good.transactions) == "id"
+    assert good.tokenises()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("total\n", "total\n    amuont: x\n", "no such setting here"),
+        ("Europe/Berlin", "Mars/Olympus", "not a zone"),
+        ("card_number, tokenise: true", "card_number", "personal data"),
+        ("{column: card_number, tokenise: true}", "card_number", "personal data"),
+        ("total\n", "{column: total, unit: pennies}\n", "'major' or 'minor'"),
+        ("currency: currency", "currency: {column: a, constant: EUR}", "exactly one of"),
+        ("transaction_id: id", "transaction_id: {column: id, tokenise: true}", "cannot be tokenised"),
+        ("  table: orders", "  collection: orders", "write `table`"),
+        ("  - column: is_fraud", "  - fields: {kind: x}", "say what is fraud"),
+        ("  - column: is_fraud", "  - {table: chargebacks, column: x}", "transaction_id is missing"),
+        ("kind: mysql", "kind: oracle", "does not match any of the expected tags"),
+        ("password: not-a-secret", "password: a, password_env: B", "not both"),
+        ("transaction_id: id", "transaction_id: {constant: a}", "cannot name transactions"),
+    ],
+)
+def test_a_fault_names_its_line_and_the_remedy(old: str, new: str, message: str) -> None:
+    assert old in MYSQL_TEXT
+    found = faults(MYSQL_TEXT.replace(old, new, 1))
+    where = line_of(old.strip().splitlines()[0].strip())
+    assert any(message in fault for fault in found), found
+    line = int(found[0].split(":")[1])
+    assert abs(line - where) <= 1, (found, where)
+
+
+def test_all_faults_come_at_once_in_the_order_of_the_file() -> None:
+    text = (
+        MYSQL_TEXT.replace("Europe/Berlin", "Nowhere").replace("total", "{unit: major}").replace(", tokenise: true", "")
+    )
+    found = faults(text)
+    lines = [int(fault.split(":")[1]) for fault in found]
+    assert len(found) == 4
+    assert lines == sorted(lines)
+
+
+def test_no_fault_repeats_a_value() -> None:
+    assert "not-a-secret" not in " ".join(faults(MYSQL_TEXT.replace("host: db.example", "host: 7, port: not-a-port")))
+
+
+def test_a_key_named_twice_is_a_fault() -> None:
+    assert "named twice" in faults(MYSQL_TEXT + "name: again\n")[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "just words", "- a\n- b", "a: [", "a: !!python/object:os.system x", "\x00", "{[]: 1}"]
+)
+def test_what_is_no_connector_file_is_refused_and_never_crashes(text: str) -> None:
+    assert faults(text)
+
+
+def test_the_fingerprint_follows_the_mapping_and_not_the_connection() -> None:
+    assert config().fingerprint() == config(MYSQL_TEXT.replace("db.example", "other.example")).fingerprint()
+    assert config().fingerprint() != config(MYSQL_TEXT.replace("unit", "unit").replace("total", "sum")).fingerprint()
+
+
+def test_a_password_is_taken_from_the_environment() -> None:
+    server = config(MYSQL_TEXT.replace("password: not-a-secret", "password_env: SHOP_PASSWORD")).source
+    assert server.kind == "mysql"
+    assert server.secret({"SHOP_PASSWORD": "x"}) == "x"
+    with pytest.raises(ConfigurationError, match="SHOP_PASSWORD is not set"):
+        server.secret({})
