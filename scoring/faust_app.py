@@ -53,18 +53,6 @@ class Loop(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AgentFeed:
-    """What the agent feed drives."""
-
-    topic: str
-    pipeline: Pipeline
-    publisher: KafkaPublisher
-    clock: Clock
-    batch_max: int
-    linger_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Hosted:
     """Everything the application runs."""
 
@@ -81,7 +69,7 @@ class Hosted:
     registry: CollectorRegistry
     loops: dict[str, Loop] = field(default_factory=dict)
     """By name; started in this order, stopped in the opposite one."""
-    agent: AgentFeed | None = None
+    agent: "AgentFeed | None" = None
     on_address: Callable[[str], None] = lambda _url: None
     """Called once with the URL of the web server."""
     stop_within_s: float = 20.0
@@ -157,15 +145,30 @@ def _settle(finished: "asyncio.Future[BaseException | None]", failure: BaseExcep
         finished.set_result(failure)
 
 
-class AgentDriver:
+class AgentFeed:
     """The agent feed: Faust fetches, one thread scores, this object stands between.
 
     Everything that touches the pipeline runs in that thread, so that the event loop keeps answering Kafka and the web.
     """
 
-    def __init__(self, app: WorkerApp, feed: AgentFeed) -> None:
-        self._app = app
-        self._feed = feed
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        publisher: KafkaPublisher,
+        clock: Clock,
+        *,
+        topic: str,
+        batch_max: int,
+        linger_s: float,
+    ) -> None:
+        """`linger_s` is the longest wait to fill a batch of `batch_max` events."""
+        self._pipeline = pipeline
+        self._publisher = publisher
+        self._clock = clock
+        self._topic = topic
+        self._batch_max = batch_max
+        self._linger_s = linger_s
+        self._app: Any = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoring")
         self._assigned = False
         self._committed: dict[int, int] = {}
@@ -176,39 +179,44 @@ class AgentDriver:
     @property
     def state(self) -> FeedState:
         """As LibrdkafkaFeed.state."""
-        tracker = self._feed.pipeline.tracker
+        tracker = self._pipeline.tracker
         return FeedState(
             assigned=tuple(sorted(tracker.assignment)) if self._assigned else None,
             lag=self._lag + tracker.outstanding,
-            pending=len(self._feed.pipeline.pending),
-            progress=self._feed.pipeline.taken_total + tracker.completed_total,
+            pending=len(self._pipeline.pending),
+            progress=self._pipeline.taken_total + tracker.completed_total,
             paused=self._full,
             committed=dict(self._committed),
         )
 
     @property
-    def _full(self) -> bool:
-        return self._feed.pipeline.full or self._feed.publisher.full
+    def buffer_events(self) -> int:
+        """How many events Faust may hold ready."""
+        return 4 * self._batch_max
 
-    def install(self) -> None:
+    @property
+    def _full(self) -> bool:
+        return self._pipeline.full or self._publisher.full
+
+    def install(self, app: "WorkerApp") -> None:
         """Adds the agent, its tick and its part in rebalances to the application."""
-        feed = self._feed
-        topic = self._app.topic(feed.topic, value_type=bytes, value_serializer="raw", key_serializer="raw", acks=False)
+        self._app = app
+        topic = app.topic(self._topic, value_type=bytes, value_serializer="raw", key_serializer="raw", acks=False)
 
         async def transactions(stream: Any) -> None:
-            async for events in stream.noack_take(feed.batch_max, within=feed.linger_s):
+            async for events in stream.noack_take(self._batch_max, within=self._linger_s):
                 try:
                     await self._score(events)
                 except Exception as failure:  # noqa: BLE001 - Faust would start the agent again, behind the events it lost
                     await self._app.crash(failure)
                     return
 
-        self._app.agent(topic, name="transactions", concurrency=1)(transactions)
-        self._app.task(self._tick)
+        app.agent(topic, name="transactions", concurrency=1)(transactions)
+        app.task(self._tick)
         # Faust keeps weak references to receivers unless told otherwise.
-        self._app.on_partitions_assigned.connect(self._on_assigned, weak=False)
-        self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
-        self._app.on_before_shutdown.connect(self._on_shutdown, weak=False)
+        app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        app.on_before_shutdown.connect(self._on_shutdown, weak=False)
 
     async def _score(self, events: Sequence[Any]) -> None:
         while self._full and not self._stopping:  # noqa: ASYNC110 - room is made by the thread, no event tells of it
@@ -218,14 +226,14 @@ class AgentDriver:
         await self._in_thread(self._score_now, raw)
 
     def _score_now(self, events: list[RawEvent]) -> None:
-        pipeline = self._feed.pipeline
+        pipeline = self._pipeline
         if self._stopping:
             return  # what was drained is committed; these are the next worker's
         ours = [event for event in events if event.partition in pipeline.tracker.assignment]
         if ours:
             pipeline.submit(ours)
             pipeline.collect()
-        self._feed.publisher.serve()
+        self._publisher.serve()
         pipeline.retry()
 
     async def _tick(self) -> None:
@@ -235,7 +243,7 @@ class AgentDriver:
             await asyncio.sleep(AGENT_TICK_S)
 
     async def _commit_when_due(self) -> None:
-        now_s = self._feed.clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
         if now_s < self._commit_due_s:
             return
         self._commit_due_s = now_s + AGENT_COMMIT_EVERY_S
@@ -244,20 +252,19 @@ class AgentDriver:
 
     def _unread(self) -> int:
         unread = 0
-        for partition, position in self._feed.pipeline.tracker.positions.items():
-            high = self._app.consumer.highwater(TP(self._feed.topic, partition))
+        for partition, position in self._pipeline.tracker.positions.items():
+            high = self._app.consumer.highwater(TP(self._topic, partition))
             unread += max(0, (high or 0) - position)
         return unread
 
     async def _commit(self) -> None:
-        tracker = self._feed.pipeline.tracker
+        tracker = self._pipeline.tracker
         offsets = await self._in_thread(tracker.committable)
         if not offsets:
             return
         # Faust's public commit() goes through its own acknowledgements (#596).
-        consumer: Any = self._app.consumer
-        done = await consumer._commit(  # noqa: SLF001
-            {TP(self._feed.topic, partition): offset for partition, offset in offsets.items()}
+        done = await self._app.consumer._commit(  # noqa: SLF001
+            {TP(self._topic, partition): offset for partition, offset in offsets.items()}
         )
         if done:
             self._committed |= offsets
@@ -265,24 +272,24 @@ class AgentDriver:
 
     async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
         assigned: Iterable[TP] = arguments[1]
-        numbers = [tp.partition for tp in assigned if tp.topic == self._feed.topic]
-        await self._in_thread(self._feed.pipeline.tracker.assign, numbers)
+        numbers = [tp.partition for tp in assigned if tp.topic == self._topic]
+        await self._in_thread(self._pipeline.tracker.assign, numbers)
         self._assigned = True
-        log.info("partitions_assigned", topic=self._feed.topic, partitions=sorted(numbers))
+        log.info("partitions_assigned", topic=self._topic, partitions=sorted(numbers))
 
     async def _on_revoked(self, *arguments: Any, **_: Any) -> None:
         revoked: Iterable[TP] = arguments[1]
-        numbers = {tp.partition for tp in revoked if tp.topic == self._feed.topic}
-        drained = await self._in_thread(self._feed.pipeline.drain, self._app.conf.broker_session_timeout / 2)
+        numbers = {tp.partition for tp in revoked if tp.topic == self._topic}
+        drained = await self._in_thread(self._pipeline.drain, self._app.conf.broker_session_timeout / 2)
         await self._commit()
-        await self._in_thread(self._feed.pipeline.revoke, numbers)
-        log.info("partitions_revoked", topic=self._feed.topic, partitions=sorted(numbers), drained=drained)
+        await self._in_thread(self._pipeline.revoke, numbers)
+        log.info("partitions_revoked", topic=self._topic, partitions=sorted(numbers), drained=drained)
 
     async def _on_shutdown(self, *_arguments: Any, **_: Any) -> None:
         self._stopping = True
-        drained = await self._in_thread(self._feed.pipeline.drain, self._app.conf.broker_session_timeout / 2)
+        drained = await self._in_thread(self._pipeline.drain, self._app.conf.broker_session_timeout / 2)
         await self._commit()
-        log.info("feed_finished", topic=self._feed.topic, drained=drained, pending=len(self._feed.pipeline.pending))
+        log.info("feed_finished", topic=self._topic, drained=drained, pending=len(self._pipeline.pending))
 
     def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> "asyncio.Future[Any]":
         return asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
@@ -294,8 +301,8 @@ def _raw(message: Any) -> RawEvent:
     )
 
 
-def build(hosted: Hosted) -> tuple[WorkerApp, AgentDriver | None]:
-    """The application, ready for `run`; the driver is there for the agent feed, to ask for its state."""
+def build(hosted: Hosted) -> WorkerApp:
+    """The application, ready for `run`."""
     WorkerApp.hosted = hosted
     app = WorkerApp(
         hosted.name,
@@ -309,20 +316,18 @@ def build(hosted: Hosted) -> tuple[WorkerApp, AgentDriver | None]:
         store="memory://",
         topic_allow_declare=False,
         topic_disable_leader=True,
-        stream_buffer_maxsize=4 * hosted.agent.batch_max if hosted.agent else 16,
+        stream_buffer_maxsize=hosted.agent.buffer_events if hosted.agent else 16,
         loghandlers=[],
     )
     for name, loop in hosted.loops.items():
         attributes = {"hosted_loop": loop, "hosted_name": name, "stop_within_s": hosted.stop_within_s}
         app.service(type(f"{name.title().replace('-', '')}Service", (LoopService,), attributes))
-    driver = None
     if hosted.agent:
-        driver = AgentDriver(app, hosted.agent)
-        driver.install()
+        hosted.agent.install(app)
     else:
         _keep_alive(app, hosted.control_topic)
     _add_pages(app, hosted)
-    return app, driver
+    return app
 
 
 def _keep_alive(app: WorkerApp, control_topic: str) -> None:

@@ -78,8 +78,8 @@ def main() -> int:
             kafka, pipeline, publisher, clock, topic=topic, group=group, client_id=chosen.name, batch_max=64
         )
     else:
-        agent = faust_app.AgentFeed(topic, pipeline, publisher, clock, batch_max=64, linger_s=0.005)
-    app, _ = faust_app.build(
+        agent = faust_app.AgentFeed(pipeline, publisher, clock, topic=topic, batch_max=64, linger_s=0.005)
+    app = faust_app.build(
         faust_app.Hosted(
             name=group if agent else f"{group}-control",
             kafka=kafka,
