@@ -11,7 +11,7 @@ import typer
 from contract.errors import ConfigurationError, TillguardError
 from tillguard import __version__
 
-GROUPS = ("stack", "topics", "connector", "score", "rules", "docs")
+GROUPS = ("stack", "topics", "connector", "score", "rules", "demo", "docs")
 """Modules of `tillguard.commands`, in the order of the help."""
 
 EXTRAS = {

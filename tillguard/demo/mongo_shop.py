@@ -1,6 +1,6 @@
 """The retailer on MongoDB: nested checkout documents, decimals for money, and a review inside the document as the label."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +8,7 @@ import pymongo
 from bson import Decimal128
 from pymongo.collection import Collection
 
-from connectors.simulator.sales import Labelled, Sale
+from connectors.simulator.sales import Labelled, Sale, Truth
 from tillguard.demo.shop import Fault, Row, minor_as_major, quoted, without_empty
 
 BATCH_DOCUMENTS = 1_000
@@ -99,10 +99,10 @@ def _decimal(amount_minor: int | None) -> Decimal128 | None:
     return None if amount_minor is None else Decimal128(minor_as_major(amount_minor))
 
 
-def review(entry: Labelled) -> Row:
+def review(truth: Truth) -> Row:
     """What has become known of a sale, as the document's `review`."""
-    outcome = "fraud" if entry.truth.fraud else "genuine"
-    return without_empty({"outcome": outcome, "kind": entry.truth.kind, "at": millisecond(entry.truth.known_at)})
+    outcome = "fraud" if truth.fraud else "genuine"
+    return without_empty({"outcome": outcome, "kind": truth.kind, "at": millisecond(truth.known_at)})
 
 
 def _later(row: Row, days: int) -> Row:
@@ -146,7 +146,7 @@ class MongoShop:
 
     def load(self, history: Sequence[Labelled]) -> None:
         documents = [
-            checkout(entry.sale) | ({"review": review(entry)} if entry.truth.fraud else {}) for entry in history
+            checkout(entry.sale) | ({"review": review(entry.truth)} if entry.truth.fraud else {}) for entry in history
         ]
         for start in range(0, len(documents), BATCH_DOCUMENTS):
             self._checkouts.insert_many(documents[start : start + BATCH_DOCUMENTS])
@@ -154,9 +154,9 @@ class MongoShop:
     def write(self, rows: Sequence[Row]) -> None:
         self._checkouts.insert_many(rows)
 
-    def label(self, frauds: Sequence[Labelled]) -> None:
-        for entry in frauds:
-            self._checkouts.update_one({"_id": entry.sale.transaction_id}, {"$set": {"review": review(entry)}})
+    def label(self, truths: Mapping[str, Truth]) -> None:
+        for transaction_id, truth in truths.items():
+            self._checkouts.update_one({"_id": transaction_id}, {"$set": {"review": review(truth)}})
 
     def connector_file(self) -> str:
         return CONNECTOR.format(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pymysql
 
-from connectors.simulator.sales import Labelled, Sale
+from connectors.simulator.sales import Labelled, Sale, Truth
 from tillguard.demo.shop import Fault, Row, minor_as_major, quoted
 
 ZONE = "Europe/Berlin"
@@ -145,13 +145,9 @@ def order(sale: Sale) -> Row:
     }
 
 
-def chargeback(entry: Labelled) -> Row:
+def chargeback(transaction_id: str, truth: Truth) -> Row:
     """What has become known of a fraud, as a row of `chargebacks`."""
-    return {
-        "order_no": entry.sale.transaction_id,
-        "reported_at": local(entry.truth.known_at),
-        "reason": entry.truth.kind,
-    }
+    return {"order_no": transaction_id, "reported_at": local(truth.known_at), "reason": truth.kind}
 
 
 def _later(row: Row, days: int) -> Row:
@@ -195,13 +191,13 @@ class MysqlShop:
 
     def load(self, history: Sequence[Labelled]) -> None:
         self._insert("orders", [order(entry.sale) for entry in history])
-        self.label([entry for entry in history if entry.truth.fraud])
+        self.label({entry.sale.transaction_id: entry.truth for entry in history if entry.truth.fraud})
 
     def write(self, rows: Sequence[Row]) -> None:
         self._insert("orders", rows)
 
-    def label(self, frauds: Sequence[Labelled]) -> None:
-        self._insert("chargebacks", [chargeback(entry) for entry in frauds])
+    def label(self, truths: Mapping[str, Truth]) -> None:
+        self._insert("chargebacks", [chargeback(*known) for known in truths.items()])
 
     def _insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         with self._connection.cursor() as cursor:

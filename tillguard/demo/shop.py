@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from connectors.simulator.sales import Labelled, Sale
+from connectors.simulator.sales import Labelled, Sale, Truth
 
 Row = dict[str, Any]
 """A table's row by column, or a document."""
@@ -45,8 +45,8 @@ class Shop(Protocol):
         """Writes rows and returns once they are committed."""
         ...
 
-    def label(self, frauds: Sequence[Labelled]) -> None:
-        """Writes what has become known of sales written before."""
+    def label(self, truths: Mapping[str, Truth]) -> None:
+        """Writes what has become known of frauds written before, by transaction id."""
         ...
 
     def connector_file(self) -> str:

@@ -27,7 +27,7 @@ class Account(TypedDict):
 
 def account(tallies: Sequence[Tally], phase: Phase) -> Account:
     """What became of every row of `phase`. A row with a dead letter counts as such even if it has a verdict, too."""
-    given = sum(tally.given(phase) for tally in tallies)
+    given = sum(tally.expected[phase] for tally in tallies)
     missing = sum(len(tally.unanswered(phase)) for tally in tallies)
     dead = sum(
         entry.phase == phase and entry.dead_letter is not None for tally in tallies for entry in tally.entries.values()

@@ -68,6 +68,10 @@ class Tally:
         """Of live transactions, in order of arrival."""
         self.decisions: Counter[str] = Counter()
         """Of live transactions."""
+        self.expected: Counter[str] = Counter()
+        """By phase: rows announced."""
+        self.sent = 0
+        """Live rows that the database has confirmed."""
         self.answered: Counter[str] = Counter()
         """By phase: rows with a full verdict or a dead letter."""
         self._answers: dict[tuple[str, int], tuple[Decision, float | None]] = {}
@@ -75,10 +79,12 @@ class Tally:
     def expect(self, transaction_id: str, entry: Entry) -> None:
         """Announces a row, before it is written."""
         self.entries[transaction_id] = entry
+        self.expected[entry.phase] += 1
 
     def committed(self, transaction_id: str, at_s: float) -> None:
         """The database confirmed the row."""
         self.entries[transaction_id].committed_s = at_s
+        self.sent += 1
 
     def take_verdict(self, verdict: Verdict, read_s: float) -> None:
         """Counts one verdict read from the topic."""
@@ -125,9 +131,13 @@ class Tally:
         """Counts one label read from the topic."""
         self.labels += 1
 
-    def given(self, phase: Phase) -> int:
-        """Rows of `phase`."""
-        return sum(entry.phase == phase for entry in self.entries.values())
+    def frauds(self, phase: Phase) -> list[tuple[str, Truth]]:
+        """Id and truth of every sound fraud of `phase`."""
+        return [
+            (transaction_id, entry.truth)
+            for transaction_id, entry in self.entries.items()
+            if entry.phase == phase and entry.truth.fraud and entry.bad is None
+        ]
 
     def unanswered(self, phase: Phase) -> list[str]:
         """Ids of rows of `phase` that have neither a full verdict nor a dead letter."""

@@ -127,7 +127,7 @@ def test_spoiling_leaves_the_row_itself_whole(history: list[Labelled], faults: t
 
 def test_a_chargeback_becomes_a_label_of_its_order(history: list[Labelled]) -> None:
     fraud = next(entry for entry in history if entry.truth.fraud)
-    row = {"id": 1, **mysql_shop.chargeback(fraud)}
+    row = {"id": 1, **mysql_shop.chargeback(fraud.sale.transaction_id, fraud.truth)}
     (label,) = mapper("mysql").outcomes(Row("chargebacks", "insert", row, "c", "stream"), NOW)
     assert isinstance(label, Label)
     assert (label.transaction_id, label.fraud, label.source, label.kind) == (
@@ -139,7 +139,7 @@ def test_a_chargeback_becomes_a_label_of_its_order(history: list[Labelled]) -> N
 @pytest.mark.parametrize("is_fraud", [True, False])
 def test_a_reviewed_document_becomes_a_transaction_and_its_label(history: list[Labelled], is_fraud: bool) -> None:
     entry = next(entry for entry in history if entry.truth.fraud is is_fraud)
-    document = {**mongo_shop.checkout(entry.sale), "review": mongo_shop.review(entry)}
+    document = {**mongo_shop.checkout(entry.sale), "review": mongo_shop.review(entry.truth)}
     transaction, label = mapper("mongodb").outcomes(Row("checkouts", "read", document, "c", "snapshot"), NOW)
     assert isinstance(transaction, Transaction)
     assert isinstance(label, Label)

@@ -1,0 +1,125 @@
+"""Gives each demonstration retailer a fresh start: settings, topics, database, connector file and labelled history."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import rmtree
+
+import redis
+from kafka import KafkaAdminClient
+
+from connectors.assembly import mapper_of
+from connectors.config import parse
+from connectors.ports import Row as SourceRow
+from connectors.simulator.sales import Labelled
+from contract.codec import encode
+from contract.events import Transaction
+from contract.settings import Settings
+from contract.topics import TOPICS
+from tillguard import retailers
+from tillguard.config import retailer_folder
+from tillguard.demo.children import DemoError
+from tillguard.demo.mongo_shop import MongoShop
+from tillguard.demo.mysql_shop import MysqlShop
+from tillguard.demo.shop import Shop
+from tillguard.embedded.ledger import Endpoint
+
+MYSQL_RETAILER, MONGO_RETAILER = "alder", "birch"
+DATABASES = {MYSQL_RETAILER: "MySQL (MariaDB server)", MONGO_RETAILER: "MongoDB"}
+PREFIXES = ("A-", "B-")
+"""Of transaction ids, by retailer."""
+CURRENCY = "EUR"
+DELETE_TIMEOUT_S = 30.0
+REDIS_KEYS = 2_000
+
+
+def shops(endpoints: Mapping[str, Endpoint]) -> tuple[Shop, Shop]:
+    """The two databases, connected."""
+    mysql, mongo = endpoints["mariadb"], endpoints["mongodb"]
+    return (
+        MysqlShop(MYSQL_RETAILER, mysql.host, mysql.port, mysql.user or "", mysql.password or ""),
+        MongoShop(MONGO_RETAILER, mongo.host, mongo.port),
+    )
+
+
+def connector_path(shop: Shop) -> Path:
+    """Where the shop's connector file stands."""
+    return retailer_folder(shop.retailer) / "connectors" / f"{shop.connector}.yaml"
+
+
+def history_path(retailer: str) -> Path:
+    """Where the labelled history for training stands."""
+    return retailer_folder(retailer) / "history.jsonl"
+
+
+def begin(names: Sequence[str], endpoints: Mapping[str, Endpoint]) -> list[Settings]:
+    """New settings and empty topics for `names`; whatever an earlier demonstration left of them is removed.
+
+    Only retailers of these names are touched.
+    """
+    for name in names:
+        rmtree(retailer_folder(name), ignore_errors=True)
+        _forget_state(name, endpoints["redis"])
+    _delete_topics(names, endpoints["kafka"])
+    return [retailers.create(name, CURRENCY, retailer_folder(name), endpoints)[0] for name in names]
+
+
+def _forget_state(retailer: str, endpoint: Endpoint) -> None:
+    """Deletes the retailer's keys, which all begin with its name in braces."""
+    with redis.Redis.from_url(endpoint.uri) as client:
+        keys: list[bytes] = []
+        for key in client.scan_iter(match=f"{{{retailer}}}*", count=REDIS_KEYS):
+            keys.append(key)
+            if len(keys) == REDIS_KEYS:
+                client.unlink(*keys)
+                keys.clear()
+        if keys:
+            client.unlink(*keys)
+
+
+def _delete_topics(names: Sequence[str], endpoint: Endpoint) -> None:
+    """Deletes the retailers' topics and waits until they are gone; their consumer groups' offsets go with them."""
+    wanted = {topic.name(name) for topic in TOPICS for name in names}
+    client = KafkaAdminClient(bootstrap_servers=[endpoint.uri])
+    try:
+        present = wanted & set(client.list_topics())
+        if present:
+            client.delete_topics(sorted(present))
+        deadline_s = time.monotonic() + DELETE_TIMEOUT_S
+        while wanted & set(client.list_topics()):
+            if time.monotonic() > deadline_s:
+                raise DemoError(
+                    f"Kafka has not deleted the topics of {', '.join(names)} within {DELETE_TIMEOUT_S:.0f} s"
+                )
+            time.sleep(0.1)
+    finally:
+        client.close()
+
+
+def fill(shop: Shop, history: Sequence[Labelled], settings: Settings) -> None:
+    """The shop's database, connector file and history file.
+
+    The history file holds what the connector would send: the same mapping, the same tokens, and the label beside.
+    """
+    text = shop.connector_file()
+    file = connector_path(shop)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(text, encoding="utf-8")
+    shop.create()
+    shop.load(history)
+    _write_history(shop, text, history, settings)
+
+
+def _write_history(shop: Shop, connector: str, history: Sequence[Labelled], settings: Settings) -> None:
+    config = parse(connector, str(connector_path(shop)))
+    mapper = mapper_of(config, settings)
+    now = datetime.now(UTC)
+    with history_path(shop.retailer).open("wb") as output:
+        for number, entry in enumerate(history):
+            row = SourceRow(config.transactions.name, "read", shop.row(entry.sale), f"row {number}", "replay")
+            for outcome in mapper.outcomes(row, now):
+                if isinstance(outcome, Transaction):
+                    fraud = b"true" if entry.truth.fraud else b"false"
+                    output.write(encode(outcome)[:-1] + b',"fraud":' + fraud + b"}\n")

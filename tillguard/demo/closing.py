@@ -1,0 +1,123 @@
+"""The last page of the terminal: what was found, where the report is, and what to try next."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tillguard.demo.beginnings import MYSQL_RETAILER
+from tillguard.demo.summary import DECISIONS, holds
+from tillguard.demo.view import COLOURS
+from tillguard.report.page import milliseconds, percent
+
+
+def show(console: Console, figures: Mapping[str, Any], kinds: Mapping[str, str], *, replay: bool) -> None:
+    """Prints the summary."""
+    console.print()
+    console.print(_account(figures))
+    console.print(_decisions(figures))
+    if figures["frauds_by_kind"]:
+        console.print(_kinds(figures, kinds))
+    latency, whole = figures["latency_ms"], figures["end_to_end_ms"]
+    console.print(
+        f"Latency  p50 [bold]{milliseconds(latency['p50'])}[/bold], p99 [bold]{milliseconds(latency['p99'])}[/bold] "
+        f"from Kafka to the verdict; p50 {milliseconds(whole['p50'])}, p99 {milliseconds(whole['p99'])} from the database's "
+        "commit to a verdict that can be read.",
+        highlight=False,
+    )
+    if replay:
+        console.print(
+            "The payments are years old, so every verdict says `late`: nobody waits at the till. Latency counts from their arrival."
+        )
+    if holds(dict(figures)):
+        console.print(
+            "[green]Every transaction is accounted for, and no two answers to one transaction differ.[/green]"
+        )
+    else:
+        console.print("[red]A promise was broken: see unaccounted, disagreeing and strangers above.[/red]")
+
+
+def _account(figures: Mapping[str, Any]) -> Table:
+    table = Table(
+        box=None,
+        header_style="dim",
+        padding=(0, 2),
+        title="Every transaction accounted for",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("")
+    for name in ("in", "verdicts", "dead letters", "unaccounted"):
+        table.add_column(name, justify="right")
+    rows = {**figures["retailers"], "live": figures, "history": figures["history"]}
+    for name, entry in rows.items():
+        missing = entry["unaccounted"]
+        table.add_row(
+            name,
+            f"{entry['transactions_in']:,}",
+            f"{entry['verdicts']:,}",
+            f"{entry['dead_letters']:,}",
+            f"[{'red' if missing else 'green'}]{missing:,}[/]",
+        )
+    reasons = ", ".join(f"{name} {count:,}" for name, count in figures["dead_letters_by_reason"].items())
+    table.caption = (
+        f"{figures['redeliveries']:,} redeliveries, {figures['disagreeing_redeliveries']:,} disagreeing; "
+        f"{figures['degraded']:,} degraded first answers; {figures['strangers']:,} strangers; {figures['labels']:,} labels\n"
+        f"dead letters: {reasons or 'none'}"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _decisions(figures: Mapping[str, Any]) -> Table:
+    table = Table(
+        box=None, header_style="dim", padding=(0, 2), title="Decisions", title_justify="left", title_style="bold"
+    )
+    table.add_column("")
+    for name in DECISIONS:
+        table.add_column(name, justify="right", style=COLOURS[name])
+    table.add_row("transactions", *(f"{figures['decisions'][name]:,}" for name in DECISIONS))
+    table.add_row(
+        "of these fraud (precision)", *(percent(figures["precision_by_decision"][name]) for name in DECISIONS)
+    )
+    table.add_row("of all frauds (recall)", *(percent(figures["recall_by_decision"][name]) for name in DECISIONS))
+    table.caption = (
+        f"{percent(figures['genuine_untroubled'])} of genuine customers were allowed at once; "
+        f"average precision of the score {figures['average_precision']}"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _kinds(figures: Mapping[str, Any], kinds: Mapping[str, str]) -> Table:
+    table = Table(
+        box=None, header_style="dim", padding=(0, 2), title="Frauds by kind", title_justify="left", title_style="bold"
+    )
+    table.add_column("")
+    for name in ("frauds", "found", "stopped"):
+        table.add_column(name, justify="right")
+    for kind, count in figures["frauds_by_kind"].items():
+        found, stopped = figures["recall_by_kind"][kind], figures["stopped_by_kind"][kind]
+        table.add_row(kinds.get(kind, kind), f"{count:,}", percent(found), percent(stopped))
+    table.caption = "found: flagged, held or blocked; stopped: held or blocked"
+    table.caption_justify = "left"
+    return table
+
+
+def show_next(console: Console, report: Path, connector: Path, *, running: bool) -> None:
+    """Where the report is, and the same system by hand."""
+    console.print(f"\nReport: [bold]{report}[/bold]", highlight=False, soft_wrap=True)
+    console.print("Now by hand, each in a terminal of its own:", highlight=False)
+    first = "tillguard status" if running else "tillguard up"
+    commands = (
+        (first, "the servers"),
+        (f"tillguard score --retailer {MYSQL_RETAILER}", "a scoring worker"),
+        (f"tillguard connector run {connector}", "reads the database"),
+        (f"tillguard verdicts tail --retailer {MYSQL_RETAILER}", "the answers, as a checkout sees them"),
+        (f"tillguard simulate --retailer {MYSQL_RETAILER}", "new sales into its database"),
+        ("tillguard down", "stops the servers"),
+    )
+    for command, text in commands:
+        console.print(f"  [cyan]{command}[/cyan]  [dim]# {text}[/dim]", highlight=False, soft_wrap=True)

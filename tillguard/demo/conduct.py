@@ -1,0 +1,226 @@
+"""Runs the demonstration: the one place that knows all of its parts. Whatever it starts, it stops, however it ends."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from contract.settings import Settings
+from tillguard.demo import beginnings, redelivery, sender, summary, view
+from tillguard.demo.children import Child, Children, DemoError
+from tillguard.demo.material import Material
+from tillguard.demo.reader import Reader
+from tillguard.demo.shop import Shop
+from tillguard.demo.tally import Entry, Judged, Phase, Tally
+from tillguard.demo.view import Screen
+from tillguard.embedded.stack import Stack
+
+POLL_S = 0.1
+STALLED_AFTER_S = 60.0
+"""Nothing new for so long: the demonstration gives up waiting and says what is missing."""
+LEARNING_STALLED_AFTER_S = 900.0
+"""A training says nothing until it is done, and a large history takes minutes."""
+REDELIVERED_EACH = 100
+HEAD_START_S = 1.0
+"""From planning the live phase to its first row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a demonstration found."""
+
+    figures: dict[str, Any]
+    judged: list[Judged]
+
+
+class Demonstration:
+    """One run; its parts in the order in which they are made."""
+
+    def __init__(self, stack: Stack, material: Material, screen: Screen, logs: Path) -> None:
+        self._stack = stack
+        self._material = material
+        self._screen = screen
+        self._lock = threading.Lock()
+        self._children = Children(logs)
+        self._reader: Reader | None = None
+        self._shops: tuple[Shop, ...] = ()
+        self._settings: list[Settings] = []
+        self._tallies: list[Tally] = []
+
+    def run(self, *, keep: bool) -> Outcome:
+        """Everything, from servers to figures; with `keep` the servers stay up (processes never do)."""
+        with ExitStack() as ending:
+            with self._screen.step("start Kafka, Redis, MariaDB and a Mongo wire server"):
+                ending.enter_context(_servers(self._stack, keep=keep))
+            with self._screen.step("make two retailers, load their histories"):
+                self._prepare(ending)
+            ending.enter_context(self._children)
+            self._reader = ending.enter_context(
+                Reader(self._settings, {tally.retailer: tally for tally in self._tallies}, self._lock)
+            )
+            self._learn()
+            self._live()
+            self._afterwards()
+            figures = summary.summarise(self._tallies)
+            judged = [entry for tally in self._tallies for entry in tally.judged()]
+            with self._screen.step("stop everything"):
+                ending.close()
+        return Outcome(figures, judged)
+
+    def _prepare(self, ending: ExitStack) -> None:
+        endpoints = self._stack.endpoints
+        self._settings = beginnings.begin([beginnings.MYSQL_RETAILER, beginnings.MONGO_RETAILER], endpoints)
+        self._shops = beginnings.shops(endpoints)
+        for shop in self._shops:
+            ending.callback(shop.close)
+        histories = self._material.histories()
+        self._tallies = [Tally(shop.retailer) for shop in self._shops]
+        for tally, history in zip(self._tallies, histories, strict=True):
+            for one in history:
+                tally.expect(one.sale.transaction_id, Entry("history", one.truth, one.sale.amount_minor))
+        with ThreadPoolExecutor(len(self._shops)) as pool:
+            list(pool.map(beginnings.fill, self._shops, histories, self._settings))
+        self._screen.detail(f"{sum(map(len, histories)):,} labelled transactions")
+
+    def _learn(self) -> None:
+        """Trains both models while the connectors read the histories; a worker starts when its model is there."""
+        with self._screen.step("train a model each, read the histories through Kafka"):
+            trainers = [self._start_retailer(shop) for shop in self._shops]
+            waiting: dict[str, Child] = dict(zip((shop.retailer for shop in self._shops), trainers, strict=True))
+            started = time.monotonic()
+
+            def done() -> bool:
+                for retailer, child in list(waiting.items()):
+                    if self._children.ended(child):
+                        del waiting[retailer]
+                        self._screen.durations_s[f"train the model of {retailer}"] = time.monotonic() - started
+                        self._children.start(f"{retailer}-score", ["score", "--retailer", retailer])
+                models = f"{len(self._shops) - len(waiting)} of {len(self._shops)} models, "
+                self._screen.detail(models + view.unanswered_text(self._tallies, "history"))
+                return not waiting and self._answered("history")
+
+            self._wait(done, lambda: (len(waiting), *self._progress()), LEARNING_STALLED_AFTER_S)
+
+    def _start_retailer(self, shop: Shop) -> Child:
+        """Its connector, and its trainer, which is returned."""
+        path = beginnings.connector_path(shop)
+        self._children.start(f"{shop.retailer}-connector", ["connector", "run", str(path), "--retailer", shop.retailer])
+        history = str(beginnings.history_path(shop.retailer))
+        return self._children.start(
+            f"{shop.retailer}-train", ["train", "--retailer", shop.retailer, "--history", history]
+        )
+
+    def _live(self) -> None:
+        rate = view.Rate()
+
+        def panel() -> Any:
+            with self._lock:
+                entries = [view.figures(tally) for tally in self._tallies]
+            return view.live_table(entries, rate.of(sum(entry.answered for entry in entries), time.monotonic()))
+
+        with self._screen.step("live: into the databases, and back as verdicts", panel), self._sending() as sent:
+
+            def done() -> bool:
+                with self._lock:
+                    entries = [view.figures(tally) for tally in self._tallies]
+                if not self._screen.console.is_terminal:
+                    answered = sum(entry.answered for entry in entries)
+                    self._screen.detail(view.live_line(entries, rate.of(answered, time.monotonic())))
+                for one in sent:
+                    if one.done():
+                        one.result()
+                return all(one.done() for one in sent) and self._answered("live")
+
+            self._wait(done, self._progress)
+
+    @contextmanager
+    def _sending(self) -> Iterator[list["Future[None]"]]:
+        """Writers, one per shop; they end early when the block is left early."""
+        begin = datetime.now(UTC) + timedelta(seconds=HEAD_START_S)
+        sales = self._material.live(begin)
+        stop = threading.Event()
+        with ThreadPoolExecutor(len(self._shops)) as pool:
+            try:
+                futures = []
+                for number, (shop, tally, entries) in enumerate(zip(self._shops, self._tallies, sales, strict=True)):
+                    planned = sender.plan(shop, entries, self._material.offsets_s(entries, begin), seed=number)
+                    with self._lock:
+                        sender.announce(tally, planned)
+                    futures.append(
+                        pool.submit(
+                            sender.send, shop, planned, begin.timestamp(), tally=tally, lock=self._lock, stop=stop
+                        )
+                    )
+                yield futures
+            finally:
+                stop.set()
+
+    def _afterwards(self) -> None:
+        """Chargebacks of the live phase become labels; some transactions are delivered again."""
+        with self._screen.step("write chargebacks, deliver some transactions twice"):
+            now = datetime.now(UTC)
+            for shop, tally in zip(self._shops, self._tallies, strict=True):
+                shop.label(
+                    {transaction_id: truth._replace(known_at=now) for transaction_id, truth in tally.frauds("live")}
+                )
+            again = sum(redelivery.redeliver(settings, REDELIVERED_EACH) for settings in self._settings)
+            wanted = sum(len(tally.frauds(phase)) for tally in self._tallies for phase in ("history", "live"))
+
+            def done() -> bool:
+                answered, labels = self._redelivered(), self._labels()
+                self._screen.detail(f"{answered:,} of {again:,} redeliveries, {labels:,} of {wanted:,} labels")
+                return answered >= again and labels >= wanted
+
+            self._wait(done, lambda: (self._redelivered(), self._labels()))
+
+    def _redelivered(self) -> int:
+        return sum(tally.redelivered for tally in self._tallies)
+
+    def _labels(self) -> int:
+        return sum(tally.labels for tally in self._tallies)
+
+    def _answered(self, phase: Phase) -> bool:
+        return all(tally.answered[phase] >= tally.expected[phase] for tally in self._tallies)
+
+    def _progress(self) -> tuple[int, ...]:
+        return tuple(count for tally in self._tallies for count in (tally.answered.total(), tally.sent, tally.labels))
+
+    def _wait(
+        self,
+        done: Callable[[], bool],
+        progress: Callable[[], Sequence[int]],
+        stalled_after_s: float = STALLED_AFTER_S,
+    ) -> None:
+        """Until `done`; a process that fails ends it with an error, and so long a silence ends it without one."""
+        last, since = progress(), time.monotonic()
+        while not done():
+            self._children.check()
+            if self._reader is None:
+                raise DemoError("nobody reads the verdicts")
+            self._reader.check()
+            time.sleep(POLL_S)
+            now = progress()
+            if now != last:
+                last, since = now, time.monotonic()
+            elif time.monotonic() - since > stalled_after_s:
+                self._screen.console.print(
+                    f"[red]nothing new for {stalled_after_s:.0f} s; going on without the rest[/red]"
+                )
+                return
+
+
+@contextmanager
+def _servers(stack: Stack, *, keep: bool) -> Iterator[None]:
+    """The embedded stack; it is stopped again unless it ran before or is to be kept."""
+    before = {found.name for found in stack.status() if found.state == "running"}
+    try:
+        stack.start()
+        yield
+    finally:
+        if not keep:
+            stack.stop([found.name for found in stack.status() if found.name not in before])

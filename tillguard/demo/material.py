@@ -1,0 +1,123 @@
+"""What the two retailers sell: simulated, or from a data file. Pure but for reading that file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from connectors.simulator.profile import Profile
+from connectors.simulator.retail import HistoryPlan, Retail
+from connectors.simulator.sales import KINDS, Labelled
+from tillguard.demo import datasets
+
+HISTORY_WEEKS = 4
+LIVE_FRAUD_SHARE = 0.06
+"""Three times the usual share, so that two minutes show enough frauds of every kind to measure recall."""
+PROFILES = (
+    Profile(home="DE", neighbours=("AT", "NL", "FR", "PL"), spend_median=38.0, store_share=0.25),
+    Profile(home="NL", neighbours=("BE", "DE", "FR", "GB"), spend_median=29.0, store_share=0.12, tills=40),
+)
+
+
+class Material(Protocol):
+    """Sales for two retailers."""
+
+    source: str
+    """In words, for people."""
+    kinds: Mapping[str, str]
+    """Fraud kinds, and how they are shown."""
+    replay: bool
+    """Event times are a file's own, long past."""
+
+    def histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+        """What the retailers sold before the demonstration."""
+        ...
+
+    def live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+        """What they sell from `begin` on, in order."""
+        ...
+
+    def offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:
+        """When each of `sales` is written, seconds after `begin`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much of everything."""
+
+    rate: float
+    """Live transactions per second, over both retailers."""
+    transactions: int
+    """Live transactions, over both."""
+    history_rows: int
+    """Per retailer."""
+
+    @property
+    def halves(self) -> tuple[int, int]:
+        """Live transactions by retailer."""
+        return self.transactions - self.transactions // 2, self.transactions // 2
+
+    @property
+    def seconds(self) -> float:
+        """Length of the live phase."""
+        return self.transactions / self.rate
+
+
+class Simulated:
+    """The retail simulator, twice, with two kinds of retailer."""
+
+    kinds: Mapping[str, str] = KINDS
+    replay = False
+
+    def __init__(self, seed: int, amounts: Amounts, now: datetime, prefixes: tuple[str, str]) -> None:
+        """The histories end at `now`."""
+        self.source = f"the retail simulator (seed {seed})"
+        self._amounts = amounts
+        self._now = now
+        opened = now - timedelta(weeks=HISTORY_WEEKS)
+        self._retails = tuple(
+            Retail(profile, 2 * seed + place, opened, prefix)
+            for place, (profile, prefix) in enumerate(zip(PROFILES, prefixes, strict=True))
+        )
+
+    def histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+        plan = HistoryPlan(rows=self._amounts.history_rows, rush_rate=self._amounts.rate / 2)
+        first, second = (retail.history(self._now, plan) for retail in self._retails)
+        return first, second
+
+    def live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+        first, second = (
+            retail.live(begin, self._amounts.seconds, rows, LIVE_FRAUD_SHARE, self._amounts.history_rows + 1)
+            for retail, rows in zip(self._retails, self._amounts.halves, strict=True)
+        )
+        return first, second
+
+    def offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:
+        return [(entry.sale.event_time - begin).total_seconds() for entry in sales]
+
+
+class FromFile:
+    """A data file; its newest part is live, at an even pace, with its own event times."""
+
+    replay = True
+
+    def __init__(
+        self, file: Path, amounts: Amounts, rows: int | None, weeks: float | None, prefixes: tuple[str, str]
+    ) -> None:
+        """Reads `file`; raises ConfigurationError in one sentence for what it cannot read."""
+        data = datasets.read(file, rows=rows, weeks=weeks, prefixes=prefixes)
+        self.source = f"{file.name} ({data.form.name})"
+        self.kinds: Mapping[str, str] = data.form.kinds
+        self._rate = amounts.rate / 2
+        self._parts = tuple(datasets.cut(half, live) for half, live in zip(data.halves, amounts.halves, strict=True))
+
+    def histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+        return self._parts[0][0], self._parts[1][0]
+
+    def live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:  # noqa: ARG002 - they keep their own times
+        return self._parts[0][1], self._parts[1][1]
+
+    def offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:  # noqa: ARG002 - an even pace
+        return [place / self._rate for place in range(len(sales))]
