@@ -6,13 +6,15 @@ value never seen. Missing values become the mean after scaling, and an indicator
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.features import Feature, schema
 
-ROWS_MAX = 200_000
+T = TypeVar("T", bound=np.generic)
+ROWS_MAX = 50_000
 """Constants come from at most so many rows, evenly spread over the slice."""
 SEEN_MIN = 30
 """A state (missing or not, a category) seen in fewer rows than this is not learned from."""
@@ -76,7 +78,7 @@ def ordinary(features: NDArray[np.float32], fraud: NDArray[np.bool_]) -> list[fl
 
     A hash bucket has no median; the most frequent one stands for it.
     """
-    genuine = _spread(features[~fraud], ROWS_MAX)
+    genuine = features[_spread(np.flatnonzero(~fraud), ROWS_MAX)]
     return [_ordinary(genuine[:, column], bool(feature.buckets)) for column, feature in enumerate(schema())]
 
 
@@ -89,7 +91,7 @@ def _ordinary(column: NDArray[np.float32], category: bool) -> float | None:
     return float(np.median(present))
 
 
-def _spread(rows: NDArray[np.float32], rows_max: int) -> NDArray[np.float32]:
+def _spread(rows: NDArray[T], rows_max: int) -> NDArray[T]:
     step = max(1, -(-len(rows) // rows_max))
     return np.asarray(rows[::step])
 

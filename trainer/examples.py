@@ -1,20 +1,16 @@
-"""Labelled examples, the join that makes them from the topics, and their time-ordered split. Pure; knows no Kafka.
+"""Labelled examples and their time-ordered split. Pure.
 
 A random split would let a model learn from the future of what it is tested on; every split here is by event_time.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.clock import epoch_ms
 from contract.errors import TrainingRefusedError
-from contract.events import Label
-from contract.features import FeatureRecord, names, schema_hash
-from contract.windows import DAY_MS
+from contract.features import names
 
 FRAUDS_MIN = {"train": 10, "validation": 5, "test": 2}
 """Fewer frauds than this in a slice measure nothing."""
@@ -96,54 +92,3 @@ def _refuse_thin(name: str, part: Examples, frauds_in_all: int) -> None:
         )
     if frauds == len(part):
         raise TrainingRefusedError(f"the {name} slice of the history holds no genuine transaction")
-
-
-def newest_labels(labels: Iterable[Label]) -> dict[str, bool]:
-    """By transaction_id, whether it was fraud: the label with the latest label_time wins, of equals the one read last."""
-    newest: dict[str, Label] = {}
-    for label in labels:
-        known = newest.get(label.transaction_id)
-        if known is None or label.label_time >= known.label_time:
-            newest[label.transaction_id] = label
-    return {transaction_id: label.fraud for transaction_id, label in newest.items()}
-
-
-class Joined(NamedTuple):
-    """What the join of features and labels gave."""
-
-    examples: Examples
-    unripe: int
-    """Left out: no label yet, and too young to count as genuine; or younger than that delay though labelled."""
-    other_schema: int
-    """Left out: recorded under another feature schema."""
-
-
-def join(
-    records: Iterable[FeatureRecord], labels: Mapping[str, bool], *, label_delay_days: float, minor_per_major: float
-) -> Joined:
-    """Examples from the feature log and the labels, in event-time order (ties by applied_seq).
-
-    Frauds become known late, and mostly only frauds are reported. So what is younger than `label_delay_days` against the
-    newest record is left out, labelled or not (else the newest days would hold frauds only), and what is older and has
-    no label counts as genuine. `label_delay_days` 0 takes everything. A redelivered record counts once.
-    """
-    current = schema_hash()
-    rows: dict[str, FeatureRecord] = {}
-    other_schema = 0
-    for record in records:
-        if record.feature_schema == current:
-            rows[record.transaction_id] = record
-        else:
-            other_schema += 1
-    ordered = sorted(rows.values(), key=lambda record: (record.event_time, record.applied_seq))
-    newest_ms = epoch_ms(ordered[-1].event_time) if ordered else 0
-    ripe_until_ms = newest_ms - label_delay_days * DAY_MS
-    ripe = [record for record in ordered if epoch_ms(record.event_time) <= ripe_until_ms]
-    features = np.frombuffer(b"".join(record.values for record in ripe), dtype="<f4").reshape(-1, len(names()))
-    examples = Examples(
-        event_time_ms=np.array([epoch_ms(record.event_time) for record in ripe], dtype=np.int64),
-        features=features,
-        fraud=np.array([labels.get(record.transaction_id, False) for record in ripe], dtype=np.bool_),
-        amount=np.array([record.amount_base_minor for record in ripe], dtype=np.float64) / minor_per_major,
-    )
-    return Joined(examples, unripe=len(ordered) - len(ripe), other_schema=other_schema)

@@ -1,0 +1,116 @@
+"""Labelled transactions for training, from a file in our own form or from any file through a connector file."""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from connectors.assembly import outcomes_of_file
+from contract.clock import epoch_ms
+from contract.codec import DOCUMENT_BYTES_MAX, Decoder
+from contract.dead_letters import DeadLetter
+from contract.errors import ConfigurationError, InvalidEventError, TrainingRefusedError
+from contract.events import Label, Transaction
+from contract.settings import Settings
+
+LINES = (".jsonl", ".ndjson", ".json")
+
+
+class LabelledTransaction(Transaction, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of a history file: a Transaction, and what it turned out to be."""
+
+    fraud: bool | int | None = None
+    label: bool | int | None = None
+    """Another name for `fraud`."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What reading a history found besides transactions; filled while it is read."""
+
+    labels: dict[str, bool] = field(default_factory=dict)
+    """By transaction_id: fraud or not."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Rows that are no transaction, by reason."""
+    first_fault: str = ""
+    """Where and why, without any value."""
+
+    def refuse(self, where: str, error: InvalidEventError) -> None:
+        """Counts one row."""
+        self.refused[error.reason] += 1
+        self.first_fault = self.first_fault or f"{where}: {error.detail}"
+
+
+def open_file(
+    settings: Settings, file: Path, mapping: Path | None, now: datetime, found: Found
+) -> Iterator[Transaction]:
+    """Transactions of `file` in event-time order; labels and bad rows go to `found` while they are read.
+
+    Without `mapping` the file holds LabelledTransaction as JSON, one a line. Raises ConfigurationError, TrainingRefusedError.
+    """
+    if not file.is_file():
+        raise ConfigurationError([f"{file} does not exist" if not file.exists() else f"{file} is not a file"])
+    if mapping is None:
+        if file.suffix.lower() not in LINES:
+            raise ConfigurationError(
+                [f"{file}: say what its columns mean by a connector file (--mapping FILE), or give JSON lines (.jsonl)"]
+            )
+        return canonical(file, found)
+    return mapped(settings, file, mapping, now, found)
+
+
+def canonical(file: Path, found: Found) -> Iterator[Transaction]:
+    """Transactions of a JSON-lines file of LabelledTransaction, in event-time order whatever the order of its lines.
+
+    Reads it twice; in memory stay 16 bytes a line. Raises ConfigurationError where it cannot be read, TrainingRefusedError
+    where no line is a transaction.
+    """
+    decoder = Decoder(LabelledTransaction)
+    times, places = array("q"), array("q")
+    try:
+        with file.open("rb") as stream:
+            for number, line in enumerate(_lines(stream), start=1):
+                if not line.strip():
+                    continue
+                try:
+                    times.append(epoch_ms(decoder.decode(line).event_time))
+                    places.append(stream.tell() - len(line))
+                except InvalidEventError as error:
+                    found.refuse(f"{file.name}, line {number}", error)
+            if not times:
+                reason = f" ({found.first_fault})" if found.first_fault else ""
+                raise TrainingRefusedError(f"{file} holds no transaction{reason}")
+            for row in np.argsort(np.array(times), kind="stable"):
+                stream.seek(places[row])
+                transaction = decoder.decode(stream.readline())
+                fraud = transaction.fraud if transaction.fraud is not None else transaction.label
+                if fraud is not None:
+                    found.labels[transaction.transaction_id] = bool(fraud)
+                yield transaction
+    except OSError as error:
+        raise ConfigurationError([f"{file} cannot be read: {error.strerror}"]) from None
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Lines; of one that is too long only its start, so that a file without line ends does not fill memory."""
+    while line := stream.readline(DOCUMENT_BYTES_MAX + 2):
+        rest = line
+        while not rest.endswith(b"\n") and len(rest) > DOCUMENT_BYTES_MAX:
+            rest = stream.readline(DOCUMENT_BYTES_MAX + 2)
+        yield line
+
+
+def mapped(settings: Settings, file: Path, mapping: Path, now: datetime, found: Found) -> Iterator[Transaction]:
+    """Transactions of any file through a connector file of kind `file`; raises ConfigurationError."""
+    for outcome in outcomes_of_file(mapping, settings, now, file=file):
+        if isinstance(outcome, Transaction):
+            yield outcome
+        elif isinstance(outcome, Label):
+            found.labels[outcome.transaction_id] = outcome.fraud
+        elif isinstance(outcome, DeadLetter):
+            found.refuse(outcome.position, InvalidEventError(outcome.reason, outcome.detail))

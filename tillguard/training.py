@@ -1,0 +1,255 @@
+"""From a retailer's history to a published model: reads, replays, trains, registers, publishes.
+
+`train` is what the command and the demonstration call, in a process of their own or not; it prints nothing. A kill at any
+moment leaves either no model or a whole one, and a promotion only behind a whole package.
+"""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from contract.clock import Clock, SystemClock, epoch_ms
+from contract.errors import PackageRefusedError, TrainingRefusedError
+from contract.models import Manifest, ModelPromotion
+from contract.money import exponent
+from contract.package import read_package
+from contract.settings import Settings
+from contract.topics import MODELS
+from tillguard import feature_log, history, replay, topics
+from trainer import gate, training
+from trainer.examples import Examples, split
+from trainer.export import run_onnx
+from trainer.fit import Plan
+from trainer.publish import KafkaOutlet, publish
+from trainer.registry import Entry, Registry
+from trainer.spool import Spool
+
+log = structlog.get_logger()
+
+TOPIC = "topic"
+"""In place of a file: the retailer's own feature log and labels."""
+
+Progress = Callable[[str, int], None]
+"""Told a stage (`read`, `fit`) and a count (transactions, epochs)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a history held, besides the examples."""
+
+    transactions: int
+    labelled: int
+    repeated: int
+    unripe: int
+    unlabelled: int
+    refused: Counter[str]
+    seconds: float
+
+
+class Result(NamedTuple):
+    """A finished training."""
+
+    manifest: Manifest
+    counts: dict[str, tuple[int, int]]
+    """Transactions and frauds by slice (train, validation, test)."""
+    read: Read
+    file: Path
+    package_bytes: int
+    promoted: bool
+    objection: str | None
+    """Why it was not promoted although that was asked for."""
+    seconds: dict[str, float]
+    """Wall time by stage, and `total`."""
+
+
+def train(
+    settings: Settings,
+    source: Path | str,
+    *,
+    mapping: Path | None = None,
+    seed: int | None = None,
+    epochs_max: int | None = None,
+    label_delay_days: float | None = None,
+    promote: bool = True,
+    private_redis: bool | None = None,
+    by: str = "trainer",
+    clock: Clock | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Trains a model on `source`, registers it, and puts it in service unless `promote` is False or the serving one is better.
+
+    Args:
+        settings: the retailer's.
+        source: a history file, or TOPIC.
+        mapping: the connector file (kind `file`) that says what the file's columns mean; without it the file holds our own
+            form, one labelled Transaction as JSON a line.
+        seed: of everything random; from the settings where None.
+        epochs_max: likewise.
+        label_delay_days: likewise; for TOPIC only.
+        promote: whether it goes to the workers.
+        private_redis: see tillguard.replay.replay.
+        by: who trained it.
+        clock: the machine's where None.
+        progress: told how far it is.
+
+    Raises TrainingRefusedError (the history or the model is not good enough), ConfigurationError (files, mapping),
+    TransientError (Kafka, Redis or the registry does not answer), TillguardError (disk). Then nothing was promoted.
+    """
+    clock = clock or SystemClock()
+    started = time.monotonic()
+    told = progress or _silent
+    plan = Plan(
+        seed=settings.trainer.seed if seed is None else seed,
+        epochs_max=settings.trainer.epochs_max if epochs_max is None else epochs_max,
+    )
+    # Opened first: a registry that cannot be used is better known before minutes of work.
+    registry = Registry(settings.trainer.registry_url.get_secret_value(), settings.trainer.registry_directory)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tillguard-training-") as folder, Spool(Path(folder)) as spool:
+            examples, read = _examples(
+                settings,
+                source,
+                spool,
+                mapping=mapping,
+                label_delay_days=label_delay_days,
+                private_redis=private_redis,
+                now=clock.now(),
+                told=told,
+            )
+            trained = training.train(
+                examples,
+                retailer=settings.retailer,
+                costs=settings.trainer.costs,
+                plan=plan,
+                now=clock.now(),
+                progress=lambda epoch, _: told("fit", epoch),
+            )
+            objection = _objection(registry, trained, split(examples).test) if promote else None
+            del examples  # views of the spool's files, which end here
+        entry = registry.add(trained.package)
+        log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
+        registered = time.monotonic()
+        promoted = promote and objection is None
+        if promoted:
+            promote_model(settings, registry, entry, by=by, now=clock.now())
+    finally:
+        registry.close()
+    ended = time.monotonic()
+    seconds = {"read": read.seconds, **trained.seconds, "publish": ended - registered, "total": ended - started}
+    return Result(entry.manifest, trained.counts, read, entry.file, entry.package_bytes, promoted, objection, seconds)
+
+
+def promote_model(settings: Settings, registry: Registry, entry: Entry, *, by: str, now: datetime) -> None:
+    """Puts a registered model in service: every chunk confirmed, then the promotion. May be repeated after any failure.
+
+    Raises PackageRefusedError where the registered file is damaged, TransientError where Kafka or the registry does not
+    answer; then the model that served goes on.
+    """
+    package = registry.package(entry)
+    promotion = ModelPromotion(
+        model_version=entry.manifest.model_version,
+        package_sha256=entry.package_sha256,
+        promoted_at=now,
+        promoted_by=by,
+    )
+    topics.ensure(settings, (MODELS,))
+    with KafkaOutlet(
+        settings.kafka.kafka_python(), MODELS.name(settings.retailer), settings.kafka.request_timeout_s
+    ) as outlet:
+        number = registry.begin_promotion(entry, now, by)
+        publish(outlet, package, promotion)
+    registry.confirm_promotion(number)
+    log.info("model_promoted", model_version=promotion.model_version, by=by)
+
+
+def _objection(registry: Registry, trained: training.Trained, test: Examples) -> str | None:
+    """Why the new model must not replace the one that serves; None where it may, or where nothing comparable serves."""
+    champion = registry.serving(trained.manifest.retailer)
+    if champion is None or champion.manifest.feature_schema != trained.manifest.feature_schema:
+        return None
+    try:
+        onnx = read_package(registry.package(champion)).onnx
+    except PackageRefusedError as error:
+        log.warning("serving_model_not_compared", model_version=champion.manifest.model_version, reason=error.reason)
+        return None
+    rows = gate.unseen(test.event_time_ms, test.fraud, epoch_ms(champion.manifest.data.last))
+    features, fraud = test.features[rows], test.fraud[rows]
+    new = run_onnx(read_package(trained.package).onnx, features)
+    return gate.objection(new, run_onnx(onnx, features), fraud)
+
+
+def _silent(stage: str, count: int) -> None:
+    """Nobody listens."""
+
+
+def _examples(
+    settings: Settings,
+    source: Path | str,
+    spool: Spool,
+    *,
+    mapping: Path | None,
+    label_delay_days: float | None,
+    private_redis: bool | None,
+    now: datetime,
+    told: Progress,
+) -> tuple[Examples, Read]:
+    started = time.monotonic()
+    minor_per_major = 10.0 ** exponent(settings.base_currency)
+    if source == TOPIC:
+        found = feature_log.read(settings, spool, lambda count: told("read", count))
+        delay_days = settings.trainer.label_delay_days if label_delay_days is None else label_delay_days
+        joined = spool.examples(found.labels, label_delay_days=delay_days, minor_per_major=minor_per_major)
+        if not len(joined.examples):
+            raise TrainingRefusedError(_nothing_ripe(settings.retailer, found.records, delay_days))
+        return joined.examples, Read(
+            transactions=found.records,
+            labelled=len(found.labels),
+            repeated=0,
+            unripe=joined.unripe,
+            unlabelled=joined.unlabelled,
+            refused=found.refused,
+            seconds=time.monotonic() - started,
+        )
+    seen = history.Found()
+    rows = history.open_file(settings, Path(source), mapping, now, seen)
+    replayed = replay.replay(
+        settings, rows, spool, now=now, private=private_redis, progress=lambda count: told("read", count)
+    )
+    joined = spool.examples(seen.labels, label_delay_days=None, minor_per_major=minor_per_major)
+    refused = seen.refused + replayed.refused
+    if not len(joined.examples):
+        raise TrainingRefusedError(_nothing_labelled(Path(source), replayed.applied, refused, seen.first_fault))
+    return joined.examples, Read(
+        transactions=replayed.applied,
+        labelled=len(seen.labels),
+        repeated=replayed.repeated,
+        unripe=joined.unripe,
+        unlabelled=joined.unlabelled,
+        refused=refused,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _nothing_ripe(retailer: str, records: int, delay_days: float) -> str:
+    if not records:
+        return f"the feature log of {retailer} is empty: no transaction was scored under this feature schema yet"
+    return (
+        f"none of the {records:,} transactions in the feature log is {delay_days:g} days older than the newest, so none can "
+        "count as genuine yet; --label-delay-days 0 takes them all"
+    )
+
+
+def _nothing_labelled(file: Path, applied: int, refused: Counter[str], first_fault: str) -> str:
+    if applied:
+        return (
+            f"{file}: none of its {applied:,} transactions is labelled; training needs a column that says fraud or not"
+        )
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused.most_common())
+    return f"{file} holds no usable transaction ({reasons or 'it is empty'}){': ' if first_fault else ''}{first_fault}"

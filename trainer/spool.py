@@ -1,0 +1,137 @@
+"""Feature rows on disk while a history is read, so that its length is bounded by the disk and not by memory.
+
+In memory stay an id, a time, a number and an amount per transaction (about 150 bytes). One process, one thread.
+"""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import TillguardError
+from contract.features import names
+from contract.windows import DAY_MS
+from trainer.examples import Examples
+
+GATHERED_ROWS = 16_384
+ROW_BYTES = 4 * len(names())
+
+
+class Joined(NamedTuple):
+    """Examples, and what was left out of them."""
+
+    examples: Examples
+    unripe: int
+    """Younger than the label delay, labelled or not."""
+    unlabelled: int
+    """Without a label, where only labelled ones are examples."""
+
+
+class Spool:
+    """Takes rows in any order, gives examples in event-time order. A context manager: its files end with it."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` exists and is this spool's own; some 900 bytes a transaction are written there, twice in the worst case."""
+        self._folder = folder
+        self._file = folder / "rows.f4"
+        self._stream = self._file.open("wb")
+        self._rows: dict[str, int] = {}
+        self._event_time_ms = array("q")
+        self._applied_seq = array("q")
+        self._amount_base_minor = array("q")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):  # what a full disk did not take is not wanted any more
+            self._stream.close()
+        for file in self._folder.glob("*.f4"):
+            file.unlink()
+
+    def __len__(self) -> int:
+        return len(self._event_time_ms)
+
+    def append(
+        self,
+        transaction_ids: Sequence[str],
+        event_time_ms: Sequence[int],
+        applied_seq: Sequence[int],
+        amount_base_minor: Sequence[int],
+        features: NDArray[np.float32],
+    ) -> None:
+        """N rows, features of shape (n, F); of rows with equal ids the last counts. Raises TillguardError on a full disk."""
+        if features.shape != (len(transaction_ids), len(names())):
+            raise ValueError("one row of features for each transaction")
+        try:
+            self._stream.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
+        except OSError as error:
+            raise self._cannot_write(error) from None
+        self._rows.update((name, len(self) + at) for at, name in enumerate(transaction_ids))
+        self._event_time_ms.extend(event_time_ms)
+        self._applied_seq.extend(applied_seq)
+        self._amount_base_minor.extend(amount_base_minor)
+
+    def examples(self, labels: Mapping[str, bool], *, label_delay_days: float | None, minor_per_major: float) -> Joined:
+        """Everything appended, joined with `labels` (True: fraud) by transaction_id, in event-time order (ties by applied_seq).
+
+        With `label_delay_days` None, only labelled transactions become examples. Otherwise: frauds become known late, and
+        mostly only frauds are reported, so what is younger than the delay against the newest row is left out, labelled or
+        not (else the newest days would hold frauds only), and what is older and has no label counts as genuine.
+        """
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise self._cannot_write(error) from None
+        transaction_ids = list(self._rows)
+        rows = np.fromiter(self._rows.values(), dtype=np.int64, count=len(self._rows))
+        times, sequence = self._column(self._event_time_ms), self._column(self._applied_seq)
+        order = np.lexsort((sequence[rows], times[rows]))
+        taken = order
+        unripe = unlabelled = 0
+        if label_delay_days is None:
+            known = np.fromiter((transaction_ids[at] in labels for at in order), dtype=np.bool_, count=len(order))
+            taken, unlabelled = order[known], int(len(order) - known.sum())
+        elif len(order):
+            ripe = times[rows[order]] <= times[rows[order[-1]]] - label_delay_days * DAY_MS
+            taken, unripe = order[ripe], int(len(order) - ripe.sum())
+        kept = rows[taken]
+        examples = Examples(
+            event_time_ms=times[kept],
+            features=self._gathered(kept),
+            fraud=np.fromiter((labels.get(transaction_ids[at], False) for at in taken), np.bool_, count=len(taken)),
+            amount=self._column(self._amount_base_minor)[kept] / minor_per_major,
+        )
+        return Joined(examples, unripe, unlabelled)
+
+    def _gathered(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        if not len(rows):
+            return np.empty((0, len(names())), dtype=np.float32)
+        stored = np.memmap(self._file, dtype="<f4", mode="r", shape=(len(self), len(names())))
+        if np.array_equal(rows, np.arange(len(self))):
+            return stored
+        file = self._folder / "ordered.f4"
+        try:
+            with file.open("wb") as stream:
+                for start in range(0, len(rows), GATHERED_ROWS):
+                    stream.write(stored[rows[start : start + GATHERED_ROWS]].tobytes())
+        except OSError as error:
+            raise self._cannot_write(error) from None
+        return np.memmap(file, dtype="<f4", mode="r", shape=(len(rows), len(names())))
+
+    def _cannot_write(self, error: OSError) -> TillguardError:
+        return TillguardError(
+            f"the history's features do not fit in {self._folder}: {error.strerror}; {ROW_BYTES} bytes a transaction are "
+            "needed there (TMPDIR chooses the place)"
+        )
+
+    @staticmethod
+    def _column(values: "array[int]") -> NDArray[np.int64]:
+        return np.array(values, dtype=np.int64)
