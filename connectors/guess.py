@@ -1,5 +1,6 @@
 """Guesses which column is which canonical field, and writes a first connector file with the reasons beside. Pure."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -131,6 +132,8 @@ def _spec(field: str, column: str) -> str:
 
 def _scalar(value: object) -> str:
     """`value` as YAML writes it inside a flow mapping."""
+    if isinstance(value, str) and not value.isprintable():
+        return json.dumps(value)
     text = yaml.safe_dump([value], default_flow_style=True, width=10_000, allow_unicode=True).strip()
     return text[1:-1]
 

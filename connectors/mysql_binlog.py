@@ -167,10 +167,12 @@ class BinlogReader:
                 self._inside = True
                 return False
         if isinstance(event, HeartbeatLogEvent):
-            return not self._inside
-        self._inside = False
-        if self._gtids is not None:
-            self._gtids.commit()
+            if self._inside:
+                return False
+        else:
+            self._inside = False
+            if self._gtids is not None:
+                self._gtids.commit()
         self._at = self._here(self._reader.log_file, self._reader.log_pos)
         return True
 
