@@ -11,7 +11,20 @@ import typer
 from contract.errors import ConfigurationError, TillguardError
 from tillguard import __version__
 
-GROUPS = ("stack", "topics", "connector", "score", "rules", "demo", "docs")
+GROUPS = (
+    "stack",
+    "topics",
+    "connector",
+    "score",
+    "verdicts",
+    "dead_letters",
+    "lists",
+    "forget",
+    "train",
+    "rules",
+    "demo",
+    "docs",
+)
 """Modules of `tillguard.commands`, in the order of the help."""
 
 EXTRAS = {
