@@ -44,8 +44,8 @@ def commands_page() -> str:
 def _row(parameter: Any) -> list[str]:
     names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
     shown = names if parameter.opts[0].startswith("-") else f"`{(parameter.metavar or parameter.name).upper()}`"
-    text = " ".join((getattr(parameter, "help", None) or "").split()).replace("|", "\\|")
-    return [shown, _default(parameter), text]
+    text = " ".join((getattr(parameter, "help", None) or "").split())
+    return [cell.replace("|", "\\|") for cell in (shown, _default(parameter), text)]
 
 
 def _default(parameter: Any) -> str:

@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import subprocess
@@ -131,3 +132,46 @@ def test_the_wheel_carries_every_file_that_the_packages_need_at_run_time(tmp_pat
         if file.is_file()
     }
     assert needed - carried == set()
+
+
+IMPORTED_BY = {
+    "connectors": [
+        "tillguard.cli",
+        "connectors.assembly",
+        "connectors.runner",
+        "connectors.mysql",
+        "connectors.mongodb",
+    ],
+    "scoring": ["tillguard.cli", "tillguard.worker", "scoring.faust_app"],
+    "trainer": ["tillguard.cli", "tillguard.training", "trainer.fit", "trainer.export", "trainer.registry"],
+}
+HIDE_THE_REST = """
+import importlib, json, sys
+from importlib.metadata import packages_distributions
+modules, carried = json.loads(sys.argv[1])
+owners = packages_distributions()
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        owned = {owner.lower().replace('_', '-') for owner in owners.get(name.partition('.')[0], ())}
+        if owned and not owned & set(carried):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+for name in modules:
+    importlib.import_module(name)
+"""
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_starts_with_nothing_but_what_its_image_carries(part: str) -> None:
+    carried = ["tillguard", *(name.lower().replace("_", "-") for name in requirements(part))]
+    asked = json.dumps([IMPORTED_BY[part], carried])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", HIDE_THE_REST, asked],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

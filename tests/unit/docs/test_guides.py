@@ -139,3 +139,11 @@ def test_every_decision_of_the_records_is_listed() -> None:
     index = text_of(ROOT / "docs" / "adr" / "README.md")
     assert records
     assert all(f"]({name})" in index for name in records)
+
+
+def test_the_connector_file_that_the_readme_runs_is_the_one_that_the_demo_leaves() -> None:
+    from tillguard.demo.beginnings import MYSQL_RETAILER
+    from tillguard.demo.mysql_shop import MysqlShop
+
+    left = MysqlShop(MYSQL_RETAILER, "localhost", 3306, "", "").connector
+    assert f".tillguard/retailers/{MYSQL_RETAILER}/connectors/{left}.yaml" in text_of(ROOT / "README.md")
