@@ -1,7 +1,9 @@
 """Reasons for people: which part of a transaction raised its score, in words and numbers. Pure but for the model call.
 
 Leave one group out: each group of features is replaced by what is ordinary (the model's manifest says what), and the
-fall of the score is the group's weight, in [-1, 1]. All variants of all events of a batch are scored by one call.
+fall of the score is the group's weight, in [-1, 1]. Where several groups each suffice for the score, none of them lets it
+fall alone; there the weight is how far the score of an all-ordinary transaction rises by this group only. All variants of
+all events of a batch are scored by one call.
 Texts hold numbers and field values of small vocabularies (channel, country), never tokens.
 """
 
@@ -50,20 +52,29 @@ def group_weights(
     ordinary: NDArray[np.float32],
     score: Callable[[NDArray[np.float32]], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """How far the score falls when each group becomes ordinary, shape (n, number of groups), in the order of GROUPS.
+    """What each group does to the score, shape (n, number of groups), in the order of GROUPS.
+
+    How far the score falls when the group becomes ordinary; for an event where no group reaches WEIGHT_MIN so, how far the
+    score of the ordinary vector rises when it takes the group from the event.
 
     Args:
         vectors: shape (n, F).
         scores: of these vectors, shape (n,), as they were published.
         ordinary: shape (F,), NaN where ordinary is missing.
-        score: the model; called once, with n x groups rows.
+        score: the model; called once, with 2 x n x groups + 1 rows.
     """
     groups = list(_columns_of_groups().values())
-    variants = np.repeat(vectors[:, None, :], len(groups), axis=1)
+    without = np.repeat(vectors[:, None, :], len(groups), axis=1)
+    alone = np.broadcast_to(ordinary, without.shape).copy()
     for place, columns in enumerate(groups):
-        variants[:, place, columns] = ordinary[columns]
-    flat = score(variants.reshape(-1, vectors.shape[1]))
-    weights: NDArray[np.float64] = scores[:, None] - flat.reshape(len(vectors), len(groups))
+        without[:, place, columns] = ordinary[columns]
+        alone[:, place, columns] = vectors[:, columns]
+    width = vectors.shape[1]
+    flat = score(np.concatenate([without.reshape(-1, width), alone.reshape(-1, width), ordinary[None, :]]))
+    falls, rises = flat[:-1].reshape(2, len(vectors), len(groups))
+    falls = scores[:, None] - falls
+    rises = rises - flat[-1]
+    weights: NDArray[np.float64] = np.where(falls.max(axis=1, keepdims=True) >= WEIGHT_MIN, falls, rises)
     return weights
 
 

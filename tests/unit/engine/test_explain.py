@@ -44,10 +44,24 @@ def test_a_groups_weight_is_what_the_score_falls_by_when_it_becomes_ordinary() -
 
     vectors = np.stack([row(amount=30.0, card_count_1h=4.0), row(amount=10.0)]).astype(np.float32)
     found = group_weights(vectors, score(vectors), ORDINARY, score)
-    assert calls == [2, 2 * len(GROUPS)]
+    assert calls == [2, 2 * 2 * len(GROUPS) + 1]
     expected = np.zeros((2, len(GROUPS)))
     expected[0, GROUP_NAMES.index("amount")], expected[0, GROUP_NAMES.index("card")] = 0.3, 0.2
     expected[1, GROUP_NAMES.index("amount")] = 0.1
+    assert found == pytest.approx(expected)
+
+
+def test_where_two_groups_each_suffice_the_weight_is_what_each_does_alone() -> None:
+    amount, card = names().index("amount"), names().index("card_count_1h")
+
+    def score(vectors: np.ndarray) -> np.ndarray:
+        return np.where((vectors[:, amount] > 40) | (vectors[:, card] > 3), 1.0, 0.1)
+
+    vectors = np.stack([row(amount=50.0, card_count_1h=4.0), row(amount=50.0)]).astype(np.float32)
+    found = group_weights(vectors, score(vectors), ORDINARY, score)
+    expected = np.zeros((2, len(GROUPS)))
+    expected[0, GROUP_NAMES.index("amount")] = expected[0, GROUP_NAMES.index("card")] = 0.9
+    expected[1, GROUP_NAMES.index("amount")] = 0.9
     assert found == pytest.approx(expected)
 
 
