@@ -71,15 +71,15 @@ class Scene:
 
 
 def stolen_card(scene: Scene) -> list[Sale]:
-    """A thief opens an account and buys what sells again with somebody else's card; a third order modestly, in the victim's manner."""
+    """A thief opens an account and buys what sells again with somebody else's card; half order modestly, in the victim's manner."""
     rng, people, victim = scene.rng, scene.people, scene.victim()
-    modest = scene.chance(0.35)
+    modest = scene.chance(0.5)
     home = people.countries[victim]
     network, country_ip = scene.network(home)
-    times = scene.times(int(rng.integers(1, 6)), 3_600.0)
-    account, age_s = identities.customer(rng), float(rng.exponential(2 * DAY_S)) + 120.0
+    times = scene.times(int(rng.integers(1, 3 if modest else 6)), 3_600.0)
+    account, age_s = identities.customer(rng), float(rng.exponential((12 if modest else 2) * DAY_S)) + 120.0
     drop, device, email = identities.address(rng), identities.device(rng), identities.email(rng)
-    median = people.profile.spend_median * (1.3 if modest else 4.5)
+    median = people.profile.spend_median * (1.2 if modest else 4.5)
     return [
         Sale(
             transaction_id="",
@@ -110,9 +110,9 @@ def stolen_card(scene: Scene) -> list[Sale]:
 
 
 def card_testing(scene: Scene) -> list[Sale]:
-    """One machine tries many cards with tiny amounts; the patient ones change machine and leave minutes between."""
+    """One machine tries many cards with tiny amounts; the patient ones change machine and network, leave minutes between and try believable amounts."""
     rng, people = scene.rng, scene.people
-    patient = scene.chance(0.3)
+    patient = scene.chance(0.4)
     times = scene.times(int(rng.integers(6, 22)), 240.0 if patient else 9.0)
     network, country_ip = scene.network(people.profile.home)
     device, account, email = identities.device(rng), identities.customer(rng), identities.email(rng)
@@ -124,13 +124,13 @@ def card_testing(scene: Scene) -> list[Sale]:
             Sale(
                 transaction_id="",
                 event_time=moment,
-                amount_minor=scene.amount(2.5, 0.7),
+                amount_minor=scene.amount(14.0 if patient else 2.5, 0.7),
                 currency=people.profile.currency,
-                customer=account,
+                customer=identities.customer(rng) if patient and scene.chance(0.6) else account,
                 card=identities.card(rng),
-                device=identities.device(rng) if patient and scene.chance(0.4) else device,
-                ip=network,
-                email=email,
+                device=identities.device(rng) if patient and scene.chance(0.7) else device,
+                ip=identities.ip(rng) if patient and scene.chance(0.6) else network,
+                email=identities.email(rng) if patient and scene.chance(0.6) else email,
                 phone=None,
                 address=None,
                 channel="web",
@@ -150,13 +150,14 @@ def card_testing(scene: Scene) -> list[Sale]:
 
 
 def account_takeover(scene: Scene) -> list[Sale]:
-    """An old account, its saved card, but another machine and a new delivery address; the sly ones spend as the owner does."""
+    """An old account, its saved card, but another machine and a new delivery address; the sly ones spend as the owner does, and some collect at the owner's address."""
     rng, people, victim = scene.rng, scene.people, scene.victim()
-    sly = scene.chance(0.3)
-    times = scene.times(int(rng.integers(1, 5)), 420.0)
+    sly = scene.chance(0.5)
+    times = scene.times(int(rng.integers(1, 3 if sly else 5)), 420.0)
     home = people.countries[victim]
     network, country_ip = scene.network(home)
-    device, drop = identities.device(rng), identities.address(rng)
+    device = identities.device(rng)
+    drop = people.addresses[victim] if sly and scene.chance(0.5) else identities.address(rng)
     usual = float(np.exp(people.spend_log[victim]))
     return [
         Sale(
@@ -188,9 +189,10 @@ def account_takeover(scene: Scene) -> list[Sale]:
 
 
 def coupon_abuse(scene: Scene) -> list[Sale]:
-    """One household, a row of new accounts, the new-customer code again and again."""
+    """One household, a row of new accounts, the new-customer code again and again; careful ones change machine each time."""
     rng, people = scene.rng, scene.people
-    times = scene.times(int(rng.integers(4, 12)), 1_500.0)
+    careful = scene.chance(0.4)
+    times = scene.times(int(rng.integers(3, 10)), 9_000.0 if careful else 1_500.0)
     network, drop, home = identities.ip(rng), identities.address(rng), people.profile.home
     devices = [identities.device(rng) for _ in range(int(rng.integers(1, 4)))]
     cards = [identities.card(rng) for _ in range(int(rng.integers(1, 3)))]
@@ -206,11 +208,11 @@ def coupon_abuse(scene: Scene) -> list[Sale]:
                 currency=people.profile.currency,
                 customer=identities.customer(rng),
                 card=scene.pick(cards),
-                device=scene.pick(devices),
-                ip=network,
+                device=identities.device(rng) if careful else scene.pick(devices),
+                ip=identities.ip(rng) if careful and scene.chance(0.6) else network,
                 email=identities.email(rng),
                 phone=identities.phone(rng),
-                address=drop,
+                address=identities.address(rng) if careful and scene.chance(0.4) else drop,
                 coupon=people.coupons[-1],
                 channel="app" if scene.chance(0.4) else "web",
                 payment_method="card",
@@ -229,24 +231,26 @@ def coupon_abuse(scene: Scene) -> list[Sale]:
 
 
 def bots(scene: Scene) -> list[Sale]:
-    """Programs buy out one category within seconds of a session, from a few rented addresses, with account after account."""
+    """Programs buy out one category within seconds of a session, from a few rented addresses, with account after account; slow ones pass for people."""
     rng, people = scene.rng, scene.people
     times = scene.times(int(rng.integers(8, 26)), 14.0)
     networks = [scene.network(people.profile.home) for _ in range(int(rng.integers(1, 4)))]
     cards = [identities.card(rng) for _ in range(int(rng.integers(2, 6)))]
     category, home, drop = scene.pick(RESOLD), people.profile.home, identities.address(rng)
-    slow = scene.chance(0.25)
+    slow = scene.chance(0.4)
     sales = []
     for moment in times:
-        network, country_ip = networks[int(rng.integers(len(networks)))]
+        network, country_ip = (
+            scene.network(home) if slow and scene.chance(0.7) else networks[int(rng.integers(len(networks)))]
+        )
         sales.append(
             Sale(
                 transaction_id="",
                 event_time=moment,
-                amount_minor=scene.amount(people.profile.spend_median * 2.2, 0.25),
+                amount_minor=scene.amount(people.profile.spend_median * (1.5 if slow else 2.2), 0.5 if slow else 0.25),
                 currency=people.profile.currency,
                 customer=identities.customer(rng),
-                card=scene.pick(cards),
+                card=identities.card(rng) if slow and scene.chance(0.7) else scene.pick(cards),
                 device=identities.device(rng),
                 ip=network,
                 email=identities.email(rng),

@@ -132,8 +132,8 @@ class _Online:
         people, roll = self._people, self._roaming[index]
         if roll < TRAVEL_SHARE:
             return identities.ip(self._rng), self._abroad()
-        if roll < 0.25:
-            return people.shared_networks[int(roll * 1_000) % len(people.shared_networks)], people.profile.home
+        if roll < 0.18:
+            return people.shared_networks[int(roll * 1e6) % len(people.shared_networks)], people.profile.home
         own = people.networks[customer]
         return own[min(self._network[index], len(own) - 1)], people.countries[customer]
 

@@ -13,6 +13,12 @@ from connectors.simulator.profile import CATEGORIES, Profile
 Floats = NDArray[np.float64]
 T = TypeVar("T")
 
+SHARED_NETWORKS = 600
+"""So many that in the busiest minutes each still carries a handful of customers, not a crowd."""
+NEWCOMER_SHARE = 0.12
+NEWCOMER_DAYS = 28.0
+"""Newcomers open their account within so many days of the history: all about them is new, as with many frauds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Population:
@@ -44,22 +50,23 @@ class Population:
     favourites: NDArray[np.int64]
     """Indices into CATEGORIES, shape (n, 3)."""
     shared_networks: list[str]
-    """Mobile carriers and cafés: addresses that hundreds of customers share."""
+    """Mobile carriers and cafés: addresses that many customers share."""
     tills: list[str]
     coupons: list[str]
     """Public codes; the last one is for new customers."""
 
 
 def populate(profile: Profile, opened: datetime, rng: np.random.Generator) -> Population:
-    """Draws the customers; accounts are at most six years old at `opened` (start of the history), a few younger still."""
+    """Draws the customers; accounts are at most six years old at `opened` (start of the history), newcomers come later."""
     n = profile.customers
     counts = rng.choice([1, 2, 3], p=[0.62, 0.3, 0.08], size=(3, n))
     activity = rng.gamma(1.5, size=n) + 0.05
-    ages_d = rng.exponential(500.0, size=n).clip(0, 2_200) - 20.0
+    ages_d = rng.exponential(500.0, size=n).clip(0, 2_200)
+    ages_d = np.where(rng.random(n) < NEWCOMER_SHARE, -rng.uniform(0.0, NEWCOMER_DAYS, size=n), ages_d)
     return Population(
         profile=profile,
         ids=_distinct(n, rng),
-        cards=[[identities.card(rng) for _ in range(k)] for k in counts[0]],
+        cards=_shared([[identities.card(rng) for _ in range(k)] for k in counts[0]], 0.03, rng),
         devices=_shared([[identities.device(rng) for _ in range(k)] for k in counts[1]], 0.04, rng),
         networks=_shared([[identities.ip(rng) for _ in range(k)] for k in counts[2]], 0.08, rng),
         emails=[identities.email(rng) for _ in range(n)],
@@ -74,7 +81,7 @@ def populate(profile: Profile, opened: datetime, rng: np.random.Generator) -> Po
         store_share=rng.beta(1.0, 1.0 / profile.store_share - 1.0, size=n),
         app_share=rng.beta(0.8, 1.2, size=n),
         favourites=rng.integers(len(CATEGORIES), size=(n, 3)),
-        shared_networks=[identities.ip(rng) for _ in range(40)],
+        shared_networks=[identities.ip(rng) for _ in range(SHARED_NETWORKS)],
         tills=[f"till-{number:04d}" for number in range(1, profile.tills + 1)],
         coupons=[f"SAVE{rng.integers(10_000):04d}" for _ in range(profile.coupons - 1)] + ["WELCOME15"],
     )

@@ -9,7 +9,7 @@ import typer
 
 from contract.errors import ConfigurationError
 
-HISTORY_ROWS = 20_000
+HISTORY_ROWS = 15_000
 
 
 def register(app: typer.Typer) -> None:
