@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import faust
@@ -63,8 +62,6 @@ class Hosted:
     web_host: str
     web_port: int
     """0 chooses a free one."""
-    state_folder: Path
-    """Where Faust may write."""
     ready: Callable[[], Readiness]
     registry: CollectorRegistry
     loops: dict[str, Loop] = field(default_factory=dict)
@@ -96,6 +93,9 @@ class WorkerApp(faust.App):
     """A Faust application that knows what it hosts."""
 
     hosted: Hosted
+
+    def _create_directories(self) -> None:
+        """Nothing is kept on this machine's disk: there are no tables."""
 
     def _new_web(self) -> WorkerWeb:
         web = WorkerWeb(self)
@@ -312,7 +312,6 @@ def build(hosted: Hosted) -> WorkerApp:
         broker_heartbeat_interval=hosted.kafka.session_timeout_s / 5,
         broker_request_timeout=max(hosted.kafka.request_timeout_s, hosted.kafka.session_timeout_s + 1),
         consumer_auto_offset_reset="earliest",
-        datadir=hosted.state_folder,
         store="memory://",
         topic_allow_declare=False,
         topic_disable_leader=True,

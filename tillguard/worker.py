@@ -166,7 +166,6 @@ def _application(
             control_topic=CONTROL.name(settings.retailer),
             web_host=scoring.web_host,
             web_port=scoring.web_port,
-            state_folder=scoring.model_directory / "faust",
             ready=supervision.readiness,
             registry=parts.metrics.registry,
             loops=loops,

@@ -86,7 +86,6 @@ def main() -> int:
             control_topic=CONTROL.name(chosen.retailer),
             web_host="127.0.0.1",
             web_port=0,
-            state_folder=chosen.folder / chosen.name,
             ready=lambda: Readiness(ready=True, checks={}),
             registry=CollectorRegistry(),
             loops=loops,
