@@ -104,7 +104,7 @@ def train(
     """
     clock = clock or SystemClock()
     started = time.monotonic()
-    told = progress or _silent
+    told = progress or silent
     plan = Plan(
         seed=settings.trainer.seed if seed is None else seed,
         epochs_max=settings.trainer.epochs_max if epochs_max is None else epochs_max,
@@ -185,7 +185,7 @@ def _objection(registry: Registry, trained: training.Trained, test: Examples) ->
     return gate.objection(new, run_onnx(onnx, features), fraud)
 
 
-def _silent(stage: str, count: int) -> None:
+def silent(stage: str, count: int) -> None:
     """Nobody listens."""
 
 
