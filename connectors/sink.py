@@ -4,6 +4,7 @@ Every message is kept until the broker confirmed it. When a send fails for good 
 thrown away and everything unconfirmed is sent again by a new one: twice at worst, never not at all.
 """
 
+import socket
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import structlog
 from kafka import KafkaProducer
 from kafka.errors import (
     ClusterAuthorizationFailedError,
+    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -41,6 +43,8 @@ LINGER_MS = 5
 BATCH_BYTES = 128 * 1024
 METADATA_WAIT_S = 5.0
 BACKOFF_S_MAX = 5.0
+CLOSE_S = 5.0
+PROBE_S = 2.0
 POLL_S = 0.1
 """How often a blocked send looks whether it should stop."""
 
@@ -137,8 +141,12 @@ class KafkaSink:
     def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
+            # close() alone first waits for what cannot be sent, then gives up and leaves its thread running
+            sender = producer._sender  # noqa: SLF001 - the only way to end it
+            sender.force_close()
+            sender.join(CLOSE_S)
             with suppress(KafkaError, OSError, RuntimeError):
-                producer.close(timeout=1.0)
+                producer.close(timeout=CLOSE_S)
 
     @property
     def in_flight(self) -> int:
@@ -193,6 +201,9 @@ class KafkaSink:
 
     def _connected(self) -> Any:
         if self._producer is None:
+            # a producer that is made while no broker answers leaves sockets behind for ever
+            if not any(map(_answers, self._options["bootstrap_servers"])):
+                raise KafkaConnectionError("no broker answers")
             self._producer = KafkaProducer(**self._options)
             self._partitions = {}
         return self._producer
@@ -233,6 +244,16 @@ class KafkaSink:
             self._confirmed += 1
         for pending in self._pending:
             pending.future = None
+
+
+def _answers(server: str) -> bool:
+    """Whether anything listens at `host:port`."""
+    host, _, port = server.strip().rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_S):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _size(message: Outgoing) -> int:
