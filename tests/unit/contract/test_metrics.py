@@ -58,3 +58,23 @@ def test_a_metric_is_recorded_only_by_the_verb_of_its_kind(verb: str, name: str)
 def test_a_label_that_was_not_declared_is_refused() -> None:
     with pytest.raises(ValueError, match="label"):
         Metrics().add("tillguard_scoring_events_total", customer="c-1")
+
+
+def test_many_observations_count_each() -> None:
+    metrics = Metrics()
+    metrics.observe_all("tillguard_scoring_batch_events", [1, 3, 300], retailer="acme")
+    text = generate_latest(metrics.registry).decode()
+    assert 'tillguard_scoring_batch_events_count{retailer="acme"} 3.0' in text
+    assert 'tillguard_scoring_batch_events_sum{retailer="acme"} 304.0' in text
+    with pytest.raises(TypeError, match="is not a histogram"):
+        metrics.observe_all("tillguard_scoring_events_total", [1], retailer="acme")
+
+
+def test_series_of_one_metric_stay_apart_whatever_the_order_of_their_labels() -> None:
+    metrics = Metrics()
+    metrics.add("tillguard_scoring_rule_hits_total", retailer="acme", rule="a")
+    metrics.add("tillguard_scoring_rule_hits_total", rule="a", retailer="acme")
+    metrics.add("tillguard_scoring_rule_hits_total", retailer="acme", rule="b")
+    text = generate_latest(metrics.registry).decode()
+    assert 'tillguard_scoring_rule_hits_total{retailer="acme",rule="a"} 2.0' in text
+    assert 'tillguard_scoring_rule_hits_total{retailer="acme",rule="b"} 1.0' in text
