@@ -8,6 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+WIDTH = 150
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -33,7 +35,9 @@ def print_table(rows: Sequence[Row]) -> None:
         numbers = [f"{number:,.4g}" if number is not None else "" for number in (row.baseline, row.ratio)]
         holds = "" if row.holds is None else ("yes" if row.holds else "NO")
         table.add_row(row.measure, f"{row.value:,.6g}", row.unit, *numbers, row.target or "", holds)
-    Console().print(table)
+    console = Console()
+    # Written to a file it would be folded to 80 columns.
+    (console if console.is_terminal else Console(width=WIDTH)).print(table)
 
 
 def write_json(rows: Sequence[Row], file: Path) -> None:
