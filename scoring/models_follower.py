@@ -12,6 +12,7 @@ from contract.clock import Clock
 from contract.errors import TransientError
 from contract.models import CHUNK_BYTES
 from contract.settings import KafkaSettings
+from scoring.feeds.client_log import client_logger
 from scoring.packages import ModelShelf
 
 WAIT_S = 0.2
@@ -39,9 +40,10 @@ class ModelsFollower:
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16 * CHUNK_BYTES // 1024,
+            "reconnect.backoff.ms": 200,
             "reconnect.backoff.max.ms": 1000,
         }
-        self._consumer = Consumer(kafka.librdkafka() | properties, logger=None)
+        self._consumer = Consumer(kafka.librdkafka() | properties, logger=client_logger(client_id))
 
     def topics(self) -> set[str]:
         """Names of all topics that this worker may see; raises TransientError when no broker answers."""

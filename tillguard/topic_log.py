@@ -20,6 +20,7 @@ from confluent_kafka import (
 
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
+from scoring.feeds.client_log import client_logger
 
 AT_ONCE = 1000
 WAIT_S = 0.2
@@ -106,7 +107,7 @@ class TopicReader:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
         }
-        consumer = Consumer(self._kafka.librdkafka() | properties, logger=None)
+        consumer = Consumer(self._kafka.librdkafka() | properties, logger=client_logger("operator"))
         try:
             found = consumer.list_topics(topic, timeout=self._kafka.request_timeout_s).topics[topic]
         except KafkaException as error:
@@ -149,7 +150,8 @@ class TopicWriter:
                 "enable.idempotence": True,
                 "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
                 "partitioner": "murmur2_random",  # as the worker, so that one key has one partition
-            }
+            },
+            logger=client_logger("operator"),
         )
 
     def send(self, topic: str, key: bytes, value: bytes | None, partition: int | None = None) -> None:

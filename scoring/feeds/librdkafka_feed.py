@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from contract.clock import Clock
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
+from scoring.feeds.client_log import client_logger
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import FeedState
 from scoring.feeds.publisher import KafkaPublisher
@@ -71,7 +72,7 @@ class LibrdkafkaFeed:
         self._state_due_s = 0.0
         self._consumer = Consumer(
             consumer_properties(kafka, group, client_id) | {"on_commit": self._on_commit},
-            logger=None,
+            logger=client_logger(client_id),
         )
 
     @property
@@ -245,6 +246,6 @@ def consumer_properties(kafka: KafkaSettings, group: str, client_id: str) -> dic
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 100,
         "queued.max.messages.kbytes": 16 * 1024,
-        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.ms": 200,
         "reconnect.backoff.max.ms": 1000,
     }

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS, VERDICTS
+from scoring.feeds.client_log import client_logger
 from scoring.ports import Outcome
 
 QUEUE_MESSAGES_MAX = 200_000
@@ -58,7 +59,7 @@ class KafkaPublisher:
         self._labels = LABELS.name(retailer)
         self._failure: str | None = None
         self._without_messages: list[Callable[[], None]] = []
-        self._producer = Producer(producer_properties(kafka, client_id))
+        self._producer = Producer(producer_properties(kafka, client_id), logger=client_logger(client_id))
 
     @property
     def full(self) -> bool:
@@ -136,6 +137,6 @@ def producer_properties(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
         "partitioner": "murmur2_random",  # as Kafka's own clients, so that one key has one partition whoever writes
         "queue.buffering.max.messages": QUEUE_MESSAGES_MAX,
         "queue.buffering.max.kbytes": 512 * 1024,
-        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.ms": 200,
         "reconnect.backoff.max.ms": 1000,
     }
