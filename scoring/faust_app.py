@@ -27,6 +27,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from contract.clock import Clock
 from contract.settings import KafkaSettings
+from scoring.feeds.client_log import calm
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import FeedState
 from scoring.feeds.publisher import KafkaPublisher
@@ -407,6 +408,7 @@ def run(app: WorkerApp, *, level: str) -> int:
     """Runs until SIGTERM or SIGINT (0) or a failure (1). Takes over the process: signals, event loop, logging levels."""
     for name in ("faust", "mode", "aiokafka", "aiohttp"):
         logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))
+    calm("aiokafka")
     worker = WorkerProcess(app, quiet=True, override_logging=False, redirect_stdouts=False, loglevel=level)
     worker.spinner = None
     try:
