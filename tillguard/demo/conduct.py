@@ -25,6 +25,7 @@ STALLED_AFTER_S = 60.0
 """Nothing new for so long: the demonstration gives up waiting and says what is missing."""
 LEARNING_STALLED_AFTER_S = 900.0
 """A training says nothing until it is done, and a large history takes minutes."""
+SERVERS_EVERY_S = 5.0
 REDELIVERED_EACH = 100
 HEAD_START_S = 1.0
 """From planning the live phase to its first row."""
@@ -198,11 +199,15 @@ class Demonstration:
     ) -> None:
         """Until `done`; a process that fails ends it with an error, and so long a silence ends it without one."""
         last, since = progress(), time.monotonic()
+        looked = since
         while not done():
             self._children.check()
             if self._reader is None:
                 raise DemoError("nobody reads the verdicts")
             self._reader.check()
+            if time.monotonic() - looked > SERVERS_EVERY_S:
+                self._check_servers()
+                looked = time.monotonic()
             time.sleep(POLL_S)
             now = progress()
             if now != last:
@@ -212,6 +217,12 @@ class Demonstration:
                     f"[red]nothing new for {stalled_after_s:.0f} s; going on without the rest[/red]"
                 )
                 return
+
+    def _check_servers(self) -> None:
+        """A server that has crashed will not answer, however long one waits."""
+        for found in self._stack.status():
+            if found.state in {"crashed", "stopped"}:
+                raise DemoError(f"{found.name} is not running any more; its log: {found.log}")
 
 
 @contextmanager

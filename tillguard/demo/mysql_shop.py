@@ -12,7 +12,8 @@ from tillguard.demo.shop import Fault, Row, minor_as_major, quoted
 
 ZONE = "Europe/Berlin"
 BATCH_ROWS = 1_000
-CHANNELS = {"web": "W", "app": "A", "store": "S"}
+CHANNELS = {"web": "W", "app": "A", "store": "S", "desktop": "D", "mobile": "M", "tablet": "T"}
+CHANNEL_VALUES = "{" + ", ".join(f"{code}: {channel}" for channel, code in CHANNELS.items()) + "}"
 
 ORDERS = """\
 CREATE TABLE orders (
@@ -82,7 +83,7 @@ transactions:
     coupon: voucher_code
     discount: voucher_amount
     terminal: till
-    channel: {{column: sales_channel, values: {{W: web, A: app, S: store}}, default: other}}
+    channel: {{column: sales_channel, values: {channels}, default: other}}
     payment_method: pay_method
     category: department
     country_billing: bill_country
@@ -221,6 +222,7 @@ class MysqlShop:
             password=quoted(self._address["password"]),
             database=self._database,
             zone=ZONE,
+            channels=CHANNEL_VALUES,
         )
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ def sell(retailer: str, state: Path, *, transactions: int, rate: float, seed: in
     shops = beginnings.shops(stack.endpoints)
     try:
         shop = shops[place]
-        planned = sender.plan(shop, sales, [(one.sale.event_time - begin).total_seconds() for one in sales], seed=seed)
+        planned = sender.plan(shop, sales, [(one.sale.event_time - begin).total_seconds() for one in sales], seed=None)
         tally = Tally(retailer)
         sender.announce(tally, planned)
         sender.send(shop, planned, begin.timestamp(), tally=tally, lock=threading.Lock(), stop=threading.Event())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from connectors.simulator.sales import Labelled
-from tillguard.demo.shop import Row, Shop
+from tillguard.demo.shop import Fault, Row, Shop
 from tillguard.demo.tally import Entry, Tally
 
 COMMIT_ROWS_MAX = 50
@@ -27,17 +27,22 @@ class Planned(NamedTuple):
     """What was broken on purpose."""
 
 
-def plan(shop: Shop, sales: Sequence[Labelled], offsets_s: Sequence[float], seed: int) -> list[Planned]:
-    """Rows in the shop's shape; some genuine ones are spoilt, each of the shop's faults alike. Pure."""
-    genuine = [place for place, entry in enumerate(sales) if not entry.truth.fraud]
-    times = SPOILT_EACH if len(genuine) > 20 * len(shop.faults) else 1
-    places = random.Random(seed).sample(genuine, min(len(genuine), times * len(shop.faults)))  # noqa: S311 - repeatable
-    spoilt = {place: shop.faults[turn % len(shop.faults)] for turn, place in enumerate(places)}
+def plan(shop: Shop, sales: Sequence[Labelled], offsets_s: Sequence[float], *, seed: int | None) -> list[Planned]:
+    """Rows in the shop's shape; with a `seed` some genuine ones are spoilt, each of the shop's faults alike. Pure."""
+    spoilt = {} if seed is None else _spoilt(shop.faults, sales, random.Random(seed))  # noqa: S311 - repeatable
     planned = []
     for place, (entry, offset_s) in enumerate(zip(sales, offsets_s, strict=True)):
         row, fault = shop.row(entry.sale), spoilt.get(place)
         planned.append(Planned(offset_s, entry, fault.spoil(row) if fault else row, fault.text if fault else None))
     return planned
+
+
+def _spoilt(faults: Sequence[Fault], sales: Sequence[Labelled], chance: random.Random) -> dict[int, Fault]:
+    """Which of the sales get which fault."""
+    genuine = [place for place, entry in enumerate(sales) if not entry.truth.fraud]
+    times = SPOILT_EACH if len(genuine) > 20 * len(faults) else 1
+    places = chance.sample(genuine, min(len(genuine), times * len(faults)))
+    return {place: faults[turn % len(faults)] for turn, place in enumerate(places)}
 
 
 def announce(tally: Tally, planned: Sequence[Planned]) -> None:

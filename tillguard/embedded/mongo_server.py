@@ -89,7 +89,8 @@ def main() -> None:
         str(java.library()),
         "-Xrs",
         "-Xms64m",
-        "-Xmx512m",
+        # It holds every document and the oplog in memory: 100,000 small documents do not fit into 512 MB.
+        "-Xmx2g",
         *java.JVM_MODULES,
         classpath=os.environ["CLASSPATH"].split(os.pathsep),
     )

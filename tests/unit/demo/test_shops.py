@@ -45,7 +45,8 @@ def mysql_row(sale: Sale) -> dict[str, object]:
 def mapper(kind: str) -> Mapper:
     text = {
         "mysql": mysql_shop.CONNECTOR.format(
-            retailer="shop", name="shop-orders", host="h", port=1, user='"u"', password='"p"', database="d", zone=mysql_shop.ZONE
+            retailer="shop", name="shop-orders", host="h", port=1, user='"u"', password='"p"', database="d", zone=mysql_shop.ZONE,
+            channels=mysql_shop.CHANNEL_VALUES,
         ),
         "mongodb": mongo_shop.CONNECTOR.format(
             retailer="shop", name="shop-checkouts", host="h", port=1, database="d"

@@ -1,0 +1,144 @@
+import re
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+from connectors.simulator.sales import KINDS, Truth
+from contract.dead_letters import DeadLetter
+from contract.verdicts import Reason, Verdict
+from tillguard.demo import story, summary
+from tillguard.demo.tally import Entry, Tally
+
+NOW = datetime(2026, 3, 14, tzinfo=UTC)
+RUN = story.Run(
+    source="the <simulator> & friends",
+    databases={"alder": "MySQL", "birch": "MongoDB"},
+    kinds=KINDS,
+    rate=200.0,
+    date="2026-03-14",
+    replay=False,
+    durations_s={"live": 40.25},
+)
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Balance(HTMLParser):
+    """Raises where a tag is closed that was not opened last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def entry(tally: Tally, number: int, kind: str | None, decision: str, score: float) -> None:
+    transaction_id = f"{tally.retailer}-{number}"
+    tally.expect(transaction_id, Entry("live", Truth(kind is not None, kind, NOW), 123_456))
+    tally.committed(transaction_id, NOW.timestamp() + number)
+    verdict = Verdict(
+        transaction_id=transaction_id,
+        retailer=tally.retailer,
+        revision=1,
+        decision=decision,  # type: ignore[arg-type]
+        score=score,
+        reasons=[Reason(code="group:device", text=f"seen on <{number}> devices", weight=0.5)],
+        model_version="m1",
+        rules_version="r1",
+        feature_schema="v1-0",
+        rules=[],
+        degraded=False,
+        cause=None,
+        late=False,
+        event_time=NOW,
+        scored_at=NOW + timedelta(seconds=number),
+        latency_ms=4.5,
+        stage_us={},
+    )
+    tally.take_verdict(verdict, NOW.timestamp() + number + 0.02)
+
+
+@pytest.fixture(scope="module")
+def tallies() -> list[Tally]:
+    chance = np.random.default_rng(3)
+    result = []
+    for name in ("alder", "birch"):
+        tally = Tally(name)
+        for number in range(60):
+            kind = [*KINDS][number % 5] if number % 6 == 0 else None
+            decision = "block" if kind else ["allow", "allow", "flag", "hold"][number % 4]
+            entry(tally, number, kind, decision, float(chance.random()))
+        tally.expect(f"{name}-bad", Entry("live", Truth(False, None, NOW), 1, bad="spoilt"))
+        tally.take_dead_letter(
+            DeadLetter(
+                retailer=name, part="scoring", reason="currency_unknown", detail="", source="", position="", failed_at=NOW,
+                key=f"{name}-bad",
+            )
+        )  # fmt: skip
+        result.append(tally)
+    return result
+
+
+@pytest.fixture(scope="module")
+def page(tallies: list[Tally]) -> str:
+    return story.report(RUN, summary.summarise(tallies), [one for tally in tallies for one in tally.judged()])
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"<style.*?</style>", "", page, flags=re.DOTALL)))
+
+
+def test_every_tag_of_the_page_is_closed(page: str) -> None:
+    balance = Balance()
+    balance.feed(page)
+    assert balance.open == []
+
+
+def test_the_page_loads_nothing_from_anywhere(page: str) -> None:
+    assert not re.findall(r"https?://|src=|@import|url\((?!#)|<script|<link", page)
+
+
+def test_the_numbers_of_the_summary_are_on_the_page(page: str, tallies: list[Tally]) -> None:
+    figures, text = summary.summarise(tallies), text_of(page)
+    assert f"{figures['transactions_in']} transactions, every one answered once" in text
+    assert "alder, MySQL 61 60 1 0" in text
+    assert "live, both 122 120 2 0" in text
+    assert "currency_unknown" in text
+    assert f"Average precision of the score {figures['average_precision']:.2f}".rstrip("0") in text
+    for kind in KINDS.values():
+        assert kind in text
+    assert "4.5 ms" in text
+    assert "live 40.2 s" in text
+
+
+def test_reasons_are_shown_in_words_and_every_value_is_escaped(page: str) -> None:
+    assert "devices</li>" in page
+    assert "seen on &lt;" in page
+    assert "the &lt;simulator&gt; &amp; friends" in page
+    assert "seen on <" not in page
+
+
+def test_plots_take_their_colours_from_the_page(page: str) -> None:
+    assert page.count("<svg") == 5
+    assert not re.findall(r"#0102[0-9a-f]{2}", page)
+    for name in re.findall(r"var\(--([a-z]+)\)", page):
+        assert f"--{name}:" in page
+
+
+def test_a_broken_promise_is_the_headline(tallies: list[Tally]) -> None:
+    figures = summary.summarise(tallies) | {"unaccounted": 3}
+    assert story.headline(figures) == "122 transactions: 3 unanswered, 0 answered twice and differently"
+
+
+def test_a_report_without_any_verdict_still_reads() -> None:
+    page = story.report(RUN, summary.summarise([Tally("alder")]), [])
+    assert "0 transactions" in page
+    assert "Nothing was held or blocked." in page

@@ -1,0 +1,73 @@
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from connectors.simulator.sales import Truth
+from tillguard.demo import view
+from tillguard.demo.tally import Entry, Tally
+
+NOW = datetime(2026, 3, 14, tzinfo=UTC)
+FIGURES = [
+    view.Figures("alder", 500, 400, 398, (350, 20, 8, 15), 5, 4.5, 12.25),
+    view.Figures("birch", 500, 400, 100, (90, 2, 3, 4), 1, None, None),
+]
+
+
+def shown(what: object) -> str:
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_live_table_shows_every_figure_of_every_retailer() -> None:
+    text = shown(view.live_table(FIGURES, 187.4))
+    assert "498 of 1,000 answered" in text
+    assert "187/s" in text
+    assert text.split("alder")[1].split("birch")[0].split() == [
+        "400", "398", "350", "20", "8", "15", "5", "4.5", "ms", "12.2", "ms",
+    ]  # fmt: skip
+
+
+def test_the_live_line_sums_over_retailers_and_shows_the_slower_one() -> None:
+    assert view.live_line(FIGURES, 187.4) == (
+        "498 of 1,000 answered, 187/s, allow 440, flag 22, hold 11, block 19, dead letters 6, p99 12.2 ms"
+    )
+
+
+def test_the_rate_looks_at_the_last_seconds_only() -> None:
+    rate = view.Rate(span_s=3.0)
+    assert rate.of(0, 10.0) == 0.0
+    assert rate.of(100, 11.0) == 100.0
+    assert rate.of(300, 12.0) == 150.0
+    assert rate.of(300, 14.5) == 0.0
+
+
+def test_a_step_is_timed_and_told_with_its_last_detail() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    screen = view.Screen(console)
+    with screen.step("do a thing"):
+        screen.detail("half way")
+        screen.detail("all of it")
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "do a thing (all of it)" in text
+    assert screen.durations_s["do a thing"] >= 0
+
+
+def test_a_step_that_fails_is_not_told_as_done() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    screen = view.Screen(console)
+    with pytest.raises(RuntimeError), screen.step("do a thing"):
+        raise RuntimeError
+    assert "✓" not in console.file.getvalue()  # type: ignore[attr-defined]
+    assert screen.durations_s == {}
+
+
+def test_figures_count_what_was_given_sent_and_answered() -> None:
+    tally = Tally("alder")
+    tally.expect("a", Entry("live", Truth(False, None, NOW), 1))
+    tally.expect("old", Entry("history", Truth(False, None, NOW), 1))
+    tally.committed("a", 1.0)
+    assert view.figures(tally) == view.Figures("alder", 1, 1, 0, (0, 0, 0, 0), 0, None, None)
+    assert view.unanswered_text([tally], "history") == "0 of 1 answered"
