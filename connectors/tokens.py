@@ -67,12 +67,30 @@ def normalise(field: str, text: str) -> str:
     return _NORMALISE.get(field, str.strip)(text)
 
 
+class _Key:
+    """One key. Keeps the started HMAC of each field: a copy is cheaper than a new one, and keeps the interpreter's lock."""
+
+    def __init__(self, key_id: str, key: bytes) -> None:
+        self._id = key_id
+        self._key = key
+        self._started: dict[str, hmac.HMAC] = {}
+
+    def token(self, field: str, normalised: str) -> str:
+        """HMAC(key, field, zero byte, value), cut to TOKEN_BYTES."""
+        started = self._started.get(field)
+        if started is None:
+            started = self._started[field] = hmac.new(self._key, field.encode() + b"\x00", "sha256")
+        made = started.copy()
+        made.update(normalised.encode("utf-8"))
+        return f"{self._id}.{urlsafe_b64encode(made.digest()[:TOKEN_BYTES]).decode()}"
+
+
 class Tokeniser:
     """Makes tokens `<key id>.<base64url>`. Pure; holds the keys, and is never printed or logged."""
 
     def __init__(self, keys: Mapping[str, bytes], key_id: str, previous_id: str | None = None) -> None:
-        self._current = (key_id, keys[key_id])
-        self._previous = (previous_id, keys[previous_id]) if previous_id is not None else None
+        self._current = _Key(key_id, keys[key_id])
+        self._previous = _Key(previous_id, keys[previous_id]) if previous_id is not None else None
 
     @property
     def rotates(self) -> bool:
@@ -81,17 +99,11 @@ class Tokeniser:
 
     def token(self, field: str, normalised: str) -> str:
         """The token of a value that `normalise` gave; `field` keeps equal texts of different fields apart."""
-        return _make(*self._current, field, normalised)
+        return self._current.token(field, normalised)
 
     def alias(self, field: str, normalised: str) -> str | None:
         """The token that the previous key gives; None while no key rotates."""
-        return _make(*self._previous, field, normalised) if self._previous else None
-
-
-def _make(key_id: str, key: bytes, field: str, normalised: str) -> str:
-    message = field.encode() + b"\x00" + normalised.encode("utf-8")
-    digest = hmac.digest(key, message, "sha256")[:TOKEN_BYTES]
-    return f"{key_id}.{urlsafe_b64encode(digest).decode()}"
+        return self._previous.token(field, normalised) if self._previous else None
 
 
 def tokeniser(settings: ConnectorSettings) -> Tokeniser:
