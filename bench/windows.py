@@ -4,7 +4,7 @@ Starts a Redis of its own. The script is measured with filled windows, with batc
 so that the client's cost is not in it; the baseline is a script that only returns, called with the same arguments in the same
 run. `INFO commandstats` gives the script's time per call as Redis itself counts it. Each figure is taken in ten rounds: the
 median says what this machine did, the best round what the script costs, since other work on a machine can only add time;
-targets are held against the best.
+targets are held against the best, and growth against the server's processor time.
 """
 
 import argparse
@@ -104,6 +104,11 @@ class Bench:
         """Mean time of a script call since the last reset, as Redis counts it."""
         return float(self.client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
 
+    def cpu_s(self) -> float:
+        """Processor time that the server has used so far."""
+        used = self.client.info("cpu")
+        return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
     def fill(self, shop: Shop, count: int) -> None:
         """Applies `count` sightings, in parts so that they need not be in memory at once."""
         for part in range(0, count, 50_000):
@@ -132,22 +137,26 @@ class Timed(NamedTuple):
     best_per_s: float
     median_us: float
     best_us: float
+    best_cpu_us: float
+    """Processor time of the whole server per event, which waiting for a processor is not part of."""
 
 
 def timed(bench: Bench, rounds: Sequence[Sequence[Sighting]], packer: SightingPacker) -> Timed:
     """Runs every round; each is measured for itself."""
-    per_s, us = [], []
+    per_s, us, cpu_us = [], [], []
     for sightings in rounds:
         bench.client.config_resetstat()
+        before_s = bench.cpu_s()
         per_s.append(bench.apply(sightings, packer))
+        cpu_us.append((bench.cpu_s() - before_s) / len(sightings) * 1e6)
         us.append(bench.call_us())
-    return Timed(median(per_s), max(per_s), median(us), min(us))
+    return Timed(median(per_s), max(per_s), median(us), min(us), min(cpu_us))
 
 
 def growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], count: int) -> list[Row]:
     """Script cost over how many events each entity holds."""
     rows: list[Row] = []
-    best_us: list[float] = []
+    cpu_us: list[float] = []
     for per_day in sizes:
         bench.client.flushdb()
         shop = Shop(f"events{per_day}", groups, per_day)
@@ -155,7 +164,7 @@ def growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], count: int
         rounds = [shop.sightings(count // ROUNDS) for _ in range(ROUNDS)]
         bare = timed(bench, rounds, bench.packer(bare=True))
         full = timed(bench, rounds, bench.packer())
-        best_us.append(full.best_us)
+        cpu_us.append(full.best_cpu_us)
         name = f"script, {per_day} events an entity"
         rows += [
             Row(
@@ -167,15 +176,22 @@ def growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], count: int
             ),
             Row(f"{name}, best", full.best_per_s, "events/s", bare.best_per_s, full.best_per_s / bare.best_per_s),
             Row(f"{name}, a call, median", full.median_us, "us", bare.median_us, full.median_us / bare.median_us),
+            Row(
+                f"{name}, server's processor",
+                full.best_cpu_us,
+                "us an event",
+                bare.best_cpu_us,
+                full.best_cpu_us / bare.best_cpu_us,
+            ),
             Row(f"{name}, a call, best", full.best_us, "us", bare.best_us, full.best_us / bare.best_us),
         ]
         if per_day == TARGET_EVENTS:
             floor, ceiling = full.best_per_s >= TARGET_PER_S, full.best_us <= TARGET_US
-            rows[-3] = replace(rows[-3], target=f">= {TARGET_PER_S}", holds=floor)
+            rows[-4] = replace(rows[-4], target=f">= {TARGET_PER_S}", holds=floor)
             rows[-1] = replace(rows[-1], target=f"<= {TARGET_US:g}", holds=ceiling)
-    growth = best_us[-1] / best_us[0]
-    name = f"growth of a call, {sizes[-1]} to {sizes[0]} events"
-    rows.append(Row(name, best_us[-1], "us", best_us[0], growth, "ratio <= 1.5", growth <= 1.5))
+    growth = cpu_us[-1] / cpu_us[0]
+    name = f"growth of processor time, {sizes[0]} to {sizes[-1]} events"
+    rows.append(Row(name, cpu_us[-1], "us an event", cpu_us[0], growth, "ratio <= 1.5", growth <= 1.5))
     return rows
 
 
@@ -190,14 +206,22 @@ def growth_in_entities(bench: Bench, sizes: Sequence[int], per_day: int, count: 
         shop = Shop(f"entities{entities}", groups, per_day)
         bench.fill(shop, groups * per_day)
         full = timed(bench, [shop.sightings(count // ROUNDS) for _ in range(ROUNDS)], bench.packer())
-        first_us = first_us or full.best_us
+        first_us = first_us or full.best_cpu_us
         bench.forget_sights()
         memory = bench.client.info("memory")["used_memory"] - before
-        ratio = full.best_us / first_us
+        ratio = full.best_cpu_us / first_us
         held = f"{entities:,} entities of {per_day} events"
         rows += [
             Row(f"script, {held}, median", full.median_per_s, "events/s"),
-            Row(f"script, {held}, a call, best", full.best_us, "us", first_us, ratio, "ratio <= 1.5", ratio <= 1.5),
+            Row(
+                f"script, {held}, server's processor",
+                full.best_cpu_us,
+                "us an event",
+                first_us,
+                ratio,
+                "ratio <= 1.5",
+                ratio <= 1.5,
+            ),
             Row(f"memory, {held}", memory / entities, "bytes an entity"),
         ]
     return rows
