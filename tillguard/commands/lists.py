@@ -68,7 +68,7 @@ def add(
 ) -> None:
     """Put an entity on a list, in place of the one it was on.
 
-    Example: `tillguard lists add allow --retailer meadow --entity customer --value 4711  --expires 30d`
+    Example: `tillguard lists add allow --retailer meadow --entity customer --value 4711 --expires 30d`
     ends a false alarm for one customer.
     """
     import getpass
