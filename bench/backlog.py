@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bench.shops import Program, Shop, verdict_partitions
 
 POLL_S = 0.1
 SAMPLE_EVERY_S = 0.25
 TIME_LIMIT_S = 600.0
+ANSWER_TIMEOUT_S = 30.0
 WARM_UP = 0.1
 """Share of the verdicts that is left out: processes load, groups form, caches fill."""
 
@@ -84,10 +85,19 @@ class VerdictLog:
         return sorted(found, key=lambda pair: pair[0])
 
     def _ends(self) -> dict[int, int]:
-        return {
-            number: self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=30)[1]
-            for number in self._partitions
-        }
+        return {number: _end(self._consumer, TopicPartition(self._topic, number)) for number in self._partitions}
+
+
+def _end(consumer: Consumer, partition: TopicPartition) -> int:
+    """The offset behind the newest record; asks again where a busy broker is between two states."""
+    deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(partition, timeout=ANSWER_TIMEOUT_S)[1])
+        except KafkaException:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(POLL_S)
 
 
 def work_through(shop: Shop, kind: str, events: int, *, processes: int = 1) -> Run:

@@ -236,7 +236,9 @@ def measure(sizes: Sizes, folder: Path, stack: Stack) -> list[Row]:
         rows = script_alone(sizes)
         for part in (engine_alone, latency, throughput, memory):
             sys.stderr.write(f"measuring {part.__name__.replace('_', ' ')}\n")
-            rows += part(site, sizes)
+            found = part(site, sizes)
+            sys.stderr.writelines(f"  {row.measure}: {row.value:,.6g} {row.unit}\n" for row in found)
+            rows += found
     return rows
 
 

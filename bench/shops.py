@@ -14,7 +14,7 @@ from typing import Any, Self
 import msgspec
 import redis
 import yaml
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from bench import network
@@ -36,7 +36,7 @@ from tillguard.embedded.ledger import Endpoint
 DATABASE = 13
 """Redis database of the benchmark; emptied before every measurement."""
 MODEL_VERSION = "bench-1"
-START_TIMEOUT_S = 60.0
+LEAVE_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "limit loop": ("-m", "bench.limit_loop"),
@@ -133,26 +133,19 @@ class Shop:
         """Every transaction is new again: nothing in Redis, no committed offset. No program may run."""
         with redis.Redis(**self.settings.redis.redis_py() | {"socket_timeout": 60}) as client:
             client.flushdb()
-        deadline_s = time.monotonic() + START_TIMEOUT_S
-        admin = AdminClient(self.kafka)
-        for group, future in admin.delete_consumer_groups([f"{self.name}.scoring"]).items():
-            _gone(admin, group, future, deadline_s)
+        _forget_group(AdminClient(self.kafka), f"{self.name}.scoring")
 
 
-def _gone(admin: AdminClient, group: str, future: Any, deadline_s: float) -> None:
-    while True:
+def _forget_group(admin: AdminClient, group: str) -> None:
+    """Removes a group with its offsets, once its last member has left."""
+    deadline_s = time.monotonic() + LEAVE_TIMEOUT_S
+    while group in {found.group_id for found in admin.list_consumer_groups().result().valid}:
         try:
-            future.result()
-        except Exception as error:
-            code = getattr(error.args[0], "name", lambda: "")() if error.args else ""
-            if code == "GROUP_ID_NOT_FOUND":
-                return
-            if code != "NON_EMPTY_GROUP" or time.monotonic() > deadline_s:
+            admin.delete_consumer_groups([group])[group].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NON_EMPTY_GROUP or time.monotonic() > deadline_s:
                 raise
             time.sleep(0.2)
-            future = admin.delete_consumer_groups([group])[group]
-        else:
-            return
 
 
 def open_shop(folder: Path, endpoints: Mapping[str, Endpoint], name: str, sample: Sequence[Record]) -> Shop:
