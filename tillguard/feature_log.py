@@ -99,6 +99,8 @@ def _values(settings: KafkaSettings, topic: str) -> Iterator[bytes]:
         raise TransientError(f"Kafka does not answer: {type(error).__name__}") from None
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        if not partitions:
+            return  # no such topic: nothing was ever written
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
         ends = consumer.end_offsets(partitions)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -23,13 +23,16 @@ from contract.package import read_package
 from contract.settings import Settings
 from contract.topics import MODELS
 from tillguard import feature_log, history, replay, topics
-from trainer import gate, training
+from trainer import gate
 from trainer.examples import Examples, split
-from trainer.export import run_onnx
-from trainer.fit import Plan
+from trainer.plan import Plan
 from trainer.publish import KafkaOutlet, publish
 from trainer.registry import Entry, Registry
+from trainer.run_onnx import run_onnx
 from trainer.spool import Spool
+
+if TYPE_CHECKING:
+    from trainer.training import Trained
 
 log = structlog.get_logger()
 
@@ -123,6 +126,9 @@ def train(
                 now=clock.now(),
                 told=told,
             )
+            test = split(examples).test  # refuses a thin history before TensorFlow's ten seconds
+            from trainer import training  # noqa: PLC0415 - it imports TensorFlow
+
             trained = training.train(
                 examples,
                 retailer=settings.retailer,
@@ -131,8 +137,8 @@ def train(
                 now=clock.now(),
                 progress=lambda epoch, _: told("fit", epoch),
             )
-            objection = _objection(registry, trained, split(examples).test) if promote else None
-            del examples  # views of the spool's files, which end here
+            objection = _objection(registry, trained, test) if promote else None
+            del examples, test  # views of the spool's files, which end here
         entry = registry.add(trained.package)
         log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
         registered = time.monotonic()
@@ -169,7 +175,7 @@ def promote_model(settings: Settings, registry: Registry, entry: Entry, *, by: s
     log.info("model_promoted", model_version=promotion.model_version, by=by)
 
 
-def _objection(registry: Registry, trained: training.Trained, test: Examples) -> str | None:
+def _objection(registry: Registry, trained: "Trained", test: Examples) -> str | None:
     """Why the new model must not replace the one that serves; None where it may, or where nothing comparable serves."""
     champion = registry.serving(trained.manifest.retailer)
     if champion is None or champion.manifest.feature_schema != trained.manifest.feature_schema:

@@ -64,16 +64,19 @@ def decisions_table(manifest: Manifest, currency: str) -> Table:
 
 
 def models_table(models: Sequence[Entry], promotions: Sequence[Promotion]) -> Table:
-    """The registry, newest first."""
-    table = Table("model", "trained", "learned from", "frauds", "AUC", "average precision", "in service")
+    """The registry, newest first; AP is the average precision."""
+    table = Table()
+    table.add_column("model", no_wrap=True)  # to be copied whole, however narrow the terminal
+    for name in ("data until", "frauds", "AUC", "AP"):
+        table.add_column(name)
+    table.add_column("in service", min_width=10)
     newest = {promotion.model_version: promotion for promotion in reversed(promotions)}
     serving = next((promotion.model_version for promotion in promotions if promotion.confirmed), None)
     for entry in models:
         manifest = entry.manifest
         table.add_row(
             manifest.model_version,
-            _minute(manifest.created_at),
-            f"{manifest.data.first:%Y-%m-%d} to {manifest.data.last:%Y-%m-%d}",
+            f"{manifest.data.last:%Y-%m-%d}",
             f"{manifest.data.frauds:,} of {manifest.data.transactions:,}",
             f"{manifest.metrics.get('auc_roc', 0):.3f}",
             f"{manifest.metrics.get('average_precision', 0):.3f}",
@@ -87,8 +90,7 @@ def _service(promotion: Promotion | None, serving: str | None) -> str:
         return "never"
     if not promotion.confirmed:
         return "not confirmed: promote it again"
-    moment = _minute(promotion.promoted_at)
-    return f"since {moment}" if promotion.model_version == serving else f"was, from {moment}"
+    return f"since {promotion.promoted_at:%Y-%m-%d %H:%M}" if promotion.model_version == serving else "before"
 
 
 def _history(manifest: Manifest, read: Read) -> str:

@@ -8,7 +8,6 @@ import logging
 import keras
 import numpy as np
 import onnx as onnx_format
-import onnxruntime
 import tensorflow as tf
 import tf2onnx
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from contract.errors import TrainingRefusedError
 from contract.models import INPUT_NAME, OUTPUT_NAME, PARITY_MAX
 from trainer.fit import scorer
+from trainer.run_onnx import run_onnx
 
 OPSET = 17
 """Understood by ONNX Runtime since 1.12."""
@@ -50,21 +50,6 @@ def _plainly_named(proto: onnx_format.ModelProto) -> onnx_format.ModelProto:
     graph.doc_string = ""
     graph.initializer.extend(sorted(weights, key=lambda weight: weight.name))
     return proto
-
-
-def run_onnx(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scores of the ONNX file for features (n, F), shape (n,), as a worker computes them (one thread).
-
-    Raises TrainingRefusedError where ONNX Runtime cannot run the file.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-        (score,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(features)})
-    except Exception as error:  # ONNX Runtime raises types of its own that derive from nothing but Exception
-        raise TrainingRefusedError(f"ONNX Runtime does not run the exported model: {type(error).__name__}") from error
-    return np.asarray(score[:, 0], dtype=np.float32)
 
 
 def parity(model: keras.Model, onnx: bytes, features: NDArray[np.float32]) -> float:

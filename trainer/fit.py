@@ -18,6 +18,7 @@ from trainer.calibrate import Platt
 from trainer.constants import Constants, learn
 from trainer.evaluate import average_precision
 from trainer.examples import Examples
+from trainer.plan import Plan
 
 HIDDEN = (64, 32)
 DROPOUT = 0.1
@@ -36,15 +37,6 @@ SCORED_ROWS = 16_384
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ROWS_PER_EPOCH_MAX = 400_000
 """Genuine transactions beyond this are drawn anew for every epoch; frauds are always all used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to train."""
-
-    seed: int
-    epochs_max: int
-    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from trainer import constants, export, fit, thresholds
 from trainer.calibrate import fit_platt
 from trainer.evaluate import auc_roc, measure
 from trainer.examples import Examples, Split, split
+from trainer.plan import Plan
+from trainer.run_onnx import run_onnx
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def train(
     *,
     retailer: str,
     costs: CostSettings,
-    plan: fit.Plan,
+    plan: Plan,
     now: datetime,
     progress: Callable[[int, float], None] | None = None,
 ) -> Trained:
@@ -56,10 +58,10 @@ def train(
     difference = export.parity(model, onnx, parts.test.features)
     exported = time.monotonic()
     chosen = thresholds.choose(
-        export.run_onnx(onnx, parts.validation.features), parts.validation.fraud, parts.validation.amount, costs
+        run_onnx(onnx, parts.validation.features), parts.validation.fraud, parts.validation.amount, costs
     )
     # Measured on what is shipped: the ONNX file, not the Keras model.
-    measures = measure(export.run_onnx(onnx, parts.test.features), parts.test.fraud, chosen)
+    measures = measure(run_onnx(onnx, parts.test.features), parts.test.fraud, chosen)
     manifest = Manifest(
         model_version=f"{retailer}-{now:%Y%m%d-%H%M%S}-{onnx_sha256(onnx)[:8]}",
         retailer=retailer,
@@ -91,7 +93,7 @@ def _range(examples: Examples) -> DataRange:
     )
 
 
-def _parameters(plan: fit.Plan, fitted: fit.Fitted, parts: Split) -> dict[str, str | int | float | bool]:
+def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split) -> dict[str, str | int | float | bool]:
     return {
         "seed": plan.seed,
         "epochs_max": plan.epochs_max,

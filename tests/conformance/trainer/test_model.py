@@ -13,7 +13,9 @@ from contract.settings import CostSettings
 from trainer import export
 from trainer.calibrate import Platt
 from trainer.examples import Examples
-from trainer.fit import Plan, calibrated, fit, scorer
+from trainer.fit import calibrated, fit, scorer
+from trainer.plan import Plan
+from trainer.run_onnx import run_onnx
 from trainer.training import Trained, train
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -46,7 +48,7 @@ def test_it_learns_what_tells_frauds(trained: Trained) -> None:
 
 
 def test_scores_are_probabilities_that_follow_the_share_of_frauds(examples: Examples, onnx: bytes) -> None:
-    score = export.run_onnx(onnx, examples.features)
+    score = run_onnx(onnx, examples.features)
     assert score.shape == (len(examples),)
     assert np.all((score >= 0) & (score <= 1))
     assert score.mean() == pytest.approx(examples.fraud.mean(), abs=0.05)
@@ -54,33 +56,33 @@ def test_scores_are_probabilities_that_follow_the_share_of_frauds(examples: Exam
 
 def test_inference_is_pure(examples: Examples, onnx: bytes) -> None:
     before = examples.features[:100].copy()
-    first, second = export.run_onnx(onnx, examples.features[:100]), export.run_onnx(onnx, examples.features[:100])
+    first, second = run_onnx(onnx, examples.features[:100]), run_onnx(onnx, examples.features[:100])
     assert np.array_equal(first, second)
     assert np.array_equal(before, examples.features[:100], equal_nan=True)
 
 
 def test_one_by_one_gives_what_a_batch_gives(examples: Examples, onnx: bytes) -> None:
     rows = examples.features[:64]
-    single = np.concatenate([export.run_onnx(onnx, row[None, :]) for row in rows])
-    assert np.max(np.abs(single - export.run_onnx(onnx, rows))) <= 1e-6
+    single = np.concatenate([run_onnx(onnx, row[None, :]) for row in rows])
+    assert np.max(np.abs(single - run_onnx(onnx, rows))) <= 1e-6
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0, -1.0, 1e30, np.inf, -np.inf])
 def test_any_value_in_every_feature_gives_a_probability(onnx: bytes, value: float) -> None:
-    (score,) = export.run_onnx(onnx, np.full((1, len(names())), value, dtype=np.float32))
+    (score,) = run_onnx(onnx, np.full((1, len(names())), value, dtype=np.float32))
     assert 0 <= score <= 1
 
 
 def test_a_feature_never_seen_in_training_has_no_say(examples: Examples, onnx: bytes) -> None:
     rows = examples.features[:200].copy()
-    before = export.run_onnx(onnx, rows)
+    before = run_onnx(onnx, rows)
     rows[:, names().index("terminal_count_1m") :] = 1e6
     rows[:, names().index("category")] = np.nan
     unseen = rows.copy()
     unseen[:, names().index("category")] = 29.0
-    assert np.array_equal(export.run_onnx(onnx, rows), export.run_onnx(onnx, unseen))
+    assert np.array_equal(run_onnx(onnx, rows), run_onnx(onnx, unseen))
     rows[:, names().index("category")] = examples.features[:200, names().index("category")]
-    assert np.array_equal(export.run_onnx(onnx, rows), before)
+    assert np.array_equal(run_onnx(onnx, rows), before)
 
 
 def test_keras_and_onnx_agree_on_rows_with_and_without_holes(examples: Examples) -> None:
@@ -89,7 +91,7 @@ def test_keras_and_onnx_agree_on_rows_with_and_without_holes(examples: Examples)
     exported = export.to_onnx(model)
     rows = export.probes(examples.features[2_000:])
     assert np.isnan(rows).any()
-    difference = np.max(np.abs(scorer(model)(rows) - export.run_onnx(exported, rows)))
+    difference = np.max(np.abs(scorer(model)(rows) - run_onnx(exported, rows)))
     assert difference <= PARITY_MAX
     assert export.parity(model, exported, examples.features[2_000:]) == pytest.approx(difference)
 
@@ -100,7 +102,7 @@ def test_a_file_that_gives_other_numbers_or_does_not_run_is_refused(examples: Ex
     with pytest.raises(TrainingRefusedError, match="differ by"):
         export.parity(one, export.to_onnx(other), examples.features[:10])
     with pytest.raises(TrainingRefusedError, match="does not run"):
-        export.run_onnx(b"not a model", examples.features[:1])
+        run_onnx(b"not a model", examples.features[:1])
 
 
 def test_the_manifest_says_what_it_was_made_of(examples: Examples, trained: Trained) -> None:

@@ -1,0 +1,222 @@
+"""The registry on a real file system and real databases."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from contract.errors import ConfigurationError, PackageRefusedError, TillguardError, TransientError
+from support.tiny_model import tiny_package
+from trainer.registry import _METADATA, LEFTOVER_AGE_S, Registry
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+REPOSITORY = Path(__file__).parents[3]
+ADDING = """
+import sys
+from pathlib import Path
+from support.tiny_model import tiny_package
+from trainer.registry import Registry
+registry = Registry(sys.argv[1], Path(sys.argv[2]))
+print("open", flush=True)
+padding = {f"p{number}": "x" * 1_000 for number in range(900)}
+for number in range(10_000):
+    registry.add(tiny_package(f"m-{sys.argv[3]}-{number}", parameters=padding))
+    print(number, flush=True)
+"""
+
+
+def url_in(folder: Path) -> str:
+    return f"sqlite:///{folder / 'registry.db'}"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Any:
+    opened = Registry(url_in(tmp_path), tmp_path / "packages")
+    yield opened
+    opened.close()
+
+
+def started(script: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])}
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_registered_model_is_found_with_its_very_bytes(registry: Registry) -> None:
+    package = tiny_package("m-1")
+    entry = registry.add(package)
+    assert registry.package(entry) == package
+    assert registry.find("shop", "m-1") == entry
+    assert [known.manifest.model_version for known in registry.models("shop")] == ["m-1"]
+
+
+def test_registering_it_again_changes_nothing(registry: Registry) -> None:
+    assert registry.add(tiny_package("m-1")) == registry.add(tiny_package("m-1"))
+    assert len(registry.models("shop")) == 1
+
+
+def test_a_version_is_never_given_to_another_package(registry: Registry) -> None:
+    first = registry.add(tiny_package("m-1"))
+    with pytest.raises(PackageRefusedError, match="taken"):
+        registry.add(tiny_package("m-1", bias=-2.0))
+    assert registry.package(first) == tiny_package("m-1")
+
+
+def test_retailers_see_their_own_models_only(registry: Registry) -> None:
+    registry.add(tiny_package("m-1", retailer="shop"))
+    registry.add(tiny_package("m-2", retailer="other"))
+    assert [entry.manifest.model_version for entry in registry.models("other")] == ["m-2"]
+    assert registry.find("other", "m-1") is None
+
+
+def test_a_damaged_or_vanished_file_is_refused_by_name(registry: Registry) -> None:
+    entry = registry.add(tiny_package("m-1"))
+    entry.file.write_bytes(entry.file.read_bytes()[:-1] + b"?")
+    with pytest.raises(PackageRefusedError, match="not the file that was registered"):
+        registry.package(entry)
+    entry.file.unlink()
+    with pytest.raises(PackageRefusedError, match="No such file"):
+        registry.package(entry)
+
+
+def test_the_serving_model_is_that_of_the_newest_confirmed_promotion(registry: Registry) -> None:
+    one, two = registry.add(tiny_package("m-1")), registry.add(tiny_package("m-2"))
+    assert registry.serving("shop") is None
+    registry.confirm_promotion(registry.begin_promotion(one, NOW, "ann"))
+    registry.begin_promotion(two, NOW, "ann")
+    serving = registry.serving("shop")
+    assert serving is not None
+    assert serving.manifest.model_version == "m-1"
+    assert [(p.model_version, p.confirmed) for p in registry.promotions("shop")] == [("m-2", False), ("m-1", True)]
+
+
+def test_it_stands_again_after_reopening_and_migrating_twice_is_harmless(tmp_path: Path) -> None:
+    first = Registry(url_in(tmp_path), tmp_path / "packages")
+    first.add(tiny_package("m-1"))
+    first.close()
+    second = Registry(url_in(tmp_path), tmp_path / "packages")
+    assert len(second.models("shop")) == 1
+    second.close()
+
+
+def test_the_migrations_make_the_tables_that_the_code_reads(registry: Registry, tmp_path: Path) -> None:
+    engine = sa.create_engine(url_in(tmp_path))
+    inspected = sa.inspect(engine)
+    for table in _METADATA.tables.values():
+        assert {column["name"] for column in inspected.get_columns(table.name)} == set(table.columns.keys())
+    engine.dispose()
+
+
+def test_migrations_can_be_taken_back(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    Registry(url_in(tmp_path), tmp_path / "packages").close()
+    engine = sa.create_engine(url_in(tmp_path))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "trainer:migrations")
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert set(sa.inspect(engine).get_table_names()) == {"alembic_version"}
+    engine.dispose()
+
+
+def test_many_processes_may_open_it_for_the_first_time_at_once(tmp_path: Path) -> None:
+    children = [started(ADDING, url_in(tmp_path), str(tmp_path / "packages"), str(number)) for number in range(3)]
+    try:
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "open\n", child.stderr.read() if child.stderr else ""
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
+
+
+def test_a_kill_at_any_moment_leaves_whole_models_only(tmp_path: Path, chance: random.Random) -> None:
+    for run in range(3):
+        child = started(ADDING, url_in(tmp_path), str(tmp_path / "packages"), str(run))
+        assert child.stdout is not None
+        assert [child.stdout.readline() for _ in range(2)] == ["open\n", "0\n"]
+        deadline_s = time.monotonic() + chance.uniform(0.05, 0.5)
+        while time.monotonic() < deadline_s:
+            assert child.poll() is None
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+    registry = Registry(url_in(tmp_path), tmp_path / "packages")
+    assert len(registry.models("shop")) >= 3
+    for entry in registry.models("shop"):
+        assert len(registry.package(entry)) == entry.package_bytes
+    registry.add(tiny_package("after"))
+    registry.close()
+
+
+def test_what_a_killed_trainer_left_half_written_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    folder = tmp_path / "packages" / "shop"
+    folder.mkdir(parents=True)
+    old, young = folder / "m.1.partial", folder / "m.2.partial"
+    old.touch()
+    young.touch()
+    long_ago = time.time() - LEFTOVER_AGE_S - 1
+    os.utime(old, (long_ago, long_ago))
+    Registry(url_in(tmp_path), tmp_path / "packages").close()
+    assert [file.name for file in folder.iterdir()] == ["m.2.partial"]
+
+
+def test_a_full_disk_is_one_clear_sentence_and_registers_nothing(tmp_path: Path, registry: Registry) -> None:
+    (tmp_path / "packages" / "shop").mkdir()
+    (tmp_path / "packages" / "shop" / f"m-1.{os.getpid()}.partial").symlink_to("/dev/full")
+    with pytest.raises(TillguardError, match="cannot be written: No space left on device"):
+        registry.add(tiny_package("m-1"))
+    assert registry.find("shop", "m-1") is None
+    registry.add(tiny_package("m-1"))
+
+
+def test_a_folder_that_cannot_be_made_and_a_url_that_is_none_are_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TillguardError, match="cannot be written"):
+        Registry(url_in(tmp_path), tmp_path / "file" / "packages")
+    with pytest.raises(ConfigurationError, match="not a SQLAlchemy URL"):
+        Registry("secret://password@nowhere", tmp_path)
+
+
+def test_a_database_that_does_not_answer_is_transient_and_its_password_stays_unsaid(tmp_path: Path) -> None:
+    with pytest.raises(TransientError, match="OperationalError") as raised:
+        Registry("mysql+pymysql://ann:hunter2@127.0.0.1:1/registry", tmp_path)
+    assert "hunter2" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.integration
+def test_it_works_on_mariadb_also_when_two_open_it_at_once(stack: Any, retailer_name: str, tmp_path: Path) -> None:
+    uri = stack.endpoints["mariadb"].uri
+    database = retailer_name.replace("-", "_")
+    server = sa.create_engine(uri)
+    with server.begin() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {database}"))
+    try:
+        children = [started(ADDING, f"{uri}/{database}", str(tmp_path), str(number)) for number in range(2)]
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "open\n", child.stderr.read() if child.stderr else ""
+        for child in children:
+            child.kill()
+            child.communicate()
+        registry = Registry(f"{uri}/{database}", tmp_path)
+        entry = registry.add(tiny_package("m-1"))
+        registry.confirm_promotion(registry.begin_promotion(entry, NOW, "ann"))
+        assert registry.serving("shop") == entry
+        registry.close()
+    finally:
+        with server.begin() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {database}"))
+        server.dispose()

@@ -1,0 +1,160 @@
+"""From a history to a model in service: files, topics, the gate, the command."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from contract.clock import SystemClock
+from contract.errors import TrainingRefusedError
+from contract.events import Label
+from contract.features import FeatureRecord, names, schema_hash
+from contract.topics import FEATURES, LABELS, MODELS
+from support.live_worker import Topics, tillguard
+from support.workbench import ORIGIN, transaction
+from tillguard.training import TOPIC, train
+from trainer.registry import Registry
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+NOW = SystemClock().now().replace(microsecond=0)
+ROWS = 1_200
+
+
+def write_history(file: Path, retailer: str, *, channel_tells_until: int = 0) -> Path:
+    """Every tenth is fraud, told by its amount; the first `channel_tells_until` are told by the channel instead."""
+    random = np.random.default_rng(5)
+    with file.open("wb") as stream:
+        for number in range(ROWS):
+            fraud, by_channel = number % 10 == 0, number < channel_tells_until
+            row = transaction(
+                number,
+                retailer=retailer,
+                event_time=NOW - timedelta(minutes=2 * (ROWS - number)),
+                amount_minor=int((40_000 if fraud and not by_channel else 3_000) * random.uniform(0.5, 1.5)),
+                customer=f"c-{number % 40}",
+                channel="app" if fraud and by_channel else "web",
+            )
+            stream.write(msgspec.json.encode(row)[:-1] + b',"fraud":' + (b"true" if fraud else b"false") + b"}\n")
+    return file
+
+
+def test_a_model_trained_on_a_file_is_registered_and_promoted(retailer: Any, tmp_path: Path) -> None:
+    stages: list[str] = []
+    result = train(
+        retailer.settings,
+        write_history(tmp_path / "history.jsonl", retailer.name),
+        epochs_max=3,
+        progress=lambda stage, count: stages.append(stage),
+    )
+    assert result.promoted
+    assert result.manifest.metrics["auc_roc"] > 0.9
+    assert result.read.transactions == result.read.labelled == ROWS
+    assert sum(transactions for transactions, _ in result.counts.values()) == ROWS
+    assert set(stages) == {"read", "fit"}
+    keys = [key for key, _ in Topics(retailer.settings).read(MODELS)]
+    assert keys[-1] == b"serving"
+    assert keys[0] == f"{result.manifest.model_version}/0".encode()
+
+
+def test_a_worse_model_is_registered_and_not_promoted(retailer: Any, tmp_path: Path) -> None:
+    good = train(retailer.settings, write_history(tmp_path / "good.jsonl", retailer.name), epochs_max=3)
+    # What told frauds no longer does: what was learned is right about yesterday and wrong about today.
+    outdated = write_history(tmp_path / "outdated.jsonl", retailer.name, channel_tells_until=int(ROWS * 0.85))
+    worse = train(retailer.settings, outdated, epochs_max=3)
+    assert worse.objection is not None
+    assert not worse.promoted
+    trainer = retailer.settings.trainer
+    registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
+    serving = registry.serving(retailer.name)
+    assert serving is not None
+    assert serving.manifest.model_version == good.manifest.model_version
+    assert registry.find(retailer.name, worse.manifest.model_version) is not None
+    registry.close()
+
+
+def feature_record(retailer: str, number: int, *, fraud: bool, **changes: Any) -> FeatureRecord:
+    values = np.full(len(names()), np.nan, dtype="<f4")
+    values[0] = (40.0 if fraud else 3.0) * (1 + number % 7)
+    fields: dict[str, Any] = {
+        "transaction_id": f"t-{number}", "retailer": retailer, "event_time": NOW - timedelta(minutes=2 * (ROWS - number)),
+        "applied_seq": number + 1, "feature_schema": schema_hash(), "values": values.tobytes(), "score": 0.1,
+        "model_version": "m", "rules_version": "r", "decision": "allow", "amount_base_minor": 1_000,
+    }  # fmt: skip
+    return FeatureRecord(**(fields | changes))
+
+
+def label(retailer: str, number: int, *, fraud: bool, day: int = 0) -> Label:
+    moment = NOW + timedelta(days=day)
+    return Label(
+        transaction_id=f"t-{number}", retailer=retailer, fraud=fraud, source="chargeback", label_time=moment,
+        ingest_time=moment, origin=ORIGIN,
+    )  # fmt: skip
+
+
+def test_the_feature_log_joined_with_the_newest_labels_trains_a_model(retailer: Any) -> None:
+    topics = Topics(retailer.settings)
+    records = [feature_record(retailer.name, number, fraud=number % 10 == 0) for number in range(ROWS)]
+    messages = [(record.transaction_id.encode(), msgspec.json.encode(record)) for record in records]
+    strange = msgspec.json.encode(feature_record(retailer.name, 5_000, fraud=False, feature_schema="v0-000000000000"))
+    topics.send(FEATURES, [*messages, *messages[:100], (b"t-5000", strange), (b"gone", None), (b"bad", b"{")])
+    labels = [label(retailer.name, number, fraud=True, day=1) for number in range(0, ROWS, 10)]
+    overruled = [label(retailer.name, 7, fraud=True, day=1), label(retailer.name, 7, fraud=False, day=2)]
+    topics.send(LABELS, [(one.transaction_id.encode(), msgspec.json.encode(one)) for one in [*labels, *overruled]])
+    result = train(retailer.settings, TOPIC, epochs_max=3, label_delay_days=0, promote=False)
+    assert not result.promoted
+    assert (result.manifest.data.transactions, result.manifest.data.frauds) == (ROWS, ROWS // 10)
+    assert result.read.refused == {"other_schema": 1, "malformed": 1}
+    assert topics.read(MODELS) == []
+
+
+def test_a_feature_log_younger_than_the_label_delay_says_what_to_do(retailer: Any) -> None:
+    records = [feature_record(retailer.name, number, fraud=False) for number in range(20)]
+    Topics(retailer.settings).send(
+        FEATURES, [(record.transaction_id.encode(), msgspec.json.encode(record)) for record in records]
+    )
+    with pytest.raises(TrainingRefusedError, match="--label-delay-days 0 takes them all"):
+        train(retailer.settings, TOPIC)
+
+
+def test_an_empty_feature_log_is_one_sentence(retailer: Any) -> None:
+    with pytest.raises(TrainingRefusedError, match="is empty: no transaction was scored"):
+        train(retailer.settings, TOPIC)
+
+
+def test_the_commands_train_show_and_promote(retailer: Any, tmp_path: Path) -> None:
+    history = str(write_history(tmp_path / "history.jsonl", retailer.name))
+    config = ("--config", str(retailer.file))
+    trained = tillguard("train", "--history", history, "--epochs", "2", "--no-promote", *config)
+    assert trained.returncode == 0, trained.stderr
+    assert "1,200 labelled transactions, 120 of them frauds (10.00%)" in " ".join(trained.stdout.split())
+    assert "average precision" in trained.stdout
+    assert "Not in service" in trained.stdout
+    assert "Traceback" not in trained.stderr
+    version = trained.stdout.splitlines()[0].split()[-1]
+    listed = tillguard("models", "list", *config)
+    assert version in listed.stdout
+    assert "never" in listed.stdout
+    shown = json.loads(tillguard("models", "show", version, *config).stdout)
+    assert shown["feature_schema"] == schema_hash()
+    assert tillguard("models", "promote", version, *config).returncode == 0
+    assert "since" in tillguard("models", "list", *config).stdout
+    unknown = tillguard("models", "promote", "nothing", *config)
+    assert unknown.returncode == 2
+    assert "has no model nothing" in unknown.stderr
+
+
+def test_bad_histories_end_with_one_sentence_each(retailer: Any, tmp_path: Path) -> None:
+    labelless = tmp_path / "labelless.jsonl"
+    labelless.write_bytes(msgspec.json.encode(transaction(1, retailer=retailer.name)) + b"\n")
+    for history, code, sentence in (
+        (tmp_path / "gone.jsonl", 2, "does not exist"),
+        (labelless, 1, "none of its 1 transactions is labelled"),
+    ):
+        done = tillguard("train", "--history", str(history), "--config", str(retailer.file))
+        assert (done.returncode, done.stdout) == (code, "")
+        assert sentence in done.stderr
+        assert len(done.stderr.splitlines()) == 1
