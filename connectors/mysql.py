@@ -207,6 +207,8 @@ class MysqlSource:
         file, offset = db.binlog_end(connection)
         by_gtid = self._server.position_by == "gtid"
         gtid = db.gtid_end(connection, mariadb=db.is_mariadb(found)) if by_gtid else None
+        if gtid == "" and not db.is_mariadb(found):
+            raise ConfigurationError(["position_by: gtid, but the server has no GTIDs; set gtid_mode=ON"])
         return BinlogPosition(file=file, offset=offset, gtid=gtid, server=db.identity(found))
 
     def _begin(self, lock: Any, scan: Any) -> BinlogPosition:
