@@ -1,6 +1,6 @@
 """From the user's wishes to a finished demonstration: material, run, summary, report."""
 
-import os
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,11 +93,15 @@ def _document(wishes: Wishes, material: Material, screen: Screen, outcome: Outco
 
 
 def _check_writable(file: Path) -> None:
-    """Minutes of work should not end at a folder that does not exist."""
-    folder = file.absolute().parent
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if file.is_dir() or not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ConfigurationError([f"{file} cannot be written"])
+    """Minutes of work should not end at a folder that cannot be written."""
+    try:
+        if file.is_dir():
+            raise IsADirectoryError
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise ConfigurationError([f"{file} cannot be written ({type(error).__name__})"]) from None
 
 
 def _write(file: Path, text: str) -> None:

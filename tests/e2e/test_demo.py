@@ -1,0 +1,140 @@
+"""The demonstration as a user starts it, small; and what is left of it afterwards."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from connectors.simulator.sales import KINDS
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+DATA = Path(os.environ.get("TILLGUARD_DATA", "../shared/data"))
+REQUIRED = (
+    "transactions_in", "verdicts", "dead_letters", "unaccounted", "disagreeing_redeliveries", "latency_ms", "decisions",
+    "recall_by_kind",
+)  # fmt: skip
+
+
+def start(state: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`tillguard demo`, small, in a state folder of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tillguard", "demo", *arguments],
+        env={**os.environ, "TILLGUARD_STATE": str(state)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def processes_of(state: Path) -> list[str]:
+    """Command lines of running processes that name the state folder or carry it in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if command and str(state).encode() in command + environment:
+            found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A state folder; its servers are stopped even when the test fails."""
+    folder = tmp_path / "state"
+    yield folder
+    from tillguard.embedded.stack import Stack
+
+    Stack(folder).stop()
+
+
+def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behind(state: Path, tmp_path: Path) -> None:
+    summary, report = tmp_path / "summary.json", tmp_path / "report.html"
+    demo = start(
+        state, "--history", "3000", "--transactions", "600", "--rate", "60", "--seed", "11",
+        "--json", str(summary), "--report", str(report),
+    )  # fmt: skip
+    output, _ = demo.communicate(timeout=580)
+    assert demo.returncode == 0, output
+    figures = msgspec.json.decode(summary.read_bytes())
+    assert set(REQUIRED) <= set(figures)
+    assert figures["transactions_in"] == 600
+    assert figures["verdicts"] + figures["dead_letters"] == 600
+    assert figures["unaccounted"] == figures["disagreeing_redeliveries"] == figures["strangers"] == 0
+    assert figures["history"] == {"transactions_in": 6000, "verdicts": 6000, "dead_letters": 0, "unaccounted": 0}
+    assert figures["redeliveries"] > 0
+    assert sum(figures["decisions"].values()) == figures["verdicts"]
+    assert set(figures["recall_by_kind"]) == set(KINDS)
+    assert figures["latency_ms"]["p50"] > 0
+    assert figures["late"] == 0
+    # two of the shops' faults per kind, at the least one of each
+    assert figures["dead_letters"] >= 13
+    assert {"amount_invalid", "currency_unknown", "time_future", "oversized"} <= set(figures["dead_letters_by_reason"])
+    assert not re.findall(r"https?://", report.read_text(encoding="utf-8"))
+    assert "Every transaction is accounted for" in re.sub(r"\s+", " ", output)
+    assert processes_of(state) == []
+    assert (state / "retailers" / "alder" / "connectors" / "alder-orders.yaml").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_stops_everything_that_it_started(state: Path, number: signal.Signals) -> None:
+    demo = start(state, "--history", "1000")
+    connector_log = state / "logs" / "demo" / "birch-train.log"
+    deadline = time.monotonic() + 240
+    while not connector_log.exists() and demo.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert connector_log.exists(), demo.communicate(timeout=60)[0]
+    demo.send_signal(number)
+    output, _ = demo.communicate(timeout=120)
+    assert demo.returncode == 130, output
+    assert "everything that was started has been stopped" in re.sub(r"\s+", " ", output)
+    assert processes_of(state) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--data", "nowhere.parquet"], "does not exist"),
+        (["--data", "README.md"], "--data expects"),
+        (["--rows", "5000"], "--data FILE"),
+        (["--seconds", "5", "--transactions", "100"], "give one of the two"),
+        (["--json", "README.md/summary.json"], "cannot be written"),
+    ],
+)
+def test_a_wrong_wish_is_answered_in_one_sentence_before_anything_starts(
+    state: Path, arguments: list[str], fault: str
+) -> None:
+    demo = start(state, *arguments)
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 2
+    assert output.startswith("tillguard: ")
+    assert fault in output
+    assert len(output.strip().splitlines()) == 1
+    assert not (state / "stack.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["handbook.parquet", "ecommerce-2024.parquet"])
+def test_a_real_file_is_accounted_for_as_well(state: Path, tmp_path: Path, name: str) -> None:
+    if not (DATA / name).exists():
+        pytest.skip(f"{DATA / name} is not there")
+    summary = tmp_path / "summary.json"
+    demo = start(state, "--data", str(DATA / name), "--rows", "12000", "--transactions", "2000", "--json", str(summary))
+    output, _ = demo.communicate(timeout=580)
+    assert demo.returncode == 0, output
+    figures = msgspec.json.decode(summary.read_bytes())
+    assert figures["transactions_in"] == 2000
+    assert figures["unaccounted"] == figures["history"]["unaccounted"] == figures["disagreeing_redeliveries"] == 0
+    assert figures["late"] == figures["verdicts"]
+    assert processes_of(state) == []
