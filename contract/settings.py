@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
 from contract.verdicts import Decision
@@ -25,11 +26,18 @@ def _in_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _since_1970(moment: datetime) -> datetime:
+    """Windows count milliseconds since 1970 and hold no negative ones."""
+    if moment < EPOCH:
+        raise ValueError("must not lie before 1970-01-01")
+    return moment
+
+
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Rate = Annotated[float, Field(gt=0)]
-UtcMoment = Annotated[datetime, AfterValidator(_in_utc)]
+UtcMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_since_1970)]
 
 
 class Section(BaseModel):

@@ -217,6 +217,11 @@ def test_settings_that_contradict_themselves_are_refused(document: Any, said: st
     assert any(said in fault for fault in faults({"retailer": "acme", **document}))
 
 
+def test_a_time_before_1970_is_refused_since_windows_count_from_there() -> None:
+    with pytest.raises(ConfigurationError, match="earliest_event_time: .*1970"):
+        parse({"retailer": "acme", "earliest_event_time": "1969-12-31T23:59:59Z"}, where="f")
+
+
 def test_an_earliest_time_without_a_zone_is_meant_in_utc() -> None:
     settings = parse({"retailer": "acme", "earliest_event_time": "2001-01-01"}, where="f")
     assert settings.admission.earliest_event_time == datetime(2001, 1, 1, tzinfo=UTC)
