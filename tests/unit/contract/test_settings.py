@@ -218,7 +218,7 @@ def test_settings_that_contradict_themselves_are_refused(document: Any, said: st
 
 
 def test_a_time_before_1970_is_refused_since_windows_count_from_there() -> None:
-    with pytest.raises(ConfigurationError, match="earliest_event_time: .*1970"):
+    with pytest.raises(ConfigurationError, match=r"earliest_event_time: .*1970"):
         parse({"retailer": "acme", "earliest_event_time": "1969-12-31T23:59:59Z"}, where="f")
 
 
