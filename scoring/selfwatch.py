@@ -31,14 +31,14 @@ class SelfWatch:
         """Seconds since there was progress or nothing to do, as of the newest picture."""
         return self._now_s - self._moved_s
 
-    def observe(self, state: FeedState, now_s: float, *, store_answers: bool) -> Health:
+    def observe(self, state: FeedState, now_s: float, *, servers_answer: bool) -> Health:
         """Judges one picture.
 
-        Waiting for a dead store is no stall: a restart would not heal it, and what waits would be asked again from Kafka.
+        Waiting for Redis, Kafka or a first model is no stall: a restart would not heal it, only cost time when they are back.
         A feed that was never assigned partitions counts as having work, since it may be shut out of its group.
         """
         idle = state.assigned is not None and state.lag == 0
-        if idle or state.progress != self._progress or not store_answers:
+        if idle or state.progress != self._progress or not servers_answer:
             self._moved_s = now_s
         self._progress = state.progress
         self._now_s = now_s

@@ -33,23 +33,24 @@ class Supervision:
         feed_state: Callable[[], FeedState],
         shelf: ModelShelf,
         store_answers: Callable[[], bool],
+        brokers_answer: Callable[[], bool],
+        *,
         clock: Clock,
         metrics: Metrics,
-        *,
         retailer: str,
         stall_after_s: float,
     ) -> None:
-        """`store_answers` asks the store and blocks for a second at most."""
+        """`store_answers` and `brokers_answer` ask the servers and block for a second at most."""
         self._feed_state = feed_state
         self._shelf = shelf
         self._store_answers = store_answers
+        self._brokers_answer = brokers_answer
         self._clock = clock
         self._metrics = metrics
         self._retailer = retailer
         self._stall_after_s = stall_after_s
         self._watch = SelfWatch(stall_after_s, clock.monotonic_s())
         self._health = Health.MOVING
-        self._store_up = False
         self._stop = threading.Event()
 
     def run(self) -> None:
@@ -63,13 +64,10 @@ class Supervision:
 
     def look(self) -> None:
         """One look; raises StalledError when the feed is dead."""
-        self._store_up = self._store_answers()
         state = self._feed_state()
         before, self._health = (
             self._health,
-            self._watch.observe(
-                state, self._clock.monotonic_s(), store_answers=self._store_up and self._shelf.serving is not None
-            ),
+            self._watch.observe(state, self._clock.monotonic_s(), servers_answer=self._servers_answer()),
         )
         self._tell(state)
         if self._health is not before:
@@ -79,6 +77,12 @@ class Supervision:
             raise StalledError(
                 f"{state.lag} transactions wait and none was taken or finished for {self._watch.progress_age_s:.0f} s"
             )
+
+    def _servers_answer(self) -> bool:
+        """Asked in full only when a stall is about to be declared."""
+        if self._watch.progress_age_s < self._stall_after_s / 2:
+            return self._shelf.serving is not None
+        return self._shelf.serving is not None and self._store_answers() and self._brokers_answer()
 
     def _tell(self, state: FeedState) -> None:
         for name, value in (
@@ -114,6 +118,11 @@ class Supervision:
         )
 
     def _kafka(self) -> Fault | None:
+        if not self._brokers_answer():
+            return Fault(
+                "no Kafka broker answers; nothing is read or answered",
+                "check that Kafka runs at kafka.bootstrap_servers; the worker goes on by itself when it is back",
+            )
         if self._feed_state().assigned is not None:
             return None
         return Fault(

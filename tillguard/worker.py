@@ -34,7 +34,7 @@ CATCH_UP_S = 30.0
 """How long a starting worker reads the models topic before it begins without a model, answering degraded."""
 RESOLUTIONS_BATCH_MAX = 100
 RESOLUTIONS_PENDING_MAX = 10_000
-STORE_PROBE_S = 1.0
+PROBE_S = 1.0
 
 log = structlog.get_logger()
 
@@ -150,8 +150,9 @@ def _application(
         lambda: feed.state,
         parts.shelf,
         _store_probe(settings),
-        parts.clock,
-        parts.metrics,
+        lambda: publisher.brokers_answer(PROBE_S),
+        clock=parts.clock,
+        metrics=parts.metrics,
         retailer=settings.retailer,
         stall_after_s=scoring.stall_after_s,
     )
@@ -213,9 +214,7 @@ def _librdkafka(
 
 def _store_probe(settings: Settings) -> Callable[[], bool]:
     """Asks Redis on a connection of its own, so that it never waits behind the engine's batches."""
-    client = redis.Redis(
-        **settings.redis.redis_py() | {"socket_timeout": STORE_PROBE_S, "socket_connect_timeout": STORE_PROBE_S}
-    )
+    client = redis.Redis(**settings.redis.redis_py() | {"socket_timeout": PROBE_S, "socket_connect_timeout": PROBE_S})
 
     def probe() -> bool:
         try:

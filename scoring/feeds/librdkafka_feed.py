@@ -205,6 +205,7 @@ class LibrdkafkaFeed:
     def _on_lost(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         numbers = [partition.partition for partition in partitions]
         self._pipeline.revoke(numbers)
+        self._assigned = False
         log.warning("partitions_lost", topic=self._topic, partitions=numbers)
 
     def _finish(self) -> None:

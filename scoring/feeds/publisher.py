@@ -66,6 +66,14 @@ class KafkaPublisher:
         """True: Kafka does not take messages as fast as they come; read nothing more for now."""
         return len(self._producer) >= FULL_FROM_MESSAGES
 
+    def brokers_answer(self, timeout_s: float) -> bool:
+        """Whether Kafka can be reached; may be called from any thread, blocks for `timeout_s` at most."""
+        try:
+            self._producer.list_topics(self._verdicts, timeout=timeout_s)
+        except KafkaException:
+            return False
+        return True
+
     def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
         parcel = _Parcel(delivered, self._fail)
         messages = [

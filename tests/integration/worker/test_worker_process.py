@@ -78,6 +78,22 @@ def test_a_worker_says_what_it_lacks_and_answers_degraded_until_it_has_it(shop: 
         assert worker.terminate() == 0
 
 
+def test_a_worker_without_redis_answers_degraded_says_so_and_commits_nothing(shop: Shop) -> None:
+    right = shop.settings.redis.port
+    shop.topics.publish_model()
+    shop.configure("redis", port=9)
+    with shop.worker() as worker:
+        until(lambda: worker.failing_checks() == {"store"}, "a worker that lacks only Redis")
+        shop.topics.sell(shop.topics.transaction("t", amount_minor=40_000))
+        first = shop.topics.verdict("t", revision=0)
+        assert (first["cause"], first["decision"]) == ("state_unavailable", "hold")
+        assert worker.terminate() == 0
+    shop.configure("redis", port=right)
+    with shop.worker() as worker:
+        assert shop.topics.verdict("t", revision=1)["degraded"] is False
+        assert worker.terminate() == 0
+
+
 def test_a_new_model_serves_within_a_second_and_no_event_is_lost(shop: Shop) -> None:
     shop.topics.publish_model("tiny-1")
     with shop.worker() as worker:

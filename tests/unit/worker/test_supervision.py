@@ -21,6 +21,7 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.state = FeedState(assigned=(0, 1))
         self.store_up = True
+        self.kafka_up = True
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.metrics = Metrics()
         self.shelf = ModelShelf(folder, "shop", self.metrics)
@@ -28,8 +29,9 @@ class Scene:
             lambda: self.state,
             self.shelf,
             lambda: self.store_up,
-            self.clock,
-            self.metrics,
+            lambda: self.kafka_up,
+            clock=self.clock,
+            metrics=self.metrics,
             retailer="shop",
             stall_after_s=30,
         )
@@ -88,6 +90,26 @@ def test_a_worker_that_waits_for_its_first_model_is_not_dead(scene: Scene) -> No
     for _ in range(5):
         scene.look_after(100)
     assert scene.failing() == {"model"}
+
+
+@pytest.mark.parametrize(("server", "check"), [("store_up", "store"), ("kafka_up", "kafka")])
+def test_a_worker_that_waits_for_a_server_is_not_dead(scene: Scene, server: str, check: str) -> None:
+    scene.load_model()
+    setattr(scene, server, False)
+    scene.state = FeedState(assigned=(0,), lag=10, progress=5)
+    for _ in range(200):
+        scene.look_after(1)
+    assert check in scene.failing()
+
+
+def test_a_worker_that_was_shut_out_of_its_group_ends(scene: Scene) -> None:
+    scene.load_model()
+    scene.state = FeedState(assigned=None)
+    assert scene.failing() == {"kafka"}
+    for _ in range(60):
+        scene.look_after(1)
+    with pytest.raises(StalledError):
+        scene.look_after(1)
 
 
 def test_gauges_follow_the_feed(scene: Scene) -> None:
