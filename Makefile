@@ -45,9 +45,8 @@ docs:
 unit:
 	$(PYTEST) -m "not slow" $(PURE) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=98 $(ARGS)
 
-# Tests with real servers wait with deadlines, which a machine that is busy with other work can miss: what failed is tried once more, alone.
 served:
-	$(PYTEST) -m "not slow" --durations=15 $(SERVED) $(ARGS) || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none $(SERVED) $(ARGS)
+	$(PYTEST) -m "not slow" --durations=15 $(SERVED) $(ARGS)
 
 test-slow: setup ## The exhaustive variants as well; takes long.
 	$(PYTEST) tests $(ARGS)
