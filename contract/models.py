@@ -18,6 +18,8 @@ CHUNK_BYTES = 256 * 1024
 """Below the usual broker limit of 1 MB even in base64."""
 PACKAGE_BYTES_MAX = 64 * 1024 * 1024
 """A larger package is refused by the reader before it is put together."""
+SCORE_DIGITS = 6
+"""Scores are rounded to so many before anything is done with them, so that last-bit noise of float32 shows nowhere; thresholds too."""
 INPUT_NAME = "features"
 """float32, shape (n, number of features), NaN = missing."""
 OUTPUT_NAME = "score"

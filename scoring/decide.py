@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.models import Thresholds
+from contract.models import SCORE_DIGITS, Thresholds
 from contract.money import exponent
 from contract.settings import FallbackSettings
 from contract.verdicts import Decision
@@ -25,8 +25,6 @@ from scoring.rules import DECISIONS
 
 ALLOW, FLAG, HOLD, BLOCK = range(4)
 """Severities: places in DECISIONS."""
-SCORE_DIGITS = 6
-"""Scores are rounded before anything is done with them, so that last-bit noise of float32 shows nowhere."""
 
 
 def rounded(scores: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from contract.errors import TrainingRefusedError
-from contract.models import INPUT_NAME, OUTPUT_NAME
+from contract.models import INPUT_NAME, OUTPUT_NAME, SCORE_DIGITS
 
 
 def run_onnx(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -21,3 +21,9 @@ def run_onnx(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
     except Exception as error:  # ONNX Runtime raises types of its own that derive from nothing but Exception
         raise TrainingRefusedError(f"ONNX Runtime does not run the exported model: {type(error).__name__}") from error
     return np.asarray(score[:, 0], dtype=np.float32)
+
+
+def served(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The scores that a worker compares with thresholds and publishes: those of run_onnx, rounded."""
+    exact: NDArray[np.float64] = run_onnx(onnx, features).astype(np.float64)
+    return exact.round(SCORE_DIGITS)

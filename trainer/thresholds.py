@@ -10,15 +10,17 @@ What a decision costs for a transaction of amount v (base currency, major units)
 | block | 0 | lost_sale_share * v |
 
 where L = fraud_loss_share * v + fraud_fee. The thresholds are the exact minimum of the summed cost over the validation
-slice, under flag <= hold <= block and under the bounds below.
+slice, under flag <= hold <= block and under the bounds below. Scores and thresholds have SCORE_DIGITS digits, as serving rounds
+them, so what is printed is what decides.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.models import Thresholds
+from contract.models import SCORE_DIGITS, Thresholds
 from contract.package import THRESHOLD_NEVER
 from contract.settings import CostSettings
 
@@ -28,6 +30,8 @@ HOLD_SHARE_MAX = 0.03
 """At most this share is held or blocked, or the share of frauds where that is more."""
 BLOCK_PRECISION_MIN = 0.5
 """Of what is blocked, at least this share is fraud on the validation slice: a refused customer may not come back."""
+
+_STEPS = 10.0**SCORE_DIGITS
 
 
 class Costs(NamedTuple):
@@ -60,7 +64,7 @@ def choose(
     one cut each, f(i) + g(j) + h(k) with i <= j <= k: running minima find the exact optimum in O(n log n).
     """
     order = np.argsort(score, kind="stable")
-    ranked = score[order].astype(np.float64)
+    ranked = score[order].astype(np.float64).round(SCORE_DIGITS)
     costs = costs_of(fraud[order], amount[order], settings)
     n, rate = len(ranked), float(fraud.mean())
     between = np.concatenate(([True], np.diff(ranked) > 0, [True]))  # equal scores get equal decisions
@@ -104,8 +108,9 @@ def _running_minimum(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
 
 def _score_at(ranked: NDArray[np.float64], cut: int) -> float:
+    """To as many digits as scores have, upwards: halfway between neighbours in the last digit lies the upper one."""
     if cut == len(ranked):
         return THRESHOLD_NEVER
-    if cut == 0:
-        return float(ranked[0])
-    return float((ranked[cut - 1] + ranked[cut]) / 2)
+    between = ranked[cut] if cut == 0 else (ranked[cut - 1] + ranked[cut]) / 2
+    steps = round(float(between) * _STEPS, 3)
+    return math.ceil(steps) / _STEPS

@@ -18,7 +18,7 @@ from trainer.calibrate import fit_platt
 from trainer.evaluate import auc_roc, measure
 from trainer.examples import Examples, Split, split
 from trainer.plan import Plan
-from trainer.run_onnx import run_onnx
+from trainer.run_onnx import served
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ def train(
     difference = export.parity(model, onnx, parts.test.features)
     exported = time.monotonic()
     chosen = thresholds.choose(
-        run_onnx(onnx, parts.validation.features), parts.validation.fraud, parts.validation.amount, costs
+        served(onnx, parts.validation.features), parts.validation.fraud, parts.validation.amount, costs
     )
     # Measured on what is shipped: the ONNX file, not the Keras model.
-    measures = measure(run_onnx(onnx, parts.test.features), parts.test.fraud, chosen)
+    measures = measure(served(onnx, parts.test.features), parts.test.fraud, chosen)
     manifest = Manifest(
         model_version=f"{retailer}-{now:%Y%m%d-%H%M%S}-{onnx_sha256(onnx)[:8]}",
         retailer=retailer,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.models import Thresholds
+from contract.models import SCORE_DIGITS, Thresholds
 from contract.package import THRESHOLD_NEVER, thresholds_hold
 from contract.settings import CostSettings
 from trainer.thresholds import BLOCK_PRECISION_MIN, FLAG_SHARE_MAX, HOLD_SHARE_MAX, choose, costs_of
@@ -83,6 +83,27 @@ def test_what_is_blocked_is_mostly_fraud() -> None:
     blocked = score >= chosen.block
     assert blocked.any()
     assert fraud[blocked].mean() >= BLOCK_PRECISION_MIN
+
+
+def test_thresholds_have_as_many_digits_as_the_scores_that_serving_compares_with_them() -> None:
+    random = np.random.default_rng(6)
+    for _ in range(20):
+        fraud = random.random(400) < 0.1
+        score = np.clip(0.4 * fraud + random.random(400) * 0.6, 0, 1)
+        chosen = choose(score, fraud, random.exponential(80, 400), COSTS)
+        assert all(value == round(value, SCORE_DIGITS) for value in (chosen.flag, chosen.hold, chosen.block))
+
+
+def test_neighbours_in_the_last_digit_are_told_apart_by_a_threshold() -> None:
+    score = np.repeat([0.123456, 0.123457], 50)
+    free = CostSettings(lost_sale_share=0.0)
+    assert choose(score, score > 0.1234565, np.full(100, 90.0), free).block == 0.123457
+
+
+def test_scores_that_serving_rounds_to_one_get_one_decision() -> None:
+    score = np.repeat([0.1234561, 0.1234564], 50)
+    chosen = choose(score, score > 0.1234562, np.full(100, 90.0), CostSettings(lost_sale_share=0.0))
+    assert all(value <= 0.123456 or value == THRESHOLD_NEVER for value in (chosen.flag, chosen.hold, chosen.block))
 
 
 def test_equal_scores_get_equal_decisions() -> None:
