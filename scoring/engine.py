@@ -215,7 +215,6 @@ class Engine:
         started_s = self._clock.monotonic_s()
         model = self._shelf.get(model_version)
         if model is None:
-            log.error("pinned_model_missing", model_version=model_version, remedy="publish this version again")
             return "model_unavailable"
         try:
             rules = self._pinned_rules(rules_version)

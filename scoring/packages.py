@@ -29,11 +29,20 @@ FILES_BYTES_MAX = 1024**3
 VERSIONS_MAX = 4 * FILES_MAX
 UNFINISHED_MAX = 4
 UNFINISHED_BYTES_MAX = 2 * PACKAGE_BYTES_MAX
+MISSING_MAX = 16
 UNWRITTEN_MAX = 2
 """Packages kept as bytes because the disk did not take them."""
 SUFFIX = ".package.zip"
 
 log = structlog.get_logger()
+
+
+def remedy_for_missing(version: str, retailer: str) -> str:
+    """What an operator does about a model that transactions are pinned to and nobody has."""
+    return (
+        f"publish it again, where the trainer's registry is: tillguard models publish {version} --retailer {retailer}; "
+        "what waits for it is then answered in full by itself"
+    )
 
 
 @dataclass(slots=True)
@@ -60,12 +69,19 @@ class ModelShelf:
         self._unwritten: OrderedDict[str, bytes] = OrderedDict()
         self._loaded: OrderedDict[str, OnnxModel] = OrderedDict()
         self._serving: OnnxModel | None = None
+        self._missing: OrderedDict[str, None] = OrderedDict()
         self._wanted: ModelPromotion | None = None
 
     @property
     def serving(self) -> OnnxModel | None:
         """The promoted model, or None before the first one."""
         return self._serving
+
+    @property
+    def missing(self) -> list[str]:
+        """Versions that were asked for in vain and have not come since, the newest last."""
+        with self._lock:
+            return list(self._missing)
 
     def get(self, version: str) -> OnnxModel | None:
         """The model of `version`, from memory or disk; None where it is not to be had (log and metric say why)."""
@@ -77,10 +93,25 @@ class ModelShelf:
                 self._loaded.move_to_end(version)
                 return self._loaded[version]
             try:
-                return self._load(version)
+                model = self._load(version)
             except PackageRefusedError as error:
                 self._refuse(version, error)
-                return None
+                model = None
+            self._note(version, found=model is not None)
+            return model
+
+    def _note(self, version: str, *, found: bool) -> None:
+        """Remembers what is missing; the log says it once, however often a transaction is tried again."""
+        if found:
+            self._missing.pop(version, None)
+            return
+        self._sha256_of.pop(version, None)  # its file is gone: should it be published again, it is taken again
+        if version in self._missing:
+            return
+        self._missing[version] = None
+        if len(self._missing) > MISSING_MAX:
+            self._missing.popitem(last=False)
+        log.error("pinned_model_missing", model_version=version, remedy=remedy_for_missing(version, self._retailer))
 
     def offer(self, value: bytes | None) -> None:
         """Takes one message of the models topic, in any order, any number of times; never raises for what it holds."""
@@ -150,6 +181,7 @@ class ModelShelf:
         while len(self._sha256_of) > VERSIONS_MAX:
             self._sha256_of.popitem(last=False)
         self._write(chunk.model_version, package)
+        self._missing.pop(chunk.model_version, None)
         log.info("package_arrived", model_version=chunk.model_version, bytes=len(package))
         wanted = self._wanted
         if wanted is not None and wanted.model_version == chunk.model_version:

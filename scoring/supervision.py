@@ -11,7 +11,7 @@ from contract.errors import TillguardError
 from contract.metrics import Metrics
 from scoring.feeds.ports import FeedState
 from scoring.health import Check, Fault, Readiness, readiness
-from scoring.packages import ModelShelf
+from scoring.packages import ModelShelf, remedy_for_missing
 from scoring.selfwatch import Health, SelfWatch
 
 LOOK_EVERY_S = 1.0
@@ -102,11 +102,18 @@ class Supervision:
         ])  # fmt: skip
 
     def _model(self) -> Fault | None:
-        if self._shelf.serving is not None:
+        if self._shelf.serving is None:
+            return Fault(
+                "no model is loaded; every answer is degraded",
+                f"train and publish one: tillguard train --retailer {self._retailer} --history FILE",
+            )
+        missing = self._shelf.missing
+        if not missing or not self._feed_state().pending:
             return None
         return Fault(
-            "no model is loaded; every answer is degraded",
-            f"train and publish one: tillguard train --retailer {self._retailer}",
+            f"transactions wait for models that first judged them and are not here: {', '.join(missing)}; "
+            "these stay degraded, all others are answered in full",
+            remedy_for_missing(missing[-1], self._retailer),
         )
 
     def _store(self) -> Fault | None:

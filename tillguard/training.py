@@ -165,14 +165,27 @@ def promote_model(settings: Settings, registry: Registry, entry: Entry, *, by: s
         promoted_at=now,
         promoted_by=by,
     )
-    topics.ensure(settings, (MODELS,))
-    with KafkaOutlet(
-        settings.kafka.kafka_python(), MODELS.name(settings.retailer), settings.kafka.request_timeout_s
-    ) as outlet:
+    with _outlet(settings) as outlet:
         number = registry.begin_promotion(entry, now, by)
         publish(outlet, package, promotion)
     registry.confirm_promotion(number)
     log.info("model_promoted", model_version=promotion.model_version, by=by)
+
+
+def publish_model(settings: Settings, registry: Registry, entry: Entry) -> None:
+    """Sends a registered model to the workers without putting it in service, for transactions that it judged first.
+
+    Raises as promote_model does.
+    """
+    package = registry.package(entry)
+    with _outlet(settings) as outlet:
+        publish(outlet, package, None)
+    log.info("model_published", model_version=entry.manifest.model_version)
+
+
+def _outlet(settings: Settings) -> KafkaOutlet:
+    topics.ensure(settings, (MODELS,))
+    return KafkaOutlet(settings.kafka.kafka_python(), MODELS.name(settings.retailer), settings.kafka.request_timeout_s)
 
 
 def _objection(registry: Registry, trained: "Trained", test: Examples) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +14,7 @@ from contract.topics import MODELS
 from tillguard.training import Read, Result
 from trainer.registry import Entry, Promotion
 
+_ANY_WIDTH = 10_000
 STAGES = {
     "read": "reading",
     "fit": "learning",
@@ -65,11 +66,11 @@ def decisions_table(manifest: Manifest, currency: str) -> Table:
 
 def models_table(models: Sequence[Entry], promotions: Sequence[Promotion]) -> Table:
     """The registry, newest first; AP is the average precision."""
-    table = Table()
-    table.add_column("model", no_wrap=True)  # to be copied whole, however narrow the terminal
-    for name in ("data until", "frauds", "AUC", "AP"):
-        table.add_column(name)
-    table.add_column("in service", min_width=10)
+    table = Table(box=None)
+    longest = max((len(entry.manifest.model_version) for entry in models), default=0)
+    table.add_column("model", no_wrap=True, min_width=longest)  # to be copied whole, however narrow the terminal
+    for name, width in (("data until", 10), ("frauds", 0), ("AUC", 5), ("AP", 5), ("in service", 10)):
+        table.add_column(name, min_width=width)
     newest = {promotion.model_version: promotion for promotion in reversed(promotions)}
     serving = next((promotion.model_version for promotion in promotions if promotion.confirmed), None)
     for entry in models:
@@ -83,6 +84,11 @@ def models_table(models: Sequence[Entry], promotions: Sequence[Promotion]) -> Ta
             _service(newest.get(manifest.model_version), serving),
         )
     return table
+
+
+def width_for(table: Table, columns: int) -> int:
+    """`columns`, or what `table` needs at least: a terminal wraps lines that are too long, rich would cut them."""
+    return max(columns, Console(width=_ANY_WIDTH).measure(table).minimum)
 
 
 def _service(promotion: Promotion | None, serving: str | None) -> str:

@@ -64,7 +64,8 @@ class KafkaOutlet:
             raise TransientError(f"topic {self._topic} did not take the model: {type(error).__name__}") from None
 
 
-def publish(outlet: Outlet, package: bytes, promotion: ModelPromotion) -> None:
-    """The chunks, then the promotion; raises TransientError, after which nothing is promoted. May be repeated."""
+def publish(outlet: Outlet, package: bytes, promotion: ModelPromotion | None) -> None:
+    """The chunks, then the promotion if any; raises TransientError, after which nothing is promoted. May be repeated."""
     outlet.deliver(to_messages(package))
-    outlet.deliver([to_promotion(promotion)])
+    if promotion is not None:
+        outlet.deliver([to_promotion(promotion)])

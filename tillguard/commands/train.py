@@ -1,5 +1,6 @@
-"""Training, and the models that it made: train, models list, models show, models promote."""
+"""Training, and the models that it made: train, models list, show, promote, publish."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer."
 CONFIG = typer.Option(
     None, "--config", metavar="FILE", help="The retailer's settings; else TILLGUARD_CONFIG, else the state folder's."
 )
+PIPED_WIDTH = 200
+"""Columns of a table that no terminal shows."""
 VERSION = typer.Argument(metavar="VERSION", help="A model version of `tillguard models list`.")
 models = typer.Typer(no_args_is_help=True, help="Show trained models; put one in service.", rich_markup_mode="markdown")
 
@@ -28,6 +31,7 @@ def register(app: typer.Typer) -> None:
     models.command("list")(list_models)
     models.command("show")(show)
     models.command("promote")(promote)
+    models.command("publish")(publish)
     app.add_typer(models, name="models")
 
 
@@ -92,10 +96,12 @@ def list_models(retailer: str | None = RETAILER, config: Path | None = CONFIG) -
     from rich.console import Console
 
     from tillguard.config import load
-    from tillguard.training_report import models_table
+    from tillguard.training_report import models_table, width_for
 
     with _registry(load(retailer, config)) as (settings, registry):
-        Console().print(models_table(registry.models(settings.retailer), registry.promotions(settings.retailer)))
+        table = models_table(registry.models(settings.retailer), registry.promotions(settings.retailer))
+    columns = Console().width if sys.stdout.isatty() else PIPED_WIDTH
+    Console(width=width_for(table, columns)).print(table)
 
 
 def show(version: str = VERSION, retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
@@ -127,6 +133,20 @@ def promote(version: str = VERSION, retailer: str | None = RETAILER, config: Pat
         entry = _entry(registry, settings.retailer, version)
         promote_model(settings, registry, entry, by=getpass.getuser(), now=datetime.now(UTC))
     typer.echo(f"{version} is in service: workers load it now.")
+
+
+def publish(version: str = VERSION, retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
+    """Send a registered model to the workers again, without putting it in service.
+
+    For transactions that it judged first and that come again: a worker says which model it misses (`/ready`, and
+    `pinned_model_missing` in its log).
+    """
+    from tillguard.config import load
+    from tillguard.training import publish_model
+
+    with _registry(load(retailer, config)) as (settings, registry):
+        publish_model(settings, registry, _entry(registry, settings.retailer, version))
+    typer.echo(f"{version} is with the workers; what waits for it is answered now.")
 
 
 @contextmanager

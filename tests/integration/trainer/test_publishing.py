@@ -18,7 +18,7 @@ from contract.topics import MODELS
 from scoring.packages import ModelShelf
 from support.live_worker import Topics
 from support.tiny_model import NOW, tiny_package
-from tillguard.training import promote_model
+from tillguard.training import promote_model, publish_model
 from trainer.publish import KafkaOutlet
 from trainer.registry import Registry
 
@@ -60,6 +60,19 @@ def test_a_promoted_model_is_served_by_whoever_reads_the_topic(
     assert shelf.serving is not None
     assert shelf.serving.version == "m-1"
     assert registry.serving(retailer.name) == entry
+
+
+def test_a_model_that_is_published_again_can_be_had_and_does_not_serve(
+    retailer: Any, registry: Registry, tmp_path: Path
+) -> None:
+    entry = registry.add(tiny_package("m-1", retailer=retailer.name))
+    publish_model(retailer.settings, registry, entry)
+    shelf = ModelShelf(tmp_path / "models", retailer.name, Metrics())
+    for _, value in Topics(retailer.settings).read(MODELS):
+        shelf.offer(value)
+    assert shelf.get("m-1") is not None
+    assert shelf.serving is None
+    assert registry.serving(retailer.name) is None
 
 
 def test_a_broker_that_is_not_there_leaves_the_promotion_unconfirmed(retailer: Any, registry: Registry) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from contract.metrics import Metrics
 from contract.models import ModelChunk
 from contract.package import build_package, package_sha256
 from scoring import packages
-from scoring.packages import LOADED_MAX, UNFINISHED_MAX, ModelShelf
+from scoring.packages import LOADED_MAX, MISSING_MAX, UNFINISHED_MAX, ModelShelf
 from support.tiny_model import graph, tiny_manifest, tiny_messages, tiny_package
 
 WIDTH = len(names())
@@ -202,6 +203,30 @@ def test_a_restarted_worker_finds_pinned_models_on_disk(tmp_path: Path) -> None:
     found = Shelf(tmp_path).shelf.get("pinned")
     assert found is not None
     assert found.version == "pinned"
+
+
+def test_a_file_that_vanished_is_missed_once_and_taken_when_it_is_published_again(
+    tmp_path: Path,
+) -> None:
+    shelf = Shelf(tmp_path)
+    messages = tiny_messages(tiny_package("pinned"), "pinned")[:-1]
+    shelf.offer(messages)
+    (tmp_path / "pinned.package.zip").unlink()
+    with structlog.testing.capture_logs() as logs:
+        assert [shelf.shelf.get("pinned") for _ in range(3)] == [None, None, None]
+    assert [(entry["event"], entry["model_version"]) for entry in logs] == [("pinned_model_missing", "pinned")]
+    assert "tillguard models publish pinned --retailer shop" in logs[0]["remedy"]
+    assert shelf.shelf.missing == ["pinned"]
+    shelf.offer(messages)
+    assert shelf.shelf.missing == []
+    assert shelf.shelf.get("pinned") is not None
+
+
+def test_missing_models_are_bounded_in_number(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path).shelf
+    for number in range(MISSING_MAX + 1):
+        assert shelf.get(f"gone-{number}") is None
+    assert shelf.missing == [f"gone-{number}" for number in range(1, MISSING_MAX + 1)]
 
 
 def test_a_file_damaged_on_disk_is_not_served_and_is_replaced_when_it_comes_again(tmp_path: Path) -> None:

@@ -75,6 +75,20 @@ def test_a_spare_worker_without_partitions_is_ready(scene: Scene) -> None:
     assert scene.failing() == set()
 
 
+def test_a_model_that_transactions_wait_for_is_named_until_it_is_published_again(scene: Scene) -> None:
+    scene.load_model()
+    assert scene.shelf.get("tiny-0") is None
+    assert scene.failing() == set()  # nothing waits for it
+    scene.state = FeedState(assigned=(0,), lag=1, pending=1)
+    fault = scene.supervision.readiness().checks["model"]
+    assert fault is not None
+    assert "tiny-0" in fault.reason
+    assert "tillguard models publish tiny-0 --retailer shop" in fault.remedy
+    for _, value in tiny_messages(tiny_package("tiny-0"), "tiny-0")[:-1]:
+        scene.shelf.offer(value)
+    assert scene.failing() == set()
+
+
 def test_a_stalled_worker_is_not_ready_and_a_dead_one_ends(scene: Scene) -> None:
     scene.load_model()
     scene.state = FeedState(assigned=(0,), lag=10, progress=5)
