@@ -50,6 +50,7 @@ log:
 
 PARTITIONS = 4
 NEEDED = ("kafka", "redis")
+"""What the settings name; the database is the retailer's own, and its connector file names it."""
 
 
 def create(

@@ -165,7 +165,7 @@ def fields() -> None:
 
 
 def show(
-    name: str | None = typer.Argument(None, metavar="[CONNECTOR]", help="Only this connector."),
+    name: str | None = typer.Argument(None, metavar="CONNECTOR", help="Only this connector."),
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
 ) -> None:
@@ -190,7 +190,8 @@ def show(
 def set_position(
     name: str = typer.Argument(metavar="CONNECTOR", help="The connector's name."),
     position: str = typer.Argument(
-        help='The position as `show` prints it, as {"file": "binlog.000003", "offset": 4} for MySQL.'
+        metavar="POSITION",
+        help='The position as `show` prints it, as {"file": "binlog.000003", "offset": 4} for MySQL.',
     ),
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,

@@ -16,7 +16,7 @@ CONFIG = typer.Option(
     None, "--config", metavar="FILE", help="Settings file; else TILLGUARD_CONFIG, else the state folder's."
 )
 REASON = typer.Option(None, "--reason", metavar="CODE", help="Only letters with this reason.")
-PART = typer.Option(None, "--part", metavar="PART", help="Only letters of this part: scoring, or connector:<name>.")
+PART = typer.Option(None, "--part", metavar="PART", help="Only letters of this part: scoring, or connector:NAME.")
 letters = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
 
@@ -51,7 +51,9 @@ def list_(
         for filed in shown:
             _print_json(filed)
         return
-    table = Table("letter", "when", "part", "reason", "source", "position", "key", box=None)
+    table = Table(box=None)
+    for name in ("letter", "when", "part", "reason", "source", "position", "key"):
+        table.add_column(name, overflow="fold")  # on a narrow terminal over two lines, never half of it
     for filed in shown:
         letter = filed.letter
         when = f"{letter.failed_at:%Y-%m-%d %H:%M:%S}"
@@ -90,7 +92,7 @@ def show(
 
 
 def retry(
-    letter: list[str] | None = typer.Argument(None, metavar="[LETTER]...", help="As `list` names them."),
+    letter: list[str] | None = typer.Argument(None, metavar="LETTER...", help="As `list` names them."),
     *,
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,

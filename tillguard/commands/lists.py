@@ -128,7 +128,9 @@ def show(
         entries = marks.list()
     finally:
         marks.close()
-    table = Table("list", "entity", "value", "until", "by", "reason", box=None)
+    table = Table(box=None)
+    for name in ("list", "entity", "value", "until", "by", "reason"):
+        table.add_column(name, overflow="fold")  # a token that is cut cannot be used to take it off the list
     for entry in entries:
         if list_ is None or entry.mark == list_.value:
             until = f"{entry.expires_at:%Y-%m-%d %H:%M} UTC" if entry.expires_at else "-"

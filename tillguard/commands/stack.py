@@ -1,7 +1,7 @@
 """The embedded stack: up, down, status, and init, which gives a retailer its settings and topics on it."""
 
 import sys
-from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,15 +19,6 @@ def register(app: typer.Typer) -> None:
     app.command()(init)
 
 
-class Source(StrEnum):
-    """Kinds of databases that the embedded stack can give a retailer."""
-
-    MYSQL = "mysql"
-    MONGODB = "mongodb"
-    NONE = "none"
-
-
-SERVER_OF = {Source.MYSQL: "mariadb", Source.MONGODB: "mongodb"}
 AS_JSON = typer.Option(False, "--json", help="Print one JSON document instead of text.")
 ONLY = typer.Option(
     None, "--only", metavar="SERVICE", help="Only this one of kafka, redis, mariadb, mongodb. Repeatable."
@@ -78,9 +69,6 @@ def init(
     retailer: str = typer.Argument(
         metavar="NAME", help="Lower-case letters, digits and dashes; first part of every topic."
     ),
-    source: Source = typer.Option(
-        Source.NONE, help="Where its transactions come from: makes an empty database for it on the embedded server."
-    ),
     currency: str = typer.Option("EUR", metavar="CODE", help="Base currency, ISO 4217: windows sum in it."),
     force: bool = typer.Option(False, "--force", help="Write the settings anew, with the stack's present addresses."),
 ) -> None:
@@ -89,19 +77,23 @@ def init(
     Writes `retailers/NAME/settings.yaml` in the state folder, with a fresh key for the tokens of personal data.
     """
     from tillguard import retailers
-    from tillguard.embedded.databases import create_database
 
     stack = _stack(quiet=False)
-    needed = ["kafka", "redis", *([SERVER_OF[source]] if source in SERVER_OF else [])]
-    down = [found.name for found in stack.status() if found.name in needed and found.state != "running"]
+    down = [found.name for found in stack.status() if found.name in retailers.NEEDED and found.state != "running"]
     if down:
         raise ConfigurationError([f"not running: {', '.join(down)}; `tillguard up` starts the embedded stack"])
-    endpoints = stack.endpoints
-    _, changes = retailers.create(retailer, currency, retailer_folder(retailer), endpoints, force=force)
+    folder = retailer_folder(retailer)
+    _, changes = retailers.create(retailer, currency, folder, stack.endpoints, force=force)
     for line in changes or [f"{retailer}: everything is in place"]:
         typer.echo(line)
-    if source in SERVER_OF:
-        typer.echo(create_database(source.value, retailer, endpoints[SERVER_OF[source]]))
+    connectors = folder / "connectors"
+    if not any(connectors.glob("*.yaml")):
+        typer.echo(f"Next, a connector file: tillguard connector new --output {_short(connectors / 'orders.yaml')}")
+
+
+def _short(path: Path) -> Path:
+    """As it is typed from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _stack(*, quiet: bool) -> Any:

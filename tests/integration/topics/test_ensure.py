@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
 import yaml
 from kafka import KafkaAdminClient
@@ -102,21 +101,19 @@ def test_init_by_force_takes_new_addresses_and_keeps_the_token_keys(
     assert (second.connectors.token_key_id, second.connectors.token_previous_key_id) == ("k2", "k1")
 
 
-def test_the_command_needs_a_running_stack_and_then_makes_a_database(
+def test_the_command_needs_a_running_stack_and_then_says_what_comes_next(
     stack: Any, retailer_name: str, tmp_path: Path
 ) -> None:
     refused = _init(tmp_path, retailer_name)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "`tillguard up` starts the embedded stack" in refused.stderr
-    mariadb = [stack.endpoints[name] for name in ("kafka", "redis", "mariadb")][-1]
-    done = _init(stack.folder, retailer_name, "--source", "mysql")
+    done = _init(stack.folder, retailer_name)
     assert done.returncode == 0, done.stderr
-    database = retailer_name.replace("-", "_")
-    assert f"mysql database {database} on 127.0.0.1:{mariadb.port}" in done.stdout
-    with pymysql.connect(
-        host=mariadb.host, port=mariadb.port, user=mariadb.user, password=mariadb.password, database=database
-    ) as connection:
-        assert connection.db == database.encode()
+    connectors = stack.folder / "retailers" / retailer_name / "connectors"
+    assert f"tillguard connector new --output {connectors / 'orders.yaml'}" in done.stdout
+    connectors.mkdir()
+    (connectors / "shop.yaml").touch()
+    assert "connector new" not in _init(stack.folder, retailer_name).stdout
 
 
 def _init(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
