@@ -129,6 +129,8 @@ class BinlogReader:
             only_schemas=[database],
             only_tables=tables,
             slave_heartbeat=heartbeat_s,
+            # a table keeps its id only as long as its columns; reading them once for each id doubles the speed
+            freeze_schema=True,
             pymysql_wrapper=_connection,
             enable_logging=False,
         )
@@ -154,6 +156,8 @@ class BinlogReader:
     def _boundary(self, event: Any) -> bool:
         """Follows transactions; True when everything so far is complete."""
         if isinstance(event, RotateEvent):
+            # a server that crashed begins the next file with ids counted from the start
+            self._reader.table_map = {}
             self._at = self._here(str(event.next_binlog), int(event.position))
             return not self._inside
         if isinstance(event, MariadbGtidEvent | GtidEvent):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pymysql
 import pytest
 
 from connectors.config import parse
@@ -89,6 +90,57 @@ def test_new_columns_change_nothing_and_a_retyped_one_sends_rows_to_dead_letters
         ["3", "schema_changed"],
         ["4", "schema_changed"],
     ]
+
+
+def test_every_row_is_read_by_the_columns_its_table_had_then(place: MysqlWorld) -> None:
+    start = begin(place)
+    insert = "INSERT INTO orders (id, placed_at, total, customer_id) VALUES ({0}, '2026-04-01', {0}, 'c{0}')"
+    changes = [
+        "SELECT 1",
+        "ALTER TABLE orders ADD COLUMN shoe_size INT FIRST",
+        "FLUSH TABLES",
+        "FLUSH BINARY LOGS",
+        "ALTER TABLE orders MODIFY total DECIMAL(20,4) AFTER shoe_size",
+        "ALTER TABLE orders MODIFY customer_id VARCHAR(80) FIRST, ALGORITHM=COPY",
+        "CREATE TABLE new_orders (total INT, customer_id TEXT, id BIGINT PRIMARY KEY, placed_at DATETIME)",
+        "RENAME TABLE orders TO old_orders, new_orders TO orders",
+        "INSERT INTO old_orders (id, total) VALUES (99, 99)",
+        "DROP TABLE orders",
+        "CREATE TABLE orders (placed_at DATETIME, id INT PRIMARY KEY, customer_id CHAR(9), total FLOAT)",
+        "TRUNCATE orders",
+    ]
+    expected = []
+    for number, change in enumerate(changes, start=1):
+        place.execute(change)
+        if number in (7, 10):  # the table is not there, or not yet the new one
+            continue
+        place.execute(insert.format(number))
+        expected.append((number, number, f"c{number}"))
+    rows = [item.values for item in stream(place, start) if isinstance(item, Row)]
+    assert [(row["id"], row["total"], row["customer_id"]) for row in rows] == expected
+
+
+def test_rows_after_a_crash_of_the_server_are_not_taken_for_those_of_another_table(own_stack: Any) -> None:
+    place = MysqlWorld(own_stack.endpoints["mariadb"])
+    start = begin(place)
+    place.write([1])
+    for number in range(20):
+        place.execute(f"CREATE TABLE other_{number} LIKE orders")
+    own_stack.kill("mariadb")
+    again = own_stack.restart("mariadb")
+    place.connection = pymysql.connect(
+        host=again.host,
+        port=again.port,
+        user=again.user,
+        password=again.password,
+        database=place.database,
+        autocommit=True,
+    )
+    for number in range(20):  # one of them gets the number that the log knew the orders by
+        place.execute(f"INSERT INTO other_{number} (id) VALUES (7)")
+    place.write([2])
+    assert [item.values["id"] for item in stream(place, start) if isinstance(item, Row)] == [1, 2]
+    place.close()
 
 
 def test_rows_of_a_transaction_that_was_rolled_back_never_come(place: MysqlWorld) -> None:
