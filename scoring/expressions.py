@@ -8,6 +8,7 @@ Numbers are binary (float64), where the library computes in decimals.
 """
 
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +21,10 @@ from rule_engine.errors import EngineError, SymbolResolutionError
 
 TEXT_MAX = 1000
 """Characters of a condition; longer ones are better written as several rules."""
+_QUOTED = re.compile(r"""(?P<quote>["'])(?:[^\\\n]|\\.)*?(?P=quote)""")
+"""A text as the library reads it."""
+_COSTLY = re.compile(r"[=!]~|<<")
+"""The library computes constants while it parses: a pattern may take it for ever, a shift all memory."""
 
 Columns = Mapping[str, NDArray[Any]]
 """Per name, n values: float64 with NaN as missing, or objects (str, None as missing)."""
@@ -111,6 +116,7 @@ def compile_condition(text: str, names: Mapping[str, Name]) -> Condition:
     """The condition in `text` over `names`; raises ConditionError."""
     if len(text) > TEXT_MAX:
         raise ConditionError(f"{len(text)} characters, at most {TEXT_MAX}; split it into several rules")
+    _refuse_costly(text)
     try:
         rule = rule_engine.Rule(text, context=library_context(names))
         node = _compile(rule.statement.expression, _Scope(names, _COLUMNS))
@@ -128,6 +134,17 @@ def compile_condition(text: str, names: Mapping[str, Name]) -> Condition:
         raise ConditionError(f"it is a {node.kind}, not a comparison; write for example `amount > 100`")
     used = frozenset(name for name in rule.context.symbols if name in names)
     return Condition(text, used, node.evaluate, single.evaluate)
+
+
+def _refuse_costly(text: str) -> None:
+    found = _COSTLY.search(_QUOTED.sub("''", text))
+    if found is None:
+        return
+    if found[0] == "<<":
+        raise ConditionError("shifts (<<) are not available in rules; write the number itself")
+    raise ConditionError(
+        "patterns (=~) are not available in rules: one of them can stop the worker; use == or in [...]"
+    )
 
 
 def _in_words(message: str) -> str:
@@ -292,7 +309,6 @@ def _coalesce(node: Any, scope: _Scope) -> _Node:
 _BUILDERS: dict[type, Callable[[Any, _Scope], _Node]] = {
     ast.LogicExpression: _logic,
     ast.ArithmeticComparisonExpression: _order,
-    ast.FuzzyComparisonExpression: lambda node, _scope: _refuse_patterns(node),
     ast.ComparisonExpression: _equality,
     ast.ContainsExpression: _contains,
     ast.ArithmeticExpression: _arithmetic,
@@ -307,9 +323,3 @@ _BUILDERS: dict[type, Callable[[Any, _Scope], _Node]] = {
     ast.NullExpression: _literal("null"),
 }
 """Subclasses stand before their parents."""
-
-
-def _refuse_patterns(_node: Any) -> _Node:
-    raise ConditionError(
-        "patterns (=~) are not available in rules: one of them can stop the worker; use == or in [...]"
-    )
