@@ -7,8 +7,10 @@ be taken for another command's; the next use connects again, with a growing paus
 import random
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from typing import Any
 
 import hiredis
@@ -22,6 +24,8 @@ BACKOFF_FIRST_S = 0.02
 BACKOFF_MAX_S = 1.0
 _READ_BYTES = 1 << 18
 
+_Connected = tuple[socket.socket, hiredis.Reader]
+
 
 def command(*parts: bytes) -> bytes:
     """`parts` as one command on the wire."""
@@ -32,7 +36,8 @@ class RedisLink:
     """Sends raw commands and reads replies in their order; used by one thread.
 
     `options` are keyword arguments of `redis.Redis` as `RedisSettings.redis_py` makes them. `prepare` is sent on every new
-    connection before anything else (scripts to load); an error in its answers fails the connection.
+    connection before anything else (scripts to load); an error in its answers fails the connection. `connect_wait_s` is how
+    long a send waits for a new connection, which goes on aside after that; None: for as long as it takes.
     """
 
     def __init__(
@@ -41,12 +46,16 @@ class RedisLink:
         prepare: bytes,
         prepare_replies: int,
         monotonic_s: Callable[[], float] = time.monotonic,
+        *,
+        connect_wait_s: float | None = None,
     ) -> None:
         self._options = dict(options)
         self._address = (options["host"], options["port"])
         self._prepare = prepare
         self._prepare_replies = prepare_replies
         self._monotonic_s = monotonic_s
+        self._connect_wait_s = connect_wait_s
+        self._attempt: Future[_Connected] | None = None
         self._socket: socket.socket | None = None
         self._reader = hiredis.Reader()
         self._backoff_s = BACKOFF_FIRST_S
@@ -68,22 +77,7 @@ class RedisLink:
         if self._socket is None:
             raise StoreUnavailableError("the connection to the store was lost")
         try:
-            while True:
-                while len(into) < count:
-                    reply = self._reader.gets()
-                    if reply is False:
-                        break
-                    into.append(reply)
-                if len(into) >= count:
-                    return
-                left_s = deadline_s - self._monotonic_s()
-                if left_s <= 0:
-                    raise TimeoutError
-                self._socket.settimeout(left_s)
-                data = self._socket.recv(_READ_BYTES)
-                if not data:
-                    raise ConnectionResetError
-                self._reader.feed(data)
+            self._receive((self._socket, self._reader), count, into, deadline_s)
         except (OSError, hiredis.HiredisError) as error:
             raise self.failed(error) from None
 
@@ -91,8 +85,7 @@ class RedisLink:
         """Drops the connection; gives the error to raise. Its text names the cause's kind, never what was sent."""
         self.close()
         self.generation += 1
-        kind = str(cause).partition(" ")[0] if isinstance(cause, hiredis.ReplyError) else type(cause).__name__
-        return StoreUnavailableError(f"the store did not answer: {kind}")
+        return StoreUnavailableError(f"the store did not answer: {_kind(cause)}")
 
     def follow(self, moved: str) -> None:
         """Takes the address of a cluster's `MOVED <slot> <host>:<port>` for the next connection."""
@@ -101,32 +94,74 @@ class RedisLink:
 
     def close(self) -> None:
         """Ends the connection; the next send makes a new one."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.add_done_callback(_hang_up)
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def _connect(self) -> socket.socket:
-        now_s = self._monotonic_s()
-        if now_s < self._not_before_s:
+        if self._attempt is None and self._monotonic_s() < self._not_before_s:
             raise StoreUnavailableError("the store did not answer: waiting before the next attempt")
-        self._reader = hiredis.Reader()
         try:
-            self._socket = self._open()
-            greeting, replies = self._greeting()
-            self._socket.sendall(greeting)
-            answers: list[Any] = []
-            self.read(replies, answers, now_s + self._options["socket_timeout"])
-            refusals = [answer for answer in answers if isinstance(answer, hiredis.ReplyError)]
-            if refusals:
-                raise self.failed(refusals[0])
-        except OSError as error:
-            self._pause(type(error).__name__)
+            self._socket, self._reader = self._opened() if self._connect_wait_s is None else self._opened_aside()
+        except (OSError, hiredis.HiredisError) as error:
+            self._pause(_kind(error))
             raise self.failed(error) from None
-        except StoreUnavailableError as error:
-            self._pause(str(error))
-            raise
         self._backoff_s, self._not_before_s = BACKOFF_FIRST_S, -1.0
         return self._socket
+
+    def _opened_aside(self) -> _Connected:
+        """A new connection, made by another thread: a server that hangs must not hold up answers that have a time budget."""
+        attempt, wait_s = self._attempt, 0.0
+        if attempt is None:
+            attempt, wait_s = Future(), self._connect_wait_s or 0.0
+            self._attempt = attempt
+            threading.Thread(target=_fulfil, args=(attempt, self._opened), name="store-connect", daemon=True).start()
+        if not wait([attempt], wait_s).done:
+            raise StoreUnavailableError("the store did not answer: still connecting")
+        self._attempt = None
+        return attempt.result()
+
+    def _opened(self) -> _Connected:
+        """A connection that is ready for commands."""
+        deadline_s = self._monotonic_s() + self._options["socket_connect_timeout"] + self._options["socket_timeout"]
+        connection, reader = self._open(), hiredis.Reader()
+        try:
+            self._greet((connection, reader), deadline_s)
+        except BaseException:
+            connection.close()
+            raise
+        return connection, reader
+
+    def _greet(self, connected: _Connected, deadline_s: float) -> None:
+        greeting, replies = self._greeting()
+        connected[0].sendall(greeting)
+        answers: list[Any] = []
+        self._receive(connected, replies, answers, deadline_s)
+        refusal = next((answer for answer in answers if isinstance(answer, hiredis.ReplyError)), None)
+        if refusal is not None:
+            raise refusal
+
+    def _receive(self, connected: _Connected, count: int, into: list[Any], deadline_s: float) -> None:
+        connection, reader = connected
+        while True:
+            while len(into) < count:
+                reply = reader.gets()
+                if reply is False:
+                    break
+                into.append(reply)
+            if len(into) >= count:
+                return
+            left_s = deadline_s - self._monotonic_s()
+            if left_s <= 0:
+                raise TimeoutError
+            connection.settimeout(left_s)
+            data = connection.recv(_READ_BYTES)
+            if not data:
+                raise ConnectionResetError
+            reader.feed(data)
 
     def _pause(self, cause: str) -> None:
         pause_s = self._backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - workers should not come back in step
@@ -158,3 +193,21 @@ class RedisLink:
         if self._options.get("db"):
             greeting, replies = greeting + command(b"SELECT", b"%d" % self._options["db"]), replies + 1
         return greeting + self._prepare, replies
+
+
+def _kind(cause: Exception) -> str:
+    """The first word of an error that Redis answered (its code), or the class of any other."""
+    return str(cause).partition(" ")[0] if isinstance(cause, hiredis.ReplyError) else type(cause).__name__
+
+
+def _fulfil(attempt: "Future[_Connected]", opened: Callable[[], _Connected]) -> None:
+    try:
+        attempt.set_result(opened())
+    except Exception as error:  # noqa: BLE001 - raised where the result is taken
+        attempt.set_exception(error)
+
+
+def _hang_up(attempt: "Future[_Connected]") -> None:
+    """The connection that nobody waits for any more."""
+    if attempt.exception() is None:
+        attempt.result()[0].close()

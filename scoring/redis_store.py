@@ -47,7 +47,8 @@ class RedisTicket:
 class RedisStore:
     """WindowStore on Redis (scoring/ports.py); one connection, used by one thread.
 
-    `namespace` keeps a replay apart from the live windows. The bounds are arguments so that tests can reach them.
+    `namespace` keeps a replay apart from the live windows. The bounds are arguments so that tests can reach them. `connect_wait_s`
+    is RedisLink's: a worker gives its time budget, a replay waits.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class RedisStore:
         max_events: int = MAX_EVENTS,
         max_counterparts: int = MAX_COUNTERPARTS,
         wall_s: Callable[[], float] = time.time,
+        connect_wait_s: float | None = None,
     ) -> None:
         if not 2 <= max_events <= 65_535 or not 1 <= max_counterparts <= 250:
             raise ValueError("max_events is 2 to 65535, max_counterparts 1 to 250")
         text = script("windows")
         self._load = command(b"SCRIPT", b"LOAD", text.encode())
-        self._link = RedisLink(settings.redis.redis_py(), self._load, 1)
+        self._link = RedisLink(settings.redis.redis_py(), self._load, 1, connect_wait_s=connect_wait_s)
         bounds = Bounds(
             idle_s=int(settings.retention.entity_idle_days * DAY_S),
             sight_s=int(settings.retention.first_sight_days * DAY_S),

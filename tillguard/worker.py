@@ -124,7 +124,7 @@ def _application(
     topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
     publisher = parts.publisher("transactions")
     engine = Engine(
-        RedisStore(settings),
+        RedisStore(settings, connect_wait_s=scoring.budget_ms / 1000),
         parts.cases,
         parts.shelf,
         rules,

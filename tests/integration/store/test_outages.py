@@ -1,5 +1,7 @@
 """A Redis that is slow, forgets its scripts, moves, dies in the middle: nothing doubled, nothing lost, no answer mixed up."""
 
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -111,6 +113,25 @@ def test_a_store_that_cannot_be_reached_fails_at_once_and_is_tried_again_after_a
         with pytest.raises(StoreUnavailableError):
             cases.get("a")
         cases.shut()
+
+
+def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Path) -> None:
+    with started(tmp_path) as port, redis.Redis(port=port) as client:
+        store = RedisStore(retailer_at(port), connect_wait_s=0.05)
+        persist(store, [sighting("a", card="x")])
+        process = client.info("server")["process_id"]
+        os.kill(process, signal.SIGSTOP)
+        try:
+            longest_s, until_s = 0.0, time.monotonic() + 2.5
+            while (began_s := time.monotonic()) < until_s:
+                with pytest.raises(StoreUnavailableError):
+                    store.send([sighting("b", 1, card="x")], "m", "r").wait(0.05)
+                longest_s = max(longest_s, time.monotonic() - began_s)
+        finally:
+            os.kill(process, signal.SIGCONT)
+        assert longest_s < 0.5
+        assert persist(store, [sighting("b", 1, card="x")]).aggregates[0, column("card.count_1m")] == 2
+        store.close()
 
 
 def test_a_wrong_password_is_unavailable_and_is_not_shown(settings: Settings) -> None:
