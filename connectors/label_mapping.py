@@ -145,8 +145,6 @@ def _one_of(field: str, value: str, allowed: tuple[Any, ...]) -> str:
 
 
 def _believed(field: str, moment: datetime | None, now: datetime, admission: Admission) -> datetime | None:
-    if moment is not None and moment > now + admission.future_tolerance:
-        raise InvalidEventError("time_future", f"{field} is ahead of the clock")
-    if moment is not None and moment < admission.earliest_event_time:
-        raise InvalidEventError("time_too_old", f"{field} lies before earliest_event_time")
+    if moment is not None:
+        admission.check_time(field, moment, now)
     return moment

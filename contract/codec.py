@@ -92,8 +92,12 @@ class Admission:
         """The amount in minor units of the base currency; raises InvalidEventError for what must not be judged."""
         if transaction.retailer != self.retailer:
             raise InvalidEventError("retailer_mismatch", "field retailer names another retailer")
-        if transaction.event_time > now + self.future_tolerance:
-            raise InvalidEventError("time_future", "event_time is ahead of the clock")
-        if transaction.event_time < self.earliest_event_time:
-            raise InvalidEventError("time_too_old", "event_time lies before earliest_event_time")
+        self.check_time("event_time", transaction.event_time, now)
         return base_minor(transaction.amount_minor, transaction.currency, self.base_currency, self.rates)
+
+    def check_time(self, name: str, moment: datetime, now: datetime) -> None:
+        """Raises InvalidEventError where `moment`, the field `name`, lies in the future or too far back."""
+        if moment > now + self.future_tolerance:
+            raise InvalidEventError("time_future", f"{name} is ahead of the clock")
+        if moment < self.earliest_event_time:
+            raise InvalidEventError("time_too_old", f"{name} lies before earliest_event_time")

@@ -54,6 +54,7 @@ class Settlement:
     def __init__(self, cases: CaseStore, settings: Settings, clock: Clock, metrics: Metrics) -> None:
         self._cases = cases
         self._settings = settings
+        self._admission = settings.admission
         self._clock = clock
         self._metrics = metrics
         self._resolutions = Decoder(Resolution)
@@ -79,6 +80,8 @@ class Settlement:
     def _settle(self, resolution: Resolution) -> Outcome:
         if resolution.retailer != self._settings.retailer:
             raise InvalidEventError("retailer_mismatch", "field retailer names another retailer")
+        # it becomes the label's time, and learning never uses a label before its time
+        self._admission.check_time("resolved_at", resolution.resolved_at, self._clock.now())
         case = self._cases.get(resolution.transaction_id)
         if case is None:
             raise InvalidEventError(

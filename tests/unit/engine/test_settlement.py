@@ -1,6 +1,6 @@
 """Resolutions and expiry: the next revision, once, with a label; never two that disagree."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -89,6 +89,17 @@ def test_what_was_allowed_or_never_seen_is_not_resolvable(bench: Workbench, tran
 def test_a_resolution_of_another_retailer_is_refused(bench: Workbench) -> None:
     (answer,) = bench.engine.resolve([resolution("t-1", retailer="other")])
     assert dead_letter_of(answer).reason == "retailer_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("resolved_at", "reason"),
+    [(START + timedelta(days=2), "time_future"), (START - timedelta(days=20_000), "time_too_old")],
+)
+def test_a_resolution_of_a_time_that_cannot_be_is_refused_since_its_label_would_never_count(
+    bench: Workbench, resolved_at: datetime, reason: str
+) -> None:
+    (answer,) = bench.engine.resolve([resolution("t-1", resolved_at=resolved_at)])
+    assert (dead_letter_of(answer).reason, answer.verdict, answer.labels) == (reason, None, [])
 
 
 def test_without_the_store_a_resolution_waits(bench: Workbench) -> None:
