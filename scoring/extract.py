@@ -27,18 +27,20 @@ Floats = NDArray[np.float64]
 
 DIGEST_BYTES = 8
 TOKENS = ("card", "email", "phone", "ip", "address")
-"""Keyed tokens. The digest holds only whether they are there: a row that is read again after its tokenisation key
+"""Always keyed tokens. The digest holds only whether they are there: a row that is read again after its tokenisation key
 changed is still the same row."""
+_TOKEN_TAIL = 25
+"""Length of a token from the dot after its key's id on; by this the fields that may be tokens or plain are told apart."""
 _EPOCH_WEEKDAY = 3
 """1970-01-01 was a Thursday; Monday is 0."""
 NIGHT_ENDS_H = 6
 
 _entities_of: Callable[[Transaction], tuple[str | None, ...]] = attrgetter(*ENTITY_NAMES)
 _content_of: Callable[[Transaction], tuple[object, ...]] = attrgetter(
-    "transaction_id", "retailer", "amount_minor", "currency", "customer", "device", "coupon", "terminal", "channel",
-    "payment_method", "category", "country_billing", "country_delivery", "country_ip", "country_card", "basket_items",
-    "discount_minor", "session_s",
+    "transaction_id", "retailer", "amount_minor", "currency", "channel", "payment_method", "category", "country_billing",
+    "country_delivery", "country_ip", "country_card", "basket_items", "discount_minor", "session_s",
 )  # fmt: skip
+_names_of: Callable[[Transaction], tuple[str | None, ...]] = attrgetter("customer", "device", "coupon", "terminal")
 _tokens_of: Callable[[Transaction], tuple[str | None, ...]] = attrgetter(*TOKENS)
 _encode_content = msgspec.json.Encoder().encode
 
@@ -52,7 +54,11 @@ def digest(transaction: Transaction, event_time_ms: int) -> bytes:
     """8 bytes over the content: the same for the same source row, however often and through whichever connector it came."""
     since = transaction.customer_since
     present = [token is not None for token in _tokens_of(transaction)]
-    content = (_content_of(transaction), event_time_ms, None if since is None else epoch_ms(since), present)
+    named = [
+        True if name is not None and name[-_TOKEN_TAIL : 1 - _TOKEN_TAIL] == "." else name
+        for name in _names_of(transaction)
+    ]
+    content = (_content_of(transaction), named, event_time_ms, None if since is None else epoch_ms(since), present)
     return blake2b(_encode_content(content), digest_size=DIGEST_BYTES).digest()
 
 

@@ -159,6 +159,9 @@ def test_the_digest_is_the_same_for_the_same_row_however_it_came() -> None:
     again = Origin(connector="other", phase="snapshot", source="shop.orders", position="binlog.9:9")
     assert of() == of(ingest_time=START + timedelta(days=1), origin=again)
     assert of() == of(card="k2:card-1", aliases={"card": "k1:card-1"})
+    old, new = "k1.abcdefghijklmnopqrstuvwx", "key-2.ABCDEFGHIJKLMNOPQRSTUVWX"
+    for name in ("customer", "device", "coupon", "terminal"):
+        assert of(**{name: old}) == of(**{name: new}, aliases={name: old}) != of(**{name: "plain"})
     changes = [
         {"amount_minor": 5_001}, {"currency": "USD"}, {"event_time": START}, {"customer": "c-9"}, {"card": None},
         {"category": None}, {"customer_since": START}, {"basket_items": 1}, {"session_s": 1.0}, {"device": None},
