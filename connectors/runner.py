@@ -176,8 +176,8 @@ class Runner:
         if self._config.on_dead_position == "fail":
             raise PositionDeadError(
                 f"{error}. Rows between the saved position and the oldest that the source still has cannot be read. "
-                f"Remedy: `tillguard connector positions reset {self._name}` reads the whole table again (rows seen before "
-                "change nothing), or set `on_dead_position: resnapshot` in the connector file to do so by itself"
+                f"Remedy: `tillguard connector positions reset {self._name}` reads the whole table again (rows first seen "
+                "within retention.first_sight_days change nothing, older ones count again), or set `on_dead_position: resnapshot` in the connector file to do so by itself"
             ) from None
         if self._saved.resnapshots >= RESNAPSHOTS_MAX:
             raise PositionDeadError(

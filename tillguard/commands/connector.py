@@ -196,9 +196,9 @@ def set_position(
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
 ) -> None:
-    """Set where a connector goes on, for example to read last week again. Stop the connector first.
+    """Set where a connector goes on, for example to read the last days again. Stop the connector first.
 
-    Reading again changes no verdict. Setting a position forward skips rows: they get no verdict.
+    Rows first seen within retention.first_sight_days change nothing; older ones count again and are judged anew. Setting a position forward skips rows: they get no verdict.
     """
     from datetime import UTC, datetime
 
@@ -222,7 +222,10 @@ def reset(
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
 ) -> None:
-    """Forget how far a connector has read: it starts again with a snapshot. Rows seen before change nothing."""
+    """Forget how far a connector has read: it starts again with a snapshot.
+
+    Rows first seen within retention.first_sight_days change nothing; older ones count again and are judged anew.
+    """
     from connectors.assembly import store_of
     from tillguard.config import load
 
