@@ -15,10 +15,10 @@ _FIELDS = ("revision", "verdict", "open_until")
 
 
 class RedisCases:
-    """CaseStore on Redis (scoring/ports.py); safe for threads, shared by all workers of a retailer."""
+    """CaseStore on Redis (scoring/ports.py); safe for threads, shared by all workers of a retailer. `timeout_s`: RedisClient's."""
 
-    def __init__(self, settings: Settings, namespace: str = LIVE) -> None:
-        self._client = RedisClient(settings.redis)
+    def __init__(self, settings: Settings, namespace: str = LIVE, *, timeout_s: float | None = None) -> None:
+        self._client = RedisClient(settings.redis, timeout_s)
         self._keys = Keys(settings.retailer, namespace)
         self._lifetime_ms = int(timedelta(days=settings.retention.case_days) / timedelta(milliseconds=1))
         self._open_script = script("open_case")

@@ -123,15 +123,16 @@ def _application(
     settings, scoring = parts.settings, parts.settings.scoring
     topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
     publisher = parts.publisher("transactions")
+    budget_s = scoring.budget_ms / 1000
     engine = Engine(
-        RedisStore(settings, connect_wait_s=scoring.budget_ms / 1000),
-        parts.cases,
+        RedisStore(settings, connect_wait_s=budget_s),
+        RedisCases(settings, timeout_s=budget_s),
         parts.shelf,
         rules,
         settings,
         parts.clock,
         parts.metrics,
-        archive=RedisRules(settings),
+        archive=RedisRules(settings, timeout_s=budget_s),
     )
     pipeline = Pipeline(engine, publisher, parts.clock, batch_max=scoring.batch_max, pending_max=scoring.pending_max)
     feed: LibrdkafkaFeed | faust_app.AgentFeed

@@ -21,6 +21,7 @@ from contract.settings import Settings, parse
 from scoring.ports import Applied, Case, Sighting, StoreUnavailableError
 from scoring.redis_cases import RedisCases
 from scoring.redis_keys import Keys
+from scoring.redis_rules import RedisRules
 from scoring.redis_store import RedisStore
 from scoring.reference import aggregates
 from support.redis_server import started
@@ -118,7 +119,10 @@ def test_a_store_that_cannot_be_reached_fails_at_once_and_is_tried_again_after_a
 def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Path) -> None:
     with started(tmp_path) as port, redis.Redis(port=port) as client:
         store = RedisStore(retailer_at(port), connect_wait_s=0.05)
+        cases = RedisCases(retailer_at(port), timeout_s=0.05)
+        rules = RedisRules(retailer_at(port), timeout_s=0.05)
         persist(store, [sighting("a", card="x")])
+        assert (cases.get("a"), rules.find("r")) == (None, None)
         process = client.info("server")["process_id"]
         os.kill(process, signal.SIGSTOP)
         try:
@@ -126,12 +130,18 @@ def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Pat
             while (began_s := time.monotonic()) < until_s:
                 with pytest.raises(StoreUnavailableError):
                     store.send([sighting("b", 1, card="x")], "m", "r").wait(0.05)
+                with pytest.raises(StoreUnavailableError):
+                    cases.get("a")
+                with pytest.raises(StoreUnavailableError):
+                    rules.find("r")
                 longest_s = max(longest_s, time.monotonic() - began_s)
         finally:
             os.kill(process, signal.SIGCONT)
         assert longest_s < 0.5
         assert persist(store, [sighting("b", 1, card="x")]).aggregates[0, column("card.count_1m")] == 2
         store.close()
+        cases.shut()
+        rules.close()
 
 
 def test_a_wrong_password_is_unavailable_and_is_not_shown(settings: Settings) -> None:
