@@ -55,6 +55,18 @@ def _lossless(name: str) -> codecs.CodecInfo | None:
 codecs.register(_lossless)
 
 
+def _skip_status_variables(event: Any, _key: int) -> None:
+    """The settings that a statement ran under, none of which matters here; the first call skips them all.
+
+    The library stops for ever at one that it does not know, as MariaDB writes with every CREATE DATABASE … CHARACTER SET,
+    whatever database that is.
+    """
+    event.packet.advance(event.status_vars_length - 1)  # the key was read
+
+
+QueryEvent._read_status_vars_value_for_key = _skip_status_variables  # noqa: SLF001 - it has no other place for this
+
+
 class _Connection(pymysql.connections.Connection):  # type: ignore[misc]
     """A connection whose loss is told at once: the reader would go on by itself from within a transaction and lose rows."""
 

@@ -92,6 +92,26 @@ def test_new_columns_change_nothing_and_a_retyped_one_sends_rows_to_dead_letters
     ]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE DATABASE {other} CHARACTER SET utf8mb4",
+        "CREATE DATABASE {other}; ALTER DATABASE {other} CHARACTER SET latin1",
+        "SET character_set_collations = 'utf8mb4=uca1400_ai_ci'; CREATE DATABASE {other}",
+        "SET time_zone = '+02:00'; SET auto_increment_increment = 7; SET lc_time_names = 'de_DE'; CREATE DATABASE {other}",
+    ],
+)
+def test_statements_in_other_databases_under_whatever_settings_stop_nothing(place: MysqlWorld, statement: str) -> None:
+    start, other = begin(place), f"{place.database}_other"
+    try:
+        for part in statement.format(other=other).split("; "):
+            place.execute(part)
+        place.write([1])
+        assert [item.values["id"] for item in stream(place, start) if isinstance(item, Row)] == [1]
+    finally:
+        place.execute(f"DROP DATABASE {other}")
+
+
 def test_every_row_is_read_by_the_columns_its_table_had_then(place: MysqlWorld) -> None:
     start = begin(place)
     insert = "INSERT INTO orders (id, placed_at, total, customer_id) VALUES ({0}, '2026-04-01', {0}, 'c{0}')"
