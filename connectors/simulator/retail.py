@@ -4,7 +4,7 @@ The same seed gives the same sales. History and live draw from streams of their 
 other was asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from connectors.simulator.profile import Profile
 from connectors.simulator.sales import KINDS, Labelled, Sale, Truth
 
 LABEL_DELAY_MEDIAN_D = 5.0
-_PEOPLE, _HISTORY, _LIVE = 0, 1, 2
+_PEOPLE, _HISTORY, _LIVE, _MORE = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,24 @@ class Retail:
         drafts = self._rush(begin, seconds, rows, fraud_share, rng)
         return self._number(drafts, first_number, begin + timedelta(days=60), rng)
 
+    def more(
+        self,
+        begin: datetime,
+        seconds: float,
+        rows: int,
+        fraud_share: float,
+        *,
+        first_number: int,
+        resting: Collection[str],
+    ) -> list[Labelled]:
+        """Like `live`, drawn anew for every `first_number`, and from customers in `resting` only when no others are left.
+
+        Who has just bought does not buy again: a model would rightly call that a bot.
+        """
+        rng = np.random.default_rng([self._seed, _MORE, first_number])
+        drafts = self._rush(begin, seconds, rows, fraud_share, rng, resting=resting)
+        return self._number(drafts, first_number, begin + timedelta(days=60), rng)
+
     def _quiet(
         self, until: datetime, rows: int, fraud_share: float, rng: np.random.Generator
     ) -> list[tuple[Sale, str | None]]:
@@ -78,11 +96,18 @@ class Retail:
         return [(sale, None) for sale in genuine.sales(self.people, who, when, rng)] + bad
 
     def _rush(
-        self, begin: datetime, seconds: float, rows: int, fraud_share: float, rng: np.random.Generator
+        self,
+        begin: datetime,
+        seconds: float,
+        rows: int,
+        fraud_share: float,
+        rng: np.random.Generator,
+        *,
+        resting: Collection[str] = (),
     ) -> list[tuple[Sale, str | None]]:
         scene = frauds.Scene(self.people, begin, seconds, rng)
         bad = list(_frauds(scene, round(rows * fraud_share)))
-        who = _each_once(len(self.people.ids), rows - len(bad), rng)
+        who = _each_once(np.array([each in resting for each in self.people.ids]), rows - len(bad), rng)
         offsets = np.sort(rng.uniform(0.0, seconds, size=len(who)))
         when = [begin + timedelta(seconds=offset) for offset in offsets.tolist()]
         return [(sale, None) for sale in genuine.sales(self.people, who, when, rng)] + bad
@@ -125,7 +150,10 @@ def _rush_begins(opened: datetime, until: datetime, rushes: int, rush_s: float) 
     ]
 
 
-def _each_once(n: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """`count` indices below `n`; none comes again before all have come."""
-    laps = [rng.permutation(n) for _ in range(-(-count // n))] or [np.empty(0, dtype=np.int64)]
+def _each_once(resting: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """`count` places of `resting`; none comes again before all have come, and a lap's last are those that rest."""
+    laps = [np.empty(0, dtype=np.int64)]
+    for _ in range(-(-count // len(resting))):
+        lap = rng.permutation(len(resting))
+        laps.append(lap[np.argsort(resting[lap], kind="stable")])
     return np.concatenate(laps)[:count]

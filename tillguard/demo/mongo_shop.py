@@ -158,6 +158,9 @@ class MongoShop:
         for transaction_id, truth in truths.items():
             self._checkouts.update_one({"_id": transaction_id}, {"$set": {"review": review(truth)}})
 
+    def customers_since(self, moment: datetime) -> set[str]:
+        return set(self._checkouts.distinct("customer.id", {"placedAt": {"$gte": moment}}))
+
     def connector_file(self) -> str:
         return CONNECTOR.format(
             retailer=self.retailer,

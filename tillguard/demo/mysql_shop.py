@@ -200,6 +200,14 @@ class MysqlShop:
     def label(self, truths: Mapping[str, Truth]) -> None:
         self._insert("chargebacks", [chargeback(*known) for known in truths.items()])
 
+    def customers_since(self, moment: datetime) -> set[str]:
+        query = f"SELECT DISTINCT customer_no FROM `{self._database}`.orders WHERE placed_at >= %s"  # noqa: S608 - the name is ours
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, (local(moment),))
+            found = {str(customer) for (customer,) in cursor.fetchall() if customer is not None}
+        self._connection.commit()
+        return found
+
     def _insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         with self._connection.cursor() as cursor:
             for start in range(0, len(rows), BATCH_ROWS):

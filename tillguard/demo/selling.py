@@ -15,7 +15,15 @@ from tillguard.demo.material import HISTORY_WEEKS, LIVE_FRAUD_SHARE, PROFILES
 from tillguard.demo.tally import Tally
 from tillguard.embedded.stack import Stack
 
+RATE_MAX = 1_000  # of `tillguard simulate`
+RESTING = timedelta(hours=1)
+"""Genuine customers of the last hour leave the shop to others, as they do in the histories."""
 NAMES = (beginnings.MYSQL_RETAILER, beginnings.MONGO_RETAILER)
+
+
+def first_number(now_s: float) -> int:
+    """Of a call's sales, from the clock: at up to RATE_MAX sales a second no other call, nor the demonstration, has them."""
+    return int(now_s * RATE_MAX)
 
 
 def sell(retailer: str, state: Path, *, transactions: int, rate: float, seed: int) -> tuple[int, int]:
@@ -39,11 +47,17 @@ def sell(retailer: str, state: Path, *, transactions: int, rate: float, seed: in
     retail = Retail(
         PROFILES[place], 2 * seed + place, begin - timedelta(weeks=HISTORY_WEEKS), beginnings.PREFIXES[place]
     )
-    # Numbers from the clock: no sale of an earlier call or of the demonstration has them.
-    sales = retail.live(begin, transactions / rate, transactions, LIVE_FRAUD_SHARE, int(time.time()))
     shops = beginnings.shops(stack.endpoints)
     try:
         shop = shops[place]
+        sales = retail.more(
+            begin,
+            transactions / rate,
+            transactions,
+            LIVE_FRAUD_SHARE,
+            first_number=first_number(time.time()),
+            resting=shop.customers_since(begin - RESTING),
+        )
         planned = sender.plan(shop, sales, [(one.sale.event_time - begin).total_seconds() for one in sales], seed=None)
         tally = Tally(retailer)
         sender.announce(tally, planned)

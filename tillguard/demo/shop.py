@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from connectors.simulator.sales import Labelled, Sale, Truth
@@ -47,6 +48,10 @@ class Shop(Protocol):
 
     def label(self, truths: Mapping[str, Truth]) -> None:
         """Writes what has become known of frauds written before, by transaction id."""
+        ...
+
+    def customers_since(self, moment: datetime) -> set[str]:
+        """Who has bought since then."""
         ...
 
     def connector_file(self) -> str:

@@ -46,6 +46,18 @@ def test_live_does_not_depend_on_whether_a_history_was_drawn(live: list[Labelled
     assert one.live(NOW, 30.0, 2_000, 0.06, 6_001) == live
 
 
+def test_sales_by_hand_differ_from_call_to_call_and_let_recent_customers_rest() -> None:
+    one = retail()
+    genuine = [
+        values(one.more(NOW, 10.0, 200, 0.06, first_number=n, resting=set()), "customer", fraud=False) for n in (1, 2)
+    ]
+    assert genuine[0] != genuine[1]
+    later = one.more(NOW, 10.0, 200, 0.06, first_number=3, resting=genuine[0])
+    assert not values(later, "customer", fraud=False) & genuine[0]
+    everybody = set(one.people.ids)
+    assert len(one.more(NOW, 10.0, 200, 0.06, first_number=4, resting=everybody)) == 200
+
+
 def test_a_history_has_the_rows_asked_for_in_time_order_within_its_span(history: list[Labelled]) -> None:
     times = [entry.sale.event_time for entry in history]
     assert len(history) == 6_000
