@@ -1,11 +1,14 @@
 """The last page of the terminal: what was found, where the report is, and what to try next."""
 
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from tillguard.demo.beginnings import MYSQL_RETAILER
 from tillguard.demo.summary import DECISIONS, holds
@@ -39,7 +42,7 @@ def show(console: Console, figures: Mapping[str, Any], kinds: Mapping[str, str],
         console.print("[red]A promise was broken: see unaccounted, disagreeing and strangers above.[/red]")
 
 
-def _account(figures: Mapping[str, Any]) -> Table:
+def _account(figures: Mapping[str, Any]) -> RenderableType:
     table = Table(
         box=None,
         header_style="dim",
@@ -62,16 +65,17 @@ def _account(figures: Mapping[str, Any]) -> Table:
             f"[{'red' if missing else 'green'}]{missing:,}[/]",
         )
     reasons = ", ".join(f"{name} {count:,}" for name, count in figures["dead_letters_by_reason"].items())
-    table.caption = (
-        f"{figures['redeliveries']:,} redeliveries, {figures['disagreeing_redeliveries']:,} disagreeing; "
-        f"{figures['degraded']:,} degraded first answers; {figures['strangers']:,} strangers; {figures['labels']:,} labels\n"
+    strangers = figures["strangers"]
+    return _noted(
+        table,
+        f"{figures['redeliveries']:,} delivered twice, {figures['disagreeing_redeliveries']:,} answered differently; "
+        f"{figures['degraded']:,} first answered by rules alone; {figures['labels']:,} labels\n"
         f"dead letters: {reasons or 'none'}"
+        f"{f'{chr(10)}{strangers:,} answers to what nobody wrote' if strangers else ''}",
     )
-    table.caption_justify = "left"
-    return table
 
 
-def _decisions(figures: Mapping[str, Any]) -> Table:
+def _decisions(figures: Mapping[str, Any]) -> RenderableType:
     table = Table(
         box=None, header_style="dim", padding=(0, 2), title="Decisions", title_justify="left", title_style="bold"
     )
@@ -83,15 +87,14 @@ def _decisions(figures: Mapping[str, Any]) -> Table:
         "of these fraud (precision)", *(percent(figures["precision_by_decision"][name]) for name in DECISIONS)
     )
     table.add_row("of all frauds (recall)", *(percent(figures["recall_by_decision"][name]) for name in DECISIONS))
-    table.caption = (
+    return _noted(
+        table,
         f"{percent(figures['genuine_untroubled'])} of genuine customers were allowed at once; "
-        f"average precision of the score {figures['average_precision']}"
+        f"average precision of the score {figures['average_precision']}",
     )
-    table.caption_justify = "left"
-    return table
 
 
-def _kinds(figures: Mapping[str, Any], kinds: Mapping[str, str]) -> Table:
+def _kinds(figures: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
     table = Table(
         box=None, header_style="dim", padding=(0, 2), title="Frauds by kind", title_justify="left", title_style="bold"
     )
@@ -101,15 +104,20 @@ def _kinds(figures: Mapping[str, Any], kinds: Mapping[str, str]) -> Table:
     for kind, count in figures["frauds_by_kind"].items():
         found, stopped = figures["recall_by_kind"][kind], figures["stopped_by_kind"][kind]
         table.add_row(kinds.get(kind, kind), f"{count:,}", percent(found), percent(stopped))
-    table.caption = "found: flagged, held or blocked; stopped: held or blocked"
-    table.caption_justify = "left"
-    return table
+    return _noted(table, "found: flagged, held or blocked; stopped: held or blocked")
+
+
+def _noted(table: Table, note: str) -> RenderableType:
+    """A note of the terminal's width below; a caption would be as narrow as the table."""
+    return Group(table, Text(note + "\n", style="dim italic"))
 
 
 def show_next(console: Console, report: Path, connector: Path, *, running: bool) -> None:
     """Where the report is, and the same system by hand."""
     console.print(f"\nReport: [bold]{report}[/bold]", highlight=False, soft_wrap=True)
-    console.print("Now by hand, each in a terminal of its own:", highlight=False)
+    shell = Path(sys.prefix) / "bin" / "activate"
+    after = f", after [cyan]source {shown(shell)}[/cyan]" if shutil.which("tillguard") is None else ""
+    console.print(f"Now by hand, each in a terminal of its own{after}:", highlight=False, soft_wrap=True)
     first = "tillguard status" if running else "tillguard up"
     commands = (
         (first, "the servers"),
@@ -121,3 +129,8 @@ def show_next(console: Console, report: Path, connector: Path, *, running: bool)
     )
     for command, text in commands:
         console.print(f"  [cyan]{command}[/cyan]  [dim]# {text}[/dim]", highlight=False, soft_wrap=True)
+
+
+def shown(path: Path) -> Path:
+    """As short as it can be typed from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -56,7 +56,7 @@ def perform(wishes: Wishes, state: Path, console: Console) -> bool:
     connector = (
         state / "retailers" / beginnings.MYSQL_RETAILER / "connectors" / f"{beginnings.MYSQL_RETAILER}-orders.yaml"
     )
-    closing.show_next(console, wishes.report_file, _shown(connector), running=wishes.keep)
+    closing.show_next(console, wishes.report_file, closing.shown(connector), running=wishes.keep)
     return summary.holds(outcome.figures)
 
 
@@ -114,8 +114,3 @@ def _write(file: Path, text: str) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise TillguardError(f"{file} could not be written: {error.strerror}") from None
-
-
-def _shown(path: Path) -> Path:
-    """As short as it can be typed from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

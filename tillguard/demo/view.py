@@ -78,10 +78,10 @@ def live_table(entries: Sequence[Figures], rate: float) -> RenderableType:
         f"{answered:,} of {given:,} answered",
         f"[bold]{rate:,.0f}[/bold]/s",
     )
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("retailer")
-    for name in ("written", "answered", *DECISIONS, "dead letters", "p50", "p99"):
-        table.add_column(name, justify="right", style=COLOURS.get(name, ""))
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")  # a terminal of 80 columns holds it
+    table.add_column("retailer", no_wrap=True)
+    for name in ("written", "answered", *DECISIONS, "dead\nletters", "p50 ms", "p99 ms"):
+        table.add_column(name, justify="right", no_wrap=True, style=COLOURS.get(name, ""))
     for entry in entries:
         table.add_row(
             entry.retailer,
@@ -89,8 +89,8 @@ def live_table(entries: Sequence[Figures], rate: float) -> RenderableType:
             f"{entry.answered:,}",
             *(f"{count:,}" for count in entry.decisions),
             f"{entry.dead_letters:,}",
-            _ms(entry.p50_ms),
-            _ms(entry.p99_ms),
+            _number(entry.p50_ms),
+            _number(entry.p99_ms),
         )
     return Group(bar, table)
 
@@ -101,11 +101,11 @@ def live_line(entries: Sequence[Figures], rate: float) -> str:
     by_name = [f"{name} {sum(e.decisions[i] for e in entries):,}" for i, name in enumerate(DECISIONS)]
     slowest = max((entry.p99_ms for entry in entries if entry.p99_ms is not None), default=None)
     dead = sum(entry.dead_letters for entry in entries)
-    return f"{answered:,} of {given:,} answered, {rate:,.0f}/s, {', '.join(by_name)}, dead letters {dead:,}, p99 {_ms(slowest)}"
+    return f"{answered:,} of {given:,} answered, {rate:,.0f}/s, {', '.join(by_name)}, dead letters {dead:,}, p99 {_number(slowest)} ms"
 
 
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} ms"
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
 
 
 class Screen:
