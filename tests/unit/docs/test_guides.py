@@ -124,9 +124,11 @@ def test_reasons_that_the_connectors_guide_explains_exist() -> None:
     assert named <= set(REASONS)
 
 
-def test_the_resolution_that_the_checkout_guide_shows_is_one() -> None:
-    (shown,) = blocks(ROOT / "docs" / "checkout.md", "json")
-    assert Decoder(Resolution).decode(shown.encode()).outcome == "step_up_passed"
+def test_the_verdict_and_the_resolution_that_the_checkout_guide_shows_are_such() -> None:
+    verdict, resolution = blocks(ROOT / "docs" / "checkout.md", "json")
+    assert set(json.loads(verdict)) == set(Verdict.__struct_fields__)
+    assert Decoder(Verdict).decode(verdict.encode()).decision == "hold"
+    assert Decoder(Resolution).decode(resolution.encode()).outcome == "step_up_passed"
 
 
 def test_every_field_of_a_verdict_is_always_present_as_the_checkout_guide_says() -> None:
