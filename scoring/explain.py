@@ -192,6 +192,8 @@ def _basket_text(event: _Event) -> str:
         return f"discount of {event.value['discount_share']:.0%}"
     if np.isnan(event.value["basket_items"]):
         return GROUPS["basket"]
+    if event.value["basket_items"] == 1:
+        return f"1 item, {event.show('amount_per_item')}"
     return f"{event.show('basket_items')} items, {event.show('amount_per_item')} each"
 
 

@@ -83,6 +83,7 @@ def test_the_heaviest_groups_come_first_and_those_that_lower_the_score_not_at_al
         ("history", {}, "nothing earlier to compare the amount with"),
         ("basket", {"discount_share": 0.4}, "discount of 40%"),
         ("basket", {"basket_items": 3, "amount_per_item": 9.5}, "3 items, 9.50 EUR each"),
+        ("basket", {"basket_items": 1, "amount_per_item": 9.5}, "1 item, 9.50 EUR"),
         ("amount", {}, "amount of 50.00 EUR, ordinary is 0.00 EUR"),
         ("account", {"account_age": 0.25}, "account is 6 hours old"),
         ("account", {}, "no known account"),
