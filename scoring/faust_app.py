@@ -234,9 +234,11 @@ class AgentFeed:
         if self._stopping:
             return  # what was drained is committed; these are the next worker's
         ours = [event for event in events if event.partition in pipeline.tracker.assignment]
-        if ours:
-            pipeline.submit(ours)
+        while ours:
+            batch_max = pipeline.batch_max
+            pipeline.submit(ours[:batch_max])
             pipeline.collect()
+            ours = ours[batch_max:]
         self._publisher.serve()
         pipeline.retry()
 

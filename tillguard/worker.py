@@ -134,7 +134,14 @@ def _application(
         parts.metrics,
         archive=RedisRules(settings, timeout_s=budget_s),
     )
-    pipeline = Pipeline(engine, publisher, parts.clock, batch_max=scoring.batch_max, pending_max=scoring.pending_max)
+    pipeline = Pipeline(
+        engine,
+        publisher,
+        parts.clock,
+        batch_max=scoring.batch_max,
+        pending_max=scoring.pending_max,
+        budget_s=scoring.budget_ms / 1000,
+    )
     feed: LibrdkafkaFeed | faust_app.AgentFeed
     if scoring.feed == "agent":
         feed = faust_app.AgentFeed(
@@ -146,7 +153,7 @@ def _application(
             linger_s=scoring.linger_ms / 1000,
         )
     else:
-        feed = _librdkafka(parts, pipeline, publisher, topic=topic, group=group, batch_max=scoring.batch_max)
+        feed = _librdkafka(parts, pipeline, publisher, topic=topic, group=group)
     supervision = Supervision(
         lambda: feed.state,
         parts.shelf,
@@ -193,13 +200,12 @@ def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
         publisher,
         topic=RESOLUTIONS.name(settings.retailer),
         group=f"{settings.retailer}.resolutions",
-        batch_max=RESOLUTIONS_BATCH_MAX,
     )
     return {"resolutions": resolutions, "holds": HoldSweeper(parts.settlement(), parts.publisher("holds"))}
 
 
 def _librdkafka(
-    parts: _Parts, pipeline: Pipeline, publisher: KafkaPublisher, *, topic: str, group: str, batch_max: int
+    parts: _Parts, pipeline: Pipeline, publisher: KafkaPublisher, *, topic: str, group: str
 ) -> LibrdkafkaFeed:
     return LibrdkafkaFeed(
         parts.settings.kafka,
@@ -209,7 +215,6 @@ def _librdkafka(
         topic=topic,
         group=group,
         client_id=parts.client_id,
-        batch_max=batch_max,
     )
 
 

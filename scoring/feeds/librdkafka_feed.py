@@ -54,13 +54,11 @@ class LibrdkafkaFeed:
         topic: str,
         group: str,
         client_id: str,
-        batch_max: int,
     ) -> None:
         self._topic = topic
         self._pipeline = pipeline
         self._publisher = publisher
         self._clock = clock
-        self._batch_max = batch_max
         self._drain_timeout_s = kafka.session_timeout_s / 2
         self._stop = threading.Event()
         self._state = FeedState()
@@ -116,10 +114,11 @@ class LibrdkafkaFeed:
 
     def _take(self) -> list[RawEvent]:
         """What is there now; with nothing to finish, waits for the first event."""
-        messages = self._consumer.consume(self._batch_max, 0)
+        batch_max = self._pipeline.batch_max
+        messages = self._consumer.consume(batch_max, 0)
         if not messages and not self._pipeline.open_batches:
             first = self._consumer.poll(IDLE_WAIT_S)
-            messages = [] if first is None else [first, *self._consumer.consume(self._batch_max - 1, 0)]
+            messages = [] if first is None else [first, *self._consumer.consume(batch_max - 1, 0)]
         if not messages:
             return []
         assigned = self._pipeline.tracker.assignment

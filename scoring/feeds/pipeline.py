@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from contract.clock import Clock
 from scoring.feeds.offsets import OffsetTracker
+from scoring.feeds.pace import Pace
 from scoring.feeds.pending import PendingEvents
 from scoring.feeds.ports import Publisher, Scorer
 from scoring.ports import Outcome, RawEvent
@@ -22,6 +23,7 @@ class _Open(NamedTuple):
     events: Sequence[RawEvent]
     assignment: Mapping[int, int]
     ticket: Any
+    submit_s: float
 
 
 class Pipeline:
@@ -35,15 +37,20 @@ class Pipeline:
         *,
         batch_max: int,
         pending_max: int,
+        budget_s: float | None = None,
         outstanding_max: int | None = None,
     ) -> None:
-        """`outstanding_max` bounds the events between read and commit; eight times as many as may wait by default."""
+        """Takes the bounds of everything.
+
+        `budget_s` is what an event may take from receipt to answer, None where nobody waits; `outstanding_max` bounds the
+        events between read and commit, eight times as many as may wait by default.
+        """
         self.tracker = OffsetTracker(outstanding_max or 8 * max(pending_max, batch_max))
         self.pending = PendingEvents(pending_max)
         self._scorer = scorer
         self._publisher = publisher
         self._clock = clock
-        self._batch_max = batch_max
+        self._pace = Pace(batch_max, budget_s)
         self._open: deque[_Open] = deque()
         self.taken_total = 0
 
@@ -51,6 +58,11 @@ class Pipeline:
     def open_batches(self) -> int:
         """Batches submitted and not yet collected."""
         return len(self._open)
+
+    @property
+    def batch_max(self) -> int:
+        """How many events the next batch may hold, to be answered in time."""
+        return self._pace.batch_max
 
     @property
     def full(self) -> bool:
@@ -63,21 +75,27 @@ class Pipeline:
             self.collect()
         assignment = self.tracker.take(events)
         self.taken_total += len(events)
-        self._open.append(_Open(events, assignment, self._scorer.submit(events)))
+        began_s = self._clock.monotonic_s()
+        ticket = self._scorer.submit(events)
+        self._open.append(_Open(events, assignment, ticket, self._clock.monotonic_s() - began_s))
 
     def collect(self) -> None:
         """Finishes the oldest open batch."""
-        events, assignment, ticket = self._open.popleft()
+        events, assignment, ticket, submit_s = self._open.popleft()
+        began_s = self._clock.monotonic_s()
         outcomes = self._scorer.collect(ticket)
+        self._pace.took(len(events), submit_s + self._clock.monotonic_s() - began_s)
         complete, waiting = _split(events, outcomes)
         self.pending.add(waiting, assignment, self._clock.monotonic_s())
         self._publisher.publish(outcomes, partial(self.tracker.done, complete, assignment))
 
     def retry(self) -> None:
-        """Tries the oldest waiting events again, when they are due."""
-        due = self.pending.due(self._clock.monotonic_s(), self._batch_max)
+        """Tries the oldest waiting events again, when they are due; the open batches first, for somebody waits for these."""
+        due = self.pending.due(self._clock.monotonic_s(), self.batch_max)
         if not due:
             return
+        while self._open:
+            self.collect()
         outcomes = self._scorer.again([waiting.event for waiting in due])
         failed = [waiting for waiting, outcome in zip(due, outcomes, strict=True) if not outcome.complete]
         for waiting, outcome in zip(due, outcomes, strict=True):

@@ -35,9 +35,10 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 # Dead workers' partitions move on within seconds.
 group.min.session.timeout.ms=1000
-# After kill -9 the broker is fenced until its old session ends: 9 s by default.
-broker.session.timeout.ms=1500
-broker.heartbeat.interval.ms=400
+# After kill -9 the broker is fenced until its old session ends: 9 s by default. Much shorter, and a disk that is slow for two
+# seconds fences a broker that is well, for every heartbeat waits behind the controller's own writes.
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=4
 background.threads=4

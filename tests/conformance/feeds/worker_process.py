@@ -75,7 +75,7 @@ def main() -> int:
     agent = None
     if chosen.feed == "librdkafka":
         loops["transactions"] = LibrdkafkaFeed(
-            kafka, pipeline, publisher, clock, topic=topic, group=group, client_id=chosen.name, batch_max=64
+            kafka, pipeline, publisher, clock, topic=topic, group=group, client_id=chosen.name
         )
     else:
         agent = faust_app.AgentFeed(pipeline, publisher, clock, topic=topic, batch_max=64, linger_s=0.005)

@@ -35,7 +35,9 @@ class MemoryPublisher:
 class MemoryScorer:
     """Answers degraded while `store_up` is False."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.event_takes_s = 0.0
         self.store_up = True
         self.open = 0
         self.open_most = 0
@@ -48,6 +50,7 @@ class MemoryScorer:
 
     def collect(self, ticket: list[RawEvent]) -> list[Outcome]:
         self.open -= 1
+        self.clock.advance(len(ticket) * self.event_takes_s)
         return [
             Outcome(key=b"k", verdict=b"full" if self.store_up else b"degraded", complete=self.store_up) for _ in ticket
         ]
@@ -61,12 +64,18 @@ class MemoryScorer:
 class Bench:
     """A pipeline with everything around it in memory."""
 
-    def __init__(self, pending_max: int = 100, batch_max: int = 10) -> None:
-        self.scorer = MemoryScorer()
-        self.publisher = MemoryPublisher()
+    def __init__(self, pending_max: int = 100, batch_max: int = 10, budget_s: float | None = None) -> None:
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+        self.scorer = MemoryScorer(self.clock)
+        self.publisher = MemoryPublisher()
         self.pipeline = Pipeline(
-            self.scorer, self.publisher, self.clock, batch_max=batch_max, pending_max=pending_max, outstanding_max=1000
+            self.scorer,
+            self.publisher,
+            self.clock,
+            batch_max=batch_max,
+            pending_max=pending_max,
+            budget_s=budget_s,
+            outstanding_max=1000,
         )
         self.pipeline.tracker.assign([0])
         self.next_offset = 0
@@ -206,3 +215,24 @@ def test_a_scorer_that_loses_an_event_is_found_out() -> None:
     bench.submit(1)
     with pytest.raises(ValueError, match="zip"):
         bench.pipeline.collect()
+
+
+def test_open_batches_are_finished_before_anything_is_tried_again() -> None:
+    bench = Bench()
+    bench.scorer.store_up = False
+    bench.submit(2)
+    bench.pipeline.collect()
+    bench.scorer.store_up = True
+    bench.clock.advance(5)
+    bench.submit(3)
+    bench.pipeline.retry()
+    assert bench.pipeline.open_batches == 0
+    assert [outcome.verdict for outcome in bench.publisher.outcomes] == [b"degraded"] * 2 + [b"full"] * 5
+
+
+def test_batches_shrink_to_what_can_be_answered_in_time() -> None:
+    bench = Bench(batch_max=100, budget_s=0.04)
+    bench.scorer.event_takes_s = 0.001
+    bench.submit(100)
+    bench.pipeline.collect()
+    assert bench.pipeline.batch_max == 10
