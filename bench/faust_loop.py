@@ -16,6 +16,9 @@ from contract.settings import Settings
 from contract.topics import TRANSACTIONS
 from tillguard.config import load
 
+LINGER_S = 0.002
+"""Longest wait to fill a batch."""
+
 
 class LoopApp(faust.App):
     """Keeps nothing on disk."""
@@ -43,7 +46,7 @@ def build(settings: Settings, model: bytes) -> LoopApp:
     topic = app.topic(TRANSACTIONS.name(settings.retailer), value_type=bytes, value_serializer="raw")
 
     async def transactions(stream: Any) -> None:
-        async for values in stream.take(settings.scoring.batch_max, within=settings.scoring.linger_ms / 1000):
+        async for values in stream.take(settings.scoring.batch_max, within=LINGER_S):
             bare.answer(bare.ask(values))
 
     app.agent(topic, name="transactions", concurrency=1)(transactions)

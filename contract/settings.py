@@ -201,7 +201,6 @@ class ScoringSettings(Section):
 
     feed: Literal["librdkafka", "agent"] = Field("librdkafka", description="how the worker reads Kafka (ADR 0002)")
     batch_max: int = Field(256, ge=1, le=10_000, description="events scored together at most")
-    linger_ms: float = Field(2.0, ge=0, le=1000, description="longest wait to fill a batch; 0 takes what is there")
     budget_ms: Seconds = Field(
         50.0, description="from receipt to answer; past it rules alone decide and the verdict is degraded"
     )

@@ -149,7 +149,10 @@ class Engine:
 
     def _time_limit_s(self, batch: Batch, moment: Moment) -> float:
         """The budget where somebody waits at a till; else what a store that works takes at most."""
-        if batch.again or all(is_late(transaction, moment) for transaction in batch.transactions):
+        if batch.again or all(
+            event.given_up(moment.now_ms) or is_late(transaction, moment)
+            for transaction, event in zip(batch.transactions, map(batch.events.__getitem__, batch.places), strict=True)
+        ):
             return max(self._settings.redis.timeout_s, self._settings.scoring.budget_ms / 1000)
         return self._settings.scoring.budget_ms / 1000
 

@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,6 +38,8 @@ from scoring.ports import RawEvent
 AGENT_TICK_S = 0.02
 """How often the agent feed looks at deliveries, retries and commits while no transaction arrives."""
 AGENT_COMMIT_EVERY_S = 0.25
+AGENT_GATHER_S = 0.025
+"""Longest wait for a whole batch while there is a backlog."""
 STOP_WITHIN_S = 30.0
 """From SIGTERM or a failure to the end of the process, at most: as long as Kubernetes waits before it kills."""
 
@@ -150,30 +153,28 @@ def _settle(finished: "asyncio.Future[BaseException | None]", failure: BaseExcep
 
 
 class AgentFeed:
-    """The agent feed: Faust fetches, one thread scores, this object stands between.
+    """The agent feed: Faust fetches, and a batch is whatever has come while the one before it was scored.
 
-    Everything that touches the pipeline runs in that thread, so that the event loop keeps answering Kafka and the web.
+    Scoring runs in the event loop: a thread beside it waits for the interpreter's lock at every step while Faust decodes, and
+    took twice as long. A batch's share of the time budget is what Kafka and the web wait for, at most; what may take longer
+    (retries, draining) runs in a thread, one thing at a time.
     """
 
     def __init__(
-        self,
-        pipeline: Pipeline,
-        publisher: KafkaPublisher,
-        clock: Clock,
-        *,
-        topic: str,
-        batch_max: int,
-        linger_s: float,
+        self, pipeline: Pipeline, publisher: KafkaPublisher, clock: Clock, *, topic: str, batch_max: int
     ) -> None:
-        """`linger_s` is the longest wait to fill a batch of `batch_max` events."""
+        """`batch_max` bounds a batch and, fourfold, what Faust holds ready."""
         self._pipeline = pipeline
         self._publisher = publisher
         self._clock = clock
         self._topic = topic
         self._batch_max = batch_max
-        self._linger_s = linger_s
         self._app: Any = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoring")
+        self._turn = asyncio.Lock()
+        self._waiting: list[Any] = []
+        self._arrived, self._enough, self._taken = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._behind = False
         self._assigned = False
         self._committed: dict[int, int] = {}
         self._commit_due_s = 0.0
@@ -208,44 +209,72 @@ class AgentFeed:
         topic = app.topic(self._topic, value_type=bytes, value_serializer="raw", key_serializer="raw", acks=False)
 
         async def transactions(stream: Any) -> None:
-            async for events in stream.noack_take(self._batch_max, within=self._linger_s):
-                try:
-                    await self._score(events)
-                except Exception as failure:  # noqa: BLE001 - Faust would start the agent again, behind the events it lost
-                    await self._app.crash(failure)
-                    return
+            async for event in stream.noack().events():
+                await self._take(event)
 
         app.agent(topic, name="transactions", concurrency=1)(transactions)
+        app.task(self._work)
         app.task(self._tick)
         # Faust keeps weak references to receivers unless told otherwise.
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.on_before_shutdown.connect(self._on_shutdown, weak=False)
 
+    async def _take(self, event: Any) -> None:
+        while len(self._waiting) >= self._pipeline.batch_max:
+            self._enough.set()
+            await self._taken.wait()
+        self._waiting.append(event)
+        self._taken.clear()
+        self._arrived.set()
+
+    async def _work(self) -> None:
+        try:
+            while not self._stopping:
+                await self._score(await self._batch())
+        except Exception as failure:  # noqa: BLE001 - without this task nothing would be scored any more
+            await self._app.crash(failure)
+
+    async def _batch(self) -> list[Any]:
+        """What has come; behind a backlog it is worth waiting for a whole batch, for Faust hands on one event at a time."""
+        await self._arrived.wait()
+        if self._behind:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), AGENT_GATHER_S)
+        events, self._waiting = self._waiting, []
+        self._arrived.clear()
+        self._enough.clear()
+        self._taken.set()
+        return events
+
     async def _score(self, events: Sequence[Any]) -> None:
-        while self._full and not self._stopping:  # noqa: ASYNC110 - room is made by the thread, no event tells of it
+        while self._full and not self._stopping:  # noqa: ASYNC110 - retries and deliveries make room, no event tells of it
             await asyncio.sleep(AGENT_TICK_S)
         generation = self._app.consumer_generation_id
         raw = [_raw(event.message) for event in events if event.message.generation_id == generation]
-        await self._in_thread(self._score_now, raw)
+        async with self._turn:
+            self._behind = self._unread() > self._batch_max
+            self._score_now(raw, more=self._behind)
 
-    def _score_now(self, events: list[RawEvent]) -> None:
+    def _score_now(self, events: list[RawEvent], *, more: bool) -> None:
+        """With `more` to come the batch is left open: the store works on it while the next one is decoded."""
         pipeline = self._pipeline
         if self._stopping:
             return  # what was drained is committed; these are the next worker's
         ours = [event for event in events if event.partition in pipeline.tracker.assignment]
-        while ours:
-            batch_max = pipeline.batch_max
-            pipeline.submit(ours[:batch_max])
+        if ours:
+            pipeline.submit(ours)
+        while pipeline.open_batches > (1 if more else 0):
             pipeline.collect()
-            ours = ours[batch_max:]
         self._publisher.serve()
-        pipeline.retry()
 
     async def _tick(self) -> None:
         while not self._stopping:
-            await self._in_thread(self._score_now, [])
-            await self._commit_when_due()
+            async with self._turn:
+                self._score_now([], more=False)
+                if self._pipeline.pending:
+                    await self._in_thread(self._pipeline.retry)
+                await self._commit_when_due()
             await asyncio.sleep(AGENT_TICK_S)
 
     async def _commit_when_due(self) -> None:
@@ -265,7 +294,7 @@ class AgentFeed:
 
     async def _commit(self) -> None:
         tracker = self._pipeline.tracker
-        offsets = await self._in_thread(tracker.committable)
+        offsets = tracker.committable()
         if not offsets:
             return
         # Faust's public commit() goes through its own acknowledgements (#596).
@@ -274,28 +303,34 @@ class AgentFeed:
         )
         if done:
             self._committed |= offsets
-            await self._in_thread(tracker.committed, offsets)
+            tracker.committed(offsets)
 
     async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
         assigned: Iterable[TP] = arguments[1]
         numbers = [tp.partition for tp in assigned if tp.topic == self._topic]
-        await self._in_thread(self._pipeline.tracker.assign, numbers)
+        async with self._turn:
+            self._pipeline.tracker.assign(numbers)
         self._assigned = True
         log.info("partitions_assigned", topic=self._topic, partitions=sorted(numbers))
 
     async def _on_revoked(self, *arguments: Any, **_: Any) -> None:
         revoked: Iterable[TP] = arguments[1]
         numbers = {tp.partition for tp in revoked if tp.topic == self._topic}
-        drained = await self._in_thread(self._pipeline.drain, self._app.conf.broker_session_timeout / 2)
-        await self._commit()
-        await self._in_thread(self._pipeline.revoke, numbers)
+        async with self._turn:
+            drained = await self._drain_and_commit()
+            self._pipeline.revoke(numbers)
         log.info("partitions_revoked", topic=self._topic, partitions=sorted(numbers), drained=drained)
 
     async def _on_shutdown(self, *_arguments: Any, **_: Any) -> None:
         self._stopping = True
+        async with self._turn:
+            drained = await self._drain_and_commit()
+        log.info("feed_finished", topic=self._topic, drained=drained, pending=len(self._pipeline.pending))
+
+    async def _drain_and_commit(self) -> Any:
         drained = await self._in_thread(self._pipeline.drain, self._app.conf.broker_session_timeout / 2)
         await self._commit()
-        log.info("feed_finished", topic=self._topic, drained=drained, pending=len(self._pipeline.pending))
+        return drained
 
     def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> "asyncio.Future[Any]":
         return asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+GIVEN_UP_AFTER_MS = 10_000
+"""Behind an outage it is better to catch up in large batches than to answer each event within a budget long overdue."""
+
 
 class RawEvent(NamedTuple):
     """One record as it stood on the transactions topic."""
@@ -19,6 +22,10 @@ class RawEvent(NamedTuple):
     appended_ms: int
     """When the broker appended it, ms since 1970 UTC."""
     key: bytes | None = None
+
+    def given_up(self, now_ms: int) -> bool:
+        """Whether it has lain in Kafka for so long that the till that asked has gone on without an answer."""
+        return now_ms - self.appended_ms > GIVEN_UP_AFTER_MS
 
 
 class Sighting(NamedTuple):

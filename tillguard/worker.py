@@ -144,14 +144,7 @@ def _application(
     )
     feed: LibrdkafkaFeed | faust_app.AgentFeed
     if scoring.feed == "agent":
-        feed = faust_app.AgentFeed(
-            pipeline,
-            publisher,
-            parts.clock,
-            topic=topic,
-            batch_max=scoring.batch_max,
-            linger_s=scoring.linger_ms / 1000,
-        )
+        feed = faust_app.AgentFeed(pipeline, publisher, parts.clock, topic=topic, batch_max=scoring.batch_max)
     else:
         feed = _librdkafka(parts, pipeline, publisher, topic=topic, group=group)
     supervision = Supervision(

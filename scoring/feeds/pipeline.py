@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from contract.clock import Clock
+from contract.clock import Clock, epoch_ms
 from scoring.feeds.offsets import OffsetTracker
 from scoring.feeds.pace import Pace
 from scoring.feeds.pending import PendingEvents
@@ -50,7 +50,9 @@ class Pipeline:
         self._scorer = scorer
         self._publisher = publisher
         self._clock = clock
+        self._batch_max = batch_max
         self._pace = Pace(batch_max, budget_s)
+        self._in_time = True
         self._open: deque[_Open] = deque()
         self.taken_total = 0
 
@@ -61,8 +63,8 @@ class Pipeline:
 
     @property
     def batch_max(self) -> int:
-        """How many events the next batch may hold, to be answered in time."""
-        return self._pace.batch_max
+        """How many events the next batch may hold, to be answered in time where somebody still waits."""
+        return self._pace.batch_max if self._in_time else self._batch_max
 
     @property
     def full(self) -> bool:
@@ -70,11 +72,12 @@ class Pipeline:
         return self.pending.full or self.tracker.full
 
     def submit(self, events: Sequence[RawEvent]) -> None:
-        """Takes a batch and starts it; collects the oldest one first where too many are open."""
+        """Takes a batch of one or more and starts it; collects the oldest one first where too many are open."""
         while len(self._open) >= OPEN_BATCHES_MAX:
             self.collect()
         assignment = self.tracker.take(events)
         self.taken_total += len(events)
+        self._in_time = not events[-1].given_up(epoch_ms(self._clock.now()))
         began_s = self._clock.monotonic_s()
         ticket = self._scorer.submit(events)
         self._open.append(_Open(events, assignment, ticket, self._clock.monotonic_s() - began_s))

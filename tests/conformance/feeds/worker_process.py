@@ -78,7 +78,7 @@ def main() -> int:
             kafka, pipeline, publisher, clock, topic=topic, group=group, client_id=chosen.name
         )
     else:
-        agent = faust_app.AgentFeed(pipeline, publisher, clock, topic=topic, batch_max=64, linger_s=0.005)
+        agent = faust_app.AgentFeed(pipeline, publisher, clock, topic=topic, batch_max=64)
     app = faust_app.build(
         faust_app.Hosted(
             name=group if agent else f"{group}-control",

@@ -71,6 +71,12 @@ def test_where_nobody_waits_the_store_gets_more_time(bench: Workbench) -> None:
     assert bench.store.timeouts_s == [pytest.approx(1.0), pytest.approx(1.0)]
 
 
+def test_a_till_that_has_given_up_is_not_hurried_for(bench: Workbench) -> None:
+    bench.clock.advance(15)
+    bench.score(transaction(1))
+    assert bench.store.timeouts_s == [pytest.approx(1.0)]
+
+
 def test_without_a_model_nothing_is_pinned_and_the_first_model_gives_the_full_answer(tmp_path: Path) -> None:
     bench = Workbench(tmp_path, model=None)
     assert degraded(bench.score(transaction())[0]) == ("flag", "model_unavailable")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.clock import ManualClock
+from contract.clock import ManualClock, epoch_ms
 from scoring.feeds.pipeline import Pipeline
 from scoring.ports import Outcome, RawEvent
 
@@ -80,9 +80,10 @@ class Bench:
         self.pipeline.tracker.assign([0])
         self.next_offset = 0
 
-    def submit(self, count: int) -> None:
+    def submit(self, count: int, waited_s: float = 0.0) -> None:
         first, self.next_offset = self.next_offset, self.next_offset + count
-        self.pipeline.submit([RawEvent(b"{}", "t", 0, offset, 0) for offset in range(first, first + count)])
+        appended_ms = epoch_ms(self.clock.now()) - int(waited_s * 1000)
+        self.pipeline.submit([RawEvent(b"{}", "t", 0, offset, appended_ms) for offset in range(first, first + count)])
 
     @property
     def committable(self) -> int | None:
@@ -235,4 +236,14 @@ def test_batches_shrink_to_what_can_be_answered_in_time() -> None:
     bench.scorer.event_takes_s = 0.001
     bench.submit(100)
     bench.pipeline.collect()
+    assert bench.pipeline.batch_max == 10
+
+
+def test_behind_an_outage_batches_are_as_large_as_they_may_be_until_events_are_fresh_again() -> None:
+    bench = Bench(batch_max=100, budget_s=0.04)
+    bench.scorer.event_takes_s = 0.001
+    bench.submit(100, waited_s=60)
+    bench.pipeline.collect()
+    assert bench.pipeline.batch_max == 100
+    bench.submit(100, waited_s=1)
     assert bench.pipeline.batch_max == 10
