@@ -24,8 +24,6 @@ from support.tiny_model import tiny_messages, tiny_package
 
 RETAILER = "shop"
 START = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
-APPENDED_AFTER_MS = 59_000
-"""A second before the clock of the bench."""
 ORIGIN = Origin(connector="orders", phase="stream", source="shop.orders", position="binlog.1:4")
 RULES = """
 rules:
@@ -55,7 +53,7 @@ def transaction(number: int = 1, **changes: Any) -> Transaction:
 def record(value: Transaction | bytes | None, offset: int = 0, key: bytes | None = b"key") -> RawEvent:
     """As it stands on the topic."""
     data = msgspec.json.encode(value) if isinstance(value, Transaction) else value
-    return RawEvent(data, f"{RETAILER}.transactions.v1", 0, offset, epoch_ms(START) + APPENDED_AFTER_MS, key)
+    return RawEvent(data, f"{RETAILER}.transactions.v1", 0, offset, epoch_ms(START), key)
 
 
 def records(transactions: Sequence[Transaction]) -> list[RawEvent]:

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.clock import SystemClock
+from contract.clock import SystemClock, epoch_ms
 from contract.package import build_package
 from scoring.engine import Engine
 from scoring.onnx_model import ModelFailedError
-from scoring.ports import Outcome
+from scoring.ports import Outcome, RawEvent
 from support.tiny_model import slow_onnx, tiny_manifest, tiny_package
 from support.workbench import Workbench, features_of, records, transaction, verdict_of
 
@@ -49,15 +49,20 @@ def test_without_the_store_the_fallback_answers_and_the_full_answer_follows(benc
     assert bench.count("tillguard_scoring_events_total") == 2
 
 
+def fresh(bench: Workbench, number: int) -> list[RawEvent]:
+    """Appended this moment."""
+    return [event._replace(appended_ms=epoch_ms(bench.clock.now())) for event in records([transaction(number)])]
+
+
 def test_a_store_that_takes_the_whole_budget_is_late(bench: Workbench) -> None:
     bench.store.silent = True
     bench.store.on_wait = bench.clock.advance
-    assert degraded(bench.score(transaction())[0]) == ("flag", "state_late")
+    assert degraded(bench.engine.score(fresh(bench, 1))[0]) == ("flag", "state_late")
     assert bench.store.timeouts_s == [pytest.approx(0.05)]
 
 
 def test_the_second_of_two_open_batches_has_only_what_the_first_left_of_the_budget(bench: Workbench) -> None:
-    first, second = (bench.engine.submit(records([transaction(number)])) for number in (1, 2))
+    first, second = (bench.engine.submit(fresh(bench, number)) for number in (1, 2))
     bench.store.on_wait = lambda _timeout_s: bench.clock.advance(0.04)
     bench.engine.collect(first)
     bench.engine.collect(second)
@@ -72,8 +77,9 @@ def test_where_nobody_waits_the_store_gets_more_time(bench: Workbench) -> None:
 
 
 def test_a_till_that_has_given_up_is_not_hurried_for(bench: Workbench) -> None:
+    events = fresh(bench, 1)
     bench.clock.advance(15)
-    bench.score(transaction(1))
+    bench.engine.score(events)
     assert bench.store.timeouts_s == [pytest.approx(1.0)]
 
 
