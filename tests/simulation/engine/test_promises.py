@@ -6,6 +6,7 @@ the same revision disagree.
 
 import random
 from collections import defaultdict
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from contract.verdicts import Verdict
 from scoring.ports import Outcome, RawEvent, StoreUnavailableError
 from scoring.rules import load_rules
 from support.tiny_model import tiny_package
-from support.workbench import RULES, Workbench, record, resolution, transaction
+from support.workbench import RULES, START, Workbench, record, resolution, transaction
 
 EVENTS = 400
 RULESETS = [
@@ -68,6 +69,7 @@ class Simulation:
         twin = self.chance.randrange(number + 1) if kind < 0.15 else number
         return transaction(
             twin,
+            event_time=START + timedelta(seconds=twin / 4),  # never in the future, however little the clock moves
             amount_minor=(twin * 7919) % 90_000,
             card=f"k1:{twin % 9}",
             category="giftcard" if twin % 7 == 0 else None,
