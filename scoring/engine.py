@@ -142,7 +142,6 @@ class Engine:
         sent_s = self._clock.monotonic_s()
         batch.seconds["decode"] = sent_s - started_s
         if known:
-            self._rules.keep_archived()
             self._send(batch, known)
         batch.seconds["windows"] = self._clock.monotonic_s() - sent_s
         return batch
@@ -160,6 +159,9 @@ class Engine:
         serving = self._shelf.serving
         if serving is None:  # nothing could be pinned; the store is asked when there is a model
             batch.cause = "model_unavailable"
+            return
+        if not self._rules.keep_archived():  # whoever answers again must be able to find what was pinned
+            batch.cause = "state_unavailable"
             return
         try:
             batch.store_ticket = self._store.send(known, serving.version, self._rules.current.version)

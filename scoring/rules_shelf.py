@@ -16,7 +16,7 @@ from scoring.ports import RulesArchive, StoreUnavailableError
 from scoring.rules import Ruleset, load_rules
 
 LOADED_MAX = 8
-RETRY_EVERY_S = 1.0
+RETRY_EVERY_S = 0.1
 
 log = structlog.get_logger()
 
@@ -46,16 +46,20 @@ class RulesShelf:
         self._retry_s = 0.0
         self.keep_archived()
 
-    def keep_archived(self) -> None:
-        """Archives the current rules if that has not been possible yet; called with every batch, tries once a second."""
+    def keep_archived(self) -> bool:
+        """Archives the current rules if that has not been possible yet; False while nothing may be pinned to them.
+
+        Called with every batch; tries ten times a second at most.
+        """
         if self._archived or self._clock.monotonic_s() < self._retry_s:
-            return
+            return self._archived
         try:
             self._archive.keep(self._current.version, self._current.source)
             self._archived = True
         except StoreUnavailableError:
             self._retry_s = self._clock.monotonic_s() + RETRY_EVERY_S
             log.warning("rules_not_archived", rules_version=self._current.version)
+        return self._archived
 
     def get(self, version: str) -> Ruleset | None:
         """The rules of `version`, or None where nobody knows them any more; raises StoreUnavailableError."""

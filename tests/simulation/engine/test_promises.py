@@ -145,15 +145,27 @@ class Simulation:
             self.topics.publish(outcomes)
             self.bench.engine.confirm_expired(outcomes)
 
+    def meet_everything(self) -> None:
+        """Two models and an outage, whatever chance brings afterwards."""
+        for prepare in (self.swap_model, self.swap_model, self.break_store):
+            prepare()
+            for _ in range(3):
+                self.deliver()
+
+    def break_store(self) -> None:
+        self.bench.store.broken = True
+
     def run(self) -> None:
         steps = [self.deliver] * 8 + [self.retry] * 4 + [self.heal] * 3 + [
             self.fail, self.crash, self.swap_model, self.swap_rules, self.resolve, self.expire,
         ]  # fmt: skip
+        self.meet_everything()
         for _ in range(400):
             self.chance.choice(steps)()
         self.heal()
         self.quiet = True
         for _ in range(2 * EVENTS):
+            self.bench.clock.advance(0.05)
             if self.position >= EVENTS and not self.pending:
                 return
             self.retry()
