@@ -29,7 +29,9 @@ def show_rows(mapper: Mapper, samples: Mapping[str, Sequence[Row]], console: Con
     refused = 0
     for table, rows in samples.items():
         out.print(
-            f"[bold]{mapper.source_name(table)}[/bold]: {len(rows)} row{'s' if len(rows) > 1 else ''}" if rows else f"{table or 'file'}: no rows yet"
+            f"[bold]{mapper.source_name(table)}[/bold]: {len(rows)} row{'s' if len(rows) > 1 else ''}"
+            if rows
+            else f"{table or 'file'}: no rows yet"
         )
         for number, row in enumerate(rows, start=1):
             outcomes = mapper.outcomes(row, datetime.now(UTC))

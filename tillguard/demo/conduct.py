@@ -10,6 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pymysql
+from confluent_kafka import KafkaException
+from kafka.errors import KafkaError
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+
 from contract.settings import Settings
 from tillguard.demo import beginnings, redelivery, sender, summary, view
 from tillguard.demo.children import Child, Children, DemoError
@@ -54,7 +60,18 @@ class Demonstration:
         self._tallies: list[Tally] = []
 
     def run(self, *, keep: bool) -> Outcome:
-        """Everything, from servers to figures; with `keep` the servers stay up (processes never do)."""
+        """Everything, from servers to figures; with `keep` the servers stay up (processes never do).
+
+        Raises DemoError where a server or a process fails.
+        """
+        try:
+            return self._run(keep=keep)
+        except (pymysql.Error, PyMongoError, RedisError, KafkaError, KafkaException) as error:
+            raise DemoError(
+                f"a server did not answer as it should ({type(error).__name__}); see {self._stack.folder}/logs"
+            ) from error
+
+    def _run(self, *, keep: bool) -> Outcome:
         with ExitStack() as ending:
             with self._screen.step("start Kafka, Redis, MariaDB and a Mongo wire server"):
                 ending.enter_context(_servers(self._stack, keep=keep))

@@ -7,11 +7,14 @@ from typing import Any
 import pymongo
 from bson import Decimal128
 from pymongo.collection import Collection
+from pymongo.errors import AutoReconnect, BulkWriteError
 
 from connectors.simulator.sales import Labelled, Sale, Truth
 from tillguard.demo.shop import Fault, Row, minor_as_major, quoted, without_empty
 
 BATCH_DOCUMENTS = 1_000
+ATTEMPTS = 5
+DUPLICATE_KEY = 11_000
 
 CONNECTOR = """\
 # Reads the checkouts of this retailer's MongoDB and turns each document into a transaction.
@@ -133,7 +136,7 @@ class MongoShop:
         self._host, self._port = host, port
         self._database = f"{retailer.replace('-', '_')}_shop"
         self._client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-            host, port, directConnection=True, serverSelectionTimeoutMS=10_000
+            host, port, directConnection=True, serverSelectionTimeoutMS=30_000
         )
         self._checkouts: Collection[dict[str, Any]] = self._client[self._database]["checkouts"]
 
@@ -149,10 +152,22 @@ class MongoShop:
             checkout(entry.sale) | ({"review": review(entry.truth)} if entry.truth.fraud else {}) for entry in history
         ]
         for start in range(0, len(documents), BATCH_DOCUMENTS):
-            self._checkouts.insert_many(documents[start : start + BATCH_DOCUMENTS])
+            self.write(documents[start : start + BATCH_DOCUMENTS])
 
     def write(self, rows: Sequence[Row]) -> None:
-        self._checkouts.insert_many(rows)
+        """On a busy machine the driver drops connections in the middle: what it wrote before then is there already."""
+        for attempt in range(ATTEMPTS):
+            try:
+                self._checkouts.insert_many(rows, ordered=False)
+            except AutoReconnect:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            except BulkWriteError as error:
+                if not attempt or any(fault["code"] != DUPLICATE_KEY for fault in error.details["writeErrors"]):
+                    raise
+                return
+            else:
+                return
 
     def label(self, truths: Mapping[str, Truth]) -> None:
         for transaction_id, truth in truths.items():

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from contract.topics import DEAD_LETTERS, FEATURES, TRANSACTIONS, VERDICTS, Topic
+from support.kafka_ends import end_of
 
 PARTITIONS = 4
 DEADLINE_S = 60.0
@@ -61,7 +62,7 @@ class Retailer:
         """Every value that stands in a topic now."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader", "enable.auto.commit": False})
         places = [TopicPartition(topic.name(self.name), number, 0) for number in range(PARTITIONS)]
-        left = sum(_end(consumer, place) for place in places)
+        left = sum(end_of(consumer, place) for place in places)
         consumer.assign(places)
         values: list[bytes] = []
         deadline = time.monotonic() + DEADLINE_S
@@ -95,7 +96,7 @@ class Retailer:
     def ends(self) -> dict[int, int]:
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader"})
         places = [TopicPartition(TRANSACTIONS.name(self.name), number) for number in range(PARTITIONS)]
-        found = {place.partition: _end(consumer, place) for place in places}
+        found = {place.partition: end_of(consumer, place) for place in places}
         consumer.close()
         return found
 
@@ -111,19 +112,6 @@ class Retailer:
             if (partition, offset) not in answered
         ]
         assert ahead == []
-
-
-def _end(consumer: Consumer, place: TopicPartition) -> int:
-    """Where a partition ends; a topic that was just made has no leader for a moment."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            return int(consumer.get_watermark_offsets(place, 10)[1])
-        except KafkaException as error:
-            young = error.args[0].code() in {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
-            if not young or time.monotonic() > deadline:
-                raise
-        time.sleep(0.05)
 
 
 @dataclass
