@@ -20,6 +20,8 @@ dir {folder}
 # Every acknowledged write survives a kill: losing one would count a transaction twice or not at all.
 appendonly yes
 appendfsync always
+# Rewriting the log keeps the disk busy for seconds, and every answer waits for the disk: seldom.
+auto-aof-rewrite-min-size 512mb
 save ""
 daemonize no
 # The process must stay recognisable by its command line.
