@@ -1,4 +1,4 @@
-"""What scoring costs: `python -m bench.scoring [--quick] [--json FILE] [--stack FOLDER]`.
+"""What scoring costs: `python -m bench.scoring [--quick] [--part NAME] [--json FILE] [--stack FOLDER]`.
 
 Everything in one run against one stack, each figure beside its own baseline: the worker beside the limit loop
 (bench/limit_loop.py), the agent feed beside a minimal Faust application, in turns, so that what else the machine does hits both.
@@ -201,7 +201,7 @@ def engine_alone(site: Site, sizes: Sizes) -> list[Row]:
     return rows
 
 
-def script_alone(sizes: Sizes) -> list[Row]:
+def script_alone(_site: Site, sizes: Sizes) -> list[Row]:
     """The window script with 300 events an entity, on a Redis of its own."""
     server = executable()
     if server is None:
@@ -230,12 +230,23 @@ def _slope(seen: Sequence[Sample]) -> float:
     return float(np.polyfit(counts, sizes, 1)[0])
 
 
-def measure(sizes: Sizes, folder: Path, stack: Stack) -> list[Row]:
-    """All rows."""
+PARTS: dict[str, Callable[[Site, Sizes], list[Row]]] = {
+    "script": script_alone,
+    "engine": engine_alone,
+    "latency": latency,
+    "throughput": throughput,
+    "memory": memory,
+}
+
+
+def measure(sizes: Sizes, folder: Path, stack: Stack, parts: Sequence[str]) -> list[Row]:
+    """The rows of some `parts`, in the order of PARTS."""
+    rows: list[Row] = []
     with Site(folder, stack) as site:
-        rows = script_alone(sizes)
-        for part in (engine_alone, latency, throughput, memory):
-            sys.stderr.write(f"measuring {part.__name__.replace('_', ' ')}\n")
+        for name, part in PARTS.items():
+            if name not in parts:
+                continue
+            sys.stderr.write(f"measuring {name}\n")
             found = part(site, sizes)
             sys.stderr.writelines(f"  {row.measure}: {row.value:,.6g} {row.unit}\n" for row in found)
             rows += found
@@ -247,6 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What scoring costs.")
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute")
     parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this one; may be given again")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument(
         "--stack",
@@ -260,7 +272,7 @@ def main() -> None:
         folder = Path(name)
         stack = Stack(options.stack or folder / "stack", die_with_parent=options.stack is None)
         try:
-            rows = measure(sizes, folder, stack)
+            rows = measure(sizes, folder, stack, options.part or list(PARTS))
         finally:
             if options.stack is None:
                 stack.stop(SERVICES)

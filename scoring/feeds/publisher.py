@@ -4,6 +4,7 @@ A message never times out here, because there is nothing better to do with a ver
 (`full`) stops the reading instead. What the broker refuses for good ends the worker; offsets stay where they were.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ FULL_FROM_MESSAGES = 50_000
 """Leaves room for the batches that are already open."""
 FULL_FOR_S_MAX = 60.0
 """A queue that stays full for so long: stop, and start again where the offsets stand."""
+ROOM_WAIT_S = 0.1
+UNHURRIED_LINGER_MS = 10
+"""For feature records, labels and dead letters: fewer and larger requests."""
 
 log = structlog.get_logger()
 
@@ -59,12 +63,16 @@ class KafkaPublisher:
         self._labels = LABELS.name(retailer)
         self._failure: str | None = None
         self._without_messages: list[Callable[[], None]] = []
-        self._producer = Producer(producer_properties(kafka, client_id), logger=client_logger(client_id))
+        # A broker takes one request of a connection at a time, and each partition has its own requests: what nobody waits for
+        # would stand before the verdicts.
+        properties, logger = producer_properties(kafka, client_id), client_logger(client_id)
+        self._producer = Producer(properties, logger=logger)
+        self._unhurried = Producer(properties | {"linger.ms": UNHURRIED_LINGER_MS}, logger=logger)
 
     @property
     def full(self) -> bool:
         """True: Kafka does not take messages as fast as they come; read nothing more for now."""
-        return len(self._producer) >= FULL_FROM_MESSAGES
+        return max(len(self._producer), len(self._unhurried)) >= FULL_FROM_MESSAGES
 
     def brokers_answer(self, timeout_s: float) -> bool:
         """Whether Kafka can be reached; may be called from any thread, blocks for `timeout_s` at most."""
@@ -91,33 +99,29 @@ class KafkaPublisher:
             self._without_messages.append(delivered)
             return
         parcel.remaining = len(messages)
-        produce, confirm = self._producer.produce, parcel.confirm
+        confirm = parcel.confirm
         for topic, key, value in messages:
+            producer = self._producer if topic == self._verdicts else self._unhurried
             try:
-                produce(topic, value, key, on_delivery=confirm)
+                producer.produce(topic, value, key, on_delivery=confirm)
             except BufferError:
-                self._produce_when_there_is_room(topic, value, key, confirm)
+                _produce_when_there_is_room(producer, topic, value, key, confirm)
             except KafkaException as error:
                 raise DeliveryError(f"{topic}: {error.args[0].name()}") from None
-        self._producer.poll(0)
+        self._poll()
 
-    def _produce_when_there_is_room(self, topic: str, value: bytes, key: bytes, confirm: Callable[..., Any]) -> None:
-        waits = int(FULL_FOR_S_MAX / 0.1)
-        for _ in range(waits):
-            self._producer.poll(0.1)
-            try:
-                self._producer.produce(topic, value, key, on_delivery=confirm)
-            except BufferError:
-                continue
-            return
-        raise DeliveryError(f"{topic}: the queue has been full for {FULL_FOR_S_MAX:.0f} s")
+    def _poll(self) -> None:
+        self._producer.poll(0)
+        self._unhurried.poll(0)
 
     def serve(self) -> None:
-        self._producer.poll(0)
+        self._poll()
         self._settle()
 
     def flush(self, timeout_s: float) -> bool:
+        deadline_s = time.monotonic() + timeout_s
         left = self._producer.flush(timeout_s)
+        left += self._unhurried.flush(max(0.0, deadline_s - time.monotonic()))
         self._settle()
         return left == 0
 
@@ -131,6 +135,19 @@ class KafkaPublisher:
     def _fail(self, reason: str) -> None:
         log.error("message_refused", reason=reason)
         self._failure = reason
+
+
+def _produce_when_there_is_room(
+    producer: Producer, topic: str, value: bytes, key: bytes, confirm: Callable[..., Any]
+) -> None:
+    for _ in range(int(FULL_FOR_S_MAX / ROOM_WAIT_S)):
+        producer.poll(ROOM_WAIT_S)
+        try:
+            producer.produce(topic, value, key, on_delivery=confirm)
+        except BufferError:
+            continue
+        return
+    raise DeliveryError(f"{topic}: the queue has been full for {FULL_FOR_S_MAX:.0f} s")
 
 
 def producer_properties(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
