@@ -119,10 +119,9 @@ class KafkaServer:
 
     def _format(self, place: Place, properties: Path) -> None:
         """Writes the identity of the cluster. Interrupted, it is repeated: --ignore-formatted passes over what is there."""
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [
             *_java(place, ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"]),
-            "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster, "-c", str(properties),
+            "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id(), "-c", str(properties),
         ]  # fmt: skip
         done = subprocess.run(  # noqa: S603 - our own command line
             command,
@@ -137,6 +136,12 @@ class KafkaServer:
             raise ServiceFailedError(
                 f"kafka: its data folder could not be prepared: {(done.stderr or done.stdout)[-800:]}"
             )
+
+
+def cluster_id() -> str:
+    """A new one: 16 bytes in URL-safe base64. It never begins with a dash, which the format tool takes for an option."""
+    first, *rest = uuid.uuid4().bytes
+    return urlsafe_b64encode(bytes([first & 0x7F, *rest])).decode().rstrip("=")
 
 
 def _java(place: Place, options: list[str]) -> list[str]:
