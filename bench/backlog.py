@@ -85,10 +85,10 @@ class VerdictLog:
         return sorted(found, key=lambda pair: pair[0])
 
     def _ends(self) -> dict[int, int]:
-        return {number: _end(self._consumer, TopicPartition(self._topic, number)) for number in self._partitions}
+        return {number: end_of(self._consumer, TopicPartition(self._topic, number)) for number in self._partitions}
 
 
-def _end(consumer: Consumer, partition: TopicPartition) -> int:
+def end_of(consumer: Consumer, partition: TopicPartition) -> int:
     """The offset behind the newest record; asks again where a busy broker is between two states."""
     deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
     while True:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from bench.backlog import Said
+from bench.backlog import Said, end_of
 from bench.shoppers import Shoppers
 from bench.shops import Program, Shop, verdict_partitions
 from contract.topics import TRANSACTIONS
@@ -39,11 +39,9 @@ class Reader(threading.Thread):
         self._consumer = Consumer(
             shop.kafka | {"group.id": "bench", "enable.auto.commit": False, "fetch.wait.max.ms": 100}
         )
-        ends = [
-            TopicPartition(topic, n, self._consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=30)[1])
-            for n in partitions
-        ]
-        self._consumer.assign(ends)
+        self._consumer.assign(
+            [TopicPartition(topic, n, end_of(self._consumer, TopicPartition(topic, n))) for n in partitions]
+        )
 
     def run(self) -> None:
         decode = msgspec.json.Decoder(Said).decode

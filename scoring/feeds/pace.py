@@ -26,10 +26,10 @@ class Pace:
         """Events that the next batch may hold."""
         if self._share_s is None or not self._event_s:
             return self._batch_max
-        return max(min(BATCH_MIN, self._batch_max), int(min(self._batch_max, self._share_s / self._event_s)))
+        return int(min(self._batch_max, self._share_s / self._event_s))
 
     def took(self, events: int, seconds: float) -> None:
-        """Learns from a finished batch of one or more events."""
+        """Learns from a finished batch of one or more events; an event counts as what leaves room for BATCH_MIN, at most."""
         if self._share_s is None:
             return
         event_s = min(seconds / events, self._share_s / BATCH_MIN)

@@ -1,10 +1,7 @@
 """The sink and a broker that dies: nothing is lost, and what waits stays bounded."""
 
-import gc
 import threading
 import time
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,16 +13,7 @@ from contract.errors import ConfigurationError
 from contract.settings import KafkaSettings
 from support.connector_kafka import read_topic
 
-# kafka-python leaves the sockets of refused connections to the garbage collector
-pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
-
-
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+pytestmark = pytest.mark.integration
 
 
 def sink(kafka: KafkaSettings, stop: threading.Event, **changes: Any) -> KafkaSink:
