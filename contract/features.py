@@ -166,3 +166,8 @@ class FeatureRecord(Struct, frozen=True, kw_only=True):
     decision: str
     amount_base_minor: int
     """Minor units of the retailer's base currency, for costs."""
+    entities: bytes = b""
+    """Which entities the transaction named: a bit mask (2 bytes, little-endian, in the order of contract.windows.ENTITIES), then
+    8 bytes for each, BLAKE2b of its token. Empty in records from before feature schema v2."""
+    control: bool = False
+    """True: it would have been held or blocked and was let through as `flag`, so that its true label can be learned."""

@@ -4,7 +4,7 @@ A package is an uncompressed zip of `manifest.json` and `model.onnx`. It goes ov
 that trainer and workers share no disk; a `ModelPromotion` on the same topic says which version serves.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -26,6 +26,8 @@ OUTPUT_NAME = "score"
 """float32, shape (n, 1), calibrated probability of fraud."""
 PROMOTION_KEY = "serving"
 """Kafka key of promotions, so that compaction keeps the newest."""
+CHALLENGE_KEY = "challenger"
+"""Kafka key of challenges, likewise."""
 
 
 class Thresholds(Struct, frozen=True, kw_only=True):
@@ -86,4 +88,38 @@ class ModelPromotion(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     promoted_by: Identifier
 
 
-ModelMessage = ModelChunk | ModelPromotion
+ChallengeMode = Literal["shadow", "canary"]
+
+
+class ModelChallenge(Struct, frozen=True, kw_only=True, tag_field="type", tag="challenge"):
+    """From now on `model_version` runs beside the serving model; null: none does. Key = CHALLENGE_KEY."""
+
+    model_version: Identifier | None
+    package_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")] | None
+    mode: ChallengeMode
+    """`shadow`: it scores the same transactions after the answer has left. `canary`: it answers a share of customers as well."""
+    share: Annotated[float, Meta(ge=0, le=1)]
+    """Of customers that a canary answers, stable by hash; 0 in shadow mode."""
+    decided_at: Moment
+    decided_by: Identifier
+
+
+ModelMessage = ModelChunk | ModelPromotion | ModelChallenge
+
+
+class ShadowScore(Struct, frozen=True, kw_only=True):
+    """What a challenger would have said, beside what the serving model did. Topic `<retailer>.shadow-scores.v1`, key = transaction_id."""
+
+    transaction_id: Identifier
+    retailer: RetailerName
+    event_time: Moment
+    model_version: Identifier
+    """The challenger."""
+    score: Annotated[float, Meta(ge=0, le=1)]
+    decision: str
+    """By the challenger's own thresholds alone, without rules and lists."""
+    champion_version: Identifier
+    """Of the model that answered."""
+    champion_score: Annotated[float, Meta(ge=0, le=1)]
+    champion_decision: str
+    """By the answering model's thresholds alone, likewise."""

@@ -159,6 +159,10 @@ class RetentionSettings(Section):
     labels_days: Days = Field(365, description="labels topic")
     resolutions_days: Days = Field(30, description="resolutions topic")
     dead_letters_days: Days = Field(30, description="dead-letters topic")
+    shadow_scores_days: Days = Field(
+        90, description="shadow-scores topic, what champion and challenger are compared on"
+    )
+    alarms_days: Days = Field(90, description="alarms topic")
     control_days: Days = Field(1, description="control topic of the worker")
     first_sight_days: Days = Field(
         4,

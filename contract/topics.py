@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from contract.alarms import Alarm
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Resolution, Transaction
 from contract.features import FeatureRecord
-from contract.models import ModelChunk, ModelPromotion
+from contract.models import ModelChallenge, ModelChunk, ModelPromotion, ShadowScore
 from contract.verdicts import Verdict
 
 
@@ -53,12 +54,19 @@ DEAD_LETTERS = Topic(
     "dead_letters_days",
 )
 MODELS = Topic(
-    "models", (ModelChunk, ModelPromotion), "model_version/index or `serving`", "model packages and promotions", True,
-    "forever", scaled=False,
+    "models", (ModelChunk, ModelPromotion, ModelChallenge), "model_version/index, `serving` or `challenger`",
+    "model packages, promotions and challengers", True, "forever", scaled=False,
+)  # fmt: skip
+SHADOW_SCORES = Topic(
+    "shadow-scores", (ShadowScore,), "transaction_id", "what a challenger would have said", True, "shadow_scores_days"
+)
+ALARMS = Topic(
+    "alarms", (Alarm,), "alarm_id", "what a person should look at: breaker, drift, refused models", False, "alarms_days",
+    scaled=False,
 )  # fmt: skip
 CONTROL = Topic(
     "control", (), "none", "keeps the Faust application of the librdkafka feed alive; carries nothing", False, "control_days",
     scaled=False,
 )  # fmt: skip
 
-TOPICS = (TRANSACTIONS, VERDICTS, FEATURES, LABELS, RESOLUTIONS, DEAD_LETTERS, MODELS, CONTROL)
+TOPICS = (TRANSACTIONS, VERDICTS, FEATURES, LABELS, RESOLUTIONS, DEAD_LETTERS, MODELS, SHADOW_SCORES, ALARMS, CONTROL)

@@ -1,8 +1,4 @@
-"""The Keras network: a first layer that takes raw features (NaN allowed), two hidden layers, one calibrated score.
-
-Everything between a raw feature vector and a probability is in the graph, so a worker only fills a float32 array. All
-operations are ones that ONNX Runtime has: log(1 + x) instead of log1p, equality instead of hashing or bucketising.
-"""
+"""How the network learns: weights of the classes, epochs, early stop, and the calibrated model that is exported."""
 
 import time
 from collections.abc import Callable
@@ -13,25 +9,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from contract.models import INPUT_NAME
+from trainer import network
 from trainer.calibrate import Platt
-from trainer.constants import Constants, learn
+from trainer.constants import learn
 from trainer.evaluate import average_precision
 from trainer.examples import Examples
 from trainer.plan import Plan
 
-HIDDEN = (64, 32)
-DROPOUT = 0.1
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
 BATCH_MIN, BATCH_MAX = 64, 512
 STEPS_WANTED = 64
 """Steps per epoch below which the batch shrinks: a small history still needs enough steps to learn from."""
 PATIENCE_EPOCHS = 4
-SCALED_MAX = 8.0
-"""Standard deviations beyond which a value is cut: far outside the training data a network's answer means nothing."""
-VALUE_MAX = 1e30
-"""Also turns infinities into numbers."""
 LOGIT_MAX = 30.0
 SCORED_ROWS = 16_384
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -64,22 +54,22 @@ def fit(
     tf.config.experimental.enable_op_determinism()
     keras.backend.clear_session()  # layer names count up in a process, and they are part of the exported file
     keras.utils.set_random_seed(plan.seed)
-    network = _network(learn(train.features), train.features.shape[1])
-    step, logits = _step(network), scorer(network)
+    net = network.build(learn(train.features), train.features.shape[1])
+    step, logits = _step(net), scorer(net)
     random = np.random.default_rng(plan.seed)
     weight = fraud_weight(train.fraud)
-    best, best_epoch, best_weights = -1.0, 0, network.get_weights()
+    best, best_epoch, best_weights = -1.0, 0, net.get_weights()
     for epoch in range(1, plan.epochs_max + 1):
         _run_epoch(step, train, weight, random)
         reached = average_precision(logits(validation.features), validation.fraud)
         if progress is not None:
             progress(epoch, reached)
         if reached > best:
-            best, best_epoch, best_weights = reached, epoch, network.get_weights()
+            best, best_epoch, best_weights = reached, epoch, net.get_weights()
         elif epoch - best_epoch >= PATIENCE_EPOCHS:
             break
-    network.set_weights(best_weights)
-    return Fitted(network, logits, best_epoch, time.monotonic() - started)
+    net.set_weights(best_weights)
+    return Fitted(net, logits, best_epoch, time.monotonic() - started)
 
 
 def calibrated(fitted: Fitted, platt: Platt) -> keras.Model:
@@ -118,29 +108,6 @@ def fraud_weight(fraud: NDArray[np.bool_]) -> float:
 def batch_size(rows: int) -> int:
     """Examples in one step of training, for `rows` examples an epoch."""
     return int(np.clip(rows // STEPS_WANTED, BATCH_MIN, BATCH_MAX))
-
-
-def _network(constants: Constants, features: int) -> keras.Model:
-    entry = keras.Input((features,), name=INPUT_NAME, dtype="float32")
-    x = _prepared(entry, constants)
-    for units in HIDDEN:
-        x = keras.layers.Dropout(DROPOUT)(keras.layers.Dense(units, activation="relu")(x))
-    return keras.Model(entry, keras.layers.Dense(1)(x))
-
-
-def _prepared(entry: keras.KerasTensor, constants: Constants) -> keras.KerasTensor:
-    ops = keras.ops
-    raw = ops.take(entry, constants.quantities, axis=1)
-    present = ops.clip(ops.where(ops.isnan(raw), 0.0, raw), -VALUE_MAX, VALUE_MAX)
-    compressed = ops.sign(present) * ops.log(1.0 + ops.abs(present))
-    scaled = ops.clip((compressed - constants.mean) * constants.scale, -SCALED_MAX, SCALED_MAX)
-    parts = [ops.where(ops.isnan(raw), 0.0, scaled)]
-    if len(constants.missing):
-        parts.append(ops.cast(ops.isnan(ops.take(entry, constants.missing, axis=1)), "float32"))
-    if len(constants.category_columns):
-        buckets = ops.take(entry, constants.category_columns, axis=1)
-        parts.append(ops.cast(ops.equal(buckets, constants.category_buckets), "float32"))
-    return ops.concatenate(parts, axis=1)
 
 
 def _step(network: keras.Model) -> Callable[..., None]:

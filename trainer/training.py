@@ -13,7 +13,7 @@ from contract.features import names, schema_hash
 from contract.models import DataRange, Manifest
 from contract.package import build_package, onnx_sha256
 from contract.settings import CostSettings
-from trainer import constants, export, fit, thresholds
+from trainer import constants, export, fit, network, thresholds
 from trainer.calibrate import fit_platt
 from trainer.evaluate import auc_roc, measure
 from trainer.examples import Examples, Split, split
@@ -98,8 +98,8 @@ def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split) -> dict[str, str |
         "seed": plan.seed,
         "epochs_max": plan.epochs_max,
         "epochs": fitted.epochs,
-        "hidden": "-".join(str(units) for units in fit.HIDDEN),
-        "dropout": fit.DROPOUT,
+        "hidden": "-".join(str(units) for units in network.HIDDEN),
+        "dropout": network.DROPOUT,
         "learning_rate": fit.LEARNING_RATE,
         "weight_decay": fit.WEIGHT_DECAY,
         "batch": fit.batch_size(len(parts.train)),

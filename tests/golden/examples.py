@@ -11,11 +11,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from contract.alarms import Alarm
 from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Origin, Resolution, Transaction
 from contract.features import FeatureRecord
-from contract.models import DataRange, Manifest, ModelChunk, ModelPromotion, Thresholds
+from contract.models import DataRange, Manifest, ModelChallenge, ModelChunk, ModelPromotion, ShadowScore, Thresholds
 from contract.verdicts import Reason, Verdict
 
 FOLDER = Path(__file__).parent / "v1"
@@ -74,6 +75,11 @@ EXAMPLES: dict[str, Struct] = {
         values=struct.pack("<3f", 19.5, float("nan"), -1.0), score=0.75, model_version="acme-20261101",
         rules_version="rules-1", decision="hold", amount_base_minor=1950,
     ),
+    "feature-record-entities": FeatureRecord(
+        transaction_id="t-1", retailer="acme", event_time=NOON, applied_seq=7, feature_schema="v2-0123456789ab",
+        values=struct.pack("<3f", 19.5, float("nan"), -1.0), score=0.75, model_version="acme-20261101",
+        rules_version="rules-1", decision="flag", amount_base_minor=1950, entities=b"\x01\x0001234567", control=True,
+    ),
     "dead-letter-least": DeadLetter(
         retailer="acme", part="connector:orders", reason="key_missing", detail="the row has no key", source="shop.orders",
         position="binlog.000007:1234", failed_at=NOON,
@@ -94,6 +100,22 @@ EXAMPLES: dict[str, Struct] = {
     ),
     "model-promotion-full": ModelPromotion(
         model_version="acme-20261101", package_sha256=DIGEST, promoted_at=NOON, promoted_by="trainer"
+    ),
+    "model-challenge-canary": ModelChallenge(
+        model_version="acme-20261102", package_sha256=DIGEST, mode="canary", share=0.05, decided_at=NOON,
+        decided_by="ana",
+    ),
+    "model-challenge-none": ModelChallenge(
+        model_version=None, package_sha256=None, mode="shadow", share=0.0, decided_at=NOON, decided_by="ana"
+    ),
+    "shadow-score-full": ShadowScore(
+        transaction_id="t-1", retailer="acme", event_time=NOON, model_version="acme-20261102", score=0.25,
+        decision="allow", champion_version="acme-20261101", champion_score=0.75, champion_decision="hold",
+    ),
+    "alarm-full": Alarm(
+        alarm_id="breaker-1", retailer="acme", kind="breaker_open", severity="critical", raised_at=NOON, part="scoring",
+        subject="acme", text="31 holds and blocks in a minute, at most 30", remedy="look at the newest model",
+        values={"stopped": 31.0, "limit": 30.0},
     ),
 }  # fmt: skip
 """By file name without ending; equality with the decoded file is the promise."""
