@@ -39,6 +39,7 @@ METRICS = (
     Metric("tillguard_scoring_progress_age_seconds", "gauge", "time since offsets last moved while there was lag", ("retailer",)),
     Metric("tillguard_scoring_rule_hits_total", "counter", "how often a rule fired", ("retailer", "rule")),
     Metric("tillguard_scoring_model_info", "gauge", "1 for the version that serves", ("retailer", "model_version")),
+    Metric("tillguard_scoring_challenger_info", "gauge", "1 for the version that runs beside it, and how", ("retailer", "model_version", "mode")),
     Metric("tillguard_scoring_packages_refused_total", "counter", "model packages refused", ("retailer", "reason")),
     Metric("tillguard_scoring_holds_expired_total", "counter", "holds that policy decided", ("retailer",)),
     Metric("tillguard_trainer_examples", "gauge", "examples used by the last training", ("retailer", "label")),
