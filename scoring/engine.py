@@ -40,6 +40,7 @@ from scoring.ports import (
 from scoring.rules import Ruleset
 from scoring.rules_shelf import DirectoryRulesArchive, RulesShelf
 from scoring.settlement import Settlement
+from scoring.shares import CANARY, canary_token, in_share
 from scoring.time_limit import LateError
 
 WAIT_MIN_S = 0.001
@@ -164,9 +165,23 @@ class Engine:
             batch.cause = "state_unavailable"
             return
         try:
-            batch.store_ticket = self._store.send(known, serving.version, self._rules.current.version)
+            batch.store_ticket = self._store.send(
+                known, serving.version, self._rules.current.version, self._canary_rows(batch)
+            )
         except StoreUnavailableError:
             batch.cause = "state_unavailable"
+
+    def _canary_rows(self, batch: Batch) -> dict[int, str] | None:
+        """Which rows a canary answers, each with its version; pinned at first sight, so that a redelivery is answered the same."""
+        challenger = self._shelf.challenger
+        if challenger is None or challenger.mode != "canary":
+            return None
+        version, share = challenger.model.version, challenger.share
+        return {
+            row: version
+            for row, transaction in enumerate(batch.transactions)
+            if in_share(canary_token(transaction), CANARY, share)
+        }
 
     def _applied(self, batch: Batch) -> Applied | None:
         if batch.store_ticket is None:
@@ -195,11 +210,20 @@ class Engine:
         for row in np.flatnonzero(applied.conflict).tolist():
             self._refuse_conflict(batch, row)
         batch.seen_before = int(np.count_nonzero(~applied.first))
-        for (model_version, rules_version), rows in _pinned_alike(applied).items():
+        for (model_version, rules_version), rows in self._in_turn(_pinned_alike(applied)):
             cause = self._answer_rows(work, rows, model_version, rules_version)
             if cause is not None:
                 batch.cause = cause
                 self._degrade(batch, rows)
+
+    def _in_turn(
+        self, groups: dict[tuple[str, str], list[int]]
+    ) -> Iterable[tuple[tuple[str, str], list[int]]]:
+        """The serving model's rows first: a canary that takes the whole time budget takes it from its own rows alone."""
+        serving = self._shelf.serving
+        if len(groups) < 2 or serving is None:
+            return groups.items()
+        return sorted(groups.items(), key=lambda group: group[0][0] != serving.version)
 
     def _refuse_conflict(self, batch: Batch, row: int) -> None:
         place = batch.places[row]

@@ -1,6 +1,6 @@
 """What the engine needs from the outside, and what it gives back. Knows no Kafka, Redis, ONNX Runtime or Faust."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -91,10 +91,17 @@ class WindowStore(Protocol):
     StoreUnavailableError the same sightings may be sent again.
     """
 
-    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> Ticket:
+    def send(
+        self,
+        sightings: Sequence[Sighting],
+        model_version: str,
+        rules_version: str,
+        others: Mapping[int, str] | None = None,
+    ) -> Ticket:
         """Sends a batch without waiting for its answer; at most a few tickets are open at once, collected in order.
 
-        The versions are pinned for sightings not seen before. Raises StoreUnavailableError.
+        The versions are pinned for sightings not seen before; `others` names the model of those, by their place, that another
+        one judges. Raises StoreUnavailableError.
         """
         ...
 

@@ -4,7 +4,7 @@ Written for speed: a few microseconds per event each way. Values seen again come
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -91,6 +91,10 @@ class SightingPacker:
     def pack(self, sightings: Sequence[Sighting], shared: bytes) -> list[bytes]:
         """One command per sighting, in their order."""
         return [self._one(sighting, shared) for sighting in sightings]
+
+    def pack_apart(self, sightings: Sequence[Sighting], shared: bytes, others: Mapping[int, bytes]) -> list[bytes]:
+        """As `pack`, with another shared argument for the sightings at some places."""
+        return [self._one(sighting, others.get(place, shared)) for place, sighting in enumerate(sightings)]
 
     def _one(self, sighting: Sighting, shared: bytes) -> bytes:
         times = _EVENT.pack(sighting.event_time_ms, sighting.amount_base_minor)

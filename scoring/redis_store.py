@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import hiredis
@@ -79,10 +79,23 @@ class RedisStore:
         self._expected: deque[_Pending] = deque()
         self._generation = self._link.generation
 
-    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> RedisTicket:
+    def send(
+        self,
+        sightings: Sequence[Sighting],
+        model_version: str,
+        rules_version: str,
+        others: Mapping[int, str] | None = None,
+    ) -> RedisTicket:
         """Writes a batch without waiting, as the port says."""
-        shared = self._packer.shared(int(self._wall_s()), model_version, rules_version)
-        commands = self._packer.pack(sightings, shared)
+        now_s = int(self._wall_s())
+        shared = self._packer.shared(now_s, model_version, rules_version)
+        if others:
+            shares = {version: self._packer.shared(now_s, version, rules_version) for version in set(others.values())}
+            commands = self._packer.pack_apart(
+                sightings, shared, {place: shares[version] for place, version in others.items()}
+            )
+        else:
+            commands = self._packer.pack(sightings, shared)
         pending = self._post(commands)
         return RedisTicket(self, commands, pending, self._generation)
 

@@ -1,6 +1,6 @@
 """In-memory ports of the engine: windows by the reference implementation, cases, rules. They fail when told to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -37,19 +37,26 @@ class MemoryStore:
     reference: Reference = field(default_factory=Reference)
     batches: int = 0
 
-    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> "MemoryTicket":
+    def send(
+        self,
+        sightings: Sequence[Sighting],
+        model_version: str,
+        rules_version: str,
+        others: Mapping[int, str] | None = None,
+    ) -> "MemoryTicket":
         if self.broken:
             raise StoreUnavailableError("told to fail")
         self.batches += 1
         if self.deaf:
             return MemoryTicket(self, None)
-        return MemoryTicket(self, self.apply(sightings, model_version, rules_version))
+        versions = [(others or {}).get(place, model_version) for place in range(len(sightings))]
+        return MemoryTicket(self, self.apply(sightings, versions, rules_version))
 
-    def apply(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> Applied:
+    def apply(self, sightings: Sequence[Sighting], model_versions: Sequence[str], rules_version: str) -> Applied:
         """What the store answers."""
         rows: list[Sight] = []
         first: list[bool] = []
-        for sighting in sightings:
+        for sighting, model_version in zip(sightings, model_versions, strict=True):
             known = self.sights.get(sighting.transaction_id)
             first.append(known is None)
             if known is None:

@@ -13,6 +13,7 @@ from contract.dead_letters import DeadLetter
 from contract.events import Origin, Resolution, Transaction
 from contract.features import FeatureRecord
 from contract.metrics import Metrics
+from contract.package import to_messages
 from contract.settings import Settings
 from contract.verdicts import Verdict
 from scoring.engine import Engine
@@ -20,7 +21,7 @@ from scoring.packages import ModelShelf
 from scoring.ports import Outcome, RawEvent
 from scoring.rules import Ruleset, load_rules
 from support.memory_store import MemoryCases, MemoryRules, MemoryStore
-from support.tiny_model import tiny_messages, tiny_package
+from support.tiny_model import tiny_challenge, tiny_messages, tiny_package
 
 RETAILER = "shop"
 START = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -127,6 +128,11 @@ class Workbench:
         """Sends a package and its promotion, as the models topic would."""
         self.model, self.version = package, version
         for _, value in tiny_messages(package, version):
+            self.shelf.offer(value)
+
+    def challenge(self, package: bytes, version: str, *, share: float | None = None) -> None:
+        """Sends a package and its challenge: a canary where a share is given, else in shadow."""
+        for _, value in [*to_messages(package), tiny_challenge(package, version, share=share)]:
             self.shelf.offer(value)
 
     def score(self, *transactions: Transaction) -> list[Outcome]:
