@@ -41,6 +41,8 @@ METRICS = (
     Metric("tillguard_scoring_model_info", "gauge", "1 for the version that serves", ("retailer", "model_version")),
     Metric("tillguard_scoring_challenger_info", "gauge", "1 for the version that runs beside it, and how", ("retailer", "model_version", "mode")),
     Metric("tillguard_scoring_packages_refused_total", "counter", "model packages refused", ("retailer", "reason")),
+    Metric("tillguard_scoring_shadow_scores_total", "counter", "transactions that a challenger scored in shadow", ("retailer",)),
+    Metric("tillguard_scoring_shadow_dropped_total", "counter", "transactions that a challenger should have scored in shadow and did not", ("retailer", "reason")),
     Metric("tillguard_scoring_holds_expired_total", "counter", "holds that policy decided", ("retailer",)),
     Metric("tillguard_trainer_examples", "gauge", "examples used by the last training", ("retailer", "label")),
     Metric("tillguard_trainer_training_seconds", "gauge", "duration of the last training", ("retailer",)),

@@ -221,6 +221,12 @@ class ScoringSettings(Section):
     stall_after_s: Seconds = Field(
         30.0, description="lag without progress for so long: not ready; twice as long: exit for a restart"
     )
+    shadow_time_share: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="how much of its time a worker gives to a challenger in shadow at most; what it does not reach is not scored",
+    )
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
     hold: HoldSettings = Field(default_factory=HoldSettings)
 

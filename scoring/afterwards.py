@@ -33,6 +33,9 @@ class ResolutionScorer:
     def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
         return self._settlement.resolve(events)
 
+    def published(self) -> None:
+        """Nothing follows."""
+
 
 class HoldSweeper:
     """A Loop that lets holds expire. Every worker of a retailer may run one: the store lets each hold expire once."""

@@ -4,12 +4,15 @@ Every worker must come to the same end, whether it followed the topic all along 
 looks at nothing but the newest message of each kind.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contract.errors import PackageRefusedError
+from contract.events import Transaction
 from contract.models import ChallengeMode, ModelChallenge, ModelPromotion
 from contract.package import is_version
 from scoring.onnx_model import OnnxModel
+from scoring.shares import CANARY, canary_token, in_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +48,15 @@ def conduct(challenge: ModelChallenge, promotion: ModelPromotion | None) -> tupl
     if challenge.mode == "shadow" or (promotion is not None and promotion.promoted_at > challenge.decided_at):
         return "shadow", 0.0
     return "canary", challenge.share
+
+
+def canary_rows(challenger: Challenger | None, transactions: Sequence[Transaction]) -> dict[int, str] | None:
+    """Which of `transactions` a canary answers, by their place, each with its version; None where there is no canary."""
+    if challenger is None or challenger.mode != "canary":
+        return None
+    version, share = challenger.model.version, challenger.share
+    return {
+        place: version
+        for place, transaction in enumerate(transactions)
+        if in_share(canary_token(transaction), CANARY, share)
+    }

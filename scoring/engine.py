@@ -21,11 +21,12 @@ from contract.settings import Settings
 from contract.verdicts import DegradedCause
 from scoring.answers import Moment, dead_letter, degraded_verdict, is_late
 from scoring.batch import Batch, read
+from scoring.challenger import canary_rows
 from scoring.decide import fallback
 from scoring.extract import Floats, as_vectors, quantities, sightings
 from scoring.handout import Answered, Handout, stage_times_us
 from scoring.judge import Judge, Judged, Rows
-from scoring.onnx_model import ModelFailedError
+from scoring.onnx_model import ModelFailedError, OnnxModel
 from scoring.packages import ModelShelf
 from scoring.ports import (
     Applied,
@@ -40,7 +41,7 @@ from scoring.ports import (
 from scoring.rules import Ruleset
 from scoring.rules_shelf import DirectoryRulesArchive, RulesShelf
 from scoring.settlement import Settlement
-from scoring.shares import CANARY, canary_token, in_share
+from scoring.shadow import Shadow, ShadowWork, shadow_work
 from scoring.time_limit import LateError
 
 WAIT_MIN_S = 0.001
@@ -72,8 +73,9 @@ class Engine:
         metrics: Metrics,
         *,
         archive: RulesArchive | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
-        """Takes every port; `archive` keeps old rules, in files of this machine where none is given."""
+        """Takes every port; `archive` keeps old rules, in files of this machine where none is given, `shadow` hears challengers."""
         self._store = store
         self._cases = cases
         self._shelf = shelf
@@ -87,6 +89,8 @@ class Engine:
         self._judge = Judge(clock, settings.base_currency)
         self._settlement = Settlement(cases, settings, clock, metrics)
         self._handout = Handout(cases, settings)
+        self._shadow = shadow
+        self._shadow_work: list[ShadowWork] = []
 
     def submit(self, events: Sequence[RawEvent]) -> Batch:
         """Decodes a batch and sends it to the store without waiting; the batch is the ticket for `collect`."""
@@ -113,6 +117,13 @@ class Engine:
     def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
         """Tries events again that were answered degraded: the full answer, or `complete=False` without any message."""
         return self.collect(self._start(events, again=True))
+
+    def published(self) -> None:
+        """The answers have left: what a challenger would have said may be asked now."""
+        if self._shadow is not None:
+            for work in self._shadow_work:
+                self._shadow.offer(work)
+        self._shadow_work.clear()
 
     def resolve(self, events: Sequence[RawEvent]) -> list[Outcome]:
         """One outcome per record of the resolutions topic; see Settlement.resolve."""
@@ -166,22 +177,13 @@ class Engine:
             return
         try:
             batch.store_ticket = self._store.send(
-                known, serving.version, self._rules.current.version, self._canary_rows(batch)
+                known,
+                serving.version,
+                self._rules.current.version,
+                canary_rows(self._shelf.challenger, batch.transactions),
             )
         except StoreUnavailableError:
             batch.cause = "state_unavailable"
-
-    def _canary_rows(self, batch: Batch) -> dict[int, str] | None:
-        """Which rows a canary answers, each with its version; pinned at first sight, so that a redelivery is answered the same."""
-        challenger = self._shelf.challenger
-        if challenger is None or challenger.mode != "canary":
-            return None
-        version, share = challenger.model.version, challenger.share
-        return {
-            row: version
-            for row, transaction in enumerate(batch.transactions)
-            if in_share(canary_token(transaction), CANARY, share)
-        }
 
     def _applied(self, batch: Batch) -> Applied | None:
         if batch.store_ticket is None:
@@ -216,9 +218,7 @@ class Engine:
                 batch.cause = cause
                 self._degrade(batch, rows)
 
-    def _in_turn(
-        self, groups: dict[tuple[str, str], list[int]]
-    ) -> Iterable[tuple[tuple[str, str], list[int]]]:
+    def _in_turn(self, groups: dict[tuple[str, str], list[int]]) -> Iterable[tuple[tuple[str, str], list[int]]]:
         """The serving model's rows first: a canary that takes the whole time budget takes it from its own rows alone."""
         serving = self._shelf.serving
         if len(groups) < 2 or serving is None:
@@ -264,10 +264,28 @@ class Engine:
             Answered(work.batch, work.applied, work.vectors, rows, judged, model_version, rules, moment)
         )
         self._count_rules(judged, rules)
+        self._note_for_shadow(work, rows, judged, model)
         if unrecorded:
             work.batch.cause = "state_unavailable"
             self._degrade(work.batch, unrecorded)
         return None
+
+    def _note_for_shadow(self, work: _Work, rows: list[int], judged: Judged, champion: OnnxModel) -> None:
+        """Keeps what a challenger should score until the answers have left."""
+        challenger = self._shelf.challenger
+        if self._shadow is None or challenger is None or challenger.model.version == champion.version:
+            return
+        found = shadow_work(
+            challenger.model,
+            champion,
+            work.batch,
+            work.applied,
+            vectors=work.vectors,
+            rows=rows,
+            scores=judged.scores,
+        )
+        if found is not None:
+            self._shadow_work.append(found)
 
     def _pinned_rules(self, version: str) -> Ruleset:
         rules = self._rules.get(version)

@@ -172,6 +172,10 @@ class Outcome:
     """False: answered degraded (or not at all again); keep the offset uncommitted and call again with `again=True`."""
     labels: list[bytes] = field(default_factory=list)
     """Labels that follow from a resolution."""
+    shadow_score: bytes | None = None
+    """What a challenger would have said."""
+    alarm: bytes | None = None
+    """What a person should look at."""
 
 
 class RulesArchive(Protocol):

@@ -28,6 +28,7 @@ from scoring.redis_rules import RedisRules
 from scoring.redis_store import RedisStore
 from scoring.rules import Ruleset, default_rules, load_rules
 from scoring.settlement import Settlement
+from scoring.shadow import ShadowScorer
 from scoring.supervision import Supervision
 from tillguard import __version__, logs
 
@@ -128,6 +129,13 @@ def _application(
     topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
     publisher = parts.publisher("transactions")
     budget_s = scoring.budget_ms / 1000
+    shadow = ShadowScorer(
+        lambda: parts.publisher("shadow"),
+        parts.clock,
+        parts.metrics,
+        retailer=settings.retailer,
+        time_share=scoring.shadow_time_share,
+    )
     engine = Engine(
         RedisStore(settings, connect_wait_s=budget_s),
         RedisCases(settings, timeout_s=budget_s),
@@ -137,6 +145,7 @@ def _application(
         parts.clock,
         parts.metrics,
         archive=RedisRules(settings, timeout_s=budget_s),
+        shadow=shadow,
     )
     pipeline = Pipeline(
         engine,
@@ -161,7 +170,7 @@ def _application(
         retailer=settings.retailer,
         stall_after_s=scoring.stall_after_s,
     )
-    loops: dict[str, faust_app.Loop] = {"models": follower, "supervision": supervision}
+    loops: dict[str, faust_app.Loop] = {"models": follower, "supervision": supervision, "shadow": shadow}
     loops |= _afterwards(parts)
     if isinstance(feed, LibrdkafkaFeed):
         loops["transactions"] = feed

@@ -20,6 +20,7 @@ from scoring.engine import Engine
 from scoring.packages import ModelShelf
 from scoring.ports import Outcome, RawEvent
 from scoring.rules import Ruleset, load_rules
+from scoring.shadow import Shadow
 from support.memory_store import MemoryCases, MemoryRules, MemoryStore
 from support.tiny_model import tiny_challenge, tiny_messages, tiny_package
 
@@ -101,6 +102,7 @@ class Workbench:
     document: dict[str, Any] = field(default_factory=dict)
     model: bytes | None = field(default_factory=tiny_package)
     version: str = "tiny-1"
+    shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
         self.settings = Settings(**({"retailer": RETAILER} | self.document))
@@ -121,6 +123,7 @@ class Workbench:
             self.clock,
             self.metrics,
             archive=self.archive,
+            shadow=self.shadow,
         )
         return self.engine
 
