@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
-from contract.verdicts import Decision
+from contract.policies import BreakerSettings, FallbackSettings, HoldSettings, Seconds, Section
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
 
@@ -33,17 +33,10 @@ def _since_1970(moment: datetime) -> datetime:
     return moment
 
 
-Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Rate = Annotated[float, Field(gt=0)]
 UtcMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_since_1970)]
-
-
-class Section(BaseModel):
-    """A group of settings; unknown keys are faults, values never change after start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class KafkaSettings(Section):
@@ -179,25 +172,13 @@ class RetentionSettings(Section):
             raise ValueError(
                 "first_sight_days must be at least transactions_days, or a redelivered transaction would count twice"
             )
+        if self.case_days < self.transactions_days:
+            raise ValueError(
+                "case_days must be at least transactions_days, or a redelivered transaction could be told something else"
+            )
         if self.entity_idle_days * DAY_MS < LONGEST_WINDOW_MS:
             raise ValueError("entity_idle_days must be at least the longest window, or its counts would be too low")
         return self
-
-
-class FallbackSettings(Section):
-    """The answer when the store or the model fails or is late: never an implicit allow."""
-
-    decision: Decision = Field("flag", description="for amounts below hold_from")
-    hold_from: float = Field(
-        200.0, ge=0, description="amount in base currency, major units, from which the fallback is `hold`"
-    )
-
-
-class HoldSettings(Section):
-    """What happens to a hold that nobody resolves."""
-
-    expires_after_s: Seconds = Field(900.0, description="wall-clock time from the verdict")
-    on_expiry: Literal["allow", "flag", "block"] = Field("block", description="decision of the next revision")
 
 
 class ScoringSettings(Section):
@@ -229,6 +210,16 @@ class ScoringSettings(Section):
     )
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
     hold: HoldSettings = Field(default_factory=HoldSettings)
+    breaker: BreakerSettings = Field(default_factory=BreakerSettings)
+    control_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of what the model would hold or block that goes through as `flag` all the same, so that its true label is seen; 0: none",
+    )
+    control_amount_max: float = Field(
+        100.0, ge=0, description="amount in base currency, major units, above which nothing is let through for that"
+    )
 
 
 class CostSettings(Section):

@@ -1,11 +1,16 @@
-"""What happens to verdicts after they were given: resolutions from their topic, and holds whose time is over."""
+"""What happens to verdicts after they were given: resolutions from their topic, holds whose time is over, the breaker's alarms."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Protocol
 
 import structlog
 
+from contract.metrics import Metrics
+from scoring.answers import encode
+from scoring.breaker import Limits, Occurrence, alarm
 from scoring.feeds.ports import Publisher
 from scoring.ports import Outcome, RawEvent, StoreUnavailableError
 from scoring.settlement import Settlement
@@ -72,3 +77,76 @@ class HoldSweeper:
             self._publisher.publish(outcomes, partial(self._settlement.confirm, outcomes))
             log.info("holds_expired", count=len(outcomes))
         return len(outcomes)
+
+
+class BreakerState(Protocol):
+    """The breaker, as its watch sees it; both raise StoreUnavailableError."""
+
+    def look(self) -> tuple[bool, list[Occurrence]]:
+        """Whether it is open, and what this worker is to tell now; nothing where another one is at it."""
+        ...
+
+    def told(self, occurrences: Sequence[Occurrence]) -> None:
+        """Notes that these were told, so that they do not come again."""
+        ...
+
+
+class BreakerWatch:
+    """A Loop that raises the breaker's alarms. Every worker may run one: the store gives each occurrence to one of them.
+
+    An alarm whose delivery nobody confirmed is raised again by whoever looks half a minute later, with the same id.
+    """
+
+    def __init__(
+        self,
+        state: BreakerState,
+        publisher: Callable[[], Publisher],
+        limits: Limits,
+        metrics: Metrics,
+        *,
+        retailer: str,
+    ) -> None:
+        """`publisher` makes one for this thread, when there is something to tell."""
+        self._state = state
+        self._make_publisher = publisher
+        self._publisher: Publisher | None = None
+        self._limits = limits
+        self._metrics = metrics
+        self._retailer = retailer
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Until `stop`: a look a second. Raises DeliveryError."""
+        while not self._stop.is_set():
+            self.look()
+            self._stop.wait(SWEEP_EVERY_S)
+        if self._publisher is not None:
+            self._publisher.flush(FLUSH_S)
+
+    def stop(self) -> None:
+        """Asks the loop to end."""
+        self._stop.set()
+
+    def look(self) -> None:
+        """One look. Without the store every answer is degraded, which has an alert of its own."""
+        if self._publisher is not None:
+            self._publisher.serve()
+        try:
+            is_open, occurrences = self._state.look()
+        except StoreUnavailableError:
+            return
+        self._metrics.set("tillguard_scoring_breaker_open", int(is_open), retailer=self._retailer)
+        if not occurrences:
+            return
+        alarms = [alarm(found, self._limits, self._retailer) for found in occurrences]
+        for raised in alarms:
+            log.warning(raised.kind, text=raised.text, remedy=raised.remedy, **raised.values)
+        self._publisher = self._publisher or self._make_publisher()
+        self._publisher.publish(
+            [Outcome(key=raised.alarm_id.encode(), alarm=encode(raised)) for raised in alarms],
+            partial(self._told, occurrences),
+        )
+
+    def _told(self, occurrences: Sequence[Occurrence]) -> None:
+        with suppress(StoreUnavailableError):  # they come again, the same
+            self._state.told(occurrences)

@@ -22,6 +22,7 @@ from contract.verdicts import DegradedCause
 from scoring.answers import Moment, dead_letter, degraded_verdict, is_late
 from scoring.batch import Batch, read
 from scoring.challenger import canary_rows
+from scoring.control import Control
 from scoring.decide import fallback
 from scoring.extract import Floats, as_vectors, quantities, sightings
 from scoring.handout import Answered, Handout, stage_times_us
@@ -86,9 +87,9 @@ class Engine:
         self._rules = RulesShelf(
             rules, archive or DirectoryRulesArchive(settings.scoring.model_directory / "rules"), clock
         )
-        self._judge = Judge(clock, settings.base_currency)
+        self._judge = Judge(clock, settings.base_currency, Control.of(settings.scoring))
         self._settlement = Settlement(cases, settings, clock, metrics)
-        self._handout = Handout(cases, settings)
+        self._handout = Handout(cases, settings, clock, metrics)
         self._shadow = shadow
         self._shadow_work: list[ShadowWork] = []
 
@@ -119,7 +120,8 @@ class Engine:
         return self.collect(self._start(events, again=True))
 
     def published(self) -> None:
-        """The answers have left: what a challenger would have said may be asked now."""
+        """The answers have left: what a challenger would have said may be asked now, and the breaker told of the traffic."""
+        self._handout.tell_traffic()
         if self._shadow is not None:
             for work in self._shadow_work:
                 self._shadow.offer(work)

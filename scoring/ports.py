@@ -116,13 +116,24 @@ class Case:
     """The newest revision, as published."""
     open_until: datetime | None
     """For holds."""
+    otherwise: bytes | None = None
+    """What to remember in place of `verdict` where the breaker does not admit it; None: the breaker has no say."""
 
 
 class CaseStore(Protocol):
     """Verdicts that wait for a resolution, and holds that wait for their expiry. Atomic and idempotent, shared by workers."""
 
-    def open(self, cases: Sequence[Case]) -> None:
-        """Remembers new verdicts; one already known by an equal or higher revision is left as it is. Raises StoreUnavailableError."""
+    def open(self, cases: Sequence[Case], passed: int = 0) -> list[bytes]:
+        """Remembers new verdicts; the verdicts that stand, in step.
+
+        One already known by an equal or higher revision is left as it is, and stands in place of the given one (as it was first,
+        however often it was resolved since). Where a case has an `otherwise`, the breaker is asked in the same step, once per
+        transaction. `passed`: how many transactions to count first, as by `passed`. Raises StoreUnavailableError.
+        """
+        ...
+
+    def passed(self, transactions: int) -> None:
+        """Counts answered live transactions, of which holds and blocks are a share. Raises StoreUnavailableError."""
         ...
 
     def get(self, transaction_id: str) -> Case | None:

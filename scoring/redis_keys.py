@@ -59,6 +59,21 @@ class Keys:
         """Sorted set of open holds by their expiry, ms."""
         return self.prefix + b"holds"
 
+    @property
+    def breaker(self) -> bytes:
+        """Hash of the breaker's counts and state."""
+        return self.prefix + b"breaker"
+
+    @property
+    def stops(self) -> bytes:
+        """List of the times of the newest holds and blocks that the breaker granted."""
+        return self.prefix + b"breaker/stops"
+
+    @property
+    def occurrences(self) -> bytes:
+        """List of the breaker's occurrences that nobody has told yet."""
+        return self.prefix + b"breaker/untold"
+
     def sight(self, transaction_id: str) -> bytes:
         """First-sight record."""
         return self.prefix + b"sight/" + _name(transaction_id)

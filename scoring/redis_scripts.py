@@ -5,6 +5,11 @@ import re
 from importlib import resources
 
 from contract.windows import DISTINCT_WINDOWS, EXACT_WINDOWS, TILED_WINDOWS
+from scoring.breaker import ALARMS_MAX, CLOSES_AFTER_MS, MINUTE_MS
+
+_ON_THE_BREAKER = frozenset({"open_case", "breaker_look", "breaker_passed"})
+"""Scripts that stand on scoring/breaker.lua."""
+_BREAKER_CONSTANTS = {"MINUTE": MINUTE_MS, "CLOSES_AFTER": CLOSES_AFTER_MS, "ALARMS_MAX": ALARMS_MAX}
 
 
 def _constants() -> dict[str, int]:
@@ -19,11 +24,18 @@ def _constants() -> dict[str, int]:
 
 def script(name: str) -> str:
     """The text of `scoring/<name>.lua`, ready to load: constants are written in as numbers, which Lua reads fastest."""
-    text = resources.files("scoring").joinpath(f"{name}.lua").read_text(encoding="utf-8")
-    if name != "windows":
+    text = _text(name)
+    if name in _ON_THE_BREAKER:
+        text, constants = _text("breaker") + text, _BREAKER_CONSTANTS
+    elif name == "windows":
+        constants = _constants()
+    else:
         return text
-    constants = _constants()
     return re.sub(rf"\b({'|'.join(constants)})\b", lambda match: str(constants[match[0]]), text)
+
+
+def _text(name: str) -> str:
+    return resources.files("scoring").joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
 def sha1(text: str) -> bytes:

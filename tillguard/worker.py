@@ -16,13 +16,15 @@ from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.topics import CONTROL, MODELS, RESOLUTIONS, TOPICS, TRANSACTIONS
 from scoring import faust_app
-from scoring.afterwards import HoldSweeper, ResolutionScorer
+from scoring.afterwards import BreakerWatch, HoldSweeper, ResolutionScorer
+from scoring.breaker import Limits
 from scoring.engine import Engine
 from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.publisher import KafkaPublisher
 from scoring.models_follower import ModelsFollower
 from scoring.packages import ModelShelf
+from scoring.redis_breaker import RedisBreaker
 from scoring.redis_cases import RedisCases
 from scoring.redis_rules import RedisRules
 from scoring.redis_store import RedisStore
@@ -207,7 +209,20 @@ def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
         topic=RESOLUTIONS.name(settings.retailer),
         group=f"{settings.retailer}.resolutions",
     )
-    return {"resolutions": resolutions, "holds": HoldSweeper(parts.settlement(), parts.publisher("holds"))}
+    loops: dict[str, faust_app.Loop] = {
+        "resolutions": resolutions,
+        "holds": HoldSweeper(parts.settlement(), parts.publisher("holds")),
+    }
+    limits = Limits.of(settings.scoring.breaker)
+    if limits.on:
+        loops["breaker"] = BreakerWatch(
+            RedisBreaker(settings),
+            lambda: parts.publisher("breaker"),
+            limits,
+            parts.metrics,
+            retailer=settings.retailer,
+        )
+    return loops
 
 
 def _librdkafka(

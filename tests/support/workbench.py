@@ -16,6 +16,7 @@ from contract.metrics import Metrics
 from contract.package import to_messages
 from contract.settings import Settings
 from contract.verdicts import Verdict
+from scoring.breaker import Breaker, Limits
 from scoring.engine import Engine
 from scoring.packages import ModelShelf
 from scoring.ports import Outcome, RawEvent
@@ -106,6 +107,8 @@ class Workbench:
 
     def __post_init__(self) -> None:
         self.settings = Settings(**({"retailer": RETAILER} | self.document))
+        self.cases.breaker = Breaker(Limits.of(self.settings.scoring.breaker))
+        self.cases.now_ms = lambda: epoch_ms(self.clock.now())
         self.restart()
 
     def restart(self) -> Engine:

@@ -16,7 +16,7 @@ MANY = [transaction(number) for number in range(200)]
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
-    return Workbench(tmp_path)
+    return Workbench(tmp_path, document={"scoring": {"breaker": {"share_max": "off"}}})
 
 
 def versions(bench: Workbench) -> list[str | None]:
