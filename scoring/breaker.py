@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from contract.alarms import Alarm
 from contract.clock import from_epoch_ms
-from contract.settings import BreakerSettings
+from contract.policies import BreakerSettings
 
 MINUTE_MS = 60_000
 CLOSES_AFTER_MS = 60_000
@@ -142,31 +142,34 @@ class Breaker:
         self.refused += 1
 
 
+_OPEN_REMEDY = (
+    "if a model or rule is wrong, go back: tillguard models rollback, or the rules before; if it is an attack and they are right, "
+    "raise scoring.breaker and restart the workers"
+)
+_CLOSED_REMEDY = "look at what was flagged with reason policy:breaker in the meantime"
+
+
 def alarm(found: Occurrence, limits: Limits, retailer: str) -> Alarm:
     """What a person is told; the same for the same occurrence, whoever tells it."""
-    common = {"retailer": retailer, "part": "scoring", "subject": retailer, "raised_at": from_epoch_ms(found.at_ms)}
-    if found.kind == "closed":
-        return Alarm(
-            alarm_id=f"breaker_closed-{found.since_ms}",
-            kind="breaker_closed",
-            severity="info",
-            text=f"within the limits again; {found.stops} transactions were flagged that would have been held or blocked",
-            remedy="look at what was flagged with reason policy:breaker in the meantime",
-            values={"flagged": float(found.stops)},
-            **common,
-        )
+    closed = found.kind == "closed"
     return Alarm(
-        alarm_id=f"breaker_open-{found.since_ms}",
-        kind="breaker_open",
-        severity="critical",
-        text=_open_text(found, limits),
-        remedy=(
-            "if a model or rule is wrong, go back: tillguard models rollback, or the rules before; if it is an attack and they are "
-            "right, raise scoring.breaker and restart the workers"
-        ),
-        values={"stops": float(found.stops), "transactions": float(found.transactions)},
-        **common,
+        alarm_id=f"breaker_{found.kind}-{found.since_ms}",
+        retailer=retailer,
+        kind=f"breaker_{found.kind}",
+        severity="info" if closed else "critical",
+        raised_at=from_epoch_ms(found.at_ms),
+        part="scoring",
+        subject=retailer,
+        text=_closed_text(found) if closed else _open_text(found, limits),
+        remedy=_CLOSED_REMEDY if closed else _OPEN_REMEDY,
+        values={"flagged": float(found.stops)}
+        if closed
+        else {"stops": float(found.stops), "transactions": float(found.transactions)},
     )
+
+
+def _closed_text(found: Occurrence) -> str:
+    return f"within the limits again; {found.stops} transactions were flagged that would have been held or blocked"
 
 
 def _open_text(found: Occurrence, limits: Limits) -> str:

@@ -76,8 +76,11 @@ def test_redis_grants_refuses_opens_and_closes_as_the_reference_does(
     given = site(**limits)
     reference = Breaker(Limits.of(given.settings.scoring.breaker))
     told: list[Occurrence] = []
-    for _ in range(400):
-        given.now_ms += chance.choice([0, 1, 50, 900, 4_000, 30_000 if chance.random() < 0.2 else 0])
+    for number in range(600):
+        any_steps = [0, 1, 50, 900, 4_000, 30_000 if chance.random() < 0.2 else 0]
+        given.now_ms += chance.choice(
+            any_steps if number % 100 < 50 else [0, 0, 0, 10_000, 20_000]
+        )  # these meet at edges
         match chance.choice(["stop", "stop", "stop", "passed", "look"]):
             case "stop":
                 passed = chance.choice([0, 0, 7])
