@@ -135,7 +135,7 @@ class BreakerWatch:
             is_open, occurrences = self._state.look()
         except StoreUnavailableError:
             return
-        self._metrics.set("tillguard_scoring_breaker_open", int(is_open), retailer=self._retailer)
+        self._metrics.set("tillguard_scoring_breaker_open_info", int(is_open), retailer=self._retailer)
         if not occurrences:
             return
         alarms = [alarm(found, self._limits, self._retailer) for found in occurrences]

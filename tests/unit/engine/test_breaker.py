@@ -265,7 +265,7 @@ def test_an_occurrence_is_told_until_its_alarm_is_delivered() -> None:
     watch = BreakerWatch(state, lambda: publisher, limits(), metrics, retailer="shop")
 
     def is_open() -> float | None:
-        return metrics.registry.get_sample_value("tillguard_scoring_breaker_open", {"retailer": "shop"})
+        return metrics.registry.get_sample_value("tillguard_scoring_breaker_open_info", {"retailer": "shop"})
 
     watch.look()
     assert (publisher.outcomes, is_open()) == ([], 0)
