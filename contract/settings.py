@@ -18,6 +18,7 @@ from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
 from contract.policies import BreakerSettings, FallbackSettings, HoldSettings, Seconds, Section
+from contract.risk import LABEL_DELAY_DAYS_MAX
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
 
@@ -152,6 +153,7 @@ class RetentionSettings(Section):
     labels_days: Days = Field(365, description="labels topic")
     resolutions_days: Days = Field(30, description="resolutions topic")
     dead_letters_days: Days = Field(30, description="dead-letters topic")
+    outcomes_days: Days = Field(120, description="outcomes topic: what became known, for the risk of entities")
     shadow_scores_days: Days = Field(
         90, description="shadow-scores topic, what champion and challenger are compared on"
     )
@@ -254,7 +256,8 @@ class TrainerSettings(Section):
     label_delay_days: float = Field(
         7.0,
         ge=0,
-        description="training from topics: a transaction without a label counts as genuine once it is older than this; younger ones are left out",
+        le=LABEL_DELAY_DAYS_MAX,
+        description="frauds count in the risk of entities from then on (serving and training alike); a transaction without a label counts as genuine once it is older than this; younger ones are left out",
     )
 
 

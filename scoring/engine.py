@@ -35,7 +35,6 @@ from scoring.ports import (
     Outcome,
     RawEvent,
     RulesArchive,
-    Sighting,
     StoreUnavailableError,
     WindowStore,
 )
@@ -152,11 +151,11 @@ class Engine:
         batch = read(events, self._admission, now)
         batch.again = again
         batch.deadline_s = started_s + self._time_limit_s(batch, Moment.at(now, self._settings.scoring.late_after_s))
-        known = sightings(batch.transactions, batch.amounts, batch.times_ms)
+        batch.sightings = sightings(batch.transactions, batch.amounts, batch.times_ms)
         sent_s = self._clock.monotonic_s()
         batch.seconds["decode"] = sent_s - started_s
-        if known:
-            self._send(batch, known)
+        if batch.sightings:
+            self._send(batch)
         batch.seconds["windows"] = self._clock.monotonic_s() - sent_s
         return batch
 
@@ -169,7 +168,7 @@ class Engine:
             return max(self._settings.redis.timeout_s, self._settings.scoring.budget_ms / 1000)
         return self._settings.scoring.budget_ms / 1000
 
-    def _send(self, batch: Batch, known: list[Sighting]) -> None:
+    def _send(self, batch: Batch) -> None:
         serving = self._shelf.serving
         if serving is None:  # nothing could be pinned; the store is asked when there is a model
             batch.cause = "model_unavailable"
@@ -179,7 +178,7 @@ class Engine:
             return
         try:
             batch.store_ticket = self._store.send(
-                known,
+                batch.sightings,
                 serving.version,
                 self._rules.current.version,
                 canary_rows(self._shelf.challenger, batch.transactions),

@@ -16,6 +16,7 @@ from scoring.answers import Moment, feature_record, full_verdict, is_history, is
 from scoring.batch import Batch
 from scoring.breaker import Limits
 from scoring.control import CONTROL_CODE, CONTROL_REASON
+from scoring.extract import entities_of
 from scoring.judge import Judged
 from scoring.ports import Applied, Case, CaseStore, Outcome, StoreUnavailableError
 from scoring.rules import DECISIONS, Ruleset
@@ -214,6 +215,7 @@ def _set(answered: Answered, answer: _Answer) -> None:
         score=answer.score,
         model_version=answered.model_version,
         rules_version=answered.rules.version,
+        entities=entities_of(batch.sightings[row]),
         control=answer.control,
     )
     batch.decisions[answer.decision, False] += 1

@@ -42,6 +42,17 @@ class Sighting(NamedTuple):
     """8 bytes over the transaction's content without origin and ingest_time; another digest under the same id is a conflict."""
 
 
+class Finding(NamedTuple):
+    """What a transaction turned out to be, for the risk of its entities (contract/risk.py)."""
+
+    transaction_id: str
+    event_time_ms: int
+    entities: tuple[tuple[int, bytes], ...]
+    """Place among contract.windows.ENTITIES, and the 8 bytes that stand for the value."""
+    fraud: bool
+    plain: bool
+
+
 class Mark(NamedTuple):
     """One entry of an allow or deny list, or an override, that concerned a transaction at first sight."""
 
@@ -62,8 +73,8 @@ class Applied:
     conflict: NDArray[np.bool_]
     """Shape (n,); True where the id was seen before with another digest."""
     aggregates: NDArray[np.float64]
-    """Shape (n, K): contract.windows.aggregate_names of every entity, concatenated in the order of ENTITIES; NaN for an
-    entity that the transaction does not name."""
+    """Shape (n, K): contract.windows.aggregate_names of every entity, concatenated in the order of ENTITIES, then
+    contract.risk.side_names likewise; NaN for an entity that the transaction does not name."""
     model_versions: list[str]
     """Pinned at first sight."""
     rules_versions: list[str]

@@ -88,6 +88,14 @@ class Keys:
             raise ValueError(f"{entity} is no entity; entities are {', '.join(ENTITY_NAMES)}")
         return self.prefix + entity.encode() + b"/" + _name(value)
 
+    def side(self, place: int, hashed: bytes) -> bytes:
+        """What schema v2 keeps of an entity: its place among contract.windows.ENTITIES, and the 8 bytes that stand for it."""
+        return self.prefix + b"side/" + bytes([48 + place]) + hashed
+
+    def outcome(self, transaction_id: str) -> bytes:
+        """What is known of a transaction."""
+        return self.prefix + b"outcome/" + _name(transaction_id)
+
     def aliases(self, entity_key: bytes) -> bytes:
         """Set of the keys that are links to `entity_key`."""
         return self.prefix + b"aliases/" + entity_key.removeprefix(self.prefix)
