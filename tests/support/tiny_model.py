@@ -40,7 +40,7 @@ def random_onnx(seed: int, hidden: Sequence[int] = (32, 16)) -> bytes:
     sizes = [len(names()), *hidden, 1]
     layers = []
     for inputs, outputs in pairwise(sizes):
-        scale = 0.01 if inputs == len(names()) else 1.0
+        scale = 0.05 if inputs == len(names()) else 1.0
         weights = generator.normal(size=(inputs, outputs)) / np.sqrt(inputs) * scale
         layers.append((weights.astype(np.float32), generator.normal(size=outputs).astype(np.float32) * 0.1))
     return graph(layers)
