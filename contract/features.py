@@ -13,7 +13,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from contract.events import Identifier, Moment, RetailerName
-from contract.risk import HABIT_ENTITIES, RISK_WINDOWS, UNUSUAL_WINDOWS
+from contract.risk import HABIT_ENTITIES, PLAIN_RATIO, RISK_WINDOWS, UNUSUAL_WINDOWS
 from contract.windows import DISTINCT_WINDOWS, ENTITIES, WINDOWS, Entity
 
 CATEGORY_BUCKETS = 32
@@ -212,6 +212,17 @@ def schema_hash(version: int = SCHEMA_VERSION) -> str:
 def widths() -> dict[str, int]:
     """By hash, how many features a schema has: every schema whose models are served. Each is a prefix of the newest."""
     return {schema_hash(version): len(names(version)) for version in range(1, SCHEMA_VERSION + 1)}
+
+
+@cache
+def plain_columns() -> tuple[int, int]:
+    """Columns of a vector that tell a plain fraud (contract/risk.py); `plain` judges their values."""
+    return names().index("customer_usual_ratio"), names().index(f"customer_unusual_{UNUSUAL_WINDOWS[-1].name}")
+
+
+def plain(usual_ratio: float, unusual: float) -> bool:
+    """Whether a fraud with these values (NaN: missing) is not explained by its amount."""
+    return not usual_ratio > PLAIN_RATIO and not unusual > 0
 
 
 class FeatureRecord(Struct, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ METRICS = (
     Metric("tillguard_scoring_breaker_open_info", "gauge", "1 while more holds and blocks are wanted than the breaker allows", ("retailer",)),
     Metric("tillguard_scoring_breaker_flagged_total", "counter", "transactions that the breaker flagged in place of a hold or block", ("retailer",)),
     Metric("tillguard_scoring_control_total", "counter", "transactions of the control group, flagged in place of a hold or block", ("retailer",)),
+    Metric("tillguard_scoring_outcomes_total", "counter", "known outcomes that went into the risk of entities", ("retailer",)),
     Metric("tillguard_scoring_holds_expired_total", "counter", "holds that policy decided", ("retailer",)),
     Metric("tillguard_trainer_examples", "gauge", "examples used by the last training", ("retailer", "label")),
     Metric("tillguard_trainer_training_seconds", "gauge", "duration of the last training", ("retailer",)),

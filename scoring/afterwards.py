@@ -1,4 +1,4 @@
-"""What happens to verdicts after they were given: resolutions from their topic, holds whose time is over, the breaker's alarms."""
+"""What happens to verdicts after they were given: resolutions, what becomes known, holds whose time is over, the breaker's alarms."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -8,11 +8,18 @@ from typing import Protocol
 
 import structlog
 
+from contract.clock import Clock
+from contract.codec import Decoder
+from contract.errors import InvalidEventError
 from contract.metrics import Metrics
-from scoring.answers import encode
+from contract.risk import KnownOutcome
+from contract.settings import Settings
+from scoring.answers import dead_letter, encode, key_of
 from scoring.breaker import Limits, Occurrence, alarm
 from scoring.feeds.ports import Publisher
-from scoring.ports import Outcome, RawEvent, StoreUnavailableError
+from scoring.ports import Finding, Outcome, RawEvent, StoreUnavailableError
+from scoring.redis_outcomes import finding
+from scoring.redis_store import RedisStore
 from scoring.settlement import Settlement
 
 SWEEP_EVERY_S = 1.0
@@ -40,6 +47,56 @@ class ResolutionScorer:
 
     def published(self) -> None:
         """Nothing follows."""
+
+
+class OutcomeScorer:
+    """A Scorer over the outcomes topic: what became known goes into the risk of entities. Nothing is published but dead letters."""
+
+    def __init__(self, store: RedisStore, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+        """`store` is this scorer's own."""
+        self._store = store
+        self._retailer = settings.retailer
+        self._timeout_s = settings.redis.timeout_s
+        self._admission = settings.admission
+        self._clock = clock
+        self._metrics = metrics
+        self._decoder = Decoder(KnownOutcome)
+
+    def submit(self, events: Sequence[RawEvent]) -> Sequence[RawEvent]:
+        return events
+
+    def collect(self, ticket: Sequence[RawEvent]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        findings: list[Finding] = []
+        for event in ticket:
+            try:
+                if event.value is not None:
+                    findings.append(self._finding(event))
+                outcomes.append(Outcome(key=key_of(event)))
+            except InvalidEventError as error:
+                self._metrics.add("tillguard_scoring_dead_letters_total", retailer=self._retailer, reason=error.reason)
+                outcomes.append(dead_letter(event, error, retailer=self._retailer, now=self._clock.now()))
+        if not findings:
+            return outcomes
+        try:
+            new = self._store.learn(findings).wait(self._timeout_s)
+        except StoreUnavailableError:  # all again: what was applied is known then
+            return [Outcome(key=key_of(event), complete=False) for event in ticket]
+        self._metrics.add("tillguard_scoring_outcomes_total", new, retailer=self._retailer)
+        return outcomes
+
+    def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
+        return self.collect(events)
+
+    def published(self) -> None:
+        """Nothing follows."""
+
+    def _finding(self, event: RawEvent) -> Finding:
+        outcome = self._decoder.decode(event.value)
+        if outcome.retailer != self._retailer:
+            raise InvalidEventError("retailer_mismatch", "field retailer names another retailer")
+        self._admission.check_time("event_time", outcome.event_time, self._clock.now())
+        return finding(outcome)
 
 
 class HoldSweeper:

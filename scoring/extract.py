@@ -20,7 +20,7 @@ from contract.clock import epoch_ms
 from contract.events import Transaction
 from contract.features import CATEGORY_BUCKETS, HISTORY_ENTITIES, names
 from contract.money import exponent
-from contract.risk import HABIT_ENTITIES, PLAIN_RATIO, RISK_WINDOWS, UNUSUAL_WINDOWS, USUAL_MIN, side_names
+from contract.risk import HABIT_ENTITIES, RISK_WINDOWS, USUAL_MIN, side_names
 from contract.windows import DAY_MS, ENTITIES, ENTITY_NAMES, HOUR_MS, SECOND_MS, WINDOWS, aggregate_names
 from scoring.ports import Sighting
 from scoring.redis_keys import counterpart_hash
@@ -157,18 +157,6 @@ def _usual(amounts: Floats, counts: Floats, sums: Floats) -> Floats:
     ratios: Floats = amounts[:, None] * counts / sums
     ratios[~((counts >= USUAL_MIN) & (sums > 0))] = np.nan
     return ratios
-
-
-def is_plain(vector: NDArray[np.float32]) -> bool:
-    """Whether nothing about the amount of a fraud explains it (contract/risk.py); `vector` of schema v2, shape (F,)."""
-    ratio, unusual = vector[_plain_columns()]
-    return not ratio > PLAIN_RATIO and not unusual > 0
-
-
-@cache
-def _plain_columns() -> list[int]:
-    longest = UNUSUAL_WINDOWS[-1].name
-    return [names().index("customer_usual_ratio"), names().index(f"customer_unusual_{longest}")]
 
 
 def entities_of(sighting: Sighting) -> bytes:

@@ -236,10 +236,16 @@ def _examples(
             refused=found.refused,
             seconds=time.monotonic() - started,
         )
-    seen = history.Found()
+    seen = history.Found(queue=history.LabelQueue(settings.trainer.label_delay_days))
     rows = history.open_file(settings, Path(source), mapping, now, seen)
     replayed = replay.replay(
-        settings, rows, spool, now=now, private=private_redis, progress=lambda count: told("read", count)
+        settings,
+        rows,
+        spool,
+        now=now,
+        labels=seen.queue,
+        private=private_redis,
+        progress=lambda count: told("read", count),
     )
     joined = spool.examples(seen.labels, label_delay_days=None, minor_per_major=minor_per_major)
     refused = seen.refused + replayed.refused
