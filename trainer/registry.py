@@ -1,16 +1,18 @@
 """The model registry: what was trained, where its package lies, what was promoted. SQLAlchemy tables and files.
 
-Invariant: a row in `models` means a whole package on disk. The file is written under a temporary name, flushed and
-renamed before the row is inserted, so a kill at any moment leaves either nothing or a complete model.
+Invariant: a row in `models` means a whole package on disk, with all its attachments. The files are written (see
+trainer.package_files) before the rows are inserted in one transaction, so a kill at any moment leaves either nothing or a
+complete model.
 """
 
 import fcntl
-import os
-import time
-from collections.abc import Iterator, Sequence
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -19,14 +21,15 @@ from alembic import command
 from alembic.config import Config
 
 from contract.clock import epoch_ms, from_epoch_ms
-from contract.errors import ConfigurationError, PackageRefusedError, TillguardError, TransientError
-from contract.models import Manifest
-from contract.package import is_version, package_sha256, read_package
+from contract.errors import ConfigurationError, PackageRefusedError, TransientError
+from contract.models import PACKAGE_BYTES_MAX, Manifest
+from contract.package import is_version, read_package
+from trainer import package_files
 
-LEFTOVER_AGE_S = 3_600
-"""A temporary file older than this belongs to a trainer that was killed."""
+NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
 LOCK_WAIT_S = 60
 _LOCK_ID = 7_420_318
+_ATTACHMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _METADATA = sa.MetaData()
 
 _MODELS = sa.Table(
@@ -38,6 +41,14 @@ _MODELS = sa.Table(
     sa.Column("package_sha256", sa.String(64)),
     sa.Column("package_bytes", sa.BigInteger),
     sa.Column("manifest", sa.Text),
+)
+_ATTACHMENTS = sa.Table(
+    "attachments",
+    _METADATA,
+    sa.Column("model_version", sa.String(128), primary_key=True),
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("sha256", sa.String(64)),
+    sa.Column("bytes", sa.BigInteger),
 )
 _PROMOTIONS = sa.Table(
     "promotions",
@@ -57,6 +68,15 @@ class Entry(NamedTuple):
     manifest: Manifest
     package_sha256: str
     package_bytes: int
+    file: Path
+
+
+class Attachment(NamedTuple):
+    """One file beside a package."""
+
+    name: str
+    sha256: str
+    bytes: int
     file: Path
 
 
@@ -83,11 +103,11 @@ class Registry:
             self._engine = sa.create_engine(url, pool_pre_ping=True)
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError):
             raise ConfigurationError(["trainer.registry_url: not a SQLAlchemy URL with an installed driver"]) from None
-        with _disk_faults():
+        with package_files.disk_faults():
             self._directory.mkdir(parents=True, exist_ok=True)
             if self._engine.dialect.name == "sqlite" and self._engine.url.database:
                 Path(self._engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-            self._remove_leftovers()
+            package_files.remove_leftovers(self._directory)
         with self._connection() as connection, _migration_lock(connection):
             _upgrade(connection)
 
@@ -95,32 +115,48 @@ class Registry:
         """Gives the database connections back."""
         self._engine.dispose()
 
-    def add(self, package: bytes) -> Entry:
-        """Registers a package; the same one again changes nothing.
+    def add(self, package: bytes, attachments: Mapping[str, bytes] = NO_ATTACHMENTS) -> Entry:
+        """Registers a package and what belongs beside it, by name; the same again changes nothing.
 
-        Raises PackageRefusedError for a bad package or a version that is taken by another, TransientError, and
-        TillguardError where the disk cannot take it.
+        Attachments never go to workers. Names in use: `network` (what a warm start goes on from), `profile` (what drift
+        is measured against). Raises PackageRefusedError for a bad package or attachment, or a version that is taken by
+        another package or other attachments; TransientError; and TillguardError where the disk cannot take it.
         """
         content = read_package(package)
         manifest = content.manifest
+        _check_attachments(attachments)
         known = self.find(manifest.retailer, manifest.model_version)
         if known is None:
-            self._write(manifest, package)
-            with self._connection() as connection:
-                connection.execute(
-                    _MODELS.insert().values(
-                        model_version=manifest.model_version,
-                        retailer=manifest.retailer,
-                        created_ms=epoch_ms(manifest.created_at),
-                        package_sha256=content.sha256,
-                        package_bytes=len(package),
-                        manifest=msgspec.json.encode(manifest).decode(),
-                    )
-                )
+            file = self._file(manifest.retailer, manifest.model_version)
+            for name, data in attachments.items():
+                package_files.write(_beside(file, name), data)
+            package_files.write(file, package)
+            self._insert(manifest, content.sha256, len(package), attachments)
             known = self.find(manifest.retailer, manifest.model_version)
         if known is None or known.package_sha256 != content.sha256:
             raise PackageRefusedError("format", f"model_version {manifest.model_version} is taken by another package")
+        registered = {attachment.name: attachment.sha256 for attachment in self.attachments(known)}
+        for name, data in attachments.items():
+            if registered.get(name) != _sha256(data):
+                raise PackageRefusedError("format", f"model_version {manifest.model_version} has another {name}")
         return known
+
+    def attachments(self, entry: Entry) -> Sequence[Attachment]:
+        """What lies beside the model's package, by name. Raises TransientError."""
+        chosen = _ATTACHMENTS.select().where(_ATTACHMENTS.c.model_version == entry.manifest.model_version)
+        with self._connection() as connection:
+            rows = connection.execute(chosen.order_by(_ATTACHMENTS.c.name)).all()
+        return [Attachment(row.name, row.sha256, row.bytes, _beside(entry.file, row.name)) for row in rows]
+
+    def attachment(self, entry: Entry, name: str) -> bytes | None:
+        """The attachment, checked; None where the model was registered without it.
+
+        Raises PackageRefusedError where the file is gone or damaged, TransientError.
+        """
+        for known in self.attachments(entry):
+            if known.name == name:
+                return _checked(known.file, known.sha256)
+        return None
 
     def find(self, retailer: str, model_version: str) -> Entry | None:
         """The model, or None where it was never completely registered. Raises TransientError."""
@@ -135,13 +171,7 @@ class Registry:
 
     def package(self, entry: Entry) -> bytes:
         """The model's package, checked; raises PackageRefusedError where the file is gone or damaged."""
-        try:
-            package = entry.file.read_bytes()
-        except OSError as error:
-            raise PackageRefusedError("format", f"{entry.file} cannot be read: {error.strerror}") from None
-        if package_sha256(package) != entry.package_sha256:
-            raise PackageRefusedError("checksum", f"{entry.file} is not the file that was registered")
-        return package
+        return _checked(entry.file, entry.package_sha256)
 
     def promotions(self, retailer: str, limit: int = 1_000) -> Sequence[Promotion]:
         """The retailer's promotions, newest first. Raises TransientError."""
@@ -197,30 +227,21 @@ class Registry:
             raise PackageRefusedError("format", "model_version is no safe file name")
         return self._directory / retailer / f"{model_version}.zip"
 
-    def _write(self, manifest: Manifest, package: bytes) -> None:
-        file = self._file(manifest.retailer, manifest.model_version)
-        partial = file.with_suffix(f".{os.getpid()}.partial")
-        with _disk_faults():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with partial.open("wb") as stream:
-                    stream.write(package)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                partial.replace(file)
-            finally:
-                partial.unlink(missing_ok=True)
-            folder = os.open(file.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-
-    def _remove_leftovers(self) -> None:
-        oldest_s = time.time() - LEFTOVER_AGE_S
-        for partial in self._directory.glob("*/*.partial"):
-            if partial.stat().st_mtime < oldest_s:
-                partial.unlink(missing_ok=True)
+    def _insert(self, manifest: Manifest, sha256: str, size: int, attachments: Mapping[str, bytes]) -> None:
+        with self._connection() as connection:
+            connection.execute(
+                _MODELS.insert().values(
+                    model_version=manifest.model_version,
+                    retailer=manifest.retailer,
+                    created_ms=epoch_ms(manifest.created_at),
+                    package_sha256=sha256,
+                    package_bytes=size,
+                    manifest=msgspec.json.encode(manifest).decode(),
+                )
+            )
+            for name, data in attachments.items():
+                row = {"model_version": manifest.model_version, "name": name}
+                connection.execute(_ATTACHMENTS.insert().values(**row, sha256=_sha256(data), bytes=len(data)))
 
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
@@ -232,12 +253,33 @@ class Registry:
             raise TransientError(f"the model registry's database failed: {type(error.orig).__name__}") from None
 
 
-@contextmanager
-def _disk_faults() -> Iterator[None]:
+def _check_attachments(attachments: Mapping[str, bytes]) -> None:
+    for name, data in attachments.items():
+        if _ATTACHMENT_NAME.fullmatch(name) is None:
+            raise PackageRefusedError(
+                "format", "an attachment's name is a small letter, then letters, digits, underscores"
+            )
+        if len(data) > PACKAGE_BYTES_MAX:
+            raise PackageRefusedError("format", f"attachment {name}: {len(data)} bytes, at most {PACKAGE_BYTES_MAX}")
+
+
+def _beside(file: Path, name: str) -> Path:
+    """A version may hold dots and a name none, so no two attachments share a file."""
+    return file.with_name(f"{file.name.removesuffix('.zip')}.{name}.attachment")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _checked(file: Path, sha256: str) -> bytes:
     try:
-        yield
+        data = file.read_bytes()
     except OSError as error:
-        raise TillguardError(f"the model registry cannot be written: {error.strerror} ({error.filename})") from None
+        raise PackageRefusedError("format", f"{file} cannot be read: {error.strerror}") from None
+    if _sha256(data) != sha256:
+        raise PackageRefusedError("checksum", f"{file} is not the file that was registered")
+    return data
 
 
 def _upgrade(connection: sa.Connection) -> None:

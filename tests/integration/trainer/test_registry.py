@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from contract.errors import ConfigurationError, PackageRefusedError, TillguardError, TransientError
 from support.tiny_model import tiny_package
-from trainer.registry import _METADATA, LEFTOVER_AGE_S, Registry
+from trainer.package_files import LEFTOVER_AGE_S
+from trainer.registry import _METADATA, Registry
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[3]
@@ -28,7 +29,7 @@ registry = Registry(sys.argv[1], Path(sys.argv[2]))
 print("open", flush=True)
 padding = {f"p{number}": "x" * 1_000 for number in range(900)}
 for number in range(10_000):
-    registry.add(tiny_package(f"m-{sys.argv[3]}-{number}", parameters=padding))
+    registry.add(tiny_package(f"m-{sys.argv[3]}-{number}", parameters=padding), {"profile": str(number).encode() * 9_000})
     print(number, flush=True)
 """
 
@@ -85,6 +86,55 @@ def test_a_damaged_or_vanished_file_is_refused_by_name(registry: Registry) -> No
     entry.file.unlink()
     with pytest.raises(PackageRefusedError, match="No such file"):
         registry.package(entry)
+
+
+def test_what_lies_beside_a_package_comes_back_as_it_was(registry: Registry) -> None:
+    entry = registry.add(tiny_package("m-1"), {"network": b"weights", "profile": b"edges"})
+    assert registry.attachment(entry, "network") == b"weights"
+    assert registry.attachment(entry, "profile") == b"edges"
+    assert registry.attachment(entry, "other") is None
+    assert registry.add(tiny_package("m-1"), {"network": b"weights"}) == entry
+    assert [attachment.bytes for attachment in registry.attachments(entry)] == [7, 5]
+
+
+def test_versions_and_names_never_share_a_file(registry: Registry) -> None:
+    registry.add(tiny_package("m"), {"a": b"1"})
+    registry.add(tiny_package("m.a"), {"a": b"2", "b": b"3"})
+    first, second = registry.find("shop", "m"), registry.find("shop", "m.a")
+    assert first is not None
+    assert second is not None
+    assert registry.attachment(first, "a") == b"1"
+    assert [registry.attachment(second, name) for name in "ab"] == [b"2", b"3"]
+
+
+def test_a_version_keeps_its_attachments_and_names_are_safe_for_files(registry: Registry) -> None:
+    registry.add(tiny_package("m-1"), {"profile": b"edges"})
+    with pytest.raises(PackageRefusedError, match="has another profile"):
+        registry.add(tiny_package("m-1"), {"profile": b"others"})
+    with pytest.raises(PackageRefusedError, match="has another network"):
+        registry.add(tiny_package("m-1"), {"network": b"late"})
+    with pytest.raises(PackageRefusedError, match="name"):
+        registry.add(tiny_package("m-2"), {"../profile": b"edges"})
+    assert registry.find("shop", "m-2") is None
+
+
+def test_a_damaged_or_vanished_attachment_is_refused_by_name(registry: Registry) -> None:
+    entry = registry.add(tiny_package("m-1"), {"profile": b"edges"})
+    file = registry.attachments(entry)[0].file
+    file.write_bytes(b"edgez")
+    with pytest.raises(PackageRefusedError, match="not the file that was registered"):
+        registry.attachment(entry, "profile")
+    file.unlink()
+    with pytest.raises(PackageRefusedError, match="No such file"):
+        registry.attachment(entry, "profile")
+
+
+def test_a_disk_that_cannot_take_an_attachment_registers_nothing(tmp_path: Path, registry: Registry) -> None:
+    (tmp_path / "packages" / "shop").mkdir()
+    (tmp_path / "packages" / "shop" / f"m-1.profile.{os.getpid()}.partial").symlink_to("/dev/full")
+    with pytest.raises(TillguardError, match="cannot be written: No space left on device"):
+        registry.add(tiny_package("m-1"), {"profile": b"edges"})
+    assert registry.find("shop", "m-1") is None
 
 
 def test_the_serving_model_is_that_of_the_newest_confirmed_promotion(registry: Registry) -> None:
@@ -156,6 +206,7 @@ def test_a_kill_at_any_moment_leaves_whole_models_only(tmp_path: Path, chance: r
     assert len(registry.models("shop")) >= 3
     for entry in registry.models("shop"):
         assert len(registry.package(entry)) == entry.package_bytes
+        assert registry.attachment(entry, "profile") == entry.manifest.model_version.split("-")[2].encode() * 9_000
     registry.add(tiny_package("after"))
     registry.close()
 
