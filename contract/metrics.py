@@ -48,7 +48,7 @@ METRICS = (
     Metric("tillguard_trainer_dead_letters_total", "counter", "messages that could not be used", ("retailer", "reason")),
     Metric("tillguard_trainer_lag_messages", "gauge", "feature records and labels not yet taken in", ("retailer",)),
     Metric("tillguard_trainer_stored_examples", "gauge", "examples in the store", ("retailer", "label")),
-    Metric("tillguard_trainer_new_labels", "gauge", "labels that came since the last training", ("retailer",)),
+    Metric("tillguard_trainer_new_labels_messages", "gauge", "labels that came since the last training", ("retailer",)),
     Metric("tillguard_trainer_trainings_total", "counter", "trainings that ended", ("retailer", "outcome")),
 )  # fmt: skip
 

@@ -5,7 +5,6 @@ trainer.package_files) before the rows are inserted in one transaction, so a kil
 complete model.
 """
 
-import fcntl
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,18 +16,14 @@ from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from contract.clock import epoch_ms, from_epoch_ms
 from contract.errors import ConfigurationError, PackageRefusedError, TransientError
 from contract.models import PACKAGE_BYTES_MAX, Manifest
 from contract.package import is_version, read_package
-from trainer import package_files
+from trainer import database, package_files
 
 NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
-LOCK_WAIT_S = 60
-_LOCK_ID = 7_420_318
 _ATTACHMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _METADATA = sa.MetaData()
 
@@ -108,8 +103,8 @@ class Registry:
             if self._engine.dialect.name == "sqlite" and self._engine.url.database:
                 Path(self._engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
             package_files.remove_leftovers(self._directory)
-        with self._connection() as connection, _migration_lock(connection):
-            _upgrade(connection)
+        with self._connection() as connection, database.migration_lock(connection, "registry"):
+            database.upgrade(connection, "trainer:migrations")
 
     def close(self) -> None:
         """Gives the database connections back."""
@@ -280,32 +275,3 @@ def _checked(file: Path, sha256: str) -> bytes:
     if _sha256(data) != sha256:
         raise PackageRefusedError("checksum", f"{file} is not the file that was registered")
     return data
-
-
-def _upgrade(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", "trainer:migrations")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-@contextmanager
-def _migration_lock(connection: sa.Connection) -> Iterator[None]:
-    """Two processes that start at once must not both create the tables: DDL is not transactional everywhere."""
-    dialect, database = connection.dialect.name, connection.engine.url.database
-    if dialect == "sqlite" and database:
-        with Path(f"{database}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-    elif dialect in {"mysql", "mariadb"}:
-        if connection.scalar(sa.text("SELECT GET_LOCK('tillguard_registry', :wait)"), {"wait": LOCK_WAIT_S}) != 1:
-            raise TransientError(f"another process has been migrating the model registry for {LOCK_WAIT_S} s")
-        try:
-            yield
-        finally:
-            connection.execute(sa.text("SELECT RELEASE_LOCK('tillguard_registry')"))
-    elif dialect == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK_ID})
-        yield
-    else:
-        yield
