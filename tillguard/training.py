@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from contract.clock import Clock, SystemClock, epoch_ms
-from contract.errors import PackageRefusedError, TrainingRefusedError
-from contract.models import Manifest, ModelPromotion
+from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError
+from contract.models import Manifest
 from contract.money import exponent
 from contract.package import read_package
 from contract.settings import Settings
-from contract.topics import MODELS
-from tillguard import feature_log, history, replay, topics
+from tillguard import feature_log, history, replay
+from tillguard.publication import promote_model
 from trainer import gate
 from trainer.examples import Examples, split
 from trainer.plan import Plan
-from trainer.publish import KafkaOutlet, publish
-from trainer.registry import Entry, Registry
+from trainer.registry import Registry
 from trainer.run_onnx import run_onnx
 from trainer.spool import Spool
+from trainer.standing import pin_objection
 
 if TYPE_CHECKING:
     from trainer.training import Trained
@@ -142,9 +142,12 @@ def train(
         entry = registry.add(trained.package)
         log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
         registered = time.monotonic()
+        if promote and objection is None:
+            try:
+                promote_model(settings, registry, entry, by=by, now=clock.now(), kind="trained")
+            except PinnedError as error:
+                objection = str(error)
         promoted = promote and objection is None
-        if promoted:
-            promote_model(settings, registry, entry, by=by, now=clock.now())
     finally:
         registry.close()
     ended = time.monotonic()
@@ -152,44 +155,11 @@ def train(
     return Result(entry.manifest, trained.counts, read, entry.file, entry.package_bytes, promoted, objection, seconds)
 
 
-def promote_model(settings: Settings, registry: Registry, entry: Entry, *, by: str, now: datetime) -> None:
-    """Puts a registered model in service: every chunk confirmed, then the promotion. May be repeated after any failure.
-
-    Raises PackageRefusedError where the registered file is damaged, TransientError where Kafka or the registry does not
-    answer; then the model that served goes on.
-    """
-    package = registry.package(entry)
-    promotion = ModelPromotion(
-        model_version=entry.manifest.model_version,
-        package_sha256=entry.package_sha256,
-        promoted_at=now,
-        promoted_by=by,
-    )
-    with _outlet(settings) as outlet:
-        number = registry.begin_promotion(entry, now, by)
-        publish(outlet, package, promotion)
-    registry.confirm_promotion(number)
-    log.info("model_promoted", model_version=promotion.model_version, by=by)
-
-
-def publish_model(settings: Settings, registry: Registry, entry: Entry) -> None:
-    """Sends a registered model to the workers without putting it in service, for transactions that it judged first.
-
-    Raises as promote_model does.
-    """
-    package = registry.package(entry)
-    with _outlet(settings) as outlet:
-        publish(outlet, package, None)
-    log.info("model_published", model_version=entry.manifest.model_version)
-
-
-def _outlet(settings: Settings) -> KafkaOutlet:
-    topics.ensure(settings, (MODELS,))
-    return KafkaOutlet(settings.kafka.kafka_python(), MODELS.name(settings.retailer), settings.kafka.request_timeout_s)
-
-
 def _objection(registry: Registry, trained: "Trained", test: Examples) -> str | None:
     """Why the new model must not replace the one that serves; None where it may, or where nothing comparable serves."""
+    pinned = pin_objection(registry.pinned(trained.manifest.retailer))
+    if pinned is not None:
+        return pinned
     champion = registry.serving(trained.manifest.retailer)
     if champion is None or champion.manifest.feature_schema != trained.manifest.feature_schema:
         return None

@@ -1,4 +1,4 @@
-"""Databases of the trainer: opening one, bringing its tables up to date, and errors that name no URL.
+"""A database of the trainer: opened, brought up to date under a lock, its failures told without its password.
 
 Shared by the registry and the examples store; knows neither's tables.
 """
@@ -13,86 +13,112 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from contract.errors import ConfigurationError, TillguardError, TransientError
+from contract.errors import ConfigurationError, TransientError
+from trainer import package_files
 
-EXAMPLES_VERSION_TABLE = "examples_version"
 LOCK_WAIT_S = 60
-_LOCK_IDS = {"registry": 7_420_318, "examples": 7_420_319}
+EXAMPLES_VERSION_TABLE = "examples_version"
+"""Where Alembic notes the version of the examples store, so that it and the registry may share a database."""
+_POSTGRESQL_LOCKS = {"registry": 7_420_318, "examples": 7_420_319}
 """PostgreSQL knows advisory locks by number."""
-_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000")
-"""Readers beside the writer, every commit on disk before it returns, patience with another process."""
+_DURABLE = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000")
+"""SQLite: readers beside the writer, every commit on disk before it returns, patience with another process."""
 
 
-def open_engine(url: str, setting: str) -> sa.Engine:
-    """An engine for `url`, the value of `setting`; the folder of a SQLite file is made.
+class Database:
+    """Used by one thread, by any number of processes."""
 
-    Raises ConfigurationError for a URL that cannot be used, TillguardError where the folder cannot be made.
-    """
-    try:
-        engine = sa.create_engine(url, pool_pre_ping=True)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError):
-        raise ConfigurationError([f"{setting}: not a SQLAlchemy URL with an installed driver"]) from None
-    if engine.dialect.name == "sqlite":
-        if engine.url.database:
-            folder = Path(engine.url.database).absolute().parent
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise TillguardError(f"{setting}: {folder} cannot be made: {error.strerror}") from None
-        sa.event.listen(engine, "connect", _make_durable)
-    return engine
+    def __init__(
+        self, url: str, *, setting: str, what: str, location: str, lock: str, read_while_written: bool = False
+    ) -> None:
+        """Opens nothing yet, but makes the folder of a SQLite file.
 
+        Args:
+            url: SQLAlchemy's.
+            setting: where it comes from.
+            what: the database in words, for messages.
+            location: of the migrations, `package:folder`.
+            lock: name of the lock that migrations take.
+            read_while_written: SQLite in WAL mode, for a database that is read for long while another process writes.
 
-@contextmanager
-def transaction(engine: sa.Engine, what: str) -> Iterator[sa.Connection]:
-    """One transaction: whole or not at all. Raises TransientError where the database fails; `what` names it in words."""
-    try:
-        with engine.begin() as connection:
+        Raises ConfigurationError where the URL cannot be used, TillguardError where the folder cannot be made.
+        """
+        self._what, self._location, self._lock = what, location, lock
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=True)
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError):
+            raise ConfigurationError([f"{setting}: not a SQLAlchemy URL with an installed driver"]) from None
+        if self._engine.dialect.name == "sqlite":
+            if self._engine.url.database:
+                with package_files.disk_faults():
+                    Path(self._engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+            if read_while_written:
+                sa.event.listen(self._engine, "connect", _make_durable)
+
+    def upgrade(self) -> None:
+        """Brings the tables up to date; raises TransientError where the database does not answer."""
+        with self._faults(), self._engine.connect() as connection, self._migration_lock(connection), connection.begin():
+            config = Config()
+            config.set_main_option("script_location", self._location)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def connection(self) -> Iterator[sa.Connection]:
+        """One transaction: committed at the end, rolled back by an exception; raises TransientError."""
+        with self._faults(), self._engine.begin() as connection:
             yield connection
-    except sa.exc.DBAPIError as error:
-        raise TransientError(f"{what} failed: {type(error.orig).__name__}{_plain_reason(error)}") from None
-    except sa.exc.TimeoutError:
-        raise TransientError(f"{what} failed: no connection became free") from None
 
-
-def upgrade(connection: sa.Connection, location: str) -> None:
-    """Runs the migrations in `location` (`package:folder`) that are due."""
-    config = Config()
-    config.set_main_option("script_location", location)
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-@contextmanager
-def migration_lock(connection: sa.Connection, name: str) -> Iterator[None]:
-    """Two processes that start at once must not both create the tables: DDL is not transactional everywhere."""
-    dialect, database = connection.dialect.name, connection.engine.url.database
-    if dialect == "sqlite" and database:
-        with Path(f"{database}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-    elif dialect in {"mysql", "mariadb"}:
-        lock_name = {"lock": f"tillguard_{name}"}
-        if connection.scalar(sa.text("SELECT GET_LOCK(:lock, :wait)"), lock_name | {"wait": LOCK_WAIT_S}) != 1:
-            raise TransientError(f"another process has been migrating the {name} for {LOCK_WAIT_S} s")
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
         try:
             yield
-        finally:
-            connection.execute(sa.text("SELECT RELEASE_LOCK(:lock)"), lock_name)
-    elif dialect == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK_IDS[name]})
-        yield
-    else:
-        yield
+        except sa.exc.DBAPIError as error:
+            raise TransientError(f"{self._what} failed: {type(error.orig).__name__}{_reason(error)}") from None
+
+    @contextmanager
+    def _migration_lock(self, connection: sa.Connection) -> Iterator[None]:
+        """Two processes that start at once must not both create the tables: DDL is not transactional everywhere.
+
+        Held until after the migration's commit; on entry `connection` has no transaction open.
+        """
+        dialect, database = connection.dialect.name, connection.engine.url.database
+        if dialect == "sqlite" and database:
+            with Path(f"{database}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        elif dialect in {"mysql", "mariadb", "postgresql"}:
+            take, give = self._lock_statements(dialect)
+            if connection.scalar(sa.text(take)) == 0:
+                raise TransientError(f"{self._what}: another process has been migrating it for {LOCK_WAIT_S} s")
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.execute(sa.text(give))
+                connection.commit()
+        else:
+            yield
+
+    def _lock_statements(self, dialect: str) -> tuple[str, str]:
+        if dialect == "postgresql":
+            number = _POSTGRESQL_LOCKS[self._lock]
+            return f"SELECT pg_advisory_lock({number})", f"SELECT pg_advisory_unlock({number})"
+        name = f"tillguard_{self._lock}"
+        return f"SELECT GET_LOCK('{name}', {LOCK_WAIT_S})", f"SELECT RELEASE_LOCK('{name}')"
 
 
 def _make_durable(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    for pragma in _SQLITE_PRAGMAS:
+    for pragma in _DURABLE:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _plain_reason(error: sa.exc.DBAPIError) -> str:
-    """SQLite's own words hold no URL and no value; other drivers' may repeat the URL, their class says enough."""
+def _reason(error: sa.exc.DBAPIError) -> str:
+    """SQLite's own words hold no URL and no value; another driver's may repeat the URL, its class says enough."""
     return f": {error.orig}" if type(error.orig).__module__ == "sqlite3" else ""

@@ -18,7 +18,7 @@ from contract.clock import epoch_ms
 from contract.events import Label
 from contract.features import FeatureRecord
 from contract.windows import DAY_MS
-from trainer import database
+from trainer.database import Database
 from trainer.example_tables import EXAMPLES, LABELS, TRAININGS
 from trainer.labels import Known, Revision, newest
 from trainer.widen import widened
@@ -27,7 +27,6 @@ PAGE = 4_000
 """Rows read at once; memory stays at some megabytes however large the store."""
 IDS_MAX = 1_000
 """Ids in one question."""
-_WHAT = "the examples store's database"
 T = TypeVar("T")
 
 
@@ -53,13 +52,19 @@ class ExampleStore:
         Raises ConfigurationError for a URL that cannot be used, TransientError where the database does not answer.
         """
         self._retailer = retailer
-        self._engine = database.open_engine(url, "trainer.examples_url")
-        with database.transaction(self._engine, _WHAT) as connection, database.migration_lock(connection, "examples"):
-            database.upgrade(connection, "trainer:example_migrations")
+        self._database = Database(
+            url,
+            setting="trainer.examples_url",
+            what="the examples store's database",
+            location="trainer:example_migrations",
+            lock="examples",
+            read_while_written=True,  # a training reads for seconds, ingestion goes on meanwhile
+        )
+        self._database.upgrade()
 
     def close(self) -> None:
         """Gives the connections back."""
-        self._engine.dispose()
+        self._database.close()
 
     def put(self, records: Sequence[FeatureRecord], labels: Sequence[Label]) -> int:
         """Takes in both, in the order in which they came; gives the number of labels that were new.
@@ -68,7 +73,7 @@ class ExampleStore:
         taken, and the same call may be repeated.
         """
         by_id = {record.transaction_id: record for record in records}
-        with database.transaction(self._engine, _WHAT) as connection:
+        with self._database.connection() as connection:
             fresh = self._new_labels(connection, labels)
             if fresh:
                 connection.execute(LABELS.insert(), fresh)
@@ -90,7 +95,7 @@ class ExampleStore:
     def forget(self, transaction_ids: Sequence[str]) -> None:
         """Erases transactions with all their labels, as `tillguard forget` asks by tombstones. Raises TransientError."""
         for chunk in _chunks(list(transaction_ids), IDS_MAX):
-            with database.transaction(self._engine, _WHAT) as connection:
+            with self._database.connection() as connection:
                 self._delete(connection, chunk)
 
     def known(self) -> Iterator[list[Known]]:
@@ -107,7 +112,7 @@ class ExampleStore:
             query = page
             if after is not None:
                 query = page.where(c.event_time_ms >= after[0], sa.tuple_(*order) > sa.tuple_(*map(sa.literal, after)))
-            with database.transaction(self._engine, _WHAT) as connection:
+            with self._database.connection() as connection:
                 rows = connection.execute(query).all()
                 labelled = [row.transaction_id for row in rows if row.fraud is not None]
                 revisions = self._revisions(connection, labelled)
@@ -127,7 +132,7 @@ class ExampleStore:
         start = 0
         for chunk in _chunks(list(transaction_ids), IDS_MAX):
             query = sa.select(c.transaction_id, c.feature_schema, c.features).where(*self._of(EXAMPLES, chunk))
-            with database.transaction(self._engine, _WHAT) as connection:
+            with self._database.connection() as connection:
                 stored = {row.transaction_id: row for row in connection.execute(query)}
             places, rows = [], []
             for place, name in enumerate(chunk, start):
@@ -141,13 +146,13 @@ class ExampleStore:
 
     def revisions(self, transaction_id: str) -> list[Revision]:
         """Every label that came for the transaction, in order of label_time. Raises TransientError."""
-        with database.transaction(self._engine, _WHAT) as connection:
+        with self._database.connection() as connection:
             return sorted(self._revisions(connection, [transaction_id]).get(transaction_id, []))
 
     def watermark_ms(self) -> int | None:
         """The newest event_time; None while the store is empty. Raises TransientError."""
         query = sa.select(sa.func.max(EXAMPLES.c.event_time_ms)).where(EXAMPLES.c.retailer == self._retailer)
-        with database.transaction(self._engine, _WHAT) as connection:
+        with self._database.connection() as connection:
             newest_ms = connection.scalar(query)
         return None if newest_ms is None else int(newest_ms)
 
@@ -155,20 +160,20 @@ class ExampleStore:
         """How many examples there are. Raises TransientError."""
         c = EXAMPLES.c
         query = sa.select(c.fraud, sa.func.count()).where(c.retailer == self._retailer).group_by(c.fraud)
-        with database.transaction(self._engine, _WHAT) as connection:
+        with self._database.connection() as connection:
             found = {fraud: int(count) for fraud, count in connection.execute(query)}
         return Counts(found.get(True, 0), found.get(False, 0), found.get(None, 0))
 
     def label_number(self) -> int:
         """The number of the label that came last; 0 before the first. Raises TransientError."""
         query = sa.select(sa.func.max(LABELS.c.number)).where(LABELS.c.retailer == self._retailer)
-        with database.transaction(self._engine, _WHAT) as connection:
+        with self._database.connection() as connection:
             return int(connection.scalar(query) or 0)
 
     def new_labels(self) -> int:
         """Labels that came since the last training that ended. Raises TransientError."""
         c = LABELS.c
-        with database.transaction(self._engine, _WHAT) as connection:
+        with self._database.connection() as connection:
             trained = connection.scalar(
                 sa.select(TRAININGS.c.label_number).where(TRAININGS.c.retailer == self._retailer)
             )
@@ -177,7 +182,7 @@ class ExampleStore:
 
     def training_ended(self, label_number: int, at: datetime) -> None:
         """Labels up to `label_number` have been learned from, or refused with a reason. Raises TransientError."""
-        with database.transaction(self._engine, _WHAT) as connection:
+        with self._database.connection() as connection:
             connection.execute(TRAININGS.delete().where(TRAININGS.c.retailer == self._retailer))
             connection.execute(
                 TRAININGS.insert().values(retailer=self._retailer, label_number=label_number, ended_ms=epoch_ms(at))
@@ -211,7 +216,7 @@ class ExampleStore:
         gone = 0
         while count is None or gone < count:
             limit = IDS_MAX if count is None else min(IDS_MAX, count - gone)
-            with database.transaction(self._engine, _WHAT) as connection:
+            with self._database.connection() as connection:
                 chunk = list(connection.execute(victims.limit(limit)).scalars())
                 if chunk:
                     self._delete(connection, chunk)
@@ -227,7 +232,7 @@ class ExampleStore:
             sa.select(c.number).where(c.retailer == self._retailer, c.label_time_ms < before_ms, ~there).limit(IDS_MAX)
         )
         while True:
-            with database.transaction(self._engine, _WHAT) as connection:
+            with self._database.connection() as connection:
                 numbers = list(connection.execute(old).scalars())
                 connection.execute(LABELS.delete().where(c.number.in_(numbers)))
             if len(numbers) < IDS_MAX:

@@ -1,4 +1,4 @@
-"""The model registry: what was trained, where its package lies, what was promoted. SQLAlchemy tables and files.
+"""The model registry: what was trained, where its package lies, what serves and why. SQLAlchemy tables and files.
 
 Invariant: a row in `models` means a whole package on disk, with all its attachments. The files are written (see
 trainer.package_files) before the rows are inserted in one transaction, so a kill at any moment leaves either nothing or a
@@ -7,82 +7,41 @@ complete model.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
 from contract.clock import epoch_ms, from_epoch_ms
-from contract.errors import ConfigurationError, PackageRefusedError, TransientError
-from contract.models import PACKAGE_BYTES_MAX, Manifest
+from contract.errors import PackageRefusedError, PinnedError
+from contract.models import PACKAGE_BYTES_MAX, ChallengeMode, Manifest
 from contract.package import is_version, read_package
-from trainer import database, package_files
+from trainer import package_files
+from trainer.registry_database import Database
+from trainer.registry_tables import (
+    ATTACHMENTS,
+    CHALLENGES,
+    MODELS,
+    PINS,
+    PROMOTIONS,
+    Attachment,
+    Challenge,
+    Entry,
+    Pin,
+    Promotion,
+    PromotionKind,
+)
+from trainer.standing import challenger_of, pin_objection, serving_version
+
+__all__ = ["Attachment", "Challenge", "Entry", "Pin", "Promotion", "PromotionKind", "Registry"]
 
 NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
+ROWS_MAX = 1_000
+REASON_MAX = 256
 _ATTACHMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_METADATA = sa.MetaData()
-
-_MODELS = sa.Table(
-    "models",
-    _METADATA,
-    sa.Column("model_version", sa.String(128), primary_key=True),
-    sa.Column("retailer", sa.String(48)),
-    sa.Column("created_ms", sa.BigInteger),
-    sa.Column("package_sha256", sa.String(64)),
-    sa.Column("package_bytes", sa.BigInteger),
-    sa.Column("manifest", sa.Text),
-)
-_ATTACHMENTS = sa.Table(
-    "attachments",
-    _METADATA,
-    sa.Column("model_version", sa.String(128), primary_key=True),
-    sa.Column("name", sa.String(32), primary_key=True),
-    sa.Column("sha256", sa.String(64)),
-    sa.Column("bytes", sa.BigInteger),
-)
-_PROMOTIONS = sa.Table(
-    "promotions",
-    _METADATA,
-    sa.Column("promotion_id", sa.Integer, primary_key=True),
-    sa.Column("retailer", sa.String(48)),
-    sa.Column("model_version", sa.String(128)),
-    sa.Column("promoted_ms", sa.BigInteger),
-    sa.Column("promoted_by", sa.String(128)),
-    sa.Column("confirmed", sa.Boolean),
-)
-
-
-class Entry(NamedTuple):
-    """One registered model."""
-
-    manifest: Manifest
-    package_sha256: str
-    package_bytes: int
-    file: Path
-
-
-class Attachment(NamedTuple):
-    """One file beside a package."""
-
-    name: str
-    sha256: str
-    bytes: int
-    file: Path
-
-
-class Promotion(NamedTuple):
-    """One model put in service, or meant to be."""
-
-    model_version: str
-    promoted_at: datetime
-    promoted_by: str
-    confirmed: bool
-    """False: the trainer was stopped before Kafka confirmed it; promote the version again."""
 
 
 class Registry:
@@ -94,21 +53,15 @@ class Registry:
         Raises ConfigurationError for a URL that cannot be used, TransientError where the database does not answer.
         """
         self._directory = directory.absolute()
-        try:
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError):
-            raise ConfigurationError(["trainer.registry_url: not a SQLAlchemy URL with an installed driver"]) from None
+        self._database = Database(url)
         with package_files.disk_faults():
             self._directory.mkdir(parents=True, exist_ok=True)
-            if self._engine.dialect.name == "sqlite" and self._engine.url.database:
-                Path(self._engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
             package_files.remove_leftovers(self._directory)
-        with self._connection() as connection, database.migration_lock(connection, "registry"):
-            database.upgrade(connection, "trainer:migrations")
+        self._database.upgrade()
 
     def close(self) -> None:
         """Gives the database connections back."""
-        self._engine.dispose()
+        self._database.close()
 
     def add(self, package: bytes, attachments: Mapping[str, bytes] = NO_ATTACHMENTS) -> Entry:
         """Registers a package and what belongs beside it, by name; the same again changes nothing.
@@ -136,11 +89,26 @@ class Registry:
                 raise PackageRefusedError("format", f"model_version {manifest.model_version} has another {name}")
         return known
 
+    def find(self, retailer: str, model_version: str) -> Entry | None:
+        """The model, or None where it was never completely registered. Raises TransientError."""
+        chosen = (MODELS.c.retailer == retailer) & (MODELS.c.model_version == model_version)
+        entries = self._entries(MODELS.select().where(chosen))
+        return entries[0] if entries else None
+
+    def models(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Entry]:
+        """The retailer's newest models, newest first. Raises TransientError."""
+        newest = MODELS.select().where(MODELS.c.retailer == retailer).order_by(MODELS.c.created_ms.desc())
+        return self._entries(newest.limit(limit))
+
+    def package(self, entry: Entry) -> bytes:
+        """The model's package, checked; raises PackageRefusedError where the file is gone or damaged."""
+        return _checked(entry.file, entry.package_sha256)
+
     def attachments(self, entry: Entry) -> Sequence[Attachment]:
         """What lies beside the model's package, by name. Raises TransientError."""
-        chosen = _ATTACHMENTS.select().where(_ATTACHMENTS.c.model_version == entry.manifest.model_version)
-        with self._connection() as connection:
-            rows = connection.execute(chosen.order_by(_ATTACHMENTS.c.name)).all()
+        chosen = ATTACHMENTS.select().where(ATTACHMENTS.c.model_version == entry.manifest.model_version)
+        with self._database.connection() as connection:
+            rows = connection.execute(chosen.order_by(ATTACHMENTS.c.name)).all()
         return [Attachment(row.name, row.sha256, row.bytes, _beside(entry.file, row.name)) for row in rows]
 
     def attachment(self, entry: Entry, name: str) -> bytes | None:
@@ -153,59 +121,110 @@ class Registry:
                 return _checked(known.file, known.sha256)
         return None
 
-    def find(self, retailer: str, model_version: str) -> Entry | None:
-        """The model, or None where it was never completely registered. Raises TransientError."""
-        chosen = (_MODELS.c.retailer == retailer) & (_MODELS.c.model_version == model_version)
-        entries = self._entries(_MODELS.select().where(chosen))
-        return entries[0] if entries else None
-
-    def models(self, retailer: str, limit: int = 1_000) -> Sequence[Entry]:
-        """The retailer's newest models, newest first. Raises TransientError."""
-        newest = _MODELS.select().where(_MODELS.c.retailer == retailer).order_by(_MODELS.c.created_ms.desc())
-        return self._entries(newest.limit(limit))
-
-    def package(self, entry: Entry) -> bytes:
-        """The model's package, checked; raises PackageRefusedError where the file is gone or damaged."""
-        return _checked(entry.file, entry.package_sha256)
-
-    def promotions(self, retailer: str, limit: int = 1_000) -> Sequence[Promotion]:
+    def promotions(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Promotion]:
         """The retailer's promotions, newest first. Raises TransientError."""
-        newest = _PROMOTIONS.select().where(_PROMOTIONS.c.retailer == retailer)
-        with self._connection() as connection:
-            rows = connection.execute(newest.order_by(_PROMOTIONS.c.promotion_id.desc()).limit(limit)).all()
+        newest = PROMOTIONS.select().where(PROMOTIONS.c.retailer == retailer)
+        with self._database.connection() as connection:
+            rows = connection.execute(newest.order_by(PROMOTIONS.c.promotion_id.desc()).limit(limit)).all()
         return [
-            Promotion(row.model_version, from_epoch_ms(row.promoted_ms), row.promoted_by, bool(row.confirmed))
+            Promotion(
+                row.model_version,
+                from_epoch_ms(row.promoted_ms),
+                row.promoted_by,
+                bool(row.confirmed),
+                row.kind,
+                row.reason,
+            )
             for row in rows
         ]
 
     def serving(self, retailer: str) -> Entry | None:
         """The model of the newest confirmed promotion. Raises TransientError."""
-        confirmed = [promotion for promotion in self.promotions(retailer) if promotion.confirmed]
-        return self.find(retailer, confirmed[0].model_version) if confirmed else None
+        version = serving_version(self.promotions(retailer))
+        return None if version is None else self.find(retailer, version)
 
-    def begin_promotion(self, entry: Entry, at: datetime, by: str) -> int:
-        """Notes the intent before anything is sent, so that a kill in between shows; gives its number."""
-        with self._connection() as connection:
-            done = connection.execute(
-                _PROMOTIONS.insert().values(
-                    retailer=entry.manifest.retailer,
-                    model_version=entry.manifest.model_version,
-                    promoted_ms=epoch_ms(at),
-                    promoted_by=by,
-                    confirmed=False,
-                )
-            )
-        key = done.inserted_primary_key
-        return int(key[0]) if key else 0
+    def begin_promotion(
+        self, entry: Entry, at: datetime, by: str, kind: PromotionKind = "manual", reason: str = ""
+    ) -> int:
+        """Notes the intent before anything is sent, so that a kill in between shows; gives its number.
+
+        Raises PinnedError for a training's promotion while the retailer is pinned, and notes nothing.
+        """
+        retailer = entry.manifest.retailer
+        row = {"retailer": retailer, "model_version": entry.manifest.model_version, "promoted_ms": epoch_ms(at)}
+        row |= {"promoted_by": by, "confirmed": False, "kind": kind, "reason": reason[:REASON_MAX]}
+        with self._database.connection() as connection:
+            # Inserted before the pin is read: a pin that is being set either waits for this, or is seen.
+            number = _number(connection.execute(PROMOTIONS.insert().values(row)))
+            objection = pin_objection(_open_pin(connection, retailer)) if kind == "trained" else None
+            if objection is not None:
+                raise PinnedError(objection)
+        return number
 
     def confirm_promotion(self, promotion_id: int) -> None:
         """Kafka has the promotion; raises TransientError."""
-        chosen = _PROMOTIONS.c.promotion_id == promotion_id
-        with self._connection() as connection:
-            connection.execute(_PROMOTIONS.update().where(chosen).values(confirmed=True))
+        chosen = PROMOTIONS.c.promotion_id == promotion_id
+        with self._database.connection() as connection:
+            connection.execute(PROMOTIONS.update().where(chosen).values(confirmed=True))
+
+    def pin(self, entry: Entry, at: datetime, by: str, reason: str = "") -> None:
+        """From now on no training puts its model in service by itself; a pin that stands is replaced."""
+        row = {"retailer": entry.manifest.retailer, "model_version": entry.manifest.model_version}
+        row |= {"pinned_by": by, "reason": reason[:REASON_MAX]}
+        with self._database.connection() as connection:
+            _release(connection, entry.manifest.retailer, at, by)
+            connection.execute(PINS.insert().values(**row, pinned_ms=epoch_ms(at)))
+
+    def unpin(self, retailer: str, at: datetime, by: str) -> bool:
+        """Lets trainings put their models in service again; False where nothing was pinned. Raises TransientError."""
+        with self._database.connection() as connection:
+            return _release(connection, retailer, at, by)
+
+    def pinned(self, retailer: str) -> Pin | None:
+        """The pin that stands. Raises TransientError."""
+        with self._database.connection() as connection:
+            return _open_pin(connection, retailer)
+
+    def begin_challenge(
+        self, retailer: str, entry: Entry | None, at: datetime, by: str, *, mode: ChallengeMode, share: float
+    ) -> int:
+        """Notes that `entry` (None: no model) is to run beside the serving model, before that is sent; gives its number."""
+        version = None if entry is None else entry.manifest.model_version
+        row = {"retailer": retailer, "model_version": version, "mode": mode, "share": share, "decided_by": by}
+        with self._database.connection() as connection:
+            return _number(
+                connection.execute(CHALLENGES.insert().values(**row, decided_ms=epoch_ms(at), confirmed=False))
+            )
+
+    def confirm_challenge(self, challenge_id: int) -> None:
+        """Kafka has the challenge; raises TransientError."""
+        chosen = CHALLENGES.c.challenge_id == challenge_id
+        with self._database.connection() as connection:
+            connection.execute(CHALLENGES.update().where(chosen).values(confirmed=True))
+
+    def challenges(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Challenge]:
+        """The retailer's challenges, newest first. Raises TransientError."""
+        newest = CHALLENGES.select().where(CHALLENGES.c.retailer == retailer)
+        with self._database.connection() as connection:
+            rows = connection.execute(newest.order_by(CHALLENGES.c.challenge_id.desc()).limit(limit)).all()
+        return [
+            Challenge(
+                row.model_version,
+                row.mode,
+                row.share,
+                from_epoch_ms(row.decided_ms),
+                row.decided_by,
+                bool(row.confirmed),
+            )
+            for row in rows
+        ]
+
+    def challenger(self, retailer: str) -> Challenge | None:
+        """What runs beside the serving model, if anything does. Raises TransientError."""
+        return challenger_of(self.challenges(retailer))
 
     def _entries(self, query: sa.Select[tuple[object, ...]]) -> list[Entry]:
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             rows = connection.execute(query).all()
         return [
             Entry(
@@ -223,9 +242,9 @@ class Registry:
         return self._directory / retailer / f"{model_version}.zip"
 
     def _insert(self, manifest: Manifest, sha256: str, size: int, attachments: Mapping[str, bytes]) -> None:
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             connection.execute(
-                _MODELS.insert().values(
+                MODELS.insert().values(
                     model_version=manifest.model_version,
                     retailer=manifest.retailer,
                     created_ms=epoch_ms(manifest.created_at),
@@ -236,23 +255,31 @@ class Registry:
             )
             for name, data in attachments.items():
                 row = {"model_version": manifest.model_version, "name": name}
-                connection.execute(_ATTACHMENTS.insert().values(**row, sha256=_sha256(data), bytes=len(data)))
+                connection.execute(ATTACHMENTS.insert().values(**row, sha256=_sha256(data), bytes=len(data)))
 
-    @contextmanager
-    def _connection(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.DBAPIError as error:
-            # The driver's own text may repeat the URL; its class says enough.
-            raise TransientError(f"the model registry's database failed: {type(error.orig).__name__}") from None
+
+def _number(done: sa.CursorResult[tuple[object, ...]]) -> int:
+    key = done.inserted_primary_key
+    return int(key[0]) if key else 0
+
+
+def _open_pin(connection: sa.Connection, retailer: str) -> Pin | None:
+    chosen = PINS.select().where((PINS.c.retailer == retailer) & PINS.c.released_ms.is_(None))
+    row = connection.execute(chosen.order_by(PINS.c.pin_id.desc()).limit(1)).first()
+    return None if row is None else Pin(row.model_version, from_epoch_ms(row.pinned_ms), row.pinned_by, row.reason)
+
+
+def _release(connection: sa.Connection, retailer: str, at: datetime, by: str) -> bool:
+    chosen = (PINS.c.retailer == retailer) & PINS.c.released_ms.is_(None)
+    released = PINS.update().where(chosen).values(released_ms=epoch_ms(at), released_by=by)
+    return connection.execute(released).rowcount > 0
 
 
 def _check_attachments(attachments: Mapping[str, bytes]) -> None:
     for name, data in attachments.items():
         if _ATTACHMENT_NAME.fullmatch(name) is None:
             raise PackageRefusedError(
-                "format", "an attachment's name is a small letter, then letters, digits, underscores"
+                "format", "an attachment's name is a small letter, then small letters, digits, underscores"
             )
         if len(data) > PACKAGE_BYTES_MAX:
             raise PackageRefusedError("format", f"attachment {name}: {len(data)} bytes, at most {PACKAGE_BYTES_MAX}")

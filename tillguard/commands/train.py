@@ -127,7 +127,7 @@ def promote(version: str = VERSION, retailer: str | None = RETAILER, config: Pat
     from datetime import UTC, datetime
 
     from tillguard.config import load
-    from tillguard.training import promote_model
+    from tillguard.publication import promote_model
 
     with _registry(load(retailer, config)) as (settings, registry):
         entry = _entry(registry, settings.retailer, version)
@@ -142,7 +142,7 @@ def publish(version: str = VERSION, retailer: str | None = RETAILER, config: Pat
     `pinned_model_missing` in its log).
     """
     from tillguard.config import load
-    from tillguard.training import publish_model
+    from tillguard.publication import publish_model
 
     with _registry(load(retailer, config)) as (settings, registry):
         publish_model(settings, registry, _entry(registry, settings.retailer, version))

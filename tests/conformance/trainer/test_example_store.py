@@ -269,8 +269,10 @@ def test_the_migrations_make_the_tables_that_the_code_reads_and_can_be_taken_bac
 def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path) -> None:
     store = ExampleStore(f"sqlite:///{tmp_path / 'examples.db'}", "shop")
     store.put([feature_record(1)], [label(1)])
-    sa.event.listen(store._engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1"))
-    store._engine.dispose()
+    sa.event.listen(
+        store._database._engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1")
+    )
+    store._database._engine.dispose()
     with pytest.raises(TransientError, match="full"):
         store.put([feature_record(number) for number in range(2, 900)], [label(2)])
     assert list(known(store)) == ["t-1"]
