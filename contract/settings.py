@@ -238,6 +238,13 @@ class CostSettings(Section):
     )
 
 
+class CapacitySettings(Section):
+    """What there are people and patience for in a day, on average; thresholds keep within it. Absent: as much as is worth it."""
+
+    reviews_per_day: float | None = Field(None, ge=0, description="flagged transactions that analysts can look at")
+    step_ups_per_day: float | None = Field(None, ge=0, description="holds: customers who may be asked for verification")
+
+
 class TrainerSettings(LearningSettings):
     """Training, export and the registry."""
 
@@ -248,6 +255,7 @@ class TrainerSettings(LearningSettings):
     seed: int = Field(7, ge=0, description="seed of everything random in training")
     epochs_max: int = Field(20, ge=1, description="stops earlier when the validation slice no longer improves")
     costs: CostSettings = Field(default_factory=CostSettings)
+    capacity: CapacitySettings = Field(default_factory=CapacitySettings)
     label_delay_days: float = Field(
         7.0,
         ge=0,

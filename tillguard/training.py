@@ -17,9 +17,10 @@ import structlog
 
 from contract.clock import Clock, SystemClock, epoch_ms
 from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError
+from contract.features import schema_hash
 from contract.models import Manifest
 from contract.money import exponent
-from contract.package import read_package
+from contract.package import Package, read_package
 from contract.settings import Settings
 from tillguard import feature_log, history, replay
 from tillguard.publication import promote_model
@@ -127,17 +128,20 @@ def train(
                 told=told,
             )
             test = split(examples).test  # refuses a thin history before TensorFlow's ten seconds
+            serving = serving_package(registry, settings.retailer)
             from trainer import training  # noqa: PLC0415 - it imports TensorFlow
 
             trained = training.train(
                 examples,
                 retailer=settings.retailer,
                 costs=settings.trainer.costs,
+                capacity=settings.trainer.capacity,
+                serving=serving,
                 plan=plan,
                 now=clock.now(),
                 progress=lambda epoch, _: told("fit", epoch),
             )
-            objection = _objection(registry, trained, test) if promote else None
+            objection = _objection(registry, serving, trained, test) if promote else None
             del examples, test  # views of the spool's files, which end here
         entry = registry.add(trained.package)
         log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
@@ -155,23 +159,27 @@ def train(
     return Result(entry.manifest, trained.counts, read, entry.file, entry.package_bytes, promoted, objection, seconds)
 
 
-def _objection(registry: Registry, trained: "Trained", test: Examples) -> str | None:
-    """Why the new model must not replace the one that serves; None where it may, or where nothing comparable serves."""
-    pinned = pin_objection(registry.pinned(trained.manifest.retailer))
-    if pinned is not None:
-        return pinned
-    champion = registry.serving(trained.manifest.retailer)
-    if champion is None or champion.manifest.feature_schema != trained.manifest.feature_schema:
+def serving_package(registry: Registry, retailer: str) -> Package | None:
+    """The model in service, checked; None where there is none that could score today's features."""
+    entry = registry.serving(retailer)
+    if entry is None or entry.manifest.feature_schema != schema_hash():
         return None
     try:
-        onnx = read_package(registry.package(champion)).onnx
+        return read_package(registry.package(entry))
     except PackageRefusedError as error:
-        log.warning("serving_model_not_compared", model_version=champion.manifest.model_version, reason=error.reason)
+        log.warning("serving_model_not_compared", model_version=entry.manifest.model_version, reason=error.reason)
         return None
+
+
+def _objection(registry: Registry, champion: Package | None, trained: "Trained", test: Examples) -> str | None:
+    """Why the new model must not replace the one that serves; None where it may, or where nothing comparable serves."""
+    pinned = pin_objection(registry.pinned(trained.manifest.retailer))
+    if pinned is not None or champion is None:
+        return pinned
     rows = gate.unseen(test.event_time_ms, test.fraud, epoch_ms(champion.manifest.data.last))
     features, fraud = test.features[rows], test.fraud[rows]
     new = run_onnx(read_package(trained.package).onnx, features)
-    return gate.objection(new, run_onnx(onnx, features), fraud)
+    return gate.objection(new, run_onnx(champion.onnx, features), fraud)
 
 
 def silent(stage: str, count: int) -> None:

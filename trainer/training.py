@@ -11,14 +11,16 @@ from contract.clock import from_epoch_ms
 from contract.errors import TrainingRefusedError
 from contract.features import names, schema_hash
 from contract.models import DataRange, Manifest
-from contract.package import build_package, onnx_sha256
-from contract.settings import CostSettings
-from trainer import constants, export, fit, network, thresholds
+from contract.package import Package, build_package, onnx_sha256
+from contract.settings import CapacitySettings, CostSettings
+from trainer import constants, costing, export, fit, network, thresholds
 from trainer.calibrate import fit_platt
 from trainer.evaluate import auc_roc, measure
 from trainer.examples import Examples, Split, split
 from trainer.plan import Plan
 from trainer.run_onnx import served
+
+NO_CAPACITY = CapacitySettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,15 @@ def train(
     costs: CostSettings,
     plan: Plan,
     now: datetime,
+    capacity: CapacitySettings = NO_CAPACITY,
+    serving: Package | None = None,
+    transactions_per_day: float | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Trained:
     """Fits, calibrates, chooses thresholds, measures on the newest slice, exports and proves the export.
 
+    `capacity` is turned into shares by `transactions_per_day`, measured on the newest examples where None; the manifest says
+    what the model is expected to cost a day beside `serving`, the model in service now, and beside deciding nothing.
     Raises TrainingRefusedError where the history is too thin or the result does not pass its checks.
     """
     parts = split(examples)
@@ -57,11 +64,19 @@ def train(
     onnx = export.to_onnx(model)
     difference = export.parity(model, onnx, parts.test.features)
     exported = time.monotonic()
+    traffic = transactions_per_day or costing.traffic_per_day(parts.validation.event_time_ms, parts.test.event_time_ms)
+    validation = parts.validation
     chosen = thresholds.choose(
-        served(onnx, parts.validation.features), parts.validation.fraud, parts.validation.amount, costs
+        served(onnx, validation.features),
+        validation.fraud,
+        validation.amount,
+        costs,
+        thresholds.limits_of(capacity, traffic),
     )
     # Measured on what is shipped: the ONNX file, not the Keras model.
-    measures = measure(served(onnx, parts.test.features), parts.test.fraud, chosen)
+    scores = served(onnx, parts.test.features)
+    measures = measure(scores, parts.test.fraud, chosen)
+    measures |= costing.measures(scores, parts.test, chosen, costs, transactions_per_day=traffic, serving=serving)
     manifest = Manifest(
         model_version=f"{retailer}-{now:%Y%m%d-%H%M%S}-{onnx_sha256(onnx)[:8]}",
         retailer=retailer,
