@@ -38,17 +38,17 @@ def fit_platt(
     `weight`, shape (n,), > 0: how many examples each row stands for; None: one each.
     """
     x = logit.astype(np.float64)
-    weight = np.ones(len(x)) if weight is None else weight.astype(np.float64)
-    frauds = float(weight[fraud].sum())
-    genuine = float(weight[~fraud].sum())
+    counts: NDArray[np.float64] = np.ones(len(x)) if weight is None else weight.astype(np.float64)
+    frauds = float(counts[fraud].sum())
+    genuine = float(counts[~fraud].sum())
     target = np.where(fraud, (frauds + 1) / (frauds + 2), 1 / (genuine + 2))
-    slope, offset = 1.0, float(np.log((frauds + 1) / (genuine + 1)) - np.average(x, weights=weight))
-    loss = _loss(slope * x + offset, target, weight)
+    slope, offset = 1.0, float(np.log((frauds + 1) / (genuine + 1)) - np.average(x, weights=counts))
+    loss = _loss(slope * x + offset, target, counts)
     for _ in range(ITERATIONS_MAX):
-        step_slope, step_offset = _newton_step(x, target, weight, slope, offset)
+        step_slope, step_offset = _newton_step(x, target, counts, slope, offset)
         size = 1.0
         while size > 1e-10:
-            trial = _loss((slope + size * step_slope) * x + offset + size * step_offset, target, weight)
+            trial = _loss((slope + size * step_slope) * x + offset + size * step_offset, target, counts)
             if trial < loss:
                 break
             size /= 2

@@ -5,6 +5,8 @@ mean in place of what is missing. What is missing in the nearest real fraud is m
 categories are taken over, since half way between two hash buckets lies nothing.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from imblearn.over_sampling import SMOTE  # type: ignore[import-untyped]
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from contract.features import schema
 from trainer.constants import compress
 from trainer.examples import Examples
 
+T = TypeVar("T", bound=np.generic)
 NEIGHBOURS = 5
 FRAUD_SHARE = 0.1
 """Of the examples afterwards: enough for every batch to hold some."""
@@ -34,8 +37,8 @@ def oversampled(examples: Examples, seed: int) -> Examples:
     source = frauds[parent]
     order = np.argsort(np.concatenate((examples.event_time_ms, examples.event_time_ms[source])), kind="stable")
 
-    def joined(values: NDArray[np.generic], more: NDArray[np.generic]) -> NDArray[np.generic]:
-        return np.concatenate((values, more))[order]
+    def joined(values: NDArray[T], more: NDArray[T]) -> NDArray[T]:
+        return np.asarray(np.concatenate((values, more))[order])
 
     return Examples(
         event_time_ms=joined(examples.event_time_ms, examples.event_time_ms[source]),
