@@ -19,6 +19,8 @@ LOSS_MAX = 0.02
 """Average precision that may be lost: below it, the difference is the luck of some few frauds."""
 SAMPLES = 1_000
 """Bootstrap samples: a probability of 0.9 is then known to within 0.02."""
+GAIN_MIN = 0.002
+"""Average precision by which a model must be better to count as better at all: trained again on the same, it moves by so much."""
 GENUINE_MAX = 50_000
 """Genuine transactions compared on at most, evenly over time, so that the time the gate takes is bounded."""
 
@@ -62,7 +64,7 @@ class Comparison:
     old: float
     """Of the model that serves."""
     surely_better: float
-    """Share of samples in which the challenger's is the higher one."""
+    """Share of samples in which the challenger's is higher by GAIN_MIN at least."""
     new_cost: float
     """Mean cost of its decisions per transaction, where frauds are their true share."""
     old_cost: float
@@ -99,18 +101,23 @@ def compare(
     weight = np.where(kept, fraud_share / kept.sum(), (1 - fraud_share) / (~kept).sum())
     rankings = [Ranking(side.score[rows], kept) for side in (new, old)]
     costs = [side.cost[rows] for side in (new, old)]
-    better = costlier = 0.0
+    better = costlier = 0
     for _ in range(samples):
         drawn = weight * _times_drawn(kept, random)
         first, second = (ranking.average_precision(drawn) for ranking in rankings)
-        better += 1.0 if first > second else 0.5 if first == second else 0.0
+        better += first > second + GAIN_MIN
         difference = float(drawn @ (costs[0] - costs[1]))
-        costlier += 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
-    reached = [ranking.average_precision(weight) for ranking in rankings]
-    cost = [float(weight @ each) for each in costs]
+        costlier += difference > 0
     return Comparison(
-        len(rows), len(frauds), *reached, better / samples, *cost, costlier / samples
-    )  # fmt: skip
+        transactions=len(rows),
+        frauds=len(frauds),
+        new=rankings[0].average_precision(weight),
+        old=rankings[1].average_precision(weight),
+        surely_better=better / samples,
+        new_cost=float(weight @ costs[0]),
+        old_cost=float(weight @ costs[1]),
+        surely_costlier=costlier / samples,
+    )
 
 
 def refusal(found: Comparison, *, confidence: float, frauds_min: int) -> str | None:

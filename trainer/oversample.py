@@ -42,7 +42,7 @@ def oversampled(examples: Examples, seed: int) -> Examples:
 
     return Examples(
         event_time_ms=joined(examples.event_time_ms, examples.event_time_ms[source]),
-        features=joined(examples.features, rows),
+        features=np.asarray(np.concatenate((examples.features, rows))[order], dtype=np.float32),
         fraud=joined(examples.fraud, examples.fraud[source]),
         amount=joined(examples.amount, examples.amount[source]),
         weight=joined(examples.weights, examples.weights[source]),

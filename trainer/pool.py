@@ -1,5 +1,4 @@
-"""Which of the store's examples a training takes, and what for. Arrays and choices; reads the store, decides nothing by chance
-but what the seed says.
+"""Which of the store's examples a training takes, and what for; chance is the seed's alone.
 
 The newest examples are split by time, frauds and genuine ones apart, into what is learned from, what calibrates, and what
 measures. Of the older ones, and only to learn from, a share is drawn evenly over label, time and fraud kind.

@@ -1,8 +1,8 @@
 """The use case: from examples to a checked package, in memory. Knows no files, no Kafka, no database."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import keras
@@ -24,6 +24,7 @@ from trainer.run_onnx import served
 from trainer.snapshot import Snapshot
 
 NO_CAPACITY = CapacitySettings()
+Parameter = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Material:
     base: str | None = None
     start: Snapshot | None = None
     """The network of model `base`, to learn on from."""
+    notes: Mapping[str, Parameter] = field(default_factory=dict)
+    """How the slices were chosen; becomes part of the manifest's parameters."""
 
 
 def train(
@@ -125,7 +128,7 @@ def make(
         data=material.data,
         metrics=measures,
         parity_max_abs_diff=difference,
-        parameters=_parameters(plan, fitted, parts, warm=material.start is not None),
+        parameters=_parameters(plan, fitted, parts, warm=material.start is not None) | dict(material.notes),
         base=material.base,
     )
     kept = fitted.snapshot()
@@ -160,8 +163,8 @@ def _as_they_come(part: Examples, name: str, share: float | None) -> Examples:
     return part if share is None else part.thinned(share, FRAUDS_MIN[name])
 
 
-def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split, *, warm: bool) -> dict[str, str | int | float | bool]:
-    parameters: dict[str, str | int | float | bool] = {
+def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split, *, warm: bool) -> dict[str, Parameter]:
+    parameters: dict[str, Parameter] = {
         "seed": plan.seed,
         "epochs_max": plan.epochs_max,
         "epochs": fitted.epochs,
@@ -179,7 +182,7 @@ def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split, *, warm: bool) -> 
     return parameters | _private(plan, fitted)
 
 
-def _private(plan: Plan, fitted: fit.Fitted) -> dict[str, str | int | float | bool]:
+def _private(plan: Plan, fitted: fit.Fitted) -> dict[str, Parameter]:
     """What a privacy ledger needs to know of the training; see trainer.privacy for what it covers."""
     if plan.privacy is None:
         return {}
