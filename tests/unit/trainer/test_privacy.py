@@ -2,8 +2,6 @@
 
 import math
 
-import pytest
-
 from trainer.privacy import epsilon
 
 
