@@ -10,9 +10,10 @@ import numpy as np
 from contract.clock import from_epoch_ms
 from contract.errors import TrainingRefusedError
 from contract.features import names, schema_hash
+from contract.model_settings import CapacitySettings
 from contract.models import DataRange, Manifest
 from contract.package import Package, build_package, onnx_sha256
-from contract.settings import CapacitySettings, CostSettings
+from contract.settings import CostSettings
 from trainer import constants, costing, export, fit, network, thresholds
 from trainer.calibrate import fit_platt
 from trainer.evaluate import auc_roc, measure
