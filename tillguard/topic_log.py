@@ -5,6 +5,7 @@ No consumer group, no commits: nothing that a service relies on is moved.
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 from confluent_kafka import (
@@ -18,6 +19,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from contract.clock import epoch_ms
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
 from scoring.feeds.client_log import client_logger
@@ -44,10 +46,15 @@ class TopicReader:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
 
-    def until_now(self, topic: str) -> Iterator[Record]:
-        """Every record that stands on the topic, partition by partition in their order; ends at the end of now."""
+    def until_now(self, topic: str, since: datetime | None = None) -> Iterator[Record]:
+        """Every record that stands on the topic, partition by partition in their order; ends at the end of now.
+
+        `since`: only what was appended then or later, by the broker's clock.
+        """
         consumer = self._assigned(topic, OFFSET_BEGINNING)
         try:
+            if since is not None:
+                self._seek_to(consumer, epoch_ms(since))
             left = {position.partition for position in consumer.assignment()}
             idle_since_s = time.monotonic()
             while left:
@@ -99,6 +106,14 @@ class TopicReader:
             raise TransientError(f"{topic}: Kafka does not answer")
         finally:
             consumer.close()
+
+    def _seek_to(self, consumer: Consumer, appended_ms: int) -> None:
+        wanted = [TopicPartition(one.topic, one.partition, appended_ms) for one in consumer.assignment()]
+        try:
+            # A partition with nothing so young answers with its end, where reading it ends at once.
+            consumer.assign(consumer.offsets_for_times(wanted, timeout=self._kafka.request_timeout_s))
+        except KafkaException as error:
+            raise TransientError(f"Kafka does not say where a time begins ({error.args[0].name()})") from None
 
     def _assigned(self, topic: str, offset: int, partition: int | None = None) -> Consumer:
         properties = {
