@@ -22,6 +22,7 @@ GROUPS = (
     "forget",
     "train",
     "models",
+    "drift",
     "rules",
     "demo",
     "docs",

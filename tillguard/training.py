@@ -143,7 +143,7 @@ def train(
             )
             objection = _objection(registry, serving, trained, test) if promote else None
             del examples, test  # views of the spool's files, which end here
-        entry = registry.add(trained.package)
+        entry = registry.add(trained.package, trained.attachments)
         log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
         registered = time.monotonic()
         if promote and objection is None:

@@ -16,6 +16,7 @@ from contract.package import Package, build_package, onnx_sha256
 from contract.settings import CostSettings
 from trainer import constants, costing, export, fit, network, thresholds
 from trainer.calibrate import fit_platt
+from trainer.drift import profile
 from trainer.evaluate import auc_roc, measure
 from trainer.examples import Examples, Split, split
 from trainer.plan import Plan
@@ -34,6 +35,8 @@ class Trained:
     """Transactions and frauds by slice (train, validation, test)."""
     seconds: dict[str, float]
     """Wall time by stage."""
+    attachments: dict[str, bytes]
+    """For the registry, beside the package."""
 
 
 def train(
@@ -92,10 +95,12 @@ def train(
         parity_max_abs_diff=difference,
         parameters=_parameters(plan, fitted, parts),
     )
+    described = profile.build(parts.train.features, scores, chosen)
     return Trained(
         manifest=manifest,
         package=build_package(manifest, onnx),
         counts={name: (len(part), int(part.fraud.sum())) for name, part in parts._asdict().items()},
+        attachments={profile.ATTACHMENT: profile.encode(described)},
         seconds={"fit": fitted.seconds, "export": exported - started, "measure": time.monotonic() - exported},
     )
 
