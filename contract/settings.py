@@ -18,6 +18,7 @@ from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
 from contract.learning_settings import LearningSettings
+from contract.model_settings import CapacitySettings, DriftSettings
 from contract.section import Days, Seconds, Section
 from contract.verdicts import Decision
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
@@ -238,13 +239,6 @@ class CostSettings(Section):
     )
 
 
-class CapacitySettings(Section):
-    """What there are people and patience for in a day, on average; thresholds keep within it. Absent: as much as is worth it."""
-
-    reviews_per_day: float | None = Field(None, ge=0, description="flagged transactions that analysts can look at")
-    step_ups_per_day: float | None = Field(None, ge=0, description="holds: customers who may be asked for verification")
-
-
 class TrainerSettings(LearningSettings):
     """Training, export and the registry."""
 
@@ -256,6 +250,7 @@ class TrainerSettings(LearningSettings):
     epochs_max: int = Field(20, ge=1, description="stops earlier when the validation slice no longer improves")
     costs: CostSettings = Field(default_factory=CostSettings)
     capacity: CapacitySettings = Field(default_factory=CapacitySettings)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
     label_delay_days: float = Field(
         7.0,
         ge=0,
