@@ -2,17 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from contract.section import Seconds, Section
 from contract.verdicts import Decision
-
-Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
-
-
-class Section(BaseModel):
-    """A group of settings; unknown keys are faults, values never change after start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FallbackSettings(Section):

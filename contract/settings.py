@@ -17,8 +17,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
-from contract.policies import BreakerSettings, FallbackSettings, HoldSettings, Seconds, Section
+from contract.learning_settings import LearningSettings
+from contract.model_settings import CapacitySettings, DriftSettings
+from contract.policies import BreakerSettings, FallbackSettings, HoldSettings
 from contract.risk import LABEL_DELAY_DAYS_MAX
+from contract.section import Days, Seconds, Section
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
 
@@ -34,7 +37,6 @@ def _since_1970(moment: datetime) -> datetime:
     return moment
 
 
-Days = Annotated[float, Field(gt=0, le=36_500)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Rate = Annotated[float, Field(gt=0)]
 UtcMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_since_1970)]
@@ -243,7 +245,7 @@ class CostSettings(Section):
     )
 
 
-class TrainerSettings(Section):
+class TrainerSettings(LearningSettings):
     """Training, export and the registry."""
 
     registry_url: SecretStr = Field(
@@ -253,6 +255,8 @@ class TrainerSettings(Section):
     seed: int = Field(7, ge=0, description="seed of everything random in training")
     epochs_max: int = Field(20, ge=1, description="stops earlier when the validation slice no longer improves")
     costs: CostSettings = Field(default_factory=CostSettings)
+    capacity: CapacitySettings = Field(default_factory=CapacitySettings)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
     label_delay_days: float = Field(
         7.0,
         ge=0,
