@@ -70,7 +70,7 @@ class LearningSettings(Section):
         description="a source is not learned from where surely more of its labels than this are contradicted by trusted ones",
     )
     gate_confidence: float = Field(
-        0.9, ge=0.5, lt=1, description="how sure it must be that a new model is better before it serves"
+        0.95, ge=0.5, lt=1, description="how sure it must be that a new model is better before it serves"
     )
     gate_frauds_min: int = Field(10, ge=2, description="frauds needed to compare a new model with the one that serves")
     web_host: str = Field("127.0.0.1", description="address of /health and /metrics; 0.0.0.0 in a container")

@@ -21,6 +21,7 @@ GROUPS = (
     "lists",
     "forget",
     "train",
+    "trainer",
     "models",
     "drift",
     "rules",

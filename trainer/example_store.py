@@ -98,15 +98,17 @@ class ExampleStore:
             with self._database.connection() as connection:
                 self._delete(connection, chunk)
 
-    def known(self) -> Iterator[list[Known]]:
+    def known(self, *, labelled: bool = False) -> Iterator[list[Known]]:
         """Every transaction without its features, with all revisions, in order of event_time and applied_seq, by pages.
 
-        What is put in meanwhile may or may not appear. Raises TransientError.
+        `labelled`: only those that a label came for. What is put in meanwhile may or may not appear. Raises TransientError.
         """
         c = EXAMPLES.c
         order = (c.event_time_ms, c.applied_seq, c.transaction_id)
         light = sa.select(*order, c.decision, c.control, c.amount_base_minor, c.fraud)
         page = light.where(c.retailer == self._retailer).order_by(*order).limit(PAGE)
+        if labelled:
+            page = page.where(c.fraud.is_not(None))
         after: tuple[int, int, str] | None = None
         while True:
             query = page
@@ -114,8 +116,8 @@ class ExampleStore:
                 query = page.where(c.event_time_ms >= after[0], sa.tuple_(*order) > sa.tuple_(*map(sa.literal, after)))
             with self._database.connection() as connection:
                 rows = connection.execute(query).all()
-                labelled = [row.transaction_id for row in rows if row.fraud is not None]
-                revisions = self._revisions(connection, labelled)
+                told = [row.transaction_id for row in rows if row.fraud is not None]
+                revisions = self._revisions(connection, told)
             if rows:
                 yield [_known(row, revisions.get(row.transaction_id, ())) for row in rows]
             if len(rows) < PAGE:

@@ -35,10 +35,23 @@ def test_expectations_are_means_per_transaction() -> None:
     assert found == pytest.approx(((0 + 3 + 12.5 + 0) / 4, 0.25, 0.25, 0.25))
 
 
+def examples(times: list[int], fraud: list[bool]) -> Examples:
+    n = len(times)
+    return Examples(np.array(times), np.zeros((n, len(names())), dtype=np.float32), np.array(fraud), np.ones(n))
+
+
 def test_traffic_is_counted_over_the_time_the_slices_span_and_never_over_less_than_an_hour() -> None:
-    two_days = np.arange(0, 2 * DAY_MS + 1, DAY_MS // 10, dtype=np.int64)
-    assert costing.traffic_per_day(two_days[:7], two_days[7:]) == pytest.approx(21 / 2)
-    assert costing.traffic_per_day(np.array([5, 5, 5], dtype=np.int64)) == 72
+    step = DAY_MS // 10
+    first, second = (examples([at * step for at in span], [False] * len(span)) for span in (range(7), range(7, 21)))
+    assert costing.traffic_per_day(first, second) == pytest.approx(21 / 2)
+    assert costing.traffic_per_day(examples([5, 5, 5], [False] * 3)) == 72
+
+
+def test_frauds_that_are_known_before_others_count_as_genuine_do_not_make_traffic_look_thinner() -> None:
+    step = DAY_MS // 10
+    genuine = [at * step for at in range(11)]
+    early = examples([*genuine, 9 * DAY_MS], [False] * 11 + [True])
+    assert costing.traffic_per_day(early) == pytest.approx(12)
 
 
 def test_a_model_is_held_against_the_one_in_service_and_against_deciding_nothing() -> None:
