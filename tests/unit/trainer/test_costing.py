@@ -1,5 +1,7 @@
 """What decisions are expected to cost a day."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from contract.settings import CostSettings
 from support.tiny_model import tiny_package
 from trainer import costing
 from trainer.examples import Examples
+from trainer.thresholds import costs_of
 
 COSTS = CostSettings()
 STEPS = Thresholds(flag=0.2, hold=0.5, block=0.9)
@@ -33,6 +36,21 @@ def test_expectations_are_means_per_transaction() -> None:
         np.array([0.1, 0.3, 0.6, 0.95]), np.array([False, False, True, True]), np.full(4, 100.0), STEPS, COSTS
     )
     assert found == pytest.approx(((0 + 3 + 12.5 + 0) / 4, 0.25, 0.25, 0.25))
+
+
+def test_the_worked_example_of_the_guide_is_what_the_code_computes() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "learning.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in guide.splitlines() if line.startswith("| 0.")]
+    assert len(rows) == 5
+    for score, *costs, cheapest in rows:
+        if_fraud, if_genuine = (
+            [float(column[0]) for column in costs_of(np.array([fraud]), np.array([100.0]), COSTS)]
+            for fraud in (True, False)
+        )
+        share = float(score)
+        expected = [share * one + (1 - share) * other for one, other in zip(if_fraud, if_genuine, strict=True)]
+        assert [f"{cost:.2f}" for cost in expected] == costs
+        assert ("allow", "flag", "hold", "block")[int(np.argmin(expected))] == cheapest
 
 
 def examples(times: list[int], fraud: list[bool]) -> Examples:
