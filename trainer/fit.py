@@ -54,7 +54,7 @@ def fit(
     tf.config.experimental.enable_op_determinism()
     keras.backend.clear_session()  # layer names count up in a process, and they are part of the exported file
     keras.utils.set_random_seed(plan.seed)
-    net = network.build(learn(train.features), train.features.shape[1])
+    net = network.build(learn(train.features, train.fraud), train.features.shape[1])
     step, logits = _step(net), scorer(net)
     random = np.random.default_rng(plan.seed)
     weight = fraud_weight(train.fraud)
