@@ -30,7 +30,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     retailer: RetailerName
     part: Annotated[str, Meta(max_length=64)]
-    """`connector:<name>` or `scoring`."""
+    """`connector:<name>`, `scoring` or `trainer`."""
     reason: Annotated[str, Meta(max_length=64)]
     """A code of REASONS."""
     detail: Annotated[str, Meta(max_length=1024)]

@@ -7,6 +7,7 @@ TillguardError
 ├── PositionDeadError       a source no longer has the saved position: by policy fail or resnapshot
 ├── DeadLetterLimitError    too many bad rows: the connector stops before it drains everything
 ├── PackageRefusedError     a model package is damaged or does not fit: the old model goes on
+├── PinnedError             the serving model is pinned: a training does not replace it by itself
 ├── TrainingRefusedError    the history or its model is not good enough to serve: nothing is published
 └── InvariantError          a promise of the design is broken: crash
 """
@@ -54,6 +55,10 @@ class PackageRefusedError(TillguardError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class PinnedError(TillguardError):
+    """The retailer's serving model is pinned, so that no training puts another in service by itself; says by whom and why."""
 
 
 class TrainingRefusedError(TillguardError):

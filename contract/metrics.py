@@ -44,6 +44,12 @@ METRICS = (
     Metric("tillguard_trainer_examples", "gauge", "examples used by the last training", ("retailer", "label")),
     Metric("tillguard_trainer_training_seconds", "gauge", "duration of the last training", ("retailer",)),
     Metric("tillguard_trainer_published_total", "counter", "models published", ("retailer",)),
+    Metric("tillguard_trainer_ingested_total", "counter", "messages taken into the examples store", ("retailer", "kind")),
+    Metric("tillguard_trainer_dead_letters_total", "counter", "messages that could not be used", ("retailer", "reason")),
+    Metric("tillguard_trainer_lag_messages", "gauge", "feature records and labels not yet taken in", ("retailer",)),
+    Metric("tillguard_trainer_stored_examples", "gauge", "examples in the store", ("retailer", "label")),
+    Metric("tillguard_trainer_new_labels_messages", "gauge", "labels that came since the last training", ("retailer",)),
+    Metric("tillguard_trainer_trainings_total", "counter", "trainings that ended", ("retailer", "outcome")),
 )  # fmt: skip
 
 

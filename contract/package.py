@@ -15,6 +15,7 @@ import msgspec
 from contract.errors import PackageRefusedError
 from contract.features import names, schema_hash
 from contract.models import (
+    CHALLENGE_KEY,
     CHUNK_BYTES,
     MANIFEST_FILE,
     ONNX_FILE,
@@ -22,6 +23,7 @@ from contract.models import (
     PARITY_MAX,
     PROMOTION_KEY,
     Manifest,
+    ModelChallenge,
     ModelChunk,
     ModelPromotion,
     Thresholds,
@@ -161,3 +163,8 @@ def to_messages(package: bytes) -> list[tuple[bytes, bytes]]:
 def to_promotion(promotion: ModelPromotion) -> tuple[bytes, bytes]:
     """(key, value) of `promotion` for the models topic; send it after the chunks."""
     return PROMOTION_KEY.encode(), msgspec.json.encode(promotion)
+
+
+def to_challenge(challenge: ModelChallenge) -> tuple[bytes, bytes]:
+    """(key, value) of `challenge` for the models topic; send it after the chunks."""
+    return CHALLENGE_KEY.encode(), msgspec.json.encode(challenge)

@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
+from contract.learning_settings import LearningSettings
+from contract.section import Days, Seconds, Section
 from contract.verdicts import Decision
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
@@ -33,17 +35,9 @@ def _since_1970(moment: datetime) -> datetime:
     return moment
 
 
-Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
-Days = Annotated[float, Field(gt=0, le=36_500)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Rate = Annotated[float, Field(gt=0)]
 UtcMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_since_1970)]
-
-
-class Section(BaseModel):
-    """A group of settings; unknown keys are faults, values never change after start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class KafkaSettings(Section):
@@ -244,7 +238,14 @@ class CostSettings(Section):
     )
 
 
-class TrainerSettings(Section):
+class CapacitySettings(Section):
+    """What there are people and patience for in a day, on average; thresholds keep within it. Absent: as much as is worth it."""
+
+    reviews_per_day: float | None = Field(None, ge=0, description="flagged transactions that analysts can look at")
+    step_ups_per_day: float | None = Field(None, ge=0, description="holds: customers who may be asked for verification")
+
+
+class TrainerSettings(LearningSettings):
     """Training, export and the registry."""
 
     registry_url: SecretStr = Field(
@@ -254,6 +255,7 @@ class TrainerSettings(Section):
     seed: int = Field(7, ge=0, description="seed of everything random in training")
     epochs_max: int = Field(20, ge=1, description="stops earlier when the validation slice no longer improves")
     costs: CostSettings = Field(default_factory=CostSettings)
+    capacity: CapacitySettings = Field(default_factory=CapacitySettings)
     label_delay_days: float = Field(
         7.0,
         ge=0,

@@ -126,6 +126,8 @@ def settings_document(name: str, folder: Path, endpoints: Mapping[str, Any]) -> 
         "trainer": {
             "registry_url": f"sqlite:///{folder / 'registry.db'}",
             "registry_directory": str(folder / "registry"),
+            "examples_url": f"sqlite:///{folder / 'examples.db'}",
+            "web_port": 0,
         },
         "log": {"format": "text"},
     }

@@ -43,6 +43,7 @@ scoring:
 trainer:
   registry_url: {registry_url}
   registry_directory: {registry}
+  examples_url: {examples_url}
 
 log:
   format: text
@@ -91,6 +92,7 @@ def render(
         models=_scalar(str(folder / "models")),
         registry_url=_scalar(f"sqlite:///{folder / 'registry.db'}"),
         registry=_scalar(str(folder / "registry")),
+        examples_url=_scalar(f"sqlite:///{folder / 'examples.db'}"),
     )
     parse(yaml.safe_load(text), where="settings")
     return text

@@ -16,20 +16,22 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from contract.clock import Clock, SystemClock, epoch_ms
-from contract.errors import PackageRefusedError, TrainingRefusedError
-from contract.models import Manifest, ModelPromotion
+from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError
+from contract.features import schema_hash
+from contract.models import Manifest
 from contract.money import exponent
-from contract.package import read_package
+from contract.package import Package, read_package
 from contract.settings import Settings
-from contract.topics import MODELS
-from tillguard import feature_log, history, replay, topics
+from tillguard import feature_log, history, replay
+from tillguard.publication import promote_model
 from trainer import gate
 from trainer.examples import Examples, split
 from trainer.plan import Plan
-from trainer.publish import KafkaOutlet, publish
-from trainer.registry import Entry, Registry
+from trainer.registry import Registry
 from trainer.run_onnx import run_onnx
+from trainer.snapshot import ATTACHMENT
 from trainer.spool import Spool
+from trainer.standing import pin_objection
 
 if TYPE_CHECKING:
     from trainer.training import Trained
@@ -127,24 +129,30 @@ def train(
                 told=told,
             )
             test = split(examples).test  # refuses a thin history before TensorFlow's ten seconds
+            serving = serving_package(registry, settings.retailer)
             from trainer import training  # noqa: PLC0415 - it imports TensorFlow
 
             trained = training.train(
                 examples,
                 retailer=settings.retailer,
                 costs=settings.trainer.costs,
+                capacity=settings.trainer.capacity,
+                serving=serving,
                 plan=plan,
                 now=clock.now(),
                 progress=lambda epoch, _: told("fit", epoch),
             )
-            objection = _objection(registry, trained, test) if promote else None
+            objection = _objection(registry, serving, trained, test) if promote else None
             del examples, test  # views of the spool's files, which end here
-        entry = registry.add(trained.package)
+        entry = registry.add(trained.package, {ATTACHMENT: trained.network})
         log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
         registered = time.monotonic()
+        if promote and objection is None:
+            try:
+                promote_model(settings, registry, entry, by=by, now=clock.now(), kind="trained")
+            except PinnedError as error:
+                objection = str(error)
         promoted = promote and objection is None
-        if promoted:
-            promote_model(settings, registry, entry, by=by, now=clock.now())
     finally:
         registry.close()
     ended = time.monotonic()
@@ -152,56 +160,27 @@ def train(
     return Result(entry.manifest, trained.counts, read, entry.file, entry.package_bytes, promoted, objection, seconds)
 
 
-def promote_model(settings: Settings, registry: Registry, entry: Entry, *, by: str, now: datetime) -> None:
-    """Puts a registered model in service: every chunk confirmed, then the promotion. May be repeated after any failure.
-
-    Raises PackageRefusedError where the registered file is damaged, TransientError where Kafka or the registry does not
-    answer; then the model that served goes on.
-    """
-    package = registry.package(entry)
-    promotion = ModelPromotion(
-        model_version=entry.manifest.model_version,
-        package_sha256=entry.package_sha256,
-        promoted_at=now,
-        promoted_by=by,
-    )
-    with _outlet(settings) as outlet:
-        number = registry.begin_promotion(entry, now, by)
-        publish(outlet, package, promotion)
-    registry.confirm_promotion(number)
-    log.info("model_promoted", model_version=promotion.model_version, by=by)
-
-
-def publish_model(settings: Settings, registry: Registry, entry: Entry) -> None:
-    """Sends a registered model to the workers without putting it in service, for transactions that it judged first.
-
-    Raises as promote_model does.
-    """
-    package = registry.package(entry)
-    with _outlet(settings) as outlet:
-        publish(outlet, package, None)
-    log.info("model_published", model_version=entry.manifest.model_version)
-
-
-def _outlet(settings: Settings) -> KafkaOutlet:
-    topics.ensure(settings, (MODELS,))
-    return KafkaOutlet(settings.kafka.kafka_python(), MODELS.name(settings.retailer), settings.kafka.request_timeout_s)
-
-
-def _objection(registry: Registry, trained: "Trained", test: Examples) -> str | None:
-    """Why the new model must not replace the one that serves; None where it may, or where nothing comparable serves."""
-    champion = registry.serving(trained.manifest.retailer)
-    if champion is None or champion.manifest.feature_schema != trained.manifest.feature_schema:
+def serving_package(registry: Registry, retailer: str) -> Package | None:
+    """The model in service, checked; None where there is none that could score today's features."""
+    entry = registry.serving(retailer)
+    if entry is None or entry.manifest.feature_schema != schema_hash():
         return None
     try:
-        onnx = read_package(registry.package(champion)).onnx
+        return read_package(registry.package(entry))
     except PackageRefusedError as error:
-        log.warning("serving_model_not_compared", model_version=champion.manifest.model_version, reason=error.reason)
+        log.warning("serving_model_not_compared", model_version=entry.manifest.model_version, reason=error.reason)
         return None
+
+
+def _objection(registry: Registry, champion: Package | None, trained: "Trained", test: Examples) -> str | None:
+    """Why the new model must not replace the one that serves; None where it may, or where nothing comparable serves."""
+    pinned = pin_objection(registry.pinned(trained.manifest.retailer))
+    if pinned is not None or champion is None:
+        return pinned
     rows = gate.unseen(test.event_time_ms, test.fraud, epoch_ms(champion.manifest.data.last))
     features, fraud = test.features[rows], test.fraud[rows]
     new = run_onnx(read_package(trained.package).onnx, features)
-    return gate.objection(new, run_onnx(onnx, features), fraud)
+    return gate.objection(new, run_onnx(champion.onnx, features), fraud)
 
 
 def silent(stage: str, count: int) -> None:

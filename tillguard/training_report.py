@@ -1,9 +1,8 @@
 """A finished training in words and tables, for a person at a terminal. Pure: gives what rich prints."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -12,9 +11,7 @@ from contract.package import THRESHOLD_NEVER
 from contract.settings import Settings
 from contract.topics import MODELS
 from tillguard.training import Read, Result
-from trainer.registry import Entry, Promotion
 
-_ANY_WIDTH = 10_000
 STAGES = {
     "read": "reading",
     "fit": "learning",
@@ -33,6 +30,7 @@ def render(settings: Settings, result: Result) -> RenderableType:
         _slices(result),
         Text(_quality(manifest)),
         decisions_table(manifest, settings.base_currency),
+        costs_table(manifest, settings.base_currency),
         Text(_whereabouts(settings, result)),
         Text(_time(result)),
     )
@@ -64,46 +62,31 @@ def decisions_table(manifest: Manifest, currency: str) -> Table:
     return table
 
 
-def models_table(models: Sequence[Entry], promotions: Sequence[Promotion]) -> Table:
-    """The registry, newest first; AP is the average precision."""
-    table = Table(box=None)
-    longest = max((len(entry.manifest.model_version) for entry in models), default=0)
-    table.add_column("model", no_wrap=True, min_width=longest)  # to be copied whole, however narrow the terminal
-    for name, width in (("data until", 10), ("frauds", 0), ("AUC", 5), ("AP", 5), ("in service", 10)):
-        table.add_column(name, min_width=width)
-    newest = {promotion.model_version: promotion for promotion in reversed(promotions)}
-    serving = next((promotion.model_version for promotion in promotions if promotion.confirmed), None)
-    for entry in models:
-        manifest = entry.manifest
-        table.add_row(
-            manifest.model_version,
-            f"{manifest.data.last:%Y-%m-%d}",
-            f"{manifest.data.frauds:,} of {manifest.data.transactions:,}",
-            f"{manifest.metrics.get('auc_roc', 0):.3f}",
-            f"{manifest.metrics.get('average_precision', 0):.3f}",
-            _service(newest.get(manifest.model_version), serving),
-        )
+def costs_table(manifest: Manifest, currency: str) -> Table:
+    """What the model is expected to cost a day, beside the model in service when it was made, and beside deciding nothing."""
+    found = manifest.metrics
+    table = Table(
+        "a day",
+        f"cost in {currency}",
+        "reviews",
+        "step-ups",
+        "refused",
+        title=f"Expected at {found['transactions_per_day']:,.0f} transactions a day like the newest ones",
+        title_justify="left",
+    )
+    rows = {"this model": "", "the model in service when it was made": "_serving", "no decision but allow": "_nothing"}
+    for name, suffix in rows.items():
+        if f"cost_per_day{suffix}" in found:
+            counts = (found.get(f"{what}_per_day{suffix}", 0.0) for what in ("reviews", "step_ups", "refused"))
+            table.add_row(name, f"{found[f'cost_per_day{suffix}']:,.2f}", *(f"{count:,.1f}" for count in counts))
     return table
-
-
-def width_for(table: Table, columns: int) -> int:
-    """`columns`, or what `table` needs at least: a terminal wraps lines that are too long, rich would cut them."""
-    return max(columns, Console(width=_ANY_WIDTH).measure(table).minimum)
-
-
-def _service(promotion: Promotion | None, serving: str | None) -> str:
-    if promotion is None:
-        return "never"
-    if not promotion.confirmed:
-        return "not confirmed: promote it again"
-    return f"since {promotion.promoted_at:%Y-%m-%d %H:%M}" if promotion.model_version == serving else "before"
 
 
 def _history(manifest: Manifest, read: Read) -> str:
     data = manifest.data
     learned = (
         f"Learned from {data.transactions:,} labelled transactions, {data.frauds:,} of them frauds "
-        f"({data.frauds / data.transactions:.2%}), {_minute(data.first)} to {_minute(data.last)}."
+        f"({data.frauds / data.transactions:.2%}), {minute(data.first)} to {minute(data.last)}."
     )
     left_out = {
         "younger than the label delay": read.unripe,
@@ -152,5 +135,6 @@ def _time(result: Result) -> str:
     return f"Took {result.seconds['total']:.1f} s: {', '.join(stages)} ({rate:,.0f} transactions/s read)."
 
 
-def _minute(moment: datetime) -> str:
+def minute(moment: datetime) -> str:
+    """The moment as a person reads it."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"

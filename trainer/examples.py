@@ -3,7 +3,7 @@
 A random split would let a model learn from the future of what it is tested on; every split here is by event_time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,20 +30,52 @@ class Examples:
     """Shape (n,)."""
     amount: NDArray[np.float64]
     """Shape (n,), base currency, major units, >= 0."""
+    weight: NDArray[np.float64] | None = None
+    """Shape (n,), > 0: what an example counts in learning, calibration and measures; None: all 1."""
 
     def __post_init__(self) -> None:
         n = len(self.event_time_ms)
         if self.features.shape != (n, len(names())) or self.fraud.shape != (n,) or self.amount.shape != (n,):
             raise ValueError("examples: one row of features, one label and one amount per event_time")
+        if self.weight is not None and (self.weight.shape != (n,) or not np.all(self.weight > 0)):
+            raise ValueError("examples: one weight above 0 per event_time")
         if np.any(np.diff(self.event_time_ms) < 0):
             raise ValueError("examples must be in event-time order")
 
     def __len__(self) -> int:
         return len(self.event_time_ms)
 
-    def part(self, rows: slice) -> "Examples":
-        """The examples of `rows`, as views."""
-        return Examples(self.event_time_ms[rows], self.features[rows], self.fraud[rows], self.amount[rows])
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Shape (n,)."""
+        return np.ones(len(self)) if self.weight is None else self.weight
+
+    def part(self, rows: slice | NDArray[np.int64]) -> "Examples":
+        """The examples of `rows`, ascending; views where it is a slice."""
+        weight = None if self.weight is None else self.weight[rows]
+        return Examples(self.event_time_ms[rows], self.features[rows], self.fraud[rows], self.amount[rows], weight)
+
+    def with_fraud_share(self, share: float) -> "Examples":
+        """The same examples, weighted so that frauds make up `share` of the weight; both kinds are present, 0 < share < 1.
+
+        For slices in which frauds are more than their share, because honest customers are known later than frauds.
+        """
+        weights = self.weights
+        frauds, genuine = float(weights[self.fraud].sum()), float(weights[~self.fraud].sum())
+        factor = share / (1 - share) * genuine / frauds
+        return replace(self, weight=np.where(self.fraud, weights * factor, weights))
+
+    def thinned(self, share: float, frauds_min: int) -> "Examples":
+        """With fewer frauds, evenly over time, so that they are `share` of the examples, but at least `frauds_min` of them.
+
+        For what counts examples instead of weighing them: costs, and shares of decisions.
+        """
+        frauds = np.flatnonzero(self.fraud)
+        wanted = max(frauds_min, round(share / (1 - share) * (len(self) - len(frauds))))
+        if len(frauds) <= wanted:
+            return self
+        kept = frauds[np.arange(wanted) * len(frauds) // wanted]
+        return self.part(np.sort(np.concatenate((kept, np.flatnonzero(~self.fraud)))))
 
 
 class Split(NamedTuple):
@@ -71,9 +103,31 @@ def split(examples: Examples) -> Split:
     first = _boundary(examples.event_time_ms, round(n * TRAIN_SHARE))
     second = _boundary(examples.event_time_ms, round(n * (TRAIN_SHARE + VALIDATION_SHARE)))
     parts = Split(examples.part(slice(0, first)), examples.part(slice(first, second)), examples.part(slice(second, n)))
+    refuse_thin(parts)
+    return parts
+
+
+def places(fraud: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the three slices where frauds and genuine ones, in time order, are each split 70 / 15 / 15 by time.
+
+    Frauds are known within days, that others were genuine only after the label delay. Split together by time, a fraud of
+    a new kind would first be learned from when it is weeks old; split apart, no slice holds a fraud that is older
+    than one of the slice before, nor such a genuine one.
+    """
+    slices: list[list[NDArray[np.int64]]] = [[], [], []]
+    for rows in (np.flatnonzero(fraud), np.flatnonzero(~fraud)):
+        cuts = [round(len(rows) * TRAIN_SHARE), round(len(rows) * (TRAIN_SHARE + VALIDATION_SHARE))]
+        for slice_, part in zip(slices, np.split(rows, cuts), strict=True):
+            slice_.append(part)
+    train, validation, test = (np.sort(np.concatenate(parts)) for parts in slices)
+    return train, validation, test
+
+
+def refuse_thin(parts: Split) -> None:
+    """Raises TrainingRefusedError where a slice has too few frauds, or nothing else."""
+    frauds = sum(int(part.fraud.sum()) for part in parts)
     for name, part in parts._asdict().items():
         _refuse_thin(name, part, frauds)
-    return parts
 
 
 def _boundary(event_time_ms: NDArray[np.int64], row: int) -> int:

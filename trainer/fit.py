@@ -1,7 +1,11 @@
-"""How the network learns: weights of the classes, epochs, early stop, and the calibrated model that is exported."""
+"""How the network learns: weights of the classes, epochs, early stop, and the calibrated model that is exported.
+
+From the beginning or from the weights of an earlier network (a warm start); in both cases the weights that are kept are the best
+on the validation slice, in a warm start those it began with among them.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import keras
@@ -9,22 +13,29 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from contract.errors import TrainingRefusedError
 from trainer import network
 from trainer.calibrate import Platt
-from trainer.constants import learn
+from trainer.constants import Constants, learn
 from trainer.evaluate import average_precision
 from trainer.examples import Examples
+from trainer.oversample import oversampled
 from trainer.plan import Plan
+from trainer.snapshot import Snapshot
+from trainer.steps import Step, plain_step, private_step
 
-LEARNING_RATE = 1e-3
-WEIGHT_DECAY = 1e-4
 BATCH_MIN, BATCH_MAX = 64, 512
 STEPS_WANTED = 64
 """Steps per epoch below which the batch shrinks: a small history still needs enough steps to learn from."""
+LEARNING_RATE = 1e-3
+LEARNING_RATE_WARM = 3e-4
+"""A network that serves already is corrected, not made anew."""
+WEIGHT_DECAY = 1e-4
 PATIENCE_EPOCHS = 4
 LOGIT_MAX = 30.0
 SCORED_ROWS = 16_384
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Progress = Callable[[int, float], None]
 ROWS_PER_EPOCH_MAX = 400_000
 """Genuine transactions beyond this are drawn anew for every epoch; frauds are always all used."""
 
@@ -34,19 +45,43 @@ class Fitted:
     """A trained network that gives logits, not yet calibrated."""
 
     network: keras.Model
+    constants: Constants
     logits: Scorer
     """Higher is more suspicious."""
     epochs: int
-    """The epoch whose weights were kept, from 1."""
+    """The epoch whose weights were kept, from 1; 0: those of the warm start."""
+    epochs_run: int
+    steps: int
+    """Over all epochs that were run: what a privacy account counts."""
+    sampling_rate: float
+    """Share of the examples in one step."""
     seconds: float
+
+    def snapshot(self) -> Snapshot:
+        """What a later training may start from."""
+        return Snapshot(self.constants, self.network.get_weights())
+
+
+@dataclass(slots=True)
+class _Best:
+    """The weights to keep."""
+
+    reached: float
+    epoch: int
+    weights: list[NDArray[np.float32]]
 
 
 def fit(
-    train: Examples, validation: Examples, plan: Plan, progress: Callable[[int, float], None] | None = None
+    train: Examples,
+    validation: Examples,
+    plan: Plan,
+    progress: Progress | None = None,
+    start: Snapshot | None = None,
 ) -> Fitted:
-    """Trains until the average precision on `validation` no longer grows; same examples and seed, same weights.
+    """Trains until the average precision on `validation` no longer grows; same examples, seed and start, same weights.
 
-    `progress` is told each epoch's number and average precision.
+    `progress` is told each epoch's number and average precision. Takes at most plan.seconds_max and one epoch, and ends with the
+    best weights so far. Raises TrainingRefusedError for a start that does not fit the network.
     """
     started = time.monotonic()
     _use_threads(plan.threads)
@@ -54,22 +89,27 @@ def fit(
     tf.config.experimental.enable_op_determinism()
     keras.backend.clear_session()  # layer names count up in a process, and they are part of the exported file
     keras.utils.set_random_seed(plan.seed)
-    net = network.build(learn(train.features, train.fraud), train.features.shape[1])
-    step, logits = _step(net), scorer(net)
-    random = np.random.default_rng(plan.seed)
-    weight = fraud_weight(train.fraud)
-    best, best_epoch, best_weights = -1.0, 0, net.get_weights()
-    for epoch in range(1, plan.epochs_max + 1):
-        _run_epoch(step, train, weight, random)
-        reached = average_precision(logits(validation.features), validation.fraud)
+    if plan.imbalance == "smote":
+        train = oversampled(train, plan.seed)
+    net, constants = _network(train, plan, start)
+    step, logits = _step(net, plan, train, warm=start is not None), scorer(net)
+    # In a private training nobody may be able to draw the same again.
+    random = np.random.default_rng(plan.seed if plan.privacy is None else None)
+    best = _Best(-1.0 if start is None else _reached(logits, validation), 0, net.get_weights())
+    steps = epoch = 0
+    while epoch < plan.epochs_max and epoch - best.epoch < PATIENCE_EPOCHS:
+        epoch += 1
+        steps += _run_epoch(step, train, plan, random, started + plan.seconds_max)
+        reached = _reached(logits, validation)
         if progress is not None:
             progress(epoch, reached)
-        if reached > best:
-            best, best_epoch, best_weights = reached, epoch, net.get_weights()
-        elif epoch - best_epoch >= PATIENCE_EPOCHS:
+        if reached > best.reached:
+            best = _Best(reached, epoch, net.get_weights())
+        if time.monotonic() - started > plan.seconds_max:
             break
-    net.set_weights(best_weights)
-    return Fitted(net, logits, best_epoch, time.monotonic() - started)
+    net.set_weights(best.weights)
+    rate = batch_size(len(train)) / len(train)
+    return Fitted(net, constants, logits, best.epoch, epoch, steps, rate, time.monotonic() - started)
 
 
 def calibrated(fitted: Fitted, platt: Platt) -> keras.Model:
@@ -110,32 +150,75 @@ def batch_size(rows: int) -> int:
     return int(np.clip(rows // STEPS_WANTED, BATCH_MIN, BATCH_MAX))
 
 
-def _step(network: keras.Model) -> Callable[..., None]:
-    optimizer = keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    optimizer.build(network.trainable_variables)
-
-    def step(features: tf.Tensor, fraud: tf.Tensor, weight: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            logits = network(features, training=True)[:, 0]
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(fraud, logits)
-            loss = tf.reduce_sum(weight * losses) / tf.reduce_sum(weight)
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
-
-    width, number = network.input_shape[1], tf.TensorSpec((None,), tf.float32)
-    compiled: Callable[..., None] = tf.function(
-        step, input_signature=[tf.TensorSpec((None, width), tf.float32), number, number]
-    )
-    return compiled
+def learning_rate(*, warm: bool) -> float:
+    """Of AdamW."""
+    return LEARNING_RATE_WARM if warm else LEARNING_RATE
 
 
-def _run_epoch(step: Callable[..., None], train: Examples, weight: float, random: np.random.Generator) -> None:
-    rows = random.permutation(_epoch_rows(train.fraud, random))
+def class_weight(plan: Plan, fraud: NDArray[np.bool_]) -> float:
+    """What a fraud counts against a genuine transaction; focal loss and synthetic frauds do without."""
+    return fraud_weight(fraud) if plan.imbalance == "class_weights" else 1.0
+
+
+def _network(train: Examples, plan: Plan, start: Snapshot | None) -> tuple[keras.Model, Constants]:
+    width = train.features.shape[1]
+    if start is None:
+        # Steps come from labels, which a private training shows to nothing but its noisy gradients.
+        labels = None if plan.privacy is not None else train.fraud
+        constants = learn(train.features, labels, train.weight)
+        return network.build(constants, width), constants
+    try:
+        net = network.build(start.constants, width)
+        net.set_weights(start.weights)
+    except (ValueError, TypeError, IndexError) as error:
+        raise TrainingRefusedError(f"the network to learn on from has another form: {type(error).__name__}") from None
+    return net, start.constants
+
+
+def _step(net: keras.Model, plan: Plan, train: Examples, *, warm: bool) -> Step:
+    optimizer = keras.optimizers.AdamW(learning_rate(warm=warm), weight_decay=WEIGHT_DECAY)
+    optimizer.build(net.trainable_variables)
+    gamma = plan.focal_gamma if plan.imbalance == "focal" else 0.0
+    if plan.privacy is not None:
+        return private_step(net, optimizer, plan.privacy, gamma, batch_size(len(train)))
+    return plain_step(net, optimizer, gamma)
+
+
+def _reached(logits: Scorer, validation: Examples) -> float:
+    scored = logits(validation.features)
+    if not np.isfinite(scored).all():
+        return 0.0  # weights that broke are never the best
+    return average_precision(scored, validation.fraud, validation.weight)
+
+
+def _run_epoch(step: Step, train: Examples, plan: Plan, random: np.random.Generator, until_s: float) -> int:
+    """Gives the number of steps done; ends early at the monotonic time `until_s`."""
+    weight, weights, steps = class_weight(plan, train.fraud), train.weights, 0
+    for batch in _batches(train.fraud, random, sampled=plan.privacy is not None):
+        fraud = train.fraud[batch].astype(np.float32)
+        each = (weights[batch] * (1.0 + (weight - 1.0) * fraud)).astype(np.float32)
+        step(np.asarray(train.features[batch]), fraud, each)
+        steps += 1
+        if time.monotonic() > until_s:
+            break
+    return steps
+
+
+def _batches(fraud: NDArray[np.bool_], random: np.random.Generator, *, sampled: bool) -> Iterator[NDArray[np.int64]]:
+    """Rows of each step of an epoch, ascending, since a memory map is read in order.
+
+    `sampled`: every example comes with the same probability in every step, as accounting for privacy supposes; else every
+    example comes once.
+    """
+    if sampled:
+        rate = batch_size(len(fraud)) / len(fraud)
+        for _ in range(round(1 / rate)):
+            yield np.flatnonzero(random.random(len(fraud)) < rate)
+        return
+    rows = random.permutation(_epoch_rows(fraud, random))
     size = batch_size(len(rows))
     for start in range(0, len(rows), size):
-        batch = np.sort(rows[start : start + size])  # ascending rows read a memory map in order
-        fraud = train.fraud[batch].astype(np.float32)
-        step(tf.constant(train.features[batch]), tf.constant(fraud), tf.constant(1.0 + (weight - 1.0) * fraud))
+        yield np.sort(rows[start : start + size])
 
 
 def _epoch_rows(fraud: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.int64]:

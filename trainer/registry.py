@@ -1,73 +1,47 @@
-"""The model registry: what was trained, where its package lies, what was promoted. SQLAlchemy tables and files.
+"""The model registry: what was trained, where its package lies, what serves and why. SQLAlchemy tables and files.
 
-Invariant: a row in `models` means a whole package on disk. The file is written under a temporary name, flushed and
-renamed before the row is inserted, so a kill at any moment leaves either nothing or a complete model.
+Invariant: a row in `models` means a whole package on disk, with all its attachments. The files are written (see
+trainer.package_files) before the rows are inserted in one transaction, so a kill at any moment leaves either nothing or a
+complete model.
 """
 
-import fcntl
-import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
 
 import msgspec
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from contract.clock import epoch_ms, from_epoch_ms
-from contract.errors import ConfigurationError, PackageRefusedError, TillguardError, TransientError
-from contract.models import Manifest
-from contract.package import is_version, package_sha256, read_package
-
-LEFTOVER_AGE_S = 3_600
-"""A temporary file older than this belongs to a trainer that was killed."""
-LOCK_WAIT_S = 60
-_LOCK_ID = 7_420_318
-_METADATA = sa.MetaData()
-
-_MODELS = sa.Table(
-    "models",
-    _METADATA,
-    sa.Column("model_version", sa.String(128), primary_key=True),
-    sa.Column("retailer", sa.String(48)),
-    sa.Column("created_ms", sa.BigInteger),
-    sa.Column("package_sha256", sa.String(64)),
-    sa.Column("package_bytes", sa.BigInteger),
-    sa.Column("manifest", sa.Text),
+from contract.errors import PackageRefusedError, PinnedError
+from contract.models import PACKAGE_BYTES_MAX, ChallengeMode, Manifest
+from contract.package import is_version, read_package
+from trainer import package_files
+from trainer.registry_database import Database
+from trainer.registry_tables import (
+    ATTACHMENTS,
+    CHALLENGES,
+    MODELS,
+    PINS,
+    PROMOTIONS,
+    Attachment,
+    Challenge,
+    Entry,
+    Pin,
+    Promotion,
+    PromotionKind,
 )
-_PROMOTIONS = sa.Table(
-    "promotions",
-    _METADATA,
-    sa.Column("promotion_id", sa.Integer, primary_key=True),
-    sa.Column("retailer", sa.String(48)),
-    sa.Column("model_version", sa.String(128)),
-    sa.Column("promoted_ms", sa.BigInteger),
-    sa.Column("promoted_by", sa.String(128)),
-    sa.Column("confirmed", sa.Boolean),
-)
+from trainer.standing import challenger_of, pin_objection, serving_version
 
+__all__ = ["Attachment", "Challenge", "Entry", "Pin", "Promotion", "PromotionKind", "Registry"]
 
-class Entry(NamedTuple):
-    """One registered model."""
-
-    manifest: Manifest
-    package_sha256: str
-    package_bytes: int
-    file: Path
-
-
-class Promotion(NamedTuple):
-    """One model put in service, or meant to be."""
-
-    model_version: str
-    promoted_at: datetime
-    promoted_by: str
-    confirmed: bool
-    """False: the trainer was stopped before Kafka confirmed it; promote the version again."""
+NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
+ROWS_MAX = 1_000
+REASON_MAX = 256
+_ATTACHMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 class Registry:
@@ -79,108 +53,178 @@ class Registry:
         Raises ConfigurationError for a URL that cannot be used, TransientError where the database does not answer.
         """
         self._directory = directory.absolute()
-        try:
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError):
-            raise ConfigurationError(["trainer.registry_url: not a SQLAlchemy URL with an installed driver"]) from None
-        with _disk_faults():
+        self._database = Database(url)
+        with package_files.disk_faults():
             self._directory.mkdir(parents=True, exist_ok=True)
-            if self._engine.dialect.name == "sqlite" and self._engine.url.database:
-                Path(self._engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-            self._remove_leftovers()
-        with self._connection() as connection, _migration_lock(connection):
-            _upgrade(connection)
+            package_files.remove_leftovers(self._directory)
+        self._database.upgrade()
 
     def close(self) -> None:
         """Gives the database connections back."""
-        self._engine.dispose()
+        self._database.close()
 
-    def add(self, package: bytes) -> Entry:
-        """Registers a package; the same one again changes nothing.
+    def add(self, package: bytes, attachments: Mapping[str, bytes] = NO_ATTACHMENTS) -> Entry:
+        """Registers a package and what belongs beside it, by name; the same again changes nothing.
 
-        Raises PackageRefusedError for a bad package or a version that is taken by another, TransientError, and
-        TillguardError where the disk cannot take it.
+        Attachments never go to workers. Names in use: `network` (what a warm start goes on from), `profile` (what drift
+        is measured against). Raises PackageRefusedError for a bad package or attachment, or a version that is taken by
+        another package or other attachments; TransientError; and TillguardError where the disk cannot take it.
         """
         content = read_package(package)
         manifest = content.manifest
+        _check_attachments(attachments)
         known = self.find(manifest.retailer, manifest.model_version)
         if known is None:
-            self._write(manifest, package)
-            with self._connection() as connection:
-                connection.execute(
-                    _MODELS.insert().values(
-                        model_version=manifest.model_version,
-                        retailer=manifest.retailer,
-                        created_ms=epoch_ms(manifest.created_at),
-                        package_sha256=content.sha256,
-                        package_bytes=len(package),
-                        manifest=msgspec.json.encode(manifest).decode(),
-                    )
-                )
+            file = self._file(manifest.retailer, manifest.model_version)
+            for name, data in attachments.items():
+                package_files.write(_beside(file, name), data)
+            package_files.write(file, package)
+            self._insert(manifest, content.sha256, len(package), attachments)
             known = self.find(manifest.retailer, manifest.model_version)
         if known is None or known.package_sha256 != content.sha256:
             raise PackageRefusedError("format", f"model_version {manifest.model_version} is taken by another package")
+        registered = {attachment.name: attachment.sha256 for attachment in self.attachments(known)}
+        for name, data in attachments.items():
+            if registered.get(name) != _sha256(data):
+                raise PackageRefusedError("format", f"model_version {manifest.model_version} has another {name}")
         return known
 
     def find(self, retailer: str, model_version: str) -> Entry | None:
         """The model, or None where it was never completely registered. Raises TransientError."""
-        chosen = (_MODELS.c.retailer == retailer) & (_MODELS.c.model_version == model_version)
-        entries = self._entries(_MODELS.select().where(chosen))
+        chosen = (MODELS.c.retailer == retailer) & (MODELS.c.model_version == model_version)
+        entries = self._entries(MODELS.select().where(chosen))
         return entries[0] if entries else None
 
-    def models(self, retailer: str, limit: int = 1_000) -> Sequence[Entry]:
+    def models(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Entry]:
         """The retailer's newest models, newest first. Raises TransientError."""
-        newest = _MODELS.select().where(_MODELS.c.retailer == retailer).order_by(_MODELS.c.created_ms.desc())
+        newest = MODELS.select().where(MODELS.c.retailer == retailer).order_by(MODELS.c.created_ms.desc())
         return self._entries(newest.limit(limit))
 
     def package(self, entry: Entry) -> bytes:
         """The model's package, checked; raises PackageRefusedError where the file is gone or damaged."""
-        try:
-            package = entry.file.read_bytes()
-        except OSError as error:
-            raise PackageRefusedError("format", f"{entry.file} cannot be read: {error.strerror}") from None
-        if package_sha256(package) != entry.package_sha256:
-            raise PackageRefusedError("checksum", f"{entry.file} is not the file that was registered")
-        return package
+        return _checked(entry.file, entry.package_sha256)
 
-    def promotions(self, retailer: str, limit: int = 1_000) -> Sequence[Promotion]:
+    def attachments(self, entry: Entry) -> Sequence[Attachment]:
+        """What lies beside the model's package, by name. Raises TransientError."""
+        chosen = ATTACHMENTS.select().where(ATTACHMENTS.c.model_version == entry.manifest.model_version)
+        with self._database.connection() as connection:
+            rows = connection.execute(chosen.order_by(ATTACHMENTS.c.name)).all()
+        return [Attachment(row.name, row.sha256, row.bytes, _beside(entry.file, row.name)) for row in rows]
+
+    def attachment(self, entry: Entry, name: str) -> bytes | None:
+        """The attachment, checked; None where the model was registered without it.
+
+        Raises PackageRefusedError where the file is gone or damaged, TransientError.
+        """
+        for known in self.attachments(entry):
+            if known.name == name:
+                return _checked(known.file, known.sha256)
+        return None
+
+    def promotions(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Promotion]:
         """The retailer's promotions, newest first. Raises TransientError."""
-        newest = _PROMOTIONS.select().where(_PROMOTIONS.c.retailer == retailer)
-        with self._connection() as connection:
-            rows = connection.execute(newest.order_by(_PROMOTIONS.c.promotion_id.desc()).limit(limit)).all()
+        newest = PROMOTIONS.select().where(PROMOTIONS.c.retailer == retailer)
+        with self._database.connection() as connection:
+            rows = connection.execute(newest.order_by(PROMOTIONS.c.promotion_id.desc()).limit(limit)).all()
         return [
-            Promotion(row.model_version, from_epoch_ms(row.promoted_ms), row.promoted_by, bool(row.confirmed))
+            Promotion(
+                row.model_version,
+                from_epoch_ms(row.promoted_ms),
+                row.promoted_by,
+                bool(row.confirmed),
+                row.kind,
+                row.reason,
+            )
             for row in rows
         ]
 
     def serving(self, retailer: str) -> Entry | None:
         """The model of the newest confirmed promotion. Raises TransientError."""
-        confirmed = [promotion for promotion in self.promotions(retailer) if promotion.confirmed]
-        return self.find(retailer, confirmed[0].model_version) if confirmed else None
+        version = serving_version(self.promotions(retailer))
+        return None if version is None else self.find(retailer, version)
 
-    def begin_promotion(self, entry: Entry, at: datetime, by: str) -> int:
-        """Notes the intent before anything is sent, so that a kill in between shows; gives its number."""
-        with self._connection() as connection:
-            done = connection.execute(
-                _PROMOTIONS.insert().values(
-                    retailer=entry.manifest.retailer,
-                    model_version=entry.manifest.model_version,
-                    promoted_ms=epoch_ms(at),
-                    promoted_by=by,
-                    confirmed=False,
-                )
-            )
-        key = done.inserted_primary_key
-        return int(key[0]) if key else 0
+    def begin_promotion(
+        self, entry: Entry, at: datetime, by: str, kind: PromotionKind = "manual", reason: str = ""
+    ) -> int:
+        """Notes the intent before anything is sent, so that a kill in between shows; gives its number.
+
+        Raises PinnedError for a training's promotion while the retailer is pinned, and notes nothing.
+        """
+        retailer = entry.manifest.retailer
+        row = {"retailer": retailer, "model_version": entry.manifest.model_version, "promoted_ms": epoch_ms(at)}
+        row |= {"promoted_by": by, "confirmed": False, "kind": kind, "reason": reason[:REASON_MAX]}
+        with self._database.connection() as connection:
+            # Inserted before the pin is read: a pin that is being set either waits for this, or is seen.
+            number = _number(connection.execute(PROMOTIONS.insert().values(row)))
+            objection = pin_objection(_open_pin(connection, retailer)) if kind == "trained" else None
+            if objection is not None:
+                raise PinnedError(objection)
+        return number
 
     def confirm_promotion(self, promotion_id: int) -> None:
         """Kafka has the promotion; raises TransientError."""
-        chosen = _PROMOTIONS.c.promotion_id == promotion_id
-        with self._connection() as connection:
-            connection.execute(_PROMOTIONS.update().where(chosen).values(confirmed=True))
+        chosen = PROMOTIONS.c.promotion_id == promotion_id
+        with self._database.connection() as connection:
+            connection.execute(PROMOTIONS.update().where(chosen).values(confirmed=True))
+
+    def pin(self, entry: Entry, at: datetime, by: str, reason: str = "") -> None:
+        """From now on no training puts its model in service by itself; a pin that stands is replaced."""
+        row = {"retailer": entry.manifest.retailer, "model_version": entry.manifest.model_version}
+        row |= {"pinned_by": by, "reason": reason[:REASON_MAX]}
+        with self._database.connection() as connection:
+            _release(connection, entry.manifest.retailer, at, by)
+            connection.execute(PINS.insert().values(**row, pinned_ms=epoch_ms(at)))
+
+    def unpin(self, retailer: str, at: datetime, by: str) -> bool:
+        """Lets trainings put their models in service again; False where nothing was pinned. Raises TransientError."""
+        with self._database.connection() as connection:
+            return _release(connection, retailer, at, by)
+
+    def pinned(self, retailer: str) -> Pin | None:
+        """The pin that stands. Raises TransientError."""
+        with self._database.connection() as connection:
+            return _open_pin(connection, retailer)
+
+    def begin_challenge(
+        self, retailer: str, entry: Entry | None, at: datetime, by: str, *, mode: ChallengeMode, share: float
+    ) -> int:
+        """Notes that `entry` (None: no model) is to run beside the serving model, before that is sent; gives its number."""
+        version = None if entry is None else entry.manifest.model_version
+        row = {"retailer": retailer, "model_version": version, "mode": mode, "share": share, "decided_by": by}
+        with self._database.connection() as connection:
+            return _number(
+                connection.execute(CHALLENGES.insert().values(**row, decided_ms=epoch_ms(at), confirmed=False))
+            )
+
+    def confirm_challenge(self, challenge_id: int) -> None:
+        """Kafka has the challenge; raises TransientError."""
+        chosen = CHALLENGES.c.challenge_id == challenge_id
+        with self._database.connection() as connection:
+            connection.execute(CHALLENGES.update().where(chosen).values(confirmed=True))
+
+    def challenges(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Challenge]:
+        """The retailer's challenges, newest first. Raises TransientError."""
+        newest = CHALLENGES.select().where(CHALLENGES.c.retailer == retailer)
+        with self._database.connection() as connection:
+            rows = connection.execute(newest.order_by(CHALLENGES.c.challenge_id.desc()).limit(limit)).all()
+        return [
+            Challenge(
+                row.model_version,
+                row.mode,
+                row.share,
+                from_epoch_ms(row.decided_ms),
+                row.decided_by,
+                bool(row.confirmed),
+            )
+            for row in rows
+        ]
+
+    def challenger(self, retailer: str) -> Challenge | None:
+        """What runs beside the serving model, if anything does. Raises TransientError."""
+        return challenger_of(self.challenges(retailer))
 
     def _entries(self, query: sa.Select[tuple[object, ...]]) -> list[Entry]:
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             rows = connection.execute(query).all()
         return [
             Entry(
@@ -197,73 +241,64 @@ class Registry:
             raise PackageRefusedError("format", "model_version is no safe file name")
         return self._directory / retailer / f"{model_version}.zip"
 
-    def _write(self, manifest: Manifest, package: bytes) -> None:
-        file = self._file(manifest.retailer, manifest.model_version)
-        partial = file.with_suffix(f".{os.getpid()}.partial")
-        with _disk_faults():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with partial.open("wb") as stream:
-                    stream.write(package)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                partial.replace(file)
-            finally:
-                partial.unlink(missing_ok=True)
-            folder = os.open(file.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-
-    def _remove_leftovers(self) -> None:
-        oldest_s = time.time() - LEFTOVER_AGE_S
-        for partial in self._directory.glob("*/*.partial"):
-            if partial.stat().st_mtime < oldest_s:
-                partial.unlink(missing_ok=True)
-
-    @contextmanager
-    def _connection(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.DBAPIError as error:
-            # The driver's own text may repeat the URL; its class says enough.
-            raise TransientError(f"the model registry's database failed: {type(error.orig).__name__}") from None
+    def _insert(self, manifest: Manifest, sha256: str, size: int, attachments: Mapping[str, bytes]) -> None:
+        with self._database.connection() as connection:
+            connection.execute(
+                MODELS.insert().values(
+                    model_version=manifest.model_version,
+                    retailer=manifest.retailer,
+                    created_ms=epoch_ms(manifest.created_at),
+                    package_sha256=sha256,
+                    package_bytes=size,
+                    manifest=msgspec.json.encode(manifest).decode(),
+                )
+            )
+            for name, data in attachments.items():
+                row = {"model_version": manifest.model_version, "name": name}
+                connection.execute(ATTACHMENTS.insert().values(**row, sha256=_sha256(data), bytes=len(data)))
 
 
-@contextmanager
-def _disk_faults() -> Iterator[None]:
+def _number(done: sa.CursorResult[tuple[object, ...]]) -> int:
+    key = done.inserted_primary_key
+    return int(key[0]) if key else 0
+
+
+def _open_pin(connection: sa.Connection, retailer: str) -> Pin | None:
+    chosen = PINS.select().where((PINS.c.retailer == retailer) & PINS.c.released_ms.is_(None))
+    row = connection.execute(chosen.order_by(PINS.c.pin_id.desc()).limit(1)).first()
+    return None if row is None else Pin(row.model_version, from_epoch_ms(row.pinned_ms), row.pinned_by, row.reason)
+
+
+def _release(connection: sa.Connection, retailer: str, at: datetime, by: str) -> bool:
+    chosen = (PINS.c.retailer == retailer) & PINS.c.released_ms.is_(None)
+    released = PINS.update().where(chosen).values(released_ms=epoch_ms(at), released_by=by)
+    return connection.execute(released).rowcount > 0
+
+
+def _check_attachments(attachments: Mapping[str, bytes]) -> None:
+    for name, data in attachments.items():
+        if _ATTACHMENT_NAME.fullmatch(name) is None:
+            raise PackageRefusedError(
+                "format", "an attachment's name is a small letter, then small letters, digits, underscores"
+            )
+        if len(data) > PACKAGE_BYTES_MAX:
+            raise PackageRefusedError("format", f"attachment {name}: {len(data)} bytes, at most {PACKAGE_BYTES_MAX}")
+
+
+def _beside(file: Path, name: str) -> Path:
+    """A version may hold dots and a name none, so no two attachments share a file."""
+    return file.with_name(f"{file.name.removesuffix('.zip')}.{name}.attachment")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _checked(file: Path, sha256: str) -> bytes:
     try:
-        yield
+        data = file.read_bytes()
     except OSError as error:
-        raise TillguardError(f"the model registry cannot be written: {error.strerror} ({error.filename})") from None
-
-
-def _upgrade(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", "trainer:migrations")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-@contextmanager
-def _migration_lock(connection: sa.Connection) -> Iterator[None]:
-    """Two processes that start at once must not both create the tables: DDL is not transactional everywhere."""
-    dialect, database = connection.dialect.name, connection.engine.url.database
-    if dialect == "sqlite" and database:
-        with Path(f"{database}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-    elif dialect in {"mysql", "mariadb"}:
-        if connection.scalar(sa.text("SELECT GET_LOCK('tillguard_registry', :wait)"), {"wait": LOCK_WAIT_S}) != 1:
-            raise TransientError(f"another process has been migrating the model registry for {LOCK_WAIT_S} s")
-        try:
-            yield
-        finally:
-            connection.execute(sa.text("SELECT RELEASE_LOCK('tillguard_registry')"))
-    elif dialect == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK_ID})
-        yield
-    else:
-        yield
+        raise PackageRefusedError("format", f"{file} cannot be read: {error.strerror}") from None
+    if _sha256(data) != sha256:
+        raise PackageRefusedError("checksum", f"{file} is not the file that was registered")
+    return data

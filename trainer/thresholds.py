@@ -10,7 +10,7 @@ What a decision costs for a transaction of amount v (base currency, major units)
 | block | 0 | lost_sale_share * v |
 
 where L = fraud_loss_share * v + fraud_fee. The thresholds are the exact minimum of the summed cost over the validation
-slice, under flag <= hold <= block and under the bounds below. Scores and thresholds have SCORE_DIGITS digits, as serving rounds
+slice, under flag <= hold <= block, under the bounds below, and under what people can do in a day (Limits). Scores and thresholds have SCORE_DIGITS digits, as serving rounds
 them, so what is printed is what decides.
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from contract.models import SCORE_DIGITS, Thresholds
 from contract.package import THRESHOLD_NEVER
-from contract.settings import CostSettings
+from contract.settings import CapacitySettings, CostSettings
 
 FLAG_SHARE_MAX = 0.08
 """At most this share of transactions is flagged, held or blocked, or twice the share of frauds where that is more."""
@@ -32,6 +32,8 @@ BLOCK_PRECISION_MIN = 0.5
 """Of what is blocked, at least this share is fraud on the validation slice: a refused customer may not come back."""
 
 _STEPS = 10.0**SCORE_DIGITS
+_ROUNDING = 1e-9
+"""Added before rounding down: 0.29 * 100 is 28.999999999999996."""
 
 
 class Costs(NamedTuple):
@@ -41,6 +43,24 @@ class Costs(NamedTuple):
     flag: NDArray[np.float64]
     hold: NDArray[np.float64]
     block: NDArray[np.float64]
+
+
+class Limits(NamedTuple):
+    """How much there are people and patience for, as shares of all transactions; 1: as much as is worth it."""
+
+    flagged: float = 1.0
+    """At most this share is flagged: an analyst looks at each."""
+    held: float = 1.0
+    """At most this share is held: a customer is asked for verification."""
+
+
+NO_LIMITS = Limits()
+
+
+def limits_of(capacity: CapacitySettings, transactions_per_day: float) -> Limits:
+    """The retailer's capacity a day as shares of its traffic; the traffic is above 0."""
+    wanted = (capacity.reviews_per_day, capacity.step_ups_per_day)
+    return Limits(*(1.0 if most is None else min(1.0, most / transactions_per_day) for most in wanted))
 
 
 def costs_of(fraud: NDArray[np.bool_], amount: NDArray[np.float64], settings: CostSettings) -> Costs:
@@ -56,12 +76,17 @@ def costs_of(fraud: NDArray[np.bool_], amount: NDArray[np.float64], settings: Co
 
 
 def choose(
-    score: NDArray[np.floating], fraud: NDArray[np.bool_], amount: NDArray[np.float64], settings: CostSettings
+    score: NDArray[np.floating],
+    fraud: NDArray[np.bool_],
+    amount: NDArray[np.float64],
+    settings: CostSettings,
+    limits: Limits = NO_LIMITS,
 ) -> Thresholds:
     """The cheapest thresholds on n >= 1 scored transactions.
 
     In ascending order of score the four decisions are four consecutive runs, so the cost is a sum of three functions of
-    one cut each, f(i) + g(j) + h(k) with i <= j <= k: running minima find the exact optimum in O(n log n).
+    one cut each, f(i) + g(j) + h(k) with i <= j <= k; a limit on what is flagged is j - i <= a number of rows, one on what
+    is held k - j <= another. So minima over a window that slides find the exact optimum, in O(n log n).
     """
     order = np.argsort(score, kind="stable")
     ranked = score[order].astype(np.float64).round(SCORE_DIGITS)
@@ -77,6 +102,8 @@ def choose(
         np.where(allowed_flag, _below(costs.allow - costs.flag), np.inf),
         np.where(allowed_hold, _below(costs.flag - costs.hold), np.inf),
         np.where(allowed_block, _below(costs.hold - costs.block), np.inf),
+        math.floor(n * limits.flagged + _ROUNDING),
+        math.floor(n * limits.held + _ROUNDING),
     )
     return Thresholds(
         flag=_score_at(ranked, flag_from), hold=_score_at(ranked, hold_from), block=_score_at(ranked, block_from)
@@ -89,22 +116,39 @@ def _below(difference: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _cheapest_cuts(
-    first: NDArray[np.float64], second: NDArray[np.float64], third: NDArray[np.float64]
+    first: NDArray[np.float64], second: NDArray[np.float64], third: NDArray[np.float64], flagged: int, held: int
 ) -> tuple[int, int, int]:
-    """(i, j, k) that minimise first[i] + second[j] + third[k] with i <= j <= k; of equals the highest cuts."""
-    best_first, at_first = _running_minimum(first)
-    best_second, at_second = _running_minimum(second + best_first)
+    """(i, j, k) that minimise first[i] + second[j] + third[k] with i <= j <= i + flagged and j <= k <= j + held.
+
+    Of equals the highest cuts.
+    """
+    best_first, at_first = _trailing_minimum(first, flagged)
+    best_second, at_second = _trailing_minimum(second + best_first, held)
     total = third + best_second
     k = len(total) - 1 - int(np.argmin(total[::-1]))
     j = int(at_second[k])
     return int(at_first[j]), j, k
 
 
-def _running_minimum(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The minimum of values[:i + 1] and the last place where it stands, for each i."""
-    minimum = np.minimum.accumulate(values)
-    places = np.where(values == minimum, np.arange(len(values)), 0)
-    return minimum, np.maximum.accumulate(places)
+def _trailing_minimum(values: NDArray[np.float64], reach: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The minimum of values[i - reach : i + 1] and the last place where it stands, for each i.
+
+    The places are compared by rank, so that equals have an order. The minimum over a window of w is the minimum of the end
+    of one block of w and the beginning of the next (M. van Herk, 1992).
+    """
+    n = len(values)
+    order = np.lexsort((-np.arange(n), values))
+    rank = np.empty(n, dtype=np.int64)
+    rank[order] = np.arange(n)
+    width = min(reach, n) + 1
+    blocks = -(-(n + width - 1) // width)
+    padded = np.full(blocks * width, n, dtype=np.int64)
+    padded[width - 1 : width - 1 + n] = rank
+    table = padded.reshape(blocks, width)
+    from_left = np.minimum.accumulate(table, axis=1).ravel()
+    to_right = np.minimum.accumulate(table[:, ::-1], axis=1)[:, ::-1].ravel()
+    places = order[np.minimum(to_right[:n], from_left[width - 1 : width - 1 + n])]
+    return values[places], places
 
 
 def _score_at(ranked: NDArray[np.float64], cut: int) -> float:

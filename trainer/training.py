@@ -1,24 +1,30 @@
 """The use case: from examples to a checked package, in memory. Knows no files, no Kafka, no database."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
+import keras
 import numpy as np
 
 from contract.clock import from_epoch_ms
 from contract.errors import TrainingRefusedError
 from contract.features import names, schema_hash
 from contract.models import DataRange, Manifest
-from contract.package import build_package, onnx_sha256
-from contract.settings import CostSettings
-from trainer import constants, export, fit, network, thresholds
+from contract.package import Package, build_package, onnx_sha256
+from contract.settings import CapacitySettings, CostSettings
+from trainer import constants, costing, export, fit, network, snapshot, thresholds
 from trainer.calibrate import fit_platt
 from trainer.evaluate import auc_roc, measure
-from trainer.examples import Examples, Split, split
+from trainer.examples import FRAUDS_MIN, Examples, Split, split
 from trainer.plan import Plan
+from trainer.privacy import epsilon
 from trainer.run_onnx import served
+from trainer.snapshot import Snapshot
+
+NO_CAPACITY = CapacitySettings()
+Parameter = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +33,27 @@ class Trained:
 
     manifest: Manifest
     package: bytes
+    network: bytes
+    """What a later training may start from: a trainer.snapshot, kept beside the package."""
     counts: dict[str, tuple[int, int]]
     """Transactions and frauds by slice (train, validation, test)."""
     seconds: dict[str, float]
     """Wall time by stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a model is made of."""
+
+    parts: Split
+    data: DataRange
+    fraud_share: float | None = None
+    """Share of frauds among transactions, where the slices hold more than that; None: as in the slices."""
+    base: str | None = None
+    start: Snapshot | None = None
+    """The network of model `base`, to learn on from."""
+    notes: Mapping[str, Parameter] = field(default_factory=dict)
+    """How the slices were chosen; becomes part of the manifest's parameters."""
 
 
 def train(
@@ -40,28 +63,59 @@ def train(
     costs: CostSettings,
     plan: Plan,
     now: datetime,
+    capacity: CapacitySettings = NO_CAPACITY,
+    serving: Package | None = None,
+    transactions_per_day: float | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Trained:
     """Fits, calibrates, chooses thresholds, measures on the newest slice, exports and proves the export.
 
+    `capacity` is turned into shares by `transactions_per_day`, measured on the newest examples where None; the manifest says
+    what the model is expected to cost a day beside `serving`, the model in service now, and beside deciding nothing.
     Raises TrainingRefusedError where the history is too thin or the result does not pass its checks.
     """
-    parts = split(examples)
-    fitted = fit.fit(parts.train, parts.validation, plan, progress)
+    return make(
+        Material(split(examples), data_range(examples)),
+        retailer=retailer,
+        costs=costs,
+        plan=plan,
+        now=now,
+        capacity=capacity,
+        serving=serving,
+        transactions_per_day=transactions_per_day,
+        progress=progress,
+    )
+
+
+def make(
+    material: Material,
+    *,
+    retailer: str,
+    costs: CostSettings,
+    plan: Plan,
+    now: datetime,
+    capacity: CapacitySettings = NO_CAPACITY,
+    serving: Package | None = None,
+    transactions_per_day: float | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Trained:
+    """As `train`, from slices that are made already, also on from an earlier network."""
+    parts, share = material.parts, material.fraud_share
+    fitted = fit.fit(parts.train, parts.validation, plan, progress, material.start)
     started = time.monotonic()
-    logits = fitted.logits(parts.validation.features)
-    if not np.isfinite(logits).all() or auc_roc(logits, parts.validation.fraud) <= 0.5:
-        raise TrainingRefusedError("the trained model does not tell frauds from genuine transactions; see the labels")
-    platt = fit_platt(logits, parts.validation.fraud)
-    model = fit.calibrated(fitted, platt)
+    model = _calibrated(fitted, parts.validation, share)
     onnx = export.to_onnx(model)
     difference = export.parity(model, onnx, parts.test.features)
     exported = time.monotonic()
-    chosen = thresholds.choose(
-        served(onnx, parts.validation.features), parts.validation.fraud, parts.validation.amount, costs
-    )
+    # Costs and shares of decisions count transactions, so here frauds may be no more than their share.
+    validation, test = _as_they_come(parts.validation, "validation", share), _as_they_come(parts.test, "test", share)
+    traffic = transactions_per_day or costing.traffic_per_day(validation.event_time_ms, test.event_time_ms)
+    limits = thresholds.limits_of(capacity, traffic)
+    chosen = thresholds.choose(served(onnx, validation.features), validation.fraud, validation.amount, costs, limits)
     # Measured on what is shipped: the ONNX file, not the Keras model.
-    measures = measure(served(onnx, parts.test.features), parts.test.fraud, chosen)
+    scores = served(onnx, test.features)
+    measures = measure(scores, test.fraud, chosen)
+    measures |= costing.measures(scores, test, chosen, costs, transactions_per_day=traffic, serving=serving)
     manifest = Manifest(
         model_version=f"{retailer}-{now:%Y%m%d-%H%M%S}-{onnx_sha256(onnx)[:8]}",
         retailer=retailer,
@@ -71,20 +125,24 @@ def train(
         onnx_sha256=onnx_sha256(onnx),
         thresholds=chosen,
         ordinary=constants.ordinary(parts.train.features, parts.train.fraud),
-        data=_range(examples),
+        data=material.data,
         metrics=measures,
         parity_max_abs_diff=difference,
-        parameters=_parameters(plan, fitted, parts),
+        parameters=_parameters(plan, fitted, parts, warm=material.start is not None) | dict(material.notes),
+        base=material.base,
     )
+    kept = fitted.snapshot()
     return Trained(
         manifest=manifest,
         package=build_package(manifest, onnx),
+        network=snapshot.dump(kept.constants, kept.weights),
         counts={name: (len(part), int(part.fraud.sum())) for name, part in parts._asdict().items()},
         seconds={"fit": fitted.seconds, "export": exported - started, "measure": time.monotonic() - exported},
     )
 
 
-def _range(examples: Examples) -> DataRange:
+def data_range(examples: Examples) -> DataRange:
+    """Of examples in time order, at least one."""
     return DataRange(
         first=from_epoch_ms(int(examples.event_time_ms[0])),
         last=from_epoch_ms(int(examples.event_time_ms[-1])),
@@ -93,16 +151,47 @@ def _range(examples: Examples) -> DataRange:
     )
 
 
-def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split) -> dict[str, str | int | float | bool]:
-    return {
+def _calibrated(fitted: fit.Fitted, validation: Examples, share: float | None) -> keras.Model:
+    logits = fitted.logits(validation.features)
+    if not np.isfinite(logits).all() or auc_roc(logits, validation.fraud) <= 0.5:
+        raise TrainingRefusedError("the trained model does not tell frauds from genuine transactions; see the labels")
+    weighted = validation if share is None else validation.with_fraud_share(share)
+    return fit.calibrated(fitted, fit_platt(logits, weighted.fraud, weighted.weight))
+
+
+def _as_they_come(part: Examples, name: str, share: float | None) -> Examples:
+    return part if share is None else part.thinned(share, FRAUDS_MIN[name])
+
+
+def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split, *, warm: bool) -> dict[str, Parameter]:
+    parameters: dict[str, Parameter] = {
         "seed": plan.seed,
         "epochs_max": plan.epochs_max,
         "epochs": fitted.epochs,
         "hidden": "-".join(str(units) for units in network.HIDDEN),
         "dropout": network.DROPOUT,
-        "learning_rate": fit.LEARNING_RATE,
+        "learning_rate": fit.learning_rate(warm=warm),
         "weight_decay": fit.WEIGHT_DECAY,
         "batch": fit.batch_size(len(parts.train)),
-        "fraud_weight": fit.fraud_weight(parts.train.fraud),
+        "imbalance": plan.imbalance,
+        "fraud_weight": fit.class_weight(plan, parts.train.fraud),
         "test_from": from_epoch_ms(int(parts.test.event_time_ms[0])).isoformat(),
+    }
+    if plan.imbalance == "focal":
+        parameters["focal_gamma"] = plan.focal_gamma
+    return parameters | _private(plan, fitted)
+
+
+def _private(plan: Plan, fitted: fit.Fitted) -> dict[str, Parameter]:
+    """What a privacy ledger needs to know of the training; see trainer.privacy for what it covers."""
+    if plan.privacy is None:
+        return {}
+    sigma, delta = plan.privacy.noise_multiplier, plan.privacy.delta
+    return {
+        "dp_clipping_norm": plan.privacy.clipping_norm,
+        "dp_noise_multiplier": sigma,
+        "dp_sampling_rate": fitted.sampling_rate,
+        "dp_steps": fitted.steps,
+        "dp_delta": delta,
+        "dp_epsilon": epsilon(sigma, fitted.sampling_rate, fitted.steps, delta),
     }

@@ -1,6 +1,5 @@
-"""Training, and the models that it made: train, models list, show, promote, publish."""
+"""Training: train. What becomes of the models is tillguard.commands.models."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,26 +12,16 @@ from contract.errors import ConfigurationError
 if TYPE_CHECKING:
     from contract.settings import Settings
     from tillguard.training import Progress, Result
-    from trainer.registry import Entry, Registry
 
 RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer.")
 CONFIG = typer.Option(
     None, "--config", metavar="FILE", help="The retailer's settings; else TILLGUARD_CONFIG, else the state folder's."
 )
-PIPED_WIDTH = 200
-"""Columns of a table that no terminal shows."""
-VERSION = typer.Argument(metavar="VERSION", help="A model version of `tillguard models list`.")
-models = typer.Typer(no_args_is_help=True, help="Show trained models; put one in service.", rich_markup_mode="markdown")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Adds the command."""
     app.command("train")(train)
-    models.command("list")(list_models)
-    models.command("show")(show)
-    models.command("promote")(promote)
-    models.command("publish")(publish)
-    app.add_typer(models, name="models")
 
 
 def train(
@@ -89,84 +78,6 @@ def train(
     _print(settings, result)
     if result.objection is not None:
         raise typer.Exit(1)
-
-
-def list_models(retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
-    """List the retailer's models, newest first."""
-    from rich.console import Console
-
-    from tillguard.config import load
-    from tillguard.training_report import models_table, width_for
-
-    with _registry(load(retailer, config)) as (settings, registry):
-        table = models_table(registry.models(settings.retailer), registry.promotions(settings.retailer))
-    columns = Console().width if sys.stdout.isatty() else PIPED_WIDTH
-    Console(width=width_for(table, columns)).print(table)
-
-
-def show(version: str = VERSION, retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
-    """Show all that is known of one model, as JSON."""
-    import msgspec
-
-    from tillguard.config import load
-
-    with _registry(load(retailer, config)) as (settings, registry):
-        entry = _entry(registry, settings.retailer, version)
-        known = msgspec.to_builtins(entry.manifest)
-        known |= {
-            "package": str(entry.file),
-            "package_sha256": entry.package_sha256,
-            "package_bytes": entry.package_bytes,
-        }
-        typer.echo(msgspec.json.format(msgspec.json.encode(known)).decode())
-
-
-def promote(version: str = VERSION, retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
-    """Put a registered model in service, also an older one; workers follow at once."""
-    import getpass
-    from datetime import UTC, datetime
-
-    from tillguard.config import load
-    from tillguard.training import promote_model
-
-    with _registry(load(retailer, config)) as (settings, registry):
-        entry = _entry(registry, settings.retailer, version)
-        promote_model(settings, registry, entry, by=getpass.getuser(), now=datetime.now(UTC))
-    typer.echo(f"{version} is in service: workers load it now.")
-
-
-def publish(version: str = VERSION, retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
-    """Send a registered model to the workers again, without putting it in service.
-
-    For transactions that it judged first and that come again: a worker says which model it misses (`/ready`, and
-    `pinned_model_missing` in its log).
-    """
-    from tillguard.config import load
-    from tillguard.training import publish_model
-
-    with _registry(load(retailer, config)) as (settings, registry):
-        publish_model(settings, registry, _entry(registry, settings.retailer, version))
-    typer.echo(f"{version} is with the workers; what waits for it is answered now.")
-
-
-@contextmanager
-def _registry(settings: "Settings") -> "Iterator[tuple[Settings, Registry]]":
-    from tillguard import logs
-    from trainer.registry import Registry
-
-    logs.configure(settings.log)
-    registry = Registry(settings.trainer.registry_url.get_secret_value(), settings.trainer.registry_directory)
-    try:
-        yield settings, registry
-    finally:
-        registry.close()
-
-
-def _entry(registry: "Registry", retailer: str, version: str) -> "Entry":
-    entry = registry.find(retailer, version)
-    if entry is None:
-        raise ConfigurationError([f"{retailer} has no model {version}; `tillguard models list` shows them"])
-    return entry
 
 
 @contextmanager

@@ -59,6 +59,8 @@ def _kind(node: dict[str, Any]) -> str:
         return " \\| ".join(f"`{value}`" for value in node["enum"])
     if node.get("type") == "object":
         return f"map of name to {_kind(_values(node))}"
+    if node.get("type") == "array":
+        return f"list of {_kind(node['items'])}"
     by_format = {"password": "secret text", "path": "path", "date-time": "time"}
     by_type = {"integer": "whole number", "number": "number", "boolean": "`true` \\| `false`", "string": "text"}
     kind = by_format.get(node.get("format", "")) or by_type[node["type"]]
@@ -79,6 +81,7 @@ def _default(field: FieldInfo) -> str:
     value = value.get_secret_value() if isinstance(value, SecretStr) else value
     if value is None or value == {}:
         return NONE
+    value = list(value) if isinstance(value, tuple) else value
     return (
         f"`{value.isoformat()}`"
         if hasattr(value, "isoformat")

@@ -18,7 +18,7 @@ from contract.topics import MODELS
 from scoring.packages import ModelShelf
 from support.live_worker import Topics
 from support.tiny_model import NOW, tiny_package
-from tillguard.training import promote_model, publish_model
+from tillguard.publication import promote_model, publish_model
 from trainer.publish import KafkaOutlet
 from trainer.registry import Registry
 

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from contract.errors import ConfigurationError, PackageRefusedError, TillguardError, TransientError
+from contract.errors import ConfigurationError, PackageRefusedError, PinnedError, TillguardError, TransientError
 from support.tiny_model import tiny_package
-from trainer.registry import _METADATA, LEFTOVER_AGE_S, Registry
+from trainer.package_files import LEFTOVER_AGE_S
+from trainer.registry import Registry
+from trainer.registry_tables import METADATA
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[3]
@@ -28,7 +30,7 @@ registry = Registry(sys.argv[1], Path(sys.argv[2]))
 print("open", flush=True)
 padding = {f"p{number}": "x" * 1_000 for number in range(900)}
 for number in range(10_000):
-    registry.add(tiny_package(f"m-{sys.argv[3]}-{number}", parameters=padding))
+    registry.add(tiny_package(f"m-{sys.argv[3]}-{number}", parameters=padding), {"profile": str(number).encode() * 9_000})
     print(number, flush=True)
 """
 
@@ -87,6 +89,55 @@ def test_a_damaged_or_vanished_file_is_refused_by_name(registry: Registry) -> No
         registry.package(entry)
 
 
+def test_what_lies_beside_a_package_comes_back_as_it_was(registry: Registry) -> None:
+    entry = registry.add(tiny_package("m-1"), {"network": b"weights", "profile": b"edges"})
+    assert registry.attachment(entry, "network") == b"weights"
+    assert registry.attachment(entry, "profile") == b"edges"
+    assert registry.attachment(entry, "other") is None
+    assert registry.add(tiny_package("m-1"), {"network": b"weights"}) == entry
+    assert [attachment.bytes for attachment in registry.attachments(entry)] == [7, 5]
+
+
+def test_versions_and_names_never_share_a_file(registry: Registry) -> None:
+    registry.add(tiny_package("m"), {"a": b"1"})
+    registry.add(tiny_package("m.a"), {"a": b"2", "b": b"3"})
+    first, second = registry.find("shop", "m"), registry.find("shop", "m.a")
+    assert first is not None
+    assert second is not None
+    assert registry.attachment(first, "a") == b"1"
+    assert [registry.attachment(second, name) for name in "ab"] == [b"2", b"3"]
+
+
+def test_a_version_keeps_its_attachments_and_names_are_safe_for_files(registry: Registry) -> None:
+    registry.add(tiny_package("m-1"), {"profile": b"edges"})
+    with pytest.raises(PackageRefusedError, match="has another profile"):
+        registry.add(tiny_package("m-1"), {"profile": b"others"})
+    with pytest.raises(PackageRefusedError, match="has another network"):
+        registry.add(tiny_package("m-1"), {"network": b"late"})
+    with pytest.raises(PackageRefusedError, match="name"):
+        registry.add(tiny_package("m-2"), {"../profile": b"edges"})
+    assert registry.find("shop", "m-2") is None
+
+
+def test_a_damaged_or_vanished_attachment_is_refused_by_name(registry: Registry) -> None:
+    entry = registry.add(tiny_package("m-1"), {"profile": b"edges"})
+    file = registry.attachments(entry)[0].file
+    file.write_bytes(b"edgez")
+    with pytest.raises(PackageRefusedError, match="not the file that was registered"):
+        registry.attachment(entry, "profile")
+    file.unlink()
+    with pytest.raises(PackageRefusedError, match="No such file"):
+        registry.attachment(entry, "profile")
+
+
+def test_a_disk_that_cannot_take_an_attachment_registers_nothing(tmp_path: Path, registry: Registry) -> None:
+    (tmp_path / "packages" / "shop").mkdir()
+    (tmp_path / "packages" / "shop" / f"m-1.profile.{os.getpid()}.partial").symlink_to("/dev/full")
+    with pytest.raises(TillguardError, match="cannot be written: No space left on device"):
+        registry.add(tiny_package("m-1"), {"profile": b"edges"})
+    assert registry.find("shop", "m-1") is None
+
+
 def test_the_serving_model_is_that_of_the_newest_confirmed_promotion(registry: Registry) -> None:
     one, two = registry.add(tiny_package("m-1")), registry.add(tiny_package("m-2"))
     assert registry.serving("shop") is None
@@ -96,6 +147,76 @@ def test_the_serving_model_is_that_of_the_newest_confirmed_promotion(registry: R
     assert serving is not None
     assert serving.manifest.model_version == "m-1"
     assert [(p.model_version, p.confirmed) for p in registry.promotions("shop")] == [("m-2", False), ("m-1", True)]
+
+
+def test_a_promotion_says_by_whom_how_and_why(registry: Registry) -> None:
+    entry = registry.add(tiny_package("m-1"))
+    registry.confirm_promotion(registry.begin_promotion(entry, NOW, "ann", "rollback", "too many false alarms"))
+    (promotion,) = registry.promotions("shop")
+    assert (promotion.promoted_by, promotion.kind, promotion.reason) == ("ann", "rollback", "too many false alarms")
+
+
+def test_while_pinned_a_training_promotes_nothing_and_a_person_may(registry: Registry) -> None:
+    one, two = registry.add(tiny_package("m-1")), registry.add(tiny_package("m-2"))
+    registry.pin(one, NOW, "ann", "audit")
+    with pytest.raises(PinnedError, match=r"m-1 was pinned by ann on 2026-05-01 00:00 UTC: audit; .*unpin"):
+        registry.begin_promotion(two, NOW, "trainer", "trained")
+    assert registry.promotions("shop") == []
+    registry.begin_promotion(two, NOW, "ann", "manual")
+    assert registry.unpin("shop", NOW, "bob")
+    assert not registry.unpin("shop", NOW, "bob")
+    assert registry.pinned("shop") is None
+    registry.begin_promotion(two, NOW, "trainer", "trained")
+    assert [promotion.kind for promotion in registry.promotions("shop")] == ["trained", "manual"]
+
+
+def test_a_pin_holds_one_retailer_and_the_newest_one_counts(registry: Registry) -> None:
+    one, two = registry.add(tiny_package("m-1")), registry.add(tiny_package("m-2"))
+    other = registry.add(tiny_package("o-1", retailer="other"))
+    registry.pin(one, NOW, "ann")
+    registry.pin(two, NOW, "bob", "x" * 1_000)
+    pinned = registry.pinned("shop")
+    assert pinned is not None
+    assert (pinned.model_version, pinned.pinned_by, len(pinned.reason)) == ("m-2", "bob", 256)
+    assert registry.pinned("other") is None
+    registry.begin_promotion(other, NOW, "trainer", "trained")
+    assert registry.unpin("shop", NOW, "bob")
+    assert registry.pinned("shop") is None
+
+
+def test_the_challenger_is_that_of_the_newest_confirmed_challenge(registry: Registry) -> None:
+    entry = registry.add(tiny_package("m-1"))
+    assert registry.challenger("shop") is None
+    number = registry.begin_challenge("shop", entry, NOW, "ann", mode="canary", share=0.05)
+    assert registry.challenger("shop") is None
+    registry.confirm_challenge(number)
+    challenger = registry.challenger("shop")
+    assert challenger is not None
+    assert (challenger.model_version, challenger.mode, challenger.share) == ("m-1", "canary", 0.05)
+    registry.confirm_challenge(registry.begin_challenge("shop", None, NOW, "ann", mode="shadow", share=0.0))
+    assert registry.challenger("shop") is None
+    assert len(registry.challenges("shop")) == 2
+
+
+def test_promotions_from_before_kinds_were_kept_are_told_by_who_made_them(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    Registry(url_in(tmp_path), tmp_path / "packages").close()
+    engine = sa.create_engine(url_in(tmp_path))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "trainer:migrations")
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+        for by in ("trainer", "ann"):
+            row = f"'shop', 'm-1', 0, '{by}', 1"
+            columns = "retailer, model_version, promoted_ms, promoted_by, confirmed"
+            connection.execute(sa.text(f"INSERT INTO promotions ({columns}) VALUES ({row})"))
+    engine.dispose()
+    registry = Registry(url_in(tmp_path), tmp_path / "packages")
+    assert [promotion.kind for promotion in registry.promotions("shop")] == ["manual", "trained"]
+    registry.close()
 
 
 def test_it_stands_again_after_reopening_and_migrating_twice_is_harmless(tmp_path: Path) -> None:
@@ -110,7 +231,7 @@ def test_it_stands_again_after_reopening_and_migrating_twice_is_harmless(tmp_pat
 def test_the_migrations_make_the_tables_that_the_code_reads(registry: Registry, tmp_path: Path) -> None:
     engine = sa.create_engine(url_in(tmp_path))
     inspected = sa.inspect(engine)
-    for table in _METADATA.tables.values():
+    for table in METADATA.tables.values():
         assert {column["name"] for column in inspected.get_columns(table.name)} == set(table.columns.keys())
     engine.dispose()
 
@@ -156,6 +277,7 @@ def test_a_kill_at_any_moment_leaves_whole_models_only(tmp_path: Path, chance: r
     assert len(registry.models("shop")) >= 3
     for entry in registry.models("shop"):
         assert len(registry.package(entry)) == entry.package_bytes
+        assert registry.attachment(entry, "profile") == entry.manifest.model_version.split("-")[2].encode() * 9_000
     registry.add(tiny_package("after"))
     registry.close()
 
@@ -215,6 +337,12 @@ def test_it_works_on_mariadb_also_when_two_open_it_at_once(stack: Any, retailer_
         entry = registry.add(tiny_package("m-1"))
         registry.confirm_promotion(registry.begin_promotion(entry, NOW, "ann"))
         assert registry.serving("shop") == entry
+        registry.pin(entry, NOW, "ann")
+        with pytest.raises(PinnedError):
+            registry.begin_promotion(entry, NOW, "trainer", "trained")
+        registry.confirm_challenge(registry.begin_challenge("shop", entry, NOW, "ann", mode="canary", share=0.05))
+        assert registry.unpin("shop", NOW, "ann")
+        assert registry.challenger("shop") is not None
         registry.close()
     finally:
         with server.begin() as connection:

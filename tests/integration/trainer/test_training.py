@@ -138,8 +138,10 @@ def test_the_commands_train_show_and_promote(retailer: Any, tmp_path: Path) -> N
     listed = tillguard("models", "list", *config)
     assert version in listed.stdout
     assert "never" in listed.stdout
-    shown = json.loads(tillguard("models", "show", version, *config).stdout)
+    shown = json.loads(tillguard("models", "show", version, "--json", *config).stdout)
     assert shown["feature_schema"] == schema_hash()
+    assert shown["examples"] == {"fraud": 120, "genuine": 1080}
+    assert 0 <= shown["metrics"]["cost_per_day"] < shown["metrics"]["cost_per_day_nothing"]
     assert tillguard("models", "promote", version, *config).returncode == 0
     assert "since" in tillguard("models", "list", *config).stdout
     unknown = tillguard("models", "promote", "nothing", *config)

@@ -25,9 +25,20 @@ def test_the_fit_is_a_minimum() -> None:
     fraud = random.random(2_000) < sigmoid(0.5 * logit - 3)
     found = fit_platt(logit, fraud)
     target = np.where(fraud, (fraud.sum() + 1) / (fraud.sum() + 2), 1 / ((~fraud).sum() + 2))
-    best = _loss(found.slope * logit + found.offset, target)
+    each = np.ones(len(logit))
+    best = _loss(found.slope * logit + found.offset, target, each)
     for slope, offset in ((0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01)):
-        assert _loss((found.slope + slope) * logit + found.offset + offset, target) > best
+        assert _loss((found.slope + slope) * logit + found.offset + offset, target, each) > best
+
+
+def test_a_weight_is_as_many_examples() -> None:
+    random = np.random.default_rng(6)
+    logit = random.normal(size=500) * 4
+    fraud = random.random(500) < sigmoid(0.5 * logit - 1)
+    times = random.integers(1, 5, size=500)
+    weighted = fit_platt(logit, fraud, times.astype(np.float64))
+    repeated = fit_platt(np.repeat(logit, times), np.repeat(fraud, times))
+    assert weighted == pytest.approx(repeated, abs=1e-4)
 
 
 def test_separable_scores_stay_finite() -> None:

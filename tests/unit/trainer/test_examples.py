@@ -53,3 +53,24 @@ def test_examples_out_of_order_or_of_another_width_are_not_made() -> None:
         examples([2, 1], [True, False])
     with pytest.raises(ValueError, match="one row of features"):
         Examples(np.zeros(1, np.int64), np.zeros((1, 3), np.float32), np.zeros(1, bool), np.zeros(1))
+
+
+def test_weights_make_frauds_their_share_and_thinning_takes_some_away_over_all_the_time() -> None:
+    fraud = np.arange(400) % 4 == 0
+    some = Examples(np.arange(400), np.zeros((400, len(names())), np.float32), fraud, np.ones(400))
+    weighted = some.with_fraud_share(0.02)
+    assert weighted.weights[fraud].sum() / weighted.weights.sum() == pytest.approx(0.02)
+    assert set(weighted.weights[~fraud]) == {1.0}
+    thinned = some.thinned(0.02, 2)
+    assert thinned.fraud.sum() == 6  # of 306: 2%
+    assert thinned.event_time_ms[thinned.fraud].min() < 100
+    assert thinned.event_time_ms[thinned.fraud].max() > 300
+    assert some.thinned(0.02, 50).fraud.sum() == 50
+    assert some.thinned(0.5, 2) is some
+
+
+def test_weights_are_above_nothing_and_one_each() -> None:
+    rows = np.zeros((2, len(names())), np.float32)
+    for weight in ([1.0], [1.0, 0.0], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="weight"):
+            Examples(np.arange(2), rows, np.array([True, False]), np.ones(2), np.array(weight))

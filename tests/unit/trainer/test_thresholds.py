@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 
 from contract.models import SCORE_DIGITS, Thresholds
 from contract.package import THRESHOLD_NEVER, thresholds_hold
-from contract.settings import CostSettings
-from trainer.thresholds import BLOCK_PRECISION_MIN, FLAG_SHARE_MAX, HOLD_SHARE_MAX, choose, costs_of
+from contract.settings import CapacitySettings, CostSettings
+from trainer.thresholds import (
+    BLOCK_PRECISION_MIN,
+    FLAG_SHARE_MAX,
+    HOLD_SHARE_MAX,
+    NO_LIMITS,
+    Limits,
+    choose,
+    costs_of,
+    limits_of,
+)
 
 COSTS = CostSettings()
 
@@ -40,12 +49,27 @@ def cases() -> st.SearchStrategy[list[tuple[float, bool, float]]]:
     return st.lists(one, min_size=1, max_size=9)
 
 
-@settings(max_examples=60)
-@given(cases())
-def test_no_other_thresholds_within_the_bounds_are_cheaper(rows: list[tuple[float, bool, float]]) -> None:
+LIMITS = st.builds(Limits, st.sampled_from([0.0, 0.2, 0.34, 1.0]), st.sampled_from([0.0, 0.2, 0.34, 1.0]))
+
+
+def bands(score: np.ndarray, thresholds: Thresholds) -> tuple[float, float]:
+    """Shares that are flagged, and held."""
+    flagged = (score >= thresholds.flag) & (score < thresholds.hold)
+    held = (score >= thresholds.hold) & (score < thresholds.block)
+    return float(flagged.mean()), float(held.mean())
+
+
+@settings(max_examples=120)
+@given(cases(), st.one_of(st.just(NO_LIMITS), LIMITS))
+def test_no_other_thresholds_within_the_bounds_are_cheaper(
+    rows: list[tuple[float, bool, float]], limits: Limits
+) -> None:
     score, fraud, amount = (np.array(column) for column in zip(*rows, strict=True))
-    chosen = choose(score, fraud, amount, COSTS)
+    chosen = choose(score, fraud, amount, COSTS, limits)
     assert thresholds_hold(chosen)
+    flagged, held = bands(score, chosen)
+    assert flagged <= limits.flagged + 1e-9
+    assert held <= limits.held + 1e-9
     cuts = [*np.unique(score), THRESHOLD_NEVER]
     for flag, hold, block in itertools.combinations_with_replacement(cuts, 3):
         share_flag, share_hold = float(np.mean(score >= flag)), float(np.mean(score >= hold))
@@ -54,6 +78,10 @@ def test_no_other_thresholds_within_the_bounds_are_cheaper(rows: list[tuple[floa
             share_flag <= max(FLAG_SHARE_MAX, 2 * fraud.mean()) + 1e-12
             and share_hold <= max(HOLD_SHARE_MAX, fraud.mean()) + 1e-12
             and fraud[blocked].sum() >= BLOCK_PRECISION_MIN * blocked.sum()
+            and all(
+                share <= most + 1e-9
+                for share, most in zip(bands(score, Thresholds(flag=flag, hold=hold, block=block)), limits, strict=True)
+            )
         )
         if within:
             other = total(score, fraud, amount, Thresholds(flag=flag, hold=hold, block=block), COSTS)
@@ -111,3 +139,26 @@ def test_equal_scores_get_equal_decisions() -> None:
     chosen = choose(score, np.arange(100) < 50, np.full(100, 10.0), COSTS)
     assert len({float(value) <= 0.25 for value in (chosen.flag,)}) == 1
     assert all(value <= 0.25 or value == THRESHOLD_NEVER for value in (chosen.flag, chosen.hold, chosen.block))
+
+
+def test_capacity_a_day_becomes_a_share_of_the_traffic() -> None:
+    assert limits_of(CapacitySettings(), 1_000) == NO_LIMITS
+    assert limits_of(CapacitySettings(reviews_per_day=20, step_ups_per_day=5_000), 1_000) == Limits(0.02, 1.0)
+    assert limits_of(CapacitySettings(reviews_per_day=0), 1_000).flagged == 0.0
+
+
+def test_fewer_analysts_mean_fewer_reviews_and_no_lower_cost() -> None:
+    random = np.random.default_rng(8)
+    fraud = random.random(4000) < 0.02
+    score = np.clip(0.3 * fraud + random.random(4000) * 0.5, 0, 1)
+    amount = random.exponential(300, 4000)
+    no_step_ups = CostSettings(step_up_cost=1e5, lost_sale_share=9.0)
+    reviewed, cost = [], []
+    for limit in (1.0, 0.02, 0.005, 0.0):
+        chosen = choose(score, fraud, amount, no_step_ups, Limits(flagged=limit))
+        reviewed.append(bands(score.round(SCORE_DIGITS), chosen)[0])
+        cost.append(total(score.round(SCORE_DIGITS), fraud, amount, chosen, no_step_ups))
+    assert reviewed[0] > 0.02
+    assert all(share <= limit for share, limit in zip(reviewed[1:], (0.02, 0.005, 0.0), strict=True))
+    assert cost == sorted(cost)
+    assert cost[-1] > cost[0]

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from support.tiny_model import NOW, linear_onnx, tiny_manifest
-from tillguard.training_report import models_table, width_for
+from tillguard.models_report import Standing, models_table, width_for
 from trainer.registry import Entry, Promotion
 
 
@@ -20,7 +20,7 @@ def test_a_model_can_be_copied_whole_however_narrow_the_terminal(columns: int) -
     versions = [f"{name}-20261123-140812-0123abcd" for name in ("alder", "a-retailer-with-a-long-name")]
     output = io.StringIO()
     promotion = Promotion(versions[0], NOW, "ann", confirmed=True)
-    table = models_table([entry(each) for each in versions], [promotion])
+    table = models_table([entry(each) for each in versions], Standing([promotion]))
     Console(file=output, width=width_for(table, columns)).print(table)
     for version in versions:
         assert any(version in line.split() for line in output.getvalue().splitlines())

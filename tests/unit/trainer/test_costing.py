@@ -1,0 +1,58 @@
+"""What decisions are expected to cost a day."""
+
+import numpy as np
+import pytest
+
+from contract.features import names
+from contract.models import Thresholds
+from contract.package import read_package
+from contract.settings import CostSettings
+from support.tiny_model import tiny_package
+from trainer import costing
+from trainer.examples import Examples
+
+COSTS = CostSettings()
+STEPS = Thresholds(flag=0.2, hold=0.5, block=0.9)
+DAY_MS = 86_400_000
+
+
+def test_a_decision_applies_from_its_threshold_on_after_rounding() -> None:
+    score = np.array([0.0, 0.1999994, 0.1999996, 0.5, 0.8999999, 1.0])
+    assert costing.decisions(score, STEPS).tolist() == [0, 0, 1, 2, 3, 3]
+
+
+def test_each_decision_costs_what_the_documented_table_says() -> None:
+    decided = np.array([0, 1, 2, 3, 0, 3])
+    fraud = np.array([True, True, True, True, False, False])
+    amount = np.full(6, 100.0)
+    assert costing.cost_each(decided, fraud, amount, COSTS) == pytest.approx([115, 37.5, 12.5, 0, 0, 30])
+
+
+def test_expectations_are_means_per_transaction() -> None:
+    found = costing.expected(
+        np.array([0.1, 0.3, 0.6, 0.95]), np.array([False, False, True, True]), np.full(4, 100.0), STEPS, COSTS
+    )
+    assert found == pytest.approx(((0 + 3 + 12.5 + 0) / 4, 0.25, 0.25, 0.25))
+
+
+def test_traffic_is_counted_over_the_time_the_slices_span_and_never_over_less_than_an_hour() -> None:
+    two_days = np.arange(0, 2 * DAY_MS + 1, DAY_MS // 10, dtype=np.int64)
+    assert costing.traffic_per_day(two_days[:7], two_days[7:]) == pytest.approx(21 / 2)
+    assert costing.traffic_per_day(np.array([5, 5, 5], dtype=np.int64)) == 72
+
+
+def test_a_model_is_held_against_the_one_in_service_and_against_deciding_nothing() -> None:
+    rows = 40
+    features = np.zeros((rows, len(names())), dtype=np.float32)
+    features[:, 0] = np.where(np.arange(rows) % 4 == 0, 900.0, 100.0)
+    fraud = np.arange(rows) % 4 == 0
+    slice_ = Examples(np.arange(rows, dtype=np.int64), features, fraud, np.full(rows, 100.0))
+    serving = read_package(tiny_package("m-1", thresholds=Thresholds(flag=0.99, hold=0.995, block=1.0)))
+    values = costing.measures(
+        np.where(fraud, 0.95, 0.1), slice_, STEPS, COSTS, transactions_per_day=400.0, serving=serving
+    )
+    assert values["cost_per_day_nothing"] == pytest.approx(100 * 115)
+    assert values["cost_per_day"] == 0
+    assert values["refused_per_day"] == pytest.approx(100)
+    assert values["cost_per_day_serving"] == pytest.approx(100 * 12.5)  # it holds them: a score of .9975
+    assert values["step_ups_per_day_serving"] == pytest.approx(100)

@@ -1,0 +1,124 @@
+"""A database of the trainer: opened, brought up to date under a lock, its failures told without its password.
+
+Shared by the registry and the examples store; knows neither's tables.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from contract.errors import ConfigurationError, TransientError
+from trainer import package_files
+
+LOCK_WAIT_S = 60
+EXAMPLES_VERSION_TABLE = "examples_version"
+"""Where Alembic notes the version of the examples store, so that it and the registry may share a database."""
+_POSTGRESQL_LOCKS = {"registry": 7_420_318, "examples": 7_420_319}
+"""PostgreSQL knows advisory locks by number."""
+_DURABLE = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000")
+"""SQLite: readers beside the writer, every commit on disk before it returns, patience with another process."""
+
+
+class Database:
+    """Used by one thread, by any number of processes."""
+
+    def __init__(
+        self, url: str, *, setting: str, what: str, location: str, lock: str, read_while_written: bool = False
+    ) -> None:
+        """Opens nothing yet, but makes the folder of a SQLite file.
+
+        Args:
+            url: SQLAlchemy's.
+            setting: where it comes from.
+            what: the database in words, for messages.
+            location: of the migrations, `package:folder`.
+            lock: name of the lock that migrations take.
+            read_while_written: SQLite in WAL mode, for a database that is read for long while another process writes.
+
+        Raises ConfigurationError where the URL cannot be used, TillguardError where the folder cannot be made.
+        """
+        self._what, self._location, self._lock = what, location, lock
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=True)
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError):
+            raise ConfigurationError([f"{setting}: not a SQLAlchemy URL with an installed driver"]) from None
+        if self._engine.dialect.name == "sqlite":
+            if self._engine.url.database:
+                with package_files.disk_faults():
+                    Path(self._engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+            if read_while_written:
+                sa.event.listen(self._engine, "connect", _make_durable)
+
+    def upgrade(self) -> None:
+        """Brings the tables up to date; raises TransientError where the database does not answer."""
+        with self._faults(), self._engine.connect() as connection, self._migration_lock(connection), connection.begin():
+            config = Config()
+            config.set_main_option("script_location", self._location)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def connection(self) -> Iterator[sa.Connection]:
+        """One transaction: committed at the end, rolled back by an exception; raises TransientError."""
+        with self._faults(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            raise TransientError(f"{self._what} failed: {type(error.orig).__name__}{_reason(error)}") from None
+
+    @contextmanager
+    def _migration_lock(self, connection: sa.Connection) -> Iterator[None]:
+        """Two processes that start at once must not both create the tables: DDL is not transactional everywhere.
+
+        Held until after the migration's commit; on entry `connection` has no transaction open.
+        """
+        dialect, database = connection.dialect.name, connection.engine.url.database
+        if dialect == "sqlite" and database:
+            with Path(f"{database}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        elif dialect in {"mysql", "mariadb", "postgresql"}:
+            take, give = self._lock_statements(dialect)
+            if connection.scalar(sa.text(take)) == 0:
+                raise TransientError(f"{self._what}: another process has been migrating it for {LOCK_WAIT_S} s")
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.execute(sa.text(give))
+                connection.commit()
+        else:
+            yield
+
+    def _lock_statements(self, dialect: str) -> tuple[str, str]:
+        if dialect == "postgresql":
+            number = _POSTGRESQL_LOCKS[self._lock]
+            return f"SELECT pg_advisory_lock({number})", f"SELECT pg_advisory_unlock({number})"
+        name = f"tillguard_{self._lock}"
+        return f"SELECT GET_LOCK('{name}', {LOCK_WAIT_S})", f"SELECT RELEASE_LOCK('{name}')"
+
+
+def _make_durable(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in _DURABLE:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _reason(error: sa.exc.DBAPIError) -> str:
+    """SQLite's own words hold no URL and no value; another driver's may repeat the URL, its class says enough."""
+    return f": {error.orig}" if type(error.orig).__module__ == "sqlite3" else ""
