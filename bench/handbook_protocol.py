@@ -20,7 +20,11 @@ FIRST_FOLD = date(2018, 7, 25)
 CARDS_A_DAY = 100
 """That investigators can look at."""
 SCENARIOS = {1: "amount above 220", 2: "compromised terminal", 3: "leaked credentials"}
+TERMINAL_COMPROMISED = 2
+COMPROMISE_DAYS = 28
 _EPOCH = date(1970, 1, 1)
+_TIME_SPAN = 1 << 43
+"""Milliseconds; above every time of this millennium's first centuries, so that (terminal, time) is one number in order."""
 
 
 class Quality(NamedTuple):
@@ -78,6 +82,18 @@ class Payments:
         """The rows of the days from `first` to before `end`."""
         found = np.searchsorted(self.time_ms, np.array([first, end]) * DAY_MS, side="left")
         return slice(int(found[0]), int(found[1]))
+
+    def part(self, rows: slice | NDArray[np.int64]) -> "Payments":
+        """Those of `rows`, ascending."""
+        return Payments(
+            self.time_ms[rows], self.customer[rows], self.terminal[rows],
+            self.amount_minor[rows], self.fraud[rows], self.scenario[rows],
+        )  # fmt: skip
+
+    def thinned(self, rows_max: int) -> "Payments":
+        """Only every k-th customer and all of theirs, about `rows_max` payments."""
+        step = max(1, -(-len(self) // rows_max))
+        return self.part(np.flatnonzero(self.customer % step == 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +180,21 @@ def card_precision(
         caught = np.union1d(caught, hits)
         reached.append(len(hits) / cards_a_day)
     return float(np.mean(reached))
+
+
+def unforeseeable(payments: Payments, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of `rows`, shape (n,), are frauds at a compromised terminal of which no such fraud could be known yet.
+
+    A compromise lasts COMPROMISE_DAYS and begins at a terminal drawn by chance: nothing in the data announces it.
+    """
+    compromises = np.flatnonzero(payments.scenario == TERMINAL_COMPROMISED)
+    order = np.lexsort((payments.time_ms[compromises], payments.terminal[compromises]))
+    terminal, time_ms = payments.terminal[compromises][order], payments.time_ms[compromises][order]
+    place = terminal * _TIME_SPAN + time_ms
+    oldest = payments.terminal[rows] * _TIME_SPAN + payments.time_ms[rows] - COMPROMISE_DAYS * DAY_MS
+    newest = payments.terminal[rows] * _TIME_SPAN + payments.time_ms[rows] - DELAY_DAYS * DAY_MS
+    known = np.searchsorted(place, newest, side="right") > np.searchsorted(place, oldest, side="left")
+    return (payments.scenario[rows] == TERMINAL_COMPROMISED) & ~known
 
 
 def differences(payments: Payments, known: Sequence[Fold]) -> list[str]:
