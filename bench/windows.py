@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import redis
 
 from bench.table import Row, print_table, write_json
+from contract.risk import horizon_tiles
 from contract.settings import RedisSettings
 from contract.windows import DAY_MS
 from scoring.ports import Sighting
@@ -34,7 +35,14 @@ from tillguard.private_redis import executable, private_redis
 SEED = 7
 BATCH = 256
 IN_FLIGHT = 4
-BOUNDS = Bounds(idle_s=31 * 86_400, sight_s=4 * 86_400, max_events=1024, max_counterparts=64)
+BOUNDS = Bounds(
+    idle_s=31 * 86_400,
+    sight_s=4 * 86_400,
+    max_events=1024,
+    max_counterparts=64,
+    label_delay_s=7 * 86_400,
+    horizon_tiles=horizon_tiles(7),
+)
 START_MS = 1_790_000_000_000
 ROUNDS = 10
 TARGET_EVENTS = 300

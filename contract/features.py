@@ -13,12 +13,14 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from contract.events import Identifier, Moment, RetailerName
-from contract.windows import DISTINCT_WINDOWS, ENTITIES, WINDOWS
+from contract.risk import HABIT_ENTITIES, PLAIN_RATIO, RISK_WINDOWS, UNUSUAL_WINDOWS
+from contract.windows import DISTINCT_WINDOWS, ENTITIES, WINDOWS, Entity
 
 CATEGORY_BUCKETS = 32
 """Hash buckets of a categorical feature: CRC-32 of the UTF-8 text, modulo this; NaN where missing."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 2 adds to version 1 at its end, so that a vector of version 2 begins with that of version 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ GROUPS = {
     "address": "what this delivery address received lately",
     "coupon": "how this coupon was used lately",
     "terminal": "what this till or store saw lately",
+    "unusual": "amounts unlike the usual ones",
+    "risk": "frauds that became known lately",
 }
 """Feature groups; a reason says which of them raised the score."""
 
@@ -76,11 +80,20 @@ _STATIC = (
 )
 
 _WINDOW_TEXT = {"1m": "a minute", "10m": "10 minutes", "1h": "an hour", "1d": "a day", "7d": "7 days", "30d": "30 days"}
+_SPAN_TEXT = {"1d": "a day", "3d": "3 days", "7d": "7 days", "14d": "14 days"}
 
 
 @cache
-def schema() -> tuple[Feature, ...]:
-    """The whole table, in the order of the vector."""
+def schema(version: int = SCHEMA_VERSION) -> tuple[Feature, ...]:
+    """The whole table of a version, in the order of the vector; raises ValueError for a version that never was."""
+    if version == 1:
+        return _version_1()
+    if version == 2:
+        return (*_version_1(), *(feature for entity in ENTITIES for feature in _version_2(entity)))
+    raise ValueError(f"no feature schema has version {version}")
+
+
+def _version_1() -> tuple[Feature, ...]:
     table = list(_STATIC)
     texts = {entity.name: entity.text for entity in ENTITIES}
     table.extend(
@@ -136,17 +149,80 @@ def schema() -> tuple[Feature, ...]:
     return tuple(table)
 
 
+def _version_2(entity: Entity) -> tuple[Feature, ...]:
+    """What version 2 adds for one entity (contract/risk.py)."""
+    name, whom, tile = entity.name, entity.text, ", in tiles of 6 h"
+    risk = [
+        Feature(
+            f"{name}_{kind}_{window.name}", "risk", text.format(whom=whom, span=_WINDOW_TEXT[window.name]), unit + tile
+        )
+        for window in RISK_WINDOWS
+        for kind, text, unit in (
+            ("frauds", "known frauds of {whom} in {span} before the label delay", "count"),
+            ("plain_frauds", "known frauds of {whom} of a usual amount in {span} before the label delay", "count"),
+            ("fraud_rate", "share of frauds of {whom} in {span} before the label delay", "ratio"),
+        )
+    ]
+    risk += [
+        Feature(f"{name}_frauds_early", "risk", f"frauds of {whom} that became known early", "count" + tile),
+        Feature(f"{name}_since_fraud", "risk", f"time since the newest known fraud of {whom}", "s"),
+        Feature(f"{name}_since_plain_fraud", "risk", f"time since the newest known fraud of {whom} of a usual amount", "s"),
+        Feature(f"{name}_since_first_plain_fraud", "risk", f"time since the first of these frauds of {whom}", "s"),
+        Feature(f"{name}_genuine_since_fraud", "risk", f"genuine transactions of {whom} since its newest known fraud", "count" + tile),
+        Feature(
+            f"{name}_genuine_since_plain_fraud", "risk", f"genuine transactions of {whom} since its newest known fraud of a usual amount",
+            "count" + tile,
+        ),
+    ]  # fmt: skip
+    if name not in HABIT_ENTITIES:
+        return tuple(risk)
+    habit = [Feature(f"{name}_usual_ratio", "unusual", f"amount against the usual mean of {whom}", "ratio")]
+    habit += [
+        Feature(
+            f"{name}_unusual_{window.name}",
+            "unusual",
+            f"unusual amounts of {whom} in {_SPAN_TEXT[window.name]}",
+            "count",
+        )
+        for window in UNUSUAL_WINDOWS
+    ]
+    habit += [
+        Feature(
+            f"{name}_unusual_excess", "unusual", f"how far unusual amounts of {whom} went in 14 days, summed", "ratio"
+        ),
+        Feature(f"{name}_since_unusual", "unusual", f"time since the last unusual amount of {whom}", "s"),
+    ]
+    return (*risk, *habit)
+
+
 @cache
-def names() -> tuple[str, ...]:
+def names(version: int = SCHEMA_VERSION) -> tuple[str, ...]:
     """Feature names in the order of the vector."""
-    return tuple(feature.name for feature in schema())
+    return tuple(feature.name for feature in schema(version))
 
 
 @cache
-def schema_hash() -> str:
+def schema_hash(version: int = SCHEMA_VERSION) -> str:
     """`v<version>-<12 hex digits>` over every name, group, unit and bucket count, in order."""
-    rows = "\n".join(f"{f.name}|{f.group}|{f.unit}|{f.buckets}" for f in schema())
-    return f"v{SCHEMA_VERSION}-{hashlib.sha256(rows.encode()).hexdigest()[:12]}"
+    rows = "\n".join(f"{f.name}|{f.group}|{f.unit}|{f.buckets}" for f in schema(version))
+    return f"v{version}-{hashlib.sha256(rows.encode()).hexdigest()[:12]}"
+
+
+@cache
+def widths() -> dict[str, int]:
+    """By hash, how many features a schema has: every schema whose models are served. Each is a prefix of the newest."""
+    return {schema_hash(version): len(names(version)) for version in range(1, SCHEMA_VERSION + 1)}
+
+
+@cache
+def plain_columns() -> tuple[int, int]:
+    """Columns of a vector that tell a plain fraud (contract/risk.py); `plain` judges their values."""
+    return names().index("customer_usual_ratio"), names().index(f"customer_unusual_{UNUSUAL_WINDOWS[-1].name}")
+
+
+def plain(usual_ratio: float, unusual: float) -> bool:
+    """Whether a fraud with these values (NaN: missing) is not explained by its amount."""
+    return not usual_ratio > PLAIN_RATIO and not unusual > 0
 
 
 class FeatureRecord(Struct, frozen=True, kw_only=True):

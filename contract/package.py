@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from contract.errors import PackageRefusedError
-from contract.features import names, schema_hash
+from contract.features import schema_hash, widths
 from contract.models import (
     CHALLENGE_KEY,
     CHUNK_BYTES,
@@ -112,12 +112,13 @@ def check_manifest(manifest: Manifest, onnx: bytes) -> None:
         raise PackageRefusedError("format", "model_version: letters, digits, dot, dash and underscore, at most 100")
     if manifest.onnx_sha256 != onnx_sha256(onnx):
         raise PackageRefusedError("checksum", f"{ONNX_FILE} is not the file that the manifest describes")
-    if manifest.feature_schema != schema_hash():
+    width = widths().get(manifest.feature_schema)
+    if width is None:
         raise PackageRefusedError(
             "feature_schema", f"made for {manifest.feature_schema[:64]}, this worker computes {schema_hash()}"
         )
-    if manifest.features != len(names()) or len(manifest.ordinary) != len(names()):
-        raise PackageRefusedError("feature_schema", f"features and ordinary must count {len(names())}")
+    if manifest.features != width or len(manifest.ordinary) != width:
+        raise PackageRefusedError("feature_schema", f"features and ordinary must count {width}")
     if not all(value is None or math.isfinite(value) for value in manifest.ordinary):
         raise PackageRefusedError("format", "ordinary: every value is finite or null")
     if not thresholds_hold(manifest.thresholds):

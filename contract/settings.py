@@ -18,8 +18,10 @@ from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
 from contract.learning_settings import LearningSettings
+from contract.model_settings import CapacitySettings, DriftSettings
+from contract.policies import BreakerSettings, FallbackSettings, HoldSettings
+from contract.risk import LABEL_DELAY_DAYS_MAX
 from contract.section import Days, Seconds, Section
-from contract.verdicts import Decision
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
 
@@ -153,6 +155,7 @@ class RetentionSettings(Section):
     labels_days: Days = Field(365, description="labels topic")
     resolutions_days: Days = Field(30, description="resolutions topic")
     dead_letters_days: Days = Field(30, description="dead-letters topic")
+    outcomes_days: Days = Field(120, description="outcomes topic: what became known, for the risk of entities")
     shadow_scores_days: Days = Field(
         90, description="shadow-scores topic, what champion and challenger are compared on"
     )
@@ -173,25 +176,13 @@ class RetentionSettings(Section):
             raise ValueError(
                 "first_sight_days must be at least transactions_days, or a redelivered transaction would count twice"
             )
+        if self.case_days < self.transactions_days:
+            raise ValueError(
+                "case_days must be at least transactions_days, or a redelivered transaction could be told something else"
+            )
         if self.entity_idle_days * DAY_MS < LONGEST_WINDOW_MS:
             raise ValueError("entity_idle_days must be at least the longest window, or its counts would be too low")
         return self
-
-
-class FallbackSettings(Section):
-    """The answer when the store or the model fails or is late: never an implicit allow."""
-
-    decision: Decision = Field("flag", description="for amounts below hold_from")
-    hold_from: float = Field(
-        200.0, ge=0, description="amount in base currency, major units, from which the fallback is `hold`"
-    )
-
-
-class HoldSettings(Section):
-    """What happens to a hold that nobody resolves."""
-
-    expires_after_s: Seconds = Field(900.0, description="wall-clock time from the verdict")
-    on_expiry: Literal["allow", "flag", "block"] = Field("block", description="decision of the next revision")
 
 
 class ScoringSettings(Section):
@@ -215,8 +206,24 @@ class ScoringSettings(Section):
     stall_after_s: Seconds = Field(
         30.0, description="lag without progress for so long: not ready; twice as long: exit for a restart"
     )
+    shadow_time_share: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="how much of its time a worker gives to a challenger in shadow at most; what it does not reach is not scored",
+    )
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
     hold: HoldSettings = Field(default_factory=HoldSettings)
+    breaker: BreakerSettings = Field(default_factory=BreakerSettings)
+    control_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of what the model would hold or block that goes through as `flag` all the same, so that its true label is seen; 0: none",
+    )
+    control_amount_max: float = Field(
+        100.0, ge=0, description="amount in base currency, major units, above which nothing is let through for that"
+    )
 
 
 class CostSettings(Section):
@@ -238,13 +245,6 @@ class CostSettings(Section):
     )
 
 
-class CapacitySettings(Section):
-    """What there are people and patience for in a day, on average; thresholds keep within it. Absent: as much as is worth it."""
-
-    reviews_per_day: float | None = Field(None, ge=0, description="flagged transactions that analysts can look at")
-    step_ups_per_day: float | None = Field(None, ge=0, description="holds: customers who may be asked for verification")
-
-
 class TrainerSettings(LearningSettings):
     """Training, export and the registry."""
 
@@ -256,10 +256,12 @@ class TrainerSettings(LearningSettings):
     epochs_max: int = Field(20, ge=1, description="stops earlier when the validation slice no longer improves")
     costs: CostSettings = Field(default_factory=CostSettings)
     capacity: CapacitySettings = Field(default_factory=CapacitySettings)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
     label_delay_days: float = Field(
         7.0,
         ge=0,
-        description="training from topics: a transaction without a label counts as genuine once it is older than this; younger ones are left out",
+        le=LABEL_DELAY_DAYS_MAX,
+        description="frauds count in the risk of entities from then on (serving and training alike); a transaction without a label counts as genuine once it is older than this; younger ones are left out",
     )
 
 

@@ -9,6 +9,7 @@ from contract.dead_letters import DeadLetter
 from contract.events import Label, Resolution, Transaction
 from contract.features import FeatureRecord
 from contract.models import ModelChallenge, ModelChunk, ModelPromotion, ShadowScore
+from contract.risk import KnownOutcome
 from contract.verdicts import Verdict
 
 
@@ -42,6 +43,10 @@ FEATURES = Topic(
     "features", (FeatureRecord,), "transaction_id", "what serving saw, read by the trainer", True, "features_days"
 )
 LABELS = Topic("labels", (Label,), "transaction_id", "what transactions turned out to be", True, "labels_days")
+OUTCOMES = Topic(
+    "outcomes", (KnownOutcome,), "transaction_id", "what became known of transactions, for the risk of their entities", True,
+    "outcomes_days",
+)  # fmt: skip
 RESOLUTIONS = Topic(
     "resolutions", (Resolution,), "transaction_id", "step-up results and analysts' decisions", False, "resolutions_days"
 )
@@ -69,4 +74,16 @@ CONTROL = Topic(
     scaled=False,
 )  # fmt: skip
 
-TOPICS = (TRANSACTIONS, VERDICTS, FEATURES, LABELS, RESOLUTIONS, DEAD_LETTERS, MODELS, SHADOW_SCORES, ALARMS, CONTROL)
+TOPICS = (
+    TRANSACTIONS,
+    VERDICTS,
+    FEATURES,
+    LABELS,
+    OUTCOMES,
+    RESOLUTIONS,
+    DEAD_LETTERS,
+    MODELS,
+    SHADOW_SCORES,
+    ALARMS,
+    CONTROL,
+)

@@ -141,6 +141,8 @@ def feature_record(
     score: float,
     model_version: str,
     rules_version: str,
+    entities: bytes,
+    control: bool,
 ) -> bytes:
     """What serving saw; the same bytes for a redelivery."""
     return encode(
@@ -156,6 +158,8 @@ def feature_record(
             rules_version=rules_version,
             decision=decision,
             amount_base_minor=amount_base_minor,
+            entities=entities,
+            control=control,
         )
     )
 

@@ -11,7 +11,7 @@ from contract.events import Transaction
 from contract.verdicts import DegradedCause
 from scoring.answers import dead_letter, key_of
 from scoring.extract import event_times_ms
-from scoring.ports import Outcome, RawEvent, Ticket
+from scoring.ports import Outcome, RawEvent, Sighting, Ticket
 
 _DECODER = Decoder(Transaction)
 
@@ -28,6 +28,7 @@ class Batch:
     amounts: list[int] = field(default_factory=list)
     """Minor units of the base currency."""
     times_ms: list[int] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
     deadline_s: float = 0.0
     """On the monotonic clock."""
     again: bool = False

@@ -1,12 +1,17 @@
 -- Stores the next revision of a case once per cause; returns the verdict that this cause stored, or nothing on a conflict.
--- KEYS: 1 case, 2 holds. ARGV: as open_case.lua, then expected revision, cause.
+-- The first verdict stays beside it, for whoever delivers the transaction again.
+-- KEYS: 1 case, 2 holds. ARGV: revision, verdict, hold's end in ms or '', lifetime in ms, transaction id, expected revision, cause.
 local cause = 'cause:' .. ARGV[7]
 local stored = redis.call('HGET', KEYS[1], cause)
 if stored then
   return stored
 end
-if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[6] then
+local revision, verdict = unpack(redis.call('HMGET', KEYS[1], 'revision', 'verdict'))
+if revision ~= ARGV[6] then
   return false
+end
+if revision == '1' then
+  redis.call('HSETNX', KEYS[1], 'first', verdict)
 end
 redis.call('HSET', KEYS[1], 'revision', ARGV[1], 'verdict', ARGV[2], 'open_until', ARGV[3], cause, ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])

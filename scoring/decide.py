@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from contract.models import SCORE_DIGITS, Thresholds
 from contract.money import exponent
-from contract.settings import FallbackSettings
+from contract.policies import FallbackSettings
 from contract.verdicts import Decision
 from scoring.ports import Mark
 from scoring.rules import DECISIONS

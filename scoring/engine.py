@@ -21,11 +21,13 @@ from contract.settings import Settings
 from contract.verdicts import DegradedCause
 from scoring.answers import Moment, dead_letter, degraded_verdict, is_late
 from scoring.batch import Batch, read
+from scoring.challenger import canary_rows
+from scoring.control import Control
 from scoring.decide import fallback
 from scoring.extract import Floats, as_vectors, quantities, sightings
 from scoring.handout import Answered, Handout, stage_times_us
 from scoring.judge import Judge, Judged, Rows
-from scoring.onnx_model import ModelFailedError
+from scoring.onnx_model import ModelFailedError, OnnxModel
 from scoring.packages import ModelShelf
 from scoring.ports import (
     Applied,
@@ -33,13 +35,13 @@ from scoring.ports import (
     Outcome,
     RawEvent,
     RulesArchive,
-    Sighting,
     StoreUnavailableError,
     WindowStore,
 )
 from scoring.rules import Ruleset
 from scoring.rules_shelf import DirectoryRulesArchive, RulesShelf
 from scoring.settlement import Settlement
+from scoring.shadow import Shadow, ShadowWork, shadow_work
 from scoring.time_limit import LateError
 
 WAIT_MIN_S = 0.001
@@ -71,8 +73,9 @@ class Engine:
         metrics: Metrics,
         *,
         archive: RulesArchive | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
-        """Takes every port; `archive` keeps old rules, in files of this machine where none is given."""
+        """Takes every port; `archive` keeps old rules, in files of this machine where none is given, `shadow` hears challengers."""
         self._store = store
         self._cases = cases
         self._shelf = shelf
@@ -83,9 +86,11 @@ class Engine:
         self._rules = RulesShelf(
             rules, archive or DirectoryRulesArchive(settings.scoring.model_directory / "rules"), clock
         )
-        self._judge = Judge(clock, settings.base_currency)
+        self._judge = Judge(clock, settings.base_currency, Control.of(settings.scoring))
         self._settlement = Settlement(cases, settings, clock, metrics)
-        self._handout = Handout(cases, settings)
+        self._handout = Handout(cases, settings, clock, metrics)
+        self._shadow = shadow
+        self._shadow_work: list[ShadowWork] = []
 
     def submit(self, events: Sequence[RawEvent]) -> Batch:
         """Decodes a batch and sends it to the store without waiting; the batch is the ticket for `collect`."""
@@ -113,6 +118,14 @@ class Engine:
         """Tries events again that were answered degraded: the full answer, or `complete=False` without any message."""
         return self.collect(self._start(events, again=True))
 
+    def published(self) -> None:
+        """The answers have left: what a challenger would have said may be asked now, and the breaker told of the traffic."""
+        self._handout.tell_traffic()
+        if self._shadow is not None:
+            for work in self._shadow_work:
+                self._shadow.offer(work)
+        self._shadow_work.clear()
+
     def resolve(self, events: Sequence[RawEvent]) -> list[Outcome]:
         """One outcome per record of the resolutions topic; see Settlement.resolve."""
         return self._settlement.resolve(events)
@@ -138,11 +151,11 @@ class Engine:
         batch = read(events, self._admission, now)
         batch.again = again
         batch.deadline_s = started_s + self._time_limit_s(batch, Moment.at(now, self._settings.scoring.late_after_s))
-        known = sightings(batch.transactions, batch.amounts, batch.times_ms)
+        batch.sightings = sightings(batch.transactions, batch.amounts, batch.times_ms)
         sent_s = self._clock.monotonic_s()
         batch.seconds["decode"] = sent_s - started_s
-        if known:
-            self._send(batch, known)
+        if batch.sightings:
+            self._send(batch)
         batch.seconds["windows"] = self._clock.monotonic_s() - sent_s
         return batch
 
@@ -155,7 +168,7 @@ class Engine:
             return max(self._settings.redis.timeout_s, self._settings.scoring.budget_ms / 1000)
         return self._settings.scoring.budget_ms / 1000
 
-    def _send(self, batch: Batch, known: list[Sighting]) -> None:
+    def _send(self, batch: Batch) -> None:
         serving = self._shelf.serving
         if serving is None:  # nothing could be pinned; the store is asked when there is a model
             batch.cause = "model_unavailable"
@@ -164,7 +177,12 @@ class Engine:
             batch.cause = "state_unavailable"
             return
         try:
-            batch.store_ticket = self._store.send(known, serving.version, self._rules.current.version)
+            batch.store_ticket = self._store.send(
+                batch.sightings,
+                serving.version,
+                self._rules.current.version,
+                canary_rows(self._shelf.challenger, batch.transactions),
+            )
         except StoreUnavailableError:
             batch.cause = "state_unavailable"
 
@@ -195,11 +213,18 @@ class Engine:
         for row in np.flatnonzero(applied.conflict).tolist():
             self._refuse_conflict(batch, row)
         batch.seen_before = int(np.count_nonzero(~applied.first))
-        for (model_version, rules_version), rows in _pinned_alike(applied).items():
+        for (model_version, rules_version), rows in self._in_turn(_pinned_alike(applied)):
             cause = self._answer_rows(work, rows, model_version, rules_version)
             if cause is not None:
                 batch.cause = cause
                 self._degrade(batch, rows)
+
+    def _in_turn(self, groups: dict[tuple[str, str], list[int]]) -> Iterable[tuple[tuple[str, str], list[int]]]:
+        """The serving model's rows first: a canary that takes the whole time budget takes it from its own rows alone."""
+        serving = self._shelf.serving
+        if len(groups) < 2 or serving is None:
+            return groups.items()
+        return sorted(groups.items(), key=lambda group: group[0][0] != serving.version)
 
     def _refuse_conflict(self, batch: Batch, row: int) -> None:
         place = batch.places[row]
@@ -240,10 +265,28 @@ class Engine:
             Answered(work.batch, work.applied, work.vectors, rows, judged, model_version, rules, moment)
         )
         self._count_rules(judged, rules)
+        self._note_for_shadow(work, rows, judged, model)
         if unrecorded:
             work.batch.cause = "state_unavailable"
             self._degrade(work.batch, unrecorded)
         return None
+
+    def _note_for_shadow(self, work: _Work, rows: list[int], judged: Judged, champion: OnnxModel) -> None:
+        """Keeps what a challenger should score until the answers have left."""
+        challenger = self._shelf.challenger
+        if self._shadow is None or challenger is None or challenger.model.version == champion.version:
+            return
+        found = shadow_work(
+            challenger.model,
+            champion,
+            work.batch,
+            work.applied,
+            vectors=work.vectors,
+            rows=rows,
+            scores=judged.scores,
+        )
+        if found is not None:
+            self._shadow_work.append(found)
 
     def _pinned_rules(self, version: str) -> Ruleset:
         rules = self._rules.get(version)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from contract.events import Transaction
 from contract.features import GROUPS, names, schema
+from contract.risk import HABIT_ENTITIES, RISK_WINDOWS, UNUSUAL_WINDOWS
 from contract.verdicts import Reason
-from contract.windows import DISTINCT_WINDOWS, ENTITIES, EXACT_WINDOWS
+from contract.windows import DISTINCT_WINDOWS, ENTITIES, ENTITY_NAMES, EXACT_WINDOWS
 from scoring.ports import Mark
 from scoring.rules import PLACEHOLDER, Rule
 
@@ -231,6 +232,35 @@ def _kind_text(event: _Event) -> str:
     return f"{GROUPS['kind']}: {', '.join(known)}" if known else GROUPS["kind"]
 
 
+def _unusual_text(event: _Event) -> str:
+    found = _most_telling(event, [f"{name}_usual_ratio" for name in HABIT_ENTITIES])
+    lately = _most_telling(event, [f"{name}_unusual_{UNUSUAL_WINDOWS[-1].name}" for name in HABIT_ENTITIES])
+    parts = []
+    if found is not None:
+        whom = _entity_words()[found.name.removesuffix("_usual_ratio")]
+        parts.append(f"amount of {event.show('amount')}, {found.value:.3g} times the usual mean of {whom}")
+    if lately is not None:
+        parts.append(f"{lately.value:.0f} {_feature_words()[lately.name]}")
+    return "; ".join(parts) or GROUPS["unusual"]
+
+
+def _risk_text(event: _Event) -> str:
+    longest = RISK_WINDOWS[-1].name
+    found = max(
+        (
+            (event.value[f"{name}_{kind}"], name)
+            for name in ENTITY_NAMES
+            for kind in (f"frauds_{longest}", "frauds_early")
+        ),
+        key=lambda pair: pair[0] if pair[0] > 0 else 0.0,
+    )
+    frauds, name = found
+    if not frauds > 0:
+        return "no known frauds"
+    known = "1 known fraud" if frauds == 1 else f"{frauds:.0f} known frauds"
+    return f"{known} of {_entity_words()[name]}, the newest {event.show(f'{name}_since_fraud')} ago"
+
+
 _GROUP_TEXTS: dict[str, Callable[[_Event], str]] = {
     "amount": _amount_text,
     "history": _history_text,
@@ -239,6 +269,8 @@ _GROUP_TEXTS: dict[str, Callable[[_Event], str]] = {
     "account": _account_text,
     "country": _country_text,
     "kind": _kind_text,
+    "unusual": _unusual_text,
+    "risk": _risk_text,
 }
 
 
@@ -292,8 +324,10 @@ def _rushing(event: _Event) -> bool:
     return event.value["session"] < 3 or event.at_least("device_count_1m", 4) or event.at_least("ip_count_1m", 8)
 
 
-def _unusual(event: _Event) -> bool:
-    return any(event.at_least(f"{name}_amount_ratio", 3) for name in ("customer", "card"))
+def _anomalous(event: _Event) -> bool:
+    return any(
+        event.at_least(f"{name}_{against}", 3) for name in HABIT_ENTITIES for against in ("amount_ratio", "usual_ratio")
+    )
 
 
 _Patterns = tuple[tuple[str, Callable[[_Event], bool]], ...]
@@ -304,13 +338,14 @@ _ENTITY_PATTERNS: _Patterns = (
     ("account_takeover", _taking_over),
 )
 _PATTERNS: dict[str, _Patterns] = {
-    "amount": (("payment_anomaly", _unusual),),
-    "history": (("account_takeover", _taking_over), ("payment_anomaly", _unusual)),
-    "country": (("account_takeover", _taking_over), ("payment_anomaly", _unusual)),
+    "amount": (("payment_anomaly", _anomalous),),
+    "unusual": (("account_takeover", _taking_over), ("payment_anomaly", _anomalous)),
+    "history": (("account_takeover", _taking_over), ("payment_anomaly", _anomalous)),
+    "country": (("account_takeover", _taking_over), ("payment_anomaly", _anomalous)),
     "basket": (("bot", lambda event: event.value["session"] < 3), ("coupon_abuse", _abusing)),
     "account": (("coupon_abuse", _abusing), ("account_takeover", _taking_over)),
     "coupon": (("coupon_abuse", _abusing),),
-    "card": (("card_testing", _testing), ("payment_anomaly", _unusual)),
+    "card": (("card_testing", _testing), ("payment_anomaly", _anomalous)),
     "customer": (("account_takeover", _taking_over), ("card_testing", _testing), ("bot", _rushing)),
     "device": _ENTITY_PATTERNS,
     "ip": _ENTITY_PATTERNS,

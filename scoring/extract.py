@@ -7,7 +7,7 @@ Everything works on a batch of n transactions. Quantities are computed in float6
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
@@ -20,8 +20,10 @@ from contract.clock import epoch_ms
 from contract.events import Transaction
 from contract.features import CATEGORY_BUCKETS, HISTORY_ENTITIES, names
 from contract.money import exponent
+from contract.risk import HABIT_ENTITIES, RISK_WINDOWS, USUAL_MIN, side_names
 from contract.windows import DAY_MS, ENTITIES, ENTITY_NAMES, HOUR_MS, SECOND_MS, WINDOWS, aggregate_names
 from scoring.ports import Sighting
+from scoring.redis_keys import counterpart_hash
 
 Floats = NDArray[np.float64]
 
@@ -46,8 +48,16 @@ _encode_content = msgspec.json.Encoder().encode
 
 
 def aggregate_columns() -> tuple[str, ...]:
-    """Names of the K columns of `Applied.aggregates`: `<entity>_<aggregate>`, entities in the order of the contract."""
-    return tuple(f"{entity.name}_{name}" for entity in ENTITIES for name in aggregate_names(entity))
+    """Names of the K columns of `Applied.aggregates`: `<entity>_<aggregate>`, entities in the order of the contract.
+
+    Those of the windows for every entity, then those of contract/risk.py.
+    """
+    return tuple(
+        f"{entity.name}_{name}"
+        for names_of in (aggregate_names, side_names)
+        for entity in ENTITIES
+        for name in names_of(entity)
+    )
 
 
 def digest(transaction: Transaction, event_time_ms: int) -> bytes:
@@ -114,6 +124,11 @@ def quantities(
         table[:, plan.seconds] /= SECOND_MS
         table[:, plan.means] = table[:, plan.mean_sums] / table[:, plan.mean_counts]
         table[:, plan.ratios] = _ratios(amounts, aggregates[:, plan.history_sums], aggregates[:, plan.history_counts])
+        table[:, plan.excess] /= 1_000.0
+        frauds, seen = aggregates[:, plan.rate_frauds], aggregates[:, plan.rate_seen]
+        table[:, plan.rates] = np.where(frauds > 0, frauds / np.maximum(seen, frauds), frauds)
+        usual = _usual(amounts, aggregates[:, plan.usual_counts], aggregates[:, plan.usual_sums])
+        table[:, plan.usual_ratios] = usual
     return table
 
 
@@ -135,6 +150,29 @@ def _ratios(amounts: Floats, sums: Floats, counts: Floats) -> Floats:
     ratios: Floats = amounts[:, None] * (counts - 1.0) / earlier
     ratios[~((counts > 1) & (earlier > 0))] = np.nan
     return ratios
+
+
+def _usual(amounts: Floats, counts: Floats, sums: Floats) -> Floats:
+    """Amount against the usual mean; NaN where there is none yet."""
+    ratios: Floats = amounts[:, None] * counts / sums
+    ratios[~((counts >= USUAL_MIN) & (sums > 0))] = np.nan
+    return ratios
+
+
+def entities_of(sighting: Sighting) -> bytes:
+    """The transaction's named entities as FeatureRecord.entities holds them; of a rotating token the one before it."""
+    values = sighting.entities
+    if sighting.aliases is not None:
+        values = tuple(
+            None if value is None else alias or value for value, alias in zip(values, sighting.aliases, strict=True)
+        )
+    mask = sum(1 << place for place, value in enumerate(values) if value is not None)
+    return mask.to_bytes(2, "little") + b"".join([_hash_of(value) for value in values if value is not None])
+
+
+@lru_cache(maxsize=65_536)
+def _hash_of(value: str) -> bytes:
+    return counterpart_hash(value.encode())
 
 
 def _static(transactions: Sequence[Transaction], amounts: Floats, times_ms: NDArray[np.int64]) -> list[Floats]:
@@ -205,6 +243,13 @@ class _Plan(msgspec.Struct, frozen=True):
     ratios: Any
     history_sums: Any
     history_counts: Any
+    excess: Any
+    rates: Any
+    rate_frauds: Any
+    rate_seen: Any
+    usual_ratios: Any
+    usual_counts: Any
+    usual_sums: Any
 
 
 @cache
@@ -214,6 +259,8 @@ def _plan() -> _Plan:
     source: dict[str, str] = {}
     sums, seconds = [], []
     for name in stored:
+        if "_seen_" in name or name.endswith(("_usual_count", "_usual_sum")):
+            continue  # only what is computed from them is a feature
         if name.endswith("_ms"):
             source[name.removesuffix("_ms")] = name
             seconds.append(schema[name.removesuffix("_ms")])
@@ -225,6 +272,7 @@ def _plan() -> _Plan:
     longest = WINDOWS[-1].name
     ratios = [schema[f"{name}_amount_ratio"] for name in HISTORY_ENTITIES]
     static = [column for column in range(len(schema)) if column < min(ratios)]
+    risks = [(entity, window.name) for entity in ENTITY_NAMES for window in RISK_WINDOWS]
     columns = np.array
     return _Plan(
         static=static,
@@ -238,4 +286,11 @@ def _plan() -> _Plan:
         ratios=columns(ratios),
         history_sums=columns([stored[f"{name}_sum_{longest}"] for name in HISTORY_ENTITIES]),
         history_counts=columns([stored[f"{name}_count_{longest}"] for name in HISTORY_ENTITIES]),
+        excess=columns([schema[f"{name}_unusual_excess"] for name in HABIT_ENTITIES]),
+        rates=columns([schema[f"{entity}_fraud_rate_{span}"] for entity, span in risks]),
+        rate_frauds=columns([stored[f"{entity}_frauds_{span}"] for entity, span in risks]),
+        rate_seen=columns([stored[f"{entity}_seen_{span}"] for entity, span in risks]),
+        usual_ratios=columns([schema[f"{name}_usual_ratio"] for name in HABIT_ENTITIES]),
+        usual_counts=columns([stored[f"{name}_usual_count"] for name in HABIT_ENTITIES]),
+        usual_sums=columns([stored[f"{name}_usual_sum"] for name in HABIT_ENTITIES]),
     )

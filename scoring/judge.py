@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from contract.clock import Clock
 from contract.events import Transaction
 from contract.verdicts import Reason
-from scoring.decide import ALLOW, model_severities, rounded, severities
+from scoring.control import Control, control_rows
+from scoring.decide import ALLOW, FLAG, model_severities, rounded, severities
 from scoring.explain import REASONS_MAX, group_reasons, group_weights, mark_reason, rule_reason, score_reason
 from scoring.onnx_model import ModelFailedError, OnnxModel
 from scoring.ports import Mark
@@ -51,14 +52,17 @@ class Judged:
     """By row; rows without an entry have none."""
     model_s: float
     """Seconds of the model's first call."""
+    control: frozenset[int] = frozenset()
+    """Rows of the control group: flagged in place of a hold or block."""
 
 
 class Judge:
     """Used by one thread."""
 
-    def __init__(self, clock: Clock, currency: str) -> None:
+    def __init__(self, clock: Clock, currency: str, control: Control) -> None:
         self._clock = clock
         self._currency = currency
+        self._control = control
         self._limited = TimeLimit()
 
     def judge(self, rows: Rows, model: OnnxModel, rules: Ruleset, deadline_s: float) -> Judged:
@@ -68,7 +72,11 @@ class Judge:
         model_s = self._clock.monotonic_s() - started_s
         fired = rules.fired(rows.transactions, rows.quantities, scores, rows.times_ms)
         decided = severities(model_severities(scores, model.manifest.thresholds), fired, rules.severities, rows.marks)
-        judged = Judged(scores, decided, fired, {}, model_s)
+        let_through = control_rows(
+            self._control, decided, fired, rules.severities, rows.transactions, rows.marks, rows.quantities
+        )
+        decided[let_through] = FLAG
+        judged = Judged(scores, decided, fired, {}, model_s, frozenset(let_through.tolist()))
         self._add_reasons(judged, rows, model, rules, deadline_s)
         return judged
 

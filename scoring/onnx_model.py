@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from contract.errors import PackageRefusedError
-from contract.features import schema
+from contract.features import names, schema
 from contract.models import INPUT_NAME, OUTPUT_NAME, Manifest
 from contract.package import Package
 
@@ -37,8 +37,9 @@ class OnnxModel:
     def __init__(self, package: Package) -> None:
         self.manifest: Manifest = package.manifest
         self.sha256 = package.sha256
-        self.ordinary = np.array(package.manifest.ordinary, dtype=np.float32)
-        """Shape (F,), NaN where missing."""
+        self.ordinary = np.full(len(names()), np.nan, dtype=np.float32)
+        """Shape (F,), NaN where missing or unknown to the model."""
+        self.ordinary[: package.manifest.features] = np.array(package.manifest.ordinary, dtype=np.float32)
         self._session = _open(package.onnx)
         self._block_rows = 0
         _check_form(self._session, self.manifest.features)
@@ -52,8 +53,9 @@ class OnnxModel:
     def score(self, features: NDArray[np.float32], options: Any = None) -> NDArray[np.float32]:
         """Probabilities of fraud in [0, 1], shape (n,), for features of shape (n, F); raises ModelFailedError.
 
-        `options` are ONNX Runtime's for one run, through which another thread may stop it.
+        A model of an older schema reads the columns that it knows, which come first. `options` are ONNX Runtime's for one run, through which another thread may stop it.
         """
+        features = np.ascontiguousarray(features[:, : self.manifest.features])
         scores = self._run_blocks(features, options) if self._block_rows else self._run(features, options)
         # One comparison finds NaN, infinities and what is no probability.
         if not ((scores >= -OUTPUT_TOLERANCE) & (scores <= 1 + OUTPUT_TOLERANCE)).all():

@@ -17,8 +17,16 @@ import structlog
 
 from contract.errors import PackageRefusedError
 from contract.metrics import Metrics
-from contract.models import CHUNK_BYTES, PACKAGE_BYTES_MAX, ModelChunk, ModelMessage, ModelPromotion
+from contract.models import (
+    CHUNK_BYTES,
+    PACKAGE_BYTES_MAX,
+    ModelChallenge,
+    ModelChunk,
+    ModelMessage,
+    ModelPromotion,
+)
 from contract.package import is_version, package_sha256, read_package
+from scoring.challenger import Challenger, conduct, wanted
 from scoring.onnx_model import OnnxModel
 
 LOADED_MAX = 4
@@ -56,7 +64,7 @@ class _Unfinished:
 
 
 class ModelShelf:
-    """Serving and pinned models of one retailer."""
+    """Serving, challenging and pinned models of one retailer."""
 
     def __init__(self, directory: Path, retailer: str, metrics: Metrics) -> None:
         self._directory = directory
@@ -71,11 +79,19 @@ class ModelShelf:
         self._serving: OnnxModel | None = None
         self._missing: OrderedDict[str, None] = OrderedDict()
         self._wanted: ModelPromotion | None = None
+        self._promotion: ModelPromotion | None = None
+        self._challenge: ModelChallenge | None = None
+        self._challenger: Challenger | None = None
 
     @property
     def serving(self) -> OnnxModel | None:
         """The promoted model, or None before the first one."""
         return self._serving
+
+    @property
+    def challenger(self) -> Challenger | None:
+        """The model that runs beside the serving one, or None."""
+        return self._challenger
 
     @property
     def missing(self) -> list[str]:
@@ -85,9 +101,11 @@ class ModelShelf:
 
     def get(self, version: str) -> OnnxModel | None:
         """The model of `version`, from memory or disk; None where it is not to be had (log and metric say why)."""
-        serving = self._serving
+        serving, challenger = self._serving, self._challenger
         if serving is not None and serving.version == version:
             return serving
+        if challenger is not None and challenger.model.version == version:
+            return challenger.model
         with self._lock:
             if version in self._loaded:
                 self._loaded.move_to_end(version)
@@ -126,12 +144,16 @@ class ModelShelf:
             return
         with self._lock:
             try:
-                if isinstance(message, ModelPromotion):
-                    self._promote(message)
-                else:
-                    self._take(message)
+                match message:
+                    case ModelChunk():
+                        self._take(message)
+                    case ModelPromotion():
+                        self._promote(message)
+                    case ModelChallenge():
+                        self._challenge = message
+                        self._settle_challenge()
             except PackageRefusedError as error:
-                self._refuse(message.model_version, error)
+                self._refuse(message.model_version or "unknown", error)
 
     def _take(self, chunk: ModelChunk) -> None:
         version, key = chunk.model_version, (chunk.model_version, chunk.package_sha256)
@@ -183,9 +205,11 @@ class ModelShelf:
         self._write(chunk.model_version, package)
         self._missing.pop(chunk.model_version, None)
         log.info("package_arrived", model_version=chunk.model_version, bytes=len(package))
-        wanted = self._wanted
-        if wanted is not None and wanted.model_version == chunk.model_version:
-            self._promote(wanted)
+        promotion, challenge = self._wanted, self._challenge
+        if promotion is not None and promotion.model_version == chunk.model_version:
+            self._promote(promotion)
+        elif challenge is not None and challenge.model_version == chunk.model_version:
+            self._settle_challenge()
 
     def _check(self, package: bytes, version: str) -> None:
         manifest = read_package(package).manifest
@@ -197,7 +221,8 @@ class ModelShelf:
     def _promote(self, promotion: ModelPromotion) -> None:
         version, serving = promotion.model_version, self._serving
         if serving is not None and (serving.version, serving.sha256) == (version, promotion.package_sha256):
-            self._wanted = None
+            self._wanted, self._promotion = None, promotion
+            self._settle_challenge()
             return
         self._wanted = promotion
         if not is_version(version):
@@ -208,12 +233,51 @@ class ModelShelf:
         model = self._loaded.get(version) or self._load(version)
         if model is None:
             return
-        self._wanted = None
+        self._wanted, self._promotion = None, promotion
         before, self._serving = self._serving, model
         if before is not None:
             self._metrics.set("tillguard_scoring_model_info", 0, retailer=self._retailer, model_version=before.version)
         self._metrics.set("tillguard_scoring_model_info", 1, retailer=self._retailer, model_version=version)
         log.info("model_serves", model_version=version, before=before.version if before else None)
+        self._settle_challenge()
+
+    def _settle_challenge(self) -> None:
+        """The challenger that the newest messages ask for, or none while its package is not here; never touches what serves."""
+        challenge, before, after = self._challenge, self._challenger, None
+        try:
+            after = self._challenging(challenge)
+        except PackageRefusedError as error:
+            self._refuse((challenge and challenge.model_version) or "unknown", error)
+        self._challenger = after
+        self._tell_challenger(before, after)
+
+    def _challenging(self, challenge: ModelChallenge | None) -> Challenger | None:
+        package = wanted(challenge, self._promotion)
+        if challenge is None or package is None:
+            return None
+        version, sha256 = package
+        if not self._holds(version, sha256):
+            log.info("challenge_waits_for_package", model_version=version)
+            return None
+        model = self._loaded.get(version) or self._load(version)
+        return None if model is None else Challenger(model, *conduct(challenge, self._promotion))
+
+    def _tell_challenger(self, before: Challenger | None, after: Challenger | None) -> None:
+        if before == after:
+            return
+        for value, one in ((0, before), (1, after)):
+            if one is not None:
+                self._metrics.set(
+                    "tillguard_scoring_challenger_info",
+                    value,
+                    retailer=self._retailer,
+                    model_version=one.model.version,
+                    mode=one.mode,
+                )
+        if after is None:
+            log.info("no_challenger")
+        else:
+            log.info("model_challenges", model_version=after.model.version, mode=after.mode, share=after.share)
 
     def _load(self, version: str) -> OnnxModel | None:
         package = self._unwritten.get(version) or self._read(version)
@@ -276,6 +340,7 @@ class ModelShelf:
 
     def _prune(self, newest: str) -> None:
         keep = {newest} | ({self._serving.version} if self._serving else set())
+        keep |= {self._challenger.model.version} if self._challenger else set()
         try:
             found = [(file.stat(), file) for file in self._directory.glob(f"*{SUFFIX}")]
             found.sort(key=lambda pair: pair[0].st_mtime_ns, reverse=True)

@@ -1,6 +1,6 @@
 """What the engine needs from the outside, and what it gives back. Knows no Kafka, Redis, ONNX Runtime or Faust."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -42,6 +42,17 @@ class Sighting(NamedTuple):
     """8 bytes over the transaction's content without origin and ingest_time; another digest under the same id is a conflict."""
 
 
+class Finding(NamedTuple):
+    """What a transaction turned out to be, for the risk of its entities (contract/risk.py)."""
+
+    transaction_id: str
+    event_time_ms: int
+    entities: tuple[tuple[int, bytes], ...]
+    """Place among contract.windows.ENTITIES, and the 8 bytes that stand for the value."""
+    fraud: bool
+    plain: bool
+
+
 class Mark(NamedTuple):
     """One entry of an allow or deny list, or an override, that concerned a transaction at first sight."""
 
@@ -62,8 +73,8 @@ class Applied:
     conflict: NDArray[np.bool_]
     """Shape (n,); True where the id was seen before with another digest."""
     aggregates: NDArray[np.float64]
-    """Shape (n, K): contract.windows.aggregate_names of every entity, concatenated in the order of ENTITIES; NaN for an
-    entity that the transaction does not name."""
+    """Shape (n, K): contract.windows.aggregate_names of every entity, concatenated in the order of ENTITIES, then
+    contract.risk.side_names likewise; NaN for an entity that the transaction does not name."""
     model_versions: list[str]
     """Pinned at first sight."""
     rules_versions: list[str]
@@ -91,10 +102,17 @@ class WindowStore(Protocol):
     StoreUnavailableError the same sightings may be sent again.
     """
 
-    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> Ticket:
+    def send(
+        self,
+        sightings: Sequence[Sighting],
+        model_version: str,
+        rules_version: str,
+        others: Mapping[int, str] | None = None,
+    ) -> Ticket:
         """Sends a batch without waiting for its answer; at most a few tickets are open at once, collected in order.
 
-        The versions are pinned for sightings not seen before. Raises StoreUnavailableError.
+        The versions are pinned for sightings not seen before; `others` names the model of those, by their place, that another
+        one judges. Raises StoreUnavailableError.
         """
         ...
 
@@ -109,13 +127,24 @@ class Case:
     """The newest revision, as published."""
     open_until: datetime | None
     """For holds."""
+    otherwise: bytes | None = None
+    """What to remember in place of `verdict` where the breaker does not admit it; None: the breaker has no say."""
 
 
 class CaseStore(Protocol):
     """Verdicts that wait for a resolution, and holds that wait for their expiry. Atomic and idempotent, shared by workers."""
 
-    def open(self, cases: Sequence[Case]) -> None:
-        """Remembers new verdicts; one already known by an equal or higher revision is left as it is. Raises StoreUnavailableError."""
+    def open(self, cases: Sequence[Case], passed: int = 0) -> list[bytes]:
+        """Remembers new verdicts; the verdicts that stand, in step.
+
+        One already known by an equal or higher revision is left as it is, and stands in place of the given one (as it was first,
+        however often it was resolved since). Where a case has an `otherwise`, the breaker is asked in the same step, once per
+        transaction. `passed`: how many transactions to count first, as by `passed`. Raises StoreUnavailableError.
+        """
+        ...
+
+    def passed(self, transactions: int) -> None:
+        """Counts answered live transactions, of which holds and blocks are a share. Raises StoreUnavailableError."""
         ...
 
     def get(self, transaction_id: str) -> Case | None:
@@ -165,6 +194,10 @@ class Outcome:
     """False: answered degraded (or not at all again); keep the offset uncommitted and call again with `again=True`."""
     labels: list[bytes] = field(default_factory=list)
     """Labels that follow from a resolution."""
+    shadow_score: bytes | None = None
+    """What a challenger would have said."""
+    alarm: bytes | None = None
+    """What a person should look at."""
 
 
 class RulesArchive(Protocol):

@@ -1,33 +1,59 @@
-"""Verdicts that wait for a resolution, and holds that wait for their expiry, on Redis."""
+"""Verdicts that wait for a resolution, and holds that wait for their expiry, on Redis; the breaker is asked on the way.
 
-from collections.abc import Sequence
+What a transaction is told and what the breaker counts for it are one atomic step: a crash leaves both or neither.
+"""
+
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from redis.exceptions import NoScriptError
+
 from contract.clock import epoch_ms, from_epoch_ms
 from contract.settings import Settings
+from scoring.breaker import Limits
 from scoring.ports import Case, RevisionConflictError
 from scoring.redis_client import RedisClient
 from scoring.redis_keys import LIVE, Keys
-from scoring.redis_scripts import script
+from scoring.redis_scripts import script, sha1
 
+STORED, STORED_OTHERWISE = 1, 2
+"""What open_case.lua says of a case that was not known."""
 _FIELDS = ("revision", "verdict", "open_until")
 
 
 class RedisCases:
     """CaseStore on Redis (scoring/ports.py); safe for threads, shared by all workers of a retailer. `timeout_s`: RedisClient's."""
 
-    def __init__(self, settings: Settings, namespace: str = LIVE, *, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        namespace: str = LIVE,
+        *,
+        timeout_s: float | None = None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        """`now_ms`: the breaker's clock, for tests; without it that of Redis, which all workers share."""
         self._client = RedisClient(settings.redis, timeout_s)
         self._keys = Keys(settings.retailer, namespace)
         self._lifetime_ms = int(timedelta(days=settings.retention.case_days) / timedelta(milliseconds=1))
+        self._limits = Limits.of(settings.scoring.breaker)
+        self._now_ms = now_ms
         self._open_script = script("open_case")
+        self._open_sha = sha1(self._open_script).decode()
+        self._passed_script = script("breaker_passed")
         self._close_script = script("close_case")
 
-    def open(self, cases: Sequence[Case]) -> None:
+    def open(self, cases: Sequence[Case], passed: int = 0) -> list[bytes]:
         """As the port says; one round trip for all of them."""
-        if cases:
-            self._client.run(lambda client: self._open(client, cases))
+        if not cases:
+            return []
+        replies = self._client.run(lambda client: self._open(client, cases, passed))
+        return [_standing(case, reply) for case, reply in zip(cases, replies, strict=True)]
+
+    def passed(self, transactions: int) -> None:
+        """As the port says."""
+        self._client.run(lambda client: client.eval(self._passed_script, 1, *self._passed_arguments(transactions)))
 
     def get(self, transaction_id: str) -> Case | None:
         """As the port says."""
@@ -55,11 +81,37 @@ class RedisCases:
         key, holds = self._keys.case(case.transaction_id), self._keys.holds
         return [key, holds, str(case.revision), case.verdict, until, self._lifetime_ms, case.transaction_id]
 
-    def _open(self, client: Any, cases: Sequence[Case]) -> None:
+    def _open_arguments(self, case: Case) -> list[Any]:
+        key, holds, *arguments = self._arguments(case)
+        limits, keys = self._limits, self._keys
+        return [
+            key, holds, keys.breaker, keys.stops, keys.occurrences, *arguments, case.otherwise or "",
+            "" if limits.per_minute_max is None else limits.per_minute_max,
+            "" if limits.share_max is None else limits.share_max,
+            limits.window_ms, limits.bucket_ms, limits.minimum, self._time(),
+        ]  # fmt: skip
+
+    def _passed_arguments(self, transactions: int) -> list[Any]:
+        return [self._keys.breaker, transactions, self._limits.bucket_ms, self._time()]
+
+    def _time(self) -> int | str:
+        return "" if self._now_ms is None else self._now_ms()
+
+    def _open(self, client: Any, cases: Sequence[Case], passed: int) -> list[Any]:
+        """Again with the script itself where the server has lost it: what was stored meanwhile stands."""
+        try:
+            return self._open_by(client, "evalsha", self._open_sha, cases, passed)
+        except NoScriptError:
+            return self._open_by(client, "eval", self._open_script, cases, 0)
+
+    def _open_by(self, client: Any, how: str, named: str, cases: Sequence[Case], passed: int) -> list[Any]:
         with client.pipeline(transaction=False) as pipeline:
+            if passed:
+                pipeline.eval(self._passed_script, 1, *self._passed_arguments(passed))
             for case in cases:
-                pipeline.eval(self._open_script, 2, *self._arguments(case))
-            pipeline.execute()
+                getattr(pipeline, how)(named, 5, *self._open_arguments(case))
+            replies: list[Any] = pipeline.execute()
+        return replies[1:] if passed else replies
 
     def _expired(self, client: Any, now_ms: int, limit: int) -> list[Case]:
         found: list[Case] = []
@@ -83,3 +135,10 @@ def _case(transaction_id: str, values: Sequence[bytes | None]) -> Case | None:
     if revision is None or verdict is None:
         return None
     return Case(transaction_id, int(revision), verdict, from_epoch_ms(int(until)) if until else None)
+
+
+def _standing(case: Case, reply: Any) -> bytes:
+    """The verdict that stands after open_case.lua; without an answer the first one is not known any more, and is worked out anew."""
+    if reply == STORED_OTHERWISE and case.otherwise is not None:
+        return case.otherwise
+    return reply if isinstance(reply, bytes) else case.verdict

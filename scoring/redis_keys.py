@@ -59,6 +59,21 @@ class Keys:
         """Sorted set of open holds by their expiry, ms."""
         return self.prefix + b"holds"
 
+    @property
+    def breaker(self) -> bytes:
+        """Hash of the breaker's counts and state."""
+        return self.prefix + b"breaker"
+
+    @property
+    def stops(self) -> bytes:
+        """List of the times of the newest holds and blocks that the breaker granted."""
+        return self.prefix + b"breaker/stops"
+
+    @property
+    def occurrences(self) -> bytes:
+        """List of the breaker's occurrences that nobody has told yet."""
+        return self.prefix + b"breaker/untold"
+
     def sight(self, transaction_id: str) -> bytes:
         """First-sight record."""
         return self.prefix + b"sight/" + _name(transaction_id)
@@ -72,6 +87,14 @@ class Keys:
         if entity not in ENTITY_NAMES:
             raise ValueError(f"{entity} is no entity; entities are {', '.join(ENTITY_NAMES)}")
         return self.prefix + entity.encode() + b"/" + _name(value)
+
+    def side(self, place: int, hashed: bytes) -> bytes:
+        """What schema v2 keeps of an entity: its place among contract.windows.ENTITIES, and the 8 bytes that stand for it."""
+        return self.prefix + b"side/" + bytes([48 + place]) + hashed
+
+    def outcome(self, transaction_id: str) -> bytes:
+        """What is known of a transaction."""
+        return self.prefix + b"outcome/" + _name(transaction_id)
 
     def aliases(self, entity_key: bytes) -> bytes:
         """Set of the keys that are links to `entity_key`."""

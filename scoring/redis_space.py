@@ -38,9 +38,10 @@ class KeySpace:
         key = self._keys.entity(entity, value)
         arguments = (3, self._keys.marks, key, self._keys.prefix)
         known, removed = self._client.run(lambda client: client.eval(self._erase_script, *arguments))
-        struck = self._client.run(
-            lambda client: self._strike(client, entity, known or counterpart_hash(value.encode()))
-        )
+        hashed = known or counterpart_hash(value.encode())
+        side = self._keys.side(ENTITY_NAMES.index(entity), hashed)
+        removed += self._client.run(lambda client: client.delete(side))
+        struck = self._client.run(lambda client: self._strike(client, entity, hashed))
         log.info("entity_erased", entity=entity, states=removed, lists=struck)
         return int(removed) + struck
 

@@ -2,23 +2,27 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import hiredis
 
 from contract.errors import InvariantError
+from contract.risk import horizon_tiles
 from contract.settings import Settings
 from contract.windows import MAX_COUNTERPARTS, MAX_EVENTS
-from scoring.ports import Applied, Sighting, StoreUnavailableError
+from scoring.ports import Applied, Finding, Sighting, StoreUnavailableError
 from scoring.redis_client import passing_error
 from scoring.redis_keys import LIVE, Keys
 from scoring.redis_link import RedisLink, command
+from scoring.redis_outcomes import OutcomePacker
 from scoring.redis_scripts import script, sha1
 from scoring.redis_sightings import Bounds, ReplyReader, SightingPacker
 from scoring.redis_space import KeySpace
 
 DAY_S = 86_400
+LOADED = 2
+"""Scripts that are loaded on a new connection."""
 _LOAD_ATTEMPTS_MAX = 3
 
 
@@ -44,6 +48,20 @@ class RedisTicket:
         return self._store.collect(self, timeout_s)
 
 
+class OutcomeTicket:
+    """Outcomes on their way; `RedisStore.learn` makes it."""
+
+    def __init__(self, store: "RedisStore", commands: list[bytes], pending: _Pending, generation: int) -> None:
+        self._store = store
+        self.commands = commands
+        self.pending = pending
+        self.generation = generation
+
+    def wait(self, timeout_s: float) -> int:
+        """How many were new; blocks at most `timeout_s`, raises StoreUnavailableError (sending again is safe)."""
+        return self._store.learned(self, timeout_s)
+
+
 class RedisStore:
     """WindowStore on Redis (scoring/ports.py); one connection, used by one thread.
 
@@ -63,44 +81,77 @@ class RedisStore:
     ) -> None:
         if not 2 <= max_events <= 65_535 or not 1 <= max_counterparts <= 250:
             raise ValueError("max_events is 2 to 65535, max_counterparts 1 to 250")
-        text = script("windows")
-        self._load = command(b"SCRIPT", b"LOAD", text.encode())
-        self._link = RedisLink(settings.redis.redis_py(), self._load, 1, connect_wait_s=connect_wait_s)
+        text, outcome = script("windows"), script("outcome")
+        self._load = b"".join(command(b"SCRIPT", b"LOAD", each.encode()) for each in (text, outcome))
+        self._link = RedisLink(settings.redis.redis_py(), self._load, LOADED, connect_wait_s=connect_wait_s)
+        delay_days = settings.trainer.label_delay_days
         bounds = Bounds(
             idle_s=int(settings.retention.entity_idle_days * DAY_S),
             sight_s=int(settings.retention.first_sight_days * DAY_S),
             max_events=max_events,
             max_counterparts=max_counterparts,
+            label_delay_s=int(delay_days * DAY_S),
+            horizon_tiles=horizon_tiles(delay_days),
         )
-        self._packer = SightingPacker(Keys(settings.retailer, namespace), sha1(text), bounds)
+        keys = Keys(settings.retailer, namespace)
+        self._packer = SightingPacker(keys, sha1(text), bounds)
+        self._outcomes = OutcomePacker(keys, sha1(outcome), bounds)
         self._reader = ReplyReader()
         self._space = KeySpace(settings, namespace)
         self._wall_s = wall_s
         self._expected: deque[_Pending] = deque()
         self._generation = self._link.generation
 
-    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> RedisTicket:
+    def send(
+        self,
+        sightings: Sequence[Sighting],
+        model_version: str,
+        rules_version: str,
+        others: Mapping[int, str] | None = None,
+    ) -> RedisTicket:
         """Writes a batch without waiting, as the port says."""
-        shared = self._packer.shared(int(self._wall_s()), model_version, rules_version)
-        commands = self._packer.pack(sightings, shared)
+        now_s = int(self._wall_s())
+        shared = self._packer.shared(now_s, model_version, rules_version)
+        if others:
+            shares = {version: self._packer.shared(now_s, version, rules_version) for version in set(others.values())}
+            commands = self._packer.pack_apart(
+                sightings, shared, {place: shares[version] for place, version in others.items()}
+            )
+        else:
+            commands = self._packer.pack(sightings, shared)
         pending = self._post(commands)
         return RedisTicket(self, commands, pending, self._generation)
 
     def collect(self, ticket: RedisTicket, timeout_s: float) -> Applied:
         """Reads until the ticket's replies are there; earlier tickets' replies are kept for them."""
+        return self._reader.applied(self._answers(ticket.commands, ticket.pending, ticket.generation, timeout_s))
+
+    def learn(self, findings: Sequence[Finding]) -> "OutcomeTicket":
+        """Sends what became known, between the sightings sent before and after it, without waiting; raises StoreUnavailableError.
+
+        Idempotent by transaction_id: what is known already changes nothing.
+        """
+        commands = self._outcomes.pack(findings)
+        return OutcomeTicket(self, commands, self._post(commands), self._generation)
+
+    def learned(self, ticket: "OutcomeTicket", timeout_s: float) -> int:
+        """How many of the ticket's outcomes were new, as OutcomeTicket.wait."""
+        return sum(self._answers(ticket.commands, ticket.pending, ticket.generation, timeout_s))
+
+    def _answers(self, commands: list[bytes], pending: _Pending, generation: int, timeout_s: float) -> list[Any]:
         deadline_s = time.monotonic() + timeout_s
-        self._await(ticket.pending, ticket.generation, deadline_s)
-        replies = ticket.pending.replies
+        self._await(pending, generation, deadline_s)
+        replies = pending.replies
         for _ in range(_LOAD_ATTEMPTS_MAX):
             missing = [i for i, reply in enumerate(replies) if _is_error(reply, "NOSCRIPT")]
             if not missing:
                 break
-            again = self._post([self._load, *(ticket.commands[i] for i in missing)])
+            again = self._post([self._load, *(commands[i] for i in missing)], LOADED - 1)
             self._await(again, self._generation, deadline_s)
-            for i, reply in zip(missing, again.replies[1:], strict=True):
+            for i, reply in zip(missing, again.replies[LOADED:], strict=True):
                 replies[i] = reply
         self._refuse(replies)
-        return self._reader.applied(replies)
+        return replies
 
     def erase(self, entity: str, value: str) -> int:
         """Removes every trace of an entity (see KeySpace.erase)."""
@@ -115,12 +166,12 @@ class RedisStore:
         self._link.close()
         self._space.close()
 
-    def _post(self, commands: list[bytes]) -> _Pending:
+    def _post(self, commands: list[bytes], more_replies: int = 0) -> _Pending:
         self._link.send(b"".join(commands))
         if self._generation != self._link.generation:
             self._generation = self._link.generation
             self._expected.clear()
-        pending = _Pending(len(commands))
+        pending = _Pending(len(commands) + more_replies)
         self._expected.append(pending)
         return pending
 

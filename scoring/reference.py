@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.risk import HABIT_ENTITIES, side_names
 from contract.windows import (
     DISTINCT_HORIZON_MS,
     DISTINCT_WINDOWS,
@@ -23,9 +24,13 @@ from contract.windows import (
     Window,
     aggregate_names,
 )
-from scoring.ports import Sighting
+from scoring.ports import Finding, Sighting
+from scoring.redis_keys import counterpart_hash
+from scoring.reference_sides import Habit, Risk
 
 MISSING = float("nan")
+LABEL_DELAY_DAYS = 7.0
+"""The setting's default."""
 
 
 class _Event(NamedTuple):
@@ -50,22 +55,71 @@ class _History:
 class Reference:
     """Applies sightings one after the other, in applied_seq order."""
 
-    def __init__(self, *, max_events: int = MAX_EVENTS, max_counterparts: int = MAX_COUNTERPARTS) -> None:
+    def __init__(
+        self,
+        *,
+        max_events: int = MAX_EVENTS,
+        max_counterparts: int = MAX_COUNTERPARTS,
+        label_delay_days: float = LABEL_DELAY_DAYS,
+    ) -> None:
         self._max_events = max_events
         self._max_counterparts = max_counterparts
+        self._label_delay_days = label_delay_days
+        self._risks: dict[tuple[int, bytes], Risk] = {}
+        self._habits: dict[tuple[int, bytes], Habit] = {}
+        self._known: dict[str, str] = {}
         self._histories: dict[tuple[str, str], _History] = {}
         self._links: dict[tuple[str, str], str] = {}
 
     def apply(self, applied_seq: int, sighting: Sighting) -> list[float]:
-        """Aggregates of every entity, in the order of contract.windows.aggregate_names and ENTITIES."""
+        """Aggregates of every entity, in the order of contract.windows.aggregate_names and ENTITIES, then of contract.risk.side_names."""
         values = self._canonical(sighting)
         row: list[float] = []
-        for entity in ENTITIES:
-            if values[entity.name] is None:
+        sides: list[float] = []
+        for place, entity in enumerate(ENTITIES):
+            value = values[entity.name]
+            if value is None:
                 row.extend([MISSING] * len(aggregate_names(entity)))
+                sides.extend([MISSING] * len(side_names(entity)))
             else:
+                before = self._histories.get((entity.name, value), _History())
+                tiles = {(tile_ms, tile): count for (tile_ms, tile), (count, _) in before.tiles.items()}
+                clock = before.clock
                 row.extend(self._entity(entity, values, applied_seq, sighting))
-        return row
+                names = aggregate_names(entity)
+                month = [
+                    row[len(row) - len(names) + names.index(f"{kind}_{WINDOWS[-1].name}")] for kind in ("count", "sum")
+                ]
+                sides.extend(self._side(place, value, sighting, (clock, tiles), month))
+        return row + sides
+
+    def _side(
+        self,
+        place: int,
+        value: str,
+        sighting: Sighting,
+        before: tuple[int, dict[tuple[int, int], int]],
+        month: Sequence[float],
+    ) -> list[float]:
+        key = (place, counterpart_hash(value.encode()))
+        risk = self._risks.setdefault(key, Risk(self._label_delay_days))
+        numbers = risk.sight(sighting.event_time_ms, *before)
+        if ENTITIES[place].name in HABIT_ENTITIES:
+            habit = self._habits.setdefault(key, Habit())
+            clock = max(before[0], sighting.event_time_ms)
+            numbers += habit.sight(sighting, clock, month[0] - 1, month[1] - sighting.amount_base_minor)
+        return numbers
+
+    def learn(self, finding: Finding) -> bool:
+        """Applies an outcome; whether it was new."""
+        outcome = "plain" if finding.plain else "fraud" if finding.fraud else "genuine"
+        known = self._known.get(finding.transaction_id, "genuine")
+        if known == outcome:
+            return False
+        self._known[finding.transaction_id] = outcome
+        for key in finding.entities:
+            self._risks.setdefault(key, Risk(self._label_delay_days)).learn(finding.event_time_ms, known, outcome)
+        return True
 
     def _canonical(self, sighting: Sighting) -> dict[str, str | None]:
         """The oldest token of every value; a first-seen token with an alias is linked to it."""
@@ -154,7 +208,7 @@ def aggregates(
 ) -> NDArray[np.float64]:
     """Aggregates of sightings given with their applied_seq, shape (n, K), rows as given; replayed in applied_seq order.
 
-    A transaction given again gets the row of its first applied_seq.
+    A transaction given again gets the row of its first applied_seq. Nothing is known of any of them.
     """
     reference = Reference(max_events=max_events, max_counterparts=max_counterparts)
     given = list(applied)

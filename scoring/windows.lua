@@ -8,7 +8,8 @@
 -- Two kinds of keys are reached without being named, in the same slot by construction: the state a link points to, and the
 -- index of a state's links.
 -- ARGV: 1 event (time, amount, digest, 8-byte hash per entity, then position and hash per alias), 2 what a whole batch
--- shares (wall clock, lifetimes, bounds, versions), 3 layout (which entities, and where each finds its counterparts).
+-- shares (wall clock, lifetimes, bounds, versions), 3 layout (which entities, their places, whether they have habits, and where each
+-- finds its counterparts).
 --
 -- An entity's state is one string; its last byte says which form it has:
 --   1 single: the only event so far. <time 6><amount 6><touched 4><hash 8 per counterpart met><which counterparts 1>
@@ -20,8 +21,14 @@
 -- The header stands at the end: event, lists and header are one SETRANGE over the old lists and header.
 -- Everything is computed before the first write, so an error leaves nothing half done.
 --
--- A first-sight record is what is returned: <1 first, 0 again, 2 conflict><digest 8><applied_seq 8><mask of entities 2><mask of
--- those in doubles 2><length of model version><of rules version><number of marks><these three><numbers of every entity>.
+-- What schema v2 adds (contract/risk.py) stands beside, in one more string per entity that has any, under side/<place><hash>:
+--   <unusual events 1><newest counted tile 4, 0: counting has not begun><unusual events><tiles of the risk>
+-- An unusual event is 14 bytes (time, amount, ratio), ordered by (time, applied_seq); a tile is 12 (index, transactions, frauds, plain
+-- frauds), ascending. So workers of both versions share the windows, and the first of version 2 finds them as they are.
+--
+-- A first-sight record is what is returned: <1 first, 0 again, 2 conflict><digest 8><applied_seq 8><mask of entities 1><mask of
+-- those with risk 1><mask of those in doubles 1><1: with what v2 adds 1><length of model version><of rules version><number of
+-- marks><these three><numbers of every entity><habits of those that have any><risk of those that have any>.
 
 local call, pack, unpack_at = redis.call, struct.pack, struct.unpack
 local sub, byte, char, find, floor = string.sub, string.byte, string.char, string.find, math.floor
@@ -32,7 +39,7 @@ if record then
   return (sub(record, 2, 9) == digest and '0' or '2') .. sub(record, 2)
 end
 
-local now_s, idle_s, sight_s, max_events, max_counterparts, model_length, rules_length = unpack_at('<I4I4I4I2BBB', ARGV[2])
+local now_s, idle_s, sight_s, max_events, max_counterparts, model_length, rules_length, delay_s, horizon = unpack_at('<I4I4I4I2BBBI4I2', ARGV[2])
 local idle_ms = floor(idle_s * 33 / 32) * 1000 -- touched once per 1/32 of the lifetime, so it is never shorter
 local M32 = 4294967296
 local NONE = M32 - 1
@@ -96,6 +103,164 @@ for j = 1, named do
   if state and byte(state, -1) == 3 then
     follow(j, state, keys[j])
   end
+end
+
+-- What stands beside the windows, under the canonical token's hash.
+local side_keys, sides, side_put = {}, {}, {}
+local habits, risks, risky, side_bit = '', '', 0, 1
+local own_tile, known_tile = floor(t / TILE), floor((t - delay_s * 1000) / TILE)
+if named > 0 then
+  local prefix = sub(KEYS[2], 1, -4) .. 'side/'
+  for j = 1, named do
+    side_keys[j] = prefix .. char(48 + byte(layout, 3 + j) % 128) .. hashes[j]
+  end
+  sides = call('MGET', unpack(side_keys))
+end
+
+-- Reads the numbers of a risk, from the newest tile to the oldest.
+local function read_risk(tiles)
+  local f1, p1, c1, f2, p2, c2, f3, p3, c3, early = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+  local fraud_at, plain_at, first_at, genuine, since_fraud, since_plain = -1, -1, -1, 0, 0, 0
+  for i = #tiles - 11, 1, -12 do
+    local tile, seen, frauds, plain = unpack_at('<I4I4I2I2', tiles, i)
+    if tile <= own_tile then
+      if frauds > 0 and fraud_at < 0 then
+        fraud_at, since_fraud = tile, genuine > 0 and genuine or 0
+      end
+      if plain > 0 then
+        if plain_at < 0 then
+          plain_at, since_plain = tile, genuine > 0 and genuine or 0
+        end
+        if tile > known_tile - RISK_3 then first_at = tile end
+      end
+      if tile > known_tile then
+        early = early + frauds
+      else
+        genuine = genuine + seen - frauds
+        if tile > known_tile - RISK_3 then
+          f3, p3, c3 = f3 + frauds, p3 + plain, c3 + seen
+          if tile > known_tile - RISK_2 then
+            f2, p2, c2 = f2 + frauds, p2 + plain, c2 + seen
+            if tile > known_tile - RISK_1 then
+              f1, p1, c1 = f1 + frauds, p1 + plain, c1 + seen
+            end
+          end
+        end
+      end
+    end
+  end
+  return pack('<I4I4I4I4I4I4I4I4I4I4dddI4I4', f1, p1, c1, f2, p2, c2, f3, p3, c3, early,
+    fraud_at < 0 and -1 or t - fraud_at * TILE, plain_at < 0 and -1 or t - plain_at * TILE,
+    first_at < 0 and -1 or t - first_at * TILE, since_fraud, since_plain)
+end
+
+-- Counting begins: the windows' tiles join those of the known frauds. Returns the tiles and the newest counted one.
+local function take_over(tiles, state, before, closed_a, closed_b, na_now, nb_now)
+  local counts, order, known = {}, {}, {}
+  for i = 1, #tiles, 12 do
+    local tile, _, frauds, plain = unpack_at('<I4I4I2I2', tiles, i)
+    known[tile] = { frauds, plain }
+  end
+  local now_a, now_b = floor(before / TILE_A), floor(before / TILE_B)
+  for i = 1, 13 * closed_a, 13 do
+    local tile, n = unpack_at('<BI4', state, i)
+    counts[now_a - (now_a - tile) % 256] = n
+  end
+  counts[now_a] = na_now
+  for i = 13 * closed_a + 1, 13 * (closed_a + closed_b + 1), 13 do
+    local day, n = now_b, nb_now
+    if i <= 13 * (closed_a + closed_b) then
+      day, n = unpack_at('<BI4', state, i)
+      day = now_b - (now_b - day) % 256
+    end
+    local place = day * TILES_PER_DAY + TILES_PER_DAY - 1
+    local with_fraud = nil
+    for tile = place - TILES_PER_DAY + 1, place do
+      n = n - (counts[tile] or 0)
+      if known[tile] and known[tile][1] > 0 then with_fraud = tile end
+    end
+    place = with_fraud or place
+    if n > 0 then counts[place] = (counts[place] or 0) + n end
+  end
+  for tile in pairs(known) do counts[tile] = counts[tile] or 0 end
+  for tile in pairs(counts) do order[#order + 1] = tile end
+  table.sort(order)
+  for i = 1, #order do
+    local tile = order[i]
+    local both = known[tile]
+    order[i] = pack('<I4I4I2I2', tile, counts[tile], both and both[1] or 0, both and both[2] or 0)
+  end
+  return table.concat(order), now_a
+end
+
+-- Adds the event to its tile, forgets what is too old; the new tiles and newest counted tile, none where no fraud is left.
+local function count(tiles, newest)
+  newest = newest > own_tile and newest or own_tile
+  local from, at = 1, #tiles + 1
+  while from <= #tiles and unpack_at('<I4', tiles, from) <= newest - horizon do
+    from = from + 12
+  end
+  if own_tile > newest - horizon then
+    while at > from and unpack_at('<I4', tiles, at - 12) > own_tile do
+      at = at - 12
+    end
+    local seen, frauds, plain, rest = 0, 0, 0, at
+    if at > from and unpack_at('<I4', tiles, at - 12) == own_tile then
+      at = at - 12
+      seen, frauds, plain = unpack_at('<I4I2I2', tiles, at + 4)
+    end
+    tiles = sub(tiles, from, at - 1) .. pack('<I4I4I2I2', own_tile, seen + 1, frauds, plain) .. sub(tiles, rest)
+  else
+    tiles = sub(tiles, from)
+  end
+  for i = #tiles - 11, 1, -12 do
+    if unpack_at('<I2', tiles, i + 8) > 0 then return tiles, newest end
+  end
+  return '', 0
+end
+
+-- The habit's numbers from the unusual events, and these events with this one where it is unusual (else nil).
+local function read_habit(unusual, clock, n30, s30)
+  local day, oldest = floor(t / TILE_B), floor(clock / TILE_B) - TILES_B
+  local n, sum, u1, u2, u3, u4, excess, newest = n30 - 1, s30 - amount, 0, 0, 0, 0, 0, -1
+  for i = 1, #unusual, 14 do
+    local at, a, ratio = unpack_at('<I6I6I2', unusual, i)
+    local its = floor(at / TILE_B)
+    if its > oldest then
+      if its > day - TILES_B and its <= day then n, sum = n - 1, sum - a end
+      local age = t - at
+      if age >= 0 and age < UNUSUAL_4 then
+        u4, excess, newest = u4 + 1, excess + ratio, at
+        if age < UNUSUAL_3 then u3 = u3 + 1 end
+        if age < UNUSUAL_2 then u2 = u2 + 1 end
+        if age < UNUSUAL_1 then u1 = u1 + 1 end
+      end
+    end
+  end
+  habits = habits .. pack('<I4dBBBBI4I4', n, sum, u1, u2, u3, u4, excess, newest < 0 and NONE or t - newest)
+  if n < USUAL_MIN or sum <= 0 or amount * n * 2 <= sum * UNUSUAL_TWICE or day <= oldest then return nil end
+  local ratio = amount * n / sum
+  ratio = ratio < EXCESS_MAX / 1000 and floor(ratio * 1000) or EXCESS_MAX
+  local from, at = 1, #unusual + 1
+  while from <= #unusual and floor(unpack_at('<I6', unusual, from) / TILE_B) <= oldest do from = from + 14 end
+  while at > from and unpack_at('<I6', unusual, at - 14) > t do at = at - 14 end
+  unusual = sub(unusual, from, at - 1) .. pack('<I6I6I2', t, amount, ratio) .. sub(unusual, at)
+  return #unusual > 14 * MAX_UNUSUAL and sub(unusual, 15) or unusual
+end
+
+-- Everything of one entity beyond its windows; n30 and s30 are its tiled 30 days, this event counted.
+local function beside(j, side, habit, clock, n30, s30, tiles, newest)
+  local unusual = side and sub(side, 6, 5 + 14 * byte(side)) or ''
+  local more = habit and read_habit(unusual, clock, n30, s30)
+  if tiles then
+    risks, risky = risks .. read_risk(tiles), risky + side_bit
+    tiles, newest = count(tiles, newest)
+  elseif not more then
+    return
+  end
+  more = more or unusual
+  side_put[#side_put + 1] = side_keys[j]
+  side_put[#side_put + 1] = char(#more / 14) .. pack('<I4', newest or 0) .. more .. (tiles or '')
 end
 
 -- Marks stand under the canonical token; one set on a newer token before it was linked counts too.
@@ -215,9 +380,14 @@ local function reach(state, stop, clock, limit, n, sum, retained)
   return n, sum
 end
 
-local answers, at = {}, 4 -- `at`: where the entity's part of the layout begins
+local answers, at = {}, 4 + named -- `at`: where the entity's part of the layout begins
 for j = 1, named do
   local key, state, pairs_of = keys[j], states[j], byte(layout, at)
+  local side, habit = sides[j], byte(layout, 3 + j) > 127
+  local risk_tiles, risk_newest = nil, 0
+  if side and #side > 5 + 14 * byte(side) then
+    risk_newest, risk_tiles = unpack_at('<I4', side, 2), sub(side, 6 + 14 * byte(side))
+  end
   if not state then
     local which, met, distinct = 0, '', ''
     for i = 1, pairs_of do
@@ -233,6 +403,9 @@ for j = 1, named do
     local state = t_bytes .. pack('<I6I4', amount, now_s) .. met .. char(which, 1)
     put_key[#put_key + 1], put_at[#put_key + 1], put_value[#put_key + 1] = key, false, state
     answers[j] = numbers(1, amount, 1, amount, 1, amount, 1, amount, 1, amount, 1, amount, -1) .. distinct .. '\0\0\0\0'
+    if habit or risk_tiles then
+      beside(j, side, habit, t, 1, amount, risk_tiles, risk_newest)
+    end
   else
     local fresh = byte(state, -1) == 1
     if fresh then
@@ -249,6 +422,10 @@ for j = 1, named do
     local events_at = 13 * (closed_a + closed_b) + 1
     local tiles = nil -- set when the closed tiles changed
     local later, answer = 0, nil -- events after this one
+    local n30, s30
+    if risk_tiles and risk_newest == 0 then
+      risk_tiles, risk_newest = take_over(risk_tiles, state, before, closed_a, closed_b, na_now, nb_now)
+    end
 
     if t >= before then
       clock = t
@@ -315,7 +492,7 @@ for j = 1, named do
       end
       na, sa, na_now, sa_now = na + 1, sa + amount, na_now + 1, sa_now + amount
       nb, sb, nb_now, sb_now = nb + 1, sb + amount, nb_now + 1, sb_now + amount
-      answer = numbers(n1, s1, n2, s2, n3, s3, n4, s4, na, sa, nb, sb, gap)
+      answer, n30, s30 = numbers(n1, s1, n2, s2, n3, s3, n4, s4, na, sa, nb, sb, gap), nb, sb
     else
       -- Late: the clock stands; what is newer than t is taken off, what is older than the clock's windows is added.
       local behind = clock - t
@@ -368,7 +545,7 @@ for j = 1, named do
       if own_a ~= now_a or own_b ~= now_b then
         tiles, closed_a, closed_b = tiles_a .. tiles_b, #tiles_a / 13, #tiles_b / 13
       end
-      answer = numbers(c1, r1, c2, r2, c3, r3, c4, r4, seen_na, seen_sa, seen_nb, seen_sb, since)
+      answer, n30, s30 = numbers(c1, r1, c2, r2, c3, r3, c4, r4, seen_na, seen_sa, seen_nb, seen_sb, since), seen_nb, seen_sb
     end
 
     local lists, counts, at_list = '', '', lists_at
@@ -470,8 +647,11 @@ for j = 1, named do
     put_key[#put_key + 1], put_at[#put_key + 1], put_value[#put_key + 1] = key, whole and 'KEEPTTL' or tail_at - 1, value
     local saturated = pushed > 0 and clock - pushed < WINDOW_4 or pushed_met > 0 and clock - pushed_met < DISTINCT_3
     answers[j] = answer .. (saturated and '\1\0\0\0' or '\0\0\0\0')
+    if habit or risk_tiles then
+      beside(j, side, habit, clock, n30, s30, risk_tiles, risk_newest)
+    end
   end
-  at, bit_of = at + 1 + pairs_of, bit_of * 2
+  at, bit_of, side_bit = at + 1 + pairs_of, bit_of * 2, side_bit * 2
 end
 
 local applied_seq = call('INCR', KEYS[2])
@@ -487,7 +667,15 @@ end
 for i = 1, #write do
   call(unpack(write[i]))
 end
-record = '1' .. digest .. pack('<I8I2I2BBB', applied_seq, mask, wide, model_length, rules_length, marked)
-  .. sub(ARGV[2], 18) .. marks .. table.concat(answers)
+local side_ms = horizon * TILE > idle_ms and horizon * TILE or idle_ms
+for i = 1, #side_put, 2 do
+  if #side_put[i + 1] > 5 then
+    call('SET', side_put[i], side_put[i + 1], 'PX', side_ms)
+  else
+    call('DEL', side_put[i])
+  end
+end
+record = '1' .. digest .. pack('<I8BBBBBBB', applied_seq, mask, risky, wide, 1, model_length, rules_length, marked)
+  .. sub(ARGV[2], 24) .. marks .. table.concat(answers) .. habits .. risks
 call('SET', KEYS[1], record, 'EX', sight_s)
 return record

@@ -23,6 +23,7 @@ GROUPS = (
     "train",
     "trainer",
     "models",
+    "drift",
     "rules",
     "demo",
     "docs",

@@ -1,12 +1,13 @@
 """Labelled transactions for training, from a file in our own form or from any file through a connector file."""
 
+import heapq
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from contract.dead_letters import DeadLetter
 from contract.errors import ConfigurationError, InvalidEventError, TrainingRefusedError
 from contract.events import Label, Transaction
 from contract.settings import Settings
+from contract.windows import DAY_MS
 
 LINES = (".jsonl", ".ndjson", ".json")
 
@@ -29,16 +31,57 @@ class LabelledTransaction(Transaction, frozen=True, kw_only=True, omit_defaults=
     """Another name for `fraud`."""
 
 
+class Known(NamedTuple):
+    """What became known of a transaction."""
+
+    transaction_id: str
+    fraud: bool
+
+
+class LabelQueue:
+    """Labels by the time when they became known, while a history is read; memory for those that are not due yet."""
+
+    def __init__(self, label_delay_days: float) -> None:
+        """Where a label has no time of its own it becomes known `label_delay_days` after its transaction."""
+        self._delay_ms = round(label_delay_days * DAY_MS)
+        self._heap: list[tuple[int, int, Known]] = []
+        self._pushed = 0
+
+    def push(self, known: Known, *, event_time_ms: int | None = None, label_time_ms: int | None = None) -> None:
+        """Takes a label; one of its times is given."""
+        due_ms = (event_time_ms or 0) + self._delay_ms if label_time_ms is None else label_time_ms
+        heapq.heappush(self._heap, (due_ms, self._pushed, known))
+        self._pushed += 1
+
+    def due(self, before_ms: int) -> list[Known]:
+        """Takes out what became known before then, in that order."""
+        found = []
+        while self._heap and self._heap[0][0] < before_ms:
+            found.append(heapq.heappop(self._heap)[2])
+        return found
+
+
 @dataclass(slots=True)
 class Found:
     """What reading a history found besides transactions; filled while it is read."""
 
     labels: dict[str, bool] = field(default_factory=dict)
     """By transaction_id: fraud or not."""
+    queue: LabelQueue | None = None
+    """Takes the same labels by their time, for the risk of entities."""
     refused: Counter[str] = field(default_factory=Counter)
     """Rows that are no transaction, by reason."""
     first_fault: str = ""
     """Where and why, without any value."""
+
+    def label(
+        self, transaction_id: str, fraud: bool, *, event_time_ms: int | None = None, label_time_ms: int | None = None
+    ) -> None:
+        """Notes one label. Genuine ones wait for nothing, unless they take a fraud back."""
+        before = self.labels.get(transaction_id)
+        self.labels[transaction_id] = fraud
+        if self.queue is not None and (fraud or before):
+            self.queue.push(Known(transaction_id, fraud), event_time_ms=event_time_ms, label_time_ms=label_time_ms)
 
     def refuse(self, where: str, error: InvalidEventError) -> None:
         """Counts one row."""
@@ -90,7 +133,7 @@ def canonical(file: Path, found: Found) -> Iterator[Transaction]:
                 transaction = decoder.decode(stream.readline())
                 fraud = transaction.fraud if transaction.fraud is not None else transaction.label
                 if fraud is not None:
-                    found.labels[transaction.transaction_id] = bool(fraud)
+                    found.label(transaction.transaction_id, bool(fraud), event_time_ms=int(times[row]))
                 yield transaction
     except OSError as error:
         raise ConfigurationError([f"{file} cannot be read: {error.strerror}"]) from None
@@ -111,6 +154,6 @@ def mapped(settings: Settings, file: Path, mapping: Path, now: datetime, found: 
         if isinstance(outcome, Transaction):
             yield outcome
         elif isinstance(outcome, Label):
-            found.labels[outcome.transaction_id] = outcome.fraud
+            found.label(outcome.transaction_id, outcome.fraud, label_time_ms=epoch_ms(outcome.label_time))
         elif isinstance(outcome, DeadLetter):
             found.refuse(outcome.position, InvalidEventError(outcome.reason, outcome.detail))

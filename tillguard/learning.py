@@ -181,7 +181,7 @@ def _learn(
         seconds={"read": read_s} | trained.seconds,
     )
     if objection is None or keep:
-        entry = registry.add(trained.package, {snapshot.ATTACHMENT: trained.network})
+        entry = registry.add(trained.package, trained.attachments)
     if objection is None:
         try:
             promote_model(settings, registry, entry, by=by, now=clock.now(), kind="trained", reason=attempt.reason)

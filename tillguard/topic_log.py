@@ -3,8 +3,10 @@
 No consumer group, no commits: nothing that a service relies on is moved.
 """
 
+import math
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 from confluent_kafka import (
@@ -18,6 +20,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from contract.clock import epoch_ms
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
 from scoring.feeds.client_log import client_logger
@@ -25,6 +28,8 @@ from scoring.feeds.client_log import client_logger
 AT_ONCE = 1000
 WAIT_S = 0.2
 DELIVERY_TIMEOUT_S = 30.0
+SLICES = 24
+"""Of a spread reading: enough that every hour of a day has its share in a window of some days."""
 
 
 class Record(NamedTuple):
@@ -44,10 +49,15 @@ class TopicReader:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
 
-    def until_now(self, topic: str) -> Iterator[Record]:
-        """Every record that stands on the topic, partition by partition in their order; ends at the end of now."""
+    def until_now(self, topic: str, since: datetime | None = None) -> Iterator[Record]:
+        """Every record that stands on the topic, partition by partition in their order; ends at the end of now.
+
+        `since`: only what was appended then or later, by the broker's clock.
+        """
         consumer = self._assigned(topic, OFFSET_BEGINNING)
         try:
+            if since is not None:
+                self._seek_to(consumer, epoch_ms(since))
             left = {position.partition for position in consumer.assignment()}
             idle_since_s = time.monotonic()
             while left:
@@ -63,6 +73,65 @@ class TopicReader:
                     raise TransientError(f"{topic}: Kafka stopped answering")
         finally:
             consumer.close()
+
+    def spread(self, topic: str, at_most: int, since: datetime | None = None) -> Iterator[Record]:
+        """About `at_most` records, or all where there are fewer: taken in SLICES stretches evenly over what stands there now.
+
+        `since`: only of what was appended then or later, by the broker's clock.
+        """
+        consumer = self._assigned(topic, OFFSET_BEGINNING)
+        try:
+            stretches = self._stretches(consumer, None if since is None else epoch_ms(since))
+            total = sum(end - start for _, start, end in stretches)
+            slices = 1 if total <= at_most else SLICES
+            for at in range(slices):
+                cut = {
+                    number: (
+                        start + (end - start) * at // slices,
+                        math.ceil((end - start) * min(1.0, at_most / max(total, 1)) / slices),
+                        start + (end - start) * (at + 1) // slices,
+                    )
+                    for number, start, end in stretches
+                }
+                yield from self._slice(consumer, topic, cut)
+        finally:
+            consumer.close()
+
+    def _stretches(self, consumer: Consumer, appended_ms: int | None) -> list[tuple[int, int, int]]:
+        """(partition, first offset, end offset) of what stands on the topic, or was appended since."""
+        timeout_s, found = self._kafka.request_timeout_s, []
+        try:
+            for one in consumer.assignment():
+                low, high = consumer.get_watermark_offsets(one, timeout=timeout_s)
+                if appended_ms is not None:
+                    wanted = [TopicPartition(one.topic, one.partition, appended_ms)]
+                    start = consumer.offsets_for_times(wanted, timeout=timeout_s)[0].offset
+                    low = high if start < 0 else max(low, start)
+                found.append((one.partition, low, high))
+        except KafkaException as error:
+            raise TransientError(f"Kafka does not say how far its topics reach ({error.args[0].name()})") from None
+        return found
+
+    def _slice(self, consumer: Consumer, topic: str, cut: dict[int, tuple[int, int, int]]) -> Iterator[Record]:
+        """For each partition (first offset, number of records, end offset): so many records before the end."""
+        left = {number: count for number, (start, count, end) in cut.items() if count > 0 and start < end}
+        consumer.assign([TopicPartition(topic, number, cut[number][0]) for number in left])
+        idle_since_s = time.monotonic()
+        while left:
+            messages = consumer.consume(AT_ONCE, WAIT_S)
+            for message in messages:
+                number = message.partition() or 0
+                if _ends(message) or (message.offset() or 0) >= cut[number][2]:
+                    left.pop(number, None)
+                elif number in left:
+                    yield _record(message)
+                    left[number] -= 1
+                    if not left[number]:
+                        del left[number]
+            if messages:
+                idle_since_s = time.monotonic()
+            elif time.monotonic() - idle_since_s > self._kafka.request_timeout_s:
+                raise TransientError(f"{topic}: Kafka stopped answering")
 
     def from_now(self, topic: str) -> Iterator[Record | None]:
         """What is appended from now on, without an end; None whenever there is nothing for a moment.
@@ -99,6 +168,14 @@ class TopicReader:
             raise TransientError(f"{topic}: Kafka does not answer")
         finally:
             consumer.close()
+
+    def _seek_to(self, consumer: Consumer, appended_ms: int) -> None:
+        wanted = [TopicPartition(one.topic, one.partition, appended_ms) for one in consumer.assignment()]
+        try:
+            # A partition with nothing so young answers with its end, where reading it ends at once.
+            consumer.assign(consumer.offsets_for_times(wanted, timeout=self._kafka.request_timeout_s))
+        except KafkaException as error:
+            raise TransientError(f"Kafka does not say where a time begins ({error.args[0].name()})") from None
 
     def _assigned(self, topic: str, offset: int, partition: int | None = None) -> Consumer:
         properties = {

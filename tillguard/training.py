@@ -29,7 +29,6 @@ from trainer.examples import Examples, split
 from trainer.plan import Plan
 from trainer.registry import Registry
 from trainer.run_onnx import run_onnx
-from trainer.snapshot import ATTACHMENT
 from trainer.spool import Spool
 from trainer.standing import pin_objection
 
@@ -144,7 +143,7 @@ def train(
             )
             objection = _objection(registry, serving, trained, test) if promote else None
             del examples, test  # views of the spool's files, which end here
-        entry = registry.add(trained.package, {ATTACHMENT: trained.network})
+        entry = registry.add(trained.package, trained.attachments)
         log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
         registered = time.monotonic()
         if promote and objection is None:
@@ -215,10 +214,16 @@ def _examples(
             refused=found.refused,
             seconds=time.monotonic() - started,
         )
-    seen = history.Found()
+    seen = history.Found(queue=history.LabelQueue(settings.trainer.label_delay_days))
     rows = history.open_file(settings, Path(source), mapping, now, seen)
     replayed = replay.replay(
-        settings, rows, spool, now=now, private=private_redis, progress=lambda count: told("read", count)
+        settings,
+        rows,
+        spool,
+        now=now,
+        labels=seen.queue,
+        private=private_redis,
+        progress=lambda count: told("read", count),
     )
     joined = spool.examples(seen.labels, label_delay_days=None, minor_per_major=minor_per_major)
     refused = seen.refused + replayed.refused

@@ -14,27 +14,31 @@ from contract.clock import Clock, SystemClock
 from contract.errors import ConfigurationError, TransientError
 from contract.metrics import Metrics
 from contract.settings import Settings
-from contract.topics import CONTROL, MODELS, RESOLUTIONS, TOPICS, TRANSACTIONS
+from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, TOPICS, TRANSACTIONS, Topic
 from scoring import faust_app
-from scoring.afterwards import HoldSweeper, ResolutionScorer
+from scoring.afterwards import BreakerWatch, HoldSweeper, OutcomeScorer, ResolutionScorer
+from scoring.breaker import Limits
 from scoring.engine import Engine
 from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
 from scoring.feeds.pipeline import Pipeline
+from scoring.feeds.ports import Scorer
 from scoring.feeds.publisher import KafkaPublisher
 from scoring.models_follower import ModelsFollower
 from scoring.packages import ModelShelf
+from scoring.redis_breaker import RedisBreaker
 from scoring.redis_cases import RedisCases
 from scoring.redis_rules import RedisRules
 from scoring.redis_store import RedisStore
 from scoring.rules import Ruleset, default_rules, load_rules
 from scoring.settlement import Settlement
+from scoring.shadow import ShadowScorer
 from scoring.supervision import Supervision
 from tillguard import __version__, logs
 
 CATCH_UP_S = 30.0
 """How long a starting worker reads the models topic before it begins without a model, answering degraded."""
-RESOLUTIONS_BATCH_MAX = 100
-RESOLUTIONS_PENDING_MAX = 10_000
+BESIDE_BATCH_MAX = 100
+BESIDE_PENDING_MAX = 10_000
 PROBE_S = 1.0
 
 log = structlog.get_logger()
@@ -128,6 +132,13 @@ def _application(
     topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
     publisher = parts.publisher("transactions")
     budget_s = scoring.budget_ms / 1000
+    shadow = ShadowScorer(
+        lambda: parts.publisher("shadow"),
+        parts.clock,
+        parts.metrics,
+        retailer=settings.retailer,
+        time_share=scoring.shadow_time_share,
+    )
     engine = Engine(
         RedisStore(settings, connect_wait_s=budget_s),
         RedisCases(settings, timeout_s=budget_s),
@@ -137,6 +148,7 @@ def _application(
         parts.clock,
         parts.metrics,
         archive=RedisRules(settings, timeout_s=budget_s),
+        shadow=shadow,
     )
     pipeline = Pipeline(
         engine,
@@ -161,7 +173,7 @@ def _application(
         retailer=settings.retailer,
         stall_after_s=scoring.stall_after_s,
     )
-    loops: dict[str, faust_app.Loop] = {"models": follower, "supervision": supervision}
+    loops: dict[str, faust_app.Loop] = {"models": follower, "supervision": supervision, "shadow": shadow}
     loops |= _afterwards(parts)
     if isinstance(feed, LibrdkafkaFeed):
         loops["transactions"] = feed
@@ -181,24 +193,31 @@ def _application(
     )
 
 
+def _beside(parts: _Parts, topic: Topic, scorer: Scorer) -> LibrdkafkaFeed:
+    """A feed of its own for a topic beside the transactions, which nobody waits for at a till."""
+    publisher = parts.publisher(topic.kind)
+    pipeline = Pipeline(scorer, publisher, parts.clock, batch_max=BESIDE_BATCH_MAX, pending_max=BESIDE_PENDING_MAX)
+    retailer = parts.settings.retailer
+    return _librdkafka(parts, pipeline, publisher, topic=topic.name(retailer), group=f"{retailer}.{topic.kind}")
+
+
 def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
     settings = parts.settings
-    publisher = parts.publisher("resolutions")
-    pipeline = Pipeline(
-        ResolutionScorer(parts.settlement()),
-        publisher,
-        parts.clock,
-        batch_max=RESOLUTIONS_BATCH_MAX,
-        pending_max=RESOLUTIONS_PENDING_MAX,
-    )
-    resolutions = _librdkafka(
-        parts,
-        pipeline,
-        publisher,
-        topic=RESOLUTIONS.name(settings.retailer),
-        group=f"{settings.retailer}.resolutions",
-    )
-    return {"resolutions": resolutions, "holds": HoldSweeper(parts.settlement(), parts.publisher("holds"))}
+    loops: dict[str, faust_app.Loop] = {
+        "resolutions": _beside(parts, RESOLUTIONS, ResolutionScorer(parts.settlement())),
+        "outcomes": _beside(parts, OUTCOMES, OutcomeScorer(RedisStore(settings), settings, parts.clock, parts.metrics)),
+        "holds": HoldSweeper(parts.settlement(), parts.publisher("holds")),
+    }
+    limits = Limits.of(settings.scoring.breaker)
+    if limits.on:
+        loops["breaker"] = BreakerWatch(
+            RedisBreaker(settings),
+            lambda: parts.publisher("breaker"),
+            limits,
+            parts.metrics,
+            retailer=settings.retailer,
+        )
+    return loops
 
 
 def _librdkafka(

@@ -20,9 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.model_settings import CapacitySettings
 from contract.models import SCORE_DIGITS, Thresholds
 from contract.package import THRESHOLD_NEVER
-from contract.settings import CapacitySettings, CostSettings
+from contract.settings import CostSettings
 
 FLAG_SHARE_MAX = 0.08
 """At most this share of transactions is flagged, held or blocked, or twice the share of frauds where that is more."""

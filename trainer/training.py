@@ -11,11 +11,13 @@ import numpy as np
 from contract.clock import from_epoch_ms
 from contract.errors import TrainingRefusedError
 from contract.features import names, schema_hash
+from contract.model_settings import CapacitySettings
 from contract.models import DataRange, Manifest
 from contract.package import Package, build_package, onnx_sha256
-from contract.settings import CapacitySettings, CostSettings
+from contract.settings import CostSettings
 from trainer import constants, costing, export, fit, network, snapshot, thresholds
 from trainer.calibrate import fit_platt
+from trainer.drift import profile
 from trainer.evaluate import auc_roc, measure
 from trainer.examples import FRAUDS_MIN, Examples, Split, split
 from trainer.plan import Plan
@@ -33,12 +35,12 @@ class Trained:
 
     manifest: Manifest
     package: bytes
-    network: bytes
-    """What a later training may start from: a trainer.snapshot, kept beside the package."""
     counts: dict[str, tuple[int, int]]
     """Transactions and frauds by slice (train, validation, test)."""
     seconds: dict[str, float]
     """Wall time by stage."""
+    attachments: dict[str, bytes]
+    """For the registry, beside the package: what a later training starts from, and what drift is measured against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +134,15 @@ def make(
         base=material.base,
     )
     kept = fitted.snapshot()
+    described = profile.build(parts.train.features, scores, chosen, weight=parts.train.weight)
     return Trained(
         manifest=manifest,
         package=build_package(manifest, onnx),
-        network=snapshot.dump(kept.constants, kept.weights),
         counts={name: (len(part), int(part.fraud.sum())) for name, part in parts._asdict().items()},
+        attachments={
+            snapshot.ATTACHMENT: snapshot.dump(kept.constants, kept.weights),
+            profile.ATTACHMENT: profile.encode(described),
+        },
         seconds={"fit": fitted.seconds, "export": exported - started, "measure": time.monotonic() - exported},
     )
 

@@ -91,6 +91,7 @@ class Pipeline:
         complete, waiting = _split(events, outcomes)
         self.pending.add(waiting, assignment, self._clock.monotonic_s())
         self._publisher.publish(outcomes, partial(self.tracker.done, complete, assignment))
+        self._scorer.published()
 
     def retry(self) -> None:
         """Tries the oldest waiting events again, when they are due; the open batches first, for somebody waits for these."""
@@ -104,6 +105,7 @@ class Pipeline:
         for waiting, outcome in zip(due, outcomes, strict=True):
             done = [waiting.event] if outcome.complete else []
             self._publisher.publish([outcome], partial(self.tracker.done, done, waiting.assignment))
+        self._scorer.published()
         self.pending.tried(failed, progress=len(failed) < len(due), now_s=self._clock.monotonic_s())
 
     def drain(self, timeout_s: float) -> bool:

@@ -26,6 +26,10 @@ class Scorer(Protocol):
         """Tries events again whose outcome was not complete; an outcome that is still not complete carries no message."""
         ...
 
+    def published(self) -> None:
+        """Called when the outcomes of `collect` or `again` are with the publisher: time for what must not delay them."""
+        ...
+
 
 class Publisher(Protocol):
     """Sends the messages of outcomes to their topics."""

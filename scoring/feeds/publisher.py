@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
-from contract.topics import DEAD_LETTERS, FEATURES, LABELS, VERDICTS
+from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, SHADOW_SCORES, VERDICTS
 from scoring.feeds.client_log import client_logger
 from scoring.ports import Outcome
 
@@ -61,6 +61,8 @@ class KafkaPublisher:
         self._features = FEATURES.name(retailer)
         self._dead_letters = DEAD_LETTERS.name(retailer)
         self._labels = LABELS.name(retailer)
+        self._shadow_scores = SHADOW_SCORES.name(retailer)
+        self._alarms = ALARMS.name(retailer)
         self._failure: str | None = None
         self._without_messages: list[Callable[[], None]] = []
         # A broker takes one request of a connection at a time, and each partition has its own requests: what nobody waits for
@@ -91,6 +93,8 @@ class KafkaPublisher:
                 (self._verdicts, outcome.verdict),
                 (self._features, outcome.features),
                 (self._dead_letters, outcome.dead_letter),
+                (self._shadow_scores, outcome.shadow_score),
+                (self._alarms, outcome.alarm),
                 *((self._labels, label) for label in outcome.labels),
             )
             if value is not None

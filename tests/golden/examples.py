@@ -17,6 +17,7 @@ from contract.dead_letters import DeadLetter
 from contract.events import Label, Origin, Resolution, Transaction
 from contract.features import FeatureRecord
 from contract.models import DataRange, Manifest, ModelChallenge, ModelChunk, ModelPromotion, ShadowScore, Thresholds
+from contract.risk import KnownOutcome
 from contract.verdicts import Reason, Verdict
 
 FOLDER = Path(__file__).parent / "v1"
@@ -78,7 +79,11 @@ EXAMPLES: dict[str, Struct] = {
     "feature-record-entities": FeatureRecord(
         transaction_id="t-1", retailer="acme", event_time=NOON, applied_seq=7, feature_schema="v2-0123456789ab",
         values=struct.pack("<3f", 19.5, float("nan"), -1.0), score=0.75, model_version="acme-20261101",
-        rules_version="rules-1", decision="flag", amount_base_minor=1950, entities=b"\x01\x0001234567", control=True,
+        rules_version="rules-1", decision="flag", amount_base_minor=1950, entities=b"\x01\x00" b"01234567", control=True,
+    ),
+    "known-outcome-full": KnownOutcome(
+        transaction_id="t-1", retailer="acme", event_time=NOON, entities=b"\x01\x00" b"01234567", fraud=True, plain=True,
+        label_time=NOON + timedelta(days=7),
     ),
     "dead-letter-least": DeadLetter(
         retailer="acme", part="connector:orders", reason="key_missing", detail="the row has no key", source="shop.orders",

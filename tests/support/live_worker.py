@@ -14,6 +14,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import msgspec
+import yaml
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from contract.events import Origin, Transaction
@@ -180,3 +181,26 @@ class Topics:
             lambda: next((v for v in self.verdicts().get(identity, []) if v["revision"] == revision), None),
             f"revision {revision} of {identity}",
         )
+
+
+class Shop:
+    """A fresh retailer with its topics, and workers that end with the test."""
+
+    def __init__(self, retailer: Any, folder: Path) -> None:
+        self.file: Path = retailer.file
+        self.settings = retailer.settings
+        self.topics = Topics(retailer.settings)
+        self.folder = folder
+        self._count = 0
+
+    def worker(self, *arguments: str) -> LiveWorker:
+        self._count += 1
+        return LiveWorker(self.file, self.folder / f"worker-{self._count}.log", *arguments)
+
+    def configure(self, section: str, **changes: object) -> None:
+        document = yaml.safe_load(self.file.read_text())
+        document.setdefault(section, {}).update(changes)
+        self.file.write_text(yaml.safe_dump(document))
+
+    def command(self, *arguments: str) -> Any:
+        return tillguard(*arguments, "--config", str(self.file))

@@ -1,11 +1,12 @@
 """In-memory ports of the engine: windows by the reference implementation, cases, rules. They fail when told to."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
 
+from scoring.breaker import Breaker
 from scoring.ports import Applied, Case, Mark, RevisionConflictError, Sighting, StoreUnavailableError
 from scoring.reference import Reference
 
@@ -37,19 +38,26 @@ class MemoryStore:
     reference: Reference = field(default_factory=Reference)
     batches: int = 0
 
-    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> "MemoryTicket":
+    def send(
+        self,
+        sightings: Sequence[Sighting],
+        model_version: str,
+        rules_version: str,
+        others: Mapping[int, str] | None = None,
+    ) -> "MemoryTicket":
         if self.broken:
             raise StoreUnavailableError("told to fail")
         self.batches += 1
         if self.deaf:
             return MemoryTicket(self, None)
-        return MemoryTicket(self, self.apply(sightings, model_version, rules_version))
+        versions = [(others or {}).get(place, model_version) for place in range(len(sightings))]
+        return MemoryTicket(self, self.apply(sightings, versions, rules_version))
 
-    def apply(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> Applied:
+    def apply(self, sightings: Sequence[Sighting], model_versions: Sequence[str], rules_version: str) -> Applied:
         """What the store answers."""
         rows: list[Sight] = []
         first: list[bool] = []
-        for sighting in sightings:
+        for sighting, model_version in zip(sightings, model_versions, strict=True):
             known = self.sights.get(sighting.transaction_id)
             first.append(known is None)
             if known is None:
@@ -106,18 +114,36 @@ class MemoryCases:
 
     newest: dict[str, Case] = field(default_factory=dict)
     causes: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    first: dict[str, bytes] = field(default_factory=dict)
+    """Verdicts as they were before they were resolved."""
+    breaker: Breaker | None = None
+    now_ms: Callable[[], int] = lambda: 0
     broken: bool = False
 
     def _check(self) -> None:
         if self.broken:
             raise StoreUnavailableError("told to fail")
 
-    def open(self, cases: Sequence[Case]) -> None:
+    def open(self, cases: Sequence[Case], passed: int = 0) -> list[bytes]:
         self._check()
-        for case in cases:
-            known = self.newest.get(case.transaction_id)
-            if known is None or known.revision < case.revision:
-                self.newest[case.transaction_id] = case
+        if passed:
+            self.passed(passed)
+        return [self._open(case) for case in cases]
+
+    def _open(self, case: Case) -> bytes:
+        known = self.newest.get(case.transaction_id)
+        if known is not None and known.revision >= case.revision:
+            equal = known.revision == case.revision
+            return known.verdict if equal else self.first.get(case.transaction_id, case.verdict)
+        if case.otherwise is not None and self.breaker is not None and not self.breaker.admits(self.now_ms()):
+            case = replace(case, verdict=case.otherwise, open_until=None)
+        self.newest[case.transaction_id] = replace(case, otherwise=None)
+        return case.verdict
+
+    def passed(self, transactions: int) -> None:
+        self._check()
+        if self.breaker is not None:
+            self.breaker.passed(transactions, self.now_ms())
 
     def get(self, transaction_id: str) -> Case | None:
         self._check()
@@ -130,6 +156,8 @@ class MemoryCases:
         known = self.newest.get(case.transaction_id)
         if known is None or known.revision != expected_revision:
             raise RevisionConflictError
+        if known.revision == 1:
+            self.first.setdefault(case.transaction_id, known.verdict)
         self.newest[case.transaction_id] = case
         self.causes[case.transaction_id, cause_id] = case.verdict
         return case.verdict

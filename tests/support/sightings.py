@@ -5,12 +5,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.risk import side_names
 from contract.windows import ENTITIES, ENTITY_NAMES, aggregate_names
 from scoring.ports import Sighting
 
 START_MS = 1_790_000_000_000
 """2026-09-21T14:13:20Z, not at the start of any tile."""
-NAMES = [f"{entity.name}.{name}" for entity in ENTITIES for name in aggregate_names(entity)]
+NAMES = [
+    f"{entity.name}.{name}"
+    for names_of in (aggregate_names, side_names)
+    for entity in ENTITIES
+    for name in names_of(entity)
+]
 
 
 def sighting(

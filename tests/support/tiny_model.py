@@ -1,15 +1,25 @@
 """Small valid models made with the onnx package alone, so that a test needs no TensorFlow."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from contract.features import names, schema_hash
-from contract.models import INPUT_NAME, OUTPUT_NAME, DataRange, Manifest, ModelPromotion, Thresholds
+from contract.models import (
+    CHALLENGE_KEY,
+    INPUT_NAME,
+    OUTPUT_NAME,
+    DataRange,
+    Manifest,
+    ModelChallenge,
+    ModelPromotion,
+    Thresholds,
+)
 from contract.package import build_package, onnx_sha256, package_sha256, to_messages, to_promotion
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -30,7 +40,7 @@ def random_onnx(seed: int, hidden: Sequence[int] = (32, 16)) -> bytes:
     sizes = [len(names()), *hidden, 1]
     layers = []
     for inputs, outputs in pairwise(sizes):
-        scale = 0.5 if inputs == len(names()) else 1.0
+        scale = 0.05 if inputs == len(names()) else 1.0
         weights = generator.normal(size=(inputs, outputs)) / np.sqrt(inputs) * scale
         layers.append((weights.astype(np.float32), generator.normal(size=outputs).astype(np.float32) * 0.1))
     return graph(layers)
@@ -159,3 +169,18 @@ def tiny_messages(package: bytes, version: str = "tiny-1") -> list[tuple[bytes, 
         model_version=version, package_sha256=package_sha256(package), promoted_at=NOW, promoted_by="test"
     )
     return [*to_messages(package), to_promotion(promotion)]
+
+
+def tiny_challenge(
+    package: bytes | None, version: str | None = "tiny-2", *, share: float | None = None, after_s: float = 1.0
+) -> tuple[bytes, bytes]:
+    """A challenge, `after_s` after the promotions of `tiny_messages`; a canary where a share is given, else in shadow."""
+    challenge = ModelChallenge(
+        model_version=version,
+        package_sha256=None if package is None else package_sha256(package),
+        mode="shadow" if share is None else "canary",
+        share=share or 0.0,
+        decided_at=NOW + timedelta(seconds=after_s),
+        decided_by="test",
+    )
+    return CHALLENGE_KEY.encode(), msgspec.json.encode(challenge)

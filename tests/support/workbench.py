@@ -13,14 +13,17 @@ from contract.dead_letters import DeadLetter
 from contract.events import Origin, Resolution, Transaction
 from contract.features import FeatureRecord
 from contract.metrics import Metrics
+from contract.package import to_messages
 from contract.settings import Settings
 from contract.verdicts import Verdict
+from scoring.breaker import Breaker, Limits
 from scoring.engine import Engine
 from scoring.packages import ModelShelf
 from scoring.ports import Outcome, RawEvent
 from scoring.rules import Ruleset, load_rules
+from scoring.shadow import Shadow
 from support.memory_store import MemoryCases, MemoryRules, MemoryStore
-from support.tiny_model import tiny_messages, tiny_package
+from support.tiny_model import tiny_challenge, tiny_messages, tiny_package
 
 RETAILER = "shop"
 START = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -100,9 +103,12 @@ class Workbench:
     document: dict[str, Any] = field(default_factory=dict)
     model: bytes | None = field(default_factory=tiny_package)
     version: str = "tiny-1"
+    shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
         self.settings = Settings(**({"retailer": RETAILER} | self.document))
+        self.cases.breaker = Breaker(Limits.of(self.settings.scoring.breaker))
+        self.cases.now_ms = lambda: epoch_ms(self.clock.now())
         self.restart()
 
     def restart(self) -> Engine:
@@ -120,6 +126,7 @@ class Workbench:
             self.clock,
             self.metrics,
             archive=self.archive,
+            shadow=self.shadow,
         )
         return self.engine
 
@@ -127,6 +134,11 @@ class Workbench:
         """Sends a package and its promotion, as the models topic would."""
         self.model, self.version = package, version
         for _, value in tiny_messages(package, version):
+            self.shelf.offer(value)
+
+    def challenge(self, package: bytes, version: str, *, share: float | None = None) -> None:
+        """Sends a package and its challenge: a canary where a share is given, else in shadow."""
+        for _, value in [*to_messages(package), tiny_challenge(package, version, share=share)]:
             self.shelf.offer(value)
 
     def score(self, *transactions: Transaction) -> list[Outcome]:

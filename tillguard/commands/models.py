@@ -36,7 +36,7 @@ models = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     models.command("list")(list_models)
-    for command in (show, promote, rollback, pin, unpin, shadow, canary, withdraw, publish):
+    for command in (show, compare, promote, rollback, pin, unpin, shadow, canary, withdraw, publish):
         models.command(command.__name__)(command)
     app.add_typer(models, name="models")
 
@@ -68,6 +68,44 @@ def show(
         _echo_json(models_report.as_json(*known))
     else:
         _print(models_report.page(*known, settings.base_currency))
+
+
+def compare(
+    champion: str | None = typer.Argument(None, metavar="CHAMPION", help="A version; else the model in service."),
+    challenger: str | None = typer.Argument(None, metavar="CHALLENGER", help="A version; else what challenges it now."),
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+    *,
+    label_delay_days: float | None = typer.Option(
+        None,
+        "--label-delay-days",
+        min=0,
+        help="A transaction without a label counts as genuine once it is so old; else trainer.label_delay_days.",
+    ),
+    as_json: bool = JSON,
+) -> None:
+    """Compare champion and challenger on the transactions that both scored and whose labels came.
+
+    Each measure has a 95% interval of the difference (paired bootstrap, seeded): where it lies on one side of 0, chance
+    alone would rarely show as much.
+    """
+    from tillguard import compare_report, comparing
+    from tillguard.config import load
+    from trainer.compare import compare as run
+
+    with _registry(load(retailer, config)) as (settings, registry):
+        one, other = _opponents(registry, settings.retailer, champion, challenger)
+        version = other.manifest.model_version
+        began = [each.decided_at for each in registry.challenges(settings.retailer) if each.model_version == version]
+    names = (one.manifest.model_version, version)
+    found = comparing.find(settings, *names, since=min(began) if began else None, label_delay_days=label_delay_days)
+    trainer = settings.trainer
+    compared = run(found.pairs, one.manifest.thresholds, other.manifest.thresholds, trainer.costs, trainer.seed)
+    if as_json:
+        _echo_json(compare_report.as_json(*names, found, compared))
+    else:
+        steps, currency = other.manifest.thresholds, settings.base_currency
+        _print(compare_report.render(*names, found, compared, thresholds=steps, currency=currency))
 
 
 def promote(
@@ -102,7 +140,7 @@ def rollback(retailer: str | None = RETAILER, config: Path | None = CONFIG, *, r
 
 def pin(
     version: str | None = typer.Argument(
-        None, metavar="[VERSION]", help="Put in service if it is not; else what serves."
+        None, metavar="VERSION", help="Put in service if it is not; else what serves."
     ),
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
@@ -205,6 +243,22 @@ def _entry(registry: "Registry", retailer: str, version: str) -> "Entry":
     if entry is None:
         raise ConfigurationError([f"{retailer} has no model {version}; `tillguard models list` shows them"])
     return entry
+
+
+def _opponents(
+    registry: "Registry", retailer: str, champion: str | None, challenger: str | None
+) -> "tuple[Entry, Entry]":
+    if champion is not None and challenger is None:
+        raise ConfigurationError(["name both CHAMPION and CHALLENGER, or neither"])
+    if champion is None or challenger is None:
+        serving, standing = registry.serving(retailer), registry.challenger(retailer)
+        if serving is None or standing is None or standing.model_version is None:
+            fault = (
+                f"{retailer}: no model challenges the one in service; `tillguard models shadow VERSION` lets one do so"
+            )
+            raise ConfigurationError([f"{fault}, or name CHAMPION and CHALLENGER"])
+        return serving, _entry(registry, retailer, standing.model_version)
+    return _entry(registry, retailer, champion), _entry(registry, retailer, challenger)
 
 
 def _standing(registry: "Registry", retailer: str) -> "Standing":

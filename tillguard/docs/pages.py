@@ -6,7 +6,7 @@
 import inspect
 from pathlib import Path
 
-from contract import windows
+from contract import risk, windows
 from contract.dead_letters import REASONS
 from contract.features import GROUPS, SCHEMA_VERSION, schema, schema_hash
 from contract.metrics import METRICS
@@ -73,7 +73,10 @@ def _features_page() -> str:
         + "\n## Features\n\n"
         + table(["Place", "Name", "Group", "Meaning", "Unit"], rows)
         + f"\n## How windows are defined\n\n{inspect.cleandoc(windows.__doc__ or '')}\n\n"
-        f"MAX_EVENTS is {windows.MAX_EVENTS:,}, MAX_COUNTERPARTS is {windows.MAX_COUNTERPARTS}.\n"
+        f"MAX_EVENTS is {windows.MAX_EVENTS:,}, MAX_COUNTERPARTS is {windows.MAX_COUNTERPARTS}.\n\n"
+        f"## How risk and unusual amounts are defined\n\n{inspect.cleandoc(risk.__doc__ or '')}\n\n"
+        f"PLAIN_RATIO is {risk.PLAIN_RATIO}, USUAL_MIN is {risk.USUAL_MIN}, UNUSUAL_RATIO is {risk.UNUSUAL_RATIO}, EXCESS_MAX is "
+        f"{risk.EXCESS_MAX:,}, MAX_UNUSUAL is {risk.MAX_UNUSUAL}; HORIZON_TILES is {risk.horizon_tiles(7)} with a label delay of 7 days.\n"
     )
 
 

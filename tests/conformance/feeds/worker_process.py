@@ -43,6 +43,9 @@ class FileSteeredScorer:
             return [Outcome(key=event.key or b"", complete=False) for event in events]
         return [self._answer(event, degraded=False) for event in events]
 
+    def published(self) -> None:
+        """Nothing follows."""
+
     def _answer(self, event: RawEvent, *, degraded: bool) -> Outcome:
         place = {"partition": event.partition, "offset": event.offset, "appended_ms": event.appended_ms}
         try:

@@ -30,6 +30,18 @@ def test_an_equal_or_lower_revision_does_not_overwrite(cases: CaseStore) -> None
     assert cases.get("a") == Case("a", 2, b"two", NOW)
 
 
+def test_opening_gives_the_verdicts_that_stand_as_they_were_first_however_often_they_were_resolved(
+    cases: CaseStore,
+) -> None:
+    assert cases.open([held("a"), Case("b", 1, b"blocked", None)]) == [b"held a", b"blocked"]
+    assert cases.open([Case("b", 1, b"other", None), held("c")]) == [b"blocked", b"held c"]
+    cases.close(Case("b", 2, b"released", None), expected_revision=1, cause_id="r-1")
+    cases.close(Case("b", 3, b"blocked again", None), expected_revision=2, cause_id="r-2")
+    assert cases.open([Case("b", 1, b"other", None, b"flagged"), held("a")]) == [b"blocked", b"held a"]
+    assert cases.get("b") == Case("b", 3, b"blocked again", None)
+    assert cases.open([]) == []
+
+
 def test_closing_stores_the_next_revision_once_per_cause(cases: CaseStore) -> None:
     cases.open([held("a")])
     assert cases.close(Case("a", 2, b"released", None), expected_revision=1, cause_id="r-1") == b"released"

@@ -34,6 +34,17 @@ def test_a_redelivered_transaction_gets_what_was_pinned_and_changes_nothing(stor
     assert third.aggregates[0, column("card.count_1m")] == 3
 
 
+def test_rows_of_one_batch_may_be_pinned_to_another_model_and_stay_so(store: WindowStore) -> None:
+    given = [sighting(f"t{i}", i, card="x") for i in range(4)]
+    applied = store.send(given, "m1", "r1", {1: "canary-2", 3: "c"}).wait(WAIT_S)
+    assert applied.model_versions == ["m1", "canary-2", "m1", "c"]
+    assert applied.rules_versions == ["r1"] * 4
+    assert differences(applied.aggregates, aggregates(enumerate(given, 1))) == []
+    again = store.send(given, "m3", "r3", {0: "canary-2"}).wait(WAIT_S)
+    assert again.model_versions == ["m1", "canary-2", "m1", "c"]
+    np.testing.assert_array_equal(again.aggregates, applied.aggregates)
+
+
 def test_a_transaction_twice_in_one_batch_is_applied_once(store: WindowStore) -> None:
     applied = store.send([sighting("a", card="x"), sighting("a", card="x")], "m1", "r1").wait(WAIT_S)
     assert applied.first.tolist() == [True, False]

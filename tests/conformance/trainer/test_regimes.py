@@ -16,7 +16,7 @@ from trainer.examples import Examples, split
 from trainer.fit import Fitted, fit
 from trainer.plan import Plan, Privacy
 from trainer.run_onnx import run_onnx
-from trainer.snapshot import Snapshot, dump, load
+from trainer.snapshot import ATTACHMENT, Snapshot, dump, load
 from trainer.training import Material, Trained, data_range, make
 
 from .test_model import NOW
@@ -176,4 +176,4 @@ def test_the_manifest_tells_the_lineage_and_what_a_privacy_ledger_needs(made_fro
     assert float(parameters["dp_sampling_rate"]) == pytest.approx(64 / 2_100, rel=0.05)
     assert float(parameters["dp_steps"]) > 30
     assert 0.5 < float(parameters["dp_epsilon"]) < 50
-    assert load(made_from.network).weights
+    assert load(made_from.attachments[ATTACHMENT]).weights

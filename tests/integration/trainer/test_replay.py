@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ import numpy as np
 import pytest
 import redis
 
-from contract.clock import ManualClock, SystemClock
+from contract.clock import ManualClock, SystemClock, epoch_ms
+from contract.codec import encode
 from contract.events import Transaction
-from contract.features import names
+from contract.features import names, plain, plain_columns
 from contract.metrics import Metrics
+from contract.risk import KnownOutcome
 from contract.settings import Settings
+from scoring.afterwards import OutcomeScorer
 from scoring.engine import Engine
 from scoring.packages import ModelShelf
+from scoring.ports import RawEvent
 from scoring.redis_cases import RedisCases
 from scoring.redis_rules import RedisRules
 from scoring.redis_store import RedisStore
@@ -24,6 +29,7 @@ from scoring.rules import load_rules
 from support.tiny_model import tiny_messages, tiny_package
 from support.workbench import RULES, features_of, record, transaction
 from tillguard import replay as replay_module
+from tillguard.history import Known, LabelQueue
 from tillguard.private_redis import executable, private_redis
 from tillguard.replay import replay
 from trainer.spool import Spool
@@ -78,8 +84,9 @@ def history(settings: Settings, chance: random.Random, count: int = 600) -> list
     return made
 
 
-def served(settings: Settings, rows: list[Transaction]) -> dict[str, bytes]:
-    """The feature log that a live engine writes for `rows`."""
+@contextmanager
+def engine_of(settings: Settings) -> Iterator[Engine]:
+    """A live engine on the suite's Redis."""
     metrics = Metrics()
     shelf = ModelShelf(settings.scoring.model_directory, settings.retailer, metrics)
     for _, value in tiny_messages(tiny_package(retailer=settings.retailer)):
@@ -89,16 +96,74 @@ def served(settings: Settings, rows: list[Transaction]) -> dict[str, bytes]:
         store, cases, shelf, load_rules(RULES, where="test"), settings, ManualClock(NOW), metrics, archive=archive
     )
     try:
+        yield engine
+    finally:
+        store.close()
+        cases.shut()
+        archive.close()
+
+
+def served(settings: Settings, rows: list[Transaction]) -> dict[str, bytes]:
+    """The feature log that a live engine writes for `rows`."""
+    with engine_of(settings) as engine:
         outcomes = [
             outcome
             for start in range(0, len(rows), 100)
             for outcome in engine.score([record(row) for row in rows[start : start + 100]])
         ]
-        return {found.transaction_id: found.values for found in map(features_of, outcomes)}
-    finally:
-        store.close()
-        cases.shut()
-        archive.close()
+    return {found.transaction_id: found.values for found in map(features_of, outcomes)}
+
+
+def served_with_labels(settings: Settings, rows: list[Transaction], frauds: set[str]) -> dict[str, bytes]:
+    """The feature log where the frauds become known 7 days after their transaction, through the outcomes topic's scorer."""
+    queue = LabelQueue(settings.trainer.label_delay_days)
+    scorer_store = RedisStore(settings)
+    scorer = OutcomeScorer(scorer_store, settings, ManualClock(NOW), Metrics())
+    log: dict[str, Any] = {}
+    with engine_of(settings) as engine:
+        for row in rows:
+            for known in queue.due(epoch_ms(row.event_time)):
+                seen = log[known.transaction_id]
+                values = np.frombuffer(seen.values, "<f4")
+                message = KnownOutcome(
+                    transaction_id=known.transaction_id, retailer=settings.retailer, event_time=seen.event_time,
+                    entities=seen.entities, fraud=known.fraud, plain=plain(*values[list(plain_columns())].tolist()),
+                    label_time=row.event_time,
+                )  # fmt: skip
+                (done,) = scorer.collect([RawEvent(encode(message), "outcomes", 0, 0, 0)])
+                assert done.complete
+                assert done.dead_letter is None
+            (outcome,) = engine.score([record(row)])
+            log[row.transaction_id] = features_of(outcome)
+            if row.transaction_id in frauds:
+                queue.push(Known(row.transaction_id, True), event_time_ms=epoch_ms(row.event_time))
+    scorer_store.close()
+    return {name: found.values for name, found in log.items()}
+
+
+def test_the_risk_of_entities_is_the_one_that_serving_saw_when_labels_came(
+    settings: Settings, tmp_path: Path, chance: random.Random
+) -> None:
+    rows = history(settings, chance, 500)
+    frauds = {row.transaction_id for row in rows if chance.random() < 0.3}
+    log = served_with_labels(settings, rows, frauds)
+    queue = LabelQueue(settings.trainer.label_delay_days)
+
+    def labelled() -> Iterator[Transaction]:
+        for row in rows:
+            if row.transaction_id in frauds:
+                queue.push(Known(row.transaction_id, True), event_time_ms=epoch_ms(row.event_time))
+            yield row
+
+    with Spool(tmp_path) as spool:
+        replay(settings, labelled(), spool, now=NOW, labels=queue, private=True)
+        matrix = np.array(spool.examples({}, label_delay_days=0, minor_per_major=100).examples.features)
+    order = [row.transaction_id for row in sorted(rows, key=lambda row: row.event_time)]
+    again = dict(zip(order, matrix, strict=True))
+    risk = [names().index(f"{entity}_frauds_30d") for entity in ("customer", "terminal", "coupon")]
+    assert sum(np.nansum(row[risk]) for row in again.values()) > 20
+    for name, values in log.items():
+        assert np.array_equal(np.frombuffer(values, "<f4"), again[name], equal_nan=True), name
 
 
 def replayed(

@@ -11,32 +11,9 @@ import redis
 import yaml
 
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS, MODELS, TRANSACTIONS, VERDICTS
-from support.live_worker import LiveWorker, Topics, tillguard, until
+from support.live_worker import Shop, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-
-
-class Shop:
-    """A fresh retailer with its topics, and workers that end with the test."""
-
-    def __init__(self, retailer: Any, folder: Path) -> None:
-        self.file: Path = retailer.file
-        self.settings = retailer.settings
-        self.topics = Topics(retailer.settings)
-        self.folder = folder
-        self._count = 0
-
-    def worker(self, *arguments: str) -> LiveWorker:
-        self._count += 1
-        return LiveWorker(self.file, self.folder / f"worker-{self._count}.log", *arguments)
-
-    def configure(self, section: str, **changes: object) -> None:
-        document = yaml.safe_load(self.file.read_text())
-        document.setdefault(section, {}).update(changes)
-        self.file.write_text(yaml.safe_dump(document))
-
-    def command(self, *arguments: str) -> Any:
-        return tillguard(*arguments, "--config", str(self.file))
 
 
 @pytest.fixture

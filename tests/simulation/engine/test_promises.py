@@ -18,10 +18,11 @@ from contract.features import FeatureRecord
 from contract.verdicts import Verdict
 from scoring.ports import Outcome, RawEvent, StoreUnavailableError
 from scoring.rules import load_rules
-from support.tiny_model import tiny_package
+from support.tiny_model import tiny_challenge, tiny_package
 from support.workbench import RULES, START, Workbench, record, resolution, transaction
 
 EVENTS = 400
+SCORING = {"scoring": {"control_share": 0.1, "control_amount_max": 1000, "breaker": {"per_minute_max": 10}}}
 RULESETS = [
     RULES,
     "rules: [{id: many, text: '{card_count_1h} payments', when: '(card_count_1h ?? 0) > 4', decision: hold}]",
@@ -53,7 +54,7 @@ class Simulation:
     """One worker reading one log; a crash forgets what is pending and reads on from the last commit."""
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
-        self.bench = Workbench(folder)
+        self.bench = Workbench(folder, document=SCORING)
         self.chance = chance
         self.topics = Topics()
         self.log = [record(self._event(number), number) for number in range(EVENTS)]
@@ -122,6 +123,15 @@ class Simulation:
         version = f"m-{self.models}"
         self.bench.promote(tiny_package(version, bias=self.chance.uniform(-4, -1)), version)
 
+    def try_canary(self) -> None:
+        self.models += 1
+        version = f"m-{self.models}"
+        share = self.chance.choice([0.3, 0.8])
+        self.bench.challenge(tiny_package(version, bias=self.chance.uniform(-4, 1)), version, share=share)
+
+    def withdraw_canary(self) -> None:
+        self.bench.shelf.offer(tiny_challenge(None, None)[1])
+
     def swap_rules(self) -> None:
         self.bench.rules = load_rules(self.chance.choice(RULESETS), where="simulation")
         self.bench.engine.use_rules(self.bench.rules)
@@ -147,7 +157,7 @@ class Simulation:
 
     def meet_everything(self) -> None:
         """Two models and an outage, whatever chance brings afterwards."""
-        for prepare in (self.swap_model, self.swap_model, self.break_store):
+        for prepare in (self.swap_model, self.try_canary, self.swap_model, self.break_store):
             prepare()
             for _ in range(3):
                 self.deliver()
@@ -157,7 +167,8 @@ class Simulation:
 
     def run(self) -> None:
         steps = [self.deliver] * 8 + [self.retry] * 4 + [self.heal] * 3 + [
-            self.fail, self.crash, self.swap_model, self.swap_rules, self.resolve, self.expire,
+            self.fail, self.crash, self.swap_model, self.swap_rules, self.resolve, self.expire, self.try_canary,
+            self.withdraw_canary,
         ]  # fmt: skip
         self.meet_everything()
         for _ in range(400):
@@ -197,5 +208,7 @@ def test_every_transaction_is_answered_in_full_and_no_two_answers_disagree(
     broken = {letter.position for letter in topics.dead_letters if letter.reason == "malformed"}
     assert broken == {f"0:{event.offset}" for event in simulation.log if event.value == b"{broken"}
     assert {letter.reason for letter in topics.dead_letters} <= {"malformed", "conflict", "not_resolvable"}
+    told = {reason.code for verdicts in topics.verdicts.values() for verdict in verdicts for reason in verdict.reasons}
+    assert told >= {"policy:breaker", "policy:control"}
     assert any(verdict.degraded for verdicts in topics.verdicts.values() for verdict in verdicts)
     assert len({verdict.model_version for verdicts in topics.verdicts.values() for verdict in verdicts}) > 2

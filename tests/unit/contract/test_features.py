@@ -1,4 +1,6 @@
-from contract.features import GROUPS, names, schema, schema_hash
+import pytest
+
+from contract.features import GROUPS, SCHEMA_VERSION, names, schema, schema_hash, widths
 from contract.windows import ENTITIES, aggregate_names
 
 
@@ -22,4 +24,11 @@ def test_every_feature_says_its_meaning_and_unit() -> None:
 
 
 def test_the_hash_names_the_version() -> None:
-    assert schema_hash().startswith("v1-")
+    assert schema_hash().startswith(f"v{SCHEMA_VERSION}-")
+    assert schema_hash(1).startswith("v1-")
+    with pytest.raises(ValueError, match="version 9"):
+        schema_hash(9)
+
+
+def test_every_schema_whose_models_are_served_has_its_width() -> None:
+    assert widths() == {schema_hash(1): len(names(1)), schema_hash(): len(names())}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.models import Thresholds
-from contract.settings import FallbackSettings
+from contract.policies import FallbackSettings
 from scoring.decide import ALLOW, BLOCK, FLAG, HOLD, fallback, marked, model_severities, rounded, severities
 from scoring.ports import Mark
 

@@ -288,7 +288,7 @@ def test_batches_of_any_size_give_the_same_answers(tmp_path: Path, seed: int) ->
     ]
     answers = []
     for size in (1, 16, 128):
-        bench = Workbench(tmp_path / str(size), model=package)
+        bench = Workbench(tmp_path / str(size), model=package, document={"scoring": {"breaker": {"share_max": "off"}}})
         outcomes = [outcome for start in range(0, 128, size) for outcome in bench.score(*events[start : start + size])]
         verdicts = [verdict_of(outcome) for outcome in outcomes]
         answers.append([(verdict.decision, verdict.score, verdict.reasons) for verdict in verdicts])

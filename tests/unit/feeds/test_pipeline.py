@@ -42,6 +42,8 @@ class MemoryScorer:
         self.open = 0
         self.open_most = 0
         self.tried_again: list[int] = []
+        self.publisher: MemoryPublisher | None = None
+        self.published_after: list[int] = []
 
     def submit(self, events: Sequence[RawEvent]) -> list[RawEvent]:
         self.open += 1
@@ -54,6 +56,10 @@ class MemoryScorer:
         return [
             Outcome(key=b"k", verdict=b"full" if self.store_up else b"degraded", complete=self.store_up) for _ in ticket
         ]
+
+    def published(self) -> None:
+        assert self.publisher is not None
+        self.published_after.append(len(self.publisher.outcomes))
 
     def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
         self.tried_again.extend(event.offset for event in events)
@@ -68,6 +74,7 @@ class Bench:
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.scorer = MemoryScorer(self.clock)
         self.publisher = MemoryPublisher()
+        self.scorer.publisher = self.publisher
         self.pipeline = Pipeline(
             self.scorer,
             self.publisher,
@@ -97,6 +104,20 @@ def test_an_offset_waits_for_the_delivery_of_its_messages() -> None:
     assert bench.committable is None
     bench.publisher.serve()
     assert bench.committable == 3
+
+
+def test_what_must_not_delay_answers_comes_after_they_are_with_the_publisher() -> None:
+    bench = Bench()
+    bench.submit(3)
+    assert bench.scorer.published_after == []
+    bench.pipeline.collect()
+    bench.scorer.store_up = False
+    bench.submit(2)
+    bench.pipeline.collect()
+    bench.scorer.store_up = True
+    bench.clock.advance(1)
+    bench.pipeline.retry()
+    assert bench.scorer.published_after == [3, 5, 7]
 
 
 def test_a_later_batch_that_is_delivered_first_commits_nothing_early() -> None:

@@ -154,7 +154,7 @@ def test_a_package_whose_model_does_not_work_is_refused_when_it_is_promoted(tmp_
 
 def test_a_package_for_another_feature_schema_is_refused(tmp_path: Path) -> None:
     package = tiny_package()
-    other = package.replace(b'"feature_schema":"v1-', b'"feature_schema":"v9-')
+    other = package.replace(b'"feature_schema":"v2-', b'"feature_schema":"v9-')
     rewritten = _rezipped(other)
     shelf = Shelf(tmp_path)
     shelf.shelf.offer(bad_chunk(data=rewritten, package_sha256=package_sha256(rewritten)))

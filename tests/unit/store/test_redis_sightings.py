@@ -11,7 +11,7 @@ from scoring.redis_scripts import script
 from scoring.redis_sightings import COLUMNS, Bounds, ReplyReader, SightingPacker, layout
 from support.sightings import START_MS, column, sighting
 
-BOUNDS = Bounds(idle_s=60, sight_s=30, max_events=9, max_counterparts=7)
+BOUNDS = Bounds(idle_s=60, sight_s=30, max_events=9, max_counterparts=7, label_delay_s=4, horizon_tiles=8)
 
 
 def packed(*sightings: object, packer: SightingPacker | None = None) -> list[list[bytes]]:
@@ -44,12 +44,14 @@ def test_a_sighting_is_one_command_with_every_key_named() -> None:
     assert event[:6] == (START_MS + 7).to_bytes(6, "little")
     assert event[6:12] == (12_345).to_bytes(6, "little")
     assert event[12:] == b"digest-1" + counterpart_hash(b"c") + counterpart_hash(b"x")
-    assert shared == struct.pack("<IIIHBBB", 5, 60, 30, 9, 7, 2, 2) + b"m1r1"
+    assert shared == struct.pack("<IIIHBBBIH", 5, 60, 30, 9, 7, 2, 2, 4, 8) + b"m1r1"
     assert places == layout(mask("customer", "card"))
 
 
 def test_the_layout_says_where_each_entity_finds_its_counterparts() -> None:
-    assert layout(mask("customer", "card")) == struct.pack("<BH", 2, 3) + bytes([2, 2, 0]) + bytes([1, 0])
+    assert layout(mask("customer", "card")) == struct.pack("<BH", 2, 3) + bytes([128, 129]) + bytes([2, 2, 0]) + bytes(
+        [1, 0]
+    )
 
 
 def test_an_alias_follows_with_its_key_place_and_hash() -> None:
@@ -83,7 +85,27 @@ def test_numbers_come_back_in_their_columns_and_what_is_missing_is_nan() -> None
     assert row[first + 13 : first + 16].tolist() == [21, 22, 23]
     assert np.isnan(row[first + 16])
     assert row[first + 17] == 1
+    # as a worker of schema v1 wrote it: what came later is missing
     assert np.isnan(np.delete(row, range(first, first + 18))).all()
+
+
+def test_habit_and_risk_come_back_in_their_columns_and_an_entity_without_risk_has_zeros() -> None:
+    habit = struct.pack("<IdBBBBII", 4, 900.0, 0, 1, 2, 3, 9_000, 0xFFFFFFFF)
+    risk = struct.pack("<10I3d2I", *range(1, 11), 100.0, -1.0, 300.0, 7, 8)
+    body = struct.pack("<36I", *range(36)) + habit + risk
+    head = struct.pack("<QBBBBBBB", 3, mask("card", "email"), 0b10, 0, 1, 2, 2, 0)
+    row = ReplyReader().applied([b"1digest-1" + head + b"m1r1" + body]).aggregates[0]
+    first = column("card.usual_count")
+    assert row[first : first + 7].tolist() == [4, 900, 0, 1, 2, 3, 9_000]
+    assert np.isnan(row[column("card.since_unusual_ms")])
+    assert row[column("email.frauds_1d") : column("email.frauds_early") + 1].tolist() == list(range(1, 11))
+    assert row[column("email.since_fraud_ms")] == 100
+    assert row[column("email.genuine_since_fraud")] == 7
+    assert np.isnan(row[column("email.since_plain_fraud_ms")])
+    assert np.isnan(row[column("email.genuine_since_plain_fraud")])
+    assert row[column("card.frauds_30d")] == 0
+    assert np.isnan(row[column("card.since_fraud_ms")])
+    assert np.isnan(row[column("customer.frauds_30d")])
 
 
 def test_numbers_beyond_32_bits_come_back_exactly() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import ConfigurationError, TrainingRefusedError
 from contract.settings import Settings, parse
-from tillguard.history import Found, open_file
+from tillguard.history import Found, Known, LabelQueue, open_file
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -98,3 +98,17 @@ def test_any_file_is_read_through_a_connector_file(settings: Settings, tmp_path:
     assert read_ == [("1", 100), ("2", 999)]
     assert found.labels == {"1": False, "2": True}
     assert sum(found.refused.values()) == 1
+
+
+def test_labels_become_known_by_their_time_and_only_frauds_and_what_takes_them_back() -> None:
+    queue = LabelQueue(label_delay_days=1)
+    found = Found(queue=queue)
+    found.label("late", True, label_time_ms=500)
+    found.label("genuine", False, label_time_ms=100)
+    found.label("early", True, label_time_ms=200)
+    found.label("delayed", True, event_time_ms=0)
+    found.label("late", False, label_time_ms=900)
+    assert queue.due(200) == []
+    assert queue.due(901) == [Known("early", True), Known("late", True), Known("late", False)]
+    assert queue.due(86_400_001) == [Known("delayed", True)]
+    assert found.labels == {"late": False, "genuine": False, "early": True, "delayed": True}

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.model_settings import CapacitySettings
 from contract.models import SCORE_DIGITS, Thresholds
 from contract.package import THRESHOLD_NEVER, thresholds_hold
-from contract.settings import CapacitySettings, CostSettings
+from contract.settings import CostSettings
 from trainer.thresholds import (
     BLOCK_PRECISION_MIN,
     FLAG_SHARE_MAX,
@@ -150,8 +151,8 @@ def test_capacity_a_day_becomes_a_share_of_the_traffic() -> None:
 def test_fewer_analysts_mean_fewer_reviews_and_no_lower_cost() -> None:
     random = np.random.default_rng(8)
     fraud = random.random(4000) < 0.02
-    score = np.clip(0.3 * fraud + random.random(4000) * 0.5, 0, 1)
-    amount = random.exponential(300, 4000)
+    score = np.clip(0.2 * fraud + random.random(4000) * 0.5, 0, 1)
+    amount = random.exponential(900, 4000)
     no_step_ups = CostSettings(step_up_cost=1e5, lost_sale_share=9.0)
     reviewed, cost = [], []
     for limit in (1.0, 0.02, 0.005, 0.0):

@@ -1,0 +1,320 @@
+"""Drift: features, scores, and performance without labels."""
+
+import math
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.alarms import ALARMS
+from contract.errors import PackageRefusedError
+from contract.features import names, schema
+from contract.model_settings import DriftSettings
+from contract.models import Thresholds
+from trainer.costing import decisions
+from trainer.drift import cbpe, profile, psi
+from trainer.drift.findings import FEATURE_ALARMS_MAX, Findings, Window, alarms_of, inspect
+from trainer.drift.score_drift import score_drift
+from trainer.evaluate import average_precision
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+STEPS = Thresholds(flag=0.2, hold=0.5, block=0.8)
+LIMITS = DriftSettings()
+DAY_MS = 86_400_000
+PLACE = {name: place for place, name in enumerate(names())}
+
+
+def ones(n: int) -> np.ndarray:
+    return np.ones(n)
+
+
+# Population stability index
+
+
+def test_the_index_is_the_documented_sum() -> None:
+    value = psi.psi((0.0, [0.5, 0.5]), (0.0, [0.8, 0.2]))
+    assert value == pytest.approx(0.3 * math.log(1.6) + -0.3 * math.log(0.4))
+
+
+shares = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3).map(
+    lambda each: (each[0] / 2, [x / sum(each[1:]) for x in each[1:]])
+)
+
+
+@given(shares, shares)
+@settings(max_examples=40)
+def test_it_is_never_negative_symmetric_and_zero_for_equals(
+    then: tuple[float, list[float]], now: tuple[float, list[float]]
+) -> None:
+    assert psi.psi(then, now) >= -1e-12
+    assert psi.psi(then, now) == pytest.approx(psi.psi(now, then))
+    assert psi.psi(then, then) == 0
+
+
+def test_without_drift_it_is_as_small_as_chance_makes_it() -> None:
+    random = np.random.default_rng(2)
+    then, now = random.exponential(5, 20_000), random.exponential(5, 5_000)
+    edges = psi.edges_of(then, ones(20_000))
+    assert len(edges) == psi.BINS - 1
+    found = psi.psi(psi.shares_of(then, ones(20_000), edges, 0), psi.shares_of(now, ones(5_000), edges, 0))
+    assert found < 4 * (psi.BINS - 1) * (1 / 20_000 + 1 / 5_000)
+    moved = psi.shares_of(2 * now, ones(5_000), edges, 0)
+    assert psi.psi(psi.shares_of(then, ones(20_000), edges, 0), moved) > 0.25
+
+
+def test_values_that_went_missing_are_drift_and_empty_bins_are_not_infinite() -> None:
+    values = np.arange(100, dtype=np.float32)
+    edges = psi.edges_of(values, ones(100))
+    then = psi.shares_of(values, ones(100), edges, 0)
+    gone = psi.shares_of(np.full(100, np.nan, dtype=np.float32), ones(100), edges, 0)
+    assert gone == (1.0, [0.0] * psi.BINS)
+    assert 1 < psi.psi(then, gone) < 100
+
+
+def test_repeated_values_share_a_bin_and_categories_have_one_each() -> None:
+    values = np.array([0.0] * 90 + [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], dtype=np.float32)
+    edges = psi.edges_of(values, ones(100))
+    assert edges == sorted(set(edges))
+    assert psi.shares_of(values, ones(100), edges, 0)[1][0] == pytest.approx(0.9)
+    category = np.array([0, 0, 3, np.nan], dtype=np.float32)
+    missing, found = psi.shares_of(category, ones(4), [], 4)
+    assert (missing, found) == (0.25, pytest.approx([2 / 3, 0, 0, 1 / 3]))
+
+
+def test_weights_make_few_rows_stand_for_many() -> None:
+    values = np.array([1.0, 2.0], dtype=np.float32)
+    assert psi.shares_of(values, np.array([3.0, 1.0]), [1.5], 0) == (0.0, [0.75, 0.25])
+    assert psi.quantiles(values, np.array([9.0, 1.0]), np.array([0.5]))[0] < 1.5
+
+
+# Confidence-based performance estimation
+
+
+def truth(score: np.ndarray, fraud: np.ndarray) -> dict[str, float]:
+    found = {"average_precision": average_precision(score, fraud)}
+    for at, name in enumerate(("flag", "hold", "block"), 1):
+        reached = decisions(score, STEPS) >= at
+        found[f"precision_{name}"] = float(fraud[reached].mean())
+        found[f"recall_{name}"] = float(fraud[reached].sum() / fraud.sum())
+    return found
+
+
+def calibrated(shift: float, n: int = 60_000) -> tuple[np.ndarray, np.ndarray]:
+    """Scores that are the true probability of fraud; `shift` changes the mix of transactions only."""
+    random = np.random.default_rng(3)
+    score = (1 / (1 + np.exp(-random.normal(-3 + shift, 2.0, n)))).round(6)
+    return score, random.random(n) < score
+
+
+@pytest.mark.parametrize("shift", [0.0, -1.0, 1.5])
+def test_under_covariate_shift_the_estimate_tracks_the_truth(shift: float) -> None:
+    score, fraud = calibrated(shift)
+    estimated, real = cbpe.estimate(score, STEPS), truth(score, fraud)
+    assert set(estimated) == set(cbpe.NAMES)
+    assert estimated == pytest.approx(real, abs=0.05)
+    assert abs(estimated["average_precision"] - cbpe.estimate(calibrated(0.0)[0], STEPS)["average_precision"]) > (
+        0.1 if shift else -1
+    )
+
+
+def test_under_concept_shift_the_estimate_stays_as_it_was_and_the_truth_does_not() -> None:
+    score, before = calibrated(0.0)
+    random = np.random.default_rng(4)
+    unseen = before | (random.random(len(score)) < 0.1)  # a new kind of fraud that the model takes for genuine
+    assert truth(score, before)["recall_flag"] - truth(score, unseen)["recall_flag"] > 0.2
+    assert cbpe.estimate(score, STEPS)["recall_flag"] == pytest.approx(truth(score, before)["recall_flag"], abs=0.05)
+
+
+def test_intervals_hold_the_value_repeat_and_narrow_with_more_transactions() -> None:
+    few, many = calibrated(0.0, 1_000)[0], calibrated(0.0, 20_000)[0]
+    for score in (few, many):
+        found = cbpe.with_intervals(score, STEPS)
+        assert found == cbpe.with_intervals(score, STEPS)
+        assert all(one.low <= one.value <= one.high for one in found.values())
+    one, other = cbpe.with_intervals(few, STEPS)["recall_flag"], cbpe.with_intervals(many, STEPS)["recall_flag"]
+    assert one.high - one.low > 3 * (other.high - other.low)
+
+
+def test_where_nothing_reaches_a_threshold_its_precision_is_left_out() -> None:
+    found = cbpe.estimate(np.full(100, 0.01), STEPS)
+    assert "precision_flag" not in found
+    assert found["recall_flag"] == 0
+    assert cbpe.estimate(np.zeros(10), STEPS) == {}
+    assert cbpe.with_intervals(np.empty(0), STEPS) == {}
+
+
+# Scores
+
+
+def reference(score: np.ndarray) -> np.ndarray:
+    return psi.quantiles(score, ones(len(score)), profile.SCORE_LEVELS)
+
+
+def test_scores_as_they_were_are_no_drift_and_scores_that_doubled_are() -> None:
+    random = np.random.default_rng(5)
+    before, now = random.beta(0.3, 10, 20_000), random.beta(0.3, 10, 20_000)
+    times = np.arange(20_000, dtype=np.int64) * 1_000
+    still = score_drift(reference(before), float(before.mean()), now, times, delta=0.002)
+    assert not still.changed
+    assert abs(still.change) < 0.1
+    moved = score_drift(reference(before), float(before.mean()), np.minimum(1, 2 * now), times, delta=0.002)
+    assert moved.changed
+    assert moved.change == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_change_within_the_window_is_found_where_it_happened_whatever_the_order_of_the_rows() -> None:
+    random = np.random.default_rng(6)
+    before = random.beta(0.3, 10, 20_000)
+    now = random.beta(0.3, 10, 20_000)
+    now[12_000:] = np.minimum(1, 4 * now[12_000:])
+    times = np.arange(20_000, dtype=np.int64) * 1_000
+    shuffled = random.permutation(20_000)
+    found = score_drift(reference(before), float(before.mean()), now[shuffled], times[shuffled], delta=0.002)
+    assert found.since_ms is not None
+    assert abs(found.since_ms - 12_000_000) < 1_500_000
+    assert found.mean_now == pytest.approx(float(now[12_000:].mean()), rel=0.1)
+
+
+# The profile
+
+
+def features(n: int, seed: int = 7) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    table = np.full((n, len(names())), np.nan, dtype=np.float32)
+    for place, feature in enumerate(schema()):
+        table[:, place] = random.integers(0, 5, n) if feature.buckets else random.exponential(3, n)
+    table[random.random(n) < 0.3, PLACE["basket_items"]] = np.nan
+    return table
+
+
+def scores(n: int, seed: int = 8) -> np.ndarray:
+    return np.random.default_rng(seed).beta(0.2, 2, n).round(6)
+
+
+@pytest.fixture(scope="module")
+def known() -> profile.Profile:
+    return profile.build(features(8_000), scores(6_000), STEPS)
+
+
+def test_a_profile_comes_back_as_it_was_and_is_small_whatever_it_was_made_of(known: profile.Profile) -> None:
+    data = profile.encode(known)
+    assert profile.decode(data) == known
+    assert len(data) < 200_000
+    assert known.rows == 8_000
+    assert known.features[PLACE["basket_items"]].missing == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_profile_holds_shares_and_quantiles_and_no_value_of_a_single_transaction() -> None:
+    table = features(4_000)
+    table[17, PLACE["amount"]] = 98_765.43
+    table[:, PLACE["channel"]] = np.nan
+    data = profile.encode(profile.build(table, scores(100), STEPS))
+    assert b"98765" not in data
+    empty = profile.decode(data).features[PLACE["channel"]]
+    assert (empty.missing, sum(empty.shares)) == (1.0, 0.0)
+
+
+def test_a_damaged_profile_or_one_of_other_features_is_refused(known: profile.Profile) -> None:
+    other = msgspec.structs.replace(known, feature_schema="v0-000000000000")
+    short = msgspec.structs.replace(known, features=known.features[:-1])
+    for data, reason in (
+        (b"{", "format"),
+        (b"x" * (profile.BYTES_MAX + 1), "format"),
+        (profile.encode(other), "feature_schema"),
+        (profile.encode(short), "format"),
+    ):
+        with pytest.raises(PackageRefusedError) as raised:
+            profile.decode(data)
+        assert raised.value.reason == reason
+
+
+# Findings and alarms
+
+
+def window(n: int = 5_000, *, days: float = 7.0, seed: int = 9, answered: float = 1.0) -> Window:
+    times = np.linspace(0, days * DAY_MS, n).astype(np.int64) + 20_000 * DAY_MS
+    score = scores(n, seed)
+    score[: round(n * (1 - answered))] = np.nan
+    return Window(features(n, seed), score, times)
+
+
+def found_in(known: profile.Profile, seen: Window, limits: DriftSettings = LIMITS) -> Findings:
+    return inspect("m-1", STEPS, known, seen, limits=limits)
+
+
+def test_what_is_as_it_was_raises_nothing(known: profile.Profile) -> None:
+    findings = found_in(known, window())
+    assert max(feature.psi for feature in findings.features) < 0.1
+    assert findings.notes == []
+    assert {one.name for one in findings.performance} == set(cbpe.NAMES)
+    assert alarms_of(findings, "shop", LIMITS, NOW) == []
+
+
+def test_a_feature_that_moved_is_named_with_numbers_and_remedy(known: profile.Profile) -> None:
+    seen = window()
+    seen.features[:, PLACE["amount"]] *= 5
+    (alarm,) = alarms_of(found_in(known, seen), "shop", LIMITS, NOW)
+    assert (alarm.kind, alarm.subject, alarm.severity, alarm.part) == ("drift_feature", "amount", "warning", "trainer")
+    assert alarm.values["psi"] > 0.25
+    assert "tillguard train" in alarm.remedy
+    assert alarm.kind in ALARMS
+
+
+def test_when_everything_moved_only_the_furthest_raise_alarms(known: profile.Profile) -> None:
+    seen = window()
+    alarms = alarms_of(found_in(known, Window(seen.features * 9, seen.score, seen.event_time_ms)), "shop", LIMITS, NOW)
+    assert len([alarm for alarm in alarms if alarm.kind == "drift_feature"]) == FEATURE_ALARMS_MAX
+
+
+def test_time_of_day_raises_no_alarm_in_a_window_of_some_hours(known: profile.Profile) -> None:
+    for days, expected in ((0.2, []), (7.0, ["hour_sin"])):
+        seen = window(days=days)
+        seen.features[:, PLACE["hour_sin"]] = 9.0
+        findings = found_in(known, seen)
+        assert findings.features[0].name == "hour_sin"
+        assert [alarm.subject for alarm in alarms_of(findings, "shop", LIMITS, NOW)] == expected
+
+
+def test_scores_that_rose_and_performance_that_fell_raise_their_alarms(known: profile.Profile) -> None:
+    seen = window()
+    risen = Window(seen.features, np.minimum(1.0, seen.score * 3), seen.event_time_ms)
+    assert "drift_score" in {alarm.kind for alarm in alarms_of(found_in(known, risen), "shop", LIMITS, NOW)}
+    low = Window(seen.features, np.minimum(seen.score, 0.3), seen.event_time_ms)
+    fallen = [
+        alarm for alarm in alarms_of(found_in(known, low), "shop", LIMITS, NOW) if alarm.kind == "drift_performance"
+    ]
+    assert {alarm.subject for alarm in fallen} >= {"recall_hold", "average_precision"}
+    assert all(alarm.values["high"] < alarm.values["before"] for alarm in fallen)
+    assert any(alarm.severity == "critical" for alarm in fallen)
+
+
+def test_the_same_drift_on_the_same_day_has_the_same_id_and_another_day_another(known: profile.Profile) -> None:
+    def ids(days: float) -> set[str]:
+        seen = window(days=days)
+        seen.features[:, PLACE["amount"]] *= 5
+        return {alarm.alarm_id for alarm in alarms_of(found_in(known, seen), "shop", LIMITS, NOW)}
+
+    assert ids(6.95) == ids(6.99)
+    assert ids(6.95) != ids(9.0)
+
+
+def test_too_few_transactions_say_nothing_but_that(known: profile.Profile) -> None:
+    few = found_in(known, window(500))
+    assert (few.features, few.score, few.performance) == ([], None, [])
+    assert len(few.notes) == 2
+    none = found_in(known, window(0))
+    assert none.first_ms is None
+    assert alarms_of(none, "shop", LIMITS, NOW) == []
+    other_model = found_in(known, window(5_000, answered=0.1))
+    assert other_model.features
+    assert other_model.score is None
+
+
+def test_scores_that_promise_no_fraud_estimate_nothing(known: profile.Profile) -> None:
+    seen = window()
+    findings = found_in(known, Window(seen.features, np.full(5_000, 0.0001), seen.event_time_ms))
+    assert findings.performance == []
+    assert any("promise fewer than 10 frauds" in note for note in findings.notes)

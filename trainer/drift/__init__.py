@@ -1,0 +1,1 @@
+"""Drift of the serving model: whether what it sees, says or achieves has changed since it was trained. Everything here is pure."""
