@@ -1,4 +1,4 @@
-"""What the graph's first layer needs to know of the training slice: scales, missing patterns, known categories. Pure.
+"""What the graph's first layer needs to know of the training slice: scales, steps, missing patterns, known categories. Pure.
 
 A column that never varied in training gets no say (its scale is 0): a weight that was never trained must not act on a
 value never seen. Missing values become the mean after scaling, and an indicator tells the network that they were missing.
@@ -12,27 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.features import Feature, schema
+from trainer import cuts
 
 T = TypeVar("T", bound=np.generic)
 ROWS_MAX = 50_000
 """Constants come from at most so many rows, evenly spread over the slice."""
 SEEN_MIN = 30
 """A state (missing or not, a category) seen in fewer rows than this is not learned from."""
-DEVIATION_MIN = 1e-6
+DEVIATION_MIN = 1e-3
+"""A column whose compressed values vary by less (a tenth of a percent) counts as one that never varied: scaled up, the rounding
+of a logarithm would show in the score."""
 ORDINARY_PRESENT_MIN = 0.5
 """A feature present in fewer genuine transactions than this has no ordinary value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """Fixed numbers of the first layer; Q quantities, P missing patterns, C known categories."""
+    """Fixed numbers of the first layer; F features, S steps, P missing patterns, C known categories. Plain arrays."""
 
-    quantities: NDArray[np.int64]
-    """Columns of quantities, shape (Q,)."""
     mean: NDArray[np.float32]
-    """Of the compressed values, shape (Q,)."""
+    """Of the compressed values, shape (F,); 0 for a category."""
     scale: NDArray[np.float32]
-    """1 / standard deviation of the compressed values, or 0, shape (Q,)."""
+    """1 / standard deviation of the compressed values, shape (F,); 0 where they never varied, and for a category."""
+    step_columns: NDArray[np.int64]
+    """The feature that each step looks at, shape (S,), not decreasing."""
+    step_starts: NDArray[np.float32]
+    """Where each step begins to rise, in the feature's own unit, shape (S,)."""
+    step_slopes: NDArray[np.float32]
+    """How fast, shape (S,): a step is clip((x - start) * slope, 0, 1)."""
     missing: NDArray[np.int64]
     """One column for each pattern of missing values that varies, shape (P,)."""
     category_columns: NDArray[np.int64]
@@ -43,7 +50,7 @@ class Constants:
     @property
     def width(self) -> int:
         """Inputs of the first dense layer."""
-        return len(self.quantities) + len(self.missing) + len(self.category_columns)
+        return len(self.mean) + len(self.step_columns) + len(self.missing) + len(self.category_columns)
 
 
 def compress(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -51,12 +58,24 @@ def compress(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)), dtype=np.float32)
 
 
-def learn(features: NDArray[np.float32], table: Sequence[Feature] | None = None) -> Constants:
-    """Constants from the training slice, shape (n, F)."""
+def learn(
+    features: NDArray[np.float32],
+    fraud: NDArray[np.bool_] | None = None,
+    weight: NDArray[np.floating] | None = None,
+    table: Sequence[Feature] | None = None,
+) -> Constants:
+    """Constants from the training slice, features of shape (n, F), fraud and weight of shape (n,).
+
+    Without `fraud` there are no steps: nothing is taken from a label, as a training with differential privacy needs it.
+    `weight` counts for the steps only.
+    """
     table = schema() if table is None else table
     rows = _spread(features, ROWS_MAX)
-    quantities = np.array([column for column, feature in enumerate(table) if not feature.buckets], dtype=np.int64)
-    moments = [_mean_and_scale(rows[:, column]) for column in quantities]
+    moments = [
+        (0.0, 0.0) if feature.buckets else _mean_and_scale(rows[:, column]) for column, feature in enumerate(table)
+    ]
+    telling = [column for column, (_, scale) in enumerate(moments) if scale > 0]
+    steps = cuts.none() if fraud is None else cuts.find(features, fraud, telling, weight)
     categories = [
         (column, bucket)
         for column, feature in enumerate(table)
@@ -64,9 +83,11 @@ def learn(features: NDArray[np.float32], table: Sequence[Feature] | None = None)
         if np.count_nonzero(rows[:, column] == bucket) >= SEEN_MIN
     ]
     return Constants(
-        quantities=quantities,
         mean=np.array([mean for mean, _ in moments], dtype=np.float32),
         scale=np.array([scale for _, scale in moments], dtype=np.float32),
+        step_columns=steps.column,
+        step_starts=steps.start,
+        step_slopes=steps.slope,
         missing=_patterns(np.isnan(rows)),
         category_columns=np.array([column for column, _ in categories], dtype=np.int64),
         category_buckets=np.array([bucket for _, bucket in categories], dtype=np.float32),

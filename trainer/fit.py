@@ -91,7 +91,7 @@ def fit(
     keras.utils.set_random_seed(plan.seed)
     if plan.imbalance == "smote":
         train = oversampled(train, plan.seed)
-    net, constants = _network(train, start)
+    net, constants = _network(train, plan, start)
     step, logits = _step(net, plan, train, warm=start is not None), scorer(net)
     # In a private training nobody may be able to draw the same again.
     random = np.random.default_rng(plan.seed if plan.privacy is None else None)
@@ -160,10 +160,12 @@ def class_weight(plan: Plan, fraud: NDArray[np.bool_]) -> float:
     return fraud_weight(fraud) if plan.imbalance == "class_weights" else 1.0
 
 
-def _network(train: Examples, start: Snapshot | None) -> tuple[keras.Model, Constants]:
+def _network(train: Examples, plan: Plan, start: Snapshot | None) -> tuple[keras.Model, Constants]:
     width = train.features.shape[1]
     if start is None:
-        constants = learn(train.features)
+        # Steps come from labels, which a private training shows to nothing but its noisy gradients.
+        labels = None if plan.privacy is not None else train.fraud
+        constants = learn(train.features, labels, train.weight)
         return network.build(constants, width), constants
     try:
         net = network.build(start.constants, width)
