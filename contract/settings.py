@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
+from contract.federation_settings import FederationSettings
+from contract.sections import KafkaConnection, Seconds, Section
 from contract.verdicts import Decision
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
@@ -33,82 +35,21 @@ def _since_1970(moment: datetime) -> datetime:
     return moment
 
 
-Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Rate = Annotated[float, Field(gt=0)]
 UtcMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_since_1970)]
 
 
-class Section(BaseModel):
-    """A group of settings; unknown keys are faults, values never change after start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class KafkaSettings(Section):
+class KafkaSettings(KafkaConnection):
     """A Kafka cluster and how to reach it."""
 
-    bootstrap_servers: str = Field("localhost:9092", description="host:port, several separated by commas")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="TLS is SSL or SASL_SSL"
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="needed with SASL_*"
-    )
-    sasl_username: str | None = Field(None, description="needed with SASL_*")
-    sasl_password: SecretStr | None = Field(None, description="needed with SASL_*")
-    ssl_ca_file: Path | None = Field(None, description="PEM of the authority that signed the brokers' certificates")
-    ssl_cert_file: Path | None = Field(None, description="PEM of this client's certificate (mutual TLS)")
-    ssl_key_file: Path | None = Field(None, description="PEM of this client's key (mutual TLS)")
     partitions: int = Field(
         12, ge=1, le=1000, description="partitions of every scaled topic; the upper bound of scoring workers"
     )
     replication_factor: int = Field(1, ge=1, le=9, description="3 in production")
     session_timeout_s: Seconds = Field(10.0, description="after this a dead worker's partitions go to another")
     request_timeout_s: Seconds = Field(30.0, description="a broker that does not answer for so long counts as down")
-
-    @model_validator(mode="after")
-    def _sasl_is_complete(self) -> Self:
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_mechanism and self.sasl_username and self.sasl_password
-        ):
-            raise ValueError("SASL needs sasl_mechanism, sasl_username and sasl_password")
-        return self
-
-    def kafka_python(self) -> dict[str, Any]:
-        """Connection arguments for every kafka-python client."""
-        options: dict[str, Any] = {
-            "bootstrap_servers": self.bootstrap_servers.split(","),
-            "security_protocol": self.security_protocol,
-        }
-        if self.sasl_mechanism and self.sasl_password:
-            options |= {
-                "sasl_mechanism": self.sasl_mechanism,
-                "sasl_plain_username": self.sasl_username,
-                "sasl_plain_password": self.sasl_password.get_secret_value(),
-            }
-        files = {"ssl_cafile": self.ssl_ca_file, "ssl_certfile": self.ssl_cert_file, "ssl_keyfile": self.ssl_key_file}
-        return options | {key: str(file) for key, file in files.items() if file}
-
-    def librdkafka(self) -> dict[str, Any]:
-        """Connection properties for every librdkafka client."""
-        options: dict[str, Any] = {
-            "bootstrap.servers": self.bootstrap_servers,
-            "security.protocol": self.security_protocol,
-        }
-        if self.sasl_mechanism and self.sasl_password:
-            options |= {
-                "sasl.mechanism": self.sasl_mechanism,
-                "sasl.username": self.sasl_username,
-                "sasl.password": self.sasl_password.get_secret_value(),
-            }
-        files = {
-            "ssl.ca.location": self.ssl_ca_file,
-            "ssl.certificate.location": self.ssl_cert_file,
-            "ssl.key.location": self.ssl_key_file,
-        }
-        return options | {key: str(file) for key, file in files.items() if file}
 
 
 class RedisSettings(Section):
@@ -321,6 +262,7 @@ class Settings(BaseSettings):
     connectors: ConnectorSettings = Field(default_factory=ConnectorSettings)
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
     trainer: TrainerSettings = Field(default_factory=TrainerSettings)
+    federation: FederationSettings = Field(default_factory=FederationSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod
