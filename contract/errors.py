@@ -8,7 +8,6 @@ TillguardError
 ├── DeadLetterLimitError    too many bad rows: the connector stops before it drains everything
 ├── PackageRefusedError     a model package is damaged or does not fit: the old model goes on
 ├── FencedError             another process has taken this one's place: it stops and leaves the work to it
-├── BudgetError             a round would pass the privacy budget: it is refused before anyone trains
 ├── TrainingRefusedError    the history or its model is not good enough to serve: nothing is published
 └── InvariantError          a promise of the design is broken: crash
 """
@@ -64,10 +63,6 @@ class TrainingRefusedError(TillguardError):
 
 class FencedError(TillguardError):
     """Another process has taken this one's place; whatever this one still writes is refused."""
-
-
-class BudgetError(TillguardError):
-    """A round would pass the privacy budget; the message gives the numbers."""
 
 
 class InvariantError(TillguardError):

@@ -213,7 +213,15 @@ class KafkaTransport:
         except IllegalStateError as error:
             raise TransientError(f"the federation's Kafka: {error}") from None
         except (KafkaError, OSError, RuntimeError) as error:
+            if self._was_fenced():
+                self._fenced = True
+                raise FencedError(f"another process is {self._identity} of {self._settings.name} now") from None
             raise TransientError(f"the federation's Kafka: {type(error).__name__}: {str(error)[:200]}") from None
+
+    def _was_fenced(self) -> bool:
+        """Whether the broker had fenced this producer when something else failed because of it."""
+        transactions = getattr(self._producer, "_transaction_manager", None)
+        return isinstance(getattr(transactions, "last_error", None), _FENCED)
 
 
 def _answers(server: str) -> bool:
