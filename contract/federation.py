@@ -360,6 +360,33 @@ class LedgerEntry(Struct, frozen=True, kw_only=True, tag="ledger"):
     """JSON, so that an auditor can read it with any tool."""
 
 
+class StageOver(Struct, frozen=True, kw_only=True, tag="stage_over"):
+    """A stage that ends without a list of its own: robust updates, and unmasking."""
+
+    stage: Stage
+    members: Names
+
+
+class Evaluated(Struct, frozen=True, kw_only=True, tag="evaluated"):
+    """The attempt has a candidate for the next global model, and it passed the coordinator's checks."""
+
+    model_version: Count
+    metrics: Figures
+
+
+class Published(Struct, frozen=True, kw_only=True, tag="published"):
+    """The attempt has ended well: its model stands on topic models."""
+
+    model_version: Count
+    payload_sha256: Digest
+
+
+class Halted(Struct, frozen=True, kw_only=True, tag="halted"):
+    """No further round begins until an operator orders it; says why, with the numbers."""
+
+    reason: Text
+
+
 class Step(Struct, frozen=True, kw_only=True, tag="step"):
     """Where the coordinator's journal stands: written with every decision, so that a replay mixes both logs as they were."""
 
@@ -368,20 +395,12 @@ class Step(Struct, frozen=True, kw_only=True, tag="step"):
 
 
 ParticipantMessage = (
-    EnrolmentRequest
-    | Withdrawal
-    | Order
-    | Refusal
-    | MaskKeys
-    | MaskShares
-    | MaskedUpdate
-    | Unmasking
-    | Update
-    | Adoption
-)
+    EnrolmentRequest | Withdrawal | Order | Refusal | MaskKeys | MaskShares | MaskedUpdate | Unmasking | Update | Adoption
+)  # fmt: skip
 CoordinatorMessage = (
-    Claim | Roster | RoundPlan | KeyList | ShareList | SurvivorList | Failure | GlobalModel | LedgerEntry | Step
-)
+    Claim | Roster | RoundPlan | KeyList | ShareList | SurvivorList | StageOver | Evaluated | Published | Failure | Halted
+    | GlobalModel | LedgerEntry | Step
+)  # fmt: skip
 Message = ParticipantMessage | CoordinatorMessage
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -1,0 +1,1 @@
+"""Schema of the model registry, by Alembic; run by trainer.registry at start, never by hand."""
