@@ -392,6 +392,8 @@ class Step(Struct, frozen=True, kw_only=True, tag="step"):
 
     updates_offset: Count
     """The next record of the updates topic that this decision did not see."""
+    ledger_index: Count
+    """The next entry of the ledger after those that belong to this decision."""
 
 
 ParticipantMessage = (

@@ -29,8 +29,8 @@ def choose(measured: Mapping[Choice, float], *, frauds: int, frauds_min: int, ma
         others = [name for name in usable if name != "local"]
         if not others:
             return Verdict("local", "nothing was measured")
-        best = max(others, key=lambda name: usable[name])
-        return Verdict(best, f"there is no local model; {best} has {usable[best]:.3f}")
+        only = max(others, key=lambda name: usable[name])
+        return Verdict(only, f"there is no local model; {only} has {usable[only]:.3f}")
     if frauds < frauds_min:
         return Verdict("local", f"{frauds} known frauds are too few to judge by, {frauds_min} are needed")
     best = max(usable, key=lambda name: usable[name])

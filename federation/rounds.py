@@ -35,8 +35,8 @@ class RoundRules(NamedTuple):
     mode: Mode
     stages: dict[Stage, StageRules]
     """One for each of `STAGES[mode]`."""
-    threshold_share: float = 0.0
-    """Of those who began, more than so many must stay in every later stage: 2/3 where masks are on a complete graph."""
+    more_than: tuple[int, int] = (0, 1)
+    """Of those who ended the first stage, more than this fraction must stay: (2, 3) where masks are on a complete graph."""
 
 
 class RoundState(Struct, frozen=True, kw_only=True):
@@ -134,7 +134,8 @@ def least(state: RoundState, rules: RoundRules) -> int:
     """How many must answer the open stage."""
     if state.stage is None:
         raise InvariantError(f"{state.status} waits for nobody")
-    after_first = int(state.entered * rules.threshold_share) + 1 if state.entered and rules.threshold_share else 0
+    part, whole = rules.more_than
+    after_first = state.entered * part // whole + 1 if part and state.entered else 0
     return max(rules.stages[state.stage].count_min, after_first)
 
 

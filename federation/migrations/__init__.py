@@ -1,1 +1,1 @@
-"""Schema of the model registry, by Alembic; run by trainer.registry at start, never by hand."""
+"""Schema of the checkpoints, by Alembic; run by federation.store at start, never by hand."""

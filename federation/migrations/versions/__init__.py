@@ -1,1 +1,1 @@
-"""One module per change of the registry's schema."""
+"""One module per change of the checkpoints' schema."""

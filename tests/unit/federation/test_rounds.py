@@ -29,7 +29,7 @@ COHORT = ("ada", "bea", "cid", "dan")
 
 def rules_of(mode: Mode, count_min: int = 2, count_max: int = 4, min_ms: int = 10, max_ms: int = 100) -> RoundRules:
     stage = StageRules(count_min, count_max, min_ms, max_ms)
-    share = 2 / 3 if mode == "masked" else 0.0
+    share = (2, 3) if mode == "masked" else (0, 1)
     return RoundRules(mode, dict.fromkeys(STAGES[mode], stage), share)
 
 
