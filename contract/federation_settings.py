@@ -156,6 +156,9 @@ class ParticipantSettings(Section):
         10.0, gt=0, le=1000, description="rounds that would pass it are refused, whatever the coordinator says"
     )
     require_privacy: bool = Field(False, description="true: rounds without differential privacy are refused")
+    share_metrics: bool = Field(
+        False, description="true: the coordinator is told how a model does on this retailer's own labels"
+    )
     gate_margin: float = Field(
         0.0, ge=0, le=1, description="average precision by which another model must beat the local one to be taken"
     )

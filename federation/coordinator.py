@@ -266,9 +266,10 @@ class Coordinator:
         )
         digest = hashlib.sha256(candidate.payload).digest()
         published = Published(model_version=model.model_version, payload_sha256=digest)
+        # In this order: what the strategy keeps is made from the model before.
         return [
-            Say("models", model, plan.round, plan.attempt),
             Say("control", published, plan.round, plan.attempt),
+            Say("models", model, plan.round, plan.attempt),
         ]
 
     def _candidate(self, attempt: Attempt) -> Candidate:
