@@ -300,7 +300,8 @@ def test_cut_and_spliced_records_are_refused(data: bytes, position: int, more: b
 @given(
     st.recursive(
         st.none() | st.integers(-5, 5) | st.text(max_size=5) | st.binary(max_size=5),
-        lambda inner: st.lists(inner, max_size=11), max_leaves=20,
+        lambda inner: st.lists(inner, max_size=11),
+        max_leaves=20,
     )
 )
 def test_any_msgpack_is_refused_and_nothing_else_is_raised(value: object) -> None:
