@@ -223,16 +223,21 @@ def _write_new(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.link(temporary, path)
+        _name_new(temporary, path)
         _sync_folder(path.parent)
-    except FileExistsError:
-        raise KeyStoreError("exists", f"{path.name} holds keys already; move it away first") from None
     except OSError as error:
         raise KeyStoreError("permissions", f"{path.name} cannot be written: {error.strerror}") from None
     finally:
         if temporary:
             with suppress(FileNotFoundError):
                 Path(temporary).unlink()
+
+
+def _name_new(temporary: str, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise KeyStoreError("exists", f"{path.name} holds keys already; move it away first") from None
 
 
 def _sync_folder(folder: Path) -> None:

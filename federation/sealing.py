@@ -61,6 +61,7 @@ def seal_to(public: bytes, text: bytes, info: bytes) -> bytes:
     return _SUITE.encrypt(text, _public_key(public), info)
 
 
+@lru_cache(maxsize=4096)
 def is_public_key(public: bytes) -> bool:
     """Whether something can be sealed to `public`: right length, ML-KEM coefficients in range, X25519 point not of low order."""
     try:
