@@ -112,6 +112,8 @@ class Participant:
         self._budget = budget
         self._random = random
         self._plan: RoundPlan | None = None
+        self._early: RoundPlan | None = None
+        """A plan whose global model has not come: the two logs are not one order."""
         self._member: MaskingMember | None = None
         self._trained: tuple[int, int, Trained] | None = None
         """Round, base version and what training gave: another attempt of the round uses it again."""
@@ -216,13 +218,18 @@ class Participant:
         if model.version not in self.state.models:
             kept = sorted([*self.state.models.values(), model], key=lambda one: one.version)[-MODELS_KEPT:]
             self.state.models = {one.version: one for one in kept}
+        if self._early is not None and self._early.base_version in self.state.models:
+            self._planned(self._early)
 
     def _planned(self, plan: RoundPlan) -> None:
-        self._plan = self._member = self.task = None
+        self._plan = self._early = self._member = self.task = None
         if self.name not in plan.cohort or self.membership != "approved":
             return
         if (plan.round, plan.attempt) <= (self.state.joined.round, self.state.joined.attempt):
             raise EnvelopeRefusedError("wrong_round", "the attempt was joined before")
+        if plan.base_version > max(self.state.models, default=-1):
+            self._early = plan
+            return
         objection = self._objection(plan)
         if objection is not None:
             self._refuse(plan, objection)
@@ -296,6 +303,8 @@ class Participant:
     def _follow(
         self, number: int, attempt: int, message: KeyList | ShareList | SurvivorList | Failure | Published, at_ms: int
     ) -> None:
+        if isinstance(message, Failure | Published):
+            self._early = None
         plan = self._plan
         if plan is None or (number, attempt) != (plan.round, plan.attempt):
             return

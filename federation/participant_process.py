@@ -48,6 +48,7 @@ class ParticipantProcess:
             state = msgspec.msgpack.decode(checkpoint.state, type=ParticipantState)
             self._positions |= checkpoint.positions
         self._saved = self._positions
+        self._sent_ms = 0
         self.participant = assemble(state)
         self._read_on()
 
@@ -128,12 +129,17 @@ class ParticipantProcess:
             federation=self._federation,
             round_number=saying.round,
             attempt=saying.attempt,
-            sent_at_ms=epoch_ms(self._clock.now()),
+            sent_at_ms=self._later(),
             epoch=self.participant.state.epoch,
             reader=coordinator if saying.sealed else None,
         )
         key = self._identity.name.encode()
         self._transport.append([Outgoing("updates", key, record) for record in to_records(signed, self._identity)])
+
+    def _later(self) -> int:
+        """The clock, but later than at the message before: equal times would make the second a replay."""
+        self._sent_ms = max(self._sent_ms + 1, epoch_ms(self._clock.now()))
+        return self._sent_ms
 
     def _save(self) -> None:
         if self.participant.task is not None:
