@@ -89,7 +89,7 @@ def compress_with_feedback(
 def pack(raw: bytes, zstd_level: int = LEVEL) -> bytes:
     """`raw` by zstd where that makes it smaller, with a leading byte that says so; level 0: never."""
     if zstd_level:
-        packed = zstandard.ZstdCompressor(level=zstd_level).compress(raw)
+        packed: bytes = zstandard.ZstdCompressor(level=zstd_level).compress(raw)
         if len(packed) < len(raw):
             return _ZSTD + packed
     return _RAW + raw
@@ -109,9 +109,10 @@ def unpack(data: bytes, bytes_max: int) -> bytes:
         # The frame names its size, and the library believes it: so it is checked first. Unknown sizes read as 2^64 - 1.
         if frame.content_size > bytes_max or frame.window_size > max(bytes_max, 1024):
             raise UpdateRefusedError("oversized", f"unpacks to more than {bytes_max} bytes")
-        return zstandard.ZstdDecompressor().decompress(content, max_output_size=bytes_max, allow_extra_data=False)
+        raw: bytes = zstandard.ZstdDecompressor().decompress(content, max_output_size=bytes_max, allow_extra_data=False)
     except zstandard.ZstdError:
         raise UpdateRefusedError("format", "not readable as zstd") from None
+    return raw
 
 
 def _quantise(vector: NDArray[np.float32], bits: int, stream: Stream) -> bytes:
