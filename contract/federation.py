@@ -213,6 +213,8 @@ class PrivacyTerms(Struct, frozen=True, kw_only=True):
     epsilon_before: Annotated[float, Meta(ge=0)]
     epsilon_after: Annotated[float, Meta(ge=0)]
     """With this attempt; already in the ledger when the plan is sent."""
+    examples_min: Annotated[int, Meta(ge=1)]
+    """Level sample: a participant with fewer has no part, since the cost is worked out for so many."""
 
 
 class MaskingTerms(Struct, frozen=True, kw_only=True):

@@ -76,6 +76,9 @@ class PrivacySettings(Section):
     )
     delta: float = Field(1e-5, gt=0, lt=1, description="the δ that ε is stated at")
     epsilon_max: float = Field(10.0, gt=0, le=1000, description="a round that would pass it is refused before it runs")
+    examples_min: int = Field(
+        1_000, ge=1, le=1_000_000_000, description="sample: participants with fewer examples have no part; the cost is worked out for so many"
+    )
 
 
 class CompressionSettings(Section):
@@ -117,6 +120,8 @@ class RoundSettings(Section):
     def _fits(self) -> Self:
         if self.cohort_min > self.cohort_max:
             raise ValueError("cohort_min must not be above cohort_max")
+        if self.mode == "robust" and self.privacy.level == "client" and self.robust.rule != "mean":
+            raise ValueError("in mode robust, privacy level client needs rule mean: no other bounds what one participant moves")
         if self.mode == "masked" and self.strategy.name == "fedbuff":
             raise ValueError("strategy fedbuff needs mode robust")
         return self

@@ -42,6 +42,7 @@ class Candidate(NamedTuple):
     payload: bytes
     optimiser: bytes
     combined: Combined
+    reputations: dict[str, float]
     evaluated: Evaluated
 
 
@@ -56,7 +57,6 @@ class Attempt:
         self.refusals: dict[str, str] = {}
         """By participant: a code of REFUSALS."""
         self.candidate: Candidate | None = None
-        self.combined: Combined | None = None
 
     def stage_of(self, message: Message) -> Stage | None:
         """The stage that `message` answers in this mode, or None."""

@@ -26,6 +26,8 @@ class Combined(NamedTuple):
     participants: int
     figures: dict[str, float]
     """What can be said of the collection without saying it of anyone: clipped, refused by the rule."""
+    blamed: tuple[str, ...] = ()
+    """Who broke the protocol, provably."""
 
 
 class Collection(Protocol):
@@ -49,6 +51,13 @@ class Collection(Protocol):
         """Called when what `closing` gave stands on the log, also in a replay: from here on it is so."""
         ...
 
-    def combine(self) -> Combined:
-        """Called once the last stage is closed; takes seconds. Raises FederationRefusedError where there is no result."""
+    def combine(self, members: frozenset[str] | None = None) -> Combined:
+        """Called once the last stage is closed; takes seconds. Raises FederationRefusedError where there is no result.
+
+        `members`: as if only these had taken part, to find out what each contributes.
+        """
+        ...
+
+    def separable(self) -> tuple[str, ...]:
+        """Of whom `combine` can be asked apart: nobody in mode masked, where only the sum is known."""
         ...

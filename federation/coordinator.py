@@ -39,11 +39,12 @@ from contract.federation import (
 from contract.federation_settings import FederationSettings
 from federation import admission, rounds
 from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by
-from federation.collection import Combined
+from federation.collection import Collection
 from federation.coordinator_state import CoordinatorState, GlobalWeights
 from federation.envelope import Inbox, Opened
 from federation.identity import Identity, PublicIdentity
-from federation.recording import Say, digest_of, entries
+from federation.ledger import head_after
+from federation.recording import Say, entries
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
 from federation.transports.ports import Record
 
@@ -62,7 +63,7 @@ class Planning(Protocol):
         """When the plan's stages are over. Pure."""
         ...
 
-    def spent(self, state: CoordinatorState, plan: RoundPlan) -> None:
+    def spent(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
         """Adds the plan's privacy spend to the state. Called when the plan stands on the log."""
         ...
 
@@ -70,7 +71,7 @@ class Planning(Protocol):
 class Finishing(Protocol):
     """Makes a candidate of what was combined. Deterministic, so that a restarted coordinator makes the same."""
 
-    def candidate(self, state: CoordinatorState, plan: RoundPlan, combined: Combined) -> Candidate:
+    def candidate(self, state: CoordinatorState, plan: RoundPlan, collection: Collection) -> Candidate:
         """The next global model and how it does on the coordinator's own data; raises FederationRefusedError."""
         ...
 
@@ -275,8 +276,7 @@ class Coordinator:
     def _candidate(self, attempt: Attempt) -> Candidate:
         """Made once; a restarted coordinator makes the same again."""
         if attempt.candidate is None:
-            combined = attempt.collection.combine()
-            attempt.candidate = self._finishing.candidate(self.state, attempt.plan, combined)
+            attempt.candidate = self._finishing.candidate(self.state, attempt.plan, attempt.collection)
         return attempt.candidate
 
     def _failure(self, attempt: Attempt, reason: str) -> Failure:
@@ -287,7 +287,7 @@ class Coordinator:
         state = self.state
         if self.attempt is not None:
             raise InvariantError("an attempt begins while another is under way")
-        self._planning.spent(state, plan)
+        self._planning.spent(state, plan, at_ms)
         state.round_number, state.attempt, state.begun = plan.round, plan.attempt + 1, True
         self.attempt = Attempt(plan, self._planning.rules(plan), self._collecting(plan), at_ms)
 
@@ -298,7 +298,8 @@ class Coordinator:
         elif isinstance(message, Evaluated):
             attempt.state = rounds.advance(attempt.state, rounds.Moved("evaluated"), at_ms)
         elif isinstance(message, Published):
-            self.state.optimiser = self._candidate(attempt).optimiser
+            candidate = self._candidate(attempt)
+            self.state.optimiser, self.state.reputations = candidate.optimiser, candidate.reputations
             attempt.state = rounds.advance(attempt.state, rounds.Moved("published"), at_ms)
             self._end_round(at_ms)
         elif isinstance(message, Failure):
@@ -333,9 +334,9 @@ class Coordinator:
 
     def _chained(self, entry: LedgerEntry) -> None:
         state = self.state
-        if (entry.index, entry.previous) != (state.ledger_index, state.ledger_digest):
-            raise InvariantError(f"entry {entry.index} does not follow {state.ledger_index - 1} in the ledger")
-        state.ledger_index, state.ledger_digest = entry.index + 1, digest_of(entry)
+        if (entry.index, entry.previous) != state.ledger:
+            raise InvariantError(f"entry {entry.index} does not follow {state.ledger.following - 1} in the ledger")
+        state.ledger = head_after(entry)
         if entry.kind == "dropped":
             state.drops = {}
         elif state.notes and state.notes[0].kind == entry.kind:

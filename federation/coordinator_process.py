@@ -121,7 +121,7 @@ class CoordinatorProcess:
         entries = sum(isinstance(say.message, LedgerEntry) for say in said)
         step = Step(
             updates_offset=self._positions["updates"],
-            ledger_index=self.coordinator.state.ledger_index + entries,
+            ledger_index=self.coordinator.state.ledger.following + entries,
         )
         outgoing = [
             Outgoing(say.log, _key(say), record)
@@ -186,10 +186,10 @@ class CoordinatorProcess:
             )
             if version in models:
                 coordinator.apply(Say("models", models[version]), epoch, at_ms)
-        while coordinator.state.ledger_index < decision.step.ledger_index:
-            entry = ledger.get(coordinator.state.ledger_index)
+        while coordinator.state.ledger.following < decision.step.ledger_index:
+            entry = ledger.get(coordinator.state.ledger.following)
             if entry is None:
-                raise InvariantError(f"entry {coordinator.state.ledger_index} of the ledger is missing")
+                raise InvariantError(f"entry {coordinator.state.ledger.following} of the ledger is missing")
             coordinator.apply(Say("ledger", entry), 0, 0)
 
     def _said_before(self) -> tuple[list[_Decision], dict[int, GlobalModel], dict[int, LedgerEntry]]:

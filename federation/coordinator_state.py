@@ -6,7 +6,9 @@ Bounded: participants and those who wait for approval by settings, counters by c
 from msgspec import Struct, field
 
 from contract.federation import EnrolmentRequest, Member, Shapes
+from federation.budget import LevelSpend
 from federation.identity import PublicIdentity
+from federation.ledger import Head
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
@@ -63,18 +65,16 @@ class CoordinatorState(Struct, kw_only=True):
     ended_ms: int = 0
     optimiser: bytes = b""
     """What the strategy keeps from round to round, as it writes it."""
-    spends: list[bytes] = field(default_factory=list)
-    """Every attempt that was announced, as the privacy accountant writes it; only grows."""
+    spends: list[LevelSpend] = field(default_factory=list)
+    """Every attempt that was announced; only grows."""
     reputations: dict[str, float] = field(default_factory=dict)
     adoptions: dict[str, str] = field(default_factory=dict)
     """By participant: what it did with which model."""
     drops: dict[str, int] = field(default_factory=dict)
     """Messages dropped since the ledger last said so, by reason."""
     notes: list[Note] = field(default_factory=list)
-    ledger_index: int = 0
-    """Of the next entry."""
-    ledger_digest: bytes = bytes(32)
-    """Of the entry before it."""
+    ledger: Head = Head()
+    """Where the chain stands."""
 
     def approved(self) -> list[Member]:
         """Who may be selected, by name."""

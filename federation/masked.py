@@ -54,14 +54,19 @@ class MaskedCollection:
             self._close(stage, members)
         self._told = None
 
-    def combine(self) -> Combined:
+    def combine(self, members: frozenset[str] | None = None) -> Combined:
+        if members is not None:
+            raise MaskingRefusedError("stage", "only the sum of all is known")
         total = self._masking.result()
         values = self._fixed.decode(total.words)
         weight = float(values[-1])
         if weight <= 0:
             raise MaskingRefusedError("words", "the weights sum up to nothing")
         figures = {"liars": float(len(total.liars))}
-        return Combined(values[:-1] / weight, weight, len(total.survivors), figures)
+        return Combined(values[:-1] / weight, weight, len(total.survivors), figures, total.liars)
+
+    def separable(self) -> tuple[str, ...]:
+        return ()
 
     def _close(self, stage: Stage, members: Sequence[str]) -> KeyList | ShareList | SurvivorList | StageOver:
         if stage == "keys":

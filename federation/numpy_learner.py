@@ -5,6 +5,7 @@ logit + log prior odds of the participant's own examples, so that the shared mod
 not how many there are here.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +17,6 @@ from contract.federation import TensorShape
 from federation.figures import measured
 from federation.gate import choose
 from federation.learner import Adopted, Arrays, Task, Trained, TrainingUnableError
-import itertools
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
 EXAMPLES_MIN = 8
@@ -60,7 +60,7 @@ def predict(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64
     return 1 / (1 + np.exp(-np.clip(_forward(arrays, features)[-1], -60, 60)))
 
 
-def _forward(arrays: Arrays, features: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+def _forward(arrays: Sequence[NDArray[np.floating]], features: NDArray[np.float32]) -> list[NDArray[np.float64]]:
     """The input, each layer's output, and the logit of shape (n,)."""
     outputs: list[NDArray[np.float64]] = [features.astype(np.float64)]
     for weights, bias in zip(arrays[:-2:2], arrays[1:-2:2], strict=True):
@@ -69,7 +69,7 @@ def _forward(arrays: Arrays, features: NDArray[np.float32]) -> list[NDArray[np.f
     return outputs
 
 
-def _gradients(arrays: Arrays, batch: Data, offset: float) -> list[NDArray[np.float64]]:
+def _gradients(arrays: Sequence[NDArray[np.floating]], batch: Data, offset: float) -> list[NDArray[np.float64]]:
     outputs = _forward(arrays, batch.features)
     error = 1 / (1 + np.exp(-np.clip(outputs[-1] + offset, -60, 60))) - batch.labels
     flowing = error[:, None] / len(error)

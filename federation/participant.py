@@ -6,8 +6,7 @@ alone, so a crash is one participant that dropped out. Knows no clock, no transp
 """
 
 import secrets
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,23 +22,24 @@ from contract.federation import (
     KeyList,
     Member,
     ParticipantMessage,
-    PrivacyTerms,
     Published,
     Refusal,
     Roster,
     RoundPlan,
     ShareList,
     SurvivorList,
+    Update,
 )
 from contract.federation_settings import ParticipantSettings
 from federation.admission import identity_of
+from federation.budget import LevelSpend, spend_of
+from federation.compression import Compressed, compress_with_feedback
 from federation.coordinator_state import GlobalWeights
 from federation.envelope import Inbox, Opened
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Adopted, Task, Trained
 from federation.masks import Stream
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError, MaskingRefusedError
-from federation.robust import encode_update
 from federation.sealing import RandomBytes
 from federation.secagg import Attempts, masking_plan
 from federation.secagg_member import MaskingMember
@@ -63,7 +63,7 @@ class ParticipantState(Struct, kw_only=True):
     members: dict[str, Member] = field(default_factory=dict)
     models: dict[int, GlobalWeights] = field(default_factory=dict)
     joined: Attempts = field(default_factory=Attempts)
-    spends: list[bytes] = field(default_factory=list)
+    spends: list[LevelSpend] = field(default_factory=list)
     """Of the attempts that it joined, by its own count."""
     adopted_version: int = -1
 
@@ -78,14 +78,6 @@ class Saying(NamedTuple):
     """To the coordinator; what is passed on to other participants is not."""
 
 
-class OwnBudget(Protocol):
-    """This retailer's own count of what its updates have shown. Pure."""
-
-    def price(self, spends: Sequence[bytes], terms: PrivacyTerms) -> bytes | None:
-        """The spend of one more release on these terms, or None where it would pass this retailer's own budget."""
-        ...
-
-
 class Participant:
     """One retailer in one federation. Used by one thread."""
 
@@ -96,7 +88,6 @@ class Participant:
         settings: ParticipantSettings,
         state: ParticipantState,
         *,
-        budget: OwnBudget,
         random: RandomBytes = secrets.token_bytes,
     ) -> None:
         """`random` gives the secrets of masking; seeded in simulation only."""
@@ -109,12 +100,14 @@ class Participant:
         self._identity = identity
         self._federation = federation
         self._settings = settings
-        self._budget = budget
         self._random = random
         self._plan: RoundPlan | None = None
         self._early: RoundPlan | None = None
         """A plan whose global model has not come: the two logs are not one order."""
         self._member: MaskingMember | None = None
+        self._residual: NDArray[np.float32] | None = None
+        """What quantisation still owes; lost in a crash, which costs a little accuracy and nothing else."""
+        self._sent: Compressed | None = None
         self._trained: tuple[int, int, Trained] | None = None
         """Round, base version and what training gave: another attempt of the round uses it again."""
         self._inboxes = {"control": Inbox(federation, identity), "models": Inbox(federation, identity)}
@@ -164,6 +157,9 @@ class Participant:
         self.task = None
         if task is None or plan is None or (plan.round, plan.attempt) != (task.round, task.attempt):
             return
+        if plan.privacy.level == "sample" and result.examples < plan.privacy.examples_min:
+            self._refuse(plan, "data")
+            return
         self._trained = (plan.round, plan.base_version, result)
         try:
             self._begin(plan, result)
@@ -198,9 +194,9 @@ class Participant:
                 state.roster_version = message.version
                 state.members = {member.name: member for member in message.members}
         elif isinstance(message, GlobalModel):
-            self._received(message)
+            self._received(message, at_ms)
         elif isinstance(message, RoundPlan):
-            self._planned(message)
+            self._planned(message, at_ms)
         elif isinstance(message, KeyList | ShareList | SurvivorList | Failure | Published):
             self._follow(opened.envelope.round, opened.envelope.attempt, message, at_ms)
 
@@ -212,16 +208,16 @@ class Participant:
             raise EnvelopeRefusedError("duplicate", "of a coordinator that another has followed")
         self.state.epoch, self.state.coordinator = opened.envelope.epoch, keys
 
-    def _received(self, message: GlobalModel) -> None:
+    def _received(self, message: GlobalModel, at_ms: int) -> None:
         model = GlobalWeights(version=message.model_version, shapes=message.shapes, payload=message.payload)
         unflatten(model.shapes, model.payload)  # refused where lengths do not fit, or a value is not finite
         if model.version not in self.state.models:
             kept = sorted([*self.state.models.values(), model], key=lambda one: one.version)[-MODELS_KEPT:]
             self.state.models = {one.version: one for one in kept}
         if self._early is not None and self._early.base_version in self.state.models:
-            self._planned(self._early)
+            self._planned(self._early, at_ms)
 
-    def _planned(self, plan: RoundPlan) -> None:
+    def _planned(self, plan: RoundPlan, at_ms: int) -> None:
         self._plan = self._early = self._member = self.task = None
         if self.name not in plan.cohort or self.membership != "approved":
             return
@@ -230,7 +226,7 @@ class Participant:
         if plan.base_version > max(self.state.models, default=-1):
             self._early = plan
             return
-        objection = self._objection(plan)
+        objection = self._objection(plan, at_ms)
         if objection is not None:
             self._refuse(plan, objection)
             return
@@ -241,7 +237,7 @@ class Participant:
         else:
             self.task = self._task(plan)
 
-    def _objection(self, plan: RoundPlan) -> str | None:
+    def _objection(self, plan: RoundPlan, at_ms: int) -> str | None:
         """Why this retailer takes no part, as a code of REFUSALS."""
         own, base = self._settings, self.state.models.get(plan.base_version)
         checks = {
@@ -254,7 +250,15 @@ class Participant:
         }
         found = next((reason for reason, applies in checks.items() if applies), None)
         if found is None and plan.privacy.level != "none":
-            spend = self._budget.price(self.state.spends, plan.privacy)
+            spend = spend_of(
+                self.state.spends,
+                plan.privacy,
+                plan.training,
+                epsilon_max=own.epsilon_max,
+                round_number=plan.round,
+                attempt=plan.attempt,
+                at_ms=at_ms,
+            )
             if spend is None:
                 return "budget"
             self.state.spends.append(spend)
@@ -280,8 +284,7 @@ class Participant:
         update = self._update(plan, result)
         self.state.joined.round, self.state.joined.attempt = plan.round, plan.attempt
         if plan.mode == "robust":
-            self._say(plan, encode_update(plan, update, result, self._random))
-            self._plan = None
+            self._say(plan, self._robust_update(plan, update, result))
             return
         self._member = MaskingMember(
             masking_plan(self._federation, plan),
@@ -291,6 +294,14 @@ class Participant:
             random=self._random,
         )
         self._say(plan, self._member.keys(), sealed=False)
+
+    def _robust_update(self, plan: RoundPlan, update: NDArray[np.float64], result: Trained) -> Update:
+        """Quantised; what rounding takes away is owed to the next update, unless privacy bounds what one may hold."""
+        owed = self._residual if plan.privacy.level == "none" else None
+        owed = owed if owed is not None and owed.shape == update.shape else None
+        self._sent = compress_with_feedback(update, owed, plan.bits, Stream(self._random(32)))
+        metrics = result.metrics if self._settings.share_metrics else {}
+        return Update(payload=self._sent.data, examples=result.examples, frauds=result.frauds, metrics=metrics)
 
     def _update(self, plan: RoundPlan, result: Trained) -> NDArray[np.float64]:
         """The clipped difference to the base; raises ValueError where it is not finite or of other shapes."""
@@ -309,7 +320,9 @@ class Participant:
         if plan is None or (number, attempt) != (plan.round, plan.attempt):
             return
         if isinstance(message, Failure | Published):
-            self._plan = self._member = self.task = None
+            if isinstance(message, Published) and self._sent is not None:
+                self._residual = self._sent.residual
+            self._plan = self._member = self.task = self._sent = None
             return
         if self._member is None:
             return

@@ -30,8 +30,8 @@ class ParticipantProcess:
         transport: Transport,
         store: Store,
         clock: Clock,
-        learner: Learner,
         *,
+        learner: Learner,
         assemble: Callable[[ParticipantState], Participant],
     ) -> None:
         self._identity = identity

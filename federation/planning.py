@@ -1,52 +1,30 @@
 """The next attempt's plan: who, how, and what it costs in privacy. Pure; the budget is checked here, before anyone trains."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
-
 from msgspec.structs import replace
 
 from contract.federation import Halted, LocalTraining, MaskingTerms, PrivacyTerms, RoundPlan
-from contract.federation_settings import FederationSettings, PrivacySettings
+from contract.federation_settings import FederationSettings
 from federation import selection
 from federation.attempt import rules_of
+from federation.budget import LevelSpend, account, release_of
 from federation.coordinator_state import CoordinatorState
 from federation.fixed_point import finest
 from federation.graph import NEIGHBOURS, threshold
-from federation.refusals import FederationRefusedError, PrivacyBudgetError
+from federation.privacy import Spend
+from federation.refusals import FederationRefusedError
 from federation.rounds import RoundRules
 from federation.terms import value_bound
 
 RING_BITS = 32
 
 
-class Spend(NamedTuple):
-    """What one more attempt costs."""
-
-    epsilon_before: float
-    epsilon_after: float
-    record: bytes
-    """As the accountant keeps it."""
-
-
-class Accountant(Protocol):
-    """Adds up what was released. Pure."""
-
-    def price(self, spends: Sequence[bytes], privacy: PrivacySettings, cohort: int, approved: int) -> Spend:
-        """The budget before and after one more attempt of `cohort` out of `approved`.
-
-        Raises PrivacyBudgetError with the numbers where it would pass `privacy.epsilon_max`.
-        """
-        ...
-
-
 class RoundPlanning:
     """See federation.coordinator.Planning."""
 
-    def __init__(self, settings: FederationSettings, accountant: Accountant) -> None:
+    def __init__(self, settings: FederationSettings) -> None:
         self._settings = settings
-        self._accountant = accountant
 
-    def plan(self, state: CoordinatorState, now_ms: int) -> RoundPlan | Halted | None:  # noqa: ARG002 - the port's
+    def plan(self, state: CoordinatorState, now_ms: int) -> RoundPlan | Halted | None:
         rounds = self._settings.rounds
         candidates = self._candidates(state)
         if len(candidates) < rounds.cohort_min:
@@ -56,31 +34,32 @@ class RoundPlanning:
             candidates, rounds.cohort_max, rounds.selection, seed=rounds.seed, round_number=number, attempt=attempt
         )
         try:
-            spend = self._accountant.price(state.spends, rounds.privacy, len(cohort), len(candidates))
-            return self._drafted(state, number, attempt, cohort, spend)
-        except PrivacyBudgetError as error:
-            return Halted(
-                reason=f"privacy budget: round {number} attempt {attempt} would raise epsilon from {error.epsilon_before:.3f} "
-                f"to {error.epsilon_after:.3f} at delta {rounds.privacy.delta:g}, above {error.epsilon_max:g}"
-            )
+            plan = self._drafted(state, number, attempt, cohort)
+            return replace(plan, privacy=self._priced(state, plan, now_ms))
         except FederationRefusedError as error:
-            return Halted(reason=f"no plan can be made: {error}"[:500])
+            return Halted(reason=str(error)[:500])
 
     def rules(self, plan: RoundPlan) -> RoundRules:
         return rules_of(plan, self._settings.rounds)
 
-    def spent(self, state: CoordinatorState, plan: RoundPlan) -> None:
-        if plan.privacy.level != "none":
-            approved = len(self._candidates(state))
-            # Priced against nothing that it could pass: what stands on the log has happened, and must be counted.
-            limitless = self._settings.rounds.privacy.model_copy(
-                update={
-                    "epsilon_max": float("inf"),
-                    "level": plan.privacy.level,
-                    "noise_multiplier": plan.privacy.noise_multiplier,
-                }
-            )
-            state.spends.append(self._accountant.price(state.spends, limitless, len(plan.cohort), approved).record)
+    def spent(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
+        if plan.privacy.level == "none":
+            return
+        spend = Spend(
+            round=plan.round, attempt=plan.attempt, at_ms=at_ms, release=release_of(plan.privacy, plan.training)
+        )
+        state.spends.append(LevelSpend(level=plan.privacy.level, spend=spend))
+
+    def _priced(self, state: CoordinatorState, plan: RoundPlan, now_ms: int) -> PrivacyTerms:
+        """The terms with what they cost; raises PrivacyBudgetError with the numbers where that passes the budget."""
+        terms = plan.privacy
+        if terms.level == "none":
+            return terms
+        budget = self._settings.rounds.privacy.epsilon_max
+        ledger = account(state.spends, terms.level, delta=terms.delta, epsilon_max=budget)
+        release = release_of(terms, plan.training)
+        admitted = ledger.admit(release, round_number=plan.round, attempt=plan.attempt, at_ms=now_ms)
+        return replace(terms, epsilon_before=ledger.epsilon(), epsilon_after=admitted.epsilon())
 
     def _candidates(self, state: CoordinatorState) -> list[selection.Candidate]:
         robust = self._settings.rounds.mode == "robust"
@@ -92,9 +71,7 @@ class RoundPlanning:
             if member.allow_robust or not robust
         ]
 
-    def _drafted(
-        self, state: CoordinatorState, number: int, attempt: int, cohort: tuple[str, ...], spend: Spend
-    ) -> RoundPlan:
+    def _drafted(self, state: CoordinatorState, number: int, attempt: int, cohort: tuple[str, ...]) -> RoundPlan:
         rounds = self._settings.rounds
         proximal = rounds.strategy.proximal_mu if rounds.strategy.name == "fedprox" else 0.0
         plan = RoundPlan(
@@ -120,8 +97,9 @@ class RoundPlanning:
                 level=rounds.privacy.level,
                 noise_multiplier=rounds.privacy.noise_multiplier if rounds.privacy.level != "none" else 0.0,
                 delta=rounds.privacy.delta,
-                epsilon_before=spend.epsilon_before,
-                epsilon_after=spend.epsilon_after,
+                epsilon_before=0.0,
+                epsilon_after=0.0,
+                examples_min=rounds.privacy.examples_min,
             ),
             bits=rounds.compression.bits,
             masking=None,

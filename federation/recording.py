@@ -18,21 +18,19 @@ from contract.federation import (
     GlobalModel,
     Halted,
     KeyList,
-    LedgerEntry,
     Roster,
     RoundPlan,
     ShareList,
     StageOver,
     SurvivorList,
-    encode_message,
     type_of,
 )
 from federation.attempt import Attempt, closed_by
 from federation.coordinator_state import CoordinatorState
 from federation.identity import PublicIdentity
+from federation.ledger import head_after, next_entry
 from federation.transports.ports import LogName
 
-_JSON = msgspec.json.Encoder(order="sorted")
 Content = dict[str, object]
 
 
@@ -43,11 +41,6 @@ class Say(NamedTuple):
     message: CoordinatorMessage
     round: int = 0
     attempt: int = 0
-
-
-def digest_of(entry: LedgerEntry) -> bytes:
-    """By which the next entry names this one."""
-    return hashlib.sha256(encode_message(entry)).digest()
 
 
 def entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | None, now_ms: int) -> list[Say]:
@@ -63,19 +56,11 @@ def entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | Non
                 content["refused"] = dict(sorted(attempt.refusals.items()))
             wanted.append((type_of(say.message), say.round, say.attempt, content))
     chained: list[Say] = []
-    index, previous = state.ledger_index, state.ledger_digest
+    head = state.ledger
     for kind, number, attempt_number, content in wanted:
-        entry = LedgerEntry(
-            index=index,
-            previous=previous,
-            at_ms=now_ms,
-            kind=kind,
-            round=number,
-            attempt=attempt_number,
-            content=_JSON.encode(content),
-        )
+        entry = next_entry(head, kind, content, at_ms=now_ms, round_number=number, attempt=attempt_number)
         chained.append(Say("ledger", entry, number, attempt_number))
-        index, previous = index + 1, digest_of(entry)
+        head = head_after(entry)
     return chained
 
 

@@ -5,24 +5,23 @@ Time is virtual: it moves on only when nobody has anything to do, to the next me
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from contract.clock import ManualClock, epoch_ms, from_epoch_ms
 from contract.errors import InvariantError
 from contract.federation import OPERATOR, Order, RoundPlan
 from contract.federation_settings import FederationSettings
+from federation.collection import Collection
 from federation.coordinator import Coordinator, Finishing
 from federation.coordinator_process import CoordinatorProcess
 from federation.coordinator_state import CoordinatorState, GlobalWeights
-from federation.collection import Collection
 from federation.envelope import seal, to_records
 from federation.finishing import StrategyFinishing
 from federation.identity import Identity
 from federation.learner import Arrays, Learner
 from federation.masked import MaskedCollection
-from federation.participant import OwnBudget, Participant, ParticipantState
+from federation.participant import Participant, ParticipantState
 from federation.participant_process import ParticipantProcess
-from federation.planning import Accountant, RoundPlanning
+from federation.planning import RoundPlanning
 from federation.robust import RobustCollection
 from federation.store import MemoryStore
 from federation.transports.memory import CrashError, Faults, MemoryBroker, MemoryTransport
@@ -33,18 +32,15 @@ STEP_MS = 500
 TURNS_MAX = 200_000
 
 
-class Accounting(NamedTuple):
-    """Who counts privacy: the coordinator's accountant and each participant's own."""
-
-    accountant: Accountant
-    own: OwnBudget
-
-
-def collecting(settings: FederationSettings) -> Callable[[RoundPlan], Collection]:
+def collecting(settings: FederationSettings, identity: Identity) -> Callable[[RoundPlan], Collection]:
     """The collection for each plan's mode."""
 
     def make(plan: RoundPlan) -> Collection:
-        return MaskedCollection(settings.name, plan) if plan.mode == "masked" else RobustCollection(plan)
+        return (
+            MaskedCollection(settings.name, plan)
+            if plan.mode == "masked"
+            else RobustCollection(settings, identity, plan)
+        )
 
     return make
 
@@ -54,7 +50,6 @@ def coordinator_for(
     settings: FederationSettings,
     state: CoordinatorState,
     *,
-    accountant: Accountant,
     finishing: Finishing,
     dropped: Callable[[str, str], None] = lambda _sender, _reason: None,
 ) -> Coordinator:
@@ -63,8 +58,8 @@ def coordinator_for(
         identity,
         settings,
         state,
-        planning=RoundPlanning(settings, accountant),
-        collecting=collecting(settings),
+        planning=RoundPlanning(settings),
+        collecting=collecting(settings, identity),
         finishing=finishing,
         dropped=dropped,
     )
@@ -79,7 +74,6 @@ class World:
         learners: Mapping[str, Learner],
         model: GlobalWeights,
         *,
-        accounting: Accounting,
         seed: int,
         faults: Faults | None = None,
         evaluate: Callable[[Arrays], dict[str, float]] | None = None,
@@ -95,7 +89,6 @@ class World:
         self.drops: dict[str, int] = {}
         self.crashes = 0
         self._model = model
-        self._accounting = accounting
         self._finishing = StrategyFinishing(settings.rounds, evaluate)
         self._crash = participant_crash
         self._learners = dict(learners)
@@ -214,7 +207,6 @@ class World:
             self.identity,
             self.settings,
             state,
-            accountant=self._accounting.accountant,
             finishing=self._finishing,
             dropped=self._count_drop,
         )
@@ -223,9 +215,7 @@ class World:
         own = self.settings.participant.model_copy(update={"coordinator_fingerprint": self.identity.public.fingerprint})
 
         def assemble(state: ParticipantState) -> Participant:
-            return Participant(
-                self._identities[name], self.settings.name, own, state, budget=self._accounting.own, random=self._bytes
-            )
+            return Participant(self._identities[name], self.settings.name, own, state, random=self._bytes)
 
         return ParticipantProcess(
             self._identities[name],
@@ -233,7 +223,7 @@ class World:
             MemoryTransport(self.broker, name),
             self._stores[name],
             self.clock,
-            self._learners[name],
+            learner=self._learners[name],
             assemble=assemble,
         )
 

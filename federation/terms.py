@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.federation import RoundPlan
+from federation import privacy
 from federation.fixed_point import FixedPoint
 from federation.secagg import check_overflow, masking_plan
 
@@ -49,7 +50,8 @@ def noise_share(plan: RoundPlan) -> float:
     """
     if plan.privacy.level != "client" or plan.mode != "masked":
         return 0.0
-    return plan.privacy.noise_multiplier * plan.clip_norm * plan.weight_max / math.sqrt(plan.updates_min)
+    moved = privacy.sensitivity(plan.clip_norm, plan.weight_max)
+    return privacy.noise_share(plan.privacy.noise_multiplier, moved, plan.updates_min)
 
 
 def value_bound(plan: RoundPlan) -> float:

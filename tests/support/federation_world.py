@@ -13,27 +13,11 @@ from federation.coordinator_state import GlobalWeights
 from federation.figures import measured
 from federation.learner import Arrays
 from federation.numpy_learner import NumpyLearner, initial_arrays, predict, shapes_of
-from federation.planning import Spend
 from federation.simulated_data import divided, split, transactions
-from federation.simulated_world import Accounting, World
+from federation.simulated_world import World
 from federation.tensors import flatten
 
 FEATURES, HIDDEN = 6, (4,)
-
-
-class FreeOfCharge:
-    """Privacy is not what these tests are about."""
-
-    def price(self, spends: Any, privacy: Any, cohort: int, approved: int) -> Spend:
-        return Spend(0.0, 0.0, b"")
-
-
-class OwnFreeOfCharge:
-    def price(self, spends: Any, terms: Any) -> bytes | None:
-        return b""
-
-
-UNCOUNTED = Accounting(FreeOfCharge(), OwnFreeOfCharge())
 
 
 def small_model() -> GlobalWeights:
@@ -61,7 +45,6 @@ def small_world(
     participants: int,
     *,
     seed: int = 1,
-    accounting: Accounting = UNCOUNTED,
     **options: Any,
 ) -> World:
     train, test = split(transactions(1_500, FEATURES, 0.1, seed), 0.8, seed)
@@ -73,4 +56,4 @@ def small_world(
     def evaluate(arrays: Arrays) -> dict[str, float]:
         return measured(predict(arrays, test.features), test.labels)
 
-    return World(settings, learners, small_model(), accounting=accounting, seed=seed, evaluate=evaluate, **options)
+    return World(settings, learners, small_model(), seed=seed, evaluate=evaluate, **options)

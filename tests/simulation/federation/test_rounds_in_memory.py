@@ -11,7 +11,7 @@ from contract.federation import LedgerEntry, Order
 from federation.coordinator_process import CoordinatorProcess
 from federation.coordinator_state import CoordinatorState
 from federation.envelope import Inbox
-from federation.recording import digest_of
+from federation.ledger import verify_chain
 from federation.simulated_world import World
 from federation.store import MemoryStore
 from federation.transports.memory import Faults, MemoryTransport
@@ -30,12 +30,7 @@ def ledger_of(world: World) -> list[LedgerEntry]:
 
 
 def chain_holds(entries: list[LedgerEntry]) -> bool:
-    previous = bytes(32)
-    for index, entry in enumerate(entries):
-        if (entry.index, entry.previous) != (index, previous):
-            return False
-        previous = digest_of(entry)
-    return True
+    return bool(entries) and verify_chain(entries).holds
 
 
 def kinds(world: World) -> list[str]:
