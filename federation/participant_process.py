@@ -8,6 +8,7 @@ import structlog
 from contract.clock import Clock, epoch_ms
 from contract.errors import PositionDeadError
 from contract.federation import EnrolmentRequest, Withdrawal
+from contract.metrics import Metrics
 from federation.envelope import seal, to_records
 from federation.identity import Identity
 from federation.learner import Learner, TrainingUnableError
@@ -33,6 +34,7 @@ class ParticipantProcess:
         *,
         learner: Learner,
         assemble: Callable[[ParticipantState], Participant],
+        metrics: Metrics | None = None,
     ) -> None:
         self._identity = identity
         self._federation = federation
@@ -40,6 +42,7 @@ class ParticipantProcess:
         self._store = store
         self._clock = clock
         self._learner = learner
+        self._metrics = metrics
         self._owner = f"participant/{federation}/{identity.name}"
         checkpoint = store.load(self._owner)
         state = ParticipantState()
@@ -60,16 +63,7 @@ class ParticipantProcess:
         while participant.task is not None:
             self._train()
             self._speak()
-        model = participant.to_adopt()
-        if model is not None and participant.state.coordinator is not None:
-            try:
-                participant.adopted(
-                    model.version, self._learner.adopt(model.version, unflatten(model.shapes, model.payload))
-                )
-            except TrainingUnableError as error:
-                _LOG.warning("global_model_not_judged", model_version=model.version, reason=str(error))
-                participant.state.adopted_version = model.version
-            self._speak()
+        self._adopt()
         if read:
             self._save()
         return read
@@ -96,6 +90,21 @@ class ParticipantProcess:
             read += len(records)
         return read
 
+    def _adopt(self) -> None:
+        """Decides on the newest global model, once."""
+        participant, model = self.participant, self.participant.to_adopt()
+        if model is None:
+            return
+        try:
+            result = self._learner.adopt(model.version, unflatten(model.shapes, model.payload))
+        except TrainingUnableError as error:
+            _LOG.warning("global_model_not_judged", model_version=model.version, reason=str(error))
+            participant.state.adopted_version = model.version
+            return
+        participant.adopted(model.version, result)
+        self._count("tillguard_federation_adopted_total", decision=result.decision)
+        self._speak()
+
     def _train(self) -> None:
         participant, task = self.participant, self.participant.task
         if task is None:
@@ -105,7 +114,9 @@ class ParticipantProcess:
         except TrainingUnableError as error:
             _LOG.warning("training_unable", round=task.round, attempt=task.attempt, reason=str(error))
             participant.unable(error.reason)
+            self._count("tillguard_federation_trainings_total", outcome=error.reason)
             return
+        self._count("tillguard_federation_trainings_total", outcome="trained")
         # What was said meanwhile may have ended the attempt.
         self._hear_all(0.0)
         if participant.task is not None and participant.task[:2] == task[:2]:
@@ -134,7 +145,13 @@ class ParticipantProcess:
             reader=coordinator if saying.sealed else None,
         )
         key = self._identity.name.encode()
-        self._transport.append([Outgoing("updates", key, record) for record in to_records(signed, self._identity)])
+        records = to_records(signed, self._identity)
+        self._transport.append([Outgoing("updates", key, record) for record in records])
+        self._count("tillguard_federation_sent_bytes_total", sum(map(len, records)))
+
+    def _count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        if self._metrics is not None:
+            self._metrics.add(name, amount, retailer=self._identity.name, **labels)
 
     def _later(self) -> int:
         """The clock, but later than at the message before: equal times would make the second a replay."""

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from contract.federation import Halted, LocalTraining, MaskingTerms, PrivacyTerms, RoundPlan
-from contract.federation_settings import FederationSettings
+from contract.federation_settings import FederationSettings, RoundSettings
 from federation import selection
 from federation.attempt import rules_of
 from federation.budget import LevelSpend, account, release_of
@@ -73,7 +73,7 @@ class RoundPlanning:
 
     def _drafted(self, state: CoordinatorState, number: int, attempt: int, cohort: tuple[str, ...]) -> RoundPlan:
         rounds = self._settings.rounds
-        proximal = rounds.strategy.proximal_mu if rounds.strategy.name == "fedprox" else 0.0
+        terms, training = terms_of(rounds)
         plan = RoundPlan(
             round=number,
             attempt=attempt,
@@ -82,25 +82,12 @@ class RoundPlanning:
             updates_min=rounds.cohort_min,
             base_version=state.model.version,
             shapes=state.model.shapes,
-            training=LocalTraining(
-                epochs=rounds.training.epochs,
-                batch_size=rounds.training.batch_size,
-                learning_rate=rounds.training.learning_rate,
-                prior_offset=rounds.training.prior_offset,
-                proximal_mu=proximal,
-            ),
+            training=training,
             clip_norm=rounds.clip_norm,
             frauds_weight=rounds.frauds_weight,
             weight_unit=rounds.weight_unit,
             weight_max=1.0,
-            privacy=PrivacyTerms(
-                level=rounds.privacy.level,
-                noise_multiplier=rounds.privacy.noise_multiplier if rounds.privacy.level != "none" else 0.0,
-                delta=rounds.privacy.delta,
-                epsilon_before=0.0,
-                epsilon_after=0.0,
-                examples_min=rounds.privacy.examples_min,
-            ),
+            privacy=terms,
             bits=rounds.compression.bits,
             masking=None,
             seed=rounds.seed + number,
@@ -129,3 +116,24 @@ def _stratum(state: CoordinatorState, name: str) -> str:
 
 def _reputation(state: CoordinatorState, name: str) -> float:
     return state.reputations.get(name, 1.0)
+
+
+def terms_of(rounds: RoundSettings) -> tuple[PrivacyTerms, LocalTraining]:
+    """What a plan of these settings would say of privacy and of training."""
+    privacy = rounds.privacy
+    terms = PrivacyTerms(
+        level=privacy.level,
+        noise_multiplier=privacy.noise_multiplier if privacy.level != "none" else 0.0,
+        delta=privacy.delta,
+        epsilon_before=0.0,
+        epsilon_after=0.0,
+        examples_min=privacy.examples_min,
+    )
+    training = LocalTraining(
+        epochs=rounds.training.epochs,
+        batch_size=rounds.training.batch_size,
+        learning_rate=rounds.training.learning_rate,
+        prior_offset=rounds.training.prior_offset,
+        proximal_mu=rounds.strategy.proximal_mu if rounds.strategy.name == "fedprox" else 0.0,
+    )
+    return terms, training

@@ -26,6 +26,7 @@ from contract.federation import (
     type_of,
 )
 from federation.attempt import Attempt, closed_by
+from federation.budget import release_of
 from federation.coordinator_state import CoordinatorState
 from federation.identity import PublicIdentity
 from federation.ledger import head_after, next_entry
@@ -81,6 +82,9 @@ def _plan(message: RoundPlan) -> Content:
         "base_version": message.base_version,
         "clip_norm": message.clip_norm,
         "privacy": msgspec.to_builtins(message.privacy),
+        "release": None
+        if message.privacy.level == "none"
+        else msgspec.to_builtins(release_of(message.privacy, message.training)),
     }
 
 

@@ -8,21 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 from contract.clock import ManualClock, epoch_ms, from_epoch_ms
 from contract.errors import InvariantError
-from contract.federation import OPERATOR, Order, RoundPlan
+from contract.federation import OPERATOR, Order
 from contract.federation_settings import FederationSettings
-from federation.collection import Collection
-from federation.coordinator import Coordinator, Finishing
+from federation.assembly import coordinator_for
+from federation.coordinator import Coordinator
 from federation.coordinator_process import CoordinatorProcess
 from federation.coordinator_state import CoordinatorState, GlobalWeights
 from federation.envelope import seal, to_records
 from federation.finishing import StrategyFinishing
 from federation.identity import Identity
 from federation.learner import Arrays, Learner
-from federation.masked import MaskedCollection
 from federation.participant import Participant, ParticipantState
 from federation.participant_process import ParticipantProcess
-from federation.planning import RoundPlanning
-from federation.robust import RobustCollection
 from federation.store import MemoryStore
 from federation.transports.memory import CrashError, Faults, MemoryBroker, MemoryTransport
 from federation.transports.ports import Outgoing
@@ -30,39 +27,6 @@ from federation.transports.ports import Outgoing
 START_MS = 1_800_000_000_000
 STEP_MS = 500
 TURNS_MAX = 200_000
-
-
-def collecting(settings: FederationSettings, identity: Identity) -> Callable[[RoundPlan], Collection]:
-    """The collection for each plan's mode."""
-
-    def make(plan: RoundPlan) -> Collection:
-        return (
-            MaskedCollection(settings.name, plan)
-            if plan.mode == "masked"
-            else RobustCollection(settings, identity, plan)
-        )
-
-    return make
-
-
-def coordinator_for(
-    identity: Identity,
-    settings: FederationSettings,
-    state: CoordinatorState,
-    *,
-    finishing: Finishing,
-    dropped: Callable[[str, str], None] = lambda _sender, _reason: None,
-) -> Coordinator:
-    """The coordinator with everything that it is made of."""
-    return Coordinator(
-        identity,
-        settings,
-        state,
-        planning=RoundPlanning(settings),
-        collecting=collecting(settings, identity),
-        finishing=finishing,
-        dropped=dropped,
-    )
 
 
 class World:
