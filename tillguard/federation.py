@@ -168,7 +168,7 @@ def run_coordinator(
     metrics: Metrics | None = None,
     evaluate: Evaluate | None = None,
 ) -> None:
-    """Runs until `stop`, or until `rounds` more rounds are over; round after round where that is None.
+    """Runs until `stop`, or until `rounds` more rounds are over; None: round after round; 0: what is ordered, and no end.
 
     A broker that is away is waited for. Raises FencedError when another coordinator was started.
     """
@@ -187,7 +187,7 @@ def run_coordinator(
                     wait_for(process, stop, lambda state: state.rounds_wanted > 0)
             process.run_once(POLL_S)
             watch.look()
-            if rounds is not None and state.rounds_wanted == 0 and process.coordinator.attempt is None:
+            if rounds and state.rounds_wanted == 0 and process.coordinator.attempt is None:
                 return
 
     _patiently(lambda: coordinator_process(settings, identity, metrics=metrics, evaluate=evaluate), once, stop)

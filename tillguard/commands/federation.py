@@ -116,10 +116,10 @@ def run(
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
     count: int | None = typer.Option(
-        None,
-        "--rounds",
-        min=0,
-        help="Coordinator: end after so many; 0: only what was ordered. Without: round after round.",
+        None, "--rounds", min=1, help="Coordinator: end after so many more. Without: round after round."
+    ),
+    on_orders: bool = typer.Option(
+        False, "--on-orders", help="Coordinator: begin no round by itself, carry out orders only."
     ),
     data: Path | None = typer.Option(
         None,
@@ -135,7 +135,7 @@ def run(
     if side.retailer is None:
         identity = root.load_identity(side.settings.coordinator, "init")
         metrics = root.serve_metrics(side.settings.coordinator.metrics_port)
-        root.run_coordinator(side.settings, identity, stop, rounds=count, metrics=metrics)
+        root.run_coordinator(side.settings, identity, stop, rounds=0 if on_orders else count, metrics=metrics)
         return
     if data is None:
         raise ConfigurationError(["--data FILE names the labelled examples that this participant learns from"])
