@@ -92,6 +92,9 @@ def test_a_small_message_cannot_unpack_to_a_large_one() -> None:
     assert len(bomb) < 10_000
     with pytest.raises(UpdateRefusedError, match="oversized"):
         unpack(bomb, 1_000_000)
+    narrow = zstandard.ZstdCompressionParameters(window_log=10)
+    with pytest.raises(UpdateRefusedError, match="oversized"):
+        unpack(b"\x01" + zstandard.ZstdCompressor(compression_params=narrow).compress(bytes(50_000_000)), 1_000_000)
     unsized = b"\x01" + zstandard.ZstdCompressor(write_content_size=False).compress(bytes(50_000_000))
     with pytest.raises(UpdateRefusedError):
         unpack(unsized, 1_000_000)
