@@ -7,6 +7,7 @@ TillguardError
 ├── PositionDeadError       a source no longer has the saved position: by policy fail or resnapshot
 ├── DeadLetterLimitError    too many bad rows: the connector stops before it drains everything
 ├── PackageRefusedError     a model package is damaged or does not fit: the old model goes on
+├── FencedError             another process has taken this one's place: it stops and leaves the work to it
 ├── TrainingRefusedError    the history or its model is not good enough to serve: nothing is published
 └── InvariantError          a promise of the design is broken: crash
 """
@@ -58,6 +59,10 @@ class PackageRefusedError(TillguardError):
 
 class TrainingRefusedError(TillguardError):
     """The history cannot give a model worth serving, or the trained one did not pass its checks; says what is missing."""
+
+
+class FencedError(TillguardError):
+    """Another process has taken this one's place; whatever this one still writes is refused."""
 
 
 class InvariantError(TillguardError):

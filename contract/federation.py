@@ -213,6 +213,8 @@ class PrivacyTerms(Struct, frozen=True, kw_only=True):
     epsilon_before: Annotated[float, Meta(ge=0)]
     epsilon_after: Annotated[float, Meta(ge=0)]
     """With this attempt; already in the ledger when the plan is sent."""
+    examples_min: Annotated[int, Meta(ge=1)]
+    """Level sample: a participant with fewer has no part, since the cost is worked out for so many."""
 
 
 class MaskingTerms(Struct, frozen=True, kw_only=True):
@@ -360,28 +362,49 @@ class LedgerEntry(Struct, frozen=True, kw_only=True, tag="ledger"):
     """JSON, so that an auditor can read it with any tool."""
 
 
+class StageOver(Struct, frozen=True, kw_only=True, tag="stage_over"):
+    """A stage that ends without a list of its own: robust updates, and unmasking."""
+
+    stage: Stage
+    members: Names
+
+
+class Evaluated(Struct, frozen=True, kw_only=True, tag="evaluated"):
+    """The attempt has a candidate for the next global model, and it passed the coordinator's checks."""
+
+    model_version: Count
+    metrics: Figures
+
+
+class Published(Struct, frozen=True, kw_only=True, tag="published"):
+    """The attempt has ended well: its model stands on topic models."""
+
+    model_version: Count
+    payload_sha256: Digest
+
+
+class Halted(Struct, frozen=True, kw_only=True, tag="halted"):
+    """No further round begins until an operator orders it; says why, with the numbers."""
+
+    reason: Text
+
+
 class Step(Struct, frozen=True, kw_only=True, tag="step"):
     """Where the coordinator's journal stands: written with every decision, so that a replay mixes both logs as they were."""
 
     updates_offset: Count
     """The next record of the updates topic that this decision did not see."""
+    ledger_index: Count
+    """The next entry of the ledger after those that belong to this decision."""
 
 
 ParticipantMessage = (
-    EnrolmentRequest
-    | Withdrawal
-    | Order
-    | Refusal
-    | MaskKeys
-    | MaskShares
-    | MaskedUpdate
-    | Unmasking
-    | Update
-    | Adoption
-)
+    EnrolmentRequest | Withdrawal | Order | Refusal | MaskKeys | MaskShares | MaskedUpdate | Unmasking | Update | Adoption
+)  # fmt: skip
 CoordinatorMessage = (
-    Claim | Roster | RoundPlan | KeyList | ShareList | SurvivorList | Failure | GlobalModel | LedgerEntry | Step
-)
+    Claim | Roster | RoundPlan | KeyList | ShareList | SurvivorList | StageOver | Evaluated | Published | Failure | Halted
+    | GlobalModel | LedgerEntry | Step
+)  # fmt: skip
 Message = ParticipantMessage | CoordinatorMessage
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -76,6 +76,12 @@ class PrivacySettings(Section):
     )
     delta: float = Field(1e-5, gt=0, lt=1, description="the δ that ε is stated at")
     epsilon_max: float = Field(10.0, gt=0, le=1000, description="a round that would pass it is refused before it runs")
+    examples_min: int = Field(
+        1_000,
+        ge=1,
+        le=1_000_000_000,
+        description="sample: participants with fewer examples have no part; the cost is worked out for so many",
+    )
 
 
 class CompressionSettings(Section):
@@ -117,6 +123,10 @@ class RoundSettings(Section):
     def _fits(self) -> Self:
         if self.cohort_min > self.cohort_max:
             raise ValueError("cohort_min must not be above cohort_max")
+        if self.mode == "robust" and self.privacy.level == "client" and self.robust.rule != "mean":
+            raise ValueError(
+                "in mode robust, privacy level client needs rule mean: no other bounds what one participant moves"
+            )
         if self.mode == "masked" and self.strategy.name == "fedbuff":
             raise ValueError("strategy fedbuff needs mode robust")
         return self
@@ -130,6 +140,16 @@ class CoordinatorSettings(Section):
     passphrase: SecretStr | None = Field(None, description="of key_file, where there is no passphrase_file")
     store_url: SecretStr = Field(
         SecretStr("sqlite:///.tillguard/federation/coordinator.db"), description="SQLAlchemy URL of its checkpoints"
+    )
+    model_file: Path = Field(
+        Path(".tillguard/federation/model.npz"),
+        description="the global model that the first round starts from: named float32 arrays",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port of /metrics on 127.0.0.1; absent: none; 0 chooses a free one and logs it",
     )
     enrolments_max: int = Field(1_000, ge=1, le=100_000, description="participants, with those that wait for approval")
 
@@ -156,6 +176,15 @@ class ParticipantSettings(Section):
         10.0, gt=0, le=1000, description="rounds that would pass it are refused, whatever the coordinator says"
     )
     require_privacy: bool = Field(False, description="true: rounds without differential privacy are refused")
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port of /metrics on 127.0.0.1; absent: none; 0 chooses a free one and logs it",
+    )
+    share_metrics: bool = Field(
+        False, description="true: the coordinator is told how a model does on this retailer's own labels"
+    )
     gate_margin: float = Field(
         0.0, ge=0, le=1, description="average precision by which another model must beat the local one to be taken"
     )

