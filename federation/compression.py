@@ -127,7 +127,8 @@ def _quantise(vector: NDArray[np.float32], bits: int, stream: Stream) -> bytes:
     lower = np.floor(levels)
     lower += (stream.uniform(len(padded)) < (levels - lower).ravel()).reshape(lower.shape)
     codes = (np.clip(lower, -form.steps, form.steps) + form.steps).astype(np.uint16).ravel()[: len(vector)]
-    return scales.tobytes() + _join(codes, bits)
+    head: bytes = scales.tobytes()
+    return head + _join(codes, bits)
 
 
 def _restore(raw: bytes, size: int, bits: int) -> NDArray[np.float64]:
@@ -150,7 +151,8 @@ def _join(codes: NDArray[np.uint16], bits: int) -> bytes:
     if bits == 8:
         return narrow.tobytes()
     even = np.append(narrow, 0)[: len(narrow) + len(narrow) % 2]
-    return (even[0::2] | (even[1::2] << 4)).astype(np.uint8).tobytes()
+    joined: bytes = (even[0::2] | (even[1::2] << 4)).astype(np.uint8).tobytes()
+    return joined
 
 
 def _part(data: bytes, size: int, bits: int) -> NDArray[np.unsignedinteger]:

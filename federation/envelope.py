@@ -298,7 +298,7 @@ class Inbox:
         return unseal(signed, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader)
 
     def _open_first(self, complete: list[_Pending], roster: Roster, now_ms: int) -> Opened | None:
-        """Several only where somebody announced another's parts as its own: its own is refused, the other's opens."""
+        """Several only where somebody announced another's parts, too: whichever order opens is the one that its sender signed."""
         refusal: EnvelopeRefusedError | None = None
         for pending in complete:
             try:
@@ -314,10 +314,7 @@ class Inbox:
         if len(data) != pending.bytes:
             raise EnvelopeRefusedError("parts", "field bytes does not fit the parts")
         whole = _decode(_LONG, data)
-        opened = self._open(SignedEnvelope(envelope=whole.envelope, signature=whole.signature), roster, now_ms)
-        if opened.envelope.sender != pending.sender:
-            raise EnvelopeRefusedError("parts", "announced by somebody else than its sender")
-        return opened
+        return self._open(SignedEnvelope(envelope=whole.envelope, signature=whole.signature), roster, now_ms)
 
     def _announce(self, frame: PartsAnnounced, roster: Roster) -> None:
         announcement = _decode(_ANNOUNCEMENTS, frame.announcement)

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal
 
+import numpy as np
 from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent  # type: ignore[import-untyped]
 from dp_accounting.gaussian_mechanism import (  # type: ignore[import-untyped]
     get_epsilon_gaussian,
@@ -32,6 +33,8 @@ from federation.refusals import FederationRefusedError, PrivacyBudgetError
 
 Level = Literal["client", "sample"]
 STEPS_MAX = 10_000_000
+_NOISE_LEAST = 1e-3
+_SEARCH_MAX = 40
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -73,7 +76,10 @@ def _epsilon(grouped: tuple[tuple[float, float, int], ...], delta: float) -> flo
     if all(sampling == 1.0 for _, sampling, _ in grouped):
         # Independent Gaussian releases add up by the inverse squares of their noise.
         precision = math.fsum(steps / noise**2 for noise, _, steps in grouped)
-        return float(get_epsilon_gaussian(1 / math.sqrt(precision), delta))
+        with np.errstate(
+            divide="ignore"
+        ):  # a very small epsilon: the library takes the logarithm of 0, and means -infinity
+            return float(get_epsilon_gaussian(1 / math.sqrt(precision), delta))
     accountant = PLDAccountant()
     for noise, sampling, steps in grouped:
         event = GaussianDpEvent(noise)
@@ -90,16 +96,35 @@ def noise_for(target_epsilon: float, delta: float, *, steps: int, sampling: floa
         noise = float(get_sigma_gaussian(target_epsilon, delta)) * math.sqrt(steps)
         return noise * (1 + 1e-9)  # the library's root lies on either side
     high = noise_for(target_epsilon, delta, steps=steps)  # sampling never costs more
-    low = high / 2
-    while epsilon([Release(noise_multiplier=low, sampling=sampling, steps=steps)], delta) <= target_epsilon:
-        low, high = low / 2, low
-        if low < 1e-3:
+    return _noise_between(high, target_epsilon, delta, steps, sampling)
+
+
+def _noise_between(high: float, target: float, delta: float, steps: int, sampling: float) -> float:
+    """The least noise at or below `high` that keeps to `target`, within 0.1%: false position on a log-log scale (Illinois).
+
+    One evaluation takes a second or more, and epsilon is nearly a power of the noise: some six are enough.
+    """
+
+    def excess(log_noise: float) -> float:
+        release = Release(noise_multiplier=math.exp(log_noise), sampling=sampling, steps=steps)
+        return math.log(max(epsilon([release], delta), 1e-12) / target)
+
+    right, low = math.log(high), math.log(high)
+    above = below = excess(right)
+    while above <= 0 and low > math.log(_NOISE_LEAST):
+        right, below = low, above
+        low -= math.log(2)
+        above = excess(low)
+    for _ in range(_SEARCH_MAX):
+        if right - low <= 1e-3 or above <= 0:
             break
-    while high - low > 1e-3 * high:
-        middle = (low + high) / 2
-        held = epsilon([Release(noise_multiplier=middle, sampling=sampling, steps=steps)], delta) <= target_epsilon
-        low, high = (low, middle) if held else (middle, high)
-    return high
+        middle = low + (right - low) * min(max(above / (above - below), 0.02), 0.98)
+        found = excess(middle)
+        if found <= 0:
+            right, below, above = middle, found, above / 2
+        else:
+            low, above, below = middle, found, below / 2
+    return math.exp(right)
 
 
 def sensitivity(clip_norm: float, weight_max: float, weight_scale: float = 0.0) -> float:

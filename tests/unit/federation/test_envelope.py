@@ -125,6 +125,13 @@ def test_a_body_that_is_not_of_its_type_is_refused() -> None:
     assert refused(msgspec.msgpack.encode(resigned(msgspec.msgpack.encode(fields), identity("alma")))) == "malformed"
 
 
+def test_another_version_is_refused() -> None:
+    signed = seal(REFUSAL, identity("alma"), federation=FEDERATION, sent_at_ms=NOW_MS)
+    fields = msgspec.msgpack.decode(signed.envelope)
+    fields[0] = 2
+    assert refused(msgspec.msgpack.encode(resigned(msgspec.msgpack.encode(fields), identity("alma")))) == "malformed"
+
+
 def test_another_encoding_of_the_same_message_is_refused() -> None:
     signed = seal(REFUSAL, identity("alma"), federation=FEDERATION, sent_at_ms=NOW_MS)
     loose = b"\x9a\xcd\x00\x01" + signed.envelope[2:]  # version 1 in three bytes instead of one
@@ -232,6 +239,14 @@ def test_whoever_announces_another_s_parts_as_its_own_does_no_harm() -> None:
     assert opened is not None
     assert opened.envelope.sender == "alma"
     assert inbox.pending == 0
+    turned = msgspec.structs.replace(genuine, sender="berta", digests=genuine.digests[::-1])
+    stolen = msgspec.msgpack.encode(turned)
+    signature = identity("berta").sign(hashlib.sha512(stolen).digest(), ANNOUNCEMENT_DOMAIN)
+    take(msgspec.msgpack.encode(PartsAnnounced(announcement=stolen, signature=signature)), inbox)
+    take(head, inbox)
+    opened = [take(part, inbox) for part in parts][-1]
+    assert opened is not None
+    assert opened.message == LONG
 
 
 def test_past_the_bound_the_one_that_holds_most_loses_its_oldest(monkeypatch: pytest.MonkeyPatch) -> None:

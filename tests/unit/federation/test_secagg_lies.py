@@ -18,8 +18,8 @@ from support.masking_round import NOW_MS, plan_for, roster, seeded_bytes, signed
 class Attempt:
     """Six members, led step by step; tests change what they are shown."""
 
-    def __init__(self, attempt: int = 1, count: int = 6) -> None:
-        self.plan: MaskingPlan = plan_for(count, attempt=attempt)
+    def __init__(self, attempt: int = 1, count: int = 6, neighbours: int = 32) -> None:
+        self.plan: MaskingPlan = plan_for(count, attempt=attempt, neighbours=neighbours)
         self.vectors: dict[str, Words] = vectors_for(self.plan)
         self.members = {
             name: MaskingMember(self.plan, name, roster, random=seeded_bytes((attempt, name)))
@@ -206,6 +206,52 @@ def test_lists_that_overlap_leave_out_repeat_or_are_too_short_are_refused(
     assert reason(lambda: attempt.members["p000"].unmasking(lists)) == refusal
 
 
+@pytest.fixture
+def ring(monkeypatch: pytest.MonkeyPatch) -> Attempt:
+    """Sixteen members on a ring, eight neighbours each: 7 of each 9, and 13 of all, must stay."""
+    monkeypatch.setattr("federation.graph.COMPLETE_MAX", 6)
+    return Attempt(count=16, neighbours=8)
+
+
+def lists_without(attempt: Attempt, dropped: list[str]) -> SurvivorList:
+    return SurvivorList(
+        survivors=tuple(name for name in attempt.plan.cohort if name not in dropped), dropped=tuple(dropped)
+    )
+
+
+def test_on_a_ring_a_small_neighbourhood_is_refused_even_where_enough_of_all_stay(ring: Attempt) -> None:
+    ring.updates()
+    near = [name for name in ring.coordinator._graph.neighbourhoods["p000"] if name != "p000"]
+    assert reason(lambda: ring.members["p000"].unmasking(lists_without(ring, near[:3]))) == "threshold"
+    ring.members[near[7]].unmasking(lists_without(ring, []))
+
+
+def test_on_a_ring_too_few_of_all_are_refused_even_where_the_neighbourhood_is_whole(ring: Attempt) -> None:
+    ring.updates()
+    far = [name for name in ring.plan.cohort if name not in ring.coordinator._graph.neighbourhoods["p000"]]
+    assert reason(lambda: ring.members["p000"].unmasking(lists_without(ring, far[:4]))) == "threshold"
+    other = next(name for name in ring.coordinator._graph.neighbourhoods["p000"] if name != "p000")
+    lone = ring.members[other]
+    gone = [name for name in ring.plan.cohort if name not in ring.coordinator._graph.neighbourhoods[other]][:3]
+    assert len(lone.unmasking(lists_without(ring, gone)).survivors_shares) == 9
+
+
+def test_the_coordinator_goes_on_with_no_neighbourhood_that_is_too_small(ring: Attempt) -> None:
+    near = []
+
+    def go(attempt: Attempt) -> SurvivorList:
+        shares = attempt.shares()
+        near.extend(name for name in attempt.coordinator._graph.neighbourhoods["p000"] if name != "p000")
+        staying = [name for name in attempt.plan.cohort if name not in near[:3]]
+        for name in staying:
+            attempt.coordinator.update(
+                name, attempt.members[name].masked(shares.envelopes, attempt.vectors[name], NOW_MS)
+            )
+        return attempt.coordinator.close_updates(staying)
+
+    assert reason(lambda: go(ring)) == "threshold"
+
+
 def test_a_member_answers_one_list_only() -> None:
     attempt = Attempt()
     lists = attempt.updates()
@@ -325,6 +371,26 @@ def test_a_member_that_shares_another_self_mask_than_it_committed_to_is_named() 
     for name, each in attempt.members.items():
         attempt.coordinator.unmasking(name, each.unmasking(lists))
     with pytest.raises(MaskingRefusedError, match="p001 shared another self mask"):
+        attempt.coordinator.result()
+
+
+def test_a_dropped_member_that_shared_another_key_than_it_showed_is_named() -> None:
+    attempt = Attempt()
+    list_of_keys = attempt.keys()
+    attempt.members["p001"]._key_seed = bytes(32)
+    for name, each in attempt.members.items():
+        attempt.sent_shares[name] = each.shares(list_of_keys.envelopes, NOW_MS)
+        attempt.coordinator.shares(
+            name, attempt.sent_shares[name], signed(name, attempt.sent_shares[name], attempt.plan)
+        )
+    envelopes = attempt.coordinator.close_shares(attempt.plan.cohort).envelopes
+    staying = [name for name in attempt.plan.cohort if name != "p001"]
+    for name in staying:
+        attempt.coordinator.update(name, attempt.members[name].masked(envelopes, attempt.vectors[name], NOW_MS))
+    lists = attempt.coordinator.close_updates(staying)
+    for name in staying:
+        attempt.coordinator.unmasking(name, attempt.members[name].unmasking(lists))
+    with pytest.raises(MaskingRefusedError, match="p001 shared another key"):
         attempt.coordinator.result()
 
 
