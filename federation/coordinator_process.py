@@ -62,7 +62,7 @@ class CoordinatorProcess:
         self._identity = identity
         self._speaker = msgspec.structs.replace(identity.public, name=COORDINATOR)
         self._federation = federation
-        self._transport = transport
+        self.transport = transport
         self._store = store
         self._clock = clock
         self._assemble = assemble
@@ -81,7 +81,7 @@ class CoordinatorProcess:
             state = msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState)
             self.coordinator = self._assemble(state)
             self._positions = dict.fromkeys(LOGS, 0) | dict(checkpoint.positions)
-        elif any(self._transport.bounds(log)[0] > 0 for log in ("control", "updates", "ledger")):
+        elif any(self.transport.bounds(log)[0] > 0 for log in ("control", "updates", "ledger")):
             raise PositionDeadError(
                 "there is no checkpoint, and the logs no longer go back to the beginning: restore the coordinator's database"
             )
@@ -95,7 +95,7 @@ class CoordinatorProcess:
 
         Waits up to `timeout_s` for the first. Raises TransientError, FencedError.
         """
-        records = self._transport.poll(timeout_s)
+        records = self.transport.poll(timeout_s)
         for record in records:
             if record.log == "updates":
                 self._absorb(record)
@@ -128,7 +128,7 @@ class CoordinatorProcess:
             for say in (Say("control", step), *said)
             for record in self._records(say, now_ms, epoch)
         ]
-        self._transport.append(outgoing)
+        self.transport.append(outgoing)
         for say in said:
             self.coordinator.apply(say, epoch, now_ms)
         if self.coordinator.quiet:
@@ -149,21 +149,21 @@ class CoordinatorProcess:
 
     def _save(self, now_ms: int) -> None:
         for log in ("control", "models", "ledger"):
-            self._positions[log] = self._transport.bounds(log)[1]
+            self._positions[log] = self.transport.bounds(log)[1]
         state = msgspec.msgpack.encode(self.coordinator.state)
         self._store.save(f"{OWNER}/{self._federation}", Checkpoint(dict(self._positions), state, now_ms))
 
     def _replay(self) -> None:
         """The same handlers over the same logs: each decision sees those messages that it saw then."""
         decisions, models, ledger = self._said_before()
-        self._transport.read_from({"updates": self._positions["updates"]})
-        end = self._transport.bounds("updates")[1]
+        self.transport.read_from({"updates": self._positions["updates"]})
+        end = self.transport.bounds("updates")[1]
         waiting: deque[Record] = deque()
         for decision in decisions:
             while self._positions["updates"] < decision.step.updates_offset:
                 if not waiting:
-                    waiting.extend(self._transport.poll(RECOVERY_POLL_S))
-                    if not waiting and self._transport.caught_up("updates", end):
+                    waiting.extend(self.transport.poll(RECOVERY_POLL_S))
+                    if not waiting and self.transport.caught_up("updates", end):
                         break
                     continue
                 if waiting[0].offset >= decision.step.updates_offset:
@@ -195,14 +195,14 @@ class CoordinatorProcess:
     def _said_before(self) -> tuple[list[_Decision], dict[int, GlobalModel], dict[int, LedgerEntry]]:
         """All that coordinators of this federation said since the checkpoint."""
         logs: tuple[LogName, ...] = ("control", "models", "ledger")
-        ends = {log: self._transport.bounds(log)[1] for log in logs}
-        self._transport.read_from({log: self._positions[log] for log in logs})
+        ends = {log: self.transport.bounds(log)[1] for log in logs}
+        self.transport.read_from({log: self._positions[log] for log in logs})
         inboxes = {log: Inbox(self._federation, self._identity) for log in logs}
         decisions: list[_Decision] = []
         models: dict[int, GlobalModel] = {}
         ledger: dict[int, LedgerEntry] = {}
-        while not all(self._transport.caught_up(log, end) for log, end in ends.items()):
-            for record in self._transport.poll(RECOVERY_POLL_S):
+        while not all(self.transport.caught_up(log, end) for log, end in ends.items()):
+            for record in self.transport.poll(RECOVERY_POLL_S):
                 opened = self._own(inboxes[record.log], record)
                 if opened is None:
                     continue

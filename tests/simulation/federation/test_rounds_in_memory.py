@@ -74,7 +74,7 @@ def test_a_coordinator_killed_at_any_append_ends_the_round_with_the_same_model(m
     for number in range(1, 20):
         world = small_world(small_settings(mode), 4)
         world.enrol_all()
-        transport = world.coordinator._transport
+        transport = world.coordinator.transport
         assert isinstance(transport, MemoryTransport)
         setattr(transport, f"crash_{moment}", number)
         world.run_rounds(1)
