@@ -56,7 +56,7 @@ class World:
         self._finishing = StrategyFinishing(settings.rounds, evaluate)
         self._crash = participant_crash
         self._learners = dict(learners)
-        self._identities = {name: Identity.generate(name, self._bytes) for name in learners}
+        self.identities = {name: Identity.generate(name, self._bytes) for name in learners}
         self._stores = {name: MemoryStore() for name in learners}
         self.coordinator = self._start_coordinator()
         self.participants = {name: self._start_participant(name) for name in learners}
@@ -179,10 +179,10 @@ class World:
         own = self.settings.participant.model_copy(update={"coordinator_fingerprint": self.identity.public.fingerprint})
 
         def assemble(state: ParticipantState) -> Participant:
-            return Participant(self._identities[name], self.settings.name, own, state, random=self._bytes)
+            return Participant(self.identities[name], self.settings.name, own, state, random=self._bytes)
 
         return ParticipantProcess(
-            self._identities[name],
+            self.identities[name],
             self.settings.name,
             MemoryTransport(self.broker, name),
             self._stores[name],

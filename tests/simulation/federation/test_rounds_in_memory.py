@@ -10,23 +10,14 @@ import pytest
 from contract.federation import LedgerEntry, Order
 from federation.coordinator_process import CoordinatorProcess
 from federation.coordinator_state import CoordinatorState
-from federation.envelope import Inbox
 from federation.ledger import verify_chain
 from federation.simulated_world import World
 from federation.store import MemoryStore
 from federation.transports.memory import Faults, MemoryTransport
+from support.federation_ledger import ledger_of
 from support.federation_world import small_model, small_settings, small_world
 
 MODES = ["masked", "robust"]
-
-
-def ledger_of(world: World) -> list[LedgerEntry]:
-    inbox = Inbox(world.settings.name, world.identity)
-    found = [
-        inbox.take(record.value, roster=lambda _: world.identity.public, now_ms=record.appended_ms)
-        for record in world.broker.read("ledger", 0, 100_000)
-    ]
-    return [opened.message for opened in found if opened is not None and isinstance(opened.message, LedgerEntry)]
 
 
 def chain_holds(entries: list[LedgerEntry]) -> bool:
