@@ -25,8 +25,7 @@ RECORD_BYTES_MAX = 900_000
 MESSAGE_BYTES_MAX = 256 * 1024 * 1024
 """One message, put together again from its parts."""
 COHORT_MAX = 10_000
-CLOCK_TOLERANCE_MS = 5 * 60 * 1000
-"""A message from further in the future is dropped."""
+CLOCK_TOLERANCE_MS = 5 * 60 * 1000  # a message from further in the future is dropped
 
 SenderName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,47}$(?!\n)")]
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -48,36 +47,6 @@ Figures = Annotated[dict[Annotated[str, Meta(max_length=64)], float], Meta(max_l
 Stage = Literal["keys", "shares", "updates", "unmasking"]
 STAGES: dict[Mode, tuple[Stage, ...]] = {"masked": ("keys", "shares", "updates", "unmasking"), "robust": ("updates",)}
 """What the coordinator waits for in a round, in order."""
-
-DROP_REASONS = {
-    "malformed": "bytes that are no message of this version",
-    "oversized": "longer than such a message can be",
-    "unsigned": "the signature is not the sender's",
-    "unknown_sender": "no approved participant has this name",
-    "revoked": "the sender was revoked",
-    "wrong_federation": "meant for another federation",
-    "wrong_round": "of a round or attempt that is not under way: late, replayed or ahead",
-    "wrong_stage": "the round does not wait for such a message now: late, or in the wrong order",
-    "not_selected": "the sender has no part in this attempt or left it",
-    "duplicate": "the sender said this before",
-    "time": "sent_at lies in the future, or far from when it was received",
-    "unreadable": "sealed to somebody else, or changed on the way",
-    "refused": "its contents do not fit what the round asked for",
-    "parts": "parts that belong to no announced message, or too many at once",
-}
-"""Why a message is dropped; the closed list of what is counted."""
-
-REFUSALS = {
-    "mode": "this retailer's settings do not allow the round's mode",
-    "cohort": "fewer participants than this retailer's settings ask for",
-    "privacy": "no differential privacy where this retailer's settings ask for it",
-    "budget": "the round would pass this retailer's own privacy budget",
-    "model": "the global model of the round is missing here or does not fit",
-    "data": "too few labelled examples to train on",
-    "keys": "keys or lists from the coordinator are wrong: changed, overlapping or too few",
-    "training": "local training failed",
-}
-"""Why a participant takes no part in an attempt."""
 
 
 class Envelope(Struct, frozen=True, kw_only=True, array_like=True):

@@ -13,9 +13,7 @@ import msgspec
 
 from contract.errors import InvariantError
 from contract.federation import (
-    DROP_REASONS,
     OPERATOR,
-    REFUSALS,
     Adoption,
     Claim,
     CoordinatorMessage,
@@ -36,6 +34,7 @@ from contract.federation import (
     SurvivorList,
     Withdrawal,
 )
+from contract.federation_reasons import DROP_REASONS, REFUSALS
 from contract.federation_settings import FederationSettings
 from federation import admission, rounds
 from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by

@@ -47,7 +47,7 @@ class Adopted(NamedTuple):
 
 
 class TrainingUnableError(TillguardError):
-    """There is nothing to train on, or training failed; `reason` is `data`, `model` or `training` (contract.federation.REFUSALS)."""
+    """There is nothing to train on, or training failed; `reason` is `data`, `model` or `training` (contract.federation_reasons.REFUSALS)."""
 
     def __init__(self, reason: Literal["data", "model", "training"], detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -13,9 +13,10 @@ from federation.identity import PublicIdentity
 from federation.ledger import Audit, verify_chain
 from federation.privacy import PrivacyLedger, Release, Spend
 from federation.refusals import FederationRefusedError
-from federation.transports.ports import LogName, Transport
+from federation.transports.ports import LogName, Record, Transport
 
 POLL_S = 1.0
+_LOGS: tuple[LogName, ...] = ("control", "ledger")
 
 
 class Told(NamedTuple):
@@ -45,24 +46,35 @@ class RoundLine(NamedTuple):
 
 def read_told(transport: Transport, federation: str, fingerprint: str) -> Told:
     """Reads the control and ledger logs to their present end; `fingerprint` names whom to believe. Raises TransientError."""
-    logs: tuple[LogName, ...] = ("control", "ledger")
-    bounds = {log: transport.bounds(log) for log in logs}
-    transport.read_from({log: first for log, (first, _) in bounds.items()})
-    told = _Reader(federation, fingerprint)
-    pending: list[tuple[LogName, bytes, int]] = []
-    while not all(transport.caught_up(log, end) for log, (_, end) in bounds.items()):
-        pending += [(record.log, record.value, record.appended_ms) for record in transport.poll(POLL_S)]
-    # The claim on the control log says which keys sign the ledger.
-    for log in logs:
-        for name, value, appended_ms in pending:
-            if name == log:
-                told.take(log, value, appended_ms)
-    return Told(
-        told.coordinator, told.epoch, told.roster, tuple(told.entries), verify_chain(told.entries), told.refused
-    )
+    return LogReader(transport, federation, fingerprint).read()
 
 
-class _Reader:
+class LogReader:
+    """Reads what a coordinator says, as often as wanted; everything is kept, since a chain is checked from its beginning."""
+
+    def __init__(self, transport: Transport, federation: str, fingerprint: str) -> None:
+        self._transport = transport
+        self._told = _Believed(federation, fingerprint)
+        self._transport.read_from({log: transport.bounds(log)[0] for log in _LOGS})
+
+    def read(self) -> Told:
+        """Everything up to the present end. Raises TransientError."""
+        ends = {log: self._transport.bounds(log)[1] for log in _LOGS}
+        records: list[Record] = []
+        while not all(self._transport.caught_up(log, end) for log, end in ends.items()):
+            records += self._transport.poll(POLL_S)
+        # The claim on the control log says which keys sign the ledger.
+        for log in _LOGS:
+            for record in records:
+                if record.log == log:
+                    self._told.take(record)
+        told = self._told
+        return Told(
+            told.coordinator, told.epoch, told.roster, tuple(told.entries), verify_chain(told.entries), told.refused
+        )
+
+
+class _Believed:
     def __init__(self, federation: str, fingerprint: str) -> None:
         self.coordinator: PublicIdentity | None = None
         self.epoch = 0
@@ -70,11 +82,13 @@ class _Reader:
         self.entries: list[LedgerEntry] = []
         self.refused = 0
         self._fingerprint = fingerprint
-        self._inboxes = {log: Inbox(federation) for log in ("control", "ledger")}
+        self._inboxes = {log: Inbox(federation) for log in _LOGS}
 
-    def take(self, log: LogName, value: bytes, appended_ms: int) -> None:
+    def take(self, record: Record) -> None:
         try:
-            opened = self._inboxes[log].take(value, roster=self._known, now_ms=appended_ms + CLOCK_TOLERANCE_MS)
+            opened = self._inboxes[record.log].take(
+                record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS
+            )
         except FederationRefusedError:
             self.refused += 1
             return

@@ -11,8 +11,9 @@ from federation.operations import content_of, rounds_of
 from support.federation_processes import Processes, ended, of_round
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(900)]
-PHASES = ["plan", "key_list", "share_list", "survivors", "stage_over", "evaluated", "global_model"]
-"""What the ledger says when a phase begins: selected, the four stages of collecting, aggregated, published."""
+PHASES = ["plan", "key_list", "share_list", "survivors", "stage_over", "evaluated", "published"]
+"""What the coordinator says when a phase begins: selected, the four stages of collecting, aggregated, published."""
+MOMENTS = ["before", "during", "after"]
 
 
 @pytest.fixture
@@ -24,33 +25,44 @@ def processes(stack: Any, retailer_name: str, tmp_path: Path) -> Iterator[Proces
         made.stop()
 
 
-def test_killed_in_every_phase_each_round_still_ends_right_and_counts_nothing_twice(processes: Processes) -> None:
-    processes.start_coordinator()
+@pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param([(phase, MOMENTS[place % 3]) for place, phase in enumerate(PHASES)], id="each-phase"),
+        pytest.param(
+            [(phase, moment) for phase in PHASES for moment in MOMENTS],
+            id="each-phase-and-moment",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_killed_in_every_phase_each_round_still_ends_right_and_counts_nothing_twice(
+    processes: Processes, cases: list[tuple[str, str]]
+) -> None:
     processes.enrol_all()
     for shop in processes.names:
         processes.start(shop)
-    processes.await_told(lambda told: told.roster is not None and len(told.roster.members) == 4, "the roster")
-    for number, phase in enumerate(PHASES, start=1):
+    for number, (phase, moment) in enumerate(cases, start=1):
         processes.order(Order(action="run", rounds=1))
-        processes.await_told(lambda told, n=number, p=phase: bool(of_round(told, n, p)), f"{phase} of round {number}")  # type: ignore[misc]
+        # The next one's coordinator ends this round first: each of them recovers from a kill.
+        processes.start_dying_coordinator(number, phase, moment)
+        processes.await_death("coordinator")
         victim = processes.names[number % 4]
-        processes.kill("coordinator")
         processes.kill(victim)
-        processes.start_coordinator()
         processes.start(victim)
-        processes.await_told(lambda told, n=number: ended(told, n), f"the end of round {number}")  # type: ignore[misc]
-    told = processes.told()
+    processes.start_coordinator()
+    told = processes.await_told(lambda told: ended(told, len(cases)), "the end of the last round")
     assert told.audit.holds, told.audit.reason
     assert told.refused == 0
     lines = rounds_of(told.entries)
-    assert [line.outcome for line in lines] == [f"model {number}" for number in range(1, len(PHASES) + 1)]
+    assert [line.outcome for line in lines] == [f"model {number}" for number in range(1, len(cases) + 1)]
     for line in lines:
         models = of_round(told, line.round, "global_model")
         assert len(models) == 1, "a round has one model"
         assert 3 <= content_of(models[0])["participants"] <= 4
         plans = [entry.attempt for entry in of_round(told, line.round, "plan")]
         assert plans == list(range(len(plans))), "an attempt begins once"
-    assert told.epoch >= len(PHASES) + 1
+    assert told.epoch == len(cases) + 1
     status = processes.call("status", "--config", str(processes.file("coordinator")))
     assert "every link holds" in status
 

@@ -16,11 +16,13 @@ from contract.errors import TransientError
 from contract.federation import LedgerEntry, Order
 from contract.federation_settings import FederationSettings
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
-from federation.operations import Told, content_of
+from federation.operations import LogReader, Told, content_of
 from federation.simulated_data import divided, transactions
+from federation.transports.kafka_logs import KafkaTransport
 from tillguard import federation as root
 
 DEADLINE_S = 240.0
+DYING = Path(__file__).with_name("dying_coordinator.py")
 FEATURES = 6
 PHASE = {"min_s": 0.5, "max_s": 120}
 
@@ -32,6 +34,8 @@ class Processes:
         self.folder = folder
         self.name = name
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._reader: LogReader | None = None
+        self._transport: KafkaTransport | None = None
         connection = {"bootstrap_servers": bootstrap_servers, "name": name}
         chosen = {
             "mode": "masked", "cohort_min": 3, "keys": {"min_s": 2, "max_s": 120}, "shares": PHASE, "updates": PHASE,
@@ -99,6 +103,16 @@ class Processes:
     def start_coordinator(self) -> None:
         self._start("coordinator", "run", "--config", str(self.file("coordinator")), "--on-orders")
 
+    def start_dying_coordinator(self, round_number: int, kind: str, moment: str) -> None:
+        """A coordinator that is killed with -9 at an exact place: `before`, `during` or `after` the append that says `kind`."""
+        self._spawn(
+            "coordinator", str(DYING), str(self.file("coordinator")), str(round_number), kind, moment,
+        )  # fmt: skip
+
+    def await_death(self, name: str) -> None:
+        """The process was killed with -9."""
+        assert self.running.pop(name).wait(DEADLINE_S) == -signal.SIGKILL, self.logs()
+
     def start(self, shop: str) -> None:
         self._start(shop, "run", "--config", str(self.file(shop)), "--data", str(self.folder / f"{shop}.npz"))
 
@@ -109,6 +123,8 @@ class Processes:
         process.wait()
 
     def stop(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
         for process in self.running.values():
             process.send_signal(signal.SIGTERM)
         for name, process in self.running.items():
@@ -121,7 +137,10 @@ class Processes:
         self.running.clear()
 
     def told(self) -> Told:
-        return root.told(self.settings, self.identity.public.fingerprint)
+        if self._reader is None:
+            self._transport = KafkaTransport(self.settings, "reader")
+            self._reader = LogReader(self._transport, self.name, self.identity.public.fingerprint)
+        return self._reader.read()
 
     def await_told(self, reached: Callable[[Told], bool], what: str) -> Told:
         """Reads the logs until they say so."""

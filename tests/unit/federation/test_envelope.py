@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from contract.federation import (
     CLOCK_TOLERANCE_MS,
-    DROP_REASONS,
     RECORD_BYTES_MAX,
     Adoption,
     EnrolmentRequest,
@@ -21,6 +20,7 @@ from contract.federation import (
     SignedEnvelope,
     encode_message,
 )
+from contract.federation_reasons import DROP_REASONS
 from federation.envelope import PART_BYTES, PENDING_PER_SENDER_MAX, Inbox, Once, Opened, seal, to_records, unseal
 from federation.identity import Identity
 from federation.refusals import EnvelopeRefusedError

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvariantError
-from contract.federation import DROP_REASONS, STAGES
+from contract.federation import STAGES
+from contract.federation_reasons import DROP_REASONS
 from contract.federation_settings import Mode
 from federation.rounds import (
     AttemptFailed,
