@@ -98,7 +98,6 @@ class Part(Struct, frozen=True, kw_only=True, tag="part", array_like=True):
 
 
 Frame = SignedEnvelope | PartsAnnounced | Part
-"""What one Kafka record holds."""
 
 
 class TensorShape(Struct, frozen=True, kw_only=True):
@@ -217,13 +216,14 @@ class RoundPlan(Struct, frozen=True, kw_only=True, tag="plan"):
     masking: MaskingTerms | None
     seed: Count
     roster_version: Count
+    staleness_max: Annotated[int, Meta(ge=0, le=100)] = 0
+    """FedBuff: an update that comes so many rounds late still counts, though less; 0: late is late."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):
     """A participant takes no part in this attempt."""
 
-    reason: Annotated[str, Meta(max_length=32)]
-    """A code of REFUSALS."""
+    reason: Annotated[str, Meta(max_length=32)]  # a code of REFUSALS
 
 
 class MaskKeys(Struct, frozen=True, kw_only=True, tag="keys"):

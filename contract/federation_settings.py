@@ -43,7 +43,10 @@ class StrategySettings(Section):
     proximal_mu: float = Field(
         0.01, ge=0, le=10, description="fedprox: how strongly local weights are held to global ones"
     )
-    buffer_size: int = Field(4, ge=1, le=1000, description="fedbuff: updates per step")
+    buffer_size: int = Field(4, ge=2, le=1000, description="fedbuff: updates per step")
+    staleness_max: int = Field(
+        10, ge=1, le=100, description="fedbuff: an update that began more rounds ago does not count"
+    )
 
 
 class LocalTrainingSettings(Section):

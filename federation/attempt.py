@@ -81,7 +81,11 @@ def rules_of(plan: RoundPlan, settings: RoundSettings) -> RoundRules:
         plan.mode,
         {
             stage: StageRules(
-                plan.updates_min, settings.cohort_max, round(limits.min_s * 1000), round(limits.max_s * 1000)
+                plan.updates_min,
+                # A full buffer is a step; nobody is waited for.
+                plan.updates_min if plan.staleness_max else settings.cohort_max,
+                round(limits.min_s * 1000),
+                round(limits.max_s * 1000),
             )
             for stage, limits in times.items()
         },

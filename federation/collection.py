@@ -40,6 +40,10 @@ class Collection(Protocol):
         """
         ...
 
+    def accept_late(self, opened: Opened, staleness: int) -> None:
+        """Called for an update of an earlier round, `staleness` models old, where the plan allows it (FedBuff); as `accept`."""
+        ...
+
     def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
         """Called when `stage` is over: what everyone is told. Raises FederationRefusedError where it cannot go on.
 

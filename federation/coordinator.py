@@ -32,6 +32,7 @@ from contract.federation import (
     ShareList,
     StageOver,
     SurvivorList,
+    Update,
     Withdrawal,
 )
 from contract.federation_reasons import DROP_REASONS, REFUSALS
@@ -213,6 +214,8 @@ class Coordinator:
         objection = rounds.objection(
             None if attempt is None else attempt.state, envelope.round, envelope.attempt, envelope.sender, stage
         )
+        if attempt is not None and objection == "wrong_round" and self._comes_late(attempt, opened):
+            return
         if objection is not None or attempt is None:
             raise EnvelopeRefusedError(objection or "wrong_round", f"type {envelope.type}")
         if isinstance(message, Refusal):
@@ -221,6 +224,27 @@ class Coordinator:
         elif stage is not None:
             attempt.collection.accept(stage, opened)
             attempt.state = rounds.arrive(attempt.state, envelope.sender)
+            self._counted(attempt, envelope.round, envelope.sender)
+
+    def _comes_late(self, attempt: Attempt, opened: Opened) -> bool:
+        """FedBuff: takes an update of an earlier round into the one under way; each of a sender's updates counts once."""
+        envelope, plan, state = opened.envelope, attempt.plan, self.state
+        base = state.bases.get(envelope.round)
+        if not plan.staleness_max or base is None or not isinstance(opened.message, Update):
+            return False
+        if envelope.sender in state.counted.get(envelope.round, []):
+            raise EnvelopeRefusedError("duplicate", "it counted before")
+        objection = rounds.objection(attempt.state, plan.round, plan.attempt, envelope.sender, "updates")
+        if objection is not None:
+            raise EnvelopeRefusedError(objection, "a late update, for the round under way")
+        attempt.collection.accept_late(opened, max(plan.base_version - base, 0))
+        attempt.state = rounds.arrive(attempt.state, envelope.sender)
+        self._counted(attempt, envelope.round, envelope.sender)
+        return True
+
+    def _counted(self, attempt: Attempt, round_number: int, sender: str) -> None:
+        if attempt.plan.staleness_max:
+            self.state.counted.setdefault(round_number, []).append(sender)
 
     def _next_attempt(self, now_ms: int) -> list[Say]:
         state = self.state
@@ -288,6 +312,11 @@ class Coordinator:
             raise InvariantError("an attempt begins while another is under way")
         self._planning.spent(state, plan, at_ms)
         state.round_number, state.attempt, state.begun = plan.round, plan.attempt + 1, True
+        if plan.staleness_max:
+            oldest = plan.round - plan.staleness_max
+            state.bases = {number: base for number, base in state.bases.items() if number >= oldest}
+            state.bases[plan.round] = plan.base_version
+            state.counted = {number: names for number, names in state.counted.items() if number >= oldest}
         self.attempt = Attempt(plan, self._planning.rules(plan), self._collecting(plan), at_ms)
 
     def _advance(self, attempt: Attempt, message: CoordinatorMessage, at_ms: int) -> None:

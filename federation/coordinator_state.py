@@ -63,6 +63,10 @@ class CoordinatorState(Struct, kw_only=True):
     begun: bool = False
     """The round is not ended: its next attempt is `attempt`."""
     ended_ms: int = 0
+    counted: dict[int, list[str]] = field(default_factory=dict)
+    """FedBuff: by round, whose update of that round has counted; as far back as a late one may still come."""
+    bases: dict[int, int] = field(default_factory=dict)
+    """FedBuff: by round, the version of the global model that it began from."""
     optimiser: bytes = b""
     """What the strategy keeps from round to round, as it writes it."""
     spends: list[LevelSpend] = field(default_factory=list)

@@ -63,7 +63,8 @@ class Learner(Protocol):
     def train(self, task: Task) -> Trained:
         """Called once for each attempt that this participant takes part in, before anything is sent.
 
-        The same task gives the same result. With privacy level `sample`, training itself adds the noise (DP-SGD).
+        The same task gives the same result. With privacy level `sample`, training itself adds the noise (DP-SGD); a learner that
+        cannot raises TrainingUnableError.
         """
         ...
 

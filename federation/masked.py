@@ -43,6 +43,9 @@ class MaskedCollection:
         elif isinstance(message, Unmasking):
             self._masking.unmasking(sender, message)
 
+    def accept_late(self, opened: Opened, staleness: int) -> None:  # noqa: ARG002 - masks are of one attempt
+        raise MaskingRefusedError("stage", "what is masked belongs to its own attempt")
+
     def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
         if self._told is None or closed_by(self._told).stage != stage:
             self._told = self._close(stage, members)

@@ -123,6 +123,10 @@ class NumpyLearner:
     def train(self, task: Task) -> Trained:
         if len(self._data.labels) < EXAMPLES_MIN:
             raise TrainingUnableError("data", f"{len(self._data.labels)} examples, at least {EXAMPLES_MIN}")
+        if task.privacy.level == "sample":
+            raise TrainingUnableError(
+                "training", "this learner knows no DP-SGD, so it cannot keep what the plan promises"
+            )
         self._local = fit(task.base, self._data, task, self._seed + task.seed)
         return Trained(self._local, len(self._data.labels), int(self._data.labels.sum()), self.evaluate(self._local))
 

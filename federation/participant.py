@@ -169,6 +169,23 @@ class Participant:
             self.last_failure = str(error)
             self._refuse(plan, "keys")
 
+    @property
+    def plan(self) -> RoundPlan | None:
+        """Of the attempt that this participant has a part in."""
+        return self._plan
+
+    def trained_late(self, plan: RoundPlan, result: Trained) -> None:
+        """Training took longer than its round; in a buffered federation the update still counts."""
+        if not plan.staleness_max or plan.base_version not in self.state.models:
+            return
+        try:
+            update = self._update(plan, result)
+        except ValueError:
+            return
+        if (plan.round, plan.attempt) > (self.state.joined.round, self.state.joined.attempt):
+            self.state.joined.round, self.state.joined.attempt = plan.round, plan.attempt
+            self._say(plan, self._robust_update(plan, update, result))
+
     def unable(self, reason: str) -> None:
         """Training of `task` is impossible; `reason` is a code of REFUSALS."""
         self.task = None

@@ -106,7 +106,7 @@ class ParticipantProcess:
         self._speak()
 
     def _train(self) -> None:
-        participant, task = self.participant, self.participant.task
+        participant, task, plan = self.participant, self.participant.task, self.participant.plan
         if task is None:
             return
         try:
@@ -121,6 +121,8 @@ class ParticipantProcess:
         self._hear_all(0.0)
         if participant.task is not None and participant.task[:2] == task[:2]:
             participant.trained(result)
+        elif plan is not None:
+            participant.trained_late(plan, result)
 
     def _speak(self) -> None:
         """Sends the outbox. What was joined is stored first, so that no attempt is ever joined twice."""

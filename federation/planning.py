@@ -74,12 +74,13 @@ class RoundPlanning:
     def _drafted(self, state: CoordinatorState, number: int, attempt: int, cohort: tuple[str, ...]) -> RoundPlan:
         rounds = self._settings.rounds
         terms, training = terms_of(rounds)
+        buffered = rounds.strategy.name == "fedbuff"
         plan = RoundPlan(
             round=number,
             attempt=attempt,
             mode=rounds.mode,
             cohort=cohort,
-            updates_min=rounds.cohort_min,
+            updates_min=rounds.strategy.buffer_size if buffered else rounds.cohort_min,
             base_version=state.model.version,
             shapes=state.model.shapes,
             training=training,
@@ -92,6 +93,7 @@ class RoundPlanning:
             masking=None,
             seed=rounds.seed + number,
             roster_version=state.roster_version,
+            staleness_max=rounds.strategy.staleness_max if buffered else 0,
         )
         return plan if rounds.mode == "robust" else _masked(plan)
 

@@ -20,6 +20,7 @@ from federation.identity import Identity
 from federation.masks import Stream
 from federation.privacy import sensitivity
 from federation.refusals import UpdateRefusedError
+from federation.strategies import staleness_weight
 from federation.terms import parameters_of, weight_of
 
 
@@ -43,6 +44,12 @@ class RobustCollection:
             raise UpdateRefusedError("not_finite", "fields examples, frauds and metrics do not fit")
         vector = decompress(message.payload, self._size, self._plan.bits)
         self._updates[opened.envelope.sender] = (vector, weight_of(self._plan, message.examples, message.frauds))
+
+    def accept_late(self, opened: Opened, staleness: int) -> None:
+        """FedBuff: an update that began `staleness` models ago pulls less, and does not make fresh ones pull more."""
+        self.accept("updates", opened)
+        vector, weight = self._updates[opened.envelope.sender]
+        self._updates[opened.envelope.sender] = (vector * np.float32(staleness_weight(staleness)), weight)
 
     def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
         objection = aggregate.too_few(self._robust.rule, len(members), self._robust.byzantine_max)
