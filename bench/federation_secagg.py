@@ -86,9 +86,9 @@ class Round:
         words: dict[str, Words] = {}
         for name in self._staying:
             words[name] = self._timed(name, lambda name=name: self._encoded(name))  # type: ignore[misc]
-            update = self._timed(
+            update = self._timed(  # type: ignore[misc]
                 name,
-                lambda name=name: members[name].masked(share_list.envelopes, words[name], NOW_MS),  # type: ignore[misc]
+                lambda name=name: members[name].masked(share_list.envelopes, words[name], NOW_MS),
             )
             self._send(name, update, sealed=True)
             office.update(name, update)
