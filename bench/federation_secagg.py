@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -66,37 +67,27 @@ class Round:
     def run(self) -> Cost:
         """All four stages."""
         cohort = self._plan.cohort
-        members = {
-            name: self._timed(name, lambda name=name: MaskingMember(self._plan, name, self._public))  # type: ignore[misc]
-            for name in cohort
-        }
+        members = {name: self._timed(name, partial(MaskingMember, self._plan, name, self._public)) for name in cohort}
         office = MaskingCoordinator(self._plan)
         for name in cohort:
             keys = self._timed(name, members[name].keys)
-            envelope = self._send(name, keys)
-            self._office_timed(lambda keys=keys, envelope=envelope, name=name: office.keys(name, keys, envelope))  # type: ignore[misc]
-        key_list = self._office_timed(lambda: office.close_keys(cohort))
+            self._office_timed(partial(office.keys, name, keys, self._send(name, keys)))
+        key_list = self._office_timed(partial(office.close_keys, cohort))
         for name in cohort:
-            shares = self._timed(name, lambda name=name: members[name].shares(key_list.envelopes, NOW_MS))  # type: ignore[misc]
-            envelope = self._send(name, shares)
-            self._office_timed(
-                lambda shares=shares, envelope=envelope, name=name: office.shares(name, shares, envelope)
-            )  # type: ignore[misc]
-        share_list = self._office_timed(lambda: office.close_shares(cohort))
+            shares = self._timed(name, partial(members[name].shares, key_list.envelopes, NOW_MS))
+            self._office_timed(partial(office.shares, name, shares, self._send(name, shares)))
+        share_list = self._office_timed(partial(office.close_shares, cohort))
         words: dict[str, Words] = {}
         for name in self._staying:
-            words[name] = self._timed(name, lambda name=name: self._encoded(name))  # type: ignore[misc]
-            update = self._timed(
-                name,
-                lambda name=name: members[name].masked(share_list.envelopes, words[name], NOW_MS),  # type: ignore[misc]
-            )
+            words[name] = self._timed(name, partial(self._encoded, name))
+            update = self._timed(name, partial(members[name].masked, share_list.envelopes, words[name], NOW_MS))
             self._send(name, update, sealed=True)
-            office.update(name, update)
-        lists = self._office_timed(lambda: office.close_updates(self._staying))
+            self._office_timed(partial(office.update, name, update))
+        lists = self._office_timed(partial(office.close_updates, self._staying))
         for name in self._staying:
-            answer = self._timed(name, lambda name=name: members[name].unmasking(lists))  # type: ignore[misc]
+            answer = self._timed(name, partial(members[name].unmasking, lists))
             self._send(name, answer, sealed=True)
-            office.unmasking(name, answer)
+            self._office_timed(partial(office.unmasking, name, answer))
         result = self._office_timed(office.result)
         began_s = time.process_time()
         plain = np.zeros_like(words[self._staying[0]])

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from contract.errors import InvalidEventError
 from contract.federation import (
@@ -67,7 +66,7 @@ class Opened(NamedTuple):
     sender: PublicIdentity
     """Whose key made the signature. For an enrolment or a claim it is the key that the message itself names."""
     signed: SignedEnvelope
-    """To be passed on as it is, so that others can check the signature themselves."""
+    """To be passed on as it is, so that others can check the signature themselves; a long message has none of its own."""
 
 
 def seal(
@@ -105,17 +104,19 @@ def seal(
 
 
 def to_records(signed: SignedEnvelope, identity: Identity) -> list[bytes]:
-    """The records that carry `signed`, in order: one where it fits, else its signed announcement and its parts."""
-    whole = _ENCODER.encode(signed)
+    """The records that carry `signed`, in order: one where it fits, else its signed announcement and its parts.
+
+    The announcement signs the digests of all of a long envelope, so it takes the place of the envelope's own signature.
+    """
     if len(signed.envelope) <= SINGLE_BYTES_MAX:
-        return [whole]
+        return [_ENCODER.encode(signed)]
     envelope = _ENVELOPES.decode(signed.envelope)
-    pieces = [whole[start : start + PART_BYTES] for start in range(0, len(whole), PART_BYTES)]
+    pieces = [signed.envelope[start : start + PART_BYTES] for start in range(0, len(signed.envelope), PART_BYTES)]
     announcement = _ENCODER.encode(
         Announcement(
             federation=envelope.federation,
             sender=envelope.sender,
-            bytes=len(whole),
+            bytes=len(signed.envelope),
             digests=tuple(hashlib.sha256(piece).digest() for piece in pieces),
         )
     )
@@ -129,26 +130,23 @@ def unseal(
     signed: SignedEnvelope, *, federation: str, roster: Roster, now_ms: int, reader: Identity | None = None
 ) -> Opened:
     """The message in `signed`; raises EnvelopeRefusedError. `reader` opens what is sealed to it."""
-    envelope = _read_envelope(signed.envelope, federation, now_ms)
-    known = roster(envelope.sender)
-    sealed = envelope.recipient is not None
-    if sealed and (reader is None or envelope.recipient != reader.name):
-        raise EnvelopeRefusedError("unreadable", "field recipient names another reader")
-    if envelope.type in _SELF_SIGNED and not sealed:
+    envelope = _read_envelope(signed.envelope, federation, now_ms, reader)
+    message: Message | None = None
+    if envelope.type in _SELF_SIGNED and envelope.recipient is None:
         message = _read_body(envelope.body, envelope.type)
         sender = _self_signed(message, envelope.sender)
-    elif known is None:
-        raise EnvelopeRefusedError("unknown_sender", "field sender names nobody on the roster")
     else:
-        sender = known
+        sender = _known(envelope.sender, roster)
     if not sender.verify(signed.signature, _signed_bytes(signed.envelope), ENVELOPE_DOMAIN):
         raise EnvelopeRefusedError("unsigned", f"type {envelope.type}")
-    body: bytes | None = envelope.body
-    if sealed and reader is not None:
-        body = reader.unseal(envelope.body, _seal_info(envelope))
-    if body is None:
-        raise EnvelopeRefusedError("unreadable", "the body was sealed to other keys or for another heading")
-    return Opened(envelope, _read_body(body, envelope.type), sender, signed)
+    return Opened(envelope, message or _read_message(envelope, reader), sender, signed)
+
+
+def _known(name: str, roster: Roster) -> PublicIdentity:
+    known = roster(name)
+    if known is None:
+        raise EnvelopeRefusedError("unknown_sender", "field sender names nobody on the roster")
+    return known
 
 
 _SELF_SIGNED = frozenset({"enrolment", "claim"})
@@ -164,7 +162,8 @@ def _self_signed(message: Message, name: str) -> PublicIdentity:
     return sender
 
 
-def _read_envelope(data: bytes, federation: str, now_ms: int) -> Envelope:
+def _read_envelope(data: bytes, federation: str, now_ms: int, reader: Identity | None) -> Envelope:
+    """The heading's own checks: all that need no key."""
     envelope = _decode(_ENVELOPES, data)
     if envelope.version != WIRE_VERSION:
         raise EnvelopeRefusedError(
@@ -174,7 +173,18 @@ def _read_envelope(data: bytes, federation: str, now_ms: int) -> Envelope:
         raise EnvelopeRefusedError("wrong_federation", "field federation names another one")
     if envelope.sent_at_ms > now_ms + CLOCK_TOLERANCE_MS:
         raise EnvelopeRefusedError("time", "field sent_at_ms is ahead of the clock")
+    if envelope.recipient is not None and (reader is None or envelope.recipient != reader.name):
+        raise EnvelopeRefusedError("unreadable", "field recipient names another reader")
     return envelope
+
+
+def _read_message(envelope: Envelope, reader: Identity | None) -> Message:
+    if envelope.recipient is None or reader is None:
+        return _read_body(envelope.body, envelope.type)
+    body = reader.unseal(envelope.body, _seal_info(envelope))
+    if body is None:
+        raise EnvelopeRefusedError("unreadable", "the body was sealed to other keys or for another heading")
+    return _read_body(body, envelope.type)
 
 
 def _read_body(body: bytes, kind: str) -> Message:
@@ -234,16 +244,6 @@ class Once:
             seen -= {key for key in seen if key[0] < self._oldest_round}
 
 
-class _LongEnvelope(Struct, frozen=True, kw_only=True, tag="envelope", array_like=True):
-    """As SignedEnvelope, without the bound of one record."""
-
-    envelope: bytes
-    signature: bytes
-
-
-_LONG = msgspec.msgpack.Decoder(_LongEnvelope)
-
-
 class _Pending:
     """A long message, announced and signed, of which not all parts have come."""
 
@@ -286,7 +286,7 @@ class Inbox:
             self._announce(frame, roster)
             return None
         if isinstance(frame, SignedEnvelope):
-            return self._open(frame, roster, now_ms)
+            return unseal(frame, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader)
         return self._open_first(self._add_part(frame), roster, now_ms)
 
     def forget(self, sender: str) -> None:
@@ -294,11 +294,8 @@ class Inbox:
         for key in [key for key in self._pending if key[0] == sender]:
             del self._pending[key]
 
-    def _open(self, signed: SignedEnvelope, roster: Roster, now_ms: int) -> Opened:
-        return unseal(signed, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader)
-
     def _open_first(self, complete: list[_Pending], roster: Roster, now_ms: int) -> Opened | None:
-        """Several only where somebody announced another's parts, too: whichever order opens is the one that its sender signed."""
+        """Several only where somebody announced another's parts, too: its own is refused, the other's opens."""
         refusal: EnvelopeRefusedError | None = None
         for pending in complete:
             try:
@@ -310,11 +307,16 @@ class Inbox:
         return None
 
     def _open_long(self, pending: _Pending, roster: Roster, now_ms: int) -> Opened:
+        """A long message, whose sender signed the digests of all its bytes. It has no signature that could be passed on."""
         data = b"".join(pending.data[digest] for digest in pending.digests)
         if len(data) != pending.bytes:
             raise EnvelopeRefusedError("parts", "field bytes does not fit the parts")
-        whole = _decode(_LONG, data)
-        return self._open(SignedEnvelope(envelope=whole.envelope, signature=whole.signature), roster, now_ms)
+        envelope = _read_envelope(data, self._federation, now_ms, self._reader)
+        if envelope.sender != pending.sender:
+            raise EnvelopeRefusedError("unsigned", "announced by somebody else than its sender")
+        sender = _known(envelope.sender, roster)  # asked again: it may have been revoked since
+        message = _read_message(envelope, self._reader)
+        return Opened(envelope, message, sender, SignedEnvelope(envelope=data, signature=b""))
 
     def _announce(self, frame: PartsAnnounced, roster: Roster) -> None:
         announcement = _decode(_ANNOUNCEMENTS, frame.announcement)
@@ -325,10 +327,9 @@ class Inbox:
         count = len(announcement.digests)
         if not (count - 1) * PART_BYTES < announcement.bytes <= count * PART_BYTES:
             raise EnvelopeRefusedError("parts", "fields bytes and digests do not fit")
-        sender = roster(announcement.sender)
-        if sender is None:
-            raise EnvelopeRefusedError("unknown_sender", "field sender names nobody on the roster")
-        if not sender.verify(frame.signature, _signed_bytes(frame.announcement), ANNOUNCEMENT_DOMAIN):
+        if not _known(announcement.sender, roster).verify(
+            frame.signature, _signed_bytes(frame.announcement), ANNOUNCEMENT_DOMAIN
+        ):
             raise EnvelopeRefusedError("unsigned", "an announcement")
         key = (announcement.sender, hashlib.sha256(frame.announcement).digest())
         if key in self._pending:

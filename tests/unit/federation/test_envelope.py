@@ -34,9 +34,9 @@ def record(message: Message = REFUSAL, sender: str = "alma", **changes: object) 
     return records(message, sender, **(heading | changes))[0]
 
 
-def records(message: Message, sender: str = "alma", **heading: object) -> list[bytes]:
+def records(message: Message, signer: str = "alma", **heading: object) -> list[bytes]:
     heading = {"federation": FEDERATION, "sent_at_ms": NOW_MS} | heading
-    return to_records(seal(message, identity(sender), **heading), identity(sender))  # type: ignore[arg-type]
+    return to_records(seal(message, identity(signer), **heading), identity(signer))  # type: ignore[arg-type]
 
 
 def take(data: bytes, inbox: Inbox | None = None, now_ms: int = NOW_MS) -> Opened | None:
@@ -247,6 +247,33 @@ def test_whoever_announces_another_s_parts_as_its_own_does_no_harm() -> None:
     opened = [take(part, inbox) for part in parts][-1]
     assert opened is not None
     assert opened.message == LONG
+
+
+def test_nobody_can_announce_a_long_message_in_another_s_name() -> None:
+    import hashlib
+
+    from contract.federation import Announcement, PartsAnnounced
+    from federation.envelope import ANNOUNCEMENT_DOMAIN
+
+    head, *parts = records(LONG, "berta", sender="alma")  # berta's keys, alma's name
+    genuine = msgspec.msgpack.decode(msgspec.msgpack.decode(head)[1], type=Announcement)
+    assert refused(head, Inbox(FEDERATION)) == "unsigned"
+    own = msgspec.msgpack.encode(msgspec.structs.replace(genuine, sender="berta"))
+    signature = identity("berta").sign(hashlib.sha512(own).digest(), ANNOUNCEMENT_DOMAIN)
+    inbox = Inbox(FEDERATION)
+    take(msgspec.msgpack.encode(PartsAnnounced(announcement=own, signature=signature)), inbox)
+    for part in parts[:-1]:
+        take(part, inbox)
+    assert refused(parts[-1], inbox) == "unsigned"
+
+
+def test_whoever_is_revoked_between_announcement_and_last_part_is_refused() -> None:
+    head, *parts = records(LONG)
+    inbox = Inbox(FEDERATION)
+    for data in (head, *parts[:-1]):
+        take(data, inbox)
+    with pytest.raises(EnvelopeRefusedError, match="unknown_sender"):
+        inbox.take(parts[-1], roster=lambda _: None, now_ms=NOW_MS)
 
 
 def test_past_the_bound_the_one_that_holds_most_loses_its_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
