@@ -48,6 +48,9 @@ from federation.recording import Say, entries
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
 from federation.transports.ports import Record
 
+DAY_MS = 86_400_000
+TELL_AGAIN_AFTER = 0.25
+"""Of the logs' retention."""
 MESSAGE_BYTES_SPARE = 64 * 1024
 """Beyond the model's own size, for whatever else a message of a participant carries."""
 
@@ -101,6 +104,7 @@ class Coordinator:
         self._dropped = dropped
         self._operator = msgspec.structs.replace(identity.public, name=OPERATOR)
         self._inbox = self._new_inbox()
+        self._retell_ms = round(settings.retention_days * DAY_MS * TELL_AGAIN_AFTER)
 
     @property
     def quiet(self) -> bool:
@@ -126,6 +130,8 @@ class Coordinator:
         if self.state.roster_changed:
             members = tuple(member for _, member in sorted(self.state.members.items()))
             said: list[Say] = [Say("control", Roster(version=self.state.roster_version + 1, members=members))]
+        elif self.attempt is None and now_ms - self.state.told_ms >= self._retell_ms:
+            said = self._tell_again()
         elif self.attempt is None:
             said = self._next_attempt(now_ms)
         else:
@@ -134,12 +140,7 @@ class Coordinator:
 
     def start(self, instance: str, now_ms: int) -> list[Say]:
         """The first thing a coordinator says: that it is the one from here on, and its model where nobody has it yet."""
-        claim = Claim(
-            instance=instance,
-            signing_key=self._identity.public.signing_key,
-            sealing_key=self._identity.public.sealing_key,
-        )
-        said = [Say("control", claim)]
+        said = [Say("control", self._claim(instance))]
         if self.state.epoch == 0:
             said.append(Say("models", _as_message(self.state.model)))
         return [*said, *entries(self.state, said, self.attempt, now_ms)]
@@ -150,7 +151,7 @@ class Coordinator:
         if isinstance(message, LedgerEntry):
             self._chained(message)
         elif isinstance(message, Claim):
-            state.epoch = epoch
+            state.epoch, state.instance, state.told_ms = epoch, message.instance, at_ms
         elif isinstance(message, Roster):
             state.roster_version, state.roster_changed = message.version, False
             self._drop_revoked()
@@ -162,6 +163,19 @@ class Coordinator:
             state.model = GlobalWeights(version=message.model_version, shapes=message.shapes, payload=message.payload)
         elif self.attempt is not None:
             self._advance(self.attempt, message, at_ms)
+
+    def _claim(self, instance: str) -> Claim:
+        keys = self._identity.public
+        return Claim(instance=instance, signing_key=keys.signing_key, sealing_key=keys.sealing_key)
+
+    def _tell_again(self) -> list[Say]:
+        """Who speaks, who takes part, and the newest model: before the logs forget them, since a newcomer reads no further back."""
+        members = tuple(member for _, member in sorted(self.state.members.items()))
+        return [
+            Say("control", self._claim(self.state.instance)),
+            Say("control", Roster(version=self.state.roster_version, members=members)),
+            Say("models", _as_message(self.state.model)),
+        ]
 
     def _known(self, name: str) -> PublicIdentity | None:
         if name == OPERATOR:

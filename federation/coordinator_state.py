@@ -46,6 +46,10 @@ class CoordinatorState(Struct, kw_only=True):
     """Changed only by `federation.coordinator.Coordinator`, in the order of the logs."""
 
     epoch: int = 0
+    instance: str = ""
+    """Of the coordinator that speaks."""
+    told_ms: int = 0
+    """When it last said who it is."""
     model: GlobalWeights
     members: dict[str, Member] = field(default_factory=dict)
     roster_version: int = 0

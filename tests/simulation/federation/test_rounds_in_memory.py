@@ -213,3 +213,25 @@ def test_a_second_coordinator_takes_over_and_the_first_can_say_nothing_more() ->
     world.run_until(lambda: world.state.rounds_wanted == 0 and world.state.round_number == 1)
     assert world.state.model.version == 1
     assert chain_holds(ledger_of(world))
+
+
+def test_a_newcomer_takes_part_though_the_logs_have_forgotten_how_the_federation_began() -> None:
+    settings = small_settings("masked").model_copy(update={"retention_days": 1.0})
+    world = small_world(settings, 5)
+    late = world.participants.pop("shop-4")
+    world.enrol_all()
+    world.run_rounds(1)
+    world.advance(12 * 3_600_000)
+    world.turn()
+    world.advance(20 * 3_600_000)
+    for log in ("control", "models", "updates"):
+        kept = [record for record in world.broker._logs[log] if record.appended_ms > world.broker.now_ms - 86_400_000]  # type: ignore[index]
+        world.broker.forget_before(log, kept[0].offset if kept else world.broker.bounds(log)[1])  # type: ignore[arg-type]
+    world.participants["shop-4"] = late
+    world.restart_participant("shop-4")
+    world.enrol_all()
+    world.run_rounds(1)
+    assert world.state.model.version == 2
+    assert world.participants["shop-4"].participant.membership == "approved"
+    assert max(world.participants["shop-4"].participant.state.models) == 2
+    assert chain_holds(ledger_of(world))
