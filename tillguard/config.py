@@ -53,6 +53,25 @@ def load_coordinator(file: Path | None = None) -> CoordinatorFile:
     return parse_as(CoordinatorFile, document, where=str(chosen))
 
 
+def begin_coordinator(bootstrap_servers: str) -> Path:
+    """The coordinator's settings file in the state folder, written now where there is none; raises ConfigurationError."""
+    folder = federation_folder()
+    file = folder / "settings.yaml"
+    own = {
+        "key_file": str(folder / "coordinator.key"),
+        "store_url": f"sqlite:///{folder / 'coordinator.db'}",
+        "model_file": str(folder / "model.npz"),
+    }
+    document = {"federation": {"bootstrap_servers": bootstrap_servers, "coordinator": own}}
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not file.exists():
+            file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError([f"{file} cannot be written: {error.strerror}"]) from None
+    return file
+
+
 def is_retailer(file: Path) -> bool:
     """Whether a settings file is a retailer's; a coordinator's names none."""
     document = _document(file, "name a file that is there")

@@ -3,7 +3,6 @@
 Everything here connects what `federation` decides to files, Kafka and databases; nothing is connected at import.
 """
 
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,21 +11,20 @@ from threading import Event
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from contract.clock import SystemClock, epoch_ms
-from contract.errors import ConfigurationError, TillguardError, TransientError
-from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Order, TensorShape, Withdrawal
-from contract.federation_settings import CoordinatorSettings, FederationSettings, ParticipantSettings
+from contract.errors import ConfigurationError, TransientError
+from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Withdrawal
+from contract.federation_settings import FederationSettings
 from contract.metrics import Metrics
 from federation.assembly import coordinator_for
 from federation.budget import account
 from federation.coordinator import Coordinator
 from federation.coordinator_process import CoordinatorProcess
-from federation.coordinator_state import CoordinatorState, GlobalWeights
+from federation.coordinator_state import CoordinatorState
 from federation.envelope import Inbox, seal, to_records
 from federation.finishing import Evaluate, StrategyFinishing
-from federation.identity import Identity, PublicIdentity, public_of, secret_of
+from federation.identity import Identity, PublicIdentity
 from federation.learner import Learner
 from federation.numpy_learner import Data, NumpyLearner
 from federation.operations import Told, read_told
@@ -34,81 +32,14 @@ from federation.participant import Participant, ParticipantState
 from federation.participant_process import ParticipantProcess
 from federation.refusals import FederationRefusedError
 from federation.store import SqlStore
-from federation.tensors import check_shapes, flatten
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing
 from tillguard import federation_topics
+from tillguard.federation_keys import make_identity, read_arrays, read_model
 
 _LOG = structlog.get_logger()
 POLL_S = 0.5
 BACKOFF_S_MAX = 10.0
-Keys = CoordinatorSettings | ParticipantSettings
-
-
-def passphrase_of(keys: Keys) -> bytes:
-    """What opens the key file: a file, a setting, or the file that `make_identity` writes beside it."""
-    if keys.passphrase_file is not None:
-        return secret_of(keys.passphrase_file)
-    if keys.passphrase is not None:
-        return keys.passphrase.get_secret_value().encode()
-    return secret_of(_generated_secret(keys))
-
-
-def make_identity(name: str, keys: Keys) -> PublicIdentity:
-    """The public half of `name`'s keys, made now where there are none. Without a passphrase in the settings one is made, too."""
-    if keys.key_file.exists():
-        return public_of(keys.key_file)
-    if keys.passphrase_file is None and keys.passphrase is None and not _generated_secret(keys).exists():
-        _write_private(_generated_secret(keys), secrets.token_urlsafe(32).encode())
-    identity = Identity.generate(name)
-    identity.save(keys.key_file, passphrase_of(keys))
-    return identity.public
-
-
-def load_identity(keys: Keys, command: str) -> Identity:
-    """The keys of this process; where there are none, the message names the command that makes them."""
-    if not keys.key_file.exists():
-        raise ConfigurationError([f"{keys.key_file} does not exist: `tillguard federation {command}` makes it"])
-    return Identity.load(keys.key_file, passphrase_of(keys))
-
-
-def _generated_secret(keys: Keys) -> Path:
-    return keys.key_file.with_suffix(".passphrase")
-
-
-def _write_private(file: Path, data: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.touch(mode=0o600, exist_ok=False)
-        file.write_bytes(data)
-    except OSError as error:
-        raise TillguardError(f"{file} cannot be written: {error.strerror}") from None
-
-
-def write_model(file: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
-    """Writes the global model that a federation begins with."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-    except OSError as error:
-        raise TillguardError(f"{file} cannot be written: {error.strerror}") from None
-
-
-def read_model(file: Path) -> GlobalWeights:
-    """The global model in `file`, version 0; raises ConfigurationError for anything but named, finite float arrays."""
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name], dtype=np.float32) for name in archive.files}
-    except FileNotFoundError:
-        raise ConfigurationError([f"{file} does not exist: `tillguard federation init` writes it"]) from None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError([f"{file} holds no arrays: {type(error).__name__}"]) from None
-    if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ConfigurationError([f"{file}: every value must be finite"])
-    shapes = tuple(TensorShape(name=name, shape=array.shape or (1,)) for name, array in arrays.items())
-    check_shapes(shapes)
-    return GlobalWeights(version=0, shapes=shapes, payload=flatten(list(arrays.values())).tobytes())
 
 
 def initialise(settings: FederationSettings) -> PublicIdentity:
@@ -374,11 +305,10 @@ def file_learner(file: Path, *, margin: float) -> Learner:
 
     For pilots, and for retailers whose examples come from elsewhere than the feature log. Raises ConfigurationError.
     """
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            features, labels = np.asarray(archive["features"], np.float32), np.asarray(archive["labels"], np.bool_)
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigurationError([f"{file} holds no arrays `features` and `labels`: {type(error).__name__}"]) from None
+    arrays = read_arrays(file)
+    if not {"features", "labels"} <= arrays.keys():
+        raise ConfigurationError([f"{file} holds no arrays `features` and `labels`"])
+    features, labels = np.asarray(arrays["features"], np.float32), np.asarray(arrays["labels"], np.bool_)
     if features.ndim != 2 or labels.shape != (len(features),) or not np.isfinite(features).all():
         raise ConfigurationError([f"{file}: `features` of shape (n, inputs), finite, and `labels` of shape (n,)"])
     cut = round(len(labels) * 0.8)

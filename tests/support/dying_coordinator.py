@@ -17,6 +17,7 @@ from contract.federation import Envelope, Frame, SignedEnvelope
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing
 from tillguard import federation, logs
+from tillguard import federation_keys as keys
 from tillguard.config import load_coordinator
 
 _FRAMES = msgspec.msgpack.Decoder(Frame)
@@ -58,7 +59,7 @@ def main(file: str, round_number: str, kind: str, moment: str) -> None:
     federation.KafkaTransport = DyingTransport  # type: ignore[misc]
     settings = load_coordinator(Path(file))
     logs.configure(settings.log)
-    identity = federation.load_identity(settings.federation.coordinator, "init")
+    identity = keys.load_identity(settings.federation.coordinator, "init")
     federation.run_coordinator(settings.federation, identity, Event(), rounds=0)
 
 

@@ -20,6 +20,7 @@ from federation.operations import LogReader, Told, content_of
 from federation.simulated_data import divided, transactions
 from federation.transports.kafka_logs import KafkaTransport
 from tillguard import federation as root
+from tillguard import federation_keys as keys
 
 DEADLINE_S = 240.0
 DYING = Path(__file__).with_name("dying_coordinator.py")
@@ -61,7 +62,7 @@ class Processes:
             CoordinatorFile, yaml.safe_load(file.read_text()), where=str(file)
         ).federation
         self.call("init", "--config", str(file), "--features", str(FEATURES), "--hidden", "4")
-        self.identity = root.load_identity(self.settings.coordinator, "init")
+        self.identity = keys.load_identity(self.settings.coordinator, "init")
         self.names = [f"{name}-{number}" for number in range(participants)]
         parts = divided(transactions(1_200, FEATURES, 0.15, 3), participants, 5.0, 3)
         for shop, part in zip(self.names, parts, strict=True):
@@ -93,8 +94,8 @@ class Processes:
         """Everyone asks and is approved, through the same functions as the commands."""
         for shop in self.names:
             own = self.retailer(shop).federation
-            public = root.make_identity(shop, own.participant)
-            root.enrol(own, root.load_identity(own.participant, "enrol"))
+            public = keys.make_identity(shop, own.participant)
+            root.enrol(own, keys.load_identity(own.participant, "enrol"))
             self.order(Order(action="approve", participant=shop, fingerprint=public.fingerprint))
 
     def order(self, order: Order) -> None:

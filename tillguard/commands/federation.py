@@ -85,18 +85,28 @@ def init(
         max=10_000,
         help="Without --model: a new network of so many inputs; else those of the product.",
     ),
+    bootstrap_servers: str = typer.Option(
+        "localhost:9092",
+        "--bootstrap-servers",
+        help="Of the federation's Kafka, for the settings file that this writes.",
+    ),
     hidden: str = typer.Option("64,32", "--hidden", help="Without --model: widths of its hidden layers."),
 ) -> None:
-    """Begin a federation: the coordinator's keys, its topics, and the model of the first round. Safe to run again."""
+    """Begin a federation: the coordinator's settings file, keys and topics, and the model of the first round.
+
+    Safe to run again: what is there stays.
+    """
     from contract.features import names
     from federation.numpy_learner import initial_arrays, shapes_of
     from tillguard import federation as root
+    from tillguard import federation_keys as keys
+    from tillguard.config import begin_coordinator
 
-    side = _coordinator(config)
+    side = _coordinator(config or begin_coordinator(bootstrap_servers))
     public = root.initialise(side.settings)
     file = side.settings.coordinator.model_file
     if model is not None:
-        root.read_model(model)
+        keys.read_model(model)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(model.read_bytes())
     elif not file.exists():
@@ -104,7 +114,7 @@ def init(
         inputs = features or len(names())
         arrays = initial_arrays(inputs, widths, seed=side.settings.rounds.seed)
         shapes = shapes_of(inputs, widths)
-        root.write_model(file, {shape.name: array for shape, array in zip(shapes, arrays, strict=True)})
+        keys.write_model(file, {shape.name: array for shape, array in zip(shapes, arrays, strict=True)})
     typer.echo(f"federation {side.settings.name} at {side.settings.bootstrap_servers}")
     typer.echo(f"coordinator fingerprint {public.fingerprint}")
     typer.echo(
@@ -130,16 +140,17 @@ def run(
 ) -> None:
     """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood."""
     from tillguard import federation as root
+    from tillguard import federation_keys as keys
 
     side, stop = _side(retailer, config), _stopping()
     if side.retailer is None:
-        identity = root.load_identity(side.settings.coordinator, "init")
+        identity = keys.load_identity(side.settings.coordinator, "init")
         metrics = root.serve_metrics(side.settings.coordinator.metrics_port)
         root.run_coordinator(side.settings, identity, stop, rounds=0 if on_orders else count, metrics=metrics)
         return
     if data is None:
         raise ConfigurationError(["--data FILE names the labelled examples that this participant learns from"])
-    identity = root.load_identity(side.settings.participant, "enrol")
+    identity = keys.load_identity(side.settings.participant, "enrol")
     metrics = root.serve_metrics(side.settings.participant.metrics_port)
     learner = root.file_learner(data, margin=side.settings.participant.gate_margin)
     root.run_participant(side.settings, identity, learner, stop, metrics=metrics)
@@ -274,10 +285,11 @@ def revoke(name: str = NAME, config: Path | None = COORDINATOR) -> None:
 def enrol(retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
     """Ask to take part: makes this retailer's keys, and shows the fingerprint that the coordinator's operator needs."""
     from tillguard import federation as root
+    from tillguard import federation_keys as keys
 
     side = _retailer(retailer, config)
-    public = root.make_identity(side.retailer or "", side.settings.participant)
-    root.enrol(side.settings, root.load_identity(side.settings.participant, "enrol"))
+    public = keys.make_identity(side.retailer or "", side.settings.participant)
+    root.enrol(side.settings, keys.load_identity(side.settings.participant, "enrol"))
     typer.echo(f"{public.name} has asked to take part in {side.settings.name}")
     typer.echo(f"fingerprint {public.fingerprint}")
 
@@ -289,9 +301,10 @@ def leave(
 ) -> None:
     """Leave the federation for good; a round under way goes on without this retailer."""
     from tillguard import federation as root
+    from tillguard import federation_keys as keys
 
     side = _retailer(retailer, config)
-    root.leave(side.settings, root.load_identity(side.settings.participant, "enrol"), reason[:500])
+    root.leave(side.settings, keys.load_identity(side.settings.participant, "enrol"), reason[:500])
     typer.echo(f"{side.retailer} has left {side.settings.name}; its keys are of no more use there.")
 
 
@@ -368,8 +381,9 @@ def _say_audit(told: "Told") -> None:
 def _order(config: Path | None, action: str, name: str, fingerprint: str | None) -> None:
     from contract.federation import Order
     from tillguard import federation as root
+    from tillguard import federation_keys as keys
 
     side = _coordinator(config)
-    identity = root.load_identity(side.settings.coordinator, "init")
+    identity = keys.load_identity(side.settings.coordinator, "init")
     order = Order(action=action, participant=name, fingerprint=fingerprint)  # type: ignore[arg-type]
     root.give_order(side.settings, identity, order)
