@@ -1,5 +1,6 @@
 """A small federation in one process, for tests: few examples, a tiny network, everything from a seed."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from contract.federation_settings import (
@@ -11,7 +12,7 @@ from contract.federation_settings import (
 )
 from federation.coordinator_state import GlobalWeights
 from federation.figures import measured
-from federation.learner import Arrays
+from federation.learner import Arrays, Learner
 from federation.numpy_learner import NumpyLearner, initial_arrays, predict, shapes_of
 from federation.simulated_data import divided, split, transactions
 from federation.simulated_world import World
@@ -45,13 +46,18 @@ def small_world(
     participants: int,
     *,
     seed: int = 1,
+    lying: Sequence[str] = (),
+    liar: Callable[[Learner], Learner] | None = None,
     **options: Any,
 ) -> World:
     train, test = split(transactions(1_500, FEATURES, 0.1, seed), 0.8, seed)
-    learners = {
+    learners: dict[str, Learner] = {
         f"shop-{number}": NumpyLearner(*split(part, 0.8, number), seed=number)
         for number, part in enumerate(divided(train, participants, 2.0, seed))
     }
+
+    if liar is not None:
+        learners |= {name: liar(learners[name]) for name in lying}
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
         return measured(predict(arrays, test.features), test.labels)
