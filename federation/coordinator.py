@@ -158,7 +158,7 @@ class Coordinator:
         elif isinstance(message, RoundPlan):
             self._begin(message, at_ms)
         elif isinstance(message, Halted):
-            state.rounds_wanted = 0
+            state.rounds_wanted, state.halted = 0, message.reason
         elif isinstance(message, GlobalModel):
             state.model = GlobalWeights(version=message.model_version, shapes=message.shapes, payload=message.payload)
         elif self.attempt is not None:
@@ -325,6 +325,7 @@ class Coordinator:
         if self.attempt is not None:
             raise InvariantError("an attempt begins while another is under way")
         self._planning.spent(state, plan, at_ms)
+        state.halted = ""
         state.round_number, state.attempt, state.begun = plan.round, plan.attempt + 1, True
         if plan.staleness_max:
             oldest = plan.round - plan.staleness_max

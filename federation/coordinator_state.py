@@ -66,6 +66,8 @@ class CoordinatorState(Struct, kw_only=True):
     """Of the next one."""
     begun: bool = False
     """The round is not ended: its next attempt is `attempt`."""
+    halted: str = ""
+    """Why no further round began, until one does."""
     ended_ms: int = 0
     counted: dict[int, list[str]] = field(default_factory=dict)
     """FedBuff: by round, whose update of that round has counted; as far back as a late one may still come."""

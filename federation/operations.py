@@ -147,6 +147,12 @@ def spent_of(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
     return dict(plans[-1].get("privacy", {})) if plans else {}
 
 
+def halted_of(entries: Sequence[LedgerEntry]) -> str:
+    """Why no round begins, where that is the newest that is known of rounds; else empty."""
+    newest = next((entry for entry in reversed(entries) if entry.kind in {"plan", "halted", "run_ordered"}), None)
+    return str(content_of(newest).get("reason", "")) if newest is not None and newest.kind == "halted" else ""
+
+
 def account_of(entries: Sequence[LedgerEntry], privacy: RoundPrivacySettings) -> PrivacyLedger:
     """The privacy ledger of the settings' level, rebuilt from the audit chain alone: nothing else need be believed."""
     if privacy.level == "none":

@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from contract.clock import SystemClock, epoch_ms
-from contract.errors import ConfigurationError, TransientError
+from contract.errors import ConfigurationError, TillguardError, TransientError
 from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Withdrawal
 from contract.federation_settings import FederationSettings
 from contract.metrics import Metrics
@@ -119,6 +119,8 @@ def run_coordinator(
             process.run_once(POLL_S)
             watch.look()
             if rounds and state.rounds_wanted == 0 and process.coordinator.attempt is None:
+                if state.halted:
+                    raise TillguardError(state.halted)
                 return
 
     _patiently(lambda: coordinator_process(settings, identity, metrics=metrics, evaluate=evaluate), once, stop)
@@ -138,7 +140,7 @@ class _Watch:
         state = process.coordinator.state
         self._version, self._round, self._began_s = state.model.version, state.round_number, time.monotonic()
         self._attempt = (state.round_number, state.attempt)
-        self._begun = state.begun
+        self._begun, self._halted = state.begun, state.halted
 
     def look(self) -> None:
         """Called after every step of the process."""
@@ -156,6 +158,9 @@ class _Watch:
             )
             self._add("tillguard_federation_rounds_total", outcome=outcome)
             self._set("tillguard_federation_round_seconds", seconds)
+        if state.halted != self._halted:
+            self._halted = state.halted
+            _LOG.warning("no_further_round", federation=name, reason=state.halted)
         self._begun, self._version = state.begun, state.model.version
         self._set("tillguard_federation_model_version", state.model.version)
         for status in ("approved", "revoked", "left"):

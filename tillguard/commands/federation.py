@@ -160,7 +160,7 @@ def status(
     retailer: str | None = RETAILER, config: Path | None = CONFIG, fingerprint: str | None = FINGERPRINT
 ) -> None:
     """Show who takes part, the newest round, the privacy spent, and whether the ledger holds."""
-    from federation.operations import rounds_of, spent_of
+    from federation.operations import halted_of, rounds_of, spent_of
 
     side = _side(retailer, config)
     told = _told(side, fingerprint)
@@ -173,6 +173,9 @@ def status(
         typer.echo(f"this retailer {side.retailer}: {own}")
     lines = rounds_of(told.entries)
     typer.echo(f"newest round  {lines[-1].round}: {lines[-1].outcome}" if lines else "newest round  none yet")
+    halted = halted_of(told.entries)
+    if halted:
+        typer.echo(f"halted        {halted}")
     spent = spent_of(told.entries)
     if spent.get("level", "none") != "none":
         typer.echo(
