@@ -4,25 +4,27 @@ The book's protocol (bench/handbook_protocol.py) on the features of the streamin
 it and as a worker runs it (ONNX), XGBoost on the same features and the same history beside it, and the book's table. Nothing of a
 test week is learned from, and no label is used before its delay.
 
-`--incremental` learns week after week from the model before, and compares that with learning anew. `--quick` is for CI.
+`--incremental` learns week after week from the model before, and compares that with learning anew; `--ablation` changes one part
+of the model at a time. `--quick` is for CI: its figures are judged by nobody.
 """
 
 import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from bench import handbook_data, handbook_models
+from bench import handbook_ablation, handbook_data, handbook_models
 from bench import handbook_protocol as protocol
 from bench.handbook_models import Learned
 from bench.handbook_protocol import FIRST_FOLD, FOLDS, PUBLISHED, SCENARIOS, TRAIN_DAYS, Fold, Payments, Quality
@@ -30,6 +32,7 @@ from bench.table import Row, print_table, write_json
 from contract.errors import ConfigurationError, TillguardError
 from contract.settings import LogSettings
 from tillguard import logs
+from tillguard.replay import Progress
 from trainer.evaluate import auc_roc, average_precision
 from trainer.examples import Examples
 from trainer.plan import Plan
@@ -45,19 +48,23 @@ TARGETS = {
 WORSE_MAX = 0.005
 """Of average precision, by which learning on may fall behind learning anew."""
 QUICK_DAYS, QUICK_ROWS, QUICK_EPOCHS = 14, 30_000, 3
-QUICK_FOLDS = {False: 1, True: 2}
-"""By whether it learns week after week."""
+QUICK_FOLDS = {"compare": 1, "ablation": 1, "incremental": 2}
 CHANCES = 10
 """Draws by which the scores of what nobody could know are averaged."""
 
 
-@dataclass(slots=True)
-class Results:
-    """Quality by model, history and fold; seconds of training likewise."""
+class Outcome(NamedTuple):
+    """What a model reached in one fold."""
 
-    quality: dict[tuple[str, str], list[Quality]] = field(default_factory=dict)
-    scenario: dict[tuple[str, str], list[dict[int, float]]] = field(default_factory=dict)
-    seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    fold: Fold
+    quality: Quality
+    scenario: dict[int, float]
+    seconds: float
+    """Of training."""
+
+
+Results = dict[tuple[str, str], list[Outcome]]
+"""By model and history, one a fold."""
 
 
 class Trial:
@@ -67,19 +74,17 @@ class Trial:
         self.payments = payments
         self.examples = examples
         self.folds = known
-        self.results = Results()
+        self.results: Results = {}
 
-    def judge(self, fold: Fold, model: str, history: str, made: Learned) -> Quality:
+    def judge(self, fold: Fold, model: str, history: str, made: Learned) -> None:
         """Scores the test week and keeps what came out."""
-        days = protocol.test_days(self.payments, fold)
+        days = protocol.days_of_test(self.payments, fold)
         scores = [made.score(np.ascontiguousarray(self.examples.features[rows])) for rows in days]
-        quality = measured(self.payments, days, scores)
-        key = (model, history)
-        self.results.quality.setdefault(key, []).append(quality)
-        self.results.scenario.setdefault(key, []).append(by_scenario(self.payments, days, scores))
-        self.results.seconds.setdefault(key, []).append(made.seconds)
-        say(f"fold {fold}, {model}, {history}: {_text(quality)} ({made.seconds:.0f} s)")
-        return quality
+        outcome = Outcome(
+            fold, measured(self.payments, days, scores), by_scenario(self.payments, days, scores), made.seconds
+        )
+        self.results.setdefault((model, history), []).append(outcome)
+        say(f"fold {fold}, {model}, {history}: {_text(outcome.quality)} ({made.seconds:.0f} s)")
 
     def known(self, fold: Fold, history_days: int | None) -> Examples:
         """What may be learned from for a fold."""
@@ -109,7 +114,7 @@ def by_scenario(
 
 def ceiling(payments: Payments, fold: Fold, seed: int) -> tuple[Quality, float]:
     """What perfect knowledge of everything but the unforeseeable frauds would reach, and their share; those get scores by chance."""
-    days = protocol.test_days(payments, fold)
+    days = protocol.days_of_test(payments, fold)
     rows = np.concatenate(days)
     hidden = protocol.unforeseeable(payments, rows)
     chance = np.random.default_rng(seed)
@@ -119,13 +124,14 @@ def ceiling(payments: Payments, fold: Fold, seed: int) -> tuple[Quality, float]:
     return _mean(drawn), float(hidden.sum() / payments.fraud[rows].sum())
 
 
-def compare(trial: Trial, plan: Plan) -> None:
-    """Both models, on the training week alone and on all that was known."""
+def compare(trial: Trial, plan: Plan) -> list[Row]:
+    """Both models, on the training week alone and on all that was known; no rows but those of every way."""
     for fold in trial.folds:
         for history, history_days in HISTORIES.items():
             examples = trial.known(fold, history_days)
             trial.judge(fold, "network", history, handbook_models.network(examples, plan))
             trial.judge(fold, "XGBoost", history, handbook_models.xgboost_model(examples, plan.seed, plan.threads))
+    return []
 
 
 def week_after_week(trial: Trial, plan: Plan) -> list[Row]:
@@ -145,10 +151,25 @@ def week_after_week(trial: Trial, plan: Plan) -> list[Row]:
     return _incremental_rows(trial.results)
 
 
+def ablate(trial: Trial, plan: Plan) -> list[Row]:
+    """Every variant on the first and the last fold."""
+    tried = sorted({trial.folds[0], trial.folds[-1]}, key=lambda fold: fold.train_from)
+    timed: list[Row] = []
+    for variant in handbook_ablation.VARIANTS:
+        for fold in tried:
+            made = variant.make(trial.known(fold, variant.history_days), plan)
+            trial.judge(fold, variant.name, "ablation", made)
+        if made.onnx is not None:
+            latencies = handbook_ablation.latencies(made.onnx, trial.examples.features)
+            timed += [replace(row, measure=f"{variant.name}, {row.measure}") for row in latencies]
+    return timed
+
+
 def _incremental_rows(results: Results) -> list[Row]:
-    on, anew = results.quality[("network", "incremental")], results.quality[("network", "anew")][1:]
-    value, baseline = (fmean(each.average_precision for each in found) for found in (on, anew))
-    cost, full = (fmean(results.seconds[("network", how)][-len(on) :]) for how in ("incremental", "anew"))
+    on = results[("network", "incremental")]
+    anew = results[("network", "anew")][-len(on) :]
+    value, baseline = (fmean(each.quality.average_precision for each in found) for found in (on, anew))
+    cost, full = (fmean(each.seconds for each in found) for found in (on, anew))
     return [
         Row(
             "incremental, average precision, mean of the later folds", value, "", baseline, value / baseline,
@@ -158,39 +179,50 @@ def _incremental_rows(results: Results) -> list[Row]:
     ]  # fmt: skip
 
 
-def rows_of(trial: Trial, seed: int) -> list[Row]:
-    """Everything that was measured: means first, with targets and XGBoost's value beside, then by scenario, then the folds."""
-    results, rows, details = trial.results, [], []
-    for (model, history), found in results.quality.items():
-        other = results.quality.get(("XGBoost", history)) if model == "network" else None
-        for name, text in MEASURES.items():
-            value = getattr(_mean(found), name)
-            baseline = getattr(_mean(other), name) if other else None
-            target = TARGETS.get(history, {}).get(name) if model == "network" else None
-            rows.append(
-                Row(
-                    f"{model}, {history}, {text}", value, "", baseline, value / baseline if baseline else None,
-                    None if target is None else f">= {target:g}", None if target is None else value >= target,
-                )
-            )  # fmt: skip
-            details += [
-                Row(f"{model}, {history}, {text}, fold {fold}", getattr(quality, name), "")
-                for fold, quality in zip(trial.folds[-len(found) :], found, strict=True)
-            ]
+def rows_of(trial: Trial, seed: int, *, judged: bool) -> list[Row]:
+    """Everything that was measured, against the targets where it is `judged`: means first, with targets and XGBoost's value beside, then by scenario, then the folds."""
+    rows, details = [], []
+    for (model, history), found in trial.results.items():
+        rows += _mean_rows(trial.results, model, history, TARGETS.get(history, {}) if judged else {})
         rows += [
             Row(f"{model}, {history}, average precision, {text}", fmean(values), "")
             for number, text in SCENARIOS.items()
-            if (values := [each[number] for each in results.scenario[(model, history)] if number in each])
+            if (values := [each.scenario[number] for each in found if number in each.scenario])
         ]
-        rows.append(Row(f"{model}, {history}, training", fmean(results.seconds[(model, history)]), "s"))
+        rows.append(Row(f"{model}, {history}, training", fmean(each.seconds for each in found), "s"))
+        details += [
+            Row(f"{model}, {history}, {text}, fold {each.fold}", getattr(each.quality, name), "")
+            for each in found
+            for name, text in MEASURES.items()
+        ]
     return rows + _ceiling_rows(trial, seed) + details
+
+
+def _mean_rows(results: Results, model: str, history: str, targets: dict[str, float]) -> list[Row]:
+    """The network beside its targets and beside XGBoost, where that learned from the same."""
+    other = results.get(("XGBoost", history)) if model == "network" else None
+    rows = []
+    for name, text in MEASURES.items():
+        value = getattr(_mean_of(results[(model, history)]), name)
+        baseline = getattr(_mean_of(other), name) if other else None
+        target = targets.get(name) if model == "network" else None
+        rows.append(
+            Row(
+                f"{model}, {history}, {text}", value, "", baseline, value / baseline if baseline else None,
+                None if target is None else f">= {target:g}", None if target is None else value >= target,
+            )
+        )  # fmt: skip
+    return rows
 
 
 def _ceiling_rows(trial: Trial, seed: int) -> list[Row]:
     found = [ceiling(trial.payments, fold, seed) for fold in trial.folds]
     mean = _mean([quality for quality, _ in found])
     rows = [Row("frauds that no label could announce, share", fmean(share for _, share in found), "")]
-    return rows + [Row(f"all but those known, {text}", getattr(mean, name), "") for name, text in MEASURES.items()]
+    return rows + [
+        Row(f"ceiling: those by chance, all others known, {text}", getattr(mean, name), "")
+        for name, text in MEASURES.items()
+    ]
 
 
 def print_beside_published(results: Results) -> None:
@@ -199,8 +231,8 @@ def print_beside_published(results: Results) -> None:
     for name, quality in PUBLISHED.items():
         table.add_row(f"{name}, published", *(f"{value:.3f}" for value in quality))
     table.add_section()
-    for (model, history), found in results.quality.items():
-        table.add_row(f"{model}, {history}", *(f"{value:.4f}" for value in _mean(found)))
+    for (model, history), found in results.items():
+        table.add_row(f"{model}, {history}", *(f"{value:.4f}" for value in _mean_of(found)))
     Console(width=110).print(table)
 
 
@@ -208,7 +240,7 @@ def prepared(options: argparse.Namespace) -> tuple[Payments, list[Fold]]:
     """The payments and the folds; raises ConfigurationError where the file is not what the protocol needs."""
     standard = Path(os.environ.get("TILLGUARD_DATA", "../shared/data")) / "handbook.parquet"
     payments = handbook_data.read(options.data or standard)
-    known = protocol.folds(options.first_fold, QUICK_FOLDS[options.incremental] if options.quick else FOLDS)
+    known = protocol.folds(options.first_fold, QUICK_FOLDS[options.way] if options.quick else FOLDS)
     if options.data is None and options.first_fold == FIRST_FOLD:
         faults = protocol.differences(payments, protocol.folds(FIRST_FOLD))
         if faults:
@@ -239,12 +271,19 @@ def lacking(payments: Payments, fold: Fold) -> str | None:
     return None
 
 
+WAYS: dict[str, Callable[[Trial, Plan], list[Row]]] = {
+    "compare": compare,
+    "incremental": week_after_week,
+    "ablation": ablate,
+}
+
+
 def say(text: str) -> None:
     """Progress, apart from the results."""
     print(text, file=sys.stderr, flush=True)
 
 
-def _progress(total: int) -> "handbook_data.Progress":
+def _progress(total: int) -> Progress:
     shown = 0
 
     def told(done: int) -> None:
@@ -258,6 +297,10 @@ def _progress(total: int) -> "handbook_data.Progress":
 
 def _mean(found: Sequence[Quality]) -> Quality:
     return Quality(*(fmean(values) for values in zip(*found, strict=True)))
+
+
+def _mean_of(found: Sequence[Outcome]) -> Quality:
+    return _mean([each.quality for each in found])
 
 
 def _text(quality: Quality) -> str:
@@ -276,7 +319,18 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="one fold, a short history, few customers: to see that it works"
     )
-    parser.add_argument("--incremental", action="store_true", help="learn week after week from the model before")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--incremental",
+        dest="way",
+        action="store_const",
+        const="incremental",
+        default="compare",
+        help="learn week after week from the model before, and compare with learning anew",
+    )
+    way.add_argument(
+        "--ablation", dest="way", action="store_const", const="ablation", help="what each part of the model brings"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of training")
     parser.add_argument("--json", type=Path, help="write the rows here, too")
@@ -293,10 +347,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="tillguard-handbook-") as folder, Spool(Path(folder)) as spool:
             examples = handbook_data.featured(payments, spool, _progress(len(payments)))
             trial = Trial(payments, examples, known)
-            extra = week_after_week(trial, plan) if options.incremental else []
-            if not options.incremental:
-                compare(trial, plan)
-            rows = [*extra, *rows_of(trial, options.seed)]
+            extra = WAYS[options.way](trial, plan)
+            rows = [*extra, *rows_of(trial, options.seed, judged=not options.quick)]
     except TillguardError as error:
         say(str(error))
         return 2 if isinstance(error, ConfigurationError) else 1

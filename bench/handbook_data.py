@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from bench.handbook_protocol import Payments
+from bench.handbook_protocol import DELAY_DAYS, Payments
 from contract.clock import from_epoch_ms
 from contract.errors import ConfigurationError, TillguardError
 from contract.events import Origin, Transaction
 from contract.money import exponent
 from contract.settings import Settings
+from tillguard.history import Found, LabelQueue
 from tillguard.replay import Progress, replay
 from trainer.examples import Examples
 from trainer.spool import Spool
@@ -67,10 +68,12 @@ def _whole(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def transactions(payments: Payments) -> Iterator[Transaction]:
-    """The payments as a connector would send them; row r is transaction `r`."""
+def transactions(payments: Payments, found: Found) -> Iterator[Transaction]:
+    """The payments as a connector would send them; row r is transaction `r`. What each was goes to `found`, with the delay."""
     for row in range(len(payments)):
-        moment = from_epoch_ms(int(payments.time_ms[row]))
+        time_ms = int(payments.time_ms[row])
+        moment = from_epoch_ms(time_ms)
+        found.label(str(row), bool(payments.fraud[row]), event_time_ms=time_ms)
         yield Transaction(
             transaction_id=str(row),
             retailer=RETAILER,
@@ -89,12 +92,14 @@ def featured(payments: Payments, spool: Spool, progress: Progress | None = None)
 
     The features lie in the spool's folder, and end with it. Raises TillguardError where Redis or the disk fail.
     """
-    settings = Settings(retailer=RETAILER, base_currency=CURRENCY)
-    replayed = replay(settings, transactions(payments), spool, now=_after(payments), progress=progress)
+    settings = Settings(retailer=RETAILER, base_currency=CURRENCY, trainer={"label_delay_days": DELAY_DAYS})
+    found = Found(queue=LabelQueue(DELAY_DAYS))
+    replayed = replay(
+        settings, transactions(payments, found), spool, now=_after(payments), labels=found.queue, progress=progress
+    )
     if replayed.applied != len(payments):
         raise TillguardError(f"{len(payments) - replayed.applied:,} payments were refused: {dict(replayed.refused)}")
-    truth = {str(row): bool(fraud) for row, fraud in enumerate(payments.fraud)}
-    joined = spool.examples(truth, label_delay_days=None, minor_per_major=10.0 ** exponent(CURRENCY))
+    joined = spool.examples(found.labels, label_delay_days=None, minor_per_major=10.0 ** exponent(CURRENCY))
     if not np.array_equal(joined.examples.event_time_ms, payments.time_ms):
         raise TillguardError("the replay gave the payments in another order")
     return joined.examples

@@ -43,7 +43,8 @@ class Learned:
     seconds: float
     """Wall time of training, export included."""
     snapshot: Snapshot | None = None
-    """What the next week may go on from; of the network alone."""
+    """What the next week may go on from; of a network alone, as is `onnx`."""
+    onnx: bytes | None = None
 
 
 def network(examples: Examples, plan: Plan) -> Learned:
@@ -89,7 +90,9 @@ def _made(train: Examples, validation: Examples, plan: Plan, start: Snapshot | N
     )
     seconds = time.monotonic() - started
     onnx = read_package(trained.package).onnx
-    return Learned(lambda features: served(onnx, features), seconds, snapshot.load(trained.network))
+    return Learned(
+        lambda features: served(onnx, features), seconds, snapshot.load(trained.attachments[snapshot.ATTACHMENT])
+    )
 
 
 def _parts(examples: Examples) -> tuple[Examples, Examples]:

@@ -133,7 +133,7 @@ def learned(payments: Payments, fold: Fold, history_days: int | None) -> slice:
     return payments.days(first, fold.known_until)
 
 
-def test_days(payments: Payments, fold: Fold) -> list[NDArray[np.int64]]:
+def days_of_test(payments: Payments, fold: Fold) -> list[NDArray[np.int64]]:
     """Rows of each test day, without the customers known as compromised by then.
 
     Known on day d are the frauds of the training week and of every later day up to d - DELAY_DAYS - 1.
@@ -151,7 +151,7 @@ def test_days(payments: Payments, fold: Fold) -> list[NDArray[np.int64]]:
 
 def counts(payments: Payments, fold: Fold) -> Counts:
     """How large the test week is."""
-    rows = np.concatenate(test_days(payments, fold))
+    rows = np.concatenate(days_of_test(payments, fold))
     return Counts(len(rows), int(payments.fraud[rows].sum()))
 
 
@@ -194,7 +194,7 @@ def unforeseeable(payments: Payments, rows: NDArray[np.int64]) -> NDArray[np.boo
     oldest = payments.terminal[rows] * _TIME_SPAN + payments.time_ms[rows] - COMPROMISE_DAYS * DAY_MS
     newest = payments.terminal[rows] * _TIME_SPAN + payments.time_ms[rows] - DELAY_DAYS * DAY_MS
     known = np.searchsorted(place, newest, side="right") > np.searchsorted(place, oldest, side="left")
-    return (payments.scenario[rows] == TERMINAL_COMPROMISED) & ~known
+    return np.asarray((payments.scenario[rows] == TERMINAL_COMPROMISED) & ~known, dtype=np.bool_)
 
 
 def differences(payments: Payments, known: Sequence[Fold]) -> list[str]:

@@ -63,6 +63,7 @@ def learn(
     fraud: NDArray[np.bool_] | None = None,
     weight: NDArray[np.floating] | None = None,
     table: Sequence[Feature] | None = None,
+    steps_max: int = cuts.CUTS_MAX,
 ) -> Constants:
     """Constants from the training slice, features of shape (n, F), fraud and weight of shape (n,).
 
@@ -75,7 +76,7 @@ def learn(
         (0.0, 0.0) if feature.buckets else _mean_and_scale(rows[:, column]) for column, feature in enumerate(table)
     ]
     telling = [column for column, (_, scale) in enumerate(moments) if scale > 0]
-    steps = cuts.none() if fraud is None else cuts.find(features, fraud, telling, weight)
+    steps = cuts.none() if fraud is None else cuts.find(features, fraud, telling, weight, steps_max)
     categories = [
         (column, bucket)
         for column, feature in enumerate(table)

@@ -165,7 +165,7 @@ def _network(train: Examples, plan: Plan, start: Snapshot | None) -> tuple[keras
     if start is None:
         # Steps come from labels, which a private training shows to nothing but its noisy gradients.
         labels = None if plan.privacy is not None else train.fraud
-        constants = learn(train.features, labels, train.weight)
+        constants = learn(train.features, labels, train.weight, steps_max=plan.steps_max)
         return network.build(constants, width), constants
     try:
         net = network.build(start.constants, width)

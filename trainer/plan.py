@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from trainer.cuts import CUTS_MAX
+
 
 @dataclass(frozen=True, slots=True)
 class Privacy:
@@ -28,3 +30,5 @@ class Plan:
     imbalance: Literal["class_weights", "focal", "smote"] = "class_weights"
     focal_gamma: float = 2.0
     privacy: Privacy | None = None
+    steps_max: int = CUTS_MAX
+    """Steps of the network's first layer; 0: none."""

@@ -177,6 +177,7 @@ def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split, *, warm: bool) -> 
         "epochs_max": plan.epochs_max,
         "epochs": fitted.epochs,
         "hidden": "-".join(str(units) for units in network.HIDDEN),
+        "steps": len(fitted.constants.step_columns),
         "dropout": network.DROPOUT,
         "learning_rate": fit.learning_rate(warm=warm),
         "weight_decay": fit.WEIGHT_DECAY,
