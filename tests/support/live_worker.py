@@ -43,7 +43,7 @@ def tillguard(*arguments: str, environment: dict[str, str] | None = None) -> sub
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=DEADLINE_S,
+        timeout=3 * DEADLINE_S,
         check=False,
         env=os.environ | {"COLUMNS": "200"} | (environment or {}),
     )

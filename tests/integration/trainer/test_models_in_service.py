@@ -21,6 +21,7 @@ from support.live_worker import ORIGIN, Topics, tillguard
 from support.tiny_model import tiny_package
 from tillguard import publication
 from tillguard.drift import Raised, check
+from tillguard.learning import learn
 from tillguard.topic_log import TopicReader
 from trainer.drift import profile
 from trainer.registry import Registry
@@ -81,6 +82,7 @@ def test_rollback_goes_back_step_by_step_and_a_pin_keeps_trainings_out(
     with pytest.raises(PinnedError, match="audit"):
         publication.promote_model(retailer.settings, registry, trained, by="trainer", now=NOW, kind="trained")
     assert served_by_a_worker(retailer, tmp_path / "three") == "m-1"
+    assert learn(retailer.settings).outcome == "pinned"
     listed = run(retailer, "models", "list")
     assert "(pin, " in listed
     assert ", pinned" in listed
