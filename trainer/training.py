@@ -35,12 +35,19 @@ class Trained:
 
     manifest: Manifest
     package: bytes
+    network: bytes
+    """What a later training may start from: a trainer.snapshot, kept beside the package."""
     counts: dict[str, tuple[int, int]]
     """Transactions and frauds by slice (train, validation, test)."""
     seconds: dict[str, float]
     """Wall time by stage."""
-    attachments: dict[str, bytes]
-    """For the registry, beside the package: what a later training starts from, and what drift is measured against."""
+    profile: bytes
+    """What drift is measured against: trainer.drift.profile."""
+
+    @property
+    def attachments(self) -> dict[str, bytes]:
+        """For the registry, beside the package."""
+        return {snapshot.ATTACHMENT: self.network, profile.ATTACHMENT: self.profile}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ def make(
     exported = time.monotonic()
     # Costs and shares of decisions count transactions, so here frauds may be no more than their share.
     validation, test = _as_they_come(parts.validation, "validation", share), _as_they_come(parts.test, "test", share)
-    traffic = transactions_per_day or costing.traffic_per_day(validation.event_time_ms, test.event_time_ms)
+    traffic = transactions_per_day or costing.traffic_per_day(validation, test)
     limits = thresholds.limits_of(capacity, traffic)
     chosen = thresholds.choose(served(onnx, validation.features), validation.fraud, validation.amount, costs, limits)
     # Measured on what is shipped: the ONNX file, not the Keras model.
@@ -134,15 +141,15 @@ def make(
         base=material.base,
     )
     kept = fitted.snapshot()
-    described = profile.build(parts.train.features, scores, chosen, weight=parts.train.weight)
+    # Shares of transactions as they come: the slice that was learned from holds more frauds.
+    usual = parts.train if share is None else parts.train.with_fraud_share(share)
+    described = profile.build(parts.train.features, scores, chosen, weight=usual.weights)
     return Trained(
         manifest=manifest,
         package=build_package(manifest, onnx),
+        network=snapshot.dump(kept.constants, kept.weights),
         counts={name: (len(part), int(part.fraud.sum())) for name, part in parts._asdict().items()},
-        attachments={
-            snapshot.ATTACHMENT: snapshot.dump(kept.constants, kept.weights),
-            profile.ATTACHMENT: profile.encode(described),
-        },
+        profile=profile.encode(described),
         seconds={"fit": fitted.seconds, "export": exported - started, "measure": time.monotonic() - exported},
     )
 
