@@ -193,6 +193,19 @@ def test_a_serving_model_without_its_network_or_with_a_damaged_one_is_replaced_f
     assert shop.learn().base is None
 
 
+def test_a_promotion_that_a_kill_cut_short_is_finished_first(shop: Shop, some: Simulated) -> None:
+    shop.store.put(some.records[:3_000], some.labels[:3_000])
+    first = shop.learn()
+    entry = shop.registry.add(tiny_package("tiny-1", shop.settings.retailer))
+    shop.registry.begin_promotion(entry, shop.clock.now(), "trainer", "trained", "better")
+    assert shop.serving() == first.model_version
+    again = shop.learn()
+    versions = [(each.model_version, each.confirmed) for each in shop.registry.promotions(shop.settings.retailer)]
+    assert ("tiny-1", True) in versions
+    assert again.outcome == "published"  # compared with what serves now, which knows nothing
+    assert again.comparison["average_precision_serving"] < 0.5
+
+
 def _find(shop: Shop) -> Any:
     return shop.registry.serving(shop.settings.retailer)
 
