@@ -196,7 +196,8 @@ def test_a_serving_model_without_its_network_or_with_a_damaged_one_is_replaced_f
 def test_a_promotion_that_a_kill_cut_short_is_finished_first(shop: Shop, some: Simulated) -> None:
     shop.store.put(some.records[:3_000], some.labels[:3_000])
     first = shop.learn()
-    entry = shop.registry.add(tiny_package("tiny-1", shop.settings.retailer))
+    package = tiny_package("tiny-1", shop.settings.retailer, weights={"basket_items": 0.01})
+    entry = shop.registry.add(package)
     shop.registry.begin_promotion(entry, shop.clock.now(), "trainer", "trained", "better")
     assert shop.serving() == first.model_version
     again = shop.learn()
