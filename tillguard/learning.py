@@ -158,6 +158,7 @@ def _learn(
     pinned = pin_objection(registry.pinned(settings.retailer))
     if pinned is not None:
         return Attempt("pinned", pinned)
+    _finish_promotion(settings, registry, clock.now())
     label_number = store.label_number()
     try:
         material = gather(settings, store, clock.now())
@@ -189,6 +190,20 @@ def _learn(
             return Attempt("pinned", str(error), model_version=attempt.model_version, base=attempt.base)
     store.training_ended(label_number, clock.now())
     return attempt
+
+
+def _finish_promotion(settings: Settings, registry: Registry, now: datetime) -> None:
+    """Promotes again what a trainer was publishing when it was killed.
+
+    Workers may serve it already, while the registry does not say so: then the next model would be compared with another one.
+    """
+    newest = next(iter(registry.promotions(settings.retailer, limit=1)), None)
+    if newest is None or newest.confirmed or newest.kind != "trained":
+        return
+    entry = registry.find(settings.retailer, newest.model_version)
+    if entry is not None:
+        log.info("promotion_repeated", model_version=newest.model_version)
+        promote_model(settings, registry, entry, by=newest.promoted_by, now=now, kind="trained", reason=newest.reason)
 
 
 def _base(registry: Registry, retailer: str) -> tuple[str, snapshot.Snapshot] | None:
@@ -260,7 +275,8 @@ def judge(
     trainer, test, verified = settings.trainer, material.gathered.parts.test, material.gathered.verified
     fraud = verified == 1
     rows = verified != pool.UNVERIFIED
-    newer = gate.unseen(test.event_time_ms[rows], fraud[rows], epoch_ms(champion.manifest.data.last))
+    until_ms = epoch_ms(champion.manifest.data.last)
+    newer = gate.unseen(test.event_time_ms[rows], fraud[rows], until_ms, trainer.gate_frauds_min)
     compared = rows.nonzero()[0][newer]
     features, fraud, amount = test.features[compared], fraud[compared], test.amount[compared]
     if not fraud.any() or fraud.all():

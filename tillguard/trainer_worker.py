@@ -54,17 +54,17 @@ class Vitals:
 
     kafka_spoke_s: float
     store_fault: str = ""
-    training_fault: str = ""
 
     def ailments(self, now_s: float) -> list[str]:
-        """What is wrong, each with its remedy; empty when the trainer is well."""
+        """What is wrong, each with its remedy; empty when the trainer is well.
+
+        A training that failed is an alarm and no ailment: a restart, which an orchestrator may answer with, would not mend it.
+        """
         found = []
         if now_s - self.kafka_spoke_s > SILENT_S:
             found.append(f"Kafka has not answered for {now_s - self.kafka_spoke_s:.0f} s; is the broker up?")
         if self.store_fault:
             found.append(f"{self.store_fault}; what comes waits on Kafka until the database takes it")
-        if self.training_fault:
-            found.append(f"the last training failed: {self.training_fault}")
         return found
 
 
@@ -238,7 +238,6 @@ class TrainerWorker:
         retailer, metrics = self.settings.retailer, self.metrics
         log.info("training_ended", outcome=outcome, **_told(answer))
         metrics.add("tillguard_trainer_trainings_total", retailer=retailer, outcome=outcome)
-        self.vitals.training_fault = answer.reason if outcome == "failed" else ""
         if isinstance(answer, Attempt) and answer.counts:
             frauds = sum(count for _, count in answer.counts.values())
             genuine = sum(count for count, _ in answer.counts.values()) - frauds

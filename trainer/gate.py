@@ -25,13 +25,15 @@ GENUINE_MAX = 50_000
 """Genuine transactions compared on at most, evenly over time, so that the time the gate takes is bounded."""
 
 
-def unseen(event_time_ms: NDArray[np.int64], fraud: NDArray[np.bool_], trained_until_ms: int) -> NDArray[np.bool_]:
-    """Which rows of the test slice to compare on: those newer than the serving model's data, where these hold enough frauds.
+def unseen(
+    event_time_ms: NDArray[np.int64], fraud: NDArray[np.bool_], trained_until_ms: int, frauds_min: int = FRAUDS_MIN
+) -> NDArray[np.bool_]:
+    """Which rows of the test slice to compare on: those newer than the serving model's data, where these hold `frauds_min` frauds.
 
     Otherwise all of them, which favours the serving model: it learned from some.
     """
     newer = event_time_ms > trained_until_ms
-    enough = int(fraud[newer].sum()) >= FRAUDS_MIN and not bool(fraud[newer].all())
+    enough = int(fraud[newer].sum()) >= frauds_min and not bool(fraud[newer].all())
     return newer if enough else np.ones(len(fraud), dtype=np.bool_)
 
 

@@ -36,14 +36,16 @@ def until(condition: Callable[[], Any], what: str, within_s: float = DEADLINE_S)
     return found
 
 
-def tillguard(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def tillguard(
+    *arguments: str, environment: dict[str, str] | None = None, within_s: float = DEADLINE_S
+) -> subprocess.CompletedProcess[str]:
     """Runs one command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "tillguard", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=3 * DEADLINE_S,
+        timeout=within_s,
         check=False,
         env=os.environ | {"COLUMNS": "200"} | (environment or {}),
     )

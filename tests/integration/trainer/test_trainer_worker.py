@@ -28,6 +28,8 @@ from trainer.example_store import ExampleStore
 from trainer.registry import Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+TRAINING_S = 240.0
+"""TensorFlow alone takes a minute to load on a busy machine."""
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ def test_a_better_model_is_learned_and_swapped_in_and_a_kill_in_training_publish
             ["tiny-1", serving(registry, retailer)],
         )
         with LiveTrainer(retailer.file, retailer.file.parent / "trainer.log") as trainer:
-            until(lambda: serving(registry, retailer) != "tiny-1", "a better model", within_s=240)
+            until(lambda: serving(registry, retailer) != "tiny-1", "a better model", within_s=TRAINING_S)
             version = serving(registry, retailer)
             until(lambda: served(worker) == version, "the worker serves the new model", within_s=10)
             until(lambda: store.counts().total == len(some.sales), "every transaction")
@@ -198,12 +200,12 @@ def test_a_refused_model_is_an_alarm_that_says_why_with_numbers(
     configure(retailer, train_every_labels=500, newest_examples=6_000, gate_frauds_min=100_000, label_delay_days=0.001)
     some = simulated(retailer.settings, rows=2_500, seed=6)
     store.put(some.records, some.labels)
-    first = tillguard("trainer", "run", "--once", "--config", str(retailer.file))
+    first = tillguard("trainer", "run", "--once", "--config", str(retailer.file), within_s=TRAINING_S)
     assert first.returncode == 0, first.stderr
     with LiveTrainer(retailer.file, tmp_path / "trainer.log") as trainer:
         again = [msgspec.structs.replace(each, source="review") for each in some.labels]
         topics.send(LABELS, [(each.transaction_id.encode(), msgspec.json.encode(each)) for each in again])
-        until(lambda: topics.read(ALARMS), "an alarm", within_s=180)
+        until(lambda: topics.read(ALARMS), "an alarm", within_s=TRAINING_S)
         assert trainer.terminate() == 0
     alarm = json.loads(topics.read(ALARMS)[0][1] or b"")
     assert alarm["kind"] == "model_refused"
@@ -214,7 +216,7 @@ def test_a_refused_model_is_an_alarm_that_says_why_with_numbers(
 def test_wrong_settings_and_a_missing_topic_end_with_one_sentence_each(retailer: Any, tmp_path: Path) -> None:
     fresh = tillguard("trainer", "run", "--fresh", "--config", str(retailer.file))
     assert (fresh.returncode, fresh.stderr) == (2, "tillguard: --fresh goes with --once\n")
-    empty = tillguard("trainer", "run", "--once", "--config", str(retailer.file))
+    empty = tillguard("trainer", "run", "--once", "--config", str(retailer.file), within_s=TRAINING_S)
     assert (empty.returncode, empty.stdout) == (1, "No new model: there is no example yet.\n")
     document = yaml.safe_load(retailer.file.read_text()) | {"retailer": f"{retailer.name}-x"}
     other = tmp_path / "other.yaml"

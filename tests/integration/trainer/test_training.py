@@ -128,7 +128,7 @@ def test_an_empty_feature_log_is_one_sentence(retailer: Any) -> None:
 def test_the_commands_train_show_and_promote(retailer: Any, tmp_path: Path) -> None:
     history = str(write_history(tmp_path / "history.jsonl", retailer.name))
     config = ("--config", str(retailer.file))
-    trained = tillguard("train", "--history", history, "--epochs", "2", "--no-promote", *config)
+    trained = tillguard("train", "--history", history, "--epochs", "2", "--no-promote", *config, within_s=200)
     assert trained.returncode == 0, trained.stderr
     assert "1,200 labelled transactions, 120 of them frauds (10.00%)" in " ".join(trained.stdout.split())
     assert "average precision" in trained.stdout

@@ -36,6 +36,9 @@ def test_only_what_the_serving_model_never_saw_is_compared_on_where_it_holds_eno
     assert unseen(times, FRAUD, 49).sum() == 50
     assert unseen(times, FRAUD, 99 - 10 * (FRAUDS_MIN - 1)).all()
     assert unseen(times, FRAUD, 1_000).all()
+    assert unseen(times, FRAUD, 49, frauds_min=5).sum() == 50
+    assert unseen(times, FRAUD, 49, frauds_min=6).all()
+    assert unseen(times, np.arange(100) >= 50, 49).all()  # nothing genuine among the newer ones
 
 
 def sides(new: np.ndarray, old: np.ndarray, new_cost: float = 1.0, old_cost: float = 1.0) -> tuple[Side, Side]:
