@@ -170,7 +170,7 @@ def _second_act(course: Course, act: Mapping[str, Any], second: Sequence[Judged]
     head = ("", course.kind_text, "found", "recall", "recall of known kinds", "customers untroubled")
     return page.card(
         f"Second act: {course.kind_text} begins at {course.retailer}, and is learned",
-        figures.recall(series, marks) + page.table(head, rows),
+        page.broad(figures.recall(series, marks)) + page.table(head, rows),
         f"No history contains this fraud. {' '.join(learned(act, course.kind_text))}",
         wide=True,
     )

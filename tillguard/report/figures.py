@@ -53,10 +53,10 @@ _NOT_NEEDED = re.compile(r"<metadata>.*?</metadata>|<\?xml.*?\?>|<!DOCTYPE.*?>| 
 
 
 @contextmanager
-def _drawing(name: str, height: float = 2.7) -> Iterator[tuple[Figure, Axes, list[str]]]:
-    """A figure of 5 inches, as wide as a phone; the SVG is in the list afterwards."""
+def _drawing(name: str, height: float = 2.7, width: float = 5.0) -> Iterator[tuple[Figure, Axes, list[str]]]:
+    """A figure of 5 inches, as wide as a phone, unless told; the SVG is in the list afterwards."""
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(5.0, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         svg: list[str] = []
         yield figure, figure.subplots(), svg
         svg.append(_svg(figure, name))
@@ -167,7 +167,7 @@ def recall(series: Mapping[str, Sequence[tuple[float, bool]]], marks: Mapping[st
 
     `series`: model → (seconds, found) for each fraud. `marks`: what happened → seconds. A faint line is the model's recall over all.
     """
-    with _drawing("Recall over time", 3.0) as (figure, axes, svg):
+    with _drawing("Recall over time", 3.0, 9.0) as (figure, axes, svg):
         for (name, answers), colour in zip(series.items(), ("muted", "accent"), strict=False):
             if not answers:
                 continue
@@ -181,7 +181,7 @@ def recall(series: Mapping[str, Sequence[tuple[float, bool]]], marks: Mapping[st
         for (name, seconds), colour in zip(marks.items(), ("hold", "allow"), strict=False):
             axes.axvline(seconds, color=PALETTE[colour], linewidth=1.6, linestyle=(0, (3, 2)), label=name)
         if axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside upper left", ncols=2)
+            figure.legend(loc="outside upper left", ncols=4)
         axes.set_ylim(-4, 104)
         axes.set_xlim(left=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
