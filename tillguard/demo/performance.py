@@ -46,9 +46,13 @@ def perform(wishes: Wishes, state: Path, console: Console) -> bool:
         console.print(
             "[dim]In the live phase 6 % of the sales are frauds, three times the usual, so that each kind can be measured.[/dim]"
         )
+    selling = material if isinstance(material, Simulated) and wishes.acts > 1 else None
+    if selling is not None:
+        console.print(
+            "[dim]Then the second act: a fraud begins that no history contains. In life its chargebacks would take weeks; here, seconds.[/dim]"
+        )
     screen = Screen(console)
     stack = Stack(state, report=screen.detail)
-    selling = material if isinstance(material, Simulated) and wishes.acts > 1 else None
     outcome = Demonstration(stack, material, screen, state / "logs" / "demo", selling).run(keep=wishes.keep)
     with screen.step("write the report"):
         run = _run(wishes, material, screen)
