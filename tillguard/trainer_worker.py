@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError
+from kafka.errors import CommitFailedError, KafkaError, UnsupportedCodecError
 
 from connectors.web import WebPage
 from contract.clock import Clock, SystemClock
@@ -40,6 +40,7 @@ LAG_EVERY_S = 5.0
 PRUNE_EVERY_S = 600.0
 PRUNE_EVERY_SHARE = 0.02
 """Of examples_max, taken in since the last pruning."""
+UNREADABLE = "a topic holds records packed by lz4, zstd or snappy: install the package lz4, zstandard or python-snappy, then start again"
 BACKOFF_S, BACKOFF_MAX_S = 0.5, 15.0
 SILENT_S = 60.0
 GRACE_S = 300.0
@@ -120,6 +121,9 @@ class TrainerWorker:
     def _read(self) -> list[Message]:
         try:
             found = self.consumer.poll(timeout_ms=int(POLL_S * 1000), max_records=BATCH_MAX)
+        except UnsupportedCodecError:
+            # The client would go on in silence and never give these records.
+            raise ConfigurationError([UNREADABLE]) from None
         except KafkaError as error:
             log.warning("kafka_not_read", reason=type(error).__name__)
             self.stop.wait(BACKOFF_S)

@@ -1,4 +1,4 @@
-"""Five kinds of fraud, each an episode of a few sales that share a thief, a tool or a trick.
+"""Five kinds of fraud and one that comes later, each an episode of a few sales that share a thief, a tool or a trick.
 
 Every kind has a subtle variant that looks like custom, because a simulator whose frauds stand apart teaches nothing.
 """
@@ -272,12 +272,45 @@ def bots(scene: Scene) -> list[Sale]:
     return sales
 
 
+def invoice_fraud(scene: Scene) -> list[Sale]:
+    """Accounts made long ago and left to age order modestly on invoice, for nobody who exists; no card, no haste, no odd country."""
+    rng, people = scene.rng, scene.people
+    times = scene.times(int(rng.integers(2, 6)), 1_800.0)
+    home, drop = people.profile.home, identities.address(rng)
+    return [
+        Sale(
+            transaction_id="",
+            event_time=moment,
+            amount_minor=scene.amount(people.profile.spend_median * 1.5, 0.4),
+            currency=people.profile.currency,
+            customer=identities.customer(rng),
+            device=identities.device(rng),
+            ip=scene.pick(people.shared_networks) if scene.chance(0.3) else identities.ip(rng),
+            email=identities.email(rng),
+            phone=identities.phone(rng),
+            address=drop if scene.chance(0.3) else identities.address(rng),
+            channel="app" if scene.chance(0.4) else "web",
+            payment_method="invoice",
+            category=scene.pick(RESOLD),
+            country_billing=home,
+            country_delivery=home,
+            country_ip=home,
+            customer_since=moment - timedelta(days=float(rng.uniform(60.0, 700.0))),
+            basket_items=1 + int(rng.poisson(1.6)),
+            discount_minor=0,
+            session_s=round(float(np.exp(rng.normal(5.4, 0.8))), 1),
+        )
+        for moment in times
+    ]
+
+
 EPISODES: dict[str, Callable[[Scene], list[Sale]]] = {
     "stolen_card": stolen_card,
     "card_testing": card_testing,
     "account_takeover": account_takeover,
     "coupon_abuse": coupon_abuse,
     "bots": bots,
+    "invoice_fraud": invoice_fraud,
 }
 
 

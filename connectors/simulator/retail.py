@@ -4,7 +4,7 @@ The same seed gives the same sales. History and live draw from streams of their 
 other was asked for.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -76,13 +76,16 @@ class Retail:
         *,
         first_number: int,
         resting: Collection[str],
+        besides: Mapping[str, float] | None = None,
     ) -> list[Labelled]:
         """Like `live`, drawn anew for every `first_number`, and from customers in `resting` only when no others are left.
+
+        `besides`: shares of `rows` that are frauds of these kinds, in addition to `fraud_share`.
 
         Who has just bought does not buy again: a model would rightly call that a bot.
         """
         rng = np.random.default_rng([self._seed, _MORE, first_number])
-        drafts = self._rush(begin, seconds, rows, fraud_share, rng, resting=resting)
+        drafts = self._rush(begin, seconds, rows, fraud_share, rng, resting=resting, besides=besides)
         return self._number(drafts, first_number, begin + timedelta(days=60), rng)
 
     def _quiet(
@@ -104,9 +107,12 @@ class Retail:
         rng: np.random.Generator,
         *,
         resting: Collection[str] = (),
+        besides: Mapping[str, float] | None = None,
     ) -> list[tuple[Sale, str | None]]:
         scene = frauds.Scene(self.people, begin, seconds, rng)
-        bad = list(_frauds(scene, round(rows * fraud_share)))
+        bad: list[tuple[Sale, str | None]] = list(_frauds(scene, round(rows * fraud_share)))
+        for kind, share in (besides or {}).items():
+            bad += [(sale, kind) for sale in frauds.sales(scene, kind, round(rows * share))]
         who = _each_once(np.array([each in resting for each in self.people.ids]), rows - len(bad), rng)
         offsets = np.sort(rng.uniform(0.0, seconds, size=len(who)))
         when = [begin + timedelta(seconds=offset) for offset in offsets.tolist()]

@@ -13,7 +13,9 @@ KINDS = {
     "coupon_abuse": "coupon abuse",
     "bots": "bots",
 }
-"""The fraud kinds of the simulator, and how they are shown."""
+"""The fraud kinds of a history and of what follows it, and how they are shown."""
+NEW_KINDS = {"invoice_fraud": "invoice fraud"}
+"""Kinds that no history contains: they begin when somebody asks for them."""
 
 
 class Sale(NamedTuple):

@@ -162,7 +162,9 @@ def producer_properties(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
         "enable.idempotence": True,
         "message.timeout.ms": 0,
         "linger.ms": 0.2,
-        "compression.type": "lz4",
+        # The trainer's client reads gzip without a further package; lz4 and zstd it cannot, and would stand still.
+        "compression.type": "gzip",
+        "compression.level": 1,
         "partitioner": "murmur2_random",  # as Kafka's own clients, so that one key has one partition whoever writes
         "queue.buffering.max.messages": QUEUE_MESSAGES_MAX,
         "queue.buffering.max.kbytes": 512 * 1024,

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -59,6 +60,19 @@ def state(tmp_path: Path) -> Iterator[Path]:
     Stack(folder).stop()
 
 
+def the_new_fraud_was_learned(act: dict[str, Any]) -> None:
+    assert act["unaccounted"] == act["dead_letters"] == 0
+    assert act["transactions_in"] == act["verdicts"] >= 1_800
+    assert act["recall"]["before"]["frauds"] == act["labels_of_new_fraud"] == 108
+    assert act["labels"] == 108 + 27
+    assert act["gate"]["outcome"] == "published", act["gate"]
+    assert "average precision" in act["gate"]["sentence"]
+    assert act["models"]["new"] not in {None, act["models"]["first"]}
+    assert act["recall"]["after"]["frauds"] >= 100
+    assert act["recall"]["after"]["share"] > act["recall"]["before"]["share"] + 0.2
+    assert act["seconds_from_labels_to_publication"] > 0
+
+
 def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behind(state: Path, tmp_path: Path) -> None:
     summary, report = tmp_path / "summary.json", tmp_path / "report.html"
     demo = start(
@@ -81,6 +95,7 @@ def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behin
     # two of the shops' faults per kind, at the least one of each
     assert figures["dead_letters"] >= 13
     assert {"amount_invalid", "currency_unknown", "time_future", "oversized"} <= set(figures["dead_letters_by_reason"])
+    the_new_fraud_was_learned(figures["second_act"])
     assert not re.findall(r"https?://", report.read_text(encoding="utf-8"))
     assert "Every transaction is accounted for" in re.sub(r"\s+", " ", output)
     assert processes_of(state) == []
@@ -137,4 +152,5 @@ def test_a_real_file_is_accounted_for_as_well(state: Path, tmp_path: Path, name:
     assert figures["transactions_in"] == 2000
     assert figures["unaccounted"] == figures["history"]["unaccounted"] == figures["disagreeing_redeliveries"] == 0
     assert figures["late"] == figures["verdicts"]
+    assert "second_act" not in figures
     assert processes_of(state) == []

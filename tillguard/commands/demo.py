@@ -51,12 +51,16 @@ def demo(
         metavar="FILE",
         help="Where the HTML report goes; tillguard-demo.html in the state folder where absent.",
     ),
+    acts: int = typer.Option(
+        2, "--acts", min=1, max=2, help="1: without the second act, in which a new fraud begins; --data has one act."
+    ),
     keep: bool = typer.Option(False, "--keep", help="Leave the servers up; otherwise everything started is stopped."),
 ) -> None:
     """See the whole system work: two retailers, their databases, live sales, verdicts, and an account of every one.
 
     Makes the retailers alder (MySQL) and birch (MongoDB) anew in the state folder, trains each a model on a labelled
-    history, writes live sales into the two databases, and compares the verdicts with the truth. About two minutes.
+    history, writes live sales into the two databases, and compares the verdicts with the truth. Then the second act, at
+    alder: a fraud begins that no history contains, its labels come in, and the trainer learns it. About four minutes.
     The exit code is 0 when every transaction is accounted for and no two answers differ.
     """
     from rich.console import Console
@@ -79,6 +83,7 @@ def demo(
         json_file=json_file,
         report_file=report_file or state_folder() / "tillguard-demo.html",
         keep=keep,
+        acts=acts,
     )
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console()

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -54,8 +54,8 @@ class Children:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, name: str, arguments: Sequence[str]) -> Child:
-        """Starts `tillguard ARGUMENTS`. Call from the main thread: the kernel's guard follows the thread that started it."""
+    def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
+        """Starts `tillguard ARGUMENTS`, with `environment` besides this process' own. Call from the main thread: the kernel's guard follows the thread that started it."""
         log = self._logs / f"{name}.log"
         guard = shutil.which("setpriv")
         command = [sys.executable, "-m", "tillguard", *arguments]
@@ -66,7 +66,7 @@ class Children:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
             )
         child = Child(name, process, log)
         self._children.append(child)

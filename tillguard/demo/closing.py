@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tillguard.demo.beginnings import MYSQL_RETAILER
+from tillguard.demo.recovery import STAGES, learned
 from tillguard.demo.summary import DECISIONS, holds
 from tillguard.demo.view import COLOURS
 from tillguard.report.page import milliseconds, percent
@@ -23,6 +24,8 @@ def show(console: Console, figures: Mapping[str, Any], kinds: Mapping[str, str],
     console.print(_decisions(figures))
     if figures["frauds_by_kind"]:
         console.print(_kinds(figures, kinds))
+    if "second_act" in figures:
+        console.print(_second_act(figures["second_act"], kinds))
     latency, whole = figures["latency_ms"], figures["end_to_end_ms"]
     console.print(
         f"Latency  p50 [bold]{milliseconds(latency['p50'])}[/bold], p99 [bold]{milliseconds(latency['p99'])}[/bold] "
@@ -55,6 +58,8 @@ def _account(figures: Mapping[str, Any]) -> RenderableType:
     for name in ("in", "verdicts", "dead letters", "unaccounted"):
         table.add_column(name, justify="right")
     rows = {**figures["retailers"], "live": figures, "history": figures["history"]}
+    if "second_act" in figures:
+        rows["second act"] = figures["second_act"]
     for name, entry in rows.items():
         missing = entry["unaccounted"]
         table.add_row(
@@ -105,6 +110,32 @@ def _kinds(figures: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableTy
         found, stopped = figures["recall_by_kind"][kind], figures["stopped_by_kind"][kind]
         table.add_row(kinds.get(kind, kind), f"{count:,}", percent(found), percent(stopped))
     return _noted(table, "found: flagged, held or blocked; stopped: held or blocked")
+
+
+def _second_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
+    kind = kinds.get(act["fraud"], act["fraud"])
+    table = Table(
+        box=None,
+        header_style="dim",
+        padding=(0, 2),
+        title=f"Second act: {kind}, new at {act['retailer']}",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("")
+    for name in ("frauds", "found", "recall", "known kinds", "untroubled"):
+        table.add_column(name, justify="right")
+    for stage, text in STAGES.items():
+        recall = act["recall"][stage]
+        table.add_row(
+            text,
+            f"{recall['frauds']:,}",
+            f"{recall['found']:,}",
+            f"[bold]{percent(recall['share'])}[/bold]",
+            percent(act["known_frauds"][stage]["share"]),
+            percent(act["genuine_untroubled"][stage]["share"]),
+        )
+    return _noted(table, "\n".join(learned(act, kind)))
 
 
 def _noted(table: Table, note: str) -> RenderableType:

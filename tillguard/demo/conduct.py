@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from contract.settings import Settings
-from tillguard.demo import beginnings, redelivery, sender, summary, view
+from tillguard.demo import beginnings, recovery, redelivery, sender, summary, view
 from tillguard.demo.children import Child, Children, DemoError
 from tillguard.demo.material import Material
 from tillguard.demo.reader import Reader
+from tillguard.demo.recovery import Course
+from tillguard.demo.second_act import SecondAct, Selling, Stage
 from tillguard.demo.shop import Shop
 from tillguard.demo.tally import Entry, Judged, Phase, Tally
 from tillguard.demo.view import Screen
@@ -43,15 +45,23 @@ class Outcome:
 
     figures: dict[str, Any]
     judged: list[Judged]
+    """Of the live phase."""
+    course: Course | None = None
+    """Of the second act."""
+    second: list[Judged] = field(default_factory=list)
+    """Of the second act."""
 
 
 class Demonstration:
     """One run; its parts in the order in which they are made."""
 
-    def __init__(self, stack: Stack, material: Material, screen: Screen, logs: Path) -> None:
+    def __init__(self, stack: Stack, material: Material, screen: Screen, logs: Path, selling: Selling | None) -> None:
+        """`selling`: what is sold in a second act; None: there is none."""
         self._stack = stack
         self._material = material
         self._screen = screen
+        self._logs = logs
+        self._selling = selling
         self._lock = threading.Lock()
         self._children = Children(logs)
         self._reader: Reader | None = None
@@ -83,12 +93,19 @@ class Demonstration:
             )
             self._learn()
             self._live()
+            act = self._second_act()
+            if act is not None:
+                act.start_trainer()
             self._afterwards()
+            course = act.play() if act is not None else None
             figures = summary.summarise(self._tallies)
+            second = self._tallies[0].judged("second")
+            if course is not None:
+                figures["second_act"] = recovery.summarise(course, second, summary.account(self._tallies[:1], "second"))
             judged = [entry for tally in self._tallies for entry in tally.judged()]
             with self._screen.step("stop everything"):
                 ending.close()
-        return Outcome(figures, judged)
+        return Outcome(figures, judged, course, second)
 
     def _prepare(self, ending: ExitStack) -> None:
         endpoints = self._stack.endpoints
@@ -195,6 +212,22 @@ class Demonstration:
                 return answered >= again and labels >= wanted
 
             self._wait(done, lambda: (self._redelivered(), self._labels()))
+
+    def _second_act(self) -> SecondAct | None:
+        """At the first retailer."""
+        if self._selling is None:
+            return None
+        stage = Stage(
+            self._shops[0],
+            self._tallies[0],
+            self._settings[0],
+            self._lock,
+            self._children,
+            self._screen,
+            self._wait,
+            self._logs,
+        )
+        return SecondAct(stage, self._selling)
 
     def _redelivered(self) -> int:
         return sum(tally.redelivered for tally in self._tallies)

@@ -8,10 +8,12 @@ from typing import Protocol
 
 from connectors.simulator.profile import Profile
 from connectors.simulator.retail import HistoryPlan, Retail
-from connectors.simulator.sales import KINDS, Labelled
+from connectors.simulator.sales import KINDS, NEW_KINDS, Labelled
 from tillguard.demo import datasets
 
 HISTORY_WEEKS = 4
+LATER_FRAUD_SHARE = 0.03
+"""Of the known kinds, beside the new one of the second act."""
 LIVE_FRAUD_SHARE = 0.06
 """Three times the usual share, so that two minutes show enough frauds of every kind to measure recall."""
 PROFILES = (
@@ -68,7 +70,7 @@ class Amounts:
 class Simulated:
     """The retail simulator, twice, with two kinds of retailer."""
 
-    kinds: Mapping[str, str] = KINDS
+    kinds: Mapping[str, str] = {**KINDS, **NEW_KINDS}
     replay = False
 
     def __init__(self, seed: int, amounts: Amounts, now: datetime, prefixes: tuple[str, str]) -> None:
@@ -96,6 +98,20 @@ class Simulated:
 
     def offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:
         return [(entry.sale.event_time - begin).total_seconds() for entry in sales]
+
+    def later(
+        self, begin: datetime, seconds: float, rows: int, *, besides: Mapping[str, float], sold: int, resting: set[str]
+    ) -> Sequence[Labelled]:
+        """As second_act.Selling asks."""
+        return self._retails[0].more(
+            begin,
+            seconds,
+            rows,
+            LATER_FRAUD_SHARE,
+            first_number=self._amounts.history_rows + self._amounts.halves[0] + sold + 1,
+            resting=resting,
+            besides=besides,
+        )
 
 
 class FromFile:

@@ -31,6 +31,8 @@ class Wishes:
     json_file: Path | None
     report_file: Path
     keep: bool
+    acts: int
+    """1: no second act, as with a data file."""
 
 
 def perform(wishes: Wishes, state: Path, console: Console) -> bool:
@@ -44,11 +46,18 @@ def perform(wishes: Wishes, state: Path, console: Console) -> bool:
         console.print(
             "[dim]In the live phase 6 % of the sales are frauds, three times the usual, so that each kind can be measured.[/dim]"
         )
+    selling = material if isinstance(material, Simulated) and wishes.acts > 1 else None
+    if selling is not None:
+        console.print(
+            "[dim]Then the second act: a fraud begins that no history contains. In life its chargebacks would take weeks; here, seconds.[/dim]"
+        )
     screen = Screen(console)
     stack = Stack(state, report=screen.detail)
-    outcome = Demonstration(stack, material, screen, state / "logs" / "demo").run(keep=wishes.keep)
+    outcome = Demonstration(stack, material, screen, state / "logs" / "demo", selling).run(keep=wishes.keep)
     with screen.step("write the report"):
-        _write(wishes.report_file, story.report(_run(wishes, material, screen), outcome.figures, outcome.judged))
+        run = _run(wishes, material, screen)
+        page = story.report(run, outcome.figures, outcome.judged, outcome.course, outcome.second)
+        _write(wishes.report_file, page)
     closing.show(console, outcome.figures, material.kinds, replay=material.replay)
     if wishes.json_file is not None:
         _write(wishes.json_file, _document(wishes, material, screen, outcome))

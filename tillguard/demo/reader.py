@@ -1,16 +1,19 @@
-"""Reads verdicts, dead letters and labels of all retailers in a thread and enters them in the tallies."""
+"""Reads verdicts, dead letters, labels, promotions and alarms of all retailers in a thread and enters them in the tallies."""
 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
+import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
+from contract.alarms import Alarm
 from contract.codec import Decoder
 from contract.dead_letters import DeadLetter
+from contract.models import ModelMessage
 from contract.settings import Settings
-from contract.topics import DEAD_LETTERS, LABELS, VERDICTS
+from contract.topics import ALARMS, DEAD_LETTERS, LABELS, MODELS, VERDICTS
 from contract.verdicts import Verdict
 from tillguard.demo.children import DemoError
 from tillguard.demo.tally import Tally
@@ -32,6 +35,8 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name="demo-reader", daemon=True)
         self._verdicts = Decoder(Verdict)
         self._dead_letters = Decoder(DeadLetter)
+        self._models = msgspec.json.Decoder(ModelMessage)
+        self._alarms = Decoder(Alarm)
         self._handlers = self._handlers_by_topic()
         self.failure: BaseException | None = None
         """What ended the thread, if anything did."""
@@ -59,6 +64,12 @@ class Reader:
                 self._dead_letters.decode(data)
             )
             handlers[LABELS.name(name)] = lambda _, __, tally=tally: tally.take_label()  # type: ignore[misc]
+            handlers[MODELS.name(name)] = lambda data, _, tally=tally: tally.take_model(  # type: ignore[misc]
+                self._models.decode(data)
+            )
+            handlers[ALARMS.name(name)] = lambda data, _, tally=tally: tally.take_alarm(  # type: ignore[misc]
+                self._alarms.decode(data)
+            )
         return handlers
 
     def _run(self) -> None:

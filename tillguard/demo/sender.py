@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from connectors.simulator.sales import Labelled
 from tillguard.demo.shop import Fault, Row, Shop
-from tillguard.demo.tally import Entry, Tally
+from tillguard.demo.tally import Entry, Phase, Tally
 
 COMMIT_ROWS_MAX = 50
 """Rows of one commit where several are due at once; few, as in a shop."""
@@ -45,11 +45,11 @@ def _spoilt(faults: Sequence[Fault], sales: Sequence[Labelled], chance: random.R
     return {place: faults[turn % len(faults)] for turn, place in enumerate(places)}
 
 
-def announce(tally: Tally, planned: Sequence[Planned]) -> None:
+def announce(tally: Tally, planned: Sequence[Planned], phase: Phase = "live") -> None:
     """Tells the tally what will be written."""
     for one in planned:
         sale = one.entry.sale
-        tally.expect(sale.transaction_id, Entry("live", one.entry.truth, sale.amount_minor, bad=one.bad))
+        tally.expect(sale.transaction_id, Entry(phase, one.entry.truth, sale.amount_minor, bad=one.bad))
 
 
 def send(

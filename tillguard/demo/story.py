@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.dead_letters import REASONS
+from tillguard.demo.recovery import STAGES, Course, learned, points
 from tillguard.demo.summary import DECISIONS, holds, precision_recall
 from tillguard.demo.tally import Judged
 from tillguard.report import figures, page
@@ -33,8 +34,14 @@ class Run:
     """Step → seconds."""
 
 
-def report(run: Run, summary: Mapping[str, Any], judged: Sequence[Judged]) -> str:
-    """The whole HTML file."""
+def report(
+    run: Run,
+    summary: Mapping[str, Any],
+    judged: Sequence[Judged],
+    course: Course | None = None,
+    second: Sequence[Judged] = (),
+) -> str:
+    """The whole HTML file; `course` and `second` are the second act's, where there was one."""
     body = "".join(
         (
             page.tiles(_tiles(summary)),
@@ -42,6 +49,7 @@ def report(run: Run, summary: Mapping[str, Any], judged: Sequence[Judged]) -> st
             page.card("The way of one transaction", FLOW, wide=True),
             _accounts(run, summary),
             _decisions(run, judged),
+            "" if course is None else _second_act(course, summary["second_act"], second),
             _timeline(judged),
             _latency(summary, judged),
             _scores(judged),
@@ -105,6 +113,8 @@ def _accounts(run: Run, summary: Mapping[str, Any]) -> str:
         (f"{name}, {run.databases.get(name, '')}", *_account(entry)) for name, entry in summary["retailers"].items()
     ]
     rows.append(("live, both", *_account(summary)))
+    if "second_act" in summary:
+        rows.append((f"second act, {summary['second_act']['retailer']}", *_account(summary["second_act"])))
     rows.append(("history, both", *_account(summary["history"])))
     return page.card(
         "Every transaction accounted for",
@@ -133,6 +143,35 @@ def _decisions(run: Run, judged: Sequence[Judged]) -> str:
         page.shaded(("", *DECISIONS, ""), rows, DECISIONS, [_remark(name, counts) for name, counts in rows]),
         "Found: anything but allow. Stopped: held or blocked. The truth is known here because the demonstration made or "
         "holds it; the system never saw it before it answered.",
+        wide=True,
+    )
+
+
+def _second_act(course: Course, act: Mapping[str, Any], second: Sequence[Judged]) -> str:
+    found = points(course, second)
+    series = {
+        "first model": [(point.seconds, point.found) for point in found if not point.by_new_model],
+        "new model": [(point.seconds, point.found) for point in found if point.by_new_model],
+    }
+    marks = {"labels come in": (course.labelled_at - course.began_at).total_seconds()}
+    if course.published_at is not None:
+        marks["new model published"] = (course.published_at - course.began_at).total_seconds()
+    rows = [
+        (
+            text,
+            act["recall"][stage]["frauds"],
+            act["recall"][stage]["found"],
+            page.percent(act["recall"][stage]["share"]),
+            page.percent(act["known_frauds"][stage]["share"]),
+            page.percent(act["genuine_untroubled"][stage]["share"]),
+        )
+        for stage, text in STAGES.items()
+    ]
+    head = ("", course.kind_text, "found", "recall", "recall of known kinds", "customers untroubled")
+    return page.card(
+        f"Second act: {course.kind_text} begins at {course.retailer}, and is learned",
+        page.broad(figures.recall(series, marks)) + page.table(head, rows),
+        f"No history contains this fraud. {' '.join(learned(act, course.kind_text))}",
         wide=True,
     )
 

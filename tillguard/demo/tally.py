@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from connectors.simulator.sales import Truth
+from contract.alarms import Alarm
 from contract.dead_letters import DeadLetter
+from contract.models import ModelMessage, ModelPromotion
 from contract.verdicts import REVISION_DEGRADED, REVISION_FULL, Decision, Verdict
 
-Phase = Literal["history", "live"]
+Phase = Literal["history", "live", "second"]
+"""`second`: the second act, in which a new fraud begins."""
 
 
 @dataclass(slots=True)
@@ -38,7 +41,7 @@ class Entry:
 
 
 class Judged(NamedTuple):
-    """A live transaction with its answer and its truth."""
+    """A transaction with its answer and its truth."""
 
     retailer: str
     transaction_id: str
@@ -64,6 +67,9 @@ class Tally:
         self.strangers = 0
         """Verdicts and dead letters for rows that were never given."""
         self.labels = 0
+        self.promotions: list[ModelPromotion] = []
+        """Models put in service, in order."""
+        self.alarms: list[Alarm] = []
         self.latencies_ms: list[float] = []
         """Of live transactions, in order of arrival."""
         self.decisions: Counter[str] = Counter()
@@ -131,6 +137,15 @@ class Tally:
         """Counts one label read from the topic."""
         self.labels += 1
 
+    def take_model(self, message: ModelMessage) -> None:
+        """Notes a promotion; what else the models topic carries is for the workers."""
+        if isinstance(message, ModelPromotion):
+            self.promotions.append(message)
+
+    def take_alarm(self, alarm: Alarm) -> None:
+        """Notes an alarm."""
+        self.alarms.append(alarm)
+
     def frauds(self, phase: Phase) -> list[tuple[str, Truth]]:
         """Id and truth of every sound fraud of `phase`."""
         return [
@@ -149,8 +164,8 @@ class Tally:
             and (entry.verdict is None or entry.verdict.revision != REVISION_FULL)
         ]
 
-    def judged(self) -> list[Judged]:
-        """Live transactions that have an answer and no dead letter, in the order in which they were announced."""
+    def judged(self, phase: Phase = "live") -> list[Judged]:
+        """Transactions of `phase` that have an answer and no dead letter, in the order in which they were announced."""
         return [
             Judged(
                 self.retailer,
@@ -162,7 +177,7 @@ class Tally:
                 _elapsed_ms(entry),
             )
             for transaction_id, entry in self.entries.items()
-            if entry.phase == "live" and entry.verdict is not None and entry.dead_letter is None
+            if entry.phase == phase and entry.verdict is not None and entry.dead_letter is None
         ]
 
 

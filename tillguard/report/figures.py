@@ -53,10 +53,10 @@ _NOT_NEEDED = re.compile(r"<metadata>.*?</metadata>|<\?xml.*?\?>|<!DOCTYPE.*?>| 
 
 
 @contextmanager
-def _drawing(name: str, height: float = 2.7) -> Iterator[tuple[Figure, Axes, list[str]]]:
-    """A figure of 5 inches, as wide as a phone; the SVG is in the list afterwards."""
+def _drawing(name: str, height: float = 2.7, width: float = 5.0) -> Iterator[tuple[Figure, Axes, list[str]]]:
+    """A figure of 5 inches, as wide as a phone, unless told; the SVG is in the list afterwards."""
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(5.0, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         svg: list[str] = []
         yield figure, figure.subplots(), svg
         svg.append(_svg(figure, name))
@@ -160,3 +160,44 @@ def timeline(seconds: Sequence[float], decisions: Sequence[str], order: Sequence
         axes.set_xlabel("seconds into the live phase")
         axes.set_ylabel("transactions")
     return svg[0]
+
+
+def recall(series: Mapping[str, Sequence[tuple[float, bool]]], marks: Mapping[str, float], every_s: float = 4.0) -> str:
+    """Recall over time, a line per model: each point the share found among the frauds of `every_s`, the larger the more there were.
+
+    `series`: model → (seconds, found) for each fraud. `marks`: what happened → seconds. A faint line is the model's recall over all.
+    """
+    with _drawing("Recall over time", 3.0, 9.0) as (figure, axes, svg):
+        for (name, answers), colour in zip(series.items(), ("muted", "accent"), strict=False):
+            if not answers:
+                continue
+            middles, shares, counts = _by_time(answers, every_s)
+            mean = 100 * float(np.mean([found for _, found in answers]))
+            axes.hlines(mean, min(middles), max(middles), color=PALETTE[colour], linewidth=4, alpha=0.3)
+            axes.plot(
+                middles, shares, color=PALETTE[colour], linewidth=1.6, label=f"{name}: {mean:.0f} % of {len(answers):,}"
+            )
+            axes.scatter(middles, shares, s=[8.0 + 3.0 * count for count in counts], color=PALETTE[colour])
+        for (name, seconds), colour in zip(marks.items(), ("hold", "allow"), strict=False):
+            axes.axvline(seconds, color=PALETTE[colour], linewidth=1.6, linestyle=(0, (3, 2)), label=name)
+        if axes.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside upper left", ncols=4)
+        axes.set_ylim(-4, 104)
+        axes.set_xlim(left=0)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+        axes.set_xlabel("seconds since the new fraud began")
+        axes.set_ylabel("found")
+    return svg[0]
+
+
+def _by_time(answers: Sequence[tuple[float, bool]], every_s: float) -> tuple[list[float], list[float], list[int]]:
+    """Middle of each span that holds an answer, its share found in percent, and how many there were."""
+    spans: dict[int, list[bool]] = {}
+    for seconds, found in answers:
+        spans.setdefault(int(seconds // every_s), []).append(found)
+    ordered = sorted(spans.items())
+    return (
+        [(place + 0.5) * every_s for place, _ in ordered],
+        [100 * float(np.mean(found)) for _, found in ordered],
+        [len(found) for _, found in ordered],
+    )

@@ -91,6 +91,11 @@ def card(title: str, body: str, remark: str = "", *, wide: bool = False) -> str:
     return f'<section class="card{" wide" if wide else ""}"><h2>{escape(title)}</h2>{note}{body}</section>'
 
 
+def broad(picture: str) -> str:
+    """A picture for a wide card; on a phone it scrolls sideways instead of shrinking until nobody can read it."""
+    return f'<div class="scroll"><div style="min-width:640px">{picture}</div></div>'
+
+
 def page(title: str, lead: str, body: str, foot: str) -> str:
     """The whole file; `body` is HTML, the rest plain text."""
     template = Template((files("tillguard.report") / "page.html").read_text(encoding="utf-8"))

@@ -12,11 +12,14 @@ import msgspec
 import psutil
 import pytest
 import yaml
+from confluent_kafka import Producer
+from kafka.codec import has_lz4
 
 from contract.dead_letters import DeadLetter
 from contract.metrics import Metrics
 from contract.models import ModelMessage, ModelPromotion
 from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, MODELS
+from scoring.feeds.publisher import producer_properties
 from scoring.packages import ModelShelf
 from support.learning import Simulated, feature_record, label, simulated
 from support.live_trainer import LiveTrainer
@@ -224,3 +227,34 @@ def test_wrong_settings_and_a_missing_topic_end_with_one_sentence_each(retailer:
     topicless = tillguard("trainer", "run", "--web-port", "0", "--config", str(other))
     assert topicless.returncode == 2
     assert "does not exist: `tillguard topics" in topicless.stderr
+
+
+def send_in_bulk(retailer: Any, some: Simulated, **properties: Any) -> None:
+    """As a busy worker writes: many records to a batch, so that they are compressed."""
+    producer = Producer(producer_properties(retailer.settings.kafka, "busy") | {"linger.ms": 200} | properties)
+    for each in some.records:
+        producer.produce(FEATURES.name(retailer.name), msgspec.json.encode(each), each.transaction_id.encode())
+    assert producer.flush(30) == 0
+
+
+def test_what_a_busy_worker_writes_can_be_read(retailer: Any, store: ExampleStore, tmp_path: Path) -> None:
+    send_in_bulk(retailer, simulated(retailer.settings, rows=300, seed=23))
+    with LiveTrainer(retailer.file, tmp_path / "trainer.log") as trainer:
+        until(lambda: store.counts().total == 300, "the examples of a busy worker")
+        assert trainer.terminate() == 0
+
+
+def test_a_log_that_cannot_be_unpacked_ends_the_trainer_with_the_remedy(
+    retailer: Any, store: ExampleStore, tmp_path: Path
+) -> None:
+    if has_lz4():
+        pytest.skip("here lz4 can be read")
+    send_in_bulk(
+        retailer,
+        simulated(retailer.settings, rows=300, seed=24),
+        **{"compression.type": "lz4", "compression.level": -1},
+    )
+    with LiveTrainer(retailer.file, tmp_path / "trainer.log") as trainer:
+        assert trainer.process.wait(120) == 2
+        assert "install the package lz4" in trainer.log.read_text()
+    assert store.counts().total == 0

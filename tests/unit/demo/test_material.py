@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
-from connectors.simulator.sales import KINDS
+from connectors.simulator.sales import KINDS, NEW_KINDS
 from tillguard.demo.material import Amounts, Simulated
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
@@ -45,3 +45,19 @@ def test_history_ends_before_the_live_phase_and_ids_go_on() -> None:
 def test_every_kind_of_fraud_is_in_the_live_phase_of_both() -> None:
     for half in simulated().live(NOW):
         assert {entry.truth.kind for entry in half} - {None} == set(KINDS)
+
+
+def test_the_new_fraud_is_in_no_history_and_no_live_phase_and_begins_when_it_is_asked_for() -> None:
+    material = simulated()
+    earlier = [*material.histories(), *material.live(NOW)]
+    assert not {entry.truth.kind for half in earlier for entry in half} & set(NEW_KINDS)
+    first, _ = material.live(NOW)
+    besides = dict.fromkeys(NEW_KINDS, 0.1)
+    later = [material.later(NOW, 5.0, 200, besides=besides, sold=sold, resting=set()) for sold in (0, 200)]
+    for sales in later:
+        assert len(sales) == 200
+        assert sum(entry.truth.kind in NEW_KINDS for entry in sales) == 20
+        assert {entry.truth.kind for entry in sales if entry.truth.fraud} - set(NEW_KINDS) <= set(KINDS)
+    ids = [entry.sale.transaction_id for sales in (first, *later) for entry in sales]
+    assert len(set(ids)) == len(ids)
+    assert material.later(NOW, 5.0, 200, besides=besides, sold=0, resting=set()) == later[0]

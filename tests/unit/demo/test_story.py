@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.simulator.sales import KINDS, Truth
+from connectors.simulator.sales import KINDS, NEW_KINDS, Truth
 from contract.dead_letters import DeadLetter
 from contract.verdicts import Reason, Verdict
-from tillguard.demo import story, summary
-from tillguard.demo.tally import Entry, Tally
+from tillguard.demo import recovery, story, summary
+from tillguard.demo.recovery import Course, points
+from tillguard.demo.tally import Entry, Phase, Tally
+from tillguard.report.page import ABSENT
 
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
 RUN = story.Run(
@@ -40,9 +42,18 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-def entry(tally: Tally, number: int, kind: str | None, decision: str, score: float) -> None:
-    transaction_id = f"{tally.retailer}-{number}"
-    tally.expect(transaction_id, Entry("live", Truth(kind is not None, kind, NOW), 123_456))
+def entry(
+    tally: Tally,
+    number: int,
+    kind: str | None,
+    decision: str,
+    score: float,
+    *,
+    phase: Phase = "live",
+    model: str = "m1",
+) -> None:
+    transaction_id = f"{tally.retailer}-{phase}-{number}"
+    tally.expect(transaction_id, Entry(phase, Truth(kind is not None, kind, NOW), 123_456))
     tally.committed(transaction_id, NOW.timestamp() + number)
     verdict = Verdict(
         transaction_id=transaction_id,
@@ -51,7 +62,7 @@ def entry(tally: Tally, number: int, kind: str | None, decision: str, score: flo
         decision=decision,  # type: ignore[arg-type]
         score=score,
         reasons=[Reason(code="group:device", text=f"seen on <{number}> devices", weight=0.5)],
-        model_version="m1",
+        model_version=model,
         rules_version="r1",
         feature_schema="v1-0",
         rules=[],
@@ -142,3 +153,61 @@ def test_a_report_without_any_verdict_still_reads() -> None:
     page = story.report(RUN, summary.summarise([Tally("alder")]), [])
     assert "0 transactions" in page
     assert "Nothing was held or blocked." in page
+
+
+def second_act(new_model: str | None) -> tuple[Course, Tally]:
+    """Twenty sales a stage, half of them of a new fraud: found by the new model alone."""
+    tally = Tally("alder")
+    for number in range(60):
+        learned = number >= 40 and new_model is not None
+        kind = "invoice_fraud" if number % 2 else None
+        entry(
+            tally, number, kind, "hold" if kind and learned else "allow", 0.5,
+            phase="second", model=str(new_model) if learned else "m1",
+        )  # fmt: skip
+    course = Course(
+        retailer="alder",
+        kind="invoice_fraud",
+        kind_text=NEW_KINDS["invoice_fraud"],
+        first_model="m1",
+        new_model=new_model,
+        outcome="published" if new_model else "refused",
+        sentence="better in 99% of <resamplings>",
+        began_at=NOW,
+        labelled_at=NOW + timedelta(seconds=20),
+        published_at=NOW + timedelta(seconds=40) if new_model else None,
+        labels=12,
+        labels_of_kind=10,
+    )
+    return course, tally
+
+
+@pytest.mark.parametrize("new_model", ["m2", None])
+def test_the_second_act_is_told_with_its_numbers_and_a_plot(tallies: list[Tally], new_model: str | None) -> None:
+    course, tally = second_act(new_model)
+    judged = tally.judged("second")
+    figures = summary.summarise(tallies)
+    figures["second_act"] = recovery.summarise(course, judged, summary.account([tally], "second"))
+    page = story.report(RUN, figures, [one for each in tallies for one in each.judged()], course, judged)
+    balance = Balance()
+    balance.feed(page)
+    assert balance.open == []
+    text = text_of(page)
+    assert page.count("<svg") == 6
+    assert "first model, no label yet 10 0 0.0 %" in text
+    assert "second act, alder 60 60 0 0" in text
+    assert "better in 99% of &lt;resamplings&gt;" in text.replace("Better", "better")
+    if new_model:
+        assert "new model 10 10 100.0 %" in text
+        assert "new model published" in text
+    else:
+        assert f"new model 0 0 {ABSENT}" in text
+        assert "No new model took over from m1." in text
+        assert "new model published" not in text
+    assert len(points(course, judged)) == 30
+
+
+def test_what_the_second_act_lost_breaks_the_promise(tallies: list[Tally]) -> None:
+    figures = summary.summarise(tallies)
+    assert summary.holds({**figures, "second_act": {"unaccounted": 0}})
+    assert not summary.holds({**figures, "second_act": {"unaccounted": 1}})
