@@ -22,7 +22,7 @@ from federation.refusals import MaskingRefusedError
 COMPLETE_MAX = 32
 """Members of a complete graph at most; what everyone uploads grows with it by some 1.9 kB each."""
 NEIGHBOURS = 32
-"""On a ring, 16 to each side: with 5% lost, one neighbourhood in 20,000 falls below its threshold."""
+"""On a ring, 16 to each side: with 5% lost, one neighbourhood in 50,000 falls below its threshold."""
 MEMBERS_MIN = 3
 """A sum of two shows each the other's update."""
 

@@ -214,7 +214,9 @@ def round_plan(**changes: object) -> RoundPlan:
         "frauds_weight": 0.5,
         "weight_unit": 1.0,
         "weight_max": 1.0,
-        "privacy": PrivacyTerms(level="none", noise_multiplier=0, delta=1e-5, epsilon_before=0, epsilon_after=0),
+        "privacy": PrivacyTerms(
+            level="none", noise_multiplier=0, delta=1e-5, epsilon_before=0, epsilon_after=0, examples_min=0
+        ),
         "bits": 32,
         "masking": MaskingTerms(ring_bits=32, neighbours=32, threshold=3, scale=1e6),
         "seed": 1,
