@@ -164,12 +164,12 @@ class Processes:
         self.file(name).write_text(yaml.safe_dump(document), encoding="utf-8")
 
     def _start(self, name: str, *arguments: str) -> None:
+        self._spawn(name, "-m", "tillguard", "federation", *arguments)
+
+    def _spawn(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "tillguard", "federation", *arguments],
-                stderr=log,
-                stdout=log,
-                env=dict(os.environ),
+                [sys.executable, *arguments], stderr=log, stdout=log, env=dict(os.environ)
             )
 
 

@@ -20,7 +20,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         return
     url = f"sqlite:///{tmp_path / 'new' / 'checkpoints.db'}"
     if request.param == "mariadb":
-        url = str(request.getfixturevalue("stack").endpoints["mariadb"].uri)
+        server = sa.make_url(str(request.getfixturevalue("stack").endpoints["mariadb"].uri))
+        name = request.getfixturevalue("retailer_name").replace("-", "_")
+        engine = sa.create_engine(server)
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        url = server.set(database=name).render_as_string(hide_password=False)
     made = SqlStore(url, setting="federation.coordinator.store_url")
     yield made
     made.close()
