@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+HIDDEN = (128, 64)
+"""Units of the network's hidden layers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Privacy:
