@@ -145,9 +145,8 @@ class Participant:
     def to_adopt(self) -> GlobalWeights | None:
         """The newest global model, where this retailer has not decided on it yet."""
         newest = max(self.state.models, default=-1)
-        if newest <= self.state.adopted_version or self._foreign(self.state.models[newest].shapes):
-            return None
-        return self.state.models[newest]
+        wanted = newest > self.state.adopted_version and not self._foreign(self.state.models[newest].shapes)
+        return self.state.models[newest] if wanted else None
 
     def adopted(self, version: int, result: Adopted) -> None:
         """The decision was made; the coordinator is told, with figures only where settings say so."""

@@ -98,26 +98,14 @@ def init(
 
     Safe to run again: what is there stays.
     """
-    from federation.numpy_learner import initial_arrays, shapes_of
     from tillguard import federation as root
-    from tillguard import federation_keys as keys
     from tillguard.config import begin_coordinator
-    from tillguard.federation_learner import initial_model
+    from tillguard.federation_models import begin_model
 
     side = _coordinator(config or begin_coordinator(bootstrap_servers))
     public = root.initialise(side.settings)
-    file = side.settings.coordinator.model_file
-    if model is not None:
-        keys.read_model(model)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(model.read_bytes())
-    elif features is not None and not file.exists():
-        widths = [int(width) for width in hidden.split(",") if width.strip().isdecimal()]
-        arrays = initial_arrays(features, widths, seed=side.settings.rounds.seed)
-        shapes = shapes_of(features, widths)
-        keys.write_model(file, {shape.name: array for shape, array in zip(shapes, arrays, strict=True)})
-    elif not file.exists():
-        keys.write_model(file, initial_model(side.settings.rounds.seed))
+    widths = [int(width) for width in hidden.split(",") if width.strip().isdecimal()]
+    begin_model(side.settings, given=model, features=features, hidden=widths)
     typer.echo(f"federation {side.settings.name} at {side.settings.bootstrap_servers}")
     typer.echo(f"coordinator fingerprint {public.fingerprint}")
     typer.echo(
