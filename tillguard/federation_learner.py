@@ -1,6 +1,6 @@
 """A retailer's own learning in a federation: its examples store and network train, its registry and gate decide what serves.
 
-What travels are the arrays of the network on the common first layer (trainer.common_form). A global model serves only after this
+What travels are the arrays of the network on the common first layer (trainer.joint_form). A global model serves only after this
 retailer's own labels made it a model like any other: compared, exported, calibrated, with thresholds, registered, promoted.
 """
 
@@ -23,7 +23,7 @@ from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingU
 from tillguard.learning import Material, data_of, gather, judge, notes_of
 from tillguard.publication import promote_model
 from tillguard.training import serving_package
-from trainer import common_form, gate, pool, snapshot
+from trainer import gate, joint_form, pool, snapshot
 from trainer.example_store import ExampleStore
 from trainer.plan import HIDDEN, Plan, Privacy
 from trainer.registry import Entry, Registry
@@ -45,12 +45,12 @@ CHOICE, VERSION = "federation_choice", "federation_version"
 
 def shapes() -> Shapes:
     """Of the model that retailers of this feature schema learn together; their names say schema and form."""
-    return tuple(TensorShape(name=tensor.name, shape=tensor.shape) for tensor in common_form.tensors(HIDDEN))
+    return tuple(TensorShape(name=tensor.name, shape=tensor.shape) for tensor in joint_form.tensors(HIDDEN))
 
 
 def initial_model(seed: int) -> dict[str, np.ndarray]:
     """The model of version 0, by name."""
-    return {tensor.name: array for tensor, array in zip(shapes(), common_form.initial(HIDDEN, seed), strict=True)}
+    return {tensor.name: array for tensor, array in zip(shapes(), joint_form.initial(HIDDEN, seed), strict=True)}
 
 
 def lineage(federation: str, model_version: int) -> str:
@@ -243,7 +243,7 @@ def _common_weights(registry: Registry, retailer: str) -> Arrays | None:
     with suppress(PackageRefusedError, TrainingRefusedError):
         kept = registry.attachment(entry, snapshot.ATTACHMENT)
         found = None if kept is None else snapshot.load(kept)
-        if found is not None and common_form.digest(found.constants) == common_form.digest(common_form.constants()):
+        if found is not None and joint_form.digest(found.constants) == joint_form.digest(joint_form.constants()):
             return found.weights
     return None
 

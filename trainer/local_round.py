@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from contract.errors import TrainingRefusedError
-from trainer import common_form, fit, network
+from trainer import fit, joint_form, network
 from trainer.evaluate import average_precision
 from trainer.examples import Examples
 from trainer.plan import HIDDEN, Privacy
@@ -84,7 +84,7 @@ def fitted(arrays: Arrays) -> fit.Fitted:
     """The network with these arrays, for calibration, export and the registry."""
     started = time.monotonic()
     net = _network(arrays, 0)
-    return fit.Fitted(net, common_form.constants(), fit.scorer(net), 0, 0, 0, 0.0, time.monotonic() - started)
+    return fit.Fitted(net, joint_form.constants(), fit.scorer(net), 0, 0, 0, 0.0, time.monotonic() - started)
 
 
 def between(one: Arrays, other: Arrays) -> list[NDArray[np.float32]]:
@@ -101,8 +101,8 @@ def refuse_broken(arrays: Arrays) -> None:
 
 
 def _network(arrays: Arrays, seed: int) -> keras.Model:
-    form = common_form.constants()
-    wanted = [tensor.shape for tensor in common_form.tensors(HIDDEN, form)]
+    form = joint_form.constants()
+    wanted = [tensor.shape for tensor in joint_form.tensors(HIDDEN, form)]
     if [tuple(array.shape) for array in arrays] != wanted:
         raise TrainingRefusedError("the common model has other shapes than this version's network")
     refuse_broken(arrays)

@@ -5,7 +5,7 @@ import pytest
 
 from contract.errors import TrainingRefusedError
 from contract.features import names
-from trainer import common_form, local_round
+from trainer import joint_form, local_round
 from trainer.examples import Examples
 from trainer.local_round import Round
 from trainer.plan import HIDDEN, Privacy
@@ -15,7 +15,7 @@ HOW = Round(epochs=2, batch_size=64, learning_rate=1e-3, prior_offset=True)
 
 @pytest.fixture(scope="module")
 def base() -> list[np.ndarray]:
-    return common_form.initial(HIDDEN, 3)
+    return joint_form.initial(HIDDEN, 3)
 
 
 @pytest.fixture(scope="module")

@@ -4,22 +4,22 @@ import numpy as np
 
 from contract.features import schema
 from tillguard.federation_learner import initial_model, shapes
-from trainer import common_form
+from trainer import joint_form
 from trainer.plan import HIDDEN
 
 
 def test_equal_schemas_have_equal_forms_and_another_form_has_other_names() -> None:
-    one, other = common_form.constants(), common_form.constants()
-    assert common_form.digest(one) == common_form.digest(other)
-    narrow = common_form.constants(schema()[:-1])
-    assert common_form.digest(narrow) != common_form.digest(one)
-    assert {tensor.name for tensor in common_form.tensors(HIDDEN, narrow)}.isdisjoint(
-        tensor.name for tensor in common_form.tensors(HIDDEN, one)
+    one, other = joint_form.constants(), joint_form.constants()
+    assert joint_form.digest(one) == joint_form.digest(other)
+    narrow = joint_form.constants(schema()[:-1])
+    assert joint_form.digest(narrow) != joint_form.digest(one)
+    assert {tensor.name for tensor in joint_form.tensors(HIDDEN, narrow)}.isdisjoint(
+        tensor.name for tensor in joint_form.tensors(HIDDEN, one)
     )
 
 
 def test_every_feature_has_a_say_and_steps_rise() -> None:
-    form = common_form.constants()
+    form = joint_form.constants()
     silent = [feature.name for feature, scale in zip(schema(), form.scale, strict=True) if scale == 0]
     assert silent == [feature.name for feature in schema() if feature.buckets]
     assert (np.diff(form.step_columns) >= 0).all()
