@@ -26,6 +26,7 @@ from contract.federation import (
     Refusal,
     Roster,
     RoundPlan,
+    Shapes,
     ShareList,
     SurvivorList,
     Update,
@@ -89,8 +90,10 @@ class Participant:
         state: ParticipantState,
         *,
         random: RandomBytes = secrets.token_bytes,
+        shapes: Shapes | None = None,
     ) -> None:
-        """`random` gives the secrets of masking; seeded in simulation only."""
+        """`random` gives the secrets of masking; seeded in simulation only. `shapes`: of the only model that is learned here."""
+        self._shapes = shapes
         self.state = state
         self.outbox: list[Saying] = []
         self.task: Task | None = None
@@ -142,7 +145,8 @@ class Participant:
     def to_adopt(self) -> GlobalWeights | None:
         """The newest global model, where this retailer has not decided on it yet."""
         newest = max(self.state.models, default=-1)
-        return self.state.models[newest] if newest > self.state.adopted_version else None
+        wanted = newest > self.state.adopted_version and not self._foreign(self.state.models[newest].shapes)
+        return self.state.models[newest] if wanted else None
 
     def adopted(self, version: int, result: Adopted) -> None:
         """The decision was made; the coordinator is told, with figures only where settings say so."""
@@ -263,7 +267,7 @@ class Participant:
             or (plan.mode == "masked" and plan.updates_min < own.cohort_min),
             "privacy": own.require_privacy and plan.privacy.level == "none",
             "keys": any(self._status(name) != "approved" for name in plan.cohort),
-            "model": base is None or base.shapes != plan.shapes,
+            "model": base is None or base.shapes != plan.shapes or self._foreign(plan.shapes),
         }
         found = next((reason for reason, applies in checks.items() if applies), None)
         if found is None and plan.privacy.level != "none":
@@ -280,6 +284,10 @@ class Participant:
                 return "budget"
             self.state.spends.append(spend)
         return found
+
+    def _foreign(self, shapes: Shapes) -> bool:
+        """Whether a model of these names and shapes is another than the one that is learned here."""
+        return self._shapes is not None and shapes != self._shapes
 
     def _status(self, name: str) -> str:
         member = self.state.members.get(name)

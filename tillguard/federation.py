@@ -14,7 +14,7 @@ import structlog
 
 from contract.clock import SystemClock, epoch_ms
 from contract.errors import ConfigurationError, TillguardError, TransientError
-from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Withdrawal
+from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Shapes, Withdrawal
 from contract.federation_settings import FederationSettings
 from contract.metrics import Metrics
 from federation.assembly import coordinator_for
@@ -202,12 +202,20 @@ def told(settings: FederationSettings, fingerprint: str) -> Told:
 
 @contextmanager
 def participant_process(
-    settings: FederationSettings, identity: Identity, learner: Learner, *, metrics: Metrics | None = None
+    settings: FederationSettings,
+    identity: Identity,
+    learner: Learner,
+    *,
+    shapes: Shapes | None = None,
+    metrics: Metrics | None = None,
 ) -> Iterator[ParticipantProcess]:
-    """A participant that goes on where it stood; a second one of the same retailer is fenced off from nothing but its own rounds."""
+    """A participant that goes on where it stood; a second one of the same retailer is fenced off from nothing but its own rounds.
+
+    `shapes`: a plan or model of other names or shapes is refused; None: any.
+    """
 
     def assemble(state: ParticipantState) -> Participant:
-        return Participant(identity, settings.name, settings.participant, state)
+        return Participant(identity, settings.name, settings.participant, state, shapes=shapes)
 
     store = SqlStore(settings.participant.store_url.get_secret_value(), setting="federation.participant.store_url")
     try:
@@ -230,7 +238,13 @@ def participant_process(
 
 
 def run_participant(
-    settings: FederationSettings, identity: Identity, learner: Learner, stop: Event, *, metrics: Metrics | None = None
+    settings: FederationSettings,
+    identity: Identity,
+    learner: Learner,
+    stop: Event,
+    *,
+    shapes: Shapes | None = None,
+    metrics: Metrics | None = None,
 ) -> None:
     """Takes part until `stop`; a broker that is away is waited for."""
     if settings.participant.coordinator_fingerprint is None:
@@ -248,7 +262,7 @@ def run_participant(
                 before = process.participant.membership
                 _LOG.info("membership", federation=settings.name, participant=identity.name, status=before)
 
-    _patiently(lambda: participant_process(settings, identity, learner, metrics=metrics), once, stop)
+    _patiently(lambda: participant_process(settings, identity, learner, shapes=shapes, metrics=metrics), once, stop)
 
 
 def enrol(settings: FederationSettings, identity: Identity) -> None:

@@ -236,25 +236,14 @@ def _train(
 ) -> "Trained":
     from trainer import training  # noqa: PLC0415 - it imports TensorFlow
 
-    parts, chosen = material.gathered.parts, material.chosen
-    ranges = [training.data_range(part) for part in parts]
-    data = DataRange(
-        first=min(each.first for each in ranges),
-        last=max(each.last for each in ranges),
-        transactions=sum(each.transactions for each in ranges),
-        frauds=sum(each.frauds for each in ranges),
-    )
-    notes: dict[str, training.Parameter] = {"replayed": chosen.replayed, "fraud_share": chosen.fraud_share}
-    if material.distrusted:
-        notes["distrusted_sources"] = ", ".join(sorted(material.distrusted))
     return training.make(
         training.Material(
-            parts,
-            data,
-            fraud_share=chosen.fraud_share,
+            material.gathered.parts,
+            data_of(material),
+            fraud_share=material.chosen.fraud_share,
             base=base[0] if base else None,
             start=base[1] if base else None,
-            notes=notes,
+            notes=notes_of(material),
         ),
         retailer=settings.retailer,
         costs=settings.trainer.costs,
@@ -264,6 +253,30 @@ def _train(
         now=now,
         progress=progress,
     )
+
+
+def data_of(material: Material) -> DataRange:
+    """What all slices together hold."""
+    from trainer import training  # noqa: PLC0415 - it imports TensorFlow
+
+    ranges = [training.data_range(part) for part in material.gathered.parts]
+    return DataRange(
+        first=min(each.first for each in ranges),
+        last=max(each.last for each in ranges),
+        transactions=sum(each.transactions for each in ranges),
+        frauds=sum(each.frauds for each in ranges),
+    )
+
+
+def notes_of(material: Material) -> dict[str, str | int | float | bool]:
+    """How the slices were chosen, for the manifest."""
+    notes: dict[str, str | int | float | bool] = {
+        "replayed": material.chosen.replayed,
+        "fraud_share": material.chosen.fraud_share,
+    }
+    if material.distrusted:
+        notes["distrusted_sources"] = ", ".join(sorted(material.distrusted))
+    return notes
 
 
 def judge(

@@ -138,7 +138,7 @@ def fit(
     best weights so far. Raises TrainingRefusedError for a start that does not fit the network.
     """
     started = time.monotonic()
-    _use_threads(plan.threads)
+    use_threads(plan.threads)
     tf.get_logger().setLevel("ERROR")  # it warns of new models as if they were one that is compiled again and again
     tf.config.experimental.enable_op_determinism()
     keras.backend.clear_session()  # layer names count up in a process, and they are part of the exported file
@@ -289,7 +289,7 @@ def _epoch_rows(fraud: NDArray[np.bool_], random: np.random.Generator) -> NDArra
     return np.concatenate((np.flatnonzero(fraud), drawn))
 
 
-def _use_threads(threads: int) -> None:
+def use_threads(threads: int) -> None:
     """Only possible before TensorFlow's first operation in this process; later calls keep what it started with."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

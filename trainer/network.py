@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from contract.models import INPUT_NAME
 from trainer.constants import Constants
+from trainer.plan import HIDDEN
 
-HIDDEN = (128, 64)
 DROPOUT = 0.2
 SCALED_MAX = 5.0
 """Standard deviations beyond which a value is cut: far outside the training data a network's answer means nothing."""

@@ -6,6 +6,9 @@ from typing import Literal
 
 from trainer.cuts import CUTS_MAX
 
+HIDDEN = (128, 64)
+"""Units of the network's hidden layers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Privacy:

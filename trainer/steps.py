@@ -5,7 +5,8 @@ what it truly was: focal loss (Lin et al., 2017), cross-entropy for gamma = 0.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -21,14 +22,41 @@ TOGETHER = 64
 _NORM_MIN = 1e-12
 
 
-def plain_step(network: keras.Model, optimizer: keras.optimizers.Optimizer, gamma: float) -> Step:
-    """Follows the gradient of the weighted mean loss; the network's dropout is at work."""
+class Pull(NamedTuple):
+    """FedProx (Li et al., 2020): holds the weights to those that training began with, by mu / 2 times the squared distance."""
+
+    mu: float
+    towards: Sequence[NDArray[np.float32]]
+
+    def added(self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """The gradients with that of the distance; knows no example, so it costs no privacy."""
+        return [
+            gradient + self.mu * (tf.convert_to_tensor(variable) - start)
+            for gradient, variable, start in zip(gradients, variables, self.towards, strict=True)
+        ]
+
+
+def plain_step(
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    gamma: float,
+    *,
+    offset: float = 0.0,
+    pull: Pull | None = None,
+) -> Step:
+    """Follows the gradient of the weighted mean loss; the network's dropout is at work.
+
+    `offset` is added to the logit in the loss alone: with the examples' own log prior odds the network learns what tells a
+    fraud from the rest, and not how many there are here.
+    """
 
     def step(features: tf.Tensor, fraud: tf.Tensor, weight: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
-            losses = _losses(network(features, training=True)[:, 0], fraud, gamma)
+            losses = _losses(network(features, training=True)[:, 0] + offset, fraud, gamma)
             loss = tf.reduce_sum(weight * losses) / tf.reduce_sum(weight)
         gradients = tape.gradient(loss, network.trainable_variables)
+        if pull is not None:
+            gradients = pull.added(gradients, network.trainable_variables)
         optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
 
     compiled: Step = tf.function(step, input_signature=_signature(network))
@@ -36,7 +64,13 @@ def plain_step(network: keras.Model, optimizer: keras.optimizers.Optimizer, gamm
 
 
 def private_step(
-    network: keras.Model, optimizer: keras.optimizers.Optimizer, privacy: Privacy, gamma: float, expected: int
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    privacy: Privacy,
+    gamma: float,
+    expected: int,
+    *,
+    pull: Pull | None = None,
 ) -> Step:
     """Clips every example's gradient, sums, adds Gaussian noise, and divides by the `expected` size of a batch.
 
@@ -64,6 +98,8 @@ def private_step(
     def follow(*summed: tf.Tensor) -> None:
         spread = privacy.noise_multiplier * privacy.clipping_norm
         noisy = [(total + noise.normal(tf.shape(total), stddev=spread)) / expected for total in summed]
+        if pull is not None:
+            noisy = pull.added(noisy, variables)
         optimizer.apply_gradients(zip(noisy, variables, strict=True))
 
     summing, following = tf.function(clipped_sum, input_signature=_signature(network)), tf.function(follow)

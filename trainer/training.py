@@ -20,7 +20,7 @@ from trainer.calibrate import fit_platt
 from trainer.drift import profile
 from trainer.evaluate import auc_roc, measure
 from trainer.examples import FRAUDS_MIN, Examples, Split, split
-from trainer.plan import Plan
+from trainer.plan import HIDDEN, Plan
 from trainer.privacy import epsilon
 from trainer.run_onnx import served
 from trainer.snapshot import Snapshot
@@ -102,8 +102,34 @@ def make(
     progress: Callable[[int, float], None] | None = None,
 ) -> Trained:
     """As `train`, from slices that are made already, also on from an earlier network."""
+    fitted = fit.fit(material.parts.train, material.parts.validation, plan, progress, material.start)
+    return finish(
+        fitted,
+        material,
+        retailer=retailer,
+        costs=costs,
+        plan=plan,
+        now=now,
+        capacity=capacity,
+        serving=serving,
+        transactions_per_day=transactions_per_day,
+    )
+
+
+def finish(
+    fitted: fit.Fitted,
+    material: Material,
+    *,
+    retailer: str,
+    costs: CostSettings,
+    plan: Plan,
+    now: datetime,
+    capacity: CapacitySettings = NO_CAPACITY,
+    serving: Package | None = None,
+    transactions_per_day: float | None = None,
+) -> Trained:
+    """As `make`, from a network that is trained already, wherever that was."""
     parts, share = material.parts, material.fraud_share
-    fitted = fit.fit(parts.train, parts.validation, plan, progress, material.start)
     started = time.monotonic()
     model = _calibrated(fitted, parts.validation, share)
     onnx = export.to_onnx(model)
@@ -176,7 +202,7 @@ def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split, *, warm: bool) -> 
         "seed": plan.seed,
         "epochs_max": plan.epochs_max,
         "epochs": fitted.epochs,
-        "hidden": "-".join(str(units) for units in network.HIDDEN),
+        "hidden": "-".join(str(units) for units in HIDDEN),
         "steps": len(fitted.constants.step_columns),
         "dropout": network.DROPOUT,
         "learning_rate": fit.learning_rate(warm=warm),

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from threading import Event
 
     from contract.federation_settings import FederationSettings
+    from contract.metrics import Metrics
     from contract.settings import LogSettings
+    from federation.identity import Identity
     from federation.operations import Told
 
 RETAILER = typer.Option(
@@ -83,38 +85,27 @@ def init(
         "--features",
         min=1,
         max=10_000,
-        help="Without --model: a new network of so many inputs; else those of the product.",
+        help="A pilot's small network of so many inputs, for participants that run with --data.",
     ),
     bootstrap_servers: str = typer.Option(
         "localhost:9092",
         "--bootstrap-servers",
         help="Of the federation's Kafka, for the settings file that this writes.",
     ),
-    hidden: str = typer.Option("64,32", "--hidden", help="Without --model: widths of its hidden layers."),
+    hidden: str = typer.Option("64,32", "--hidden", help="With --features: widths of its hidden layers."),
 ) -> None:
     """Begin a federation: the coordinator's settings file, keys and topics, and the model of the first round.
 
     Safe to run again: what is there stays.
     """
-    from contract.features import names
-    from federation.numpy_learner import initial_arrays, shapes_of
     from tillguard import federation as root
-    from tillguard import federation_keys as keys
     from tillguard.config import begin_coordinator
+    from tillguard.federation_models import begin_model
 
     side = _coordinator(config or begin_coordinator(bootstrap_servers))
     public = root.initialise(side.settings)
-    file = side.settings.coordinator.model_file
-    if model is not None:
-        keys.read_model(model)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(model.read_bytes())
-    elif not file.exists():
-        widths = [int(width) for width in hidden.split(",") if width.strip().isdecimal()]
-        inputs = features or len(names())
-        arrays = initial_arrays(inputs, widths, seed=side.settings.rounds.seed)
-        shapes = shapes_of(inputs, widths)
-        keys.write_model(file, {shape.name: array for shape, array in zip(shapes, arrays, strict=True)})
+    widths = [int(width) for width in hidden.split(",") if width.strip().isdecimal()]
+    begin_model(side.settings, given=model, features=features, hidden=widths)
     typer.echo(f"federation {side.settings.name} at {side.settings.bootstrap_servers}")
     typer.echo(f"coordinator fingerprint {public.fingerprint}")
     typer.echo(
@@ -135,7 +126,7 @@ def run(
         None,
         "--data",
         metavar="FILE",
-        help="Retailer: labelled examples (.npz with `features` and `labels`) to learn from.",
+        help="Retailer: a pilot's small network on labelled examples (.npz with `features` and `labels`), which never serves.",
     ),
 ) -> None:
     """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood."""
@@ -148,12 +139,13 @@ def run(
         metrics = root.serve_metrics(side.settings.coordinator.metrics_port)
         root.run_coordinator(side.settings, identity, stop, rounds=0 if on_orders else count, metrics=metrics)
         return
-    if data is None:
-        raise ConfigurationError(["--data FILE names the labelled examples that this participant learns from"])
     identity = keys.load_identity(side.settings.participant, "enrol")
     metrics = root.serve_metrics(side.settings.participant.metrics_port)
-    learner = root.file_learner(data, margin=side.settings.participant.gate_margin)
-    root.run_participant(side.settings, identity, learner, stop, metrics=metrics)
+    if data is not None:
+        learner = root.file_learner(data, margin=side.settings.participant.gate_margin)
+        root.run_participant(side.settings, identity, learner, stop, metrics=metrics)
+        return
+    _take_part(retailer, config, identity, stop, metrics)
 
 
 def status(
@@ -320,6 +312,20 @@ def simulate(
 
     report = simulate_file(config, out)
     typer.echo(report)
+
+
+def _take_part(
+    retailer: str | None, config: Path | None, identity: "Identity", stop: "Event", metrics: "Metrics | None"
+) -> None:
+    """With the retailer's own examples and models; refused at once where there are too few examples."""
+    from tillguard import federation as root
+    from tillguard.config import load
+    from tillguard.federation_learner import RetailerLearner, shapes
+
+    settings = load(retailer, config)
+    learner = RetailerLearner(settings)
+    learner.check()
+    root.run_participant(settings.federation, identity, learner, stop, shapes=shapes(), metrics=metrics)
 
 
 def _stopping() -> "Event":

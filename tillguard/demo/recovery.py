@@ -70,7 +70,7 @@ def points(course: Course, judged: Sequence[Judged]) -> list[Point]:
     )
 
 
-def summarise(course: Course, judged: Sequence[Judged], account: Mapping[str, int]) -> dict[str, Any]:
+def summarise(course: Course, judged: Sequence[Judged], account: Mapping[str, Any]) -> dict[str, Any]:
     """The section `second_act` of the summary; `judged` are the answered transactions of this act.
 
     `before` was answered before any label of the new fraud was there, `during` by the same model while labels came in and the

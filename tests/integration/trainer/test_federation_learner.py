@@ -1,0 +1,215 @@
+"""Retailers with their own stores, networks and registries in a federation on a real Kafka."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from contract.clock import ManualClock
+from contract.federation import Order
+from contract.federation_settings import (
+    CoordinatorSettings,
+    FederationSettings,
+    LocalTrainingSettings,
+    ParticipantSettings,
+    PhaseTimes,
+    RoundSettings,
+)
+from contract.settings import Settings
+from federation.coordinator_process import CoordinatorProcess
+from federation.identity import Identity
+from federation.learner import TrainingUnableError
+from federation.participant_process import ParticipantProcess
+from federation.tensors import unflatten
+from support.learning import BEGAN, Simulated, simulated
+from tillguard import federation as root
+from tillguard import federation_keys as keys
+from tillguard.federation_learner import RetailerLearner, initial_model, lineage, shapes
+from tillguard.learning import learn
+from trainer.example_store import ExampleStore
+from trainer.registry import Entry, Registry
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+ROWS = 6_000
+DEADLINE_S = 600.0
+PHASE = PhaseTimes(min_s=120, max_s=300)
+"""Everybody answers here, so nobody waits for it."""
+
+
+class Shop(NamedTuple):
+    """A retailer some weeks after its last sale."""
+
+    settings: Settings
+    store: ExampleStore
+    registry: Registry
+    clock: ManualClock
+
+    @property
+    def learner(self) -> RetailerLearner:
+        return RetailerLearner(self.settings, self.clock)
+
+    def learn(self) -> str | None:
+        self.clock.advance(60)
+        return learn(self.settings, clock=self.clock).model_version
+
+    def serving(self) -> Entry:
+        entry = self.registry.serving(self.settings.retailer)
+        assert entry is not None
+        return entry
+
+
+class Federation(NamedTuple):
+    """The coordinator and whoever takes part, in one thread."""
+
+    settings: FederationSettings
+    identity: Identity
+    process: CoordinatorProcess
+    taking_part: dict[str, ParticipantProcess]
+
+    def join(self, shop: Shop, stack: ExitStack) -> None:
+        own, name = shop.settings.federation, shop.settings.retailer
+        public = keys.make_identity(name, own.participant)
+        identity = keys.load_identity(own.participant, "enrol")
+        root.enrol(own, identity)
+        self.order(Order(action="approve", participant=name, fingerprint=public.fingerprint))
+        process = root.participant_process(own, identity, shop.learner, shapes=shapes())
+        self.taking_part[name] = stack.enter_context(process)
+
+    def order(self, order: Order) -> None:
+        root.give_order(self.settings, self.identity, order)
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not reached():
+            assert time.monotonic() < deadline, self.process.coordinator.state
+            self.process.run_once(0.05)
+            for each in self.taking_part.values():
+                each.run_once(0.05)
+
+    def round(self, number: int) -> None:
+        """Runs a round, until everybody has decided on its model."""
+        joined = self.taking_part.values()
+        self.until(lambda: all(each.participant.membership == "approved" for each in joined))
+        self.order(Order(action="run", rounds=1))
+        self.until(lambda: all(each.participant.state.adopted_version == number for each in joined))
+
+
+@pytest.fixture
+def federation_settings(stack: Any, retailer_name: str, tmp_path: Path) -> FederationSettings:
+    return FederationSettings(
+        bootstrap_servers=stack.endpoints["kafka"].uri,
+        name=retailer_name.replace("shop", "f"),
+        coordinator=CoordinatorSettings(
+            key_file=tmp_path / "coordinator.key",
+            store_url=f"sqlite:///{tmp_path / 'coordinator.db'}",
+            model_file=tmp_path / "model.npz",
+        ),
+        rounds=RoundSettings(
+            keys=PHASE, shares=PHASE, updates=PHASE, unmasking=PHASE,
+            training=LocalTrainingSettings(epochs=4, batch_size=64, learning_rate=1e-3),
+        ),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def opened(retailer: Any, federation_settings: FederationSettings, tmp_path: Path) -> Iterator[Callable[[str], Shop]]:
+    """Makes a retailer that has nothing yet; the coordinator's keys are made first."""
+    public = root.initialise(federation_settings)
+    keys.write_model(federation_settings.coordinator.model_file, initial_model(7))
+    shops: list[Shop] = []
+
+    def open_(suffix: str) -> Shop:
+        name, folder = f"{retailer.name}-{suffix}", tmp_path / suffix
+        folder.mkdir()
+        own = ParticipantSettings(
+            key_file=folder / "own.key",
+            store_url=f"sqlite:///{folder / 'participant.db'}",
+            coordinator_fingerprint=public.fingerprint,
+        )
+        urls = {
+            what: type(retailer.settings.trainer.examples_url)(f"sqlite:///{folder / what}.db") for what in ("r", "e")
+        }
+        trainer = retailer.settings.trainer.model_copy(
+            update={
+                "registry_url": urls["r"], "registry_directory": folder / "registry", "examples_url": urls["e"],
+                "epochs_max": 8, "gate_frauds_min": 5,
+            }
+        )  # fmt: skip
+        settings = retailer.settings.model_copy(
+            update={
+                "retailer": name, "trainer": trainer,
+                "federation": federation_settings.model_copy(update={"participant": own}),
+            }
+        )  # fmt: skip
+        store = ExampleStore(trainer.examples_url.get_secret_value(), name)
+        registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
+        shops.append(Shop(settings, store, registry, ManualClock(BEGAN + timedelta(days=60))))
+        return shops[-1]
+
+    yield open_
+    for shop in shops:
+        shop.store.close()
+        shop.registry.close()
+
+
+def put(shop: Shop, some: Simulated, wanted: Callable[[int], bool]) -> None:
+    places = [place for place in range(len(some.sales)) if wanted(place)]
+    shop.store.put([some.records[place] for place in places], [some.labels[place] for place in places])
+
+
+def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_keeps_it(
+    retailer: Any, federation_settings: FederationSettings, opened: Callable[[str], Shop]
+) -> None:
+    some = simulated(retailer.settings, rows=ROWS, seed=3)
+    kinds = sorted({each.truth.kind or "" for each in some.sales if each.truth.fraud})
+
+    def of_group(place: int, *groups: int) -> bool:
+        truth = some.sales[place].truth
+        return not truth.fraud or kinds.index(truth.kind or "") % 3 in groups
+
+    others = [opened(name) for name in "abc"]
+    for group, shop in enumerate(others):
+        put(shop, some, lambda place, group=group: of_group(place, group, (group + 1) % 3))
+    settled = others[0]
+    best = settled.learn()
+    newcomer = opened("d")
+    with pytest.raises(TrainingUnableError, match="no example"):
+        newcomer.learner.check()
+    # Its own model saw one group of frauds only, and few of them; now all kinds come.
+    put(newcomer, some, lambda place: place < ROWS // 2 and of_group(place, 0))
+    worse = newcomer.learn()
+    assert worse is not None
+    put(newcomer, some, lambda _: True)
+
+    identity = keys.load_identity(federation_settings.coordinator, "init")
+    with ExitStack() as stack, root.coordinator_process(federation_settings, identity) as process:
+        federation = Federation(federation_settings, identity, process, {})
+        for shop in others:
+            federation.join(shop, stack)
+        federation.round(1)
+        assert newcomer.serving().manifest.model_version == worse
+        federation.join(newcomer, stack)
+        federation.round(2)
+        model = process.coordinator.state.model
+        assert model.shapes == shapes()
+
+    assert settled.serving().manifest.model_version == best
+    for shop in others[1:]:
+        assert (shop.serving().manifest.base or "").startswith(lineage(federation_settings.name, 1)[:-1])
+    taken = newcomer.serving()
+    assert taken.manifest.base == lineage(federation_settings.name, 2)
+    assert taken.manifest.parity_max_abs_diff < 1e-4
+    arrays = unflatten(model.shapes, model.payload)
+    assert newcomer.learner.evaluate(arrays)["auc"] > 0.7
+    known = len(newcomer.registry.models(newcomer.settings.retailer))
+    # As after a kill before the decision was stored.
+    assert newcomer.learner.adopt(2, arrays).decision == taken.manifest.parameters["federation_choice"]
+    assert len(newcomer.registry.models(newcomer.settings.retailer)) == known
+    assert newcomer.serving().manifest.model_version == taken.manifest.model_version
+    with pytest.raises(TrainingUnableError, match="finite"):
+        newcomer.learner.adopt(3, [*arrays[:-1], np.array([np.nan], np.float32)])

@@ -1,0 +1,81 @@
+"""Training for a round of a federation, on real TensorFlow."""
+
+import numpy as np
+import pytest
+
+from contract.errors import TrainingRefusedError
+from contract.features import names
+from trainer import joint_form, local_round
+from trainer.examples import Examples
+from trainer.local_round import Round
+from trainer.plan import HIDDEN, Privacy
+
+HOW = Round(epochs=2, batch_size=64, learning_rate=1e-3, prior_offset=True)
+
+
+@pytest.fixture(scope="module")
+def base() -> list[np.ndarray]:
+    return joint_form.initial(HIDDEN, 3)
+
+
+@pytest.fixture(scope="module")
+def examples() -> Examples:
+    """Frauds are dear, a fifth of all."""
+    random = np.random.default_rng(5)
+    fraud = random.random(400) < 0.2
+    features = np.full((400, len(names())), np.nan, dtype=np.float32)
+    features[:, 0] = np.where(fraud, 400, 20) * random.lognormal(0, 0.2, 400)
+    return Examples(np.arange(400, dtype=np.int64), features, fraud, features[:, 0].astype(np.float64))
+
+
+def test_the_same_task_gives_the_same_arrays_and_learns(base: list[np.ndarray], examples: Examples) -> None:
+    one, other = (local_round.train(base, examples, HOW, 1) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert local_round.precision(one, examples) > 0.95
+    assert local_round.precision(one, examples) >= local_round.precision(base, examples)
+
+
+def test_the_prior_odds_stay_out_of_the_weights(base: list[np.ndarray], examples: Examples) -> None:
+    with_odds, without = (
+        local_round.scores(
+            local_round.train(base, examples, HOW._replace(prior_offset=on, epochs=6), 1), examples.features
+        )
+        for on in (True, False)
+    )
+    assert with_odds.mean() > without.mean() + 0.5  # logit(0.2) = -1.4 is what the loss added itself
+
+
+def test_fedprox_stays_nearer_to_the_base(base: list[np.ndarray], examples: Examples) -> None:
+    def moved(mu: float) -> float:
+        found = local_round.train(base, examples, HOW._replace(proximal_mu=mu), 1)
+        return float(sum(((a - b) ** 2).sum() for a, b in zip(found, base, strict=True)))
+
+    assert moved(5.0) < 0.9 * moved(0.0)
+
+
+def test_tuning_the_head_changes_nothing_else(base: list[np.ndarray], examples: Examples) -> None:
+    found = local_round.train(base, examples, HOW, 1, head_only=True)
+    assert all(np.array_equal(a, b) for a, b in zip(found[:-2], base[:-2], strict=True))
+    assert not np.array_equal(found[-2], base[-2])
+
+
+def test_with_privacy_no_more_is_spent_than_was_accounted_and_nobody_can_repeat_it(
+    base: list[np.ndarray], examples: Examples
+) -> None:
+    how = Round(1, 50, 1e-3, prior_offset=False, privacy=Privacy(1.0, 1.0, 1e-5), examples_accounted=100)
+    batches = list(local_round._batches(len(examples), how, np.random.default_rng(0)))
+    assert len(batches) == 2  # as for 100 examples, though there are 400
+    assert np.mean([len(rows) for rows in batches]) == pytest.approx(50, abs=20)
+    one, other = (local_round.train(base, examples, how, 1) for _ in range(2))
+    assert not np.array_equal(one[0], other[0])
+
+
+def test_broken_and_foreign_bases_are_refused(base: list[np.ndarray], examples: Examples) -> None:
+    broken = [array.copy() for array in base]
+    broken[0][0, 0] = np.nan
+    with pytest.raises(TrainingRefusedError, match="finite"):
+        local_round.train(broken, examples, HOW, 1)
+    with pytest.raises(TrainingRefusedError, match="shapes"):
+        local_round.train(base[:-1], examples, HOW, 1)
+    with pytest.raises(TrainingRefusedError, match="finite"):
+        local_round.train(base, examples, HOW._replace(learning_rate=1e30), 1)

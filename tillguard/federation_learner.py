@@ -1,0 +1,293 @@
+"""A retailer's own learning in a federation: its examples store and network train, its registry and gate decide what serves.
+
+What travels are the arrays of the network on the common first layer (trainer.joint_form). A global model serves only after this
+retailer's own labels made it a model like any other: compared, exported, calibrated, with thresholds, registered, promoted.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, get_args
+
+import numpy as np
+import structlog
+
+from contract.clock import Clock, SystemClock
+from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError
+from contract.federation import PrivacyTerms, Shapes, TensorShape
+from contract.package import Package
+from contract.settings import Settings, TrainerSettings
+from federation.figures import measured
+from federation.gate import Verdict, choose
+from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
+from tillguard.learning import Material, data_of, gather, judge, notes_of
+from tillguard.publication import promote_model
+from tillguard.training import serving_package
+from trainer import gate, joint_form, pool, snapshot
+from trainer.example_store import ExampleStore
+from trainer.plan import HIDDEN, Plan, Privacy
+from trainer.registry import Entry, Registry
+from trainer.standing import pin_objection
+
+if TYPE_CHECKING:
+    from trainer.local_round import Round
+    from trainer.training import Trained as Made
+
+log = structlog.get_logger()
+
+OWN_EPOCHS = 3
+OWN_RATE = 3e-4
+"""Of personalisation: the common network is corrected, not made anew."""
+OWN_BATCH = 256
+BY = "federation"
+CHOICE, VERSION = "federation_choice", "federation_version"
+
+
+def shapes() -> Shapes:
+    """Of the model that retailers of this feature schema learn together; their names say schema and form."""
+    return tuple(TensorShape(name=tensor.name, shape=tensor.shape) for tensor in joint_form.tensors(HIDDEN))
+
+
+def initial_model(seed: int) -> dict[str, np.ndarray]:
+    """The model of version 0, by name."""
+    return {tensor.name: array for tensor, array in zip(shapes(), joint_form.initial(HIDDEN, seed), strict=True)}
+
+
+def lineage(federation: str, model_version: int) -> str:
+    """The `base` of a model that was made of a global one."""
+    return f"{federation}-global-{model_version}"
+
+
+class _Candidate(NamedTuple):
+    choice: Choice
+    arrays: Arrays
+    precision: float
+    """Average precision on the validation slice."""
+
+
+class RetailerLearner:
+    """See federation.learner.Learner. Loads TensorFlow when it is first needed; opens store and registry for each call.
+
+    Besides TrainingUnableError every method raises TransientError where store, registry or Kafka does not answer; the call is
+    then made again.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+
+    def check(self) -> None:
+        """Raises TrainingUnableError where there are too few examples to take part with."""
+        self._material()
+
+    def train(self, task: Task) -> Trained:
+        _refuse_shapes(task.base)
+        train = self._material().gathered.parts.train
+        terms = task.privacy
+        if terms.level == "sample" and len(train) < terms.examples_min:
+            raise TrainingUnableError(
+                "data", f"{len(train):,} examples to learn from, {terms.examples_min:,} are needed"
+            )
+        from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+
+        seed = local_round.seed_of(task.seed, f"{self._settings.retailer}/{task.round}")
+        with _unable("training"):
+            arrays = local_round.train(task.base, train, _round(task, self._settings.trainer), seed)
+        log.info("round_trained", round=task.round, attempt=task.attempt, examples=len(train))
+        return Trained(arrays, len(train), int(train.fraud.sum()), {})
+
+    def evaluate(self, arrays: Arrays) -> dict[str, float]:
+        _refuse_shapes(arrays)
+        gathered = self._material().gathered
+        rows = np.flatnonzero(gathered.verified != pool.UNVERIFIED)
+        from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+
+        with _unable("model"):
+            logits = local_round.scores(arrays, gathered.parts.test.features[rows])
+        return measured(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))), gathered.verified[rows] == 1)
+
+    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
+        if model_version == 0:
+            return Adopted("local", {})  # nobody has taught it anything
+        _refuse_shapes(arrays)
+        trainer = self._settings.trainer
+        registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
+        try:
+            return self._finished(registry, model_version) or self._decide(registry, model_version, arrays)
+        except PinnedError as error:
+            return self._kept(model_version, str(error))
+        finally:
+            registry.close()
+
+    def _finished(self, registry: Registry, model_version: int) -> Adopted | None:
+        """What an earlier call with this version decided, where it was cut off between registering and reporting."""
+        retailer = self._settings.retailer
+        base = lineage(self._settings.federation.name, model_version)
+        entry = next((each for each in registry.models(retailer) if each.manifest.base == base), None)
+        if entry is None:
+            return None
+        served = {each.model_version for each in registry.promotions(retailer) if each.confirmed}
+        if entry.manifest.model_version not in served:
+            self._promote(registry, entry, "promotion taken up again")
+        return Adopted(_choice(entry), _figures(entry.manifest.metrics))
+
+    def _decide(self, registry: Registry, model_version: int, arrays: Arrays) -> Adopted:
+        pinned = pin_objection(registry.pinned(self._settings.retailer))
+        if pinned is not None:
+            return self._kept(model_version, pinned)
+        material = self._material()
+        champion = serving_package(registry, self._settings.retailer)
+        with _unable("training"):
+            best = _best(arrays, material, _common_weights(registry, self._settings.retailer), self._settings)
+            made = self._make(best, material, champion, model_version)
+        verdict, comparison = _verdict(self._settings, material, made, champion, best)
+        if verdict.choice == "local":
+            return self._kept(model_version, verdict.reason, comparison)
+        entry = registry.add(made.package, made.attachments)
+        self._promote(registry, entry, verdict.reason)
+        return Adopted(verdict.choice, _figures(made.manifest.metrics))
+
+    def _make(self, best: _Candidate, material: Material, champion: Package | None, model_version: int) -> "Made":
+        """A model like any other: calibrated and with thresholds on this retailer's data, exported and proved equal."""
+        from trainer import local_round, training  # noqa: PLC0415 - they import TensorFlow
+
+        federation, trainer = self._settings.federation, self._settings.trainer
+        notes = notes_of(material) | {
+            "imbalance": "prior_offset", "fraud_weight": 1.0, "federation": federation.name,
+            VERSION: model_version, CHOICE: best.choice,
+        }  # fmt: skip
+        return training.finish(
+            local_round.fitted(best.arrays),
+            training.Material(
+                material.gathered.parts,
+                data_of(material),
+                fraud_share=material.chosen.fraud_share,
+                base=lineage(federation.name, model_version),
+                notes=notes,
+            ),
+            retailer=self._settings.retailer,
+            costs=trainer.costs,
+            capacity=trainer.capacity,
+            serving=champion,
+            plan=Plan(seed=trainer.seed, epochs_max=OWN_EPOCHS),
+            now=self._now(),
+        )
+
+    def _promote(self, registry: Registry, entry: Entry, reason: str) -> None:
+        promote_model(self._settings, registry, entry, by=BY, now=self._now(), kind="trained", reason=reason)
+        log.info(
+            "global_model_taken", model_version=entry.manifest.model_version, base=entry.manifest.base, reason=reason
+        )
+
+    def _kept(self, model_version: int, reason: str, comparison: gate.Comparison | None = None) -> Adopted:
+        log.info("local_model_kept", global_version=model_version, reason=reason)
+        return Adopted("local", {} if comparison is None else {"ap": comparison.old})
+
+    def _material(self) -> Material:
+        store = ExampleStore(self._settings.trainer.examples_url.get_secret_value(), self._settings.retailer)
+        try:
+            with _unable("data"):
+                return gather(self._settings, store, self._now())
+        finally:
+            store.close()
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+
+def _best(arrays: Arrays, material: Material, own: Arrays | None, settings: Settings) -> _Candidate:
+    """The best of global, blended and fine-tuned on the validation slice, which none of them learned from here.
+
+    So the newest slice, on which the best meets the serving model, has chosen nothing before.
+    """
+    from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+
+    parts = material.gathered.parts
+    how = local_round.Round(OWN_EPOCHS, OWN_BATCH, OWN_RATE, prior_offset=True)
+    seed = settings.trainer.seed
+    mine = own if own is not None else local_round.train(arrays, parts.train, how, seed)
+    candidates: dict[Choice, Arrays] = {
+        "global": arrays,
+        "blended": local_round.between(arrays, mine),
+        "fine_tuned": local_round.train(arrays, parts.train, how, seed, head_only=True),
+    }
+    measured_ = {name: local_round.precision(each, parts.validation) for name, each in candidates.items()}
+    log.info("candidates_measured", **{name: round(value, 4) for name, value in measured_.items()})
+    choice = choose(measured_, frauds=0, frauds_min=0, margin=0.0).choice
+    return _Candidate(choice, candidates[choice], measured_[choice])
+
+
+def _verdict(
+    settings: Settings, material: Material, made: "Made", champion: Package | None, best: _Candidate
+) -> tuple[Verdict, gate.Comparison | None]:
+    """Local or `best`, on the newest labels of trusted sources, by the federation's gate and then the trainer's."""
+    if champion is None:
+        return choose({best.choice: best.precision}, frauds=0, frauds_min=0, margin=0.0), None
+    comparison, objection = judge(settings, material, made, champion)
+    if comparison is None or objection is not None:
+        return Verdict("local", objection or "nothing could be compared"), comparison
+    verdict = choose(
+        {"local": comparison.old, best.choice: comparison.new},
+        frauds=comparison.frauds,
+        frauds_min=settings.trainer.gate_frauds_min,
+        margin=settings.federation.participant.gate_margin,
+    )
+    return verdict, comparison
+
+
+def _common_weights(registry: Registry, retailer: str) -> Arrays | None:
+    """The serving network's arrays, where it stands on the common first layer; blending needs them in one form."""
+    entry = registry.serving(retailer)
+    if entry is None:
+        return None
+    with suppress(PackageRefusedError, TrainingRefusedError):
+        kept = registry.attachment(entry, snapshot.ATTACHMENT)
+        found = None if kept is None else snapshot.load(kept)
+        if found is not None and joint_form.digest(found.constants) == joint_form.digest(joint_form.constants()):
+            return found.weights
+    return None
+
+
+def _round(task: Task, trainer: TrainerSettings) -> "Round":
+    from trainer.local_round import Round  # noqa: PLC0415 - it imports TensorFlow
+
+    asked, private = task.training, task.privacy.level == "sample"
+    return Round(
+        epochs=asked.epochs,
+        batch_size=asked.batch_size,
+        learning_rate=asked.learning_rate,
+        prior_offset=asked.prior_offset and not private,
+        proximal_mu=asked.proximal_mu,
+        privacy=_privacy(task.privacy, trainer) if private else None,
+        examples_accounted=task.privacy.examples_min,
+    )
+
+
+def _privacy(terms: PrivacyTerms, trainer: TrainerSettings) -> Privacy:
+    return Privacy(trainer.privacy.clipping_norm, terms.noise_multiplier, terms.delta)
+
+
+def _refuse_shapes(arrays: Arrays) -> None:
+    if [tuple(array.shape) for array in arrays] != [tensor.shape for tensor in shapes()]:
+        raise TrainingUnableError(
+            "model", "the model is of another feature schema, form or network than this version's"
+        )
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise TrainingUnableError("model", "the model holds values that are no finite numbers")
+
+
+@contextmanager
+def _unable(reason: str) -> Iterator[None]:
+    try:
+        yield
+    except TrainingRefusedError as error:
+        raise TrainingUnableError(reason, str(error)) from None  # type: ignore[arg-type]
+
+
+def _choice(entry: Entry) -> Choice:
+    told = entry.manifest.parameters.get(CHOICE)
+    return next((choice for choice in get_args(Choice) if choice == told), "global")
+
+
+def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: metrics[own] for name, own in (("ap", "average_precision"), ("auc", "auc_roc")) if own in metrics}

@@ -1,0 +1,134 @@
+"""The first layer that all retailers of a federation have in common, worked out from the feature schema alone. Pure.
+
+Weights can only be added up where every input means the same everywhere. A retailer's own scales and steps come from its own
+examples, and would tell of them; these come from each feature's unit. So equal schemas have equal constants: nothing of them has
+to travel, nothing can be altered on the way, and who joins later has them already.
+"""
+
+import math
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.features import Feature, schema, schema_hash
+from trainer.constants import Constants
+
+VERSION = 1
+"""Of the rules below: models of another version are not added up."""
+HOUR, DAY = 3_600.0, 86_400.0
+WIDTH_SHARE, WIDTH_MIN = 0.02, 1e-3
+"""A step rises over this share of its cut's size, as in trainer.cuts."""
+
+
+class Kind(NamedTuple):
+    """What features of one unit get."""
+
+    mean: float
+    """Of the compressed value; 0 where most values are 0, so that a count never seen above 0 has no say."""
+    scale: float
+    cuts: tuple[float, ...] = ()
+    """Where steps stand, in the feature's own unit."""
+
+
+class Tensor(NamedTuple):
+    """One array of the network, in Keras' order."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+_MONEY = Kind(4.0, 0.7, (10, 20, 50, 100, 200, 500, 1_000))
+_RATIO = Kind(0.7, 2.0, (0.25, 0.5, 1, 1.5, 2, 3, 5, 10))
+_RATE = Kind(0.0, 10.0, (0.01, 0.05, 0.2))
+_COUNT = Kind(0.0, 0.7, (0.5, 1.5, 3.5))
+_SECONDS = Kind(10.0, 0.35, (60, 600, HOUR, 6 * HOUR, DAY, 7 * DAY))
+_DAYS = Kind(2.0, 0.5, (1, 7, 30, 180))
+_FLAG = Kind(0.0, 1.4)
+_ANGLE = Kind(0.0, 2.0)
+_NONE = Kind(0.0, 0.0)
+_UNITS = {
+    "base currency, major units": _MONEY,
+    "ratio": _RATIO,
+    "count": _COUNT,
+    "s": _SECONDS,
+    "day": _DAYS,
+    "0 or 1": _FLAG,
+}
+_WITHOUT_STEPS = ("_1m", "_10m", "_30d", "weekday")
+"""Windows whose neighbours say the same at a cut."""
+
+
+def kind_of(feature: Feature) -> Kind:
+    """By its unit; a unit that is not known here gets no say."""
+    if feature.buckets:
+        return _NONE
+    unit = feature.unit.partition(", in tiles")[0]
+    if unit.endswith("hour angle"):
+        return _ANGLE
+    kind = _RATE if "_fraud_rate_" in feature.name else _UNITS.get(unit, _NONE)
+    plain = feature.name.endswith(_WITHOUT_STEPS) or "_mean_" in feature.name
+    return kind._replace(cuts=()) if plain else kind
+
+
+def constants(table: Sequence[Feature] | None = None) -> Constants:
+    """The same for the same table, on every machine."""
+    table = schema() if table is None else table
+    kinds = [kind_of(feature) for feature in table]
+    steps = [(column, cut) for column, kind in enumerate(kinds) for cut in kind.cuts]
+    at = np.array([cut for _, cut in steps], dtype=np.float64)
+    width = np.maximum(WIDTH_SHARE * at, WIDTH_MIN)
+    categories = [(column, bucket) for column, feature in enumerate(table) for bucket in range(feature.buckets)]
+    return Constants(
+        mean=np.array([kind.mean for kind in kinds], dtype=np.float32),
+        scale=np.array([kind.scale for kind in kinds], dtype=np.float32),
+        step_columns=np.array([column for column, _ in steps], dtype=np.int64),
+        step_starts=(at - width / 2).astype(np.float32),
+        step_slopes=(1.0 / width).astype(np.float32),
+        missing=np.array([column for column, feature in enumerate(table) if _may_miss(feature)], dtype=np.int64),
+        category_columns=np.array([column for column, _ in categories], dtype=np.int64),
+        category_buckets=np.array([bucket for _, bucket in categories], dtype=np.float32),
+    )
+
+
+def tensors(hidden: Sequence[int], form: Constants | None = None) -> list[Tensor]:
+    """The trainable arrays of trainer.network's network on this form; each name says which schema and which form it is of."""
+    form = constants() if form is None else form
+    mark = f"{schema_hash()[:16]}/{digest(form)[:16]}"
+    found: list[Tensor] = []
+    inputs = form.width
+    for layer, units in enumerate((*hidden, 1)):
+        found += [Tensor(f"{mark}/{layer}/kernel", (inputs, units)), Tensor(f"{mark}/{layer}/bias", (units,))]
+        inputs = units
+    return found
+
+
+def initial(hidden: Sequence[int], seed: int) -> list[NDArray[np.float32]]:
+    """A network that has learned nothing: Glorot's uniform weights (2010), biases zero."""
+    random = np.random.default_rng(seed)
+    arrays: list[NDArray[np.float32]] = []
+    for tensor in tensors(hidden):
+        if len(tensor.shape) == 1:
+            arrays.append(np.zeros(tensor.shape, np.float32))
+        else:
+            bound = math.sqrt(6 / sum(tensor.shape))
+            arrays.append(random.uniform(-bound, bound, tensor.shape).astype(np.float32))
+    return arrays
+
+
+def digest(form: Constants) -> str:
+    """SHA-256 of every number in it, 64 hex digits."""
+    found = sha256(f"form {VERSION}".encode())
+    for array in (getattr(form, name) for name in Constants.__slots__):
+        found.update(f"{array.dtype.str}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _may_miss(feature: Feature) -> bool:
+    """Columns of which it tells something that they are missing; a whole entity is missing or there, so one of its columns is enough."""
+    unit = feature.unit.partition(", in tiles")[0]
+    own = unit in {"ratio", "s", "day"} and "_fraud_rate_" not in feature.name and feature.name != "weekday"
+    return own or feature.name.endswith("_count_1d") or feature.name.startswith("country_")
