@@ -1,0 +1,59 @@
+"""What a federation costs and gives: `python -m bench.federation SECTION [--quick] [--json FILE]`.
+
+Each section runs the product's own coordinator and participants, prints its figures beside their targets, and ends with 1 where
+a target is missed. `--quick` shows that a section works; what it measures is judged by nobody.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.table import Row, print_table, write_json
+from contract.errors import ConfigurationError, TillguardError
+
+SECTIONS = {
+    "tutorial": "ten unequal banks beside central training, banks alone and plain FedAvg",
+    "privacy": "the privacy ledger's golden values",
+    "secagg": "bytes and time of secure aggregation",
+}
+"""Each is the module bench.federation_<section> with a function `measure`."""
+
+
+def measure(section: str, *, quick: bool) -> list[Row]:
+    """The rows of one section."""
+    module = importlib.import_module(f"bench.federation_{section.replace('-', '_')}")
+    rows: list[Row] = module.measure(quick=quick)
+    return rows
+
+
+def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.federation",
+        description=__doc__,
+        epilog="; ".join(f"{name}: {text}" for name, text in SECTIONS.items()),
+    )
+    parser.add_argument("section", choices=list(SECTIONS))
+    parser.add_argument("--quick", action="store_true", help="small: shows that it works, judges what needs no size")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures, prints, writes; 1 where a target is missed or a run failed, 2 where something it needs is not there."""
+    options = options_of(arguments)
+    try:
+        rows = measure(options.section, quick=options.quick)
+    except TillguardError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, ConfigurationError) else 1
+    print_table(rows)
+    if options.json:
+        write_json(rows, options.json)
+    return int(any(row.holds is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
