@@ -15,6 +15,8 @@ from contract.errors import ConfigurationError, TillguardError
 
 SECTIONS = {
     "tutorial": "ten unequal banks beside central training, banks alone and plain FedAvg",
+    "card": "real card payments at five institutions",
+    "byzantine": "two liars among ten, rule by rule",
     "privacy": "the privacy ledger's golden values",
     "secagg": "bytes and time of secure aggregation",
 }
