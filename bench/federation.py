@@ -16,17 +16,21 @@ from contract.errors import ConfigurationError, TillguardError
 SECTIONS = {
     "tutorial": "ten unequal banks beside central training, banks alone and plain FedAvg",
     "card": "real card payments at five institutions",
+    "compression": "rounds x local epochs x bits against what the model is worth",
+    "faults": "participants that vanish, a coordinator that is killed, messages that go wrong",
     "byzantine": "two liars among ten, rule by rule",
     "privacy": "the privacy ledger's golden values",
     "secagg": "bytes and time of secure aggregation",
 }
 """Each is the module bench.federation_<section> with a function `measure`."""
+PLOTTED = {"compression"}
 
 
-def measure(section: str, *, quick: bool) -> list[Row]:
-    """The rows of one section."""
+def measure(section: str, *, quick: bool, plot: Path | None = None) -> list[Row]:
+    """The rows of one section; `plot` is drawn by those that know how."""
     module = importlib.import_module(f"bench.federation_{section.replace('-', '_')}")
-    rows: list[Row] = module.measure(quick=quick)
+    options = {"plot": plot} if section in PLOTTED else {}
+    rows: list[Row] = module.measure(quick=quick, **options)
     return rows
 
 
@@ -40,14 +44,18 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("section", choices=list(SECTIONS))
     parser.add_argument("--quick", action="store_true", help="small: shows that it works, judges what needs no size")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
-    return parser.parse_args(arguments)
+    parser.add_argument("--plot", type=Path, help=f"also draw to this PNG file ({', '.join(sorted(PLOTTED))})")
+    options = parser.parse_args(arguments)
+    if options.plot and options.section not in PLOTTED:
+        parser.error(f"--plot goes with {', '.join(sorted(PLOTTED))}")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints, writes; 1 where a target is missed or a run failed, 2 where something it needs is not there."""
     options = options_of(arguments)
     try:
-        rows = measure(options.section, quick=options.quick)
+        rows = measure(options.section, quick=options.quick, plot=options.plot)
     except TillguardError as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ConfigurationError) else 1
