@@ -19,6 +19,7 @@ SECTIONS = {
     "compression": "rounds x local epochs x bits against what the model is worth",
     "faults": "participants that vanish, a coordinator that is killed, messages that go wrong",
     "byzantine": "two liars among ten, rule by rule",
+    "membership": "whether the released model tells whose transactions it learned from",
     "privacy": "the privacy ledger's golden values",
     "secagg": "bytes and time of secure aggregation",
 }

@@ -176,7 +176,15 @@ def measure(*, quick: bool) -> list[Row]:
     calm, struck, sent = replayed()
     dropped = sum(struck.drops.values()) - sum(calm.drops.values())
     rows.append(
-        Row("replayed, forged and cut messages that did not count", dropped, "", sent, dropped / sent, None, None)
+        Row(
+            "replayed, forged and cut messages that did not count",
+            dropped,
+            "",
+            sent,
+            dropped / sent,
+            "all",
+            dropped == sent,
+        )
     )
     rows.append(_yes("after them the model is the calm run's", same(calm, struck) and told(struck).holds, "1"))
     stormy = world(faults=STORM, crash=STORM_CRASH)
