@@ -20,6 +20,8 @@ SECTIONS = {
     "faults": "participants that vanish, a coordinator that is killed, messages that go wrong",
     "byzantine": "two liars among ten, rule by rule",
     "membership": "whether the released model tells whose transactions it learned from",
+    "handbook": "the Fraud Detection Handbook at five retailers",
+    "fraud-kinds": "three retailers that know one kind of fraud each",
     "privacy": "the privacy ledger's golden values",
     "secagg": "bytes and time of secure aggregation",
 }
