@@ -26,14 +26,14 @@ SECTIONS = {
     "secagg": "bytes and time of secure aggregation",
 }
 """Each is the module bench.federation_<section> with a function `measure`."""
-PLOTTED = {"compression"}
+OWN = {"compression": "plot", "tutorial": "kafka"}
+"""Options that only one section has."""
 
 
-def measure(section: str, *, quick: bool, plot: Path | None = None) -> list[Row]:
-    """The rows of one section; `plot` is drawn by those that know how."""
+def measure(section: str, *, quick: bool, **more: object) -> list[Row]:
+    """The rows of one section; `more` are options of its own."""
     module = importlib.import_module(f"bench.federation_{section.replace('-', '_')}")
-    options = {"plot": plot} if section in PLOTTED else {}
-    rows: list[Row] = module.measure(quick=quick, **options)
+    rows: list[Row] = module.measure(quick=quick, **more)
     return rows
 
 
@@ -47,10 +47,12 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("section", choices=list(SECTIONS))
     parser.add_argument("--quick", action="store_true", help="small: shows that it works, judges what needs no size")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
-    parser.add_argument("--plot", type=Path, help=f"also draw to this PNG file ({', '.join(sorted(PLOTTED))})")
+    parser.add_argument("--plot", type=Path, help="compression: also draw to this PNG file")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="tutorial: compare this broker with the logs in memory")
     options = parser.parse_args(arguments)
-    if options.plot and options.section not in PLOTTED:
-        parser.error(f"--plot goes with {', '.join(sorted(PLOTTED))}")
+    for name in OWN.values():
+        if getattr(options, name) is not None and OWN.get(options.section) != name:
+            parser.error(f"--{name} is not an option of {options.section}")
     return options
 
 
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints, writes; 1 where a target is missed or a run failed, 2 where something it needs is not there."""
     options = options_of(arguments)
     try:
-        rows = measure(options.section, quick=options.quick, plot=options.plot)
+        own = OWN.get(options.section)
+        rows = measure(options.section, quick=options.quick, **({own: getattr(options, own)} if own else {}))
     except TillguardError as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ConfigurationError) else 1

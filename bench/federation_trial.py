@@ -6,6 +6,7 @@ Coordinator and participants are the product's; nobody's test data is trained on
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,6 +93,24 @@ def start(features: int, course: Course) -> list[NDArray[np.float32]]:
     return initial_arrays(features, course.hidden, course.seed)
 
 
+def usual(course: Course, name: str, bank: Bank) -> Learner:
+    """An honest bank's learner."""
+    return NumpyLearner(bank.own, bank.newest, seed=course.seed + _number(name), dropout=course.dropout)
+
+
+def settings_of(rounds: RoundSettings) -> FederationSettings:
+    """With participants that take part in whatever a section tries."""
+    return FederationSettings(rounds=rounds, participant=ParticipantSettings(allow_robust=True, epsilon_max=1000))
+
+
+def first_model(banks: Mapping[str, Bank], course: Course) -> GlobalWeights:
+    """What everyone begins with."""
+    features = next(iter(banks.values())).own.features.shape[1]
+    return GlobalWeights(
+        version=0, shapes=shapes_of(features, course.hidden), payload=flatten(start(features, course)).tobytes()
+    )
+
+
 def federated(
     title: str,
     banks: Mapping[str, Bank],
@@ -104,13 +123,7 @@ def federated(
     crashes: tuple[float, float] = (0.0, 0.0),
 ) -> Results:
     """One federation from its first to its last round; `crashes`: of a participant in a turn, of the coordinator in a round."""
-
-    def usual(name: str, bank: Bank) -> Learner:
-        return NumpyLearner(bank.own, bank.newest, seed=course.seed + _number(name), dropout=course.dropout)
-
-    make = learner or usual
-    features = next(iter(banks.values())).own.features.shape[1]
-    initial = start(features, course)
+    make = learner or partial(usual, course)
 
     def told(facts: RoundFacts) -> None:
         say(f"{title}, round {facts.round}: {facts.outcome}, AP {facts.figures.get('ap', float('nan')):.4f}")
@@ -120,15 +133,13 @@ def federated(
             title=title,
             seed=course.seed,
             rounds=course.rounds,
-            settings=FederationSettings(
-                rounds=rounds, participant=ParticipantSettings(allow_robust=True, epsilon_max=1000)
-            ),
+            settings=settings_of(rounds),
             faults=faults or Faults(),
             participant_crash=crashes[0],
             coordinator_crash=crashes[1],
         ),
         {name: make(name, bank) for name, bank in banks.items()},
-        GlobalWeights(version=0, shapes=shapes_of(features, course.hidden), payload=flatten(initial).tobytes()),
+        first_model(banks, course),
         evaluate=evaluate,
         facts=[
             ParticipantFacts(name=name, examples=len(bank.own.labels), frauds=int(bank.own.labels.sum()), local={})
