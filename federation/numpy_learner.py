@@ -60,17 +60,24 @@ def predict(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64
     return 1 / (1 + np.exp(-np.clip(_forward(arrays, features)[-1], -60, 60)))
 
 
-def _forward(arrays: Sequence[NDArray[np.floating]], features: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+def _forward(
+    arrays: Sequence[NDArray[np.floating]], features: NDArray[np.float32], keeps: Sequence[NDArray[np.float64]] = ()
+) -> list[NDArray[np.float64]]:
     """The input, each layer's output, and the logit of shape (n,)."""
     outputs: list[NDArray[np.float64]] = [features.astype(np.float64)]
-    for weights, bias in zip(arrays[:-2:2], arrays[1:-2:2], strict=True):
+    for layer, (weights, bias) in enumerate(zip(arrays[:-2:2], arrays[1:-2:2], strict=True)):
         outputs.append(np.maximum(outputs[-1] @ weights.astype(np.float64) + bias, 0))
+        if keeps:
+            outputs[-1] *= keeps[layer]
     outputs.append((outputs[-1] @ arrays[-2].astype(np.float64) + arrays[-1])[:, 0])
     return outputs
 
 
-def _gradients(arrays: Sequence[NDArray[np.floating]], batch: Data, offset: float) -> list[NDArray[np.float64]]:
-    outputs = _forward(arrays, batch.features)
+def _gradients(
+    arrays: Sequence[NDArray[np.floating]], batch: Data, offset: float, keeps: Sequence[NDArray[np.float64]] = ()
+) -> list[NDArray[np.float64]]:
+    """`keeps`: what each hidden layer's outputs are multiplied by (dropout), layer by layer; empty: nothing."""
+    outputs = _forward(arrays, batch.features, keeps)
     error = 1 / (1 + np.exp(-np.clip(outputs[-1] + offset, -60, 60))) - batch.labels
     flowing = error[:, None] / len(error)
     gradients: list[NDArray[np.float64]] = []
@@ -78,11 +85,20 @@ def _gradients(arrays: Sequence[NDArray[np.floating]], batch: Data, offset: floa
         gradients = [outputs[layer].T @ flowing, flowing.sum(axis=0), *gradients]
         if layer:
             flowing = (flowing @ arrays[2 * layer].astype(np.float64).T) * (outputs[layer] > 0)
+            if keeps:
+                flowing *= keeps[layer - 1]
     return gradients
 
 
-def fit(base: Arrays, data: Data, task: Task, seed: int) -> list[NDArray[np.float32]]:
-    """The arrays after the task's epochs on `data`, from `base`."""
+def _keeps(
+    arrays: Sequence[NDArray[np.floating]], rows: int, dropout: float, random: np.random.Generator
+) -> list[NDArray[np.float64]]:
+    """Dropout (Srivastava et al., JMLR 2014), scaled so that the mean stays."""
+    return [(random.random((rows, len(bias))) >= dropout) / (1 - dropout) for bias in arrays[1:-2:2]] if dropout else []
+
+
+def fit(base: Arrays, data: Data, task: Task, seed: int, dropout: float = 0.0) -> list[NDArray[np.float32]]:
+    """The arrays after the task's epochs on `data`, from `base`; hidden outputs are dropped with probability `dropout`."""
     random = np.random.default_rng(seed)
     arrays = [array.astype(np.float64) for array in base]
     start = [array.copy() for array in arrays]
@@ -95,7 +111,8 @@ def fit(base: Arrays, data: Data, task: Task, seed: int) -> list[NDArray[np.floa
         for begin in range(0, len(order), task.training.batch_size):
             chosen = order[begin : begin + task.training.batch_size]
             step += 1
-            gradients = _gradients(arrays, Data(data.features[chosen], data.labels[chosen]), offset)
+            keeps = _keeps(arrays, len(chosen), dropout, random)
+            gradients = _gradients(arrays, Data(data.features[chosen], data.labels[chosen]), offset, keeps)
             for place, gradient in enumerate(gradients):
                 pull = gradient + task.training.proximal_mu * (arrays[place] - start[place])
                 first[place] = _BETA1 * first[place] + (1 - _BETA1) * pull
@@ -109,8 +126,11 @@ def fit(base: Arrays, data: Data, task: Task, seed: int) -> list[NDArray[np.floa
 class NumpyLearner:
     """See federation.learner.Learner."""
 
-    def __init__(self, data: Data, newest: Data, *, seed: int, frauds_min: int = 5, margin: float = 0.0) -> None:
+    def __init__(
+        self, data: Data, newest: Data, *, seed: int, frauds_min: int = 5, margin: float = 0.0, dropout: float = 0.0
+    ) -> None:
         """`newest` is what global models are judged on, never trained on."""
+        self._dropout = dropout
         self._data = data
         self._newest = newest
         self._seed = seed
@@ -127,7 +147,7 @@ class NumpyLearner:
             raise TrainingUnableError(
                 "training", "this learner knows no DP-SGD, so it cannot keep what the plan promises"
             )
-        self._local = fit(task.base, self._data, task, self._seed + task.seed)
+        self._local = fit(task.base, self._data, task, self._seed + task.seed, self._dropout)
         return Trained(self._local, len(self._data.labels), int(self._data.labels.sum()), self.evaluate(self._local))
 
     def evaluate(self, arrays: Arrays) -> dict[str, float]:

@@ -97,10 +97,14 @@ class World:
 
     def run_rounds(self, rounds: int) -> None:
         """Orders so many rounds and runs until they are over, whatever comes of them."""
-        self.order(Order(action="run", rounds=rounds))
+        self.order_rounds(rounds)
         self.turn()
         self.run_until(lambda: self.state.rounds_wanted == 0 and self.coordinator.coordinator.attempt is None)
         self.turn()
+
+    def order_rounds(self, rounds: int) -> None:
+        """Orders them; whoever calls takes the turns."""
+        self.order(Order(action="run", rounds=rounds))
 
     def run_until(self, done: Callable[[], bool]) -> None:
         """Turns until `done`, time moving on where nobody has anything to do."""
@@ -115,10 +119,7 @@ class World:
 
     def turn(self) -> int:
         """Everyone does what there is to do; gives how many records were read."""
-        read = self._coordinator_turn()
-        for name in self.participants:
-            read += self._participant_turn(name)
-        return read
+        return self.coordinator_turn() + self.participants_turn()
 
     def advance(self, ms: int) -> None:
         """Virtual time passes."""
@@ -140,12 +141,17 @@ class World:
         for name in names:
             del self.participants[name]
 
-    def _coordinator_turn(self) -> int:
+    def coordinator_turn(self) -> int:
+        """The coordinator's part of a turn."""
         try:
             return self.coordinator.run_once(0.0)
         except CrashError:
             self.restart_coordinator()
             return 1
+
+    def participants_turn(self) -> int:
+        """Likewise the participants'."""
+        return sum(self._participant_turn(name) for name in self.participants)
 
     def _participant_turn(self, name: str) -> int:
         if self._crash and self.random.random() < self._crash:

@@ -1,0 +1,74 @@
+"""Three retailers, each of which has only ever seen one kind of fraud, tested on all kinds.
+
+The Handbook's payments by terminal; from each retailer's training two of the three scenarios' frauds are taken out. F1 at even odds, with
+no threshold chosen: a federated model knows no prior, so the log prior odds of all training examples are added.
+"""
+
+from statistics import fmean
+
+import numpy as np
+
+from bench import federation_trial as trial
+from bench.federation_card import Judged, judged, keeping, log_odds
+from bench.federation_handbook import COURSE, QUICK_COURSE, Shop, bank, by_terminal, prepared, shops_of
+from bench.federation_trial import Course
+from bench.handbook_protocol import SCENARIOS
+from bench.table import Row
+from federation.learner import Arrays
+from federation.numpy_learner import Data
+from federation.simulated_data import joined
+
+UPLIFT_MIN = 0.26
+
+
+def of_one_kind(shop: Shop, kind: int) -> Data:
+    """What it trains on: its genuine payments, and the frauds of one scenario."""
+    kept = (shop.kinds == 0) | (shop.kinds == kind)
+    return Data(shop.train.features[kept], shop.train.labels[kept])
+
+
+def run(shops: list[Shop], course: Course) -> tuple[list[Judged], Judged, Judged, dict[int, list[float]]]:
+    """Each alone, together, in one place; and by scenario the recall of each alone, then of all together."""
+    parts = [of_one_kind(shop, kind) for shop, kind in zip(shops, SCENARIOS, strict=True)]
+    banks = {f"shop-{number}": bank(part) for number, part in enumerate(parts)}
+    everything, test = joined([one.own for one in banks.values()]), joined([shop.test for shop in shops])
+    kinds = np.concatenate([shop.test_kinds for shop in shops])
+    last: list[Arrays] = []
+    trial.federated("fraud kinds", banks, trial.advised(course), course, keeping(trial.judged_on(test), last))
+    alone = [trial.alone_arrays(one.own, course) for one in banks.values()]
+    offset = log_odds(everything.labels)
+    recalls = {}
+    for kind in SCENARIOS:
+        rows = kinds == kind
+        only = Data(test.features[rows], test.labels[rows])
+        recalls[kind] = [*(judged(one, only).recall for one in alone), judged(last[0], only, offset).recall]
+    return (
+        [judged(one, test) for one in alone],
+        judged(last[0], test, offset),
+        judged(trial.alone_arrays(everything, course), test),
+        recalls,
+    )
+
+
+def measure(*, quick: bool) -> list[Row]:
+    """The first fold of the book."""
+    payments, folds = prepared(quick=quick)
+    shops = shops_of(by_terminal(payments, len(SCENARIOS)), folds[0])
+    alone, together, central, recalls = run(shops, QUICK_COURSE if quick else COURSE)
+    local = fmean(one.f1 for one in alone)
+    rows = [
+        Row(
+            "federation, F1 on all kinds", together.f1, "", local, together.f1 / local if local else None,
+            None if quick else f">= local mean + {UPLIFT_MIN:g}", None if quick else together.f1 >= local + UPLIFT_MIN,
+        ),
+        Row("central, F1 on all kinds", central.f1, ""),
+        Row("federation, average precision", together.ap, "", central.ap, together.ap / central.ap),
+    ]  # fmt: skip
+    for kind, one in zip(SCENARIOS, alone, strict=True):
+        rows.append(Row(f"alone, knows only: {SCENARIOS[kind]}; F1 on all kinds", one.f1, "", together.f1))
+    for kind, values in recalls.items():
+        unseen = [value for place, value in enumerate(values[:-1], 1) if place != kind]
+        rows.append(
+            Row(f"recall of {SCENARIOS[kind]}; baseline: who never saw it, alone", values[-1], "", fmean(unseen))
+        )
+    return rows

@@ -1,0 +1,231 @@
+"""What the sections with learning share: a federation in memory of banks that learn with numpy, and what they are compared with.
+
+Coordinator and participants are the product's; nobody's test data is trained on or chosen by.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import ConfigurationError
+from contract.federation import LocalTraining, PrivacyTerms
+from contract.federation_settings import (
+    FederationSettings,
+    LocalTrainingSettings,
+    ParticipantSettings,
+    RoundSettings,
+    StrategySettings,
+)
+from federation.coordinator_state import GlobalWeights
+from federation.figures import measured
+from federation.learner import Arrays, Learner, Task
+from federation.numpy_learner import Data, NumpyLearner, fit, initial_arrays, predict, shapes_of
+from federation.simulated_data import joined, split
+from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate
+from federation.tensors import flatten
+from federation.transports.memory import Faults
+
+HIDDEN = (64, 32)
+DROPOUT = 0.1
+KEPT_BACK = 0.9
+"""Of a bank's examples are trained on; a global model is judged on the rest, its newest."""
+WEIGHT_UNIT = 100_000.0
+"""Above the weight of every bank here, so that none is cut."""
+
+
+class Course(NamedTuple):
+    """How banks learn."""
+
+    rounds: int
+    epochs: int
+    """Of each round."""
+    batch_size: int = 512
+    learning_rate: float = 5e-4
+    hidden: tuple[int, ...] = HIDDEN
+    dropout: float = DROPOUT
+    seed: int = 7
+
+
+def plain(course: Course) -> RoundSettings:
+    """FedAvg by size, the loss as it is: what is compared with."""
+    return _settings(course, StrategySettings(name="fedavg"), frauds_weight=0.0, prior_offset=False)
+
+
+def advised(course: Course) -> RoundSettings:
+    """The local prior in the loss, weights half by examples and half by frauds, server momentum 0.5; masked."""
+    return _settings(course, StrategySettings(name="fedavgm", momentum=0.5), frauds_weight=0.5, prior_offset=True)
+
+
+def _settings(course: Course, strategy: StrategySettings, *, frauds_weight: float, prior_offset: bool) -> RoundSettings:
+    return RoundSettings(
+        frauds_weight=frauds_weight,
+        weight_unit=WEIGHT_UNIT,
+        strategy=strategy,
+        training=LocalTrainingSettings(
+            epochs=course.epochs,
+            batch_size=course.batch_size,
+            learning_rate=course.learning_rate,
+            prior_offset=prior_offset,
+        ),
+    )
+
+
+class Bank(NamedTuple):
+    """One participant's examples: those it trains on, and the newest, which it judges a global model by."""
+
+    own: Data
+    newest: Data
+
+
+def banks_of(parts: Sequence[Data], seed: int) -> dict[str, Bank]:
+    """The parts by name, each split."""
+    return {f"bank-{number}": Bank(*split(part, KEPT_BACK, seed + number)) for number, part in enumerate(parts)}
+
+
+def start(features: int, course: Course) -> list[NDArray[np.float32]]:
+    """The model that everyone begins with."""
+    return initial_arrays(features, course.hidden, course.seed)
+
+
+def usual(course: Course, name: str, bank: Bank) -> Learner:
+    """An honest bank's learner."""
+    return NumpyLearner(bank.own, bank.newest, seed=course.seed + _number(name), dropout=course.dropout)
+
+
+def settings_of(rounds: RoundSettings) -> FederationSettings:
+    """With participants that take part in whatever a section tries."""
+    return FederationSettings(rounds=rounds, participant=ParticipantSettings(allow_robust=True, epsilon_max=1000))
+
+
+def first_model(banks: Mapping[str, Bank], course: Course) -> GlobalWeights:
+    """What everyone begins with."""
+    features = next(iter(banks.values())).own.features.shape[1]
+    return GlobalWeights(
+        version=0, shapes=shapes_of(features, course.hidden), payload=flatten(start(features, course)).tobytes()
+    )
+
+
+def federated(
+    title: str,
+    banks: Mapping[str, Bank],
+    rounds: RoundSettings,
+    course: Course,
+    evaluate: Callable[[Arrays], dict[str, float]],
+    *,
+    learner: Callable[[str, Bank], Learner] | None = None,
+    faults: Faults | None = None,
+    crashes: tuple[float, float] = (0.0, 0.0),
+) -> Results:
+    """One federation from its first to its last round; `crashes`: of a participant in a turn, of the coordinator in a round."""
+    make = learner or partial(usual, course)
+
+    def told(facts: RoundFacts) -> None:
+        say(f"{title}, round {facts.round}: {facts.outcome}, AP {facts.figures.get('ap', float('nan')):.4f}")
+
+    return simulate(
+        Simulated(
+            title=title,
+            seed=course.seed,
+            rounds=course.rounds,
+            settings=settings_of(rounds),
+            faults=faults or Faults(),
+            participant_crash=crashes[0],
+            coordinator_crash=crashes[1],
+        ),
+        {name: make(name, bank) for name, bank in banks.items()},
+        first_model(banks, course),
+        evaluate=evaluate,
+        facts=[
+            ParticipantFacts(name=name, examples=len(bank.own.labels), frauds=int(bank.own.labels.sum()), local={})
+            for name, bank in banks.items()
+        ],
+        central={},
+        progress=told,
+    )
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit("-", 1)[-1])
+
+
+def final(results: Results, figure: str = "ap") -> float:
+    """Of the last model; 0 where no round gave one."""
+    done = [one.figures[figure] for one in results.rounds if figure in one.figures]
+    return done[-1] if done else 0.0
+
+
+def task_of(course: Course, base: Arrays, epochs: int, *, seed: int, prior_offset: bool = False) -> Task:
+    """Training outside of a federation."""
+    return Task(
+        round=0,
+        attempt=0,
+        base=base,
+        training=LocalTraining(
+            epochs=epochs,
+            batch_size=course.batch_size,
+            learning_rate=course.learning_rate,
+            prior_offset=prior_offset,
+            proximal_mu=0.0,
+        ),
+        privacy=PrivacyTerms(
+            level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1
+        ),
+        clip_norm=1.0,
+        seed=seed,
+    )
+
+
+def alone_arrays(data: Data, course: Course) -> list[NDArray[np.float32]]:
+    """A model trained on `data` only, for as many epochs as all rounds together."""
+    base = start(data.features.shape[1], course)
+    task = task_of(course, base, course.rounds * course.epochs, seed=course.seed)
+    return fit(base, data, task, course.seed, course.dropout)
+
+
+def alone(data: Data, course: Course, evaluate: Callable[[Arrays], dict[str, float]]) -> dict[str, float]:
+    """Its figures."""
+    return evaluate(alone_arrays(data, course))
+
+
+def central_course(
+    banks: Mapping[str, Bank], course: Course, evaluate: Callable[[Arrays], dict[str, float]], *, every: int
+) -> list[dict[str, float]]:
+    """Figures of one model on everybody's examples, after each `every` epochs, up to as many as all rounds together.
+
+    Adam begins anew at each of these stops, as it does for the banks with each round.
+    """
+    data = joined([bank.own for bank in banks.values()])
+    arrays = start(data.features.shape[1], course)
+    found = []
+    for stop in range(course.rounds * course.epochs // every):
+        arrays = fit(arrays, data, task_of(course, arrays, every, seed=0), course.seed + stop, course.dropout)
+        found.append(evaluate(arrays))
+    return found
+
+
+def judged_on(test: Data) -> Callable[[Arrays], dict[str, float]]:
+    """The measures on a held-out set; accuracy at even odds where the model knows no prior."""
+
+    def evaluate(arrays: Arrays) -> dict[str, float]:
+        return measured(predict(arrays, test.features), test.labels)
+
+    return evaluate
+
+
+def data_file(name: str) -> Path:
+    """A file of the data folder; raises ConfigurationError where it is absent."""
+    file = Path(os.environ.get("TILLGUARD_DATA", "../shared/data")) / name
+    if not file.exists():
+        raise ConfigurationError([f"{file} does not exist; TILLGUARD_DATA names the folder it is in"])
+    return file
+
+
+def say(text: str) -> None:
+    """Progress, apart from the results."""
+    print(text, file=sys.stderr, flush=True)
