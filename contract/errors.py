@@ -8,6 +8,7 @@ TillguardError
 ├── DeadLetterLimitError    too many bad rows: the connector stops before it drains everything
 ├── PackageRefusedError     a model package is damaged or does not fit: the old model goes on
 ├── PinnedError             the serving model is pinned: a training does not replace it by itself
+├── FencedError             another process has taken this one's place: it stops and leaves the work to it
 ├── TrainingRefusedError    the history or its model is not good enough to serve: nothing is published
 └── InvariantError          a promise of the design is broken: crash
 """
@@ -63,6 +64,10 @@ class PinnedError(TillguardError):
 
 class TrainingRefusedError(TillguardError):
     """The history cannot give a model worth serving, or the trained one did not pass its checks; says what is missing."""
+
+
+class FencedError(TillguardError):
+    """Another process has taken this one's place; whatever this one still writes is refused."""
 
 
 class InvariantError(TillguardError):

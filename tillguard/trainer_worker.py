@@ -1,4 +1,4 @@
-"""Puts the long-running trainer together: Kafka → examples store, schedule → training process, web page, alarms.
+"""Puts the long-running trainer together: Kafka → examples store → outcomes, schedule → training process, web page, alarms.
 
 Invariant: offsets are committed only after the store has committed what stood before them, so a kill at any moment loses no
 label; what is read again changes nothing there.
@@ -23,10 +23,11 @@ from contract.clock import Clock, SystemClock
 from contract.errors import ConfigurationError, TransientError
 from contract.metrics import Metrics
 from contract.settings import Settings
-from contract.topics import DEAD_LETTERS, FEATURES, LABELS
+from contract.topics import DEAD_LETTERS, FEATURES, LABELS, OUTCOMES, Topic
 from tillguard import __version__, alarms, logs
 from tillguard.learner import Answer, Failed, Learner
 from tillguard.learning import Attempt
+from trainer import outcomes
 from trainer.example_store import ExampleStore
 from trainer.intake import Batch, Intake, Message, encoded
 from trainer.publish import KafkaOutlet
@@ -92,6 +93,8 @@ class TrainerWorker:
     _intake: Intake = field(init=False)
     _schedule: Schedule = field(init=False)
     _training: _Training = field(init=False)
+    _outlets: dict[str, KafkaOutlet] = field(default_factory=dict)
+    """Producers by topic, opened when they are needed."""
     _lag_read_s: float = 0.0
     _pruned_s: float = 0.0
     _taken: int = 0
@@ -135,7 +138,7 @@ class TrainerWorker:
         pause_s = BACKOFF_S
         while True:
             try:
-                fresh = self._keep(batch)
+                self._keep(batch)
                 break
             except TransientError as error:
                 self.vitals.store_fault = str(error)
@@ -146,18 +149,38 @@ class TrainerWorker:
         self.vitals.store_fault = ""
         self._commit()
         self._taken += len(batch.records)
-        self._training.new_labels += fresh
         self._count(batch)
 
-    def _keep(self, batch: Batch) -> int:
+    def _keep(self, batch: Batch) -> None:
         if batch.letters:
-            topic = DEAD_LETTERS.name(self.settings.retailer)
-            kafka = self.settings.kafka
-            with KafkaOutlet(kafka.kafka_python(), topic, kafka.request_timeout_s) as outlet:
-                outlet.deliver(encoded(batch.letters))
+            self._send(DEAD_LETTERS, encoded(batch.letters))
         if batch.forgotten:
             self.store.forget(batch.forgotten)
-        return self.store.put(batch.records, batch.labels)
+        self._training.new_labels += self.store.put(batch.records, batch.labels)
+        # Told again when the batch is read again after a crash: workers apply an outcome once.
+        touched = [record.transaction_id for record in batch.records] + [label.transaction_id for label in batch.labels]
+        known = self.store.outcomes(touched)
+        if known:
+            self._send(OUTCOMES, outcomes.encoded(known))
+
+    def _send(self, topic: Topic, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """Raises TransientError where Kafka does not take all of them."""
+        outlet = self._outlets.get(topic.kind)
+        kafka = self.settings.kafka
+        try:
+            if outlet is None:
+                outlet = KafkaOutlet(kafka.kafka_python(), topic.name(self.settings.retailer), kafka.request_timeout_s)
+                self._outlets[topic.kind] = outlet
+            outlet.deliver(messages)
+        except TransientError:
+            if outlet is not None:
+                self._outlets.pop(topic.kind).close()
+            raise
+
+    def close(self) -> None:
+        """Ends the producers."""
+        for outlet in self._outlets.values():
+            outlet.close()
 
     def _commit(self) -> None:
         try:
@@ -308,7 +331,9 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
         if address_file is not None:
             _write(address_file, url)
         learner.warm_up()
-        TrainerWorker(settings, store, consumer, learner, clock, metrics, stop, vitals).run()
+        worker = TrainerWorker(settings, store, consumer, learner, clock, metrics, stop, vitals)
+        opened.callback(worker.close)
+        worker.run()
         log.info("trainer_ends")
 
 

@@ -17,7 +17,7 @@ import structlog
 
 from contract.clock import Clock, SystemClock, epoch_ms
 from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError
-from contract.features import schema_hash
+from contract.features import widths
 from contract.models import Manifest
 from contract.money import exponent
 from contract.package import Package, read_package
@@ -162,7 +162,7 @@ def train(
 def serving_package(registry: Registry, retailer: str) -> Package | None:
     """The model in service, checked; None where there is none that could score today's features."""
     entry = registry.serving(retailer)
-    if entry is None or entry.manifest.feature_schema != schema_hash():
+    if entry is None or entry.manifest.feature_schema not in widths():
         return None
     try:
         return read_package(registry.package(entry))

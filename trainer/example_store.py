@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from contract.clock import epoch_ms
 from contract.events import Label
 from contract.features import FeatureRecord
+from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
 from trainer.database import Database
 from trainer.example_tables import EXAMPLES, LABELS, TRAININGS
 from trainer.labels import Known, Revision, newest
+from trainer.outcomes import Seen, outcome
 from trainer.widen import widened
 
 PAGE = 4_000
@@ -145,6 +147,20 @@ class ExampleStore:
             start += len(chunk)
             if rows:
                 yield places, np.stack(rows)
+
+    def outcomes(self, transaction_ids: Sequence[str]) -> list[KnownOutcome]:
+        """What is known of these transactions and acts on the risk of their entities. Raises TransientError."""
+        c = EXAMPLES.c
+        columns = (c.transaction_id, c.event_time_ms, c.feature_schema, c.features, c.entities)
+        found: list[KnownOutcome] = []
+        for chunk in _chunks(list(dict.fromkeys(transaction_ids)), IDS_MAX):
+            labelled = sa.select(*columns).where(*self._of(EXAMPLES, chunk), c.fraud.is_not(None))
+            with self._database.connection() as connection:
+                rows = [Seen(*row) for row in connection.execute(labelled)]
+                revisions = self._revisions(connection, [row.transaction_id for row in rows])
+            told = (outcome(self._retailer, row, revisions.get(row.transaction_id, [])) for row in rows)
+            found += [each for each in told if each is not None]
+        return found
 
     def revisions(self, transaction_id: str) -> list[Revision]:
         """Every label that came for the transaction, in order of label_time. Raises TransientError."""

@@ -53,7 +53,11 @@ class KafkaOutlet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._producer.close(timeout=self._timeout_s if kind is None else 0)
+        self.close(self._timeout_s if kind is None else 0)
+
+    def close(self, timeout_s: float = 0.0) -> None:
+        """Closes the producer; what `deliver` returned from is with Kafka already."""
+        self._producer.close(timeout=timeout_s)
 
     def deliver(self, messages: Sequence[Message]) -> None:
         try:

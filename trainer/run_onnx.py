@@ -11,13 +11,14 @@ from contract.models import INPUT_NAME, OUTPUT_NAME, SCORE_DIGITS
 def run_onnx(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scores of the ONNX file for features (n, F), shape (n,), as a worker computes them (one thread).
 
-    Raises TrainingRefusedError where ONNX Runtime cannot run the file.
+    A model of an older feature schema reads the columns that it knows, which come first. Raises TrainingRefusedError where ONNX Runtime cannot run the file.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-        (score,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(features)})
+        known = features[:, : session.get_inputs()[0].shape[1]]
+        (score,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(known)})
     except Exception as error:  # ONNX Runtime raises types of its own that derive from nothing but Exception
         raise TrainingRefusedError(f"ONNX Runtime does not run the exported model: {type(error).__name__}") from error
     return np.asarray(score[:, 0], dtype=np.float32)

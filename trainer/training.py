@@ -111,7 +111,7 @@ def make(
     exported = time.monotonic()
     # Costs and shares of decisions count transactions, so here frauds may be no more than their share.
     validation, test = _as_they_come(parts.validation, "validation", share), _as_they_come(parts.test, "test", share)
-    traffic = transactions_per_day or costing.traffic_per_day(validation.event_time_ms, test.event_time_ms)
+    traffic = transactions_per_day or costing.traffic_per_day(validation, test)
     limits = thresholds.limits_of(capacity, traffic)
     chosen = thresholds.choose(served(onnx, validation.features), validation.fraud, validation.amount, costs, limits)
     # Measured on what is shipped: the ONNX file, not the Keras model.
@@ -134,7 +134,9 @@ def make(
         base=material.base,
     )
     kept = fitted.snapshot()
-    described = profile.build(parts.train.features, scores, chosen, weight=parts.train.weight)
+    # Shares of transactions as they come: the slice that was learned from holds more frauds.
+    usual = parts.train if share is None else parts.train.with_fraud_share(share)
+    described = profile.build(parts.train.features, scores, chosen, weight=usual.weights)
     return Trained(
         manifest=manifest,
         package=build_package(manifest, onnx),

@@ -34,13 +34,13 @@ def linear_onnx(weights: Mapping[str, float], bias: float = -3.0) -> bytes:
     return graph([(column, np.array([bias], dtype=np.float32))])
 
 
-def random_onnx(seed: int, hidden: Sequence[int] = (32, 16)) -> bytes:
-    """A random network over scaled features, whose scores spread over [0, 1]."""
+def random_onnx(seed: int, hidden: Sequence[int] = (32, 16), first: float = 0.5) -> bytes:
+    """A random network whose scores spread over [0, 1]; `first` shrinks the weights on features, for large ones."""
     generator = np.random.default_rng(seed)
     sizes = [len(names()), *hidden, 1]
     layers = []
     for inputs, outputs in pairwise(sizes):
-        scale = 0.05 if inputs == len(names()) else 1.0
+        scale = first if inputs == len(names()) else 1.0
         weights = generator.normal(size=(inputs, outputs)) / np.sqrt(inputs) * scale
         layers.append((weights.astype(np.float32), generator.normal(size=outputs).astype(np.float32) * 0.1))
     return graph(layers)

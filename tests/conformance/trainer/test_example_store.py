@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from contract.clock import epoch_ms
 from contract.errors import ConfigurationError, TransientError
-from contract.features import names
+from contract.features import names, schema_hash
 from contract.windows import DAY_MS
 from support.learning import BEGAN, feature_record, label
 from trainer import example_store
@@ -151,20 +151,11 @@ def test_all_that_serving_recorded_is_kept(store: ExampleStore) -> None:
     assert np.isnan(rows[0, 1:]).all()
 
 
-def test_rows_of_a_schema_that_this_one_begins_with_are_widened_and_of_others_left_out(
-    store: ExampleStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from contract import features
-    from trainer import widen
-
-    longer = features.schema()
-    monkeypatch.setattr(widen, "schema", lambda: longer[:-4])
-    narrow = f"v0-{widen._prefix_digest(len(longer) - 4)}"
-    monkeypatch.undo()
-    values = np.arange(len(names()) - 4, dtype="<f4").tobytes()
+def test_rows_of_a_schema_that_this_one_begins_with_are_widened_and_of_others_left_out(store: ExampleStore) -> None:
+    values = np.arange(len(names(1)), dtype="<f4").tobytes()
     store.put(
         [
-            feature_record(1, feature_schema=narrow, values=values),
+            feature_record(1, feature_schema=schema_hash(1), values=values),
             feature_record(2, feature_schema="v0-0123456789ab", values=values),
             feature_record(3, values=values),
         ],
@@ -173,8 +164,30 @@ def test_rows_of_a_schema_that_this_one_begins_with_are_widened_and_of_others_le
     ((places, rows),) = store.features(["t-1", "t-2", "t-3"])
     assert places == [0]
     assert rows.shape == (1, len(names()))
-    assert rows[0, :-4].tobytes() == values
-    assert np.isnan(rows[0, -4:]).all()
+    assert rows[0, : len(names(1))].tobytes() == values
+    assert np.isnan(rows[0, len(names(1)) :]).all()
+
+
+def test_outcomes_are_told_of_frauds_and_of_what_was_called_one_before(store: ExampleStore) -> None:
+    row = np.full(len(names()), np.nan, dtype="<f4")
+    unusual = row.copy()
+    unusual[names().index("customer_usual_ratio")] = 9.0
+    named = b"\x01\x00" + b"x" * 8
+    store.put(
+        [
+            feature_record(1, values=row.tobytes(), entities=named),
+            feature_record(2, values=unusual.tobytes(), entities=named),
+            feature_record(3, values=row.tobytes()),  # from before schema v2: names nobody
+            feature_record(4, values=row.tobytes(), entities=named),
+            feature_record(5, values=row.tobytes(), entities=named),
+        ],
+        [label(1), label(2), label(3), label(4, fraud=False), label(5), label(5, fraud=False, day=30)],
+    )
+    told = {each.transaction_id: each for each in store.outcomes([f"t-{n}" for n in range(1, 7)])}
+    assert {name: (each.fraud, each.plain) for name, each in told.items()} == {
+        "t-1": (True, True), "t-2": (True, False), "t-5": (False, False),
+    }  # fmt: skip
+    assert told["t-1"].entities == named
 
 
 def test_retailers_share_a_database_and_nothing_in_it(opened: Opener) -> None:

@@ -236,9 +236,9 @@ def test_drift_is_measured_against_the_profile_and_raises_each_alarm_once(retail
         check(retailer.settings, registry, now=datetime.now(UTC), metrics=metrics, raised=raised)
     assert len(Topics(retailer.settings).read(ALARMS)) == 2 * len(sent)
     shown = metrics.registry.get_sample_value
-    assert shown("tillguard_trainer_drift_psi", {"retailer": retailer.name, "feature": "amount"}) == pytest.approx(
-        found["features"][0]["psi"]
-    )
+    assert shown(
+        "tillguard_trainer_drift_psi_ratio", {"retailer": retailer.name, "feature": "amount"}
+    ) == pytest.approx(found["features"][0]["psi"])
     assert shown("tillguard_trainer_drift_score_change_ratio", {"retailer": retailer.name}) == pytest.approx(3.0)
     assert shown("tillguard_trainer_alarms_total", {"retailer": retailer.name, "kind": "drift_score"}) == 1
     assert "tillguard models rollback" in run(retailer, "drift", "--no-alarms")

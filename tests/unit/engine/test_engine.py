@@ -279,7 +279,7 @@ def test_many_events_of_all_kinds_are_counted(bench: Workbench) -> None:
 def test_batches_of_any_size_give_the_same_answers(tmp_path: Path, seed: int) -> None:
     from contract.package import build_package
 
-    onnx = random_onnx(seed)
+    onnx = random_onnx(seed, first=0.05)
     package = build_package(tiny_manifest(onnx, thresholds=Thresholds(flag=0.4, hold=0.5, block=0.6)), onnx)
     generator = np.random.default_rng(seed)
     events = [

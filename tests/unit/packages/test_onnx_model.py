@@ -5,7 +5,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from contract.errors import PackageRefusedError
-from contract.features import names
+from contract.features import names, schema_hash
 from contract.package import build_package, read_package
 from scoring.decide import rounded
 from scoring.onnx_model import BLOCK_ROWS, ModelFailedError, OnnxModel
@@ -31,6 +31,21 @@ def test_a_model_scores_rows_between_zero_and_one() -> None:
     assert found.score(rows) == pytest.approx([0.0474259, 0.5])
     assert found.score(rows[:0]).shape == (0,)
     assert found.version == "tiny-1"
+
+
+def test_a_model_of_schema_1_reads_the_beginning_of_todays_vectors_and_the_rest_moves_nothing() -> None:
+    width = len(names(1))
+    column = np.zeros((width, 1), dtype=np.float32)
+    column[names().index("amount"), 0] = 0.01
+    onnx = graph([(column, np.array([-3.0], dtype=np.float32))], features=width)
+    manifest = tiny_manifest(onnx, feature_schema=schema_hash(1), features=width, ordinary=[0.0] * width)
+    found = OnnxModel(read_package(build_package(manifest, onnx)))
+    rows = np.zeros((2, WIDTH), dtype=np.float32)
+    rows[:, names().index("amount")] = 300
+    rows[1, width:] = 1e6
+    assert found.score(rows) == pytest.approx([0.5, 0.5])
+    assert found.ordinary.shape == (WIDTH,)
+    assert np.isnan(found.ordinary[width:]).all()
 
 
 @pytest.mark.parametrize("seed", range(6))

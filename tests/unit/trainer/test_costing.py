@@ -1,5 +1,7 @@
 """What decisions are expected to cost a day."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from contract.settings import CostSettings
 from support.tiny_model import tiny_package
 from trainer import costing
 from trainer.examples import Examples
+from trainer.thresholds import costs_of
 
 COSTS = CostSettings()
 STEPS = Thresholds(flag=0.2, hold=0.5, block=0.9)
@@ -35,10 +38,38 @@ def test_expectations_are_means_per_transaction() -> None:
     assert found == pytest.approx(((0 + 3 + 12.5 + 0) / 4, 0.25, 0.25, 0.25))
 
 
+def test_the_worked_example_of_the_guide_is_what_the_code_computes() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "learning.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in guide.splitlines() if line.startswith("| 0.")]
+    assert len(rows) == 5
+    for score, *costs, cheapest in rows:
+        if_fraud, if_genuine = (
+            [float(column[0]) for column in costs_of(np.array([fraud]), np.array([100.0]), COSTS)]
+            for fraud in (True, False)
+        )
+        share = float(score)
+        expected = [share * one + (1 - share) * other for one, other in zip(if_fraud, if_genuine, strict=True)]
+        assert [f"{cost:.2f}" for cost in expected] == costs
+        assert ("allow", "flag", "hold", "block")[int(np.argmin(expected))] == cheapest
+
+
+def examples(times: list[int], fraud: list[bool]) -> Examples:
+    n = len(times)
+    return Examples(np.array(times), np.zeros((n, len(names())), dtype=np.float32), np.array(fraud), np.ones(n))
+
+
 def test_traffic_is_counted_over_the_time_the_slices_span_and_never_over_less_than_an_hour() -> None:
-    two_days = np.arange(0, 2 * DAY_MS + 1, DAY_MS // 10, dtype=np.int64)
-    assert costing.traffic_per_day(two_days[:7], two_days[7:]) == pytest.approx(21 / 2)
-    assert costing.traffic_per_day(np.array([5, 5, 5], dtype=np.int64)) == 72
+    step = DAY_MS // 10
+    first, second = (examples([at * step for at in span], [False] * len(span)) for span in (range(7), range(7, 21)))
+    assert costing.traffic_per_day(first, second) == pytest.approx(21 / 2)
+    assert costing.traffic_per_day(examples([5, 5, 5], [False] * 3)) == 72
+
+
+def test_frauds_that_are_known_before_others_count_as_genuine_do_not_make_traffic_look_thinner() -> None:
+    step = DAY_MS // 10
+    genuine = [at * step for at in range(11)]
+    early = examples([*genuine, 9 * DAY_MS], [False] * 11 + [True])
+    assert costing.traffic_per_day(early) == pytest.approx(12)
 
 
 def test_a_model_is_held_against_the_one_in_service_and_against_deciding_nothing() -> None:

@@ -1,0 +1,108 @@
+"""One attempt as the coordinator holds it: its plan, its state machine, and what was collected. Never stored. Pure."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from contract.federation import (
+    Envelope,
+    Evaluated,
+    KeyList,
+    MaskedUpdate,
+    MaskKeys,
+    MaskShares,
+    Message,
+    RoundPlan,
+    ShareList,
+    SignedEnvelope,
+    Stage,
+    SurvivorList,
+    Unmasking,
+    Update,
+)
+from contract.federation_settings import Mode, PhaseTimes, RoundSettings
+from federation.collection import Closing, Collection, Combined
+from federation.graph import COMPLETE_MAX
+from federation.rounds import RoundRules, RoundState, StageClosed, StageRules, begin
+
+_STAGE_OF: dict[Mode, dict[type, Stage]] = {
+    "masked": {MaskKeys: "keys", MaskShares: "shares", MaskedUpdate: "updates", Unmasking: "unmasking"},
+    "robust": {Update: "updates"},
+}
+_ENVELOPES = msgspec.msgpack.Decoder(Envelope)
+COMPLETE_GRAPH = (2, 3)
+"""More than this fraction of those who sent keys must stay (federation.graph)."""
+RING_GRAPH = (3, 4)
+
+
+class Candidate(NamedTuple):
+    """What may become the next global model."""
+
+    payload: bytes
+    optimiser: bytes
+    combined: Combined
+    reputations: dict[str, float]
+    evaluated: Evaluated
+
+
+class Attempt:
+    """Changed only by the coordinator, in the order of the logs."""
+
+    def __init__(self, plan: RoundPlan, rules: RoundRules, collection: Collection, at_ms: int) -> None:
+        self.plan = plan
+        self.rules = rules
+        self.collection = collection
+        self.state: RoundState = begin(plan.round, plan.attempt, rules, plan.cohort, at_ms)
+        self.refusals: dict[str, str] = {}
+        """By participant: a code of REFUSALS."""
+        self.candidate: Candidate | None = None
+
+    def stage_of(self, message: Message) -> Stage | None:
+        """The stage that `message` answers in this mode, or None."""
+        return _STAGE_OF[self.plan.mode].get(type(message))
+
+
+CollectionMaker = Callable[[RoundPlan], Collection]
+
+
+def rules_of(plan: RoundPlan, settings: RoundSettings) -> RoundRules:
+    """When the plan's stages are over. A small cohort shares masks on a complete graph, where fewer have to stay."""
+    complete = len(plan.cohort) <= COMPLETE_MAX
+    stay = (0, 1) if plan.mode == "robust" else COMPLETE_GRAPH if complete else RING_GRAPH
+    # Robust updates come after local training, so they have the time that keys have in mode masked.
+    first = settings.keys
+    times: dict[Stage, PhaseTimes] = (
+        {"updates": first}
+        if plan.mode == "robust"
+        else {"keys": first, "shares": settings.shares, "updates": settings.updates, "unmasking": settings.unmasking}
+    )
+    return RoundRules(
+        plan.mode,
+        {
+            stage: StageRules(
+                plan.updates_min,
+                # A full buffer is a step; nobody is waited for.
+                plan.updates_min if plan.staleness_max else settings.cohort_max,
+                round(limits.min_s * 1000),
+                round(limits.max_s * 1000),
+            )
+            for stage, limits in times.items()
+        },
+        stay,
+    )
+
+
+def closed_by(message: Closing) -> StageClosed:
+    """The decision that a message of the coordinator tells."""
+    if isinstance(message, KeyList):
+        return StageClosed("keys", _senders(message.envelopes))
+    if isinstance(message, ShareList):
+        return StageClosed("shares", _senders(message.envelopes))
+    if isinstance(message, SurvivorList):
+        return StageClosed("updates", message.survivors)
+    return StageClosed(message.stage, message.members)
+
+
+def _senders(envelopes: tuple[SignedEnvelope, ...]) -> tuple[str, ...]:
+    return tuple(_ENVELOPES.decode(signed.envelope).sender for signed in envelopes)

@@ -1,0 +1,393 @@
+"""The coordinator as pure handlers: `absorb` what participants say, `decide` what is due, `apply` what was decided.
+
+Invariant: the state is a function of the logs. `absorb` is called for every record of the updates log in its order, `apply`
+for every message of the coordinator once it stands on its log; a restarted coordinator is fed the same again and is then the
+same. `decide` changes nothing, so what a killed coordinator was about to say is decided anew. Knows no clock and no transport.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from contract.errors import InvariantError
+from contract.federation import (
+    OPERATOR,
+    Adoption,
+    Claim,
+    CoordinatorMessage,
+    EnrolmentRequest,
+    Evaluated,
+    Failure,
+    GlobalModel,
+    Halted,
+    KeyList,
+    LedgerEntry,
+    Order,
+    Published,
+    Refusal,
+    Roster,
+    RoundPlan,
+    ShareList,
+    StageOver,
+    SurvivorList,
+    Update,
+    Withdrawal,
+)
+from contract.federation_reasons import DROP_REASONS, REFUSALS
+from contract.federation_settings import FederationSettings
+from federation import admission, rounds
+from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by
+from federation.collection import Collection
+from federation.coordinator_state import CoordinatorState, GlobalWeights
+from federation.envelope import Inbox, Opened
+from federation.identity import Identity, PublicIdentity
+from federation.ledger import head_after
+from federation.recording import Say, entries
+from federation.refusals import EnvelopeRefusedError, FederationRefusedError
+from federation.transports.ports import Record
+
+DAY_MS = 86_400_000
+TELL_AGAIN_AFTER = 0.25
+"""Of the logs' retention."""
+MESSAGE_BYTES_SPARE = 64 * 1024
+"""Beyond the model's own size, for whatever else a message of a participant carries."""
+
+
+class Planning(Protocol):
+    """Makes plans; the privacy budget is checked here, before anyone trains."""
+
+    def plan(self, state: CoordinatorState, now_ms: int) -> RoundPlan | Halted | None:
+        """The next attempt, or why there must be none, or None while too few are approved. Pure."""
+        ...
+
+    def rules(self, plan: RoundPlan) -> rounds.RoundRules:
+        """When the plan's stages are over. Pure."""
+        ...
+
+    def spent(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
+        """Adds the plan's privacy spend to the state. Called when the plan stands on the log."""
+        ...
+
+
+class Finishing(Protocol):
+    """Makes a candidate of what was combined. Deterministic, so that a restarted coordinator makes the same."""
+
+    def candidate(self, state: CoordinatorState, plan: RoundPlan, collection: Collection) -> Candidate:
+        """The next global model and how it does on the coordinator's own data; raises FederationRefusedError."""
+        ...
+
+
+class Coordinator:
+    """One federation's coordinator. Used by one thread."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        settings: FederationSettings,
+        state: CoordinatorState,
+        *,
+        planning: Planning,
+        collecting: CollectionMaker,
+        finishing: Finishing,
+        dropped: Callable[[str, str], None] = lambda _sender, _reason: None,
+    ) -> None:
+        """`dropped` is told of every message that does not count: the sender it names, and a code of DROP_REASONS."""
+        self.state = state
+        self.attempt: Attempt | None = None
+        self._identity = identity
+        self._settings = settings
+        self._planning = planning
+        self._collecting = collecting
+        self._finishing = finishing
+        self._dropped = dropped
+        self._operator = msgspec.structs.replace(identity.public, name=OPERATOR)
+        self._inbox = self._new_inbox()
+        self._retell_ms = round(settings.retention_days * DAY_MS * TELL_AGAIN_AFTER)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is under way, so that the state alone says everything."""
+        return self.attempt is None and self._inbox.pending == 0
+
+    def absorb(self, record: Record) -> None:
+        """One record of the updates log, whoever wrote it and whatever it holds."""
+        sender = ""
+        try:
+            opened = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
+            if opened is None:
+                return
+            sender = opened.envelope.sender
+            self._admit(opened, record.appended_ms)
+        except FederationRefusedError as error:
+            reason = error.reason if error.reason in DROP_REASONS else "refused"
+            self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
+            self._dropped(sender, reason)
+
+    def decide(self, now_ms: int) -> list[Say]:
+        """What is due, to be written all at once; empty when nothing is. Call again after applying it."""
+        if self.state.roster_changed:
+            members = tuple(member for _, member in sorted(self.state.members.items()))
+            said: list[Say] = [Say("control", Roster(version=self.state.roster_version + 1, members=members))]
+        elif self.attempt is None and now_ms - self.state.told_ms >= self._retell_ms:
+            said = self._tell_again()
+        elif self.attempt is None:
+            said = self._next_attempt(now_ms)
+        else:
+            said = self._next_step(self.attempt, now_ms)
+        return [*said, *entries(self.state, said, self.attempt, now_ms)] if said or self.state.notes else []
+
+    def start(self, instance: str, now_ms: int) -> list[Say]:
+        """The first thing a coordinator says: that it is the one from here on, and its model where nobody has it yet."""
+        said = [Say("control", self._claim(instance))]
+        if self.state.epoch == 0:
+            said.append(Say("models", _as_message(self.state.model)))
+        return [*said, *entries(self.state, said, self.attempt, now_ms)]
+
+    def apply(self, say: Say, epoch: int, at_ms: int) -> None:
+        """What was decided stands on its log; `epoch` and `at_ms` are its envelope's."""
+        message, state = say.message, self.state
+        if isinstance(message, LedgerEntry):
+            self._chained(message)
+        elif isinstance(message, Claim):
+            state.epoch, state.instance, state.told_ms = epoch, message.instance, at_ms
+        elif isinstance(message, Roster):
+            state.roster_version, state.roster_changed = message.version, False
+            self._drop_revoked()
+        elif isinstance(message, RoundPlan):
+            self._begin(message, at_ms)
+        elif isinstance(message, Halted):
+            state.rounds_wanted, state.halted = 0, message.reason
+        elif isinstance(message, GlobalModel):
+            state.model = GlobalWeights(version=message.model_version, shapes=message.shapes, payload=message.payload)
+        elif self.attempt is not None:
+            self._advance(self.attempt, message, at_ms)
+
+    def _claim(self, instance: str) -> Claim:
+        keys = self._identity.public
+        return Claim(instance=instance, signing_key=keys.signing_key, sealing_key=keys.sealing_key)
+
+    def _tell_again(self) -> list[Say]:
+        """Who speaks, who takes part, and the newest model: before the logs forget them, since a newcomer reads no further back."""
+        members = tuple(member for _, member in sorted(self.state.members.items()))
+        return [
+            Say("control", self._claim(self.state.instance)),
+            Say("control", Roster(version=self.state.roster_version, members=members)),
+            Say("models", _as_message(self.state.model)),
+        ]
+
+    def _known(self, name: str) -> PublicIdentity | None:
+        if name == OPERATOR:
+            return self._operator
+        member = self.state.members.get(name)
+        return None if member is None else admission.identity_of(member)
+
+    def _admit(self, opened: Opened, at_ms: int) -> None:
+        message, envelope, state = opened.message, opened.envelope, self.state
+        if isinstance(message, EnrolmentRequest):
+            admission.enrol(
+                state, envelope.sender, message, at_ms, waiting_max=self._settings.coordinator.enrolments_max
+            )
+            return
+        if isinstance(message, Order) or envelope.sender == OPERATOR:
+            self._order(opened, at_ms)
+            return
+        if state.members[envelope.sender].status != "approved":
+            raise EnvelopeRefusedError("revoked", "field sender")
+        if isinstance(message, Withdrawal):
+            admission.admit_once(state, envelope)
+            admission.withdraw(state, envelope.sender, message, at_ms)
+            self._leaves(envelope.sender)
+        elif isinstance(message, Adoption):
+            admission.admit_once(state, envelope)
+            self._adopted(envelope.sender, message)
+        else:
+            self._answer(opened)
+
+    def _order(self, opened: Opened, at_ms: int) -> None:
+        message, envelope = opened.message, opened.envelope
+        if not isinstance(message, Order) or envelope.sender != OPERATOR:
+            raise EnvelopeRefusedError("unsigned", "orders are the operator's, and all that it sends")
+        admission.admit_once(self.state, envelope)
+        admission.obey(self.state, message, at_ms, members_max=self._settings.coordinator.enrolments_max)
+        if message.action == "revoke" and message.participant:
+            self._leaves(message.participant)
+
+    def _adopted(self, sender: str, message: Adoption) -> None:
+        if message.model_version > self.state.model.version:
+            raise EnvelopeRefusedError("refused", "field model_version names no model")
+        self.state.adoptions[sender] = f"{message.decision} {message.model_version}"
+
+    def _answer(self, opened: Opened) -> None:
+        """A message of the attempt under way."""
+        envelope, message, attempt = opened.envelope, opened.message, self.attempt
+        stage = None if attempt is None or isinstance(message, Refusal) else attempt.stage_of(message)
+        if attempt is not None and stage is None and not isinstance(message, Refusal):
+            raise EnvelopeRefusedError("wrong_stage", f"type {envelope.type} is not awaited in this mode")
+        objection = rounds.objection(
+            None if attempt is None else attempt.state, envelope.round, envelope.attempt, envelope.sender, stage
+        )
+        if attempt is not None and objection == "wrong_round" and self._comes_late(attempt, opened):
+            return
+        if objection is not None or attempt is None:
+            raise EnvelopeRefusedError(objection or "wrong_round", f"type {envelope.type}")
+        if isinstance(message, Refusal):
+            attempt.refusals[envelope.sender] = message.reason if message.reason in REFUSALS else "training"
+            attempt.state = rounds.leave(attempt.state, envelope.sender)
+        elif stage is not None:
+            attempt.collection.accept(stage, opened)
+            attempt.state = rounds.arrive(attempt.state, envelope.sender)
+            self._counted(attempt, envelope.round, envelope.sender)
+
+    def _comes_late(self, attempt: Attempt, opened: Opened) -> bool:
+        """FedBuff: takes an update of an earlier round into the one under way; each of a sender's updates counts once."""
+        envelope, plan, state = opened.envelope, attempt.plan, self.state
+        base = state.bases.get(envelope.round)
+        if not plan.staleness_max or base is None or not isinstance(opened.message, Update):
+            return False
+        if envelope.sender in state.counted.get(envelope.round, []):
+            raise EnvelopeRefusedError("duplicate", "it counted before")
+        objection = rounds.objection(attempt.state, plan.round, plan.attempt, envelope.sender, "updates")
+        if objection is not None:
+            raise EnvelopeRefusedError(objection, "a late update, for the round under way")
+        attempt.collection.accept_late(opened, max(plan.base_version - base, 0))
+        attempt.state = rounds.arrive(attempt.state, envelope.sender)
+        self._counted(attempt, envelope.round, envelope.sender)
+        return True
+
+    def _counted(self, attempt: Attempt, round_number: int, sender: str) -> None:
+        if attempt.plan.staleness_max:
+            self.state.counted.setdefault(round_number, []).append(sender)
+
+    def _next_attempt(self, now_ms: int) -> list[Say]:
+        state = self.state
+        if state.rounds_wanted == 0:
+            return []
+        if not state.begun and now_ms < state.ended_ms + round(self._settings.rounds.pause_s * 1000):
+            return []
+        plan = self._planning.plan(state, now_ms)
+        if plan is None:
+            return []
+        if isinstance(plan, Halted):
+            return [Say("control", plan, state.round_number)]
+        return [Say("control", plan, plan.round, plan.attempt)]
+
+    def _next_step(self, attempt: Attempt, now_ms: int) -> list[Say]:
+        plan = attempt.plan
+        if attempt.state.status == "evaluated":
+            return self._publish(attempt)
+        message: CoordinatorMessage | None = None
+        try:
+            if attempt.state.status == "aggregating":
+                message = self._candidate(attempt).evaluated
+            else:
+                decision = rounds.due(attempt.state, attempt.rules, now_ms)
+                if isinstance(decision, rounds.AttemptFailed):
+                    message = self._failure(attempt, decision.reason)
+                elif decision is not None:
+                    message = attempt.collection.closing(decision.stage, decision.members)
+        except FederationRefusedError as error:
+            message = self._failure(attempt, str(error))
+        return [] if message is None else [Say("control", message, plan.round, plan.attempt)]
+
+    def _publish(self, attempt: Attempt) -> list[Say]:
+        candidate, plan = self._candidate(attempt), attempt.plan
+        model = GlobalModel(
+            model_version=candidate.evaluated.model_version,
+            base_version=plan.base_version,
+            shapes=plan.shapes,
+            payload=candidate.payload,
+            participants=candidate.combined.participants,
+            weight=candidate.combined.weight,
+            metrics=candidate.evaluated.metrics,
+        )
+        digest = hashlib.sha256(candidate.payload).digest()
+        published = Published(model_version=model.model_version, payload_sha256=digest)
+        # In this order: what the strategy keeps is made from the model before.
+        return [
+            Say("control", published, plan.round, plan.attempt),
+            Say("models", model, plan.round, plan.attempt),
+        ]
+
+    def _candidate(self, attempt: Attempt) -> Candidate:
+        """Made once; a restarted coordinator makes the same again."""
+        if attempt.candidate is None:
+            attempt.candidate = self._finishing.candidate(self.state, attempt.plan, attempt.collection)
+        return attempt.candidate
+
+    def _failure(self, attempt: Attempt, reason: str) -> Failure:
+        final = attempt.plan.attempt + 1 >= self._settings.rounds.attempts_max
+        return Failure(reason=reason[:500], final=final)
+
+    def _begin(self, plan: RoundPlan, at_ms: int) -> None:
+        state = self.state
+        if self.attempt is not None:
+            raise InvariantError("an attempt begins while another is under way")
+        self._planning.spent(state, plan, at_ms)
+        state.halted = ""
+        state.round_number, state.attempt, state.begun = plan.round, plan.attempt + 1, True
+        if plan.staleness_max:
+            oldest = plan.round - plan.staleness_max
+            state.bases = {number: base for number, base in state.bases.items() if number >= oldest}
+            state.bases[plan.round] = plan.base_version
+            state.counted = {number: names for number, names in state.counted.items() if number >= oldest}
+        self.attempt = Attempt(plan, self._planning.rules(plan), self._collecting(plan), at_ms)
+
+    def _advance(self, attempt: Attempt, message: CoordinatorMessage, at_ms: int) -> None:
+        if isinstance(message, KeyList | ShareList | SurvivorList | StageOver):
+            attempt.collection.closed(message)
+            attempt.state = rounds.advance(attempt.state, closed_by(message), at_ms)
+        elif isinstance(message, Evaluated):
+            attempt.state = rounds.advance(attempt.state, rounds.Moved("evaluated"), at_ms)
+        elif isinstance(message, Published):
+            candidate = self._candidate(attempt)
+            self.state.optimiser, self.state.reputations = candidate.optimiser, candidate.reputations
+            attempt.state = rounds.advance(attempt.state, rounds.Moved("published"), at_ms)
+            self._end_round(at_ms)
+        elif isinstance(message, Failure):
+            attempt.state = rounds.advance(attempt.state, rounds.AttemptFailed(message.reason), at_ms)
+            if message.final:
+                self._end_round(at_ms)
+            self._end_attempt()
+
+    def _end_round(self, at_ms: int) -> None:
+        state = self.state
+        state.begun, state.attempt, state.ended_ms = False, 0, at_ms
+        state.rounds_wanted = max(state.rounds_wanted - 1, 0)
+        self._end_attempt()
+
+    def _end_attempt(self) -> None:
+        """Whatever is unfinished belongs to what is over; a new inbox keeps nothing of it."""
+        self.attempt = None
+        self._inbox = self._new_inbox()
+
+    def _new_inbox(self) -> Inbox:
+        largest = 2 * len(self.state.model.payload) + MESSAGE_BYTES_SPARE * 16
+        return Inbox(self._settings.name, self._identity, message_bytes_max=largest)
+
+    def _leaves(self, name: str) -> None:
+        if self.attempt is not None:
+            self.attempt.state = rounds.leave(self.attempt.state, name)
+
+    def _drop_revoked(self) -> None:
+        for member in self.state.members.values():
+            if member.status != "approved":
+                self._inbox.forget(member.name)
+
+    def _chained(self, entry: LedgerEntry) -> None:
+        state = self.state
+        if (entry.index, entry.previous) != state.ledger:
+            raise InvariantError(f"entry {entry.index} does not follow {state.ledger.following - 1} in the ledger")
+        state.ledger = head_after(entry)
+        if entry.kind == "dropped":
+            state.drops = {}
+        elif state.notes and state.notes[0].kind == entry.kind:
+            del state.notes[0]
+
+
+def _as_message(model: GlobalWeights) -> GlobalModel:
+    return GlobalModel(
+        model_version=model.version, base_version=model.version, shapes=model.shapes, payload=model.payload,
+        participants=0, weight=0.0, metrics={},
+    )  # fmt: skip

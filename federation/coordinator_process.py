@@ -1,0 +1,244 @@
+"""The coordinator's thin shell: logs in, decisions out, a checkpoint at quiet moments.
+
+Everything that belongs to one decision is appended in one transaction, and applied only when it stands. After any error of
+the transport the object is thrown away: a new one recovers from the logs.
+"""
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from contract.clock import Clock, epoch_ms
+from contract.errors import InvariantError, PositionDeadError
+from contract.federation import (
+    CLOCK_TOLERANCE_MS,
+    COORDINATOR,
+    Claim,
+    GlobalModel,
+    LedgerEntry,
+    Published,
+    Step,
+)
+from federation.coordinator import Coordinator
+from federation.coordinator_state import CoordinatorState
+from federation.envelope import Inbox, Opened, seal, to_records
+from federation.identity import Identity, PublicIdentity
+from federation.recording import Say
+from federation.refusals import FederationRefusedError
+from federation.store import Checkpoint, Store
+from federation.transports.ports import LOGS, LogName, Outgoing, Record, Transport
+
+OWNER = "coordinator"
+RECOVERY_POLL_S = 1.0
+
+
+class _Decision(NamedTuple):
+    """What one transaction of an earlier life said, in the order in which it was applied."""
+
+    step: Step
+    said: list[tuple[Say, int, int]]
+    """With the epoch and the time of its envelope."""
+
+
+class CoordinatorProcess:
+    """One running coordinator. Used by one thread."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        federation: str,
+        transport: Transport,
+        store: Store,
+        clock: Clock,
+        *,
+        initial: CoordinatorState,
+        assemble: Callable[[CoordinatorState], Coordinator],
+        instance: str | None = None,
+    ) -> None:
+        """`transport` is an exclusive writer; `initial` is the state of a federation in which nothing was said yet."""
+        self._identity = identity
+        self._speaker = msgspec.structs.replace(identity.public, name=COORDINATOR)
+        self._federation = federation
+        self.transport = transport
+        self._store = store
+        self._clock = clock
+        self._assemble = assemble
+        self._instance = instance or secrets.token_hex(8)
+        self._positions: dict[LogName, int] = dict.fromkeys(LOGS, 0)
+        self._now_ms = 0
+        self.coordinator = assemble(initial)
+
+    def recover(self) -> None:
+        """Called once, first: becomes what the logs say, takes up what was under way, and says that it is here.
+
+        Raises TransientError, FencedError, PositionDeadError where the logs no longer reach back to the checkpoint.
+        """
+        checkpoint = self._store.load(f"{OWNER}/{self._federation}")
+        if checkpoint is not None:
+            state = msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState)
+            self.coordinator = self._assemble(state)
+            self._positions = dict.fromkeys(LOGS, 0) | dict(checkpoint.positions)
+        elif any(self.transport.bounds(log)[0] > 0 for log in ("control", "updates", "ledger")):
+            raise PositionDeadError(
+                "there is no checkpoint, and the logs no longer go back to the beginning: restore the coordinator's database"
+            )
+        self._replay()
+        now_ms = self._now()
+        self._commit(self.coordinator.start(self._instance, now_ms), now_ms, epoch=self.coordinator.state.epoch + 1)
+        self._decide()
+
+    def run_once(self, timeout_s: float) -> int:
+        """Called again and again: reads what came and does what is due; returns how many records it read.
+
+        Waits up to `timeout_s` for the first. Raises TransientError, FencedError.
+        """
+        records = self.transport.poll(timeout_s)
+        for record in records:
+            if record.log == "updates":
+                self._absorb(record)
+                self._decide()
+        self._decide()
+        return len(records)
+
+    def _absorb(self, record: Record) -> None:
+        self.coordinator.absorb(record)
+        self._positions["updates"] = record.offset + 1
+
+    def _decide(self) -> None:
+        # An attempt has some ten decisions; a rule that never ends would be a defect.
+        for _ in range(100):
+            now_ms = self._now()
+            said = self.coordinator.decide(now_ms)
+            if not said:
+                return
+            self._commit(said, now_ms, epoch=self.coordinator.state.epoch)
+        raise InvariantError("the coordinator's decisions do not come to an end")
+
+    def _commit(self, said: list[Say], now_ms: int, *, epoch: int) -> None:
+        entries = sum(isinstance(say.message, LedgerEntry) for say in said)
+        step = Step(
+            updates_offset=self._positions["updates"],
+            ledger_index=self.coordinator.state.ledger.following + entries,
+        )
+        outgoing = [
+            Outgoing(say.log, _key(say), record)
+            for say in (Say("control", step), *said)
+            for record in self._records(say, now_ms, epoch)
+        ]
+        self.transport.append(outgoing)
+        for say in said:
+            self.coordinator.apply(say, epoch, now_ms)
+        if self.coordinator.quiet:
+            self._save(now_ms)
+
+    def _records(self, say: Say, now_ms: int, epoch: int) -> list[bytes]:
+        signed = seal(
+            say.message,
+            self._identity,
+            federation=self._federation,
+            round_number=say.round,
+            attempt=say.attempt,
+            sent_at_ms=now_ms,
+            epoch=epoch,
+            sender=COORDINATOR,
+        )
+        return to_records(signed, self._identity)
+
+    def _save(self, now_ms: int) -> None:
+        for log in ("control", "models", "ledger"):
+            self._positions[log] = self.transport.bounds(log)[1]
+        state = msgspec.msgpack.encode(self.coordinator.state)
+        self._store.save(f"{OWNER}/{self._federation}", Checkpoint(dict(self._positions), state, now_ms))
+
+    def _replay(self) -> None:
+        """The same handlers over the same logs: each decision sees those messages that it saw then."""
+        decisions, models, ledger = self._said_before()
+        self.transport.read_from({"updates": self._positions["updates"]})
+        end = self.transport.bounds("updates")[1]
+        waiting: deque[Record] = deque()
+        for decision in decisions:
+            while self._positions["updates"] < decision.step.updates_offset:
+                if not waiting:
+                    waiting.extend(self.transport.poll(RECOVERY_POLL_S))
+                    if not waiting and self.transport.caught_up("updates", end):
+                        break
+                    continue
+                if waiting[0].offset >= decision.step.updates_offset:
+                    break
+                self._absorb(waiting.popleft())
+            self._apply_again(decision, models, ledger)
+        for record in waiting:
+            self._absorb(record)
+
+    def _apply_again(self, decision: _Decision, models: dict[int, GlobalModel], ledger: dict[int, LedgerEntry]) -> None:
+        coordinator = self.coordinator
+        for say, epoch, at_ms in decision.said:
+            coordinator.apply(say, epoch, at_ms)
+            version = (
+                say.message.model_version
+                if isinstance(say.message, Published)
+                else coordinator.state.model.version
+                if isinstance(say.message, Claim)
+                else None
+            )
+            if version in models:
+                coordinator.apply(Say("models", models[version]), epoch, at_ms)
+        while coordinator.state.ledger.following < decision.step.ledger_index:
+            entry = ledger.get(coordinator.state.ledger.following)
+            if entry is None:
+                raise InvariantError(f"entry {coordinator.state.ledger.following} of the ledger is missing")
+            coordinator.apply(Say("ledger", entry), 0, 0)
+
+    def _said_before(self) -> tuple[list[_Decision], dict[int, GlobalModel], dict[int, LedgerEntry]]:
+        """All that coordinators of this federation said since the checkpoint."""
+        logs: tuple[LogName, ...] = ("control", "models", "ledger")
+        ends = {log: self.transport.bounds(log)[1] for log in logs}
+        self.transport.read_from({log: self._positions[log] for log in logs})
+        inboxes = {log: Inbox(self._federation, self._identity) for log in logs}
+        decisions: list[_Decision] = []
+        models: dict[int, GlobalModel] = {}
+        ledger: dict[int, LedgerEntry] = {}
+        while not all(self.transport.caught_up(log, end) for log, end in ends.items()):
+            for record in self.transport.poll(RECOVERY_POLL_S):
+                opened = self._own(inboxes[record.log], record)
+                if opened is None:
+                    continue
+                heading, message = opened.envelope, opened.message
+                self._now_ms = max(self._now_ms, heading.sent_at_ms)
+                if isinstance(message, Step):
+                    decisions.append(_Decision(message, []))
+                elif isinstance(message, GlobalModel):
+                    models[message.model_version] = message
+                elif isinstance(message, LedgerEntry):
+                    ledger[message.index] = message
+                elif record.log == "control" and decisions:
+                    say = Say("control", message, heading.round, heading.attempt)  # type: ignore[arg-type]
+                    decisions[-1].said.append((say, heading.epoch, heading.sent_at_ms))
+        self._positions |= ends
+        return decisions, models, ledger
+
+    def _own(self, inbox: Inbox, record: Record) -> Opened | None:
+        """The message, where it is this coordinator's own; anything else on its logs is somebody's rubbish."""
+        try:
+            opened = inbox.take(record.value, roster=self._roster, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS)
+        except FederationRefusedError:
+            return None
+        own = opened is not None and opened.sender.signing_key == self._speaker.signing_key
+        return opened if own and opened is not None and opened.envelope.sender == COORDINATOR else None
+
+    def _roster(self, name: str) -> PublicIdentity | None:
+        return self._speaker if name == COORDINATOR else None
+
+    def _now(self) -> int:
+        """The clock, but never back: a decision is not earlier than the one before."""
+        self._now_ms = max(self._now_ms, epoch_ms(self._clock.now()))
+        return self._now_ms
+
+
+def _key(say: Say) -> bytes:
+    if isinstance(say.message, LedgerEntry):
+        return str(say.message.index).encode()
+    return COORDINATOR.encode()

@@ -1,0 +1,91 @@
+"""What a coordinator remembers between rounds. Everything here goes into its checkpoint; nothing secret is here.
+
+Bounded: participants and those who wait for approval by settings, counters by closed lists and by participants.
+"""
+
+from msgspec import Struct, field
+
+from contract.federation import EnrolmentRequest, Member, Shapes
+from federation.budget import LevelSpend
+from federation.identity import PublicIdentity
+from federation.ledger import Head
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """Somebody who asked to take part and is not approved."""
+
+    name: str
+    request: EnrolmentRequest
+    asked_ms: int
+
+    @property
+    def identity(self) -> PublicIdentity:
+        """The keys it named."""
+        return PublicIdentity(
+            name=self.name, signing_key=self.request.signing_key, sealing_key=self.request.sealing_key
+        )
+
+
+class GlobalWeights(Struct, frozen=True, kw_only=True):
+    """The newest global model."""
+
+    version: int
+    shapes: Shapes
+    payload: bytes
+    """float32, little-endian, arrays in the order of `shapes`."""
+
+
+class Note(Struct, frozen=True, kw_only=True):
+    """Something that happened and is not in the ledger yet."""
+
+    kind: str
+    content: dict[str, object]
+
+
+class CoordinatorState(Struct, kw_only=True):
+    """Changed only by `federation.coordinator.Coordinator`, in the order of the logs."""
+
+    epoch: int = 0
+    instance: str = ""
+    """Of the coordinator that speaks."""
+    told_ms: int = 0
+    """When it last said who it is."""
+    model: GlobalWeights
+    members: dict[str, Member] = field(default_factory=dict)
+    roster_version: int = 0
+    roster_changed: bool = False
+    """The roster on the log is older than `members`."""
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    """By fingerprint."""
+    said_ms: dict[str, int] = field(default_factory=dict)
+    """When `sender/type` last said something outside of rounds; older is a replay."""
+    rounds_wanted: int = 0
+    round_number: int = 0
+    """Of the newest round that began."""
+    attempt: int = 0
+    """Of the next one."""
+    begun: bool = False
+    """The round is not ended: its next attempt is `attempt`."""
+    halted: str = ""
+    """Why no further round began, until one does."""
+    ended_ms: int = 0
+    counted: dict[int, list[str]] = field(default_factory=dict)
+    """FedBuff: by round, whose update of that round has counted; as far back as a late one may still come."""
+    bases: dict[int, int] = field(default_factory=dict)
+    """FedBuff: by round, the version of the global model that it began from."""
+    optimiser: bytes = b""
+    """What the strategy keeps from round to round, as it writes it."""
+    spends: list[LevelSpend] = field(default_factory=list)
+    """Every attempt that was announced; only grows."""
+    reputations: dict[str, float] = field(default_factory=dict)
+    adoptions: dict[str, str] = field(default_factory=dict)
+    """By participant: what it did with which model."""
+    drops: dict[str, int] = field(default_factory=dict)
+    """Messages dropped since the ledger last said so, by reason."""
+    notes: list[Note] = field(default_factory=list)
+    ledger: Head = Head()
+    """Where the chain stands."""
+
+    def approved(self) -> list[Member]:
+        """Who may be selected, by name."""
+        return [member for _, member in sorted(self.members.items()) if member.status == "approved"]

@@ -1,0 +1,361 @@
+"""Messages to records and back: signed as a whole, sealed where they have one reader, cut where they are long. Pure.
+
+`pack` turns a message into records, each below a broker's limit; an `Inbox` turns records into messages again and refuses,
+with a code of DROP_REASONS, whatever is forged, truncated, oversized, from the future or meant for others. Cheap checks come
+before dear ones, and nothing is kept for a sender whose signature has not been checked. A long message is announced by its
+signed list of digests, so its parts need no signature each, and its size is known before the first is kept.
+
+Signatures carry a domain of their own (ML-DSA's context); a sealed body is bound to its whole heading through HPKE's info.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from contract.errors import InvalidEventError
+from contract.federation import (
+    CLOCK_TOLERANCE_MS,
+    MESSAGE_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    WIRE_VERSION,
+    Announcement,
+    Claim,
+    EnrolmentRequest,
+    Envelope,
+    Frame,
+    Message,
+    Part,
+    PartsAnnounced,
+    SignedEnvelope,
+    decode_message,
+    encode_message,
+    type_of,
+)
+from federation.identity import SIGNATURE_BYTES, Identity, PublicIdentity
+from federation.refusals import EnvelopeRefusedError
+
+ENVELOPE_DOMAIN = b"tillguard/federation/envelope/v1"
+ANNOUNCEMENT_DOMAIN = b"tillguard/federation/announcement/v1"
+_SEAL_DOMAIN = b"tillguard/federation/sealed-body/v1"
+PART_BYTES = 850_000
+"""With its frame, a part stays below RECORD_BYTES_MAX."""
+SINGLE_BYTES_MAX = RECORD_BYTES_MAX - 2 * SIGNATURE_BYTES
+"""An envelope up to this size is one record, with its signature."""
+PENDING_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
+"""What an inbox keeps of unfinished messages, all senders together; reached only if the senders of many long ones stop midway."""
+PENDING_PER_SENDER_MAX = 2
+"""Announcing one more drops the sender's oldest unfinished message."""
+
+Roster = Callable[[str], PublicIdentity | None]
+"""The keys of a sender's name; None for a stranger. A caller that knows somebody as revoked raises EnvelopeRefusedError."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+_FRAMES: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
+_ENVELOPES = msgspec.msgpack.Decoder(Envelope)
+_ANNOUNCEMENTS = msgspec.msgpack.Decoder(Announcement)
+S = TypeVar("S")
+
+
+class Opened(NamedTuple):
+    """A message whose signature holds, for this federation and this reader."""
+
+    envelope: Envelope
+    message: Message
+    sender: PublicIdentity
+    """Whose key made the signature. For an enrolment or a claim it is the key that the message itself names."""
+    signed: SignedEnvelope
+    """To be passed on as it is, so that others can check the signature themselves; a long message has none of its own."""
+
+
+def seal(
+    message: Message,
+    identity: Identity,
+    *,
+    federation: str,
+    round_number: int = 0,
+    attempt: int = 0,
+    sent_at_ms: int,
+    epoch: int = 0,
+    reader: PublicIdentity | None = None,
+    sender: str | None = None,
+) -> SignedEnvelope:
+    """`message`, signed by `identity` (under `sender` where it speaks for another office), sealed where it has one `reader`."""
+    heading = Envelope(
+        version=WIRE_VERSION,
+        federation=federation,
+        type=type_of(message),
+        round=round_number,
+        attempt=attempt,
+        sender=sender or identity.name,
+        recipient=reader.name if reader else None,
+        sent_at_ms=sent_at_ms,
+        epoch=epoch,
+        body=b"",
+    )
+    body = encode_message(message)
+    if reader:
+        body = reader.seal(body, _seal_info(heading))
+    if len(body) > MESSAGE_BYTES_MAX:
+        raise EnvelopeRefusedError("oversized", f"{len(body)} bytes, at most {MESSAGE_BYTES_MAX}")
+    envelope = _ENCODER.encode(msgspec.structs.replace(heading, body=body))
+    return SignedEnvelope(envelope=envelope, signature=identity.sign(_signed_bytes(envelope), ENVELOPE_DOMAIN))
+
+
+def to_records(signed: SignedEnvelope, identity: Identity) -> list[bytes]:
+    """The records that carry `signed`, in order: one where it fits, else its signed announcement and its parts.
+
+    The announcement signs the digests of all of a long envelope, so it takes the place of the envelope's own signature.
+    """
+    if len(signed.envelope) <= SINGLE_BYTES_MAX:
+        return [_ENCODER.encode(signed)]
+    envelope = _ENVELOPES.decode(signed.envelope)
+    pieces = [signed.envelope[start : start + PART_BYTES] for start in range(0, len(signed.envelope), PART_BYTES)]
+    announcement = _ENCODER.encode(
+        Announcement(
+            federation=envelope.federation,
+            sender=envelope.sender,
+            bytes=len(signed.envelope),
+            digests=tuple(hashlib.sha256(piece).digest() for piece in pieces),
+        )
+    )
+    head = PartsAnnounced(
+        announcement=announcement, signature=identity.sign(_signed_bytes(announcement), ANNOUNCEMENT_DOMAIN)
+    )
+    return [_ENCODER.encode(head), *(_ENCODER.encode(Part(data=piece)) for piece in pieces)]
+
+
+def unseal(
+    signed: SignedEnvelope, *, federation: str, roster: Roster, now_ms: int, reader: Identity | None = None
+) -> Opened:
+    """The message in `signed`; raises EnvelopeRefusedError. `reader` opens what is sealed to it."""
+    envelope = _read_envelope(signed.envelope, federation, now_ms, reader)
+    message: Message | None = None
+    if envelope.type in _SELF_SIGNED and envelope.recipient is None:
+        message = _read_body(envelope.body, envelope.type)
+        sender = _self_signed(message, envelope.sender)
+    else:
+        sender = _known(envelope.sender, roster)
+    if not sender.verify(signed.signature, _signed_bytes(signed.envelope), ENVELOPE_DOMAIN):
+        raise EnvelopeRefusedError("unsigned", f"type {envelope.type}")
+    return Opened(envelope, message or _read_message(envelope, reader), sender, signed)
+
+
+def _known(name: str, roster: Roster) -> PublicIdentity:
+    known = roster(name)
+    if known is None:
+        raise EnvelopeRefusedError("unknown_sender", "field sender names nobody on the roster")
+    return known
+
+
+_SELF_SIGNED = frozenset({"enrolment", "claim"})
+"""Signed with the keys they name: who may enrol is an operator's decision, and a participant knows its coordinator by fingerprint."""
+
+
+def _self_signed(message: Message, name: str) -> PublicIdentity:
+    if not isinstance(message, EnrolmentRequest | Claim):
+        raise EnvelopeRefusedError("malformed", "the body is no message of its type")
+    sender = PublicIdentity(name=name, signing_key=message.signing_key, sealing_key=message.sealing_key)
+    if not sender.is_valid():
+        raise EnvelopeRefusedError("malformed", "fields signing_key and sealing_key hold no keys")
+    return sender
+
+
+def _read_envelope(data: bytes, federation: str, now_ms: int, reader: Identity | None) -> Envelope:
+    """The heading's own checks: all that need no key."""
+    envelope = _decode(_ENVELOPES, data)
+    if envelope.version != WIRE_VERSION:
+        raise EnvelopeRefusedError(
+            "malformed", f"field version is {envelope.version}, this build speaks {WIRE_VERSION}"
+        )
+    if envelope.federation != federation:
+        raise EnvelopeRefusedError("wrong_federation", "field federation names another one")
+    if envelope.sent_at_ms > now_ms + CLOCK_TOLERANCE_MS:
+        raise EnvelopeRefusedError("time", "field sent_at_ms is ahead of the clock")
+    if envelope.recipient is not None and (reader is None or envelope.recipient != reader.name):
+        raise EnvelopeRefusedError("unreadable", "field recipient names another reader")
+    return envelope
+
+
+def _read_message(envelope: Envelope, reader: Identity | None) -> Message:
+    if envelope.recipient is None or reader is None:
+        return _read_body(envelope.body, envelope.type)
+    body = reader.unseal(envelope.body, _seal_info(envelope))
+    if body is None:
+        raise EnvelopeRefusedError("unreadable", "the body was sealed to other keys or for another heading")
+    return _read_body(body, envelope.type)
+
+
+def _read_body(body: bytes, kind: str) -> Message:
+    try:
+        message = decode_message(body)
+    except InvalidEventError as error:
+        raise EnvelopeRefusedError("oversized" if error.reason == "oversized" else "malformed", "field body") from None
+    if type_of(message) != kind:
+        raise EnvelopeRefusedError("malformed", "the body is no message of its type")
+    return message
+
+
+def _decode(decoder: "msgspec.msgpack.Decoder[S]", data: bytes) -> S:
+    """Decodes, and insists on the one encoding that this code writes: equal messages have equal bytes and digests."""
+    try:
+        decoded = decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise EnvelopeRefusedError("malformed", type(error).__name__) from None
+    if _ENCODER.encode(decoded) != data:
+        raise EnvelopeRefusedError("malformed", "an encoding that no sender of this version writes")
+    return decoded
+
+
+def _signed_bytes(data: bytes) -> bytes:
+    """What is signed: a digest, since an envelope may have hundreds of megabytes and ML-DSA's own hash is slower."""
+    return hashlib.sha512(data).digest()
+
+
+def _seal_info(envelope: Envelope) -> bytes:
+    return _SEAL_DOMAIN + _ENCODER.encode(msgspec.structs.replace(envelope, body=b""))
+
+
+class Once:
+    """Which messages were applied: one of a kind by (round, attempt, sender, type). Bounded, since a round's past is forgotten."""
+
+    def __init__(self, per_sender_max: int = 64) -> None:
+        self._per_sender_max = per_sender_max
+        self._seen: dict[str, set[tuple[int, int, str]]] = {}
+        self._oldest_round = 0
+
+    def admit(self, envelope: Envelope) -> None:
+        """Takes note of `envelope`; raises EnvelopeRefusedError where such a one was there, or its round is over."""
+        if envelope.round < self._oldest_round:
+            raise EnvelopeRefusedError("wrong_round", "field round names one that is over")
+        seen = self._seen.setdefault(envelope.sender, set())
+        key = (envelope.round, envelope.attempt, envelope.type)
+        if key in seen:
+            raise EnvelopeRefusedError("duplicate", f"type {envelope.type}")
+        if len(seen) >= self._per_sender_max:
+            raise EnvelopeRefusedError("oversized", f"more than {self._per_sender_max} messages of one sender")
+        seen.add(key)
+
+    def forget_before(self, round_number: int) -> None:
+        """Rounds before `round_number` are over: nothing of theirs is admitted again, nothing of theirs is kept."""
+        self._oldest_round = max(self._oldest_round, round_number)
+        for seen in self._seen.values():
+            seen -= {key for key in seen if key[0] < self._oldest_round}
+
+
+class _Pending:
+    """A long message, announced and signed, of which not all parts have come."""
+
+    def __init__(self, announcement: Announcement) -> None:
+        self.sender = announcement.sender
+        self.digests = announcement.digests
+        self.bytes = announcement.bytes
+        self.missing = set(announcement.digests)
+        self.data: dict[bytes, bytes] = {}
+        self.kept = 0
+
+    def add(self, digest: bytes, data: bytes) -> None:
+        self.missing.discard(digest)
+        self.data[digest] = data
+        self.kept += len(data)
+
+
+class Inbox:
+    """Puts records together to messages, for one federation and reader. Bounded in memory, per sender and in all."""
+
+    def __init__(
+        self, federation: str, reader: Identity | None = None, *, message_bytes_max: int = MESSAGE_BYTES_MAX
+    ) -> None:
+        self._federation = federation
+        self._reader = reader
+        self._message_bytes_max = message_bytes_max
+        self._pending: dict[tuple[str, bytes], _Pending] = {}
+
+    @property
+    def pending(self) -> int:
+        """How many announced messages are not complete; at 0 no earlier record is needed again."""
+        return len(self._pending)
+
+    def take(self, record: bytes, *, roster: Roster, now_ms: int) -> Opened | None:
+        """The message that `record` holds or completes; None while parts are missing; raises EnvelopeRefusedError."""
+        if len(record) > RECORD_BYTES_MAX:
+            raise EnvelopeRefusedError("oversized", f"{len(record)} bytes, at most {RECORD_BYTES_MAX}")
+        frame = _decode(_FRAMES, record)
+        if isinstance(frame, PartsAnnounced):
+            self._announce(frame, roster)
+            return None
+        if isinstance(frame, SignedEnvelope):
+            return unseal(frame, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader)
+        return self._open_first(self._add_part(frame), roster, now_ms)
+
+    def forget(self, sender: str) -> None:
+        """Drops what is unfinished of `sender` (it was revoked, or its round is over)."""
+        for key in [key for key in self._pending if key[0] == sender]:
+            del self._pending[key]
+
+    def _open_first(self, complete: list[_Pending], roster: Roster, now_ms: int) -> Opened | None:
+        """Several only where somebody announced another's parts, too: its own is refused, the other's opens."""
+        refusal: EnvelopeRefusedError | None = None
+        for pending in complete:
+            try:
+                return self._open_long(pending, roster, now_ms)
+            except EnvelopeRefusedError as error:
+                refusal = error
+        if refusal:
+            raise refusal
+        return None
+
+    def _open_long(self, pending: _Pending, roster: Roster, now_ms: int) -> Opened:
+        """A long message, whose sender signed the digests of all its bytes. It has no signature that could be passed on."""
+        data = b"".join(pending.data[digest] for digest in pending.digests)
+        if len(data) != pending.bytes:
+            raise EnvelopeRefusedError("parts", "field bytes does not fit the parts")
+        envelope = _read_envelope(data, self._federation, now_ms, self._reader)
+        if envelope.sender != pending.sender:
+            raise EnvelopeRefusedError("unsigned", "announced by somebody else than its sender")
+        sender = _known(envelope.sender, roster)  # asked again: it may have been revoked since
+        message = _read_message(envelope, self._reader)
+        return Opened(envelope, message, sender, SignedEnvelope(envelope=data, signature=b""))
+
+    def _announce(self, frame: PartsAnnounced, roster: Roster) -> None:
+        announcement = _decode(_ANNOUNCEMENTS, frame.announcement)
+        if announcement.federation != self._federation:
+            raise EnvelopeRefusedError("wrong_federation", "field federation names another one")
+        if announcement.bytes > self._message_bytes_max:
+            raise EnvelopeRefusedError("oversized", f"{announcement.bytes} bytes, at most {self._message_bytes_max}")
+        count = len(announcement.digests)
+        if not (count - 1) * PART_BYTES < announcement.bytes <= count * PART_BYTES:
+            raise EnvelopeRefusedError("parts", "fields bytes and digests do not fit")
+        if not _known(announcement.sender, roster).verify(
+            frame.signature, _signed_bytes(frame.announcement), ANNOUNCEMENT_DOMAIN
+        ):
+            raise EnvelopeRefusedError("unsigned", "an announcement")
+        key = (announcement.sender, hashlib.sha256(frame.announcement).digest())
+        if key in self._pending:
+            raise EnvelopeRefusedError("duplicate", "announced already")
+        own = [key for key in self._pending if key[0] == announcement.sender]
+        if len(own) >= PENDING_PER_SENDER_MAX:
+            del self._pending[own[0]]
+        self._pending[key] = _Pending(announcement)
+
+    def _add_part(self, part: Part) -> list[_Pending]:
+        """What `part` completes; such messages are no longer pending."""
+        digest = hashlib.sha256(part.data).digest()
+        wanted = [key for key, pending in self._pending.items() if digest in pending.missing]
+        if not wanted:
+            raise EnvelopeRefusedError("parts", "belongs to no announced message")
+        for key in wanted:
+            self._pending[key].add(digest, part.data)
+        complete = [self._pending.pop(key) for key in wanted if not self._pending[key].missing]
+        self._evict()
+        return complete
+
+    def _evict(self) -> None:
+        """Past the bound, whoever holds most loses its oldest: one sender cannot push out another's message."""
+        kept: dict[str, int] = {}
+        for pending in self._pending.values():
+            kept[pending.sender] = kept.get(pending.sender, 0) + pending.kept
+        if sum(kept.values()) > PENDING_BYTES_MAX:
+            worst = max(kept, key=lambda sender: kept[sender])
+            del self._pending[next(key for key in self._pending if key[0] == worst)]

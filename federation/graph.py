@@ -1,0 +1,73 @@
+"""Who shares masks with whom, and how many must stay. Pure.
+
+Up to `COMPLETE_MAX` members everyone is everyone's neighbour and t > 2n/3 of them must stay (Bonawitz et al. 2017). Beyond
+it, members stand on a ring in an order that nobody chooses (drawn from the digest of all their fresh keys), and each has the
+k nearest as neighbours (Bell et al. 2020, section 3); of each neighbourhood t > 3/4 must stay.
+
+Why these thresholds, where a coordinator may tell different members different lists of survivors (there is no round of
+confirmations): a member gives, for each neighbour, a share of its self mask or of its key, never both, and does not answer
+where fewer than t of its neighbourhood survive. On the complete graph t > 2n/3 shares of both kinds would take more than n
+answers, so no neighbour is both; and the smallest sum that such lists can open holds more than half of the members. On a
+ring, to open the sum of an arc alone, all k nodes beside it must be made "dropped" by t of their neighbours each, while
+nobody grants more than m - t of these: at 2/3 this could be done, above 3/4 it cannot, even where less than a third of each
+neighbourhood colludes (`tests/unit/federation/test_graph.py` proves it by linear programming).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from federation.refusals import MaskingRefusedError
+
+COMPLETE_MAX = 32
+"""Members of a complete graph at most; what everyone uploads grows with it by some 1.9 kB each."""
+NEIGHBOURS = 32
+"""On a ring, 16 to each side: with 5% lost, one neighbourhood in 50,000 falls below its threshold."""
+MEMBERS_MIN = 3
+"""A sum of two shows each the other's update."""
+
+
+class Graph(NamedTuple):
+    """The graph of one attempt: fixed once the members and their keys are known."""
+
+    members: tuple[str, ...]
+    """Sorted; a member's share carries the point 1 + its place here."""
+    neighbourhoods: dict[str, tuple[str, ...]]
+    """Each member's neighbours and itself, sorted."""
+    complete: bool
+
+    def point(self, name: str) -> int:
+        """Where the polynomials of others are evaluated for `name`."""
+        return self.members.index(name) + 1
+
+    def threshold(self, owner: str) -> int:
+        """How many of the owner's neighbourhood (itself included) must stay."""
+        return threshold(len(self.neighbourhoods[owner]), complete=self.complete)
+
+    @property
+    def survivors_min(self) -> int:
+        """How many of all must stay, whatever their neighbourhoods."""
+        return threshold(len(self.members), complete=self.complete)
+
+
+def threshold(size: int, *, complete: bool) -> int:
+    """The least number of `size` that is more than 2/3 (complete graph) or 3/4 (ring) of it."""
+    return 2 * size // 3 + 1 if complete else 3 * size // 4 + 1
+
+
+def graph_of(members: Sequence[str], seed: bytes, neighbours: int = NEIGHBOURS) -> Graph:
+    """The graph over `members`; `seed` is a digest that commits to all their keys."""
+    ordered = tuple(sorted(set(members)))
+    if len(ordered) != len(members) or len(ordered) < MEMBERS_MIN:
+        raise MaskingRefusedError("threshold", f"{len(ordered)} distinct members, at least {MEMBERS_MIN}")
+    if len(ordered) <= max(COMPLETE_MAX, neighbours + 1):
+        return Graph(ordered, dict.fromkeys(ordered, ordered), complete=True)
+    if neighbours % 2 or neighbours < 2 * MEMBERS_MIN:
+        raise MaskingRefusedError("plan", f"a ring needs an even number of neighbours, at least {2 * MEMBERS_MIN}")
+    ring = sorted(ordered, key=lambda name: hashlib.sha256(seed + name.encode()).digest())
+    half, count = neighbours // 2, len(ring)
+    near = {
+        name: tuple(sorted(ring[(place + step) % count] for step in range(-half, half + 1)))
+        for place, name in enumerate(ring)
+    }
+    return Graph(ordered, near, complete=False)

@@ -1,0 +1,80 @@
+"""What the federation needs of local learning. Knows no TensorFlow, no feature, no transaction."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import TillguardError
+from contract.federation import LocalTraining, PrivacyTerms
+
+Arrays = Sequence[NDArray[np.float32]]
+"""A model's arrays, in the order of the plan's shapes."""
+Choice = Literal["local", "global", "blended", "fine_tuned"]
+
+
+class Task(NamedTuple):
+    """What one attempt asks of local training."""
+
+    round: int
+    attempt: int
+    base: Arrays
+    """The global model to start from; not to be changed."""
+    training: LocalTraining
+    privacy: PrivacyTerms
+    clip_norm: float
+    seed: int
+    """The same for every participant; mix it with the participant's name."""
+
+
+class Trained(NamedTuple):
+    """What local training gave."""
+
+    arrays: Arrays
+    """The locally trained model; the update is its difference to the base."""
+    examples: int
+    frauds: int
+    metrics: dict[str, float]
+
+
+class Adopted(NamedTuple):
+    """What became of a global model here."""
+
+    decision: Choice
+    metrics: dict[str, float]
+    """On this retailer's own newest labelled data; they leave only if its settings say so."""
+
+
+class TrainingUnableError(TillguardError):
+    """There is nothing to train on, or training failed; `reason` is `data`, `model` or `training` (contract.federation_reasons.REFUSALS)."""
+
+    def __init__(self, reason: Literal["data", "model", "training"], detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
+class Learner(Protocol):
+    """One retailer's own data and models. Used by one thread.
+
+    Every method may take minutes and raises TrainingUnableError; none changes what serves, but `adopt`.
+    """
+
+    def train(self, task: Task) -> Trained:
+        """Called once for each attempt that this participant takes part in, before anything is sent.
+
+        The same task gives the same result. With privacy level `sample`, training itself adds the noise (DP-SGD); a learner that
+        cannot raises TrainingUnableError.
+        """
+        ...
+
+    def evaluate(self, arrays: Arrays) -> dict[str, float]:
+        """Called for cross-site evaluation: how `arrays` do on this retailer's newest labelled data."""
+        ...
+
+    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
+        """Called once for each global model: measures it against the local one, and puts the better in service.
+
+        Called again with the same version after a crash; the second call changes nothing.
+        """
+        ...

@@ -1,0 +1,81 @@
+"""Mode masked as a collection: the coordinator's side of secure aggregation, fed from the log. Pure."""
+
+from collections.abc import Sequence
+
+from contract.federation import (
+    KeyList,
+    MaskedUpdate,
+    MaskKeys,
+    MaskShares,
+    RoundPlan,
+    ShareList,
+    Stage,
+    StageOver,
+    SurvivorList,
+    Unmasking,
+)
+from federation.attempt import closed_by
+from federation.collection import Closing, Combined
+from federation.envelope import Opened
+from federation.refusals import MaskingRefusedError
+from federation.secagg import masking_plan
+from federation.secagg_coordinator import MaskingCoordinator
+from federation.terms import fixed_point_of
+
+
+class MaskedCollection:
+    """See federation.collection.Collection. Holds one masked vector of each member."""
+
+    def __init__(self, federation: str, plan: RoundPlan) -> None:
+        self._fixed = fixed_point_of(federation, plan)
+        self._masking = MaskingCoordinator(masking_plan(federation, plan))
+        self._told: Closing | None = None
+        """Given by `closing`, not yet on the log; the masking has moved on already."""
+
+    def accept(self, stage: Stage, opened: Opened) -> None:  # noqa: ARG002 - the message's type says it
+        sender, message = opened.envelope.sender, opened.message
+        if isinstance(message, MaskKeys):
+            self._masking.keys(sender, message, opened.signed)
+        elif isinstance(message, MaskShares):
+            self._masking.shares(sender, message, opened.signed)
+        elif isinstance(message, MaskedUpdate):
+            self._masking.update(sender, message)
+        elif isinstance(message, Unmasking):
+            self._masking.unmasking(sender, message)
+
+    def accept_late(self, opened: Opened, staleness: int) -> None:  # noqa: ARG002 - masks are of one attempt
+        raise MaskingRefusedError("stage", "what is masked belongs to its own attempt")
+
+    def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
+        if self._told is None or closed_by(self._told).stage != stage:
+            self._told = self._close(stage, members)
+        return self._told
+
+    def closed(self, message: Closing) -> None:
+        if self._told is None:
+            stage, members = closed_by(message)
+            self._close(stage, members)
+        self._told = None
+
+    def combine(self, members: frozenset[str] | None = None) -> Combined:
+        if members is not None:
+            raise MaskingRefusedError("stage", "only the sum of all is known")
+        total = self._masking.result()
+        values = self._fixed.decode(total.words)
+        weight = float(values[-1])
+        if weight <= 0:
+            raise MaskingRefusedError("words", "the weights sum up to nothing")
+        figures = {"liars": float(len(total.liars))}
+        return Combined(values[:-1] / weight, weight, len(total.survivors), figures, total.liars)
+
+    def separable(self) -> tuple[str, ...]:
+        return ()
+
+    def _close(self, stage: Stage, members: Sequence[str]) -> KeyList | ShareList | SurvivorList | StageOver:
+        if stage == "keys":
+            return self._masking.close_keys(members)
+        if stage == "shares":
+            return self._masking.close_shares(members)
+        if stage == "updates":
+            return self._masking.close_updates(members)
+        return StageOver(stage=stage, members=tuple(members))

@@ -1,0 +1,1 @@
+"""Schema of the checkpoints, by Alembic; run by federation.store at start, never by hand."""

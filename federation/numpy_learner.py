@@ -1,0 +1,152 @@
+"""A learner that needs numpy only: a small network for simulations and tests. The product's own is the trainer's.
+
+Layers of ReLU, a logit at the end; Adam (Kingma and Ba 2015) on the mean cross-entropy. With `prior_offset` the loss is that of
+logit + log prior odds of the participant's own examples, so that the shared model learns what tells a fraud from the rest and
+not how many there are here.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.federation import TensorShape
+from federation.figures import measured
+from federation.gate import choose
+from federation.learner import Adopted, Arrays, Task, Trained, TrainingUnableError
+
+_BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
+EXAMPLES_MIN = 8
+
+
+class Data(NamedTuple):
+    """Labelled examples."""
+
+    features: NDArray[np.float32]
+    """Shape (n, features), standardised."""
+    labels: NDArray[np.bool_]
+    """Shape (n,)."""
+
+
+def shapes_of(features: int, hidden: Sequence[int]) -> tuple[TensorShape, ...]:
+    """Of weights and biases, layer by layer."""
+    sizes = [features, *hidden, 1]
+    shapes: list[TensorShape] = []
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        shapes += [
+            TensorShape(name=f"layer{layer}/weights", shape=(inputs, outputs)),
+            TensorShape(name=f"layer{layer}/bias", shape=(outputs,)),
+        ]
+    return tuple(shapes)
+
+
+def initial_arrays(features: int, hidden: Sequence[int], seed: int) -> list[NDArray[np.float32]]:
+    """He initialisation (2015), biases zero."""
+    random = np.random.default_rng(seed)
+    arrays: list[NDArray[np.float32]] = []
+    for tensor in shapes_of(features, hidden):
+        if len(tensor.shape) == 1:
+            arrays.append(np.zeros(tensor.shape, np.float32))
+        else:
+            arrays.append((random.standard_normal(tensor.shape) * math.sqrt(2 / tensor.shape[0])).astype(np.float32))
+    return arrays
+
+
+def predict(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities of fraud, shape (n,)."""
+    return 1 / (1 + np.exp(-np.clip(_forward(arrays, features)[-1], -60, 60)))
+
+
+def _forward(arrays: Sequence[NDArray[np.floating]], features: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+    """The input, each layer's output, and the logit of shape (n,)."""
+    outputs: list[NDArray[np.float64]] = [features.astype(np.float64)]
+    for weights, bias in zip(arrays[:-2:2], arrays[1:-2:2], strict=True):
+        outputs.append(np.maximum(outputs[-1] @ weights.astype(np.float64) + bias, 0))
+    outputs.append((outputs[-1] @ arrays[-2].astype(np.float64) + arrays[-1])[:, 0])
+    return outputs
+
+
+def _gradients(arrays: Sequence[NDArray[np.floating]], batch: Data, offset: float) -> list[NDArray[np.float64]]:
+    outputs = _forward(arrays, batch.features)
+    error = 1 / (1 + np.exp(-np.clip(outputs[-1] + offset, -60, 60))) - batch.labels
+    flowing = error[:, None] / len(error)
+    gradients: list[NDArray[np.float64]] = []
+    for layer in range(len(arrays) // 2 - 1, -1, -1):
+        gradients = [outputs[layer].T @ flowing, flowing.sum(axis=0), *gradients]
+        if layer:
+            flowing = (flowing @ arrays[2 * layer].astype(np.float64).T) * (outputs[layer] > 0)
+    return gradients
+
+
+def fit(base: Arrays, data: Data, task: Task, seed: int) -> list[NDArray[np.float32]]:
+    """The arrays after the task's epochs on `data`, from `base`."""
+    random = np.random.default_rng(seed)
+    arrays = [array.astype(np.float64) for array in base]
+    start = [array.copy() for array in arrays]
+    first, second = [np.zeros_like(array) for array in arrays], [np.zeros_like(array) for array in arrays]
+    share = float(np.clip(data.labels.mean(), 1e-6, 1 - 1e-6))
+    offset = math.log(share / (1 - share)) if task.training.prior_offset else 0.0
+    step = 0
+    for _ in range(task.training.epochs):
+        order = random.permutation(len(data.labels))
+        for begin in range(0, len(order), task.training.batch_size):
+            chosen = order[begin : begin + task.training.batch_size]
+            step += 1
+            gradients = _gradients(arrays, Data(data.features[chosen], data.labels[chosen]), offset)
+            for place, gradient in enumerate(gradients):
+                pull = gradient + task.training.proximal_mu * (arrays[place] - start[place])
+                first[place] = _BETA1 * first[place] + (1 - _BETA1) * pull
+                second[place] = _BETA2 * second[place] + (1 - _BETA2) * pull**2
+                towards = first[place] / (1 - _BETA1**step)
+                spread = np.sqrt(second[place] / (1 - _BETA2**step))
+                arrays[place] -= task.training.learning_rate * towards / (spread + _TINY)
+    return [array.astype(np.float32) for array in arrays]
+
+
+class NumpyLearner:
+    """See federation.learner.Learner."""
+
+    def __init__(self, data: Data, newest: Data, *, seed: int, frauds_min: int = 5, margin: float = 0.0) -> None:
+        """`newest` is what global models are judged on, never trained on."""
+        self._data = data
+        self._newest = newest
+        self._seed = seed
+        self._frauds_min = frauds_min
+        self._margin = margin
+        self.serving: list[NDArray[np.float32]] | None = None
+        """The model in service; None before the first."""
+        self._local: list[NDArray[np.float32]] | None = None
+
+    def train(self, task: Task) -> Trained:
+        if len(self._data.labels) < EXAMPLES_MIN:
+            raise TrainingUnableError("data", f"{len(self._data.labels)} examples, at least {EXAMPLES_MIN}")
+        if task.privacy.level == "sample":
+            raise TrainingUnableError(
+                "training", "this learner knows no DP-SGD, so it cannot keep what the plan promises"
+            )
+        self._local = fit(task.base, self._data, task, self._seed + task.seed)
+        return Trained(self._local, len(self._data.labels), int(self._data.labels.sum()), self.evaluate(self._local))
+
+    def evaluate(self, arrays: Arrays) -> dict[str, float]:
+        return measured(predict(arrays, self._newest.features), self._newest.labels)
+
+    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:  # noqa: ARG002 - the port's; nothing is kept by version
+        candidates = {"global": list(arrays)}
+        if self.serving is not None:
+            candidates["local"] = self.serving
+        if self._local is not None:
+            candidates["blended"] = [
+                ((one + other) / 2).astype(np.float32) for one, other in zip(arrays, self._local, strict=True)
+            ]
+        figures = {name: self.evaluate(candidate) for name, candidate in candidates.items()}
+        verdict = choose(
+            {name: figure.get("ap", math.nan) for name, figure in figures.items()},  # type: ignore[misc]
+            frauds=int(self._newest.labels.sum()),
+            frauds_min=self._frauds_min,
+            margin=self._margin,
+        )
+        self.serving = candidates.get(verdict.choice, self.serving)
+        return Adopted(verdict.choice, figures.get(verdict.choice, {}))

@@ -1,0 +1,168 @@
+"""Reading a federation's logs for people: the audit chain checked, and what it says of rounds and of privacy. Pure but for the reading."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, Claim, LedgerEntry, Roster
+from contract.federation_settings import RoundPrivacySettings
+from federation.envelope import Inbox, Opened
+from federation.identity import PublicIdentity
+from federation.ledger import Audit, verify_chain
+from federation.privacy import PrivacyLedger, Release, Spend
+from federation.refusals import FederationRefusedError
+from federation.transports.ports import LogName, Record, Transport
+
+POLL_S = 1.0
+_LOGS: tuple[LogName, ...] = ("control", "ledger")
+
+
+class Told(NamedTuple):
+    """All that a coordinator has said, as far as its signature holds."""
+
+    coordinator: PublicIdentity | None
+    """None where no claim under the fingerprint stands on the log."""
+    epoch: int
+    roster: Roster | None
+    entries: tuple[LedgerEntry, ...]
+    audit: Audit
+    refused: int
+    """Records on the coordinator's logs that are not its own."""
+
+
+class RoundLine(NamedTuple):
+    """One round in a list."""
+
+    round: int
+    attempts: int
+    outcome: str
+    participants: int
+    began_ms: int
+    ended_ms: int
+    metrics: dict[str, float]
+
+
+def read_told(transport: Transport, federation: str, fingerprint: str) -> Told:
+    """Reads the control and ledger logs to their present end; `fingerprint` names whom to believe. Raises TransientError."""
+    return LogReader(transport, federation, fingerprint).read()
+
+
+class LogReader:
+    """Reads what a coordinator says, as often as wanted; everything is kept, since a chain is checked from its beginning."""
+
+    def __init__(self, transport: Transport, federation: str, fingerprint: str) -> None:
+        self._transport = transport
+        self._told = _Believed(federation, fingerprint)
+        self._transport.read_from({log: transport.bounds(log)[0] for log in _LOGS})
+
+    def read(self) -> Told:
+        """Everything up to the present end. Raises TransientError."""
+        ends = {log: self._transport.bounds(log)[1] for log in _LOGS}
+        records: list[Record] = []
+        while not all(self._transport.caught_up(log, end) for log, end in ends.items()):
+            records += self._transport.poll(POLL_S)
+        # The claim on the control log says which keys sign the ledger.
+        for log in _LOGS:
+            for record in records:
+                if record.log == log:
+                    self._told.take(record)
+        told = self._told
+        return Told(
+            told.coordinator, told.epoch, told.roster, tuple(told.entries), verify_chain(told.entries), told.refused
+        )
+
+
+class _Believed:
+    def __init__(self, federation: str, fingerprint: str) -> None:
+        self.coordinator: PublicIdentity | None = None
+        self.epoch = 0
+        self.roster: Roster | None = None
+        self.entries: list[LedgerEntry] = []
+        self.refused = 0
+        self._fingerprint = fingerprint
+        self._inboxes = {log: Inbox(federation) for log in _LOGS}
+
+    def take(self, record: Record) -> None:
+        try:
+            opened = self._inboxes[record.log].take(
+                record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS
+            )
+        except FederationRefusedError:
+            self.refused += 1
+            return
+        if opened is not None:
+            self._heed(opened)
+
+    def _known(self, name: str) -> PublicIdentity | None:
+        return self.coordinator if name == COORDINATOR else None
+
+    def _heed(self, opened: Opened) -> None:
+        message = opened.message
+        if opened.sender.fingerprint != self._fingerprint or opened.envelope.sender != COORDINATOR:
+            self.refused += 1
+        elif isinstance(message, Claim):
+            self.coordinator = opened.sender
+            self.epoch = max(self.epoch, opened.envelope.epoch)
+        elif isinstance(message, Roster):
+            self.roster = message
+        elif isinstance(message, LedgerEntry):
+            self.entries.append(message)
+
+
+def content_of(entry: LedgerEntry) -> dict[str, Any]:
+    """An entry's content."""
+    content = json.loads(entry.content)
+    return content if isinstance(content, dict) else {}
+
+
+def rounds_of(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
+    """Every round that began, oldest first."""
+    lines: dict[int, RoundLine] = {}
+    for entry in entries:
+        if entry.round == 0:
+            continue
+        line = lines.get(entry.round, RoundLine(entry.round, 0, "under way", 0, entry.at_ms, 0, {}))
+        content = content_of(entry)
+        if entry.kind == "plan":
+            line = line._replace(attempts=entry.attempt + 1, outcome="under way")
+        elif entry.kind == "failure":
+            final = bool(content.get("final"))
+            line = line._replace(outcome=f"failed: {content.get('reason', '')}", ended_ms=entry.at_ms if final else 0)
+        elif entry.kind == "global_model":
+            line = line._replace(
+                outcome=f"model {content.get('model_version')}",
+                participants=int(content.get("participants", 0)),
+                ended_ms=entry.at_ms,
+                metrics=dict(content.get("metrics", {})),
+            )
+        lines[entry.round] = line
+    return [lines[number] for number in sorted(lines)]
+
+
+def spent_of(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
+    """What the newest plan said of privacy; empty where no round began."""
+    plans = [content_of(entry) for entry in entries if entry.kind == "plan"]
+    return dict(plans[-1].get("privacy", {})) if plans else {}
+
+
+def halted_of(entries: Sequence[LedgerEntry]) -> str:
+    """Why no round begins, where that is the newest that is known of rounds; else empty."""
+    newest = next((entry for entry in reversed(entries) if entry.kind in {"plan", "halted", "run_ordered"}), None)
+    return str(content_of(newest).get("reason", "")) if newest is not None and newest.kind == "halted" else ""
+
+
+def account_of(entries: Sequence[LedgerEntry], privacy: RoundPrivacySettings) -> PrivacyLedger:
+    """The privacy ledger of the settings' level, rebuilt from the audit chain alone: nothing else need be believed."""
+    if privacy.level == "none":
+        raise FederationRefusedError("privacy", "rounds without privacy have no account")
+    spends = []
+    for entry in entries:
+        content = content_of(entry) if entry.kind == "plan" else {}
+        if content.get("privacy", {}).get("level") == privacy.level:
+            release = msgspec.convert(content["release"], Release)
+            spends.append(Spend(round=entry.round, attempt=entry.attempt, at_ms=entry.at_ms, release=release))
+    return PrivacyLedger(
+        level=privacy.level, delta=privacy.delta, epsilon_max=privacy.epsilon_max, spends=tuple(spends)
+    )

@@ -1,0 +1,392 @@
+"""One retailer's side as pure handlers: `hear` what the coordinator says, then do the `task` and say what is in the outbox.
+
+The coordinator is believed only where its signature holds under keys whose fingerprint this retailer was given by another way.
+Invariant: for each attempt keys are made once, and that is on disk before they leave; the attempt's secrets live in memory
+alone, so a crash is one participant that dropped out. Knows no clock, no transport, no TensorFlow.
+"""
+
+import secrets
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Struct, field
+from numpy.typing import NDArray
+
+from contract.federation import (
+    COORDINATOR,
+    Adoption,
+    Claim,
+    Failure,
+    GlobalModel,
+    KeyList,
+    Member,
+    ParticipantMessage,
+    Published,
+    Refusal,
+    Roster,
+    RoundPlan,
+    ShareList,
+    SurvivorList,
+    Update,
+)
+from contract.federation_settings import ParticipantSettings
+from federation.admission import identity_of
+from federation.budget import LevelSpend, spend_of
+from federation.compression import Compressed, compress_with_feedback
+from federation.coordinator_state import GlobalWeights
+from federation.envelope import Inbox, Opened
+from federation.identity import Identity, PublicIdentity
+from federation.learner import Adopted, Task, Trained
+from federation.masks import Stream
+from federation.refusals import EnvelopeRefusedError, FederationRefusedError, MaskingRefusedError
+from federation.sealing import RandomBytes
+from federation.secagg import Attempts, masking_plan
+from federation.secagg_member import MaskingMember
+from federation.tensors import flatten, unflatten
+from federation.terms import clipped, fixed_point_of, noise_share, weight_of
+from federation.transports.ports import Record
+
+MODELS_KEPT = 3
+"""The newest global models: a plan names the one it starts from."""
+
+
+class ParticipantState(Struct, kw_only=True):
+    """What a participant remembers over a restart. No secret, and nothing of an attempt but that it was joined.
+
+    To be stored before what is in the outbox is sent, and not while a task is open: then its plan is read again.
+    """
+
+    epoch: int = 0
+    coordinator: PublicIdentity | None = None
+    roster_version: int = 0
+    members: dict[str, Member] = field(default_factory=dict)
+    models: dict[int, GlobalWeights] = field(default_factory=dict)
+    joined: Attempts = field(default_factory=Attempts)
+    spends: list[LevelSpend] = field(default_factory=list)
+    """Of the attempts that it joined, by its own count."""
+    adopted_version: int = -1
+
+
+class Saying(NamedTuple):
+    """A message on its way to the coordinator."""
+
+    message: ParticipantMessage
+    round: int = 0
+    attempt: int = 0
+    sealed: bool = True
+    """To the coordinator; what is passed on to other participants is not."""
+
+
+class Participant:
+    """One retailer in one federation. Used by one thread."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        federation: str,
+        settings: ParticipantSettings,
+        state: ParticipantState,
+        *,
+        random: RandomBytes = secrets.token_bytes,
+    ) -> None:
+        """`random` gives the secrets of masking; seeded in simulation only."""
+        self.state = state
+        self.outbox: list[Saying] = []
+        self.task: Task | None = None
+        """To be trained; then call `trained` or `unable`."""
+        self.dropped: dict[str, int] = {}
+        self.last_failure = ""
+        self._identity = identity
+        self._federation = federation
+        self._settings = settings
+        self._random = random
+        self._plan: RoundPlan | None = None
+        self._early: RoundPlan | None = None
+        """A plan whose global model has not come: the two logs are not one order."""
+        self._member: MaskingMember | None = None
+        self._residual: NDArray[np.float32] | None = None
+        """What quantisation still owes; lost in a crash, which costs a little accuracy and nothing else."""
+        self._sent: Compressed | None = None
+        self._trained: tuple[int, int, Trained] | None = None
+        """Round, base version and what training gave: another attempt of the round uses it again."""
+        self._inboxes = {"control": Inbox(federation, identity), "models": Inbox(federation, identity)}
+
+    @property
+    def name(self) -> str:
+        """On the roster."""
+        return self._identity.name
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no earlier record is needed again after a restart."""
+        return not any(inbox.pending for inbox in self._inboxes.values())
+
+    @property
+    def membership(self) -> str:
+        """`approved`, `revoked`, `left`, or `unknown` where no roster names these keys."""
+        member = self.state.members.get(self.name)
+        if member is None or member.signing_key != self._identity.public.signing_key:
+            return "unknown"
+        return member.status
+
+    def hear(self, record: Record) -> None:
+        """One record of the control or the models log, whoever wrote it and whatever it holds."""
+        try:
+            opened = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
+            if opened is not None:
+                self._heed(opened, record.appended_ms)
+        except FederationRefusedError as error:
+            self.dropped[error.reason] = self.dropped.get(error.reason, 0) + 1
+
+    def to_adopt(self) -> GlobalWeights | None:
+        """The newest global model, where this retailer has not decided on it yet."""
+        newest = max(self.state.models, default=-1)
+        return self.state.models[newest] if newest > self.state.adopted_version else None
+
+    def adopted(self, version: int, result: Adopted) -> None:
+        """The decision was made; the coordinator is told, with figures only where settings say so."""
+        self.state.adopted_version = version
+        if self.membership == "approved" and version > 0:
+            metrics = result.metrics if self._settings.share_metrics else {}
+            self.outbox.append(Saying(Adoption(model_version=version, decision=result.decision, metrics=metrics)))
+
+    def trained(self, result: Trained) -> None:
+        """Training of `task` is done; the first message of the attempt goes out, if it is still under way."""
+        task, plan = self.task, self._plan
+        self.task = None
+        if task is None or plan is None or (plan.round, plan.attempt) != (task.round, task.attempt):
+            return
+        if plan.privacy.level == "sample" and result.examples < plan.privacy.examples_min:
+            self._refuse(plan, "data")
+            return
+        self._trained = (plan.round, plan.base_version, result)
+        try:
+            self._begin(plan, result)
+        except ValueError:
+            self._refuse(plan, "training")
+        except FederationRefusedError as error:
+            self.last_failure = str(error)
+            self._refuse(plan, "keys")
+
+    @property
+    def plan(self) -> RoundPlan | None:
+        """Of the attempt that this participant has a part in."""
+        return self._plan
+
+    def trained_late(self, plan: RoundPlan, result: Trained) -> None:
+        """Training took longer than its round; in a buffered federation the update still counts."""
+        if not plan.staleness_max or plan.base_version not in self.state.models:
+            return
+        try:
+            update = self._update(plan, result)
+        except ValueError:
+            return
+        if (plan.round, plan.attempt) > (self.state.joined.round, self.state.joined.attempt):
+            self.state.joined.round, self.state.joined.attempt = plan.round, plan.attempt
+            self._say(plan, self._robust_update(plan, update, result))
+
+    def unable(self, reason: str) -> None:
+        """Training of `task` is impossible; `reason` is a code of REFUSALS."""
+        self.task = None
+        if self._plan is not None:
+            self._refuse(self._plan, reason)
+
+    def _known(self, name: str) -> PublicIdentity | None:
+        if name == COORDINATOR:
+            return self.state.coordinator
+        member = self.state.members.get(name)
+        return None if member is None else identity_of(member)
+
+    def _heed(self, opened: Opened, at_ms: int) -> None:
+        envelope, message, state = opened.envelope, opened.message, self.state
+        if envelope.sender != COORDINATOR:
+            raise EnvelopeRefusedError("unknown_sender", "only the coordinator speaks here")
+        if isinstance(message, Claim):
+            self._claimed(opened, message)
+        elif envelope.epoch != state.epoch:
+            raise EnvelopeRefusedError("wrong_round", "of a coordinator that another has followed")
+        elif isinstance(message, Roster):
+            if message.version > state.roster_version:
+                state.roster_version = message.version
+                state.members = {member.name: member for member in message.members}
+        elif isinstance(message, GlobalModel):
+            self._received(message, at_ms)
+        elif isinstance(message, RoundPlan):
+            self._planned(message, at_ms)
+        elif isinstance(message, KeyList | ShareList | SurvivorList | Failure | Published):
+            self._follow(opened.envelope.round, opened.envelope.attempt, message, at_ms)
+
+    def _claimed(self, opened: Opened, message: Claim) -> None:
+        keys = PublicIdentity(name=COORDINATOR, signing_key=message.signing_key, sealing_key=message.sealing_key)
+        if keys.fingerprint != self._settings.coordinator_fingerprint:
+            raise EnvelopeRefusedError("unsigned", "the keys are not those of the fingerprint in the settings")
+        if opened.envelope.epoch <= self.state.epoch:
+            raise EnvelopeRefusedError("duplicate", "of a coordinator that another has followed")
+        self.state.epoch, self.state.coordinator = opened.envelope.epoch, keys
+
+    def _received(self, message: GlobalModel, at_ms: int) -> None:
+        model = GlobalWeights(version=message.model_version, shapes=message.shapes, payload=message.payload)
+        unflatten(model.shapes, model.payload)  # refused where lengths do not fit, or a value is not finite
+        if model.version not in self.state.models:
+            kept = sorted([*self.state.models.values(), model], key=lambda one: one.version)[-MODELS_KEPT:]
+            self.state.models = {one.version: one for one in kept}
+        if self._early is not None and self._early.base_version in self.state.models:
+            self._planned(self._early, at_ms)
+
+    def _planned(self, plan: RoundPlan, at_ms: int) -> None:
+        self._plan = self._early = self._member = self.task = None
+        if self.name not in plan.cohort or self.membership != "approved":
+            return
+        if (plan.round, plan.attempt) <= (self.state.joined.round, self.state.joined.attempt):
+            raise EnvelopeRefusedError("wrong_round", "the attempt was joined before")
+        if plan.base_version > max(self.state.models, default=-1):
+            self._early = plan
+            return
+        objection = self._objection(plan, at_ms)
+        if objection is not None:
+            self._refuse(plan, objection)
+            return
+        self._plan = plan
+        if self._trained is not None and self._trained[:2] == (plan.round, plan.base_version):
+            self.task = self._task(plan)
+            self.trained(self._trained[2])
+        else:
+            self.task = self._task(plan)
+
+    def _objection(self, plan: RoundPlan, at_ms: int) -> str | None:
+        """Why this retailer takes no part, as a code of REFUSALS."""
+        own, base = self._settings, self.state.models.get(plan.base_version)
+        checks = {
+            "mode": plan.mode == "robust" and not own.allow_robust,
+            "cohort": len(plan.cohort) < own.cohort_min
+            or (plan.mode == "masked" and plan.updates_min < own.cohort_min),
+            "privacy": own.require_privacy and plan.privacy.level == "none",
+            "keys": any(self._status(name) != "approved" for name in plan.cohort),
+            "model": base is None or base.shapes != plan.shapes,
+        }
+        found = next((reason for reason, applies in checks.items() if applies), None)
+        if found is None and plan.privacy.level != "none":
+            spend = spend_of(
+                self.state.spends,
+                plan.privacy,
+                plan.training,
+                epsilon_max=own.epsilon_max,
+                round_number=plan.round,
+                attempt=plan.attempt,
+                at_ms=at_ms,
+            )
+            if spend is None:
+                return "budget"
+            self.state.spends.append(spend)
+        return found
+
+    def _status(self, name: str) -> str:
+        member = self.state.members.get(name)
+        return "unknown" if member is None else member.status
+
+    def _task(self, plan: RoundPlan) -> Task:
+        base = self.state.models[plan.base_version]
+        return Task(
+            round=plan.round,
+            attempt=plan.attempt,
+            base=unflatten(base.shapes, base.payload),
+            training=plan.training,
+            privacy=plan.privacy,
+            clip_norm=plan.clip_norm,
+            seed=plan.seed,
+        )
+
+    def _begin(self, plan: RoundPlan, result: Trained) -> None:
+        update = self._update(plan, result)
+        self.state.joined.round, self.state.joined.attempt = plan.round, plan.attempt
+        if plan.mode == "robust":
+            self._say(plan, self._robust_update(plan, update, result))
+            return
+        self._member = MaskingMember(
+            masking_plan(self._federation, plan),
+            self.name,
+            self._known,
+            members_min=self._settings.cohort_min,
+            random=self._random,
+        )
+        self._say(plan, self._member.keys(), sealed=False)
+
+    def _robust_update(self, plan: RoundPlan, update: NDArray[np.float64], result: Trained) -> Update:
+        """Quantised; what rounding takes away is owed to the next update, unless privacy bounds what one may hold."""
+        owed = self._residual if plan.privacy.level == "none" else None
+        owed = owed if owed is not None and owed.shape == update.shape else None
+        self._sent = compress_with_feedback(update, owed, plan.bits, Stream(self._random(32)))
+        metrics = result.metrics if self._settings.share_metrics else {}
+        return Update(payload=self._sent.data, examples=result.examples, frauds=result.frauds, metrics=metrics)
+
+    def _update(self, plan: RoundPlan, result: Trained) -> NDArray[np.float64]:
+        """The clipped difference to the base; raises ValueError where it is not finite or of other shapes."""
+        base = unflatten(plan.shapes, self.state.models[plan.base_version].payload)
+        if [array.shape for array in result.arrays] != [array.shape for array in base]:
+            raise ValueError("the learner gave arrays of other shapes")
+        before, after = flatten(base).astype(np.float64), flatten(result.arrays).astype(np.float64)
+        return clipped(plan, after - before)[0]
+
+    def _follow(
+        self, number: int, attempt: int, message: KeyList | ShareList | SurvivorList | Failure | Published, at_ms: int
+    ) -> None:
+        if isinstance(message, Failure | Published):
+            self._early = None
+        plan = self._plan
+        if plan is None or (number, attempt) != (plan.round, plan.attempt):
+            return
+        if isinstance(message, Failure | Published):
+            if isinstance(message, Published) and self._sent is not None:
+                self._residual = self._sent.residual
+            self._plan = self._member = self.task = self._sent = None
+            return
+        if self._member is None:
+            return
+        try:
+            answer, sealed = self._next_stage(plan, self._member, message, at_ms)
+        except MaskingRefusedError as error:
+            self.last_failure = str(error)
+            self._refuse(plan, "keys")
+            return
+        self._say(plan, answer, sealed=sealed)
+
+    def _next_stage(
+        self, plan: RoundPlan, member: MaskingMember, message: KeyList | ShareList | SurvivorList, at_ms: int
+    ) -> tuple[ParticipantMessage, bool]:
+        if isinstance(message, KeyList):
+            return member.shares(message.envelopes, at_ms), False
+        if isinstance(message, ShareList):
+            fixed = fixed_point_of(self._federation, plan)
+            words = fixed.encode(self._weighted(plan), Stream(self._random(32))).words
+            return member.masked(message.envelopes, words, at_ms), False
+        return member.unmasking(message), True
+
+    def _weighted(self, plan: RoundPlan) -> NDArray[np.float64]:
+        """The weighted update with this participant's share of the noise, then the weight."""
+        if self._trained is None:
+            raise MaskingRefusedError("stage", "nothing was trained")
+        result = self._trained[2]
+        weight = weight_of(plan, result.examples, result.frauds)
+        update = self._update(plan, result) * weight
+        sigma = noise_share(plan)
+        if sigma:
+            update = update + sigma * Stream(self._random(32)).normal(len(update))
+        return np.append(update, weight)
+
+    def _refuse(self, plan: RoundPlan, reason: str) -> None:
+        self._say(plan, Refusal(reason=reason))
+        self._plan = self._member = self.task = None
+
+    def _say(self, plan: RoundPlan, message: ParticipantMessage, *, sealed: bool = True) -> None:
+        self.outbox.append(Saying(message, plan.round, plan.attempt, sealed))
+
+
+def decoded_state(data: bytes) -> ParticipantState:
+    """A state as `encoded_state` wrote it."""
+    return msgspec.msgpack.decode(data, type=ParticipantState)
+
+
+def encoded_state(state: ParticipantState) -> bytes:
+    """A state for a checkpoint."""
+    return msgspec.msgpack.encode(state)

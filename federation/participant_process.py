@@ -1,0 +1,178 @@
+"""A participant's thin shell: what the coordinator says in, answers out, training between."""
+
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from contract.clock import Clock, epoch_ms
+from contract.errors import PositionDeadError
+from contract.federation import EnrolmentRequest, Withdrawal
+from contract.metrics import Metrics
+from federation.envelope import seal, to_records
+from federation.identity import Identity
+from federation.learner import Learner, TrainingUnableError
+from federation.participant import Participant, ParticipantState, Saying
+from federation.store import Checkpoint, Store
+from federation.tensors import unflatten
+from federation.transports.ports import LogName, Outgoing, Transport
+
+_LOG = structlog.get_logger()
+READ: tuple[LogName, ...] = ("control", "models")
+
+
+class ParticipantProcess:
+    """One running participant. Used by one thread; after any error of the transport it is thrown away and made anew."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        federation: str,
+        transport: Transport,
+        store: Store,
+        clock: Clock,
+        *,
+        learner: Learner,
+        assemble: Callable[[ParticipantState], Participant],
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._identity = identity
+        self._federation = federation
+        self._transport = transport
+        self._store = store
+        self._clock = clock
+        self._learner = learner
+        self._metrics = metrics
+        self._owner = f"participant/{federation}/{identity.name}"
+        checkpoint = store.load(self._owner)
+        state = ParticipantState()
+        self._positions: dict[LogName, int] = dict.fromkeys(READ, 0)
+        if checkpoint is not None:
+            state = msgspec.msgpack.decode(checkpoint.state, type=ParticipantState)
+            self._positions |= checkpoint.positions
+        self._saved = self._positions
+        self._sent_ms = 0
+        self.participant = assemble(state)
+        self._read_on()
+
+    def run_once(self, timeout_s: float) -> int:
+        """Called again and again; returns how many records it read. Training and adoption happen here and may take minutes."""
+        read = self._hear_all(timeout_s)
+        self._speak()
+        participant = self.participant
+        while participant.task is not None:
+            self._train()
+            self._speak()
+        self._adopt()
+        if read:
+            self._save()
+        return read
+
+    def enrol(self, *, allow_robust: bool) -> None:
+        """Asks to take part; asking again does no harm."""
+        keys = self._identity.public
+        request = EnrolmentRequest(
+            signing_key=keys.signing_key, sealing_key=keys.sealing_key, allow_robust=allow_robust
+        )
+        self._send(Saying(request, sealed=False))
+
+    def leave(self, reason: str) -> None:
+        """Leaves for good."""
+        self._send(Saying(Withdrawal(reason=reason), sealed=False))
+
+    def _hear_all(self, timeout_s: float) -> int:
+        """Everything that is there, before anything is done about it: a plan may be over already."""
+        read = 0
+        while records := self._transport.poll(timeout_s if read == 0 else 0.0):
+            for record in records:
+                self.participant.hear(record)
+                self._positions = self._positions | {record.log: record.offset + 1}
+            read += len(records)
+        return read
+
+    def _adopt(self) -> None:
+        """Decides on the newest global model, once."""
+        participant, model = self.participant, self.participant.to_adopt()
+        if model is None:
+            return
+        try:
+            result = self._learner.adopt(model.version, unflatten(model.shapes, model.payload))
+        except TrainingUnableError as error:
+            _LOG.warning("global_model_not_judged", model_version=model.version, reason=str(error))
+            participant.state.adopted_version = model.version
+            return
+        participant.adopted(model.version, result)
+        self._count("tillguard_federation_adopted_total", decision=result.decision)
+        self._speak()
+
+    def _train(self) -> None:
+        participant, task, plan = self.participant, self.participant.task, self.participant.plan
+        if task is None:
+            return
+        try:
+            result = self._learner.train(task)
+        except TrainingUnableError as error:
+            _LOG.warning("training_unable", round=task.round, attempt=task.attempt, reason=str(error))
+            participant.unable(error.reason)
+            self._count("tillguard_federation_trainings_total", outcome=error.reason)
+            return
+        self._count("tillguard_federation_trainings_total", outcome="trained")
+        # What was said meanwhile may have ended the attempt.
+        self._hear_all(0.0)
+        if participant.task is not None and participant.task[:2] == task[:2]:
+            participant.trained(result)
+        elif plan is not None:
+            participant.trained_late(plan, result)
+
+    def _speak(self) -> None:
+        """Sends the outbox. What was joined is stored first, so that no attempt is ever joined twice."""
+        participant = self.participant
+        if not participant.outbox:
+            return
+        self._save()
+        outbox, participant.outbox = participant.outbox, []
+        for saying in outbox:
+            self._send(saying)
+
+    def _send(self, saying: Saying) -> None:
+        coordinator = self.participant.state.coordinator
+        signed = seal(
+            saying.message,
+            self._identity,
+            federation=self._federation,
+            round_number=saying.round,
+            attempt=saying.attempt,
+            sent_at_ms=self._later(),
+            epoch=self.participant.state.epoch,
+            reader=coordinator if saying.sealed else None,
+        )
+        key = self._identity.name.encode()
+        records = to_records(signed, self._identity)
+        self._transport.append([Outgoing("updates", key, record) for record in records])
+        self._count("tillguard_federation_sent_bytes_total", sum(map(len, records)))
+
+    def _count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        if self._metrics is not None:
+            self._metrics.add(name, amount, retailer=self._identity.name, **labels)
+
+    def _later(self) -> int:
+        """The clock, but later than at the message before: equal times would make the second a replay."""
+        self._sent_ms = max(self._sent_ms + 1, epoch_ms(self._clock.now()))
+        return self._sent_ms
+
+    def _save(self) -> None:
+        if self.participant.task is not None:
+            return
+        if self.participant.quiet:
+            self._saved = self._positions
+        state = msgspec.msgpack.encode(self.participant.state)
+        self._store.save(self._owner, Checkpoint(self._saved, state, epoch_ms(self._clock.now())))
+
+    def _read_on(self) -> None:
+        """From the checkpoint; where the log no longer reaches back, from its beginning: rosters and models come again."""
+        try:
+            self._transport.read_from(self._positions)
+        except PositionDeadError as error:
+            _LOG.warning("federation_log_gone", detail=str(error))
+            self._positions = {log: self._transport.bounds(log)[0] for log in READ}
+            self._transport.read_from(self._positions)

@@ -1,0 +1,141 @@
+"""The next attempt's plan: who, how, and what it costs in privacy. Pure; the budget is checked here, before anyone trains."""
+
+from msgspec.structs import replace
+
+from contract.federation import Halted, LocalTraining, MaskingTerms, PrivacyTerms, RoundPlan
+from contract.federation_settings import FederationSettings, RoundSettings
+from federation import selection
+from federation.attempt import rules_of
+from federation.budget import LevelSpend, account, release_of
+from federation.coordinator_state import CoordinatorState
+from federation.fixed_point import finest
+from federation.graph import NEIGHBOURS, threshold
+from federation.privacy import Spend
+from federation.refusals import FederationRefusedError
+from federation.rounds import RoundRules
+from federation.terms import value_bound
+
+RING_BITS = 32
+
+
+class RoundPlanning:
+    """See federation.coordinator.Planning."""
+
+    def __init__(self, settings: FederationSettings) -> None:
+        self._settings = settings
+
+    def plan(self, state: CoordinatorState, now_ms: int) -> RoundPlan | Halted | None:
+        rounds = self._settings.rounds
+        candidates = self._candidates(state)
+        if len(candidates) < rounds.cohort_min:
+            return None
+        number, attempt = (state.round_number, state.attempt) if state.begun else (state.round_number + 1, 0)
+        cohort = selection.select(
+            candidates, rounds.cohort_max, rounds.selection, seed=rounds.seed, round_number=number, attempt=attempt
+        )
+        try:
+            plan = self._drafted(state, number, attempt, cohort)
+            return replace(plan, privacy=self._priced(state, plan, now_ms))
+        except FederationRefusedError as error:
+            return Halted(reason=str(error)[:500])
+
+    def rules(self, plan: RoundPlan) -> RoundRules:
+        return rules_of(plan, self._settings.rounds)
+
+    def spent(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
+        if plan.privacy.level == "none":
+            return
+        spend = Spend(
+            round=plan.round, attempt=plan.attempt, at_ms=at_ms, release=release_of(plan.privacy, plan.training)
+        )
+        state.spends.append(LevelSpend(level=plan.privacy.level, spend=spend))
+
+    def _priced(self, state: CoordinatorState, plan: RoundPlan, now_ms: int) -> PrivacyTerms:
+        """The terms with what they cost; raises PrivacyBudgetError with the numbers where that passes the budget."""
+        terms = plan.privacy
+        if terms.level == "none":
+            return terms
+        budget = self._settings.rounds.privacy.epsilon_max
+        ledger = account(state.spends, terms.level, delta=terms.delta, epsilon_max=budget)
+        release = release_of(terms, plan.training)
+        admitted = ledger.admit(release, round_number=plan.round, attempt=plan.attempt, at_ms=now_ms)
+        return replace(terms, epsilon_before=ledger.epsilon(), epsilon_after=admitted.epsilon())
+
+    def _candidates(self, state: CoordinatorState) -> list[selection.Candidate]:
+        robust = self._settings.rounds.mode == "robust"
+        return [
+            selection.Candidate(
+                member.name, stratum=_stratum(state, member.name), reputation=_reputation(state, member.name)
+            )
+            for member in state.approved()
+            if member.allow_robust or not robust
+        ]
+
+    def _drafted(self, state: CoordinatorState, number: int, attempt: int, cohort: tuple[str, ...]) -> RoundPlan:
+        rounds = self._settings.rounds
+        terms, training = terms_of(rounds)
+        buffered = rounds.strategy.name == "fedbuff"
+        plan = RoundPlan(
+            round=number,
+            attempt=attempt,
+            mode=rounds.mode,
+            cohort=cohort,
+            updates_min=rounds.strategy.buffer_size if buffered else rounds.cohort_min,
+            base_version=state.model.version,
+            shapes=state.model.shapes,
+            training=training,
+            clip_norm=rounds.clip_norm,
+            frauds_weight=rounds.frauds_weight,
+            weight_unit=rounds.weight_unit,
+            weight_max=1.0,
+            privacy=terms,
+            bits=rounds.compression.bits,
+            masking=None,
+            seed=rounds.seed + number,
+            roster_version=state.roster_version,
+            staleness_max=rounds.strategy.staleness_max if buffered else 0,
+        )
+        return plan if rounds.mode == "robust" else _masked(plan)
+
+
+def _masked(plan: RoundPlan) -> RoundPlan:
+
+    fixed = finest(RING_BITS, value_bound(plan), len(plan.cohort))
+    complete = len(plan.cohort) <= NEIGHBOURS
+    terms = MaskingTerms(
+        ring_bits=RING_BITS,
+        neighbours=NEIGHBOURS,
+        threshold=threshold(len(plan.cohort), complete=complete),
+        scale=fixed.scale,
+    )
+    return replace(plan, masking=terms)
+
+
+def _stratum(state: CoordinatorState, name: str) -> str:
+    """By what a participant did with the newest model that it told of: the federation should hear those it does not help, too."""
+    return state.adoptions.get(name, "none").split(" ")[0]
+
+
+def _reputation(state: CoordinatorState, name: str) -> float:
+    return state.reputations.get(name, 1.0)
+
+
+def terms_of(rounds: RoundSettings) -> tuple[PrivacyTerms, LocalTraining]:
+    """What a plan of these settings would say of privacy and of training."""
+    privacy = rounds.privacy
+    terms = PrivacyTerms(
+        level=privacy.level,
+        noise_multiplier=privacy.noise_multiplier if privacy.level != "none" else 0.0,
+        delta=privacy.delta,
+        epsilon_before=0.0,
+        epsilon_after=0.0,
+        examples_min=privacy.examples_min,
+    )
+    training = LocalTraining(
+        epochs=rounds.training.epochs,
+        batch_size=rounds.training.batch_size,
+        learning_rate=rounds.training.learning_rate,
+        prior_offset=rounds.training.prior_offset,
+        proximal_mu=rounds.strategy.proximal_mu if rounds.strategy.name == "fedprox" else 0.0,
+    )
+    return terms, training

@@ -1,0 +1,93 @@
+"""Mode robust: each update sealed to the coordinator, clipped and weighed, then combined by a rule that liars cannot move far. Pure.
+
+With client-level privacy the coordinator adds the noise here, drawn from a secret of its own by round and attempt: a restarted
+coordinator draws the same, so that one attempt never releases its sum twice under different noise.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.federation import RoundPlan, Stage, StageOver, Update
+from contract.federation_settings import FederationSettings
+from federation import aggregate
+from federation.attempt import closed_by
+from federation.collection import Closing, Combined
+from federation.compression import decompress
+from federation.envelope import Opened
+from federation.identity import Identity
+from federation.masks import Stream
+from federation.privacy import sensitivity
+from federation.refusals import UpdateRefusedError
+from federation.strategies import staleness_weight
+from federation.terms import parameters_of, weight_of
+
+
+class RobustCollection:
+    """See federation.collection.Collection. Holds one update of each member, as float32."""
+
+    def __init__(self, settings: FederationSettings, identity: Identity, plan: RoundPlan) -> None:
+        self._robust = settings.rounds.robust
+        self._plan = plan
+        self._size = parameters_of(plan)
+        self._noise_key = identity.secret_for(f"noise/{settings.name}/{plan.round}/{plan.attempt}".encode())
+        self._updates: dict[str, tuple[NDArray[np.float32], float]] = {}
+        """Of each sender: the update and its weight."""
+        self._members: tuple[str, ...] = ()
+
+    def accept(self, stage: Stage, opened: Opened) -> None:  # noqa: ARG002 - there is one
+        message = opened.message
+        if not isinstance(message, Update) or opened.envelope.recipient is None:
+            raise UpdateRefusedError("format", "an update is sealed to the coordinator")
+        if message.frauds > message.examples or not all(map(np.isfinite, message.metrics.values())):
+            raise UpdateRefusedError("not_finite", "fields examples, frauds and metrics do not fit")
+        vector = decompress(message.payload, self._size, self._plan.bits)
+        self._updates[opened.envelope.sender] = (vector, weight_of(self._plan, message.examples, message.frauds))
+
+    def accept_late(self, opened: Opened, staleness: int) -> None:
+        """FedBuff: an update that began `staleness` models ago pulls less, and does not make fresh ones pull more."""
+        self.accept("updates", opened)
+        vector, weight = self._updates[opened.envelope.sender]
+        self._updates[opened.envelope.sender] = (vector * np.float32(staleness_weight(staleness)), weight)
+
+    def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
+        objection = aggregate.too_few(self._robust.rule, len(members), self._robust.byzantine_max)
+        if objection:
+            raise UpdateRefusedError("length", objection)
+        return StageOver(stage=stage, members=tuple(members))
+
+    def closed(self, message: Closing) -> None:
+        self._members = closed_by(message).members
+        self._updates = {name: self._updates[name] for name in self._members}
+
+    def combine(self, members: frozenset[str] | None = None) -> Combined:
+        chosen = [name for name in self._members if members is None or name in members]
+        if not chosen:
+            raise UpdateRefusedError("length", "nobody's updates")
+        weights = np.array([self._updates[name][1] for name in chosen])
+        result = aggregate.combine(
+            self._robust.rule,
+            np.stack([self._updates[name][0] for name in chosen]),
+            weights,
+            clip_norm=self._plan.clip_norm,
+            weight_max=self._robust.weight_max,
+            byzantine_max=self._robust.byzantine_max if members is None else 0,
+        )
+        figures = {
+            "clipped": float(len(result.clipped)),
+            "capped": float(len(result.capped)),
+            "used": float(len(result.used)),
+        }
+        return Combined(self._noised(result.update), float(weights.sum()), len(chosen), figures)
+
+    def separable(self) -> tuple[str, ...]:
+        return self._members
+
+    def _noised(self, update: NDArray[np.float64]) -> NDArray[np.float64]:
+        """With client-level privacy; everyone weighs the same there, so one of n moves the mean by clip_norm / n at most."""
+        terms = self._plan.privacy
+        if terms.level != "client":
+            return update
+        moved = sensitivity(self._plan.clip_norm, 1.0) / self._plan.updates_min
+        return update + terms.noise_multiplier * moved * Stream(self._noise_key).normal(len(update))

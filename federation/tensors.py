@@ -1,0 +1,91 @@
+"""A model's arrays as one vector and back; every length, shape and value is checked before it is used. Pure."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.federation import TensorShape
+from federation.refusals import UpdateRefusedError
+
+FLOAT32 = np.dtype("<f4")
+PARAMETERS_MAX = 2**26
+"""256 MiB of float32, what one message may hold."""
+
+
+def shapes_of(arrays: Mapping[str, NDArray[np.floating]]) -> tuple[TensorShape, ...]:
+    """The names and shapes of a model, in the order of `arrays`."""
+    return tuple(TensorShape(name=name, shape=tuple(array.shape)) for name, array in arrays.items())
+
+
+def schema_hash(shapes: Sequence[TensorShape]) -> str:
+    """SHA-256 of names, shapes and order, 64 hex digits: two models with one hash can be added up."""
+    return hashlib.sha256(msgspec.msgpack.encode([(tensor.name, tensor.shape) for tensor in shapes])).hexdigest()
+
+
+def size_of(shapes: Sequence[TensorShape]) -> int:
+    """How many numbers arrays of these shapes hold."""
+    return sum(math.prod(tensor.shape) for tensor in shapes)
+
+
+def check_shapes(shapes: Sequence[TensorShape]) -> None:
+    """Raises UpdateRefusedError(schema) for doubled names, empty arrays, and models that no message could carry."""
+    if len({tensor.name for tensor in shapes}) != len(shapes):
+        raise UpdateRefusedError("schema", "two arrays have one name")
+    if not 1 <= size_of(shapes) <= PARAMETERS_MAX:
+        raise UpdateRefusedError("schema", f"{size_of(shapes)} parameters, at least 1 and at most {PARAMETERS_MAX}")
+
+
+def flatten(arrays: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
+    """All values in order, shape (n,)."""
+    return np.concatenate([np.asarray(array, dtype=FLOAT32).ravel() for array in arrays])
+
+
+def flatten_named(arrays: Mapping[str, NDArray[np.floating]], shapes: Sequence[TensorShape]) -> NDArray[np.float32]:
+    """The arrays named by `shapes`, in that order; raises UpdateRefusedError(schema | shape | not_finite)."""
+    if arrays.keys() != {tensor.name for tensor in shapes}:
+        raise UpdateRefusedError("schema", "other arrays than the model has")
+    for tensor in shapes:
+        if arrays[tensor.name].shape != tensor.shape:
+            raise UpdateRefusedError("shape", f"of {tensor.name}")
+    vector = flatten([arrays[tensor.name] for tensor in shapes])
+    return check_vector(vector, size_of(shapes))
+
+
+def check_vector(vector: NDArray[np.floating], size: int) -> NDArray[np.float32]:
+    """`vector` as float32; raises UpdateRefusedError(length | not_finite) unless it is of shape (size,) and finite.
+
+    A value beyond float32's range becomes infinite, and so is refused.
+    """
+    if vector.shape != (size,):
+        raise UpdateRefusedError("length", f"shape {vector.shape}, ({size},) is asked for")
+    with np.errstate(over="ignore"):
+        narrow = vector.astype(FLOAT32)
+    if not np.isfinite(narrow).all():
+        raise UpdateRefusedError("not_finite", "every value is finite")
+    return narrow
+
+
+def read_vector(payload: bytes, size: int) -> NDArray[np.float32]:
+    """`size` finite values from float32 little-endian bytes; raises UpdateRefusedError(length | not_finite)."""
+    if len(payload) != size * FLOAT32.itemsize:
+        raise UpdateRefusedError("length", f"{len(payload)} bytes, {size * FLOAT32.itemsize} are asked for")
+    return check_vector(np.frombuffer(payload, dtype=FLOAT32), size)
+
+
+def unflatten(shapes: Sequence[TensorShape], payload: bytes) -> list[NDArray[np.float32]]:
+    """Arrays of `shapes` from float32 little-endian bytes; raises UpdateRefusedError(length | not_finite)."""
+    return split_vector(shapes, read_vector(payload, size_of(shapes)))
+
+
+def split_vector(shapes: Sequence[TensorShape], vector: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Views of `vector`, shape (n,), as arrays of `shapes`."""
+    arrays, start = [], 0
+    for tensor in shapes:
+        size = math.prod(tensor.shape)
+        arrays.append(vector[start : start + size].reshape(tensor.shape))
+        start += size
+    return arrays

@@ -1,0 +1,65 @@
+"""What both sides must work out alike from a signed plan: weights, clipping, noise, and the fixed point of masked sums. Pure."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.federation import RoundPlan
+from federation import privacy
+from federation.fixed_point import FixedPoint
+from federation.secagg import check_overflow, masking_plan
+
+FRAUD_IS_WORTH = 100
+"""Examples: frauds are some one in a hundred, and it is they that a participant has to teach."""
+NOISE_SIGMAS = 8.0
+"""Room in the fixed point for a participant's noise; one value in 10^15 lies beyond."""
+
+
+def parameters_of(plan: RoundPlan) -> int:
+    """How many numbers a model of the plan's shapes has."""
+    return sum(math.prod(tensor.shape) for tensor in plan.shapes)
+
+
+def weight_of(plan: RoundPlan, examples: int, frauds: int) -> float:
+    """A participant's weight in [0, weight_max].
+
+    With client-level privacy everyone weighs the same: a weight would say how many examples there are, and the noise is
+    measured for equal ones.
+    """
+    if plan.privacy.level == "client":
+        return plan.weight_max
+    mixed = (1 - plan.frauds_weight) * examples + plan.frauds_weight * FRAUD_IS_WORTH * frauds
+    return min(mixed / plan.weight_unit, 1.0) * plan.weight_max
+
+
+def clipped(plan: RoundPlan, update: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+    """`update` of L2 norm at most clip_norm, and whether it had more; raises ValueError where it is not finite."""
+    norm = float(np.linalg.norm(update))
+    if not math.isfinite(norm):
+        raise ValueError("an update must be finite")
+    if norm <= plan.clip_norm:
+        return update, False
+    return update * (plan.clip_norm / norm), True
+
+
+def noise_share(plan: RoundPlan) -> float:
+    """Standard deviation of the noise that each participant adds to each number of its weighted update; 0 without.
+
+    The sum of any `updates_min` of them has at least noise_multiplier * clip_norm * weight_max.
+    """
+    if plan.privacy.level != "client" or plan.mode != "masked":
+        return 0.0
+    moved = privacy.sensitivity(plan.clip_norm, plan.weight_max)
+    return privacy.noise_share(plan.privacy.noise_multiplier, moved, plan.updates_min)
+
+
+def value_bound(plan: RoundPlan) -> float:
+    """The largest absolute value that one participant puts into a masked sum."""
+    return plan.weight_max * max(plan.clip_norm, 1.0) + NOISE_SIGMAS * noise_share(plan)
+
+
+def fixed_point_of(federation: str, plan: RoundPlan) -> FixedPoint:
+    """How values travel; raises MaskingRefusedError where the cohort's sum could leave the ring."""
+    scale = plan.masking.scale if plan.masking is not None else 0.0
+    return check_overflow(masking_plan(federation, plan), scale, value_bound(plan))

@@ -1,0 +1,1 @@
+"""How federation messages travel: one port, in memory and over Kafka."""

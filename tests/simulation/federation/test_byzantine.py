@@ -1,0 +1,61 @@
+"""Participants that lie about their updates: what robust rounds make of them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from contract.federation_settings import RobustSettings
+from federation.learner import Adopted, Arrays, Learner, Task, Trained
+from federation.simulated_world import World
+from support.federation_ledger import ledger_of
+from support.federation_world import small_settings, small_world
+
+LIARS = ("shop-1", "shop-6")
+
+
+class Liar:
+    """Sends the negative of what it learned, a hundred times over; else an honest learner."""
+
+    def __init__(self, honest: Learner) -> None:
+        self._honest = honest
+
+    def train(self, task: Task) -> Trained:
+        result = self._honest.train(task)
+        flipped = [
+            (base - 100 * (array - base)).astype(np.float32)
+            for base, array in zip(task.base, result.arrays, strict=True)
+        ]
+        return result._replace(arrays=flipped)
+
+    def evaluate(self, arrays: Arrays) -> dict[str, float]:
+        return self._honest.evaluate(arrays)
+
+    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
+        return self._honest.adopt(model_version, arrays)
+
+
+def last_ap(rule: str, *, liars: bool) -> tuple[float, World]:
+    robust = RobustSettings(rule=rule, byzantine_max=2, weight_max=0.2)  # type: ignore[arg-type]
+    world = small_world(
+        small_settings("robust", robust=robust, clip_norm=2.0), 10, lying=LIARS if liars else (), liar=Liar
+    )
+    world.enrol_all()
+    world.run_rounds(6)
+    figures = [json.loads(entry.content)["metrics"] for entry in ledger_of(world) if entry.kind == "evaluated"]
+    return figures[-1]["ap"], world
+
+
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "multi_krum", "geometric_median"])
+def test_two_liars_of_ten_cost_a_robust_round_little(rule: str) -> None:
+    honest, _ = last_ap(rule, liars=False)
+    attacked, world = last_ap(rule, liars=True)
+    assert attacked >= 0.9 * honest
+    assert world.state.model.version == 6
+
+
+def test_whoever_harms_the_model_loses_its_reputation() -> None:
+    _, world = last_ap("mean", liars=True)
+    standing = world.state.reputations
+    honest = [value for name, value in standing.items() if name not in LIARS]
+    assert max(standing[name] for name in LIARS) < min(honest)

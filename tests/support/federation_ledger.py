@@ -1,0 +1,15 @@
+"""The audit ledger of a simulated federation."""
+
+from contract.federation import LedgerEntry
+from federation.envelope import Inbox
+from federation.simulated_world import World
+
+
+def ledger_of(world: World) -> list[LedgerEntry]:
+    """Every entry, its signature checked."""
+    inbox = Inbox(world.settings.name, world.identity)
+    found = [
+        inbox.take(record.value, roster=lambda _: world.identity.public, now_ms=record.appended_ms)
+        for record in world.broker.read("ledger", 0, 100_000)
+    ]
+    return [opened.message for opened in found if opened is not None and isinstance(opened.message, LedgerEntry)]

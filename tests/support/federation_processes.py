@@ -1,0 +1,184 @@
+"""A federation of real processes on a real Kafka, as its users start them; for tests that kill them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from contract.errors import TransientError
+from contract.federation import LedgerEntry, Order
+from contract.federation_settings import FederationSettings
+from contract.settings import CoordinatorFile, Settings, parse, parse_as
+from federation.operations import LogReader, Told, content_of
+from federation.simulated_data import divided, transactions
+from federation.transports.kafka_logs import KafkaTransport
+from tillguard import federation as root
+from tillguard import federation_keys as keys
+
+DEADLINE_S = 240.0
+DYING = Path(__file__).with_name("dying_coordinator.py")
+FEATURES = 6
+PHASE = {"min_s": 0.5, "max_s": 120}
+
+
+class Processes:
+    """The coordinator and its participants; every one ends with `stop`."""
+
+    def __init__(self, folder: Path, name: str, bootstrap_servers: str, participants: int, **rounds: Any) -> None:
+        self.folder = folder
+        self.name = name
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._reader: LogReader | None = None
+        self._transport: KafkaTransport | None = None
+        connection = {"bootstrap_servers": bootstrap_servers, "name": name}
+        chosen = {
+            "mode": "masked", "cohort_min": 3, "keys": {"min_s": 2, "max_s": 120}, "shares": PHASE, "updates": PHASE,
+            "unmasking": PHASE, "attempts_max": 5, "training": {"epochs": 1, "learning_rate": 0.01},
+        } | rounds  # fmt: skip
+        self._write(
+            "coordinator",
+            {
+                "federation": connection
+                | {
+                    "coordinator": {
+                        "key_file": str(folder / "coordinator.key"),
+                        "store_url": f"sqlite:///{folder / 'coordinator.db'}",
+                        "model_file": str(folder / "model.npz"),
+                    },
+                    "rounds": chosen,
+                },
+                "log": {"format": "text"},
+            },
+        )
+        file = self.file("coordinator")
+        self.settings: FederationSettings = parse_as(
+            CoordinatorFile, yaml.safe_load(file.read_text()), where=str(file)
+        ).federation
+        self.call("init", "--config", str(file), "--features", str(FEATURES), "--hidden", "4")
+        self.identity = keys.load_identity(self.settings.coordinator, "init")
+        self.names = [f"{name}-{number}" for number in range(participants)]
+        parts = divided(transactions(1_200, FEATURES, 0.15, 3), participants, 5.0, 3)
+        for shop, part in zip(self.names, parts, strict=True):
+            np.savez(folder / f"{shop}.npz", features=part.features, labels=part.labels)
+            own = {
+                "key_file": str(folder / f"{shop}.key"),
+                "store_url": f"sqlite:///{folder / shop}.db",
+                "coordinator_fingerprint": self.identity.public.fingerprint,
+                "allow_robust": True,
+            }
+            self._write(
+                shop, {"retailer": shop, "federation": connection | {"participant": own}, "log": {"format": "text"}}
+            )
+
+    def file(self, name: str) -> Path:
+        return self.folder / f"{name}.yaml"
+
+    def retailer(self, name: str) -> Settings:
+        return parse(yaml.safe_load(self.file(name).read_text()), where=name)
+
+    def call(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "tillguard", "federation", *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def enrol_all(self) -> None:
+        """Everyone asks and is approved, through the same functions as the commands."""
+        for shop in self.names:
+            own = self.retailer(shop).federation
+            public = keys.make_identity(shop, own.participant)
+            root.enrol(own, keys.load_identity(own.participant, "enrol"))
+            self.order(Order(action="approve", participant=shop, fingerprint=public.fingerprint))
+
+    def order(self, order: Order) -> None:
+        root.give_order(self.settings, self.identity, order)
+
+    def start_coordinator(self) -> None:
+        self._start("coordinator", "run", "--config", str(self.file("coordinator")), "--on-orders")
+
+    def start_dying_coordinator(self, round_number: int, kind: str, moment: str) -> None:
+        """A coordinator that is killed with -9 at an exact place: `before`, `during` or `after` the append that says `kind`."""
+        self._spawn(
+            "coordinator", str(DYING), str(self.file("coordinator")), str(round_number), kind, moment,
+        )  # fmt: skip
+
+    def await_death(self, name: str) -> None:
+        """The process was killed with -9."""
+        assert self.running.pop(name).wait(DEADLINE_S) == -signal.SIGKILL, self.logs()
+
+    def start(self, shop: str) -> None:
+        self._start(shop, "run", "--config", str(self.file(shop)), "--data", str(self.folder / f"{shop}.npz"))
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; the process has ended on return."""
+        process = self.running.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        for process in self.running.values():
+            process.send_signal(signal.SIGTERM)
+        for name, process in self.running.items():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise AssertionError(f"{name} did not end when asked") from None
+        self.running.clear()
+
+    def told(self) -> Told:
+        if self._reader is None:
+            self._transport = KafkaTransport(self.settings, "reader")
+            self._reader = LogReader(self._transport, self.name, self.identity.public.fingerprint)
+        return self._reader.read()
+
+    def await_told(self, reached: Callable[[Told], bool], what: str) -> Told:
+        """Reads the logs until they say so."""
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            dead = [name for name, process in self.running.items() if process.poll() is not None]
+            assert not dead, f"{dead} ended; {self.logs()}"
+            try:
+                told = self.told()
+            except TransientError:
+                continue
+            if reached(told):
+                return told
+        raise AssertionError(f"{what} did not come; {self.logs()}")
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {file.name}\n{file.read_text()[-3000:]}" for file in sorted(self.folder.glob("*.log")))
+
+    def _write(self, name: str, document: dict[str, Any]) -> None:
+        self.file(name).write_text(yaml.safe_dump(document), encoding="utf-8")
+
+    def _start(self, name: str, *arguments: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-m", "tillguard", "federation", *arguments],
+                stderr=log,
+                stdout=log,
+                env=dict(os.environ),
+            )
+
+
+def of_round(told: Told, number: int, kind: str) -> list[LedgerEntry]:
+    """The round's entries of a kind."""
+    return [entry for entry in told.entries if entry.round == number and entry.kind == kind]
+
+
+def ended(told: Told, number: int) -> bool:
+    """Whether the round has a model, or was given up."""
+    given_up = [entry for entry in of_round(told, number, "failure") if content_of(entry)["final"]]
+    return bool(of_round(told, number, "global_model") or given_up)

@@ -1,0 +1,65 @@
+"""A small federation in one process, for tests: few examples, a tiny network, everything from a seed."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from contract.federation_settings import (
+    FederationSettings,
+    LocalTrainingSettings,
+    ParticipantSettings,
+    PhaseTimes,
+    RoundSettings,
+)
+from federation.coordinator_state import GlobalWeights
+from federation.figures import measured
+from federation.learner import Arrays, Learner
+from federation.numpy_learner import NumpyLearner, initial_arrays, predict, shapes_of
+from federation.simulated_data import divided, split, transactions
+from federation.simulated_world import World
+from federation.tensors import flatten
+
+FEATURES, HIDDEN = 6, (4,)
+
+
+def small_model() -> GlobalWeights:
+    arrays = initial_arrays(FEATURES, HIDDEN, seed=0)
+    return GlobalWeights(version=0, shapes=shapes_of(FEATURES, HIDDEN), payload=flatten(arrays).tobytes())
+
+
+def small_settings(mode: str = "masked", **rounds: Any) -> FederationSettings:
+    chosen = {
+        "mode": mode,
+        "cohort_min": 3,
+        "cohort_max": 32,
+        "keys": PhaseTimes(min_s=1, max_s=60),
+        "shares": PhaseTimes(min_s=1, max_s=60),
+        "updates": PhaseTimes(min_s=1, max_s=60),
+        "unmasking": PhaseTimes(min_s=1, max_s=60),
+        "training": LocalTrainingSettings(epochs=1, learning_rate=0.01),
+        **rounds,
+    }
+    return FederationSettings(rounds=RoundSettings(**chosen), participant=ParticipantSettings(allow_robust=True))
+
+
+def small_world(
+    settings: FederationSettings,
+    participants: int,
+    *,
+    seed: int = 1,
+    lying: Sequence[str] = (),
+    liar: Callable[[Learner], Learner] | None = None,
+    **options: Any,
+) -> World:
+    train, test = split(transactions(1_500, FEATURES, 0.1, seed), 0.8, seed)
+    learners: dict[str, Learner] = {
+        f"shop-{number}": NumpyLearner(*split(part, 0.8, number), seed=number)
+        for number, part in enumerate(divided(train, participants, 2.0, seed))
+    }
+
+    if liar is not None:
+        learners |= {name: liar(learners[name]) for name in lying}
+
+    def evaluate(arrays: Arrays) -> dict[str, float]:
+        return measured(predict(arrays, test.features), test.labels)
+
+    return World(settings, learners, small_model(), seed=seed, evaluate=evaluate, **options)

@@ -1,0 +1,98 @@
+"""A whole masked sum in one process, with members that vanish where a test says so."""
+
+import random
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from contract.federation import Message, SignedEnvelope
+from federation.envelope import seal
+from federation.identity import Identity, PublicIdentity
+from federation.masks import RING_TYPES, Words
+from federation.secagg import MaskingPlan
+from federation.secagg_coordinator import MaskedSum, MaskingCoordinator
+from federation.secagg_member import MaskingMember
+
+NOW_MS = 1_800_000_000_000
+FEDERATION = "shops"
+
+
+def seeded_bytes(seed: object) -> Callable[[int], bytes]:
+    """Random bytes that a seed repeats."""
+    return random.Random(str(seed)).randbytes
+
+
+@lru_cache
+def identity(name: str) -> Identity:
+    """The same keys for the same name."""
+    return Identity.generate(name, seeded_bytes(name))
+
+
+def roster(name: str) -> PublicIdentity | None:
+    """Everyone whose name begins with a letter that is no x."""
+    return None if name.startswith("x") else identity(name).public
+
+
+def signed(name: str, message: Message, plan: MaskingPlan, **changes: int) -> SignedEnvelope:
+    """The envelope that `name` would send."""
+    heading = {"round_number": plan.round, "attempt": plan.attempt} | changes
+    return seal(message, identity(name), federation=plan.federation, sent_at_ms=NOW_MS, **heading)  # type: ignore[arg-type]
+
+
+def plan_for(count: int, *, words: int = 5, bits: int = 32, neighbours: int = 32, attempt: int = 1) -> MaskingPlan:
+    """An attempt among p000, p001, ..."""
+    return MaskingPlan(
+        federation=FEDERATION,
+        round=3,
+        attempt=attempt,
+        cohort=tuple(f"p{index:03}" for index in range(count)),
+        members_min=3,
+        words=words,
+        bits=bits,
+        neighbours=neighbours,
+    )
+
+
+def vectors_for(plan: MaskingPlan, seed: int = 1) -> dict[str, Words]:
+    """Words of each member, spread over the whole ring."""
+    generator = np.random.default_rng(seed)
+    dtype = RING_TYPES[plan.bits]
+    return {
+        name: generator.integers(0, 2**plan.bits, plan.words, dtype=np.uint64, endpoint=False).astype(dtype)
+        if plan.bits < 64
+        else generator.integers(0, 2**63, plan.words, dtype=np.uint64).astype(dtype)
+        for name in plan.cohort
+    }
+
+
+def run_round(
+    plan: MaskingPlan, vectors: Mapping[str, Words], lost: Mapping[str, str] | None = None, seed: object = 0
+) -> MaskedSum:
+    """The four stages; `lost` names, for a member, the stage that it no longer answers."""
+    lost = lost or {}
+    order = ("keys", "shares", "updates", "unmasking")
+    gone = {name: order.index(stage) for name, stage in lost.items()}
+    members = {name: MaskingMember(plan, name, roster, random=seeded_bytes(f"{seed}/{name}")) for name in plan.cohort}
+    coordinator = MaskingCoordinator(plan)
+
+    def staying(stage: str, among: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in among if gone.get(name, 9) > order.index(stage))
+
+    going = staying("keys", plan.cohort)
+    for name in going:
+        keys = members[name].keys()
+        coordinator.keys(name, keys, signed(name, keys, plan))
+    key_list = coordinator.close_keys(going)
+    going = staying("shares", going)
+    for name in going:
+        shares = members[name].shares(key_list.envelopes, NOW_MS)
+        coordinator.shares(name, shares, signed(name, shares, plan))
+    share_list = coordinator.close_shares(going)
+    going = staying("updates", going)
+    for name in going:
+        coordinator.update(name, members[name].masked(share_list.envelopes, vectors[name], NOW_MS))
+    lists = coordinator.close_updates(going)
+    for name in staying("unmasking", going):
+        coordinator.unmasking(name, members[name].unmasking(lists))
+    return coordinator.result()

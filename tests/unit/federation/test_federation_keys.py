@@ -1,0 +1,100 @@
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from contract.errors import ConfigurationError, TillguardError
+from contract.federation_settings import ParticipantSettings
+from contract.settings import CoordinatorFile, parse_as
+from tillguard import federation_keys as keys
+from tillguard.cli import app
+from tillguard.config import begin_coordinator, is_retailer, load_coordinator
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> ParticipantSettings:
+    return ParticipantSettings(key_file=tmp_path / "keys" / "harbour.key")
+
+
+def test_keys_are_made_once_and_lie_encrypted_for_their_owner_alone(own: ParticipantSettings) -> None:
+    public = keys.make_identity("harbour", own)
+    assert keys.make_identity("harbour", own) == public
+    identity = keys.load_identity(own, "enrol")
+    assert identity.public == public
+    for file in (own.key_file, own.key_file.with_suffix(".passphrase")):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    secret = own.key_file.with_suffix(".passphrase").read_bytes()
+    assert len(secret) >= 32
+    assert secret not in own.key_file.read_bytes()
+
+
+def test_a_passphrase_of_the_settings_is_used_and_a_wrong_one_opens_nothing(tmp_path: Path) -> None:
+    own = ParticipantSettings(key_file=tmp_path / "k.key", passphrase="correct horse")  # type: ignore[arg-type]
+    keys.make_identity("harbour", own)
+    assert not (tmp_path / "k.passphrase").exists()
+    wrong = ParticipantSettings(key_file=tmp_path / "k.key", passphrase="battery staple")  # type: ignore[arg-type]
+    with pytest.raises(TillguardError, match="passphrase"):
+        keys.load_identity(wrong, "enrol")
+
+
+def test_without_keys_the_message_names_the_command_that_makes_them(own: ParticipantSettings) -> None:
+    with pytest.raises(ConfigurationError, match="tillguard federation enrol"):
+        keys.load_identity(own, "enrol")
+
+
+def test_a_model_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "model.npz"
+    keys.write_model(file, {"weights": np.ones((2, 3), np.float32), "bias": np.zeros(3, np.float32)})
+    model = keys.read_model(file)
+    assert [(tensor.name, tensor.shape) for tensor in model.shapes] == [("weights", (2, 3)), ("bias", (3,))]
+    assert np.frombuffer(model.payload, "<f4").tolist() == [1.0] * 6 + [0.0] * 3
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04"])
+def test_a_file_that_holds_no_arrays_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.npz").write_bytes(content)
+    with pytest.raises(ConfigurationError):
+        keys.read_model(tmp_path / "model.npz")
+
+
+def test_a_model_with_a_value_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    keys.write_model(tmp_path / "m.npz", {"w": np.array([np.nan], np.float32)})
+    with pytest.raises(ConfigurationError, match="finite"):
+        keys.read_model(tmp_path / "m.npz")
+
+
+def test_a_coordinator_s_settings_file_is_written_once_and_is_no_retailer_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILLGUARD_STATE", str(tmp_path))
+    file = begin_coordinator("kafka.example:9093")
+    begin_coordinator("other.example:1")
+    assert load_coordinator().federation.bootstrap_servers == "kafka.example:9093"
+    assert not is_retailer(file)
+
+
+def test_every_fault_of_a_coordinator_s_file_is_listed() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        parse_as(
+            CoordinatorFile,
+            {"federation": {"rounds": {"mode": "masked", "strategy": {"name": "fedbuff"}}, "colour": 1}, "retail": 2},
+            where="f",
+        )
+    assert len(error.value.faults) == 3
+
+
+def test_client_privacy_in_mode_robust_is_refused_with_any_rule_but_the_mean() -> None:
+    rounds = {"mode": "robust", "privacy": {"level": "client"}}
+    with pytest.raises(ConfigurationError, match="rule mean"):
+        parse_as(CoordinatorFile, {"federation": {"rounds": rounds}}, where="f")
+    parse_as(CoordinatorFile, {"federation": {"rounds": rounds | {"robust": {"rule": "mean"}}}}, where="f")
+
+
+def test_a_participant_without_data_or_fingerprint_is_told_what_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "harbour.yaml"
+    file.write_text(f"retailer: harbour\nfederation: {{participant: {{key_file: {tmp_path / 'k.key'}}}}}\n")
+    done = CliRunner().invoke(app, ["federation", "run", "--config", str(file)])
+    assert isinstance(done.exception, ConfigurationError)
+    assert "--data" in str(done.exception)

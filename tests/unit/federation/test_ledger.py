@@ -1,0 +1,120 @@
+"""Whoever changes, drops, adds, moves or forges an entry is found at that place."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.federation import LedgerEntry, Refusal, SignedEnvelope
+from federation.envelope import seal
+from federation.ledger import GENESIS, Head, digest_of, head_after, next_entry, verify, verify_chain
+from support.masking_round import FEDERATION, NOW_MS, identity, roster
+
+
+def chain(length: int = 6) -> list[LedgerEntry]:
+    entries, head = [], Head()
+    for number in range(length):
+        entry = next_entry(head, "kind", {"b": number, "a": 1}, at_ms=1_000 + number, round_number=number)
+        entries.append(entry)
+        head = head_after(entry)
+    return entries
+
+
+def signed(entry: LedgerEntry, by: str = "coordinator") -> SignedEnvelope:
+    return seal(entry, identity(by), federation=FEDERATION, sent_at_ms=NOW_MS)
+
+
+def check(records: list[SignedEnvelope]) -> tuple[int | None, str]:
+    audit = verify(records, federation=FEDERATION, roster=roster, sender="coordinator", now_ms=NOW_MS)
+    return audit.broken, audit.reason
+
+
+def test_an_untouched_chain_holds_and_says_where_it_stands() -> None:
+    entries = chain()
+    audit = verify(
+        [signed(entry) for entry in entries], federation=FEDERATION, roster=roster, sender="coordinator", now_ms=NOW_MS
+    )
+    assert audit.holds
+    assert audit.head == Head(6, digest_of(entries[-1])) == head_after(entries[-1])
+    assert entries[0].previous == GENESIS
+    assert entries[0].content == b'{"a":1,"b":0}'
+    assert verify_chain([]).head == Head()
+
+
+@given(st.integers(0, 5), st.sampled_from(["change", "drop", "double", "swap", "older", "insert"]))
+def test_the_first_broken_link_is_named(place: int, how: str) -> None:
+    entries = chain()
+    expected = place
+    if how == "change":
+        entries[place] = msgspec.structs.replace(entries[place], content=b'{"a":2}')
+        expected = place + 1 if place < 5 else None  # type: ignore[assignment]
+    elif how == "drop":
+        del entries[place]
+        expected = place if place < 5 else None  # type: ignore[assignment]
+    elif how == "double":
+        entries.append(entries[place])
+        expected = 6 if place < 5 else None  # type: ignore[assignment]
+    elif how == "swap":
+        other = (place + 1) % 6
+        entries[place], entries[other] = entries[other], entries[place]
+        expected = min(place, other)
+    elif how == "older":
+        entries[place] = msgspec.structs.replace(entries[place], at_ms=0)
+        expected = place or 1
+    else:
+        entries.insert(place, next_entry(Head(place, b"\x01" * 32), "kind", {}, at_ms=1_000 + place))
+        if place == 0:
+            assert verify_chain(entries).broken == 0
+            return
+    audit = verify_chain(entries)
+    assert audit.broken == expected
+    assert bool(audit.reason) == (expected is not None)
+
+
+def test_the_newest_entry_may_be_changed_only_with_its_key_and_then_another_head_is_seen() -> None:
+    entries = chain()
+    rewritten = [*entries[:-1], msgspec.structs.replace(entries[-1], content=b"{}")]
+    assert verify_chain(rewritten).head != verify_chain(entries).head
+
+
+def test_an_entry_sent_twice_in_a_row_counts_once() -> None:
+    entries = chain()
+    audit = verify_chain([*entries[:3], entries[2], *entries[3:], entries[5]])
+    assert audit.holds
+    assert audit.head.following == 6
+
+
+def test_a_second_entry_in_an_other_s_place_is_a_fork_and_found() -> None:
+    entries = chain()
+    fork = next_entry(Head(3, digest_of(entries[2])), "kind", {"other": True}, at_ms=2_000)
+    audit = verify_chain([*entries[:4], fork])
+    assert (audit.broken, audit.reason) == (4, "entry 3 is there a second time, with other contents")
+
+
+def test_an_entry_that_the_coordinator_did_not_sign_is_found() -> None:
+    records = [signed(entry) for entry in chain()]
+    assert check(records) == (None, "")
+    forged = signed(chain()[3], by="alma")
+    assert check([*records[:3], forged, *records[4:]]) == (3, "record 3 is no entry of coordinator")
+    stranger = signed(chain()[3], by="xaver")
+    assert check([*records[:3], stranger]) == (3, "record 3 is unknown_sender")
+    spoiled = msgspec.structs.replace(records[2], signature=records[1].signature)
+    assert check([*records[:2], spoiled]) == (2, "record 2 is unsigned")
+    other = seal(Refusal(reason="data"), identity("coordinator"), federation=FEDERATION, sent_at_ms=NOW_MS)
+    assert check([records[0], other]) == (1, "record 1 is no entry of coordinator")
+
+
+def test_a_broken_chain_before_a_forged_record_is_named_first() -> None:
+    records = [signed(entry) for entry in chain()]
+    forged = signed(chain()[3], by="alma")
+    broken, reason = check([records[0], records[2], forged])
+    assert broken == 1
+    assert "missing" in reason
+
+
+@pytest.mark.parametrize("start", [2, 4])
+def test_an_auditor_may_go_on_from_the_head_it_noted(start: int) -> None:
+    entries = chain()
+    noted = head_after(entries[start - 1])
+    assert verify_chain(entries[start:], noted).holds
+    assert verify_chain(entries[start + 1 :], noted).broken == 0

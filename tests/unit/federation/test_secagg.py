@@ -1,0 +1,301 @@
+"""The sum is exact in the ring for every pattern of losses that is promised, and any worse one fails cleanly; it shows nothing else."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.federation import Frame, MaskedUpdate, MaskingTerms, RoundPlan
+from federation import graph
+from federation.envelope import seal, to_records
+from federation.graph import threshold
+from federation.masks import RING_TYPES, Stream, Words
+from federation.refusals import MaskingRefusedError
+from federation.secagg import Attempts, MaskingPlan, check_overflow, masking_plan
+from federation.secagg_coordinator import MaskingCoordinator
+from federation.secagg_member import MaskingMember, clear_sum
+from support.masking_round import (
+    FEDERATION,
+    NOW_MS,
+    identity,
+    plan_for,
+    roster,
+    run_round,
+    seeded_bytes,
+    signed,
+    vectors_for,
+)
+
+STAGES = ("keys", "shares", "updates", "unmasking")
+
+
+def promised(plan: MaskingPlan, lost: dict[str, str]) -> bool:
+    """On the complete graph: of those who sent keys, more than two thirds stay to the end."""
+    began = [name for name in plan.cohort if lost.get(name) != "keys"]
+    stayed = [name for name in began if name not in lost]
+    return len(began) >= plan.members_min and len(stayed) >= max(threshold(len(began), complete=True), plan.members_min)
+
+
+def check(plan: MaskingPlan, lost: dict[str, str], seed: object = 0) -> None:
+    vectors = vectors_for(plan)
+    result = run_round(plan, vectors, lost, seed)
+    survivors = tuple(name for name in plan.cohort if lost.get(name, "unmasking") == "unmasking")
+    assert result.survivors == survivors
+    assert result.liars == ()
+    np.testing.assert_array_equal(result.words, clear_sum(vectors, survivors))
+
+
+patterns = st.integers(3, 8).flatmap(
+    lambda count: st.tuples(
+        st.just(count),
+        st.dictionaries(st.integers(0, count - 1), st.sampled_from(STAGES), max_size=count),
+        st.sampled_from(sorted(RING_TYPES)),
+        st.integers(0, 2**32),
+    )
+)
+
+
+@settings(max_examples=40)
+@given(patterns)
+def test_the_sum_is_that_of_the_survivors_or_there_is_none(case: tuple[int, dict[int, str], int, int]) -> None:
+    count, losses, bits, seed = case
+    plan = plan_for(count, bits=bits)
+    lost = {plan.cohort[index]: stage for index, stage in losses.items()}
+    if promised(plan, lost):
+        check(plan, lost, seed)
+    else:
+        with pytest.raises(MaskingRefusedError) as error:
+            run_round(plan, vectors_for(plan), lost, seed)
+        assert error.value.reason == "threshold"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_as_many_as_are_promised_may_vanish_in_any_one_stage(stage: str) -> None:
+    plan = plan_for(10)
+    check(plan, dict.fromkeys(plan.cohort[2:5], stage))
+
+
+@pytest.mark.slow
+@settings(max_examples=600, deadline=None)
+@given(patterns)
+def test_the_sum_is_that_of_the_survivors_or_there_is_none_in_many_more_cases(
+    case: tuple[int, dict[int, str], int, int],
+) -> None:
+    count, losses, bits, seed = case
+    plan = plan_for(count, bits=bits)
+    lost = {plan.cohort[index]: stage for index, stage in losses.items()}
+    if promised(plan, lost):
+        check(plan, lost, seed)
+    else:
+        with pytest.raises(MaskingRefusedError):
+            run_round(plan, vectors_for(plan), lost, seed)
+
+
+@settings(max_examples=5)
+@given(st.lists(st.tuples(st.integers(0, 15), st.sampled_from(STAGES[1:])), max_size=5), st.integers(0, 2**32))
+def test_on_a_ring_the_sum_is_right_or_there_is_none(losses: list[tuple[int, str]], seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "COMPLETE_MAX", 6)
+        plan = plan_for(16, neighbours=8)
+        lost = {plan.cohort[index]: stage for index, stage in losses}
+        if len(lost) <= 2:  # 7 of each 9 must stay, so two may go wherever they stand
+            check(plan, lost, seed)
+            return
+        try:
+            check(plan, lost, seed)
+        except MaskingRefusedError as error:
+            assert error.reason == "threshold"  # noqa: PT017
+
+
+def test_a_ring_above_the_bound_of_complete_graphs_works_with_its_real_sizes() -> None:
+    plan = plan_for(34, neighbours=8)
+    check(plan, {"p003": "shares", "p010": "updates", "p020": "unmasking"})
+
+
+# What the coordinator sees
+
+
+def residuals(vectors: dict[str, Words], seed: object, plan: MaskingPlan, dropped: str) -> dict[str, Words]:
+    """Each survivor's words as the coordinator sees them once it has taken away every mask that it may rebuild."""
+    members = {name: MaskingMember(plan, name, roster, random=seeded_bytes((seed, name))) for name in plan.cohort}
+    coordinator = MaskingCoordinator(plan)
+    for name, member in members.items():
+        keys = member.keys()
+        coordinator.keys(name, keys, signed(name, keys, plan))
+    key_list = coordinator.close_keys(plan.cohort)
+    for name, member in members.items():
+        shares = member.shares(key_list.envelopes, NOW_MS)
+        coordinator.shares(name, shares, signed(name, shares, plan))
+    share_list = coordinator.close_shares(plan.cohort)
+    survivors = [name for name in plan.cohort if name != dropped]
+    sent = {name: members[name].masked(share_list.envelopes, vectors[name], NOW_MS) for name in survivors}
+    for name, update in sent.items():
+        coordinator.update(name, update)
+    lists = coordinator.close_updates(survivors)
+    for name in survivors:
+        coordinator.unmasking(name, members[name].unmasking(lists))
+    bound, liars = coordinator._transcript, set[str]()
+    seen = {}
+    for name in survivors:
+        words = np.frombuffer(sent[name].payload, RING_TYPES[plan.bits]).copy()
+        words -= Stream(bound.self_mask(coordinator._rebuilt(name, b"self", liars), name)).words(
+            plan.words, words.dtype
+        )
+        plus: list[bytes] = []
+        minus: list[bytes] = []
+        coordinator._survivors = (name,)
+        coordinator._cancel(dropped, coordinator._rebuilt(dropped, b"key", liars), plus, minus)
+        coordinator._survivors = tuple(survivors)
+        for key in plus:
+            words += Stream(key).words(plan.words, words.dtype)
+        for key in minus:
+            words -= Stream(key).words(plan.words, words.dtype)
+        seen[name] = words
+    return seen
+
+
+def chi_square(words: Words) -> float:
+    """Of 64 even classes by the leading bits."""
+    counts = np.bincount((words >> np.asarray(words.dtype.itemsize * 8 - 6, words.dtype)).astype(int), minlength=64)
+    expected = len(words) / 64
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+def test_what_the_coordinator_can_unmask_says_nothing_of_one_member_given_the_sum() -> None:
+    plan = plan_for(5, words=64_000)
+    dropped, first, second = plan.cohort[4], plan.cohort[0], plan.cohort[1]
+    zeros = {name: np.zeros(plan.words, RING_TYPES[32]) for name in plan.cohort}
+    shifted = dict(zeros)
+    # Two worlds with one sum: in the second one member sent large words, and another the opposite.
+    shifted[first] = np.full(plan.words, 123_456_789, RING_TYPES[32])
+    shifted[second] = np.zeros(plan.words, RING_TYPES[32]) - shifted[first]
+    for world in (zeros, shifted):
+        seen = residuals(world, "view", plan, dropped)
+        names = list(seen)
+        total = clear_sum(seen, names)
+        np.testing.assert_array_equal(total, np.zeros(plan.words, total.dtype))
+        # Every proper subset of what is seen is even over the ring: 63 degrees of freedom, 110 is passed once in 4,000.
+        for mask in range(1, 2 ** len(names) - 1):
+            subset = [name for bit, name in enumerate(names) if mask >> bit & 1]
+            assert chi_square(clear_sum(seen, subset)) < 110
+        for name in names:
+            centred = seen[name].view("<i4").astype(float)
+            others = seen[names[(names.index(name) + 1) % len(names)]].view("<i4").astype(float)
+            assert abs(np.corrcoef(centred, others)[0, 1]) < 0.02
+
+
+def test_a_member_s_masked_words_are_even_and_new_in_every_attempt() -> None:
+    seen = []
+    for attempt in (1, 2):
+        plan = plan_for(4, words=64_000, attempt=attempt)
+        zeros = {name: np.zeros(plan.words, RING_TYPES[32]) for name in plan.cohort}
+        seen.append(residuals(zeros, "the same coins", plan, "p003")["p000"])
+    assert chi_square(seen[0]) < 110
+    assert chi_square(seen[1] - seen[0]) < 110
+
+
+# Configuration
+
+
+def round_plan(**changes: object) -> RoundPlan:
+    from contract.federation import LocalTraining, PrivacyTerms, TensorShape
+
+    fields: dict[str, object] = {
+        "round": 3,
+        "attempt": 1,
+        "mode": "masked",
+        "cohort": plan_for(4).cohort,
+        "updates_min": 3,
+        "base_version": 0,
+        "shapes": (TensorShape(name="w", shape=(2, 3)), TensorShape(name="b", shape=())),
+        "training": LocalTraining(epochs=1, batch_size=8, learning_rate=0.1, prior_offset=True, proximal_mu=0.0),
+        "clip_norm": 1.0,
+        "frauds_weight": 0.5,
+        "weight_unit": 1.0,
+        "weight_max": 1.0,
+        "privacy": PrivacyTerms(
+            level="none", noise_multiplier=0, delta=1e-5, epsilon_before=0, epsilon_after=0, examples_min=0
+        ),
+        "bits": 32,
+        "masking": MaskingTerms(ring_bits=32, neighbours=32, threshold=3, scale=1e6),
+        "seed": 1,
+        "roster_version": 1,
+    }
+    return RoundPlan(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_the_masking_part_of_a_round_s_plan_has_a_word_for_each_parameter_and_the_weight() -> None:
+    plan = masking_plan(FEDERATION, round_plan())
+    assert (plan.words, plan.bits, plan.members_min, plan.cohort) == (8, 32, 3, plan_for(4).cohort)
+    with pytest.raises(MaskingRefusedError, match="masking is missing"):
+        masking_plan(FEDERATION, round_plan(masking=None))
+
+
+@pytest.mark.parametrize("changes", [{"bits": 24}, {"words": 0}, {"members_min": 2}, {"members_min": 6}])
+def test_a_plan_that_cannot_be_is_refused(changes: dict[str, int]) -> None:
+    with pytest.raises(MaskingRefusedError) as error:
+        msgspec.structs.replace(plan_for(5), **changes)
+    assert error.value.reason == "plan"
+
+
+def test_a_sum_that_could_overflow_is_refused_when_the_round_is_configured() -> None:
+    plan = plan_for(10)
+    assert check_overflow(plan, 2e8, 1.0).largest_sum < 2**31
+    with pytest.raises(MaskingRefusedError) as error:
+        check_overflow(plan, 2.2e8, 1.0)
+    assert error.value.reason == "overflow"
+
+
+def test_an_attempt_is_never_taken_twice_nor_an_earlier_round() -> None:
+    attempts = Attempts()
+    attempts.admit(plan_for(3, attempt=1))
+    attempts.admit(plan_for(3, attempt=2))
+    for attempt in (1, 2):
+        with pytest.raises(MaskingRefusedError, match="is not after"):
+            attempts.admit(plan_for(3, attempt=attempt))
+    attempts.admit(msgspec.structs.replace(plan_for(3), round=4, attempt=0))
+    with pytest.raises(MaskingRefusedError):
+        attempts.admit(plan_for(3, attempt=9))
+
+
+def test_the_upload_of_one_member_of_ten_stays_within_the_promised_bytes() -> None:
+    plan = plan_for(10, words=1_000_001)
+    members = {name: MaskingMember(plan, name, roster, random=seeded_bytes(name)) for name in plan.cohort}
+    coordinator = MaskingCoordinator(plan)
+    sent: dict[str, int] = dict.fromkeys(plan.cohort, 0)
+
+    def send(name: str, message: object, *, sealed: bool = False) -> None:
+        reader = identity("coordinator").public if sealed else None
+        envelope = seal(
+            message,  # type: ignore[arg-type]
+            identity(name),
+            federation=FEDERATION,
+            round_number=3,
+            attempt=1,
+            sent_at_ms=NOW_MS,
+            reader=reader,
+        )
+        frames = to_records(envelope, identity(name))
+        for frame in frames:
+            msgspec.msgpack.decode(frame, type=Frame)
+        sent[name] += sum(map(len, frames))
+
+    for name, member in members.items():
+        keys = member.keys()
+        send(name, keys)
+        coordinator.keys(name, keys, signed(name, keys, plan))
+    key_list = coordinator.close_keys(plan.cohort)
+    for name, member in members.items():
+        shares = member.shares(key_list.envelopes, NOW_MS)
+        send(name, shares)
+        coordinator.shares(name, shares, signed(name, shares, plan))
+    share_list = coordinator.close_shares(plan.cohort)
+    words = np.zeros(plan.words, RING_TYPES[32])
+    update = members["p000"].masked(share_list.envelopes, words, NOW_MS)
+    send("p000", update, sealed=True)
+    for name in plan.cohort:
+        coordinator.update(name, MaskedUpdate(payload=update.payload))
+    send("p000", members["p000"].unmasking(coordinator.close_updates(plan.cohort)), sealed=True)
+    assert sent["p000"] <= 4_100_000
+    assert sent["p000"] - 4 * plan.words <= 40_000

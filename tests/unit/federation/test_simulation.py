@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from contract.errors import ConfigurationError
+from federation.simulation import ParticipantFacts, Results, RoundFacts
+from federation.simulation_report import participants_csv, report, rounds_csv, weak_spots
+from tillguard.cli import app
+from tillguard.federation_simulation import read_description, run_description
+
+DESCRIPTION = """
+title: four shops
+participants: 4
+rounds: 2
+hidden: [4]
+data: {examples: 1200, features: 5, fraud_share: 0.1, skew: 1.0}
+faults: {delay_ms_max: 200, duplication: 0.1, coordinator_crash: 1.0}
+federation: {keys: {min_s: 1, max_s: 60}, training: {epochs: 1, learning_rate: 0.01}}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "simulation.yaml"
+    made.write_text(DESCRIPTION)
+    return made
+
+
+def test_the_command_writes_results_tables_and_a_report(file: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["federation", "simulate", "--config", str(file), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [one["outcome"] for one in results["rounds"]] == ["model 1", "model 2"]
+    assert results["crashes"] > 0
+    assert results["ledger_holds"]
+    assert {"auc", "ap", "accuracy", "loss"} <= set(results["rounds"][-1]["figures"])
+    assert all(one["bytes_up"] > 0 for one in results["rounds"])
+    assert len((tmp_path / "out" / "rounds.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "out" / "participants.csv").read_text().splitlines()) == 5
+    assert "## Recommendations" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_the_same_description_gives_the_same_rounds(file: Path) -> None:
+    first, second = run_description(read_description(file)), run_description(read_description(file))
+    assert [one.figures for one in first.rounds] == [one.figures for one in second.rounds]
+    assert [one.bytes_up for one in first.rounds] == [one.bytes_up for one in second.rounds]
+    assert [one.virtual_ms for one in first.rounds] == [one.virtual_ms for one in second.rounds]
+
+
+def test_every_fault_of_a_description_is_listed(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("participants: 1\ncolour: blue\nfederation: {mode: open}\n")
+    with pytest.raises(ConfigurationError) as error:
+        read_description(file)
+    assert len(error.value.faults) == 3
+
+
+def results(**changes: object) -> Results:
+    shop = ParticipantFacts(name="shop-0", examples=100, frauds=10, local={"ap": 0.2})
+    done = RoundFacts(
+        round=1, outcome="model 1", attempts=1, participants=3, virtual_ms=1000, cpu_s=0.5, bytes_up=10, bytes_down=20,
+        figures={"ap": 0.5, "auc": 0.9},
+    )  # fmt: skip
+    values = {
+        "title": "t", "seed": 1, "mode": "masked", "strategy": "fedavg", "rounds": [done], "participants": [shop],
+        "central": {"ap": 0.5}, "dropped": {}, "crashes": 0, "ledger_holds": True, "ledger_entries": 9,
+        "privacy": {"level": "client"},
+    } | changes  # fmt: skip
+    return Results(**values)  # type: ignore[arg-type]
+
+
+def test_without_a_weak_spot_the_report_says_so() -> None:
+    assert weak_spots(results()) == []
+    assert "Go on as it is." in report(results())
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"central": {"ap": 0.6}}, "below central"),
+        ({"privacy": {}}, "Nothing bounds"),
+        ({"ledger_holds": False}, "ledger does not hold"),
+        ({"participants": [ParticipantFacts(name="a", examples=10, frauds=0, local={})]}, "no fraud at all"),
+    ],
+)
+def test_each_weak_spot_comes_with_what_to_do(changes: dict[str, object], word: str) -> None:
+    found = weak_spots(results(**changes))
+    assert len(found) == 1
+    assert word in found[0][0]
+    assert found[0][1].endswith(".")
+
+
+def test_a_figure_that_was_not_measured_is_an_empty_cell() -> None:
+    assert rounds_csv(results()).splitlines()[1] == "1,model 1,1,3,1000,0.500,10,20,0.900000,0.500000,,"
+    assert participants_csv(results()).splitlines()[1] == "shop-0,100,10,0.100000,,0,,0.200000,,"

@@ -1,0 +1,392 @@
+"""Learning together: the coordinator's commands, the retailer's, and the simulation."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
+
+from contract.errors import ConfigurationError, TillguardError
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from contract.federation_settings import FederationSettings
+    from contract.settings import LogSettings
+    from federation.operations import Told
+
+RETAILER = typer.Option(
+    None, "--retailer", metavar="NAME", help="The retailer; without it and a file of one: the coordinator."
+)
+CONFIG = typer.Option(
+    None, "--config", metavar="FILE", help="Settings of a retailer, or of the coordinator; else the state folder's."
+)
+COORDINATOR = typer.Option(
+    None, "--config", metavar="FILE", help="The coordinator's settings; else the state folder's."
+)
+FINGERPRINT = typer.Option(
+    None,
+    "--fingerprint",
+    metavar="HEX",
+    help="Of the coordinator to believe; else that of the settings or the key file.",
+)
+NAME = typer.Argument(metavar="NAME", help="A participant.")
+federation = typer.Typer(
+    no_args_is_help=True,
+    help="Learn fraud together with other retailers, showing no record.",
+    rich_markup_mode="markdown",
+)
+participants = typer.Typer(no_args_is_help=True, help="Who takes part.", rich_markup_mode="markdown")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (init, run, status, rounds, audit, budget, enrol, leave, simulate):
+        federation.command(command.__name__)(command)
+    participants.command("list")(list_participants)
+    participants.command("approve")(approve)
+    participants.command("revoke")(revoke)
+    federation.add_typer(participants, name="participants")
+    app.add_typer(federation, name="federation")
+
+
+class _Side(NamedTuple):
+    """Whose settings were named."""
+
+    retailer: str | None
+    """None: the coordinator's."""
+    settings: "FederationSettings"
+    log: "LogSettings"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the coordinator to believe."""
+        from federation.identity import public_of
+
+        if self.retailer is None:
+            return public_of(self.settings.coordinator.key_file).fingerprint
+        pinned = self.settings.participant.coordinator_fingerprint
+        if pinned is None:
+            raise ConfigurationError(
+                ["federation.participant.coordinator_fingerprint is missing; or give --fingerprint"]
+            )
+        return pinned
+
+
+def init(
+    config: Path | None = COORDINATOR,
+    model: Path | None = typer.Option(
+        None, "--model", metavar="FILE", help="Named float32 arrays (.npz) that the first round starts from."
+    ),
+    features: int | None = typer.Option(
+        None,
+        "--features",
+        min=1,
+        max=10_000,
+        help="Without --model: a new network of so many inputs; else those of the product.",
+    ),
+    bootstrap_servers: str = typer.Option(
+        "localhost:9092",
+        "--bootstrap-servers",
+        help="Of the federation's Kafka, for the settings file that this writes.",
+    ),
+    hidden: str = typer.Option("64,32", "--hidden", help="Without --model: widths of its hidden layers."),
+) -> None:
+    """Begin a federation: the coordinator's settings file, keys and topics, and the model of the first round.
+
+    Safe to run again: what is there stays.
+    """
+    from contract.features import names
+    from federation.numpy_learner import initial_arrays, shapes_of
+    from tillguard import federation as root
+    from tillguard import federation_keys as keys
+    from tillguard.config import begin_coordinator
+
+    side = _coordinator(config or begin_coordinator(bootstrap_servers))
+    public = root.initialise(side.settings)
+    file = side.settings.coordinator.model_file
+    if model is not None:
+        keys.read_model(model)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(model.read_bytes())
+    elif not file.exists():
+        widths = [int(width) for width in hidden.split(",") if width.strip().isdecimal()]
+        inputs = features or len(names())
+        arrays = initial_arrays(inputs, widths, seed=side.settings.rounds.seed)
+        shapes = shapes_of(inputs, widths)
+        keys.write_model(file, {shape.name: array for shape, array in zip(shapes, arrays, strict=True)})
+    typer.echo(f"federation {side.settings.name} at {side.settings.bootstrap_servers}")
+    typer.echo(f"coordinator fingerprint {public.fingerprint}")
+    typer.echo(
+        "Give it to every participant by another way than Kafka: federation.participant.coordinator_fingerprint."
+    )
+
+
+def run(
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+    count: int | None = typer.Option(
+        None, "--rounds", min=1, help="Coordinator: end after so many more. Without: round after round."
+    ),
+    on_orders: bool = typer.Option(
+        False, "--on-orders", help="Coordinator: begin no round by itself, carry out orders only."
+    ),
+    data: Path | None = typer.Option(
+        None,
+        "--data",
+        metavar="FILE",
+        help="Retailer: labelled examples (.npz with `features` and `labels`) to learn from.",
+    ),
+) -> None:
+    """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood."""
+    from tillguard import federation as root
+    from tillguard import federation_keys as keys
+
+    side, stop = _side(retailer, config), _stopping()
+    if side.retailer is None:
+        identity = keys.load_identity(side.settings.coordinator, "init")
+        metrics = root.serve_metrics(side.settings.coordinator.metrics_port)
+        root.run_coordinator(side.settings, identity, stop, rounds=0 if on_orders else count, metrics=metrics)
+        return
+    if data is None:
+        raise ConfigurationError(["--data FILE names the labelled examples that this participant learns from"])
+    identity = keys.load_identity(side.settings.participant, "enrol")
+    metrics = root.serve_metrics(side.settings.participant.metrics_port)
+    learner = root.file_learner(data, margin=side.settings.participant.gate_margin)
+    root.run_participant(side.settings, identity, learner, stop, metrics=metrics)
+
+
+def status(
+    retailer: str | None = RETAILER, config: Path | None = CONFIG, fingerprint: str | None = FINGERPRINT
+) -> None:
+    """Show who takes part, the newest round, the privacy spent, and whether the ledger holds."""
+    from federation.operations import halted_of, rounds_of, spent_of
+
+    side = _side(retailer, config)
+    told = _told(side, fingerprint)
+    members = told.roster.members if told.roster else ()
+    approved = [member.name for member in members if member.status == "approved"]
+    typer.echo(f"federation    {side.settings.name}, coordinator's epoch {told.epoch}")
+    typer.echo(f"participants  {len(approved)} approved: {', '.join(approved) or 'none'}")
+    if side.retailer is not None:
+        own = next((member.status for member in members if member.name == side.retailer), "not on the roster")
+        typer.echo(f"this retailer {side.retailer}: {own}")
+    lines = rounds_of(told.entries)
+    typer.echo(f"newest round  {lines[-1].round}: {lines[-1].outcome}" if lines else "newest round  none yet")
+    halted = halted_of(told.entries)
+    if halted:
+        typer.echo(f"halted        {halted}")
+    spent = spent_of(told.entries)
+    if spent.get("level", "none") != "none":
+        typer.echo(
+            f"privacy       epsilon {spent['epsilon_after']:.3f} at delta {spent['delta']:g} ({spent['level']} level)"
+        )
+    _say_audit(told)
+
+
+def rounds(
+    retailer: str | None = RETAILER, config: Path | None = CONFIG, fingerprint: str | None = FINGERPRINT
+) -> None:
+    """List every round: attempts, outcome, how many took part, how long it took, and the figures of its model."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from federation.operations import rounds_of
+
+    told = _told(_side(retailer, config), fingerprint)
+    table = Table("Round", "Attempts", "Outcome", "Participants", "Seconds", "Figures")
+    for line in rounds_of(told.entries):
+        seconds = f"{(line.ended_ms - line.began_ms) / 1000:.1f}" if line.ended_ms else ""
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(line.metrics.items()))
+        table.add_row(str(line.round), str(line.attempts), line.outcome, str(line.participants), seconds, figures)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def audit(
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+    fingerprint: str | None = FINGERPRINT,
+    head: str | None = typer.Option(
+        None, "--head", metavar="INDEX:DIGEST", help="A head noted earlier; it must be part of the chain still."
+    ),
+    show: bool = typer.Option(False, "--show", help="Print every entry as a line of JSON."),
+) -> None:
+    """Verify the audit ledger from the log: every signature, every link. Note the head it prints, and give it next time."""
+    import msgspec
+
+    from federation.ledger import digest_of
+    from federation.operations import content_of
+
+    told = _told(_side(retailer, config), fingerprint)
+    if show:
+        for entry in told.entries:
+            line = {"index": entry.index, "at_ms": entry.at_ms, "kind": entry.kind, "round": entry.round}
+            typer.echo(msgspec.json.encode(line | {"attempt": entry.attempt, "content": content_of(entry)}).decode())
+    _say_audit(told)
+    index, _, digest = (head or "").partition(":")
+    if head and not any(str(entry.index) == index and digest_of(entry).hex() == digest for entry in told.entries):
+        typer.echo("the head noted earlier is no part of this chain: it was cut off or rewritten", err=True)
+        raise typer.Exit(1)
+    if not told.audit.holds:
+        raise typer.Exit(1)
+
+
+def budget(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPRINT) -> None:
+    """Show the privacy budget: spent, left, and how many more rounds of the present settings it allows."""
+    from federation.budget import release_of
+    from federation.operations import account_of
+    from federation.planning import terms_of
+
+    side = _coordinator(config)
+    told = _told(side, fingerprint)
+    privacy = side.settings.rounds.privacy
+    if privacy.level == "none":
+        typer.echo("rounds run without differential privacy: nothing is counted, and nothing is promised")
+        return
+    ledger = account_of(told.entries, privacy)
+    terms, training = terms_of(side.settings.rounds)
+    left = ledger.rounds_left(release_of(terms, training), at_most=100_000)
+    typer.echo(f"level {privacy.level}, delta {privacy.delta:g}, noise multiplier {privacy.noise_multiplier:g}")
+    typer.echo(f"epsilon {ledger.epsilon():.3f} of {privacy.epsilon_max:g} spent in {len(ledger.spends)} attempts")
+    typer.echo(f"{left} more attempts of the present settings are allowed")
+
+
+def list_participants(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPRINT) -> None:
+    """List who is on the roster, and who asked to be: compare fingerprints by telephone before you approve."""
+    from federation.admission import identity_of
+    from tillguard import federation as root
+
+    side = _coordinator(config)
+    told = _told(side, fingerprint)
+    members = told.roster.members if told.roster else ()
+    for member in members:
+        typer.echo(f"{member.status:9} {member.name:24} {identity_of(member).fingerprint}")
+    known = {identity_of(member).fingerprint for member in members}
+    for asking in root.requests(side.settings):
+        if asking.fingerprint not in known:
+            typer.echo(f"{'waiting':9} {asking.name:24} {asking.fingerprint}")
+
+
+def approve(
+    name: str = NAME,
+    fingerprint: str = typer.Option(
+        ..., "--fingerprint", metavar="HEX", help="Of the participant's keys, as its people say it."
+    ),
+    config: Path | None = COORDINATOR,
+) -> None:
+    """Let a retailer take part; the running coordinator does it at once, another when it starts."""
+    _order(config, "approve", name, fingerprint)
+    typer.echo(f"{name} is approved as soon as the coordinator has read this; `federation participants list` shows it.")
+
+
+def revoke(name: str = NAME, config: Path | None = COORDINATOR) -> None:
+    """Shut a participant out, also of the round under way."""
+    _order(config, "revoke", name, None)
+    typer.echo(f"{name} is shut out as soon as the coordinator has read this.")
+
+
+def enrol(retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
+    """Ask to take part: makes this retailer's keys, and shows the fingerprint that the coordinator's operator needs."""
+    from tillguard import federation as root
+    from tillguard import federation_keys as keys
+
+    side = _retailer(retailer, config)
+    public = keys.make_identity(side.retailer or "", side.settings.participant)
+    root.enrol(side.settings, keys.load_identity(side.settings.participant, "enrol"))
+    typer.echo(f"{public.name} has asked to take part in {side.settings.name}")
+    typer.echo(f"fingerprint {public.fingerprint}")
+
+
+def leave(
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+    reason: str = typer.Option("", "--reason", help="For the ledger."),
+) -> None:
+    """Leave the federation for good; a round under way goes on without this retailer."""
+    from tillguard import federation as root
+    from tillguard import federation_keys as keys
+
+    side = _retailer(retailer, config)
+    root.leave(side.settings, keys.load_identity(side.settings.participant, "enrol"), reason[:500])
+    typer.echo(f"{side.retailer} has left {side.settings.name}; its keys are of no more use there.")
+
+
+def simulate(
+    config: Path = typer.Option(..., "--config", metavar="FILE", help="What to simulate (docs/federation.md)."),
+    out: Path = typer.Option(Path("simulation"), "--out", metavar="FOLDER", help="Where results go."),
+) -> None:
+    """Run a whole federation in this process, with faults from a seed: results as JSON and CSV, and a risk report in words."""
+    from tillguard.federation_simulation import simulate_file
+
+    report = simulate_file(config, out)
+    typer.echo(report)
+
+
+def _stopping() -> "Event":
+    """Set by SIGTERM and SIGINT."""
+    import signal
+    from threading import Event
+
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _side(retailer: str | None, config: Path | None) -> _Side:
+    from tillguard import logs
+    from tillguard.config import is_retailer, load, load_coordinator
+
+    if retailer is not None or (config is not None and is_retailer(config)):
+        settings = load(retailer, config)
+        logs.configure(settings.log)
+        return _Side(settings.retailer, settings.federation, settings.log)
+    file = load_coordinator(config)
+    logs.configure(file.log)
+    return _Side(None, file.federation, file.log)
+
+
+def _coordinator(config: Path | None) -> _Side:
+    side = _side(None, config)
+    if side.retailer is not None:
+        raise ConfigurationError([f"{config} is a retailer's: this command needs the coordinator's settings"])
+    return side
+
+
+def _retailer(retailer: str | None, config: Path | None) -> _Side:
+    side = _side(retailer, config)
+    if side.retailer is None:
+        raise ConfigurationError(["name the retailer (--retailer NAME) or its settings file (--config FILE)"])
+    return side
+
+
+def _told(side: _Side, fingerprint: str | None) -> "Told":
+    from tillguard import federation as root
+
+    told = root.told(side.settings, fingerprint or side.fingerprint)
+    if told.coordinator is None:
+        raise TillguardError(f"no coordinator with this fingerprint has ever spoken in {side.settings.name}")
+    return told
+
+
+def _say_audit(told: "Told") -> None:
+    head = told.audit.head
+    if told.audit.holds:
+        typer.echo(
+            f"ledger        {head.following} entries, every link holds; head {head.following - 1}:{head.digest.hex()}"
+        )
+    else:
+        typer.echo(f"ledger        BROKEN: {told.audit.reason}", err=True)
+    if told.refused:
+        typer.echo(f"              {told.refused} records on its logs are not the coordinator's")
+
+
+def _order(config: Path | None, action: str, name: str, fingerprint: str | None) -> None:
+    from contract.federation import Order
+    from tillguard import federation as root
+    from tillguard import federation_keys as keys
+
+    side = _coordinator(config)
+    identity = keys.load_identity(side.settings.coordinator, "init")
+    order = Order(action=action, participant=name, fingerprint=fingerprint)  # type: ignore[arg-type]
+    root.give_order(side.settings, identity, order)

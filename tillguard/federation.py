@@ -1,0 +1,341 @@
+"""The federation's composition root: keys, logs, stores, the coordinator's and the participants' processes.
+
+Everything here connects what `federation` decides to files, Kafka and databases; nothing is connected at import.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import structlog
+
+from contract.clock import SystemClock, epoch_ms
+from contract.errors import ConfigurationError, TillguardError, TransientError
+from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Withdrawal
+from contract.federation_settings import FederationSettings
+from contract.metrics import Metrics
+from federation.assembly import coordinator_for
+from federation.budget import account
+from federation.coordinator import Coordinator
+from federation.coordinator_process import CoordinatorProcess
+from federation.coordinator_state import CoordinatorState
+from federation.envelope import Inbox, seal, to_records
+from federation.finishing import Evaluate, StrategyFinishing
+from federation.identity import Identity, PublicIdentity
+from federation.learner import Learner
+from federation.numpy_learner import Data, NumpyLearner
+from federation.operations import Told, read_told
+from federation.participant import Participant, ParticipantState
+from federation.participant_process import ParticipantProcess
+from federation.refusals import FederationRefusedError
+from federation.store import SqlStore
+from federation.transports.kafka_logs import KafkaTransport
+from federation.transports.ports import Outgoing
+from tillguard import federation_topics
+from tillguard.federation_keys import make_identity, read_arrays, read_model
+
+_LOG = structlog.get_logger()
+POLL_S = 0.5
+BACKOFF_S_MAX = 10.0
+
+
+def initialise(settings: FederationSettings) -> PublicIdentity:
+    """Keys and topics of a new federation; safe to run again."""
+    public = make_identity(COORDINATOR, settings.coordinator)
+    federation_topics.ensure(settings)
+    return public
+
+
+@contextmanager
+def coordinator_process(
+    settings: FederationSettings,
+    identity: Identity,
+    *,
+    metrics: Metrics | None = None,
+    evaluate: Evaluate | None = None,
+) -> Iterator[CoordinatorProcess]:
+    """A coordinator that has recovered and speaks for the federation from here on; every other one is fenced off."""
+
+    def assemble(state: CoordinatorState) -> Coordinator:
+        return coordinator_for(
+            identity, settings, state, finishing=StrategyFinishing(settings.rounds, evaluate), dropped=dropped
+        )
+
+    def dropped(sender: str, reason: str) -> None:
+        _LOG.warning("message_dropped", sender=sender or "?", reason=reason)
+        if metrics is not None:
+            metrics.add("tillguard_federation_dropped_total", federation=settings.name, reason=reason)
+
+    store = SqlStore(settings.coordinator.store_url.get_secret_value(), setting="federation.coordinator.store_url")
+    try:
+        transport = KafkaTransport(settings, COORDINATOR, exclusive=True)
+        try:
+            process = CoordinatorProcess(
+                identity,
+                settings.name,
+                transport,
+                store,
+                SystemClock(),
+                initial=CoordinatorState(model=read_model(settings.coordinator.model_file)),
+                assemble=assemble,
+            )
+            process.recover()
+            yield process
+        finally:
+            transport.close()
+    finally:
+        store.close()
+
+
+def run_coordinator(
+    settings: FederationSettings,
+    identity: Identity,
+    stop: Event,
+    *,
+    rounds: int | None,
+    metrics: Metrics | None = None,
+    evaluate: Evaluate | None = None,
+) -> None:
+    """Runs until `stop`, or until `rounds` more rounds are over; None: round after round; 0: what is ordered, and no end.
+
+    A broker that is away is waited for. Raises FencedError when another coordinator was started.
+    """
+    ordered = False
+
+    def once(process: CoordinatorProcess) -> None:
+        nonlocal ordered
+        _LOG.info("coordinator_speaks", federation=settings.name, epoch=process.coordinator.state.epoch)
+        watch = _Watch(settings, process, metrics)
+        while not stop.is_set():
+            state = process.coordinator.state
+            if not ordered and rounds != 0:
+                ordered = True
+                if state.rounds_wanted == 0:
+                    give_order(settings, identity, Order(action="run", rounds=rounds or 1_000_000))
+                    wait_for(process, stop, lambda state: state.rounds_wanted > 0)
+            process.run_once(POLL_S)
+            watch.look()
+            if rounds and state.rounds_wanted == 0 and process.coordinator.attempt is None:
+                if state.halted:
+                    raise TillguardError(state.halted)
+                return
+
+    _patiently(lambda: coordinator_process(settings, identity, metrics=metrics, evaluate=evaluate), once, stop)
+
+
+def wait_for(process: CoordinatorProcess, stop: Event, reached: Callable[[CoordinatorState], bool]) -> None:
+    """Runs the process until its state is as wanted, or `stop`."""
+    while not stop.is_set() and not reached(process.coordinator.state):
+        process.run_once(POLL_S)
+
+
+class _Watch:
+    """Logs and counts what changed since it looked last."""
+
+    def __init__(self, settings: FederationSettings, process: CoordinatorProcess, metrics: Metrics | None) -> None:
+        self._settings, self._process, self._metrics = settings, process, metrics
+        state = process.coordinator.state
+        self._version, self._round, self._began_s = state.model.version, state.round_number, time.monotonic()
+        self._attempt = (state.round_number, state.attempt)
+        self._begun, self._halted = state.begun, state.halted
+
+    def look(self) -> None:
+        """Called after every step of the process."""
+        state, name = self._process.coordinator.state, self._settings.name
+        if (state.round_number, state.attempt) != self._attempt and state.begun:
+            self._attempt = (state.round_number, state.attempt)
+            self._began_s = self._began_s if self._begun else time.monotonic()
+            _LOG.info("attempt_begins", federation=name, round=state.round_number, attempt=state.attempt - 1)
+            self._add("tillguard_federation_attempts_total")
+        if self._begun and not state.begun:
+            outcome = "published" if state.model.version > self._version else "failed"
+            seconds = time.monotonic() - self._began_s
+            _LOG.info(
+                "round_ended", federation=name, round=state.round_number, outcome=outcome, seconds=round(seconds, 3)
+            )
+            self._add("tillguard_federation_rounds_total", outcome=outcome)
+            self._set("tillguard_federation_round_seconds", seconds)
+        if state.halted != self._halted:
+            self._halted = state.halted
+            _LOG.warning("no_further_round", federation=name, reason=state.halted)
+        self._begun, self._version = state.begun, state.model.version
+        self._set("tillguard_federation_model_version", state.model.version)
+        for status in ("approved", "revoked", "left"):
+            count = sum(member.status == status for member in state.members.values())
+            self._set("tillguard_federation_participants", count, status=status)
+        self._set("tillguard_federation_participants", len(state.waiting), status="waiting")
+        privacy = self._settings.rounds.privacy
+        if privacy.level != "none":
+            ledger = account(state.spends, privacy.level, delta=privacy.delta, epsilon_max=privacy.epsilon_max)
+            self._set("tillguard_federation_epsilon", ledger.epsilon(), level=privacy.level)
+
+    def _add(self, metric: str, **labels: str) -> None:
+        if self._metrics is not None:
+            self._metrics.add(metric, 1.0, federation=self._settings.name, **labels)
+
+    def _set(self, metric: str, value: float, **labels: str) -> None:
+        if self._metrics is not None:
+            self._metrics.set(metric, value, federation=self._settings.name, **labels)
+
+
+def give_order(settings: FederationSettings, identity: Identity, order: Order) -> None:
+    """Puts an operator's order on the log; the coordinator carries it out when it runs. Raises TransientError."""
+    signed = seal(order, identity, federation=settings.name, sent_at_ms=epoch_ms(SystemClock().now()), sender=OPERATOR)
+    transport = KafkaTransport(settings, OPERATOR)
+    try:
+        transport.append([Outgoing("updates", OPERATOR.encode(), record) for record in to_records(signed, identity)])
+    finally:
+        transport.close()
+
+
+def told(settings: FederationSettings, fingerprint: str) -> Told:
+    """What the coordinator of this fingerprint has said; raises TransientError."""
+    transport = KafkaTransport(settings, "reader")
+    try:
+        return read_told(transport, settings.name, fingerprint)
+    finally:
+        transport.close()
+
+
+@contextmanager
+def participant_process(
+    settings: FederationSettings, identity: Identity, learner: Learner, *, metrics: Metrics | None = None
+) -> Iterator[ParticipantProcess]:
+    """A participant that goes on where it stood; a second one of the same retailer is fenced off from nothing but its own rounds."""
+
+    def assemble(state: ParticipantState) -> Participant:
+        return Participant(identity, settings.name, settings.participant, state)
+
+    store = SqlStore(settings.participant.store_url.get_secret_value(), setting="federation.participant.store_url")
+    try:
+        transport = KafkaTransport(settings, identity.name)
+        try:
+            yield ParticipantProcess(
+                identity,
+                settings.name,
+                transport,
+                store,
+                SystemClock(),
+                learner=learner,
+                assemble=assemble,
+                metrics=metrics,
+            )
+        finally:
+            transport.close()
+    finally:
+        store.close()
+
+
+def run_participant(
+    settings: FederationSettings, identity: Identity, learner: Learner, stop: Event, *, metrics: Metrics | None = None
+) -> None:
+    """Takes part until `stop`; a broker that is away is waited for."""
+    if settings.participant.coordinator_fingerprint is None:
+        raise ConfigurationError(
+            [
+                "federation.participant.coordinator_fingerprint is missing: ask the coordinator's people for it, not Kafka"
+            ]
+        )
+
+    def once(process: ParticipantProcess) -> None:
+        before = ""
+        while not stop.is_set():
+            process.run_once(POLL_S)
+            if process.participant.membership != before:
+                before = process.participant.membership
+                _LOG.info("membership", federation=settings.name, participant=identity.name, status=before)
+
+    _patiently(lambda: participant_process(settings, identity, learner, metrics=metrics), once, stop)
+
+
+def enrol(settings: FederationSettings, identity: Identity) -> None:
+    """Asks the coordinator to let this retailer take part. Raises TransientError."""
+    keys = identity.public
+    request = EnrolmentRequest(
+        signing_key=keys.signing_key, sealing_key=keys.sealing_key, allow_robust=settings.participant.allow_robust
+    )
+    _say(settings, identity, request)
+
+
+def leave(settings: FederationSettings, identity: Identity, reason: str) -> None:
+    """Tells the coordinator that this retailer leaves for good. Raises TransientError."""
+    _say(settings, identity, Withdrawal(reason=reason))
+
+
+def _say(settings: FederationSettings, identity: Identity, message: EnrolmentRequest | Withdrawal) -> None:
+    signed = seal(message, identity, federation=settings.name, sent_at_ms=epoch_ms(SystemClock().now()))
+    transport = KafkaTransport(settings, identity.name)
+    try:
+        key = identity.name.encode()
+        transport.append([Outgoing("updates", key, record) for record in to_records(signed, identity)])
+    finally:
+        transport.close()
+
+
+def _patiently(opened: Callable[[], object], run: Callable[..., None], stop: Event) -> None:
+    """Runs a process, and makes a new one whenever Kafka or the database failed it; it recovers from its logs."""
+    backoff_s = 0.5
+    while not stop.is_set():
+        try:
+            with opened() as process:  # type: ignore[attr-defined]
+                backoff_s = 0.5
+                run(process)
+            return  # noqa: TRY300 - only a run that ended by itself comes here
+        except TransientError as error:
+            _LOG.warning("federation_waits", reason=str(error), again_in_s=backoff_s)
+            stop.wait(backoff_s)
+            backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
+
+
+def serve_metrics(port: int | None) -> Metrics | None:
+    """All metrics, answered at /metrics on this machine where `port` is given; 0 chooses a free one and logs it."""
+    if port is None:
+        return None
+    from prometheus_client import start_http_server  # noqa: PLC0415 - only where metrics are wanted
+
+    metrics = Metrics()
+    try:
+        server, _ = start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
+    except OSError as error:
+        raise ConfigurationError([f"metrics_port {port} cannot be listened on: {error.strerror}"]) from None
+    _LOG.info("metrics_served", port=server.server_port)
+    return metrics
+
+
+def file_learner(file: Path, *, margin: float) -> Learner:
+    """A small network that learns from the labelled examples in `file`; its newest fifth judges global models.
+
+    For pilots, and for retailers whose examples come from elsewhere than the feature log. Raises ConfigurationError.
+    """
+    arrays = read_arrays(file)
+    if not {"features", "labels"} <= arrays.keys():
+        raise ConfigurationError([f"{file} holds no arrays `features` and `labels`"])
+    features, labels = np.asarray(arrays["features"], np.float32), np.asarray(arrays["labels"], np.bool_)
+    if features.ndim != 2 or labels.shape != (len(features),) or not np.isfinite(features).all():
+        raise ConfigurationError([f"{file}: `features` of shape (n, inputs), finite, and `labels` of shape (n,)"])
+    cut = round(len(labels) * 0.8)
+    return NumpyLearner(Data(features[:cut], labels[:cut]), Data(features[cut:], labels[cut:]), seed=0, margin=margin)
+
+
+def requests(settings: FederationSettings) -> list[PublicIdentity]:
+    """Everyone whose request to take part is still on the updates log, the newest last; signatures checked."""
+    transport = KafkaTransport(settings, "reader")
+    found: dict[str, PublicIdentity] = {}
+    inbox = Inbox(settings.name)
+    try:
+        first, end = transport.bounds("updates")
+        transport.read_from({"updates": first})
+        while not transport.caught_up("updates", end):
+            for record in transport.poll(POLL_S):
+                try:
+                    opened = inbox.take(record.value, roster=lambda _: None, now_ms=record.appended_ms)
+                except FederationRefusedError:
+                    continue
+                if opened is not None and isinstance(opened.message, EnrolmentRequest):
+                    found[opened.sender.fingerprint] = opened.sender
+    finally:
+        transport.close()
+    return list(found.values())

@@ -1,0 +1,89 @@
+"""Files of the federation: keys under their passphrase, and the model that the first round starts from."""
+
+import io
+import secrets
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import ConfigurationError, TillguardError
+from contract.federation import TensorShape
+from contract.federation_settings import CoordinatorSettings, ParticipantSettings
+from federation.coordinator_state import GlobalWeights
+from federation.identity import Identity, PublicIdentity, public_of, secret_of
+from federation.tensors import check_shapes, flatten
+
+Keys = CoordinatorSettings | ParticipantSettings
+
+
+def passphrase_of(keys: Keys) -> bytes:
+    """What opens the key file: a file, a setting, or the file that `make_identity` writes beside it."""
+    if keys.passphrase_file is not None:
+        return secret_of(keys.passphrase_file)
+    if keys.passphrase is not None:
+        return keys.passphrase.get_secret_value().encode()
+    return secret_of(_generated_secret(keys))
+
+
+def make_identity(name: str, keys: Keys) -> PublicIdentity:
+    """The public half of `name`'s keys, made now where there are none. Without a passphrase in the settings one is made, too."""
+    if keys.key_file.exists():
+        return public_of(keys.key_file)
+    if keys.passphrase_file is None and keys.passphrase is None and not _generated_secret(keys).exists():
+        _write_private(_generated_secret(keys), secrets.token_urlsafe(32).encode())
+    identity = Identity.generate(name)
+    identity.save(keys.key_file, passphrase_of(keys))
+    return identity.public
+
+
+def load_identity(keys: Keys, command: str) -> Identity:
+    """The keys of this process; where there are none, the message names the command that makes them."""
+    if not keys.key_file.exists():
+        raise ConfigurationError([f"{keys.key_file} does not exist: `tillguard federation {command}` makes it"])
+    return Identity.load(keys.key_file, passphrase_of(keys))
+
+
+def _generated_secret(keys: Keys) -> Path:
+    return keys.key_file.with_suffix(".passphrase")
+
+
+def _write_private(file: Path, data: bytes) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600, exist_ok=False)
+        file.write_bytes(data)
+    except OSError as error:
+        raise TillguardError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def write_model(file: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
+    """Writes the global model that a federation begins with."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+    except OSError as error:
+        raise TillguardError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def read_model(file: Path) -> GlobalWeights:
+    """The global model in `file`, version 0; raises ConfigurationError for anything but named, finite float arrays."""
+    arrays = {name: np.asarray(array, dtype=np.float32) for name, array in read_arrays(file).items()}
+    if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ConfigurationError([f"{file}: every value must be finite"])
+    shapes = tuple(TensorShape(name=name, shape=array.shape or (1,)) for name, array in arrays.items())
+    check_shapes(shapes)
+    return GlobalWeights(version=0, shapes=shapes, payload=flatten(list(arrays.values())).tobytes())
+
+
+def read_arrays(file: Path) -> dict[str, NDArray[np.generic]]:
+    """The named arrays in an .npz file; raises ConfigurationError for anything else, and for arrays of objects."""
+    try:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise ConfigurationError([f"{file} does not exist"]) from None
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise ConfigurationError([f"{file} holds no named arrays: {type(error).__name__}"]) from None

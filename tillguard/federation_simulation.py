@@ -1,0 +1,155 @@
+"""`tillguard federation simulate`: a description file in, results and a report out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import yaml
+from pydantic import Field, ValidationError
+
+from contract.errors import ConfigurationError, TillguardError
+from contract.federation import LocalTraining, PrivacyTerms
+from contract.federation_settings import FederationSettings, ParticipantSettings, RoundSettings
+from contract.section import Section
+from contract.settings import faults_of
+from federation.coordinator_state import GlobalWeights
+from federation.figures import measured
+from federation.learner import Arrays, Task
+from federation.numpy_learner import Data, NumpyLearner, fit, initial_arrays, predict, shapes_of
+from federation.planning import terms_of
+from federation.simulated_data import divided, joined, split, transactions
+from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate
+from federation.simulation_report import participants_csv, report, rounds_csv
+from federation.tensors import flatten
+from federation.transports.memory import Faults
+
+
+class DataSection(Section):
+    """What participants learn from, made up from the seed."""
+
+    examples: int = Field(20_000, ge=100, le=10_000_000, description="all participants together, and the test set")
+    features: int = Field(20, ge=1, le=10_000, description="inputs of the network")
+    fraud_share: float = Field(0.02, gt=0, lt=1, description="of all examples")
+    skew: float = Field(0.5, gt=0, le=1_000, description="0.1: participants that hardly see a fraud; 100: equal ones")
+
+
+class FaultSection(Section):
+    """What goes wrong, and how often."""
+
+    loss: float = Field(0.0, ge=0, lt=1, description="of participants' records, never appended")
+    delay_ms_max: int = Field(0, ge=0, le=86_400_000, description="between sending and the log, uniform up to this")
+    duplication: float = Field(0.0, ge=0, le=1, description="of records, appended twice")
+    damage: float = Field(0.0, ge=0, le=1, description="of records, a bit changed or the end cut off")
+    participant_crash: float = Field(0.0, ge=0, lt=1, description="that a participant is killed, in each of its turns")
+    coordinator_crash: float = Field(0.0, ge=0, le=1, description="that the coordinator is killed, in each round")
+
+
+class Description(Section):
+    """A simulation's file."""
+
+    title: str = Field("simulation", max_length=200, description="stands over the report")
+    seed: int = Field(7, ge=0, lt=2**31, description="of everything random")
+    participants: int = Field(10, ge=2, le=2_000, description="so many, all in this process")
+    rounds: int = Field(10, ge=1, le=10_000, description="so many")
+    hidden: tuple[int, ...] = Field((64, 32), max_length=8, description="widths of the network's hidden layers")
+    data: DataSection = Field(default_factory=DataSection)
+    faults: FaultSection = Field(default_factory=FaultSection)
+    federation: RoundSettings = Field(default_factory=RoundSettings, description="as federation.rounds of the settings")
+
+
+def read_description(file: Path) -> Description:
+    """The description in `file`; raises ConfigurationError with every fault."""
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError([f"{file} cannot be read as YAML: {type(error).__name__}"]) from None
+    try:
+        return Description.model_validate(document or {})
+    except ValidationError as error:
+        raise ConfigurationError(faults_of(error, where=str(file))) from None
+
+
+def simulate_file(file: Path, out: Path) -> str:
+    """Runs the description in `file`, writes everything to the folder `out`, and gives the report."""
+    results = run_description(read_description(file))
+    text = report(results)
+    files = {
+        "results.json": msgspec.json.format(msgspec.json.encode(results)).decode(),
+        "rounds.csv": rounds_csv(results),
+        "participants.csv": participants_csv(results),
+        "report.md": text,
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (out / name).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise TillguardError(f"{out} cannot be written: {error.strerror}") from None
+    return text
+
+
+def run_description(wanted: Description, progress: Callable[[RoundFacts], None] = lambda _: None) -> Results:
+    """Runs it in this process."""
+    data = wanted.data
+    train, test = split(transactions(data.examples, data.features, data.fraud_share, wanted.seed), 0.8, wanted.seed)
+    parts = divided(train, wanted.participants, data.skew, wanted.seed)
+    names = [f"shop-{number}" for number in range(wanted.participants)]
+    initial = initial_arrays(data.features, wanted.hidden, wanted.seed)
+    task = _alone(wanted, initial)
+
+    def evaluate(arrays: Arrays) -> dict[str, float]:
+        return measured(predict(arrays, test.features), test.labels)
+
+    learners = {}
+    facts = []
+    for number, (name, part) in enumerate(zip(names, parts, strict=True)):
+        own, newest = split(part, 0.8, wanted.seed)
+        learners[name] = NumpyLearner(own, newest, seed=wanted.seed + number)
+        alone = evaluate(fit(initial, own, task, wanted.seed + number)) if len(own.labels) else {}
+        facts.append(ParticipantFacts(name=name, examples=len(part.labels), frauds=int(part.labels.sum()), local=alone))
+    return simulate(
+        Simulated(
+            title=wanted.title,
+            seed=wanted.seed,
+            rounds=wanted.rounds,
+            settings=FederationSettings(
+                rounds=wanted.federation, participant=ParticipantSettings(allow_robust=True, epsilon_max=1000)
+            ),
+            faults=Faults(**wanted.faults.model_dump(include={"loss", "delay_ms_max", "duplication", "damage"})),
+            participant_crash=wanted.faults.participant_crash,
+            coordinator_crash=wanted.faults.coordinator_crash,
+        ),
+        learners,
+        GlobalWeights(version=0, shapes=shapes_of(data.features, wanted.hidden), payload=flatten(initial).tobytes()),
+        evaluate=evaluate,
+        facts=facts,
+        central=evaluate(fit(initial, joined(_not_empty(parts)), task, wanted.seed)),
+        progress=progress,
+    )
+
+
+def _alone(wanted: Description, initial: Arrays) -> Task:
+    """As many epochs as all rounds together, for comparison."""
+    terms, training = terms_of(wanted.federation)
+    epochs = min(training.epochs * wanted.rounds, 100)
+    return Task(
+        round=0,
+        attempt=0,
+        base=initial,
+        training=_with_epochs(training, epochs),
+        privacy=_without(terms),
+        clip_norm=wanted.federation.clip_norm,
+        seed=wanted.seed,
+    )
+
+
+def _with_epochs(training: LocalTraining, epochs: int) -> LocalTraining:
+    return msgspec.structs.replace(training, epochs=epochs, proximal_mu=0.0)
+
+
+def _without(terms: PrivacyTerms) -> PrivacyTerms:
+    return msgspec.structs.replace(terms, level="none", noise_multiplier=0.0)
+
+
+def _not_empty(parts: list[Data]) -> list[Data]:
+    return [part for part in parts if len(part.labels)]
