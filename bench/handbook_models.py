@@ -91,7 +91,10 @@ def _made(train: Examples, validation: Examples, plan: Plan, start: Snapshot | N
     seconds = time.monotonic() - started
     onnx = read_package(trained.package).onnx
     return Learned(
-        lambda features: served(onnx, features), seconds, snapshot.load(trained.attachments[snapshot.ATTACHMENT])
+        lambda features: served(onnx, features),
+        seconds,
+        snapshot.load(trained.attachments[snapshot.ATTACHMENT]),
+        onnx,
     )
 
 

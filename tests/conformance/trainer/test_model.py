@@ -12,6 +12,7 @@ from contract.package import read_package
 from contract.settings import CostSettings
 from trainer import export
 from trainer.calibrate import Platt
+from trainer.evaluate import average_precision
 from trainer.examples import Examples
 from trainer.fit import calibrated, fit, scorer
 from trainer.plan import Plan
@@ -52,6 +53,19 @@ def test_scores_are_probabilities_that_follow_the_share_of_frauds(examples: Exam
     assert score.shape == (len(examples),)
     assert np.all((score >= 0) & (score <= 1))
     assert score.mean() == pytest.approx(examples.fraud.mean(), abs=0.05)
+
+
+def test_an_edge_that_a_smooth_network_does_not_find_is_learned_from_a_small_history(examples: Examples) -> None:
+    amount = examples.features[:, 0]
+    edged = Examples(examples.event_time_ms, examples.features, (amount > 1.5) & (amount < 1.8), examples.amount)
+    newest = edged.part(slice(2_500, 3_000))
+    reached = []
+    for steps_max in (0, 192):
+        plan = Plan(seed=7, epochs_max=30, steps_max=steps_max)
+        fitted = fit(edged.part(slice(0, 2_000)), edged.part(slice(2_000, 2_500)), plan)
+        assert (len(fitted.constants.step_columns) > 0) == (steps_max > 0)
+        reached.append(average_precision(fitted.logits(newest.features), newest.fraud))
+    assert reached[1] > 0.25 > reached[0]
 
 
 def test_inference_is_pure(examples: Examples, onnx: bytes) -> None:
