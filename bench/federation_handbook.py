@@ -6,7 +6,7 @@ what its gate chose, judged by its own newest training examples; the test week i
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -80,7 +80,7 @@ def shops_of(retailers: list[tuple[Payments, NDArray[np.float32]]], fold: Fold) 
         # A missing value says nothing: the mean.
         scaled = np.nan_to_num((values - mean) / np.where(spread > 0, spread, 1), nan=0.0)
         scaled = np.clip(scaled, -EXTREME, EXTREME).astype(np.float32)
-        tested = np.concatenate(protocol.test_days(own, fold))
+        tested = np.concatenate(protocol.days_of_test(own, fold))
         shops.append(
             Shop(
                 Data(scaled[rows], own.fraud[rows]), own.scenario[rows],
@@ -121,13 +121,12 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
     results = trial.federated(title, banks, trial.advised(course), course, trial.judged_on(everyone), learner=learner)
     central = trial.alone_arrays(joined([one.own for one in banks.values()]), course)
     served = [one.serving or [] for one in learners.values()]
-    return Outcome(
-        *(
-            [trial.judged_on(shop.test)(model)["ap"] for model, shop in zip(models, shops, strict=True)]
-            for models in (alone, served, [central] * len(shops))
-        ),
-        [one.adopted for one in results.participants],
-    )
+
+    def precisions(models: Sequence[Arrays]) -> list[float]:
+        return [trial.judged_on(shop.test)(model)["ap"] for model, shop in zip(models, shops, strict=True)]
+
+    choices = [one.adopted for one in results.participants]
+    return Outcome(precisions(alone), precisions(served), precisions([central] * len(shops)), choices)
 
 
 def measure(*, quick: bool) -> list[Row]:
@@ -135,7 +134,9 @@ def measure(*, quick: bool) -> list[Row]:
     payments, folds = prepared(quick=quick)
     retailers, course = by_terminal(payments, RETAILERS), QUICK_COURSE if quick else COURSE
     found = [run(shops_of(retailers, fold), course, f"fold {fold}") for fold in folds]
-    local, served, central = (fmean(fmean(one[place]) for one in found) for place in range(3))
+    local = fmean(fmean(one.local) for one in found)
+    served = fmean(fmean(one.served) for one in found)
+    central = fmean(fmean(one.central) for one in found)
     gains = [mine - before for one in found for mine, before in zip(one.served, one.local, strict=True)]
 
     def told(target: str, holds: bool) -> tuple[str | None, bool | None]:
