@@ -193,7 +193,7 @@ def measure(*, quick: bool) -> list[Row]:
     fine = sum(outcome.startswith("model ") for outcome in done.outcomes)
     over = fine + sum(outcome.startswith("failed: ") for outcome in done.outcomes)
     rows.append(
-        Row("storm: rounds that over right or with a reason", over, "rounds", STORM_ROUNDS, over / STORM_ROUNDS,
+        Row("storm: rounds that ended right or with a reason", over, "rounds", STORM_ROUNDS, over / STORM_ROUNDS,
             "all", over == STORM_ROUNDS and done.holds)
     )  # fmt: skip
     rows.append(Row("storm: of them with a model", fine, "rounds", over, fine / max(over, 1)))
