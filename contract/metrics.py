@@ -43,7 +43,7 @@ METRICS = (
     Metric("tillguard_scoring_holds_expired_total", "counter", "holds that policy decided", ("retailer",)),
     Metric("tillguard_trainer_examples", "gauge", "examples used by the last training", ("retailer", "label")),
     Metric("tillguard_trainer_training_seconds", "gauge", "duration of the last training", ("retailer",)),
-    Metric("tillguard_trainer_drift_psi", "gauge", "population stability index of a feature against the serving model's training", ("retailer", "feature")),
+    Metric("tillguard_trainer_drift_psi_ratio", "gauge", "population stability index of a feature against the serving model's training", ("retailer", "feature")),
     Metric("tillguard_trainer_drift_score_change_ratio", "gauge", "change of the mean score since training, as a share of what it was", ("retailer",)),
     Metric("tillguard_trainer_estimated_performance_ratio", "gauge", "precision and recall of the serving model, estimated without labels (CBPE)", ("retailer", "measure")),
     Metric("tillguard_trainer_drift_checked_seconds", "gauge", "UNIX time of the last check of drift", ("retailer",)),

@@ -139,7 +139,7 @@ def _profile(registry: Registry, serving: Entry) -> profiles.Profile | str:
 def _show(metrics: Metrics, retailer: str, findings: Findings, now: datetime) -> None:
     metrics.set("tillguard_trainer_drift_checked_seconds", now.timestamp(), retailer=retailer)
     for feature in findings.features:
-        metrics.set("tillguard_trainer_drift_psi", feature.psi, retailer=retailer, feature=feature.name)
+        metrics.set("tillguard_trainer_drift_psi_ratio", feature.psi, retailer=retailer, feature=feature.name)
     if findings.score is not None:
         metrics.set("tillguard_trainer_drift_score_change_ratio", findings.score.change, retailer=retailer)
     for one in findings.performance:

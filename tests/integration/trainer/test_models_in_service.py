@@ -21,6 +21,7 @@ from support.live_worker import ORIGIN, Topics, tillguard
 from support.tiny_model import tiny_package
 from tillguard import publication
 from tillguard.drift import Raised, check
+from tillguard.learning import learn
 from tillguard.topic_log import TopicReader
 from trainer.drift import profile
 from trainer.registry import Registry
@@ -81,6 +82,7 @@ def test_rollback_goes_back_step_by_step_and_a_pin_keeps_trainings_out(
     with pytest.raises(PinnedError, match="audit"):
         publication.promote_model(retailer.settings, registry, trained, by="trainer", now=NOW, kind="trained")
     assert served_by_a_worker(retailer, tmp_path / "three") == "m-1"
+    assert learn(retailer.settings).outcome == "pinned"
     listed = run(retailer, "models", "list")
     assert "(pin, " in listed
     assert ", pinned" in listed
@@ -236,9 +238,9 @@ def test_drift_is_measured_against_the_profile_and_raises_each_alarm_once(retail
         check(retailer.settings, registry, now=datetime.now(UTC), metrics=metrics, raised=raised)
     assert len(Topics(retailer.settings).read(ALARMS)) == 2 * len(sent)
     shown = metrics.registry.get_sample_value
-    assert shown("tillguard_trainer_drift_psi", {"retailer": retailer.name, "feature": "amount"}) == pytest.approx(
-        found["features"][0]["psi"]
-    )
+    assert shown(
+        "tillguard_trainer_drift_psi_ratio", {"retailer": retailer.name, "feature": "amount"}
+    ) == pytest.approx(found["features"][0]["psi"])
     assert shown("tillguard_trainer_drift_score_change_ratio", {"retailer": retailer.name}) == pytest.approx(3.0)
     assert shown("tillguard_trainer_alarms_total", {"retailer": retailer.name, "kind": "drift_score"}) == 1
     assert "tillguard models rollback" in run(retailer, "drift", "--no-alarms")

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from contract.metrics import METRICS, Metrics
 
-UNITS = ("seconds", "messages", "events", "examples", "info")
+UNITS = ("seconds", "messages", "events", "examples", "info", "ratio")
 
 
 def test_every_name_follows_the_convention_of_part_thing_and_unit() -> None:
