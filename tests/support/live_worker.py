@@ -37,7 +37,7 @@ def until(condition: Callable[[], Any], what: str, within_s: float = DEADLINE_S)
 
 
 def tillguard(
-    *arguments: str, environment: dict[str, str] | None = None, within_s: float = DEADLINE_S
+    *arguments: str, environment: dict[str, str] | None = None, within_s: float = 3 * DEADLINE_S
 ) -> subprocess.CompletedProcess[str]:
     """Runs one command to its end."""
     return subprocess.run(
