@@ -64,7 +64,7 @@ def train(
     weights = examples.weights.astype(np.float32)
     for rows in _batches(len(examples), how, random):
         step(np.asarray(examples.features[rows]), examples.fraud[rows].astype(np.float32), weights[rows])
-    trained = net.get_weights()
+    trained: list[NDArray[np.float32]] = net.get_weights()
     refuse_broken(trained)
     return trained
 
