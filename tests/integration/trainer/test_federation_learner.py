@@ -182,7 +182,7 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_
     with pytest.raises(TrainingUnableError, match="no example"):
         newcomer.learner.check()
     # Its own model saw one group of frauds only, and few of them; now all kinds come.
-    put(newcomer, some, lambda place: place < ROWS // 2 and of_groups((0,), place))
+    put(newcomer, some, lambda place: place < 2 * ROWS // 3 and of_groups((0,), place))
     worse = newcomer.learn()
     assert worse is not None
     put(newcomer, some, lambda _: True)
