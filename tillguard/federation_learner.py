@@ -153,7 +153,8 @@ class RetailerLearner:
 
         federation, trainer = self._settings.federation, self._settings.trainer
         notes = notes_of(material) | {
-            "imbalance": "prior_offset", "fraud_weight": 1.0, "federation": federation.name,
+            "imbalance": "prior_offset", "fraud_weight": 1.0, "learning_rate": OWN_RATE, "batch": OWN_BATCH,
+            "federation": federation.name,
             VERSION: model_version, CHOICE: best.choice,
         }  # fmt: skip
         return training.finish(
