@@ -191,11 +191,11 @@ def measure(*, quick: bool) -> list[Row]:
     stormy.run_rounds(STORM_ROUNDS)
     done = told(stormy)
     fine = sum(outcome.startswith("model ") for outcome in done.outcomes)
-    ended = fine + sum(outcome.startswith("failed: ") for outcome in done.outcomes)
+    over = fine + sum(outcome.startswith("failed: ") for outcome in done.outcomes)
     rows.append(
-        Row("storm: rounds that ended right or with a reason", ended, "rounds", STORM_ROUNDS, ended / STORM_ROUNDS,
-            "all", ended == STORM_ROUNDS and done.holds)
+        Row("storm: rounds that ended right or with a reason", over, "rounds", STORM_ROUNDS, over / STORM_ROUNDS,
+            "all", over == STORM_ROUNDS and done.holds)
     )  # fmt: skip
-    rows.append(Row("storm: of them with a model", fine, "rounds", ended, fine / max(ended, 1)))
+    rows.append(Row("storm: of them with a model", fine, "rounds", over, fine / max(over, 1)))
     rows.append(Row("storm: processes killed", stormy.crashes, ""))
     return rows

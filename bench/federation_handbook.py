@@ -6,7 +6,7 @@ what its gate chose, judged by its own newest training examples; the test week i
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -120,14 +120,13 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
     everyone = joined([shop.test for shop in shops])
     results = trial.federated(title, banks, trial.advised(course), course, trial.judged_on(everyone), learner=learner)
     central = trial.alone_arrays(joined([one.own for one in banks.values()]), course)
-    served = [one.serving or [] for one in learners.values()]
-    return Outcome(
-        *(
-            [trial.judged_on(shop.test)(model)["ap"] for model, shop in zip(models, shops, strict=True)]
-            for models in (alone, served, [central] * len(shops))
-        ),
-        [one.adopted for one in results.participants],
-    )
+    served: list[Arrays] = [one.serving or [] for one in learners.values()]
+
+    def measured(models: Sequence[Arrays]) -> list[float]:
+        return [trial.judged_on(shop.test)(model)["ap"] for model, shop in zip(models, shops, strict=True)]
+
+    choices = [one.adopted for one in results.participants]
+    return Outcome(measured(alone), measured(served), measured([central] * len(shops)), choices)
 
 
 def measure(*, quick: bool) -> list[Row]:
@@ -135,7 +134,9 @@ def measure(*, quick: bool) -> list[Row]:
     payments, folds = prepared(quick=quick)
     retailers, course = by_terminal(payments, RETAILERS), QUICK_COURSE if quick else COURSE
     found = [run(shops_of(retailers, fold), course, f"fold {fold}") for fold in folds]
-    local, served, central = (fmean(fmean(one[place]) for one in found) for place in range(3))
+    local, served, central = (
+        (fmean(fmean(values) for values in each)) for each in zip(*(one[:3] for one in found), strict=True)
+    )
     gains = [mine - before for one in found for mine, before in zip(one.served, one.local, strict=True)]
 
     def told(target: str, holds: bool) -> tuple[str | None, bool | None]:
