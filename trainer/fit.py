@@ -1,12 +1,11 @@
 """How the network learns: weights of the classes, epochs, early stop, and the calibrated model that is exported.
 
-From the beginning or from the weights of an earlier network (a warm start); in both cases the weights that are kept are averages
-of the earliest epoch near the best on the validation slice, in a warm start those it began with among them.
+From the beginning or from the weights of an earlier network (a warm start); in both cases the weights that are kept are the best
+on the validation slice, in a warm start those it began with among them.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import keras
@@ -33,13 +32,6 @@ LEARNING_RATE_WARM = 3e-4
 """A network that serves already is corrected, not made anew."""
 WEIGHT_DECAY = 1e-4
 PATIENCE_EPOCHS = 4
-NEAR_BEST = 0.01
-"""Of average precision: less than this is the luck of a validation slice. Of epochs that near the best, the earliest is kept, since what
-comes later learns the noise of frauds that nothing foretells (as the one-standard-error rule: Breiman et al., 1984)."""
-AVERAGE_DECAY = 0.998
-"""Per step; the kept weights are averages over some hundreds of steps (Polyak and Juditsky, 1992), far steadier than those of the last."""
-AVERAGE_EVERY = 10
-"""Steps between two additions to the average."""
 LOGIT_MAX = 30.0
 SCORED_ROWS = 16_384
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -70,57 +62,13 @@ class Fitted:
         return Snapshot(self.constants, self.network.get_weights())
 
 
-class _Average:
-    """The mean of a network's weights over its newest steps."""
-
-    def __init__(self, net: keras.Model) -> None:
-        self._net = net
-        self._steps = 0
-        self._mean = net.get_weights()
-
-    def step(self) -> None:
-        """Called after every step."""
-        self._steps += 1
-        if self._steps % AVERAGE_EVERY == 0:
-            self.add()
-
-    def add(self) -> None:
-        """Takes in the present weights; at the beginning the mean follows quickly."""
-        added = self._steps // AVERAGE_EVERY
-        keep = min(AVERAGE_DECAY**AVERAGE_EVERY, added / (added + 9))
-        self._mean = [
-            keep * mean + (1 - keep) * now for mean, now in zip(self._mean, self._net.get_weights(), strict=True)
-        ]
-
-    @contextmanager
-    def worn(self) -> Iterator[list[NDArray[np.float32]]]:
-        """The network has the mean for its weights meanwhile."""
-        own = self._net.get_weights()
-        self._net.set_weights(self._mean)
-        try:
-            yield self._net.get_weights()
-        finally:
-            self._net.set_weights(own)
-
-
 @dataclass(slots=True)
-class _Kept:
-    """The weights of every epoch that may be the one to keep; the best is the last that went beyond the one before."""
+class _Best:
+    """The weights to keep."""
 
-    reached: list[float]
-    epochs: list[int]
-    weights: list[list[NDArray[np.float32]]]
-    near: float
-    """How far below the best an epoch may be; 0 in a warm start, where every gain counts."""
-
-    def add(self, reached: float, epoch: int, weights: list[NDArray[np.float32]]) -> None:
-        """Forgets what is no longer near the best."""
-        if reached <= self.reached[-1]:
-            return
-        for held, value in ((self.reached, reached), (self.epochs, epoch), (self.weights, weights)):
-            held.append(value)  # type: ignore[arg-type]
-        while self.reached[0] < reached - self.near:
-            del self.reached[0], self.epochs[0], self.weights[0]
+    reached: float
+    epoch: int
+    weights: list[NDArray[np.float32]]
 
 
 def fit(
@@ -131,8 +79,6 @@ def fit(
     start: Snapshot | None = None,
 ) -> Fitted:
     """Trains until the average precision on `validation` no longer grows; same examples, seed and start, same weights.
-
-    Kept are averaged weights of the earliest epoch near the best.
 
     `progress` is told each epoch's number and average precision. Takes at most plan.seconds_max and one epoch, and ends with the
     best weights so far. Raises TrainingRefusedError for a start that does not fit the network.
@@ -149,23 +95,21 @@ def fit(
     step, logits = _step(net, plan, train, warm=start is not None), scorer(net)
     # In a private training nobody may be able to draw the same again.
     random = np.random.default_rng(plan.seed if plan.privacy is None else None)
-    average = _Average(net)
-    began = -1.0 if start is None else _reached(logits, validation)
-    kept = _Kept([began], [0], [net.get_weights()], NEAR_BEST if start is None else 0.0)
+    best = _Best(-1.0 if start is None else _reached(logits, validation), 0, net.get_weights())
     steps = epoch = 0
-    while epoch < plan.epochs_max and epoch - kept.epochs[-1] < PATIENCE_EPOCHS:
+    while epoch < plan.epochs_max and epoch - best.epoch < PATIENCE_EPOCHS:
         epoch += 1
-        steps += _run_epoch(step, train, plan, random, average, until_s=started + plan.seconds_max)
-        with average.worn() as weights:
-            reached = _reached(logits, validation)
+        steps += _run_epoch(step, train, plan, random, started + plan.seconds_max)
+        reached = _reached(logits, validation)
         if progress is not None:
             progress(epoch, reached)
-        kept.add(reached, epoch, weights)
+        if reached > best.reached:
+            best = _Best(reached, epoch, net.get_weights())
         if time.monotonic() - started > plan.seconds_max:
             break
-    net.set_weights(kept.weights[0])
+    net.set_weights(best.weights)
     rate = batch_size(len(train)) / len(train)
-    return Fitted(net, constants, logits, kept.epochs[0], epoch, steps, rate, time.monotonic() - started)
+    return Fitted(net, constants, logits, best.epoch, epoch, steps, rate, time.monotonic() - started)
 
 
 def calibrated(fitted: Fitted, platt: Platt) -> keras.Model:
@@ -247,9 +191,7 @@ def _reached(logits: Scorer, validation: Examples) -> float:
     return average_precision(scored, validation.fraud, validation.weight)
 
 
-def _run_epoch(
-    step: Step, train: Examples, plan: Plan, random: np.random.Generator, average: _Average, *, until_s: float
-) -> int:
+def _run_epoch(step: Step, train: Examples, plan: Plan, random: np.random.Generator, until_s: float) -> int:
     """Gives the number of steps done; ends early at the monotonic time `until_s`."""
     weight, weights, steps = class_weight(plan, train.fraud), train.weights, 0
     for batch in _batches(train.fraud, random, sampled=plan.privacy is not None):
@@ -257,10 +199,8 @@ def _run_epoch(
         each = (weights[batch] * (1.0 + (weight - 1.0) * fraud)).astype(np.float32)
         step(np.asarray(train.features[batch]), fraud, each)
         steps += 1
-        average.step()
         if time.monotonic() > until_s:
             break
-    average.add()
     return steps
 
 
