@@ -25,6 +25,7 @@ from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS, OUTCOMES, Topic
 from tillguard import __version__, alarms, logs
+from tillguard.drift_watch import DriftWatch
 from tillguard.learner import Answer, Failed, Learner
 from tillguard.learning import Attempt
 from trainer import outcomes
@@ -333,6 +334,9 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
         log.info("trainer_starts", version=__version__, retailer=settings.retailer, web=f"{url}/health")
         if address_file is not None:
             _write(address_file, url)
+        watch = DriftWatch(settings, metrics, clock)
+        opened.callback(watch.close)
+        watch.start()
         learner.warm_up()
         worker = TrainerWorker(settings, store, consumer, learner, clock, metrics, stop, vitals)
         opened.callback(worker.close)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from contract.alarms import Alarm
+from contract.clock import SystemClock
 from contract.errors import ConfigurationError, PinnedError
 from contract.events import Label
 from contract.features import FeatureRecord, names, schema_hash
@@ -20,7 +21,7 @@ from scoring.packages import ModelShelf
 from support.live_worker import ORIGIN, Topics, tillguard
 from support.tiny_model import tiny_package
 from tillguard import publication
-from tillguard.drift import Raised, check
+from tillguard.drift_watch import DriftWatch
 from tillguard.learning import learn
 from tillguard.topic_log import TopicReader
 from trainer.drift import profile
@@ -233,9 +234,10 @@ def test_drift_is_measured_against_the_profile_and_raises_each_alarm_once(retail
     assert {alarm["kind"] for alarm in found["alarms"]} >= {"drift_feature", "drift_score"}
     sent = [msgspec.json.decode(value, type=Alarm) for _, value in Topics(retailer.settings).read(ALARMS) if value]
     assert {alarm.alarm_id for alarm in sent} == {alarm["alarm_id"] for alarm in found["alarms"]}
-    metrics, raised = Metrics(), Raised()
+    metrics = Metrics()
+    watch = DriftWatch(retailer.settings, metrics, SystemClock())  # as `trainer run` looks
     for _ in range(2):
-        check(retailer.settings, registry, now=datetime.now(UTC), metrics=metrics, raised=raised)
+        assert watch.look() is not None
     assert len(Topics(retailer.settings).read(ALARMS)) == 2 * len(sent)
     shown = metrics.registry.get_sample_value
     assert shown(
