@@ -1,6 +1,6 @@
 import pytest
 
-from contract.features import GROUPS, SCHEMA_VERSION, names, schema, schema_hash, widths
+from contract.features import GROUPS, SCHEMA_VERSION, names, plain, plain_columns, schema, schema_hash, widths
 from contract.windows import ENTITIES, aggregate_names
 
 
@@ -32,3 +32,12 @@ def test_the_hash_names_the_version() -> None:
 
 def test_every_schema_whose_models_are_served_has_its_width() -> None:
     assert widths() == {schema_hash(1): len(names(1)), schema_hash(): len(names())}
+
+
+def test_a_fraud_is_plain_where_its_amount_does_not_explain_it() -> None:
+    ratio, unusual = plain_columns()
+    assert (names()[ratio], names()[unusual]) == ("customer_usual_ratio", "customer_unusual_14d")
+    assert plain(2.0, 0.0)
+    assert plain(float("nan"), float("nan"))
+    assert not plain(2.1, 0.0)
+    assert not plain(1.0, 1.0)
