@@ -12,8 +12,8 @@ Outcome = Literal["published", "refused", "failed", "undecided"]
 
 
 STAGES = {
-    "before": "first model, no label yet",
-    "during": "first model, trainer learns",
+    "before": "first model",
+    "during": "labels come in",
     "after": "new model",
 }
 """In their order, and how they are shown."""
