@@ -12,8 +12,8 @@ Outcome = Literal["published", "refused", "failed", "undecided"]
 
 
 STAGES = {
-    "before": "first model, no label yet",
-    "during": "first model, trainer learns",
+    "before": "first model",
+    "during": "labels come in",
     "after": "new model",
 }
 """In their order, and how they are shown."""
@@ -35,10 +35,10 @@ class Course:
     """Why, in the words of the gate."""
     began_at: datetime
     labelled_at: datetime
-    """When the chargebacks were written."""
+    """When the first chargebacks were written."""
     published_at: datetime | None
     labels: int
-    """Chargebacks written for sales of this act, before the training."""
+    """Chargebacks written for sales of this act, until the gate had decided."""
     labels_of_kind: int
     """Of these, of the new fraud."""
 
@@ -135,8 +135,8 @@ def learned(act: Mapping[str, Any], kind: str) -> list[str]:
     """What came between, in sentences: labels, the gate's word, and what the demonstration does otherwise than life."""
     gate, models = act["gate"], act["models"]
     labels = (
-        f"{act['labels']:,} chargebacks ({act['labels_of_new_fraud']:,} of {kind}) came {act['seconds_until_labels']:.0f} s "
-        "after the first of these sales; in life they take days or weeks."
+        f"{act['labels']:,} chargebacks ({act['labels_of_new_fraud']:,} of {kind}) came, the first {act['seconds_until_labels']:.0f} s "
+        "after the fraud began; in life they take days or weeks."
     )
     if gate["outcome"] == "published":
         word = (

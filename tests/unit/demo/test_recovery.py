@@ -93,7 +93,7 @@ def test_where_the_gate_refuses_nothing_counts_as_after() -> None:
 
 def test_what_was_learned_is_told_with_labels_seconds_and_the_gates_own_words() -> None:
     text = " ".join(recovery.learned(recovery.summarise(course(), ANSWERS, NOTHING_LOST), "invoice fraud"))
-    assert "30 chargebacks (25 of invoice fraud) came 20 s after" in text
+    assert "30 chargebacks (25 of invoice fraud) came, the first 20 s after" in text
     assert "30 s later m2 took over from m1. The gate: better in 99% of resamplings." in text
 
 

@@ -194,7 +194,7 @@ def test_the_second_act_is_told_with_its_numbers_and_a_plot(tallies: list[Tally]
     assert balance.open == []
     text = text_of(page)
     assert page.count("<svg") == 6
-    assert "first model, no label yet 10 0 0.0 %" in text
+    assert "first model 10 0 0.0 %" in text
     assert "second act, alder 60 60 0 0" in text
     assert "better in 99% of &lt;resamplings&gt;" in text.replace("Better", "better")
     if new_model:
