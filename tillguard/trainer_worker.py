@@ -4,6 +4,7 @@ Invariant: offsets are committed only after the store has committed what stood b
 label; what is read again changes nothing there.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -318,6 +319,8 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
     Kafka or the examples store does not answer at the start.
     """
     logs.configure(settings.log)
+    # its event loop complains of every pause on a busy machine; what matters is told by the worker itself
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     stop, clock, metrics = Event(), SystemClock(), Metrics()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

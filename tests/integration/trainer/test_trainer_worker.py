@@ -30,8 +30,8 @@ from trainer import snapshot
 from trainer.example_store import ExampleStore
 from trainer.registry import Registry
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
-TRAINING_S = 240.0
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_200)]
+TRAINING_S = 480.0
 """TensorFlow alone takes a minute to load on a busy machine."""
 
 
