@@ -16,6 +16,7 @@ from federation.refusals import FederationRefusedError
 from federation.transports.ports import LogName, Record, Transport
 
 POLL_S = 1.0
+EARLY_MAX = 10_000
 _LOGS: tuple[LogName, ...] = ("control", "ledger")
 
 
@@ -81,6 +82,8 @@ class _Believed:
         self.roster: Roster | None = None
         self.entries: list[LedgerEntry] = []
         self.refused = 0
+        self._early: list[Record] = []
+        """What stands before the first claim that is there, and so before it is known whose it is."""
         self._fingerprint = fingerprint
         self._inboxes = {log: Inbox(federation) for log in _LOGS}
 
@@ -90,7 +93,10 @@ class _Believed:
                 record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS
             )
         except FederationRefusedError:
-            self.refused += 1
+            if self.coordinator is None and len(self._early) < EARLY_MAX:
+                self._early.append(record)
+            else:
+                self.refused += 1
             return
         if opened is not None:
             self._heed(opened)
@@ -105,6 +111,9 @@ class _Believed:
         elif isinstance(message, Claim):
             self.coordinator = opened.sender
             self.epoch = max(self.epoch, opened.envelope.epoch)
+            early, self._early = self._early, []
+            for record in early:
+                self.take(record)
         elif isinstance(message, Roster):
             self.roster = message
         elif isinstance(message, LedgerEntry):

@@ -25,7 +25,7 @@ from tillguard import federation_keys as keys
 DEADLINE_S = 240.0
 DYING = Path(__file__).with_name("dying_coordinator.py")
 FEATURES = 6
-PHASE = {"min_s": 0.5, "max_s": 120}
+PHASE = {"min_s": 0.5, "max_s": 20}
 
 
 class Processes:
@@ -39,7 +39,7 @@ class Processes:
         self._transport: KafkaTransport | None = None
         connection = {"bootstrap_servers": bootstrap_servers, "name": name}
         chosen = {
-            "mode": "masked", "cohort_min": 3, "keys": {"min_s": 2, "max_s": 120}, "shares": PHASE, "updates": PHASE,
+            "mode": "masked", "cohort_min": 3, "keys": {"min_s": 2, "max_s": 60}, "shares": PHASE, "updates": PHASE,
             "unmasking": PHASE, "attempts_max": 5, "training": {"epochs": 1, "learning_rate": 0.01},
         } | rounds  # fmt: skip
         self._write(

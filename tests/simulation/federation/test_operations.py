@@ -1,0 +1,53 @@
+"""What people read from the logs, without the coordinator's help."""
+
+from federation.operations import LogReader, content_of, halted_of, rounds_of, spent_of
+from federation.transports.memory import MemoryTransport
+from federation.transports.ports import Outgoing
+from support.federation_ledger import ledger_of
+from support.federation_world import small_settings, small_world
+
+
+def test_a_reader_sees_every_round_and_nothing_that_is_not_the_coordinator_s() -> None:
+    world = small_world(small_settings("masked"), 4)
+    fingerprint = world.identity.public.fingerprint
+    reader = LogReader(MemoryTransport(world.broker, "reader"), world.settings.name, fingerprint)
+    assert reader.read().epoch == 1
+    world.enrol_all()
+    world.run_rounds(2)
+    told = reader.read()
+    assert told.refused == 0
+    assert told.audit.holds
+    assert list(told.entries) == ledger_of(world)
+    assert told.roster is not None
+    assert len(told.roster.members) == 4
+    lines = rounds_of(told.entries)
+    assert [(line.round, line.attempts, line.outcome, line.participants) for line in lines] == [
+        (1, 1, "model 1", 4),
+        (2, 1, "model 2", 4),
+    ]
+    assert all(line.ended_ms >= line.began_ms for line in lines)
+    assert halted_of(told.entries) == ""
+    assert spent_of(told.entries)["level"] == "none"
+    world.broker.take(Outgoing("ledger", b"x", b"rubbish"), "mallory", exclusive=True)
+    again = reader.read()
+    assert (again.refused, again.audit.holds) == (1, True)
+
+
+def test_under_another_fingerprint_nobody_is_believed() -> None:
+    world = small_world(small_settings("masked"), 3)
+    world.enrol_all()
+    told = LogReader(MemoryTransport(world.broker, "reader"), world.settings.name, "ab" * 32).read()
+    assert told.coordinator is None
+    assert told.entries == ()
+
+
+def test_an_entry_that_was_taken_out_of_the_log_breaks_the_chain() -> None:
+    world = small_world(small_settings("masked"), 3)
+    world.enrol_all()
+    del world.broker._logs["ledger"][2]
+    told = LogReader(
+        MemoryTransport(world.broker, "reader"), world.settings.name, world.identity.public.fingerprint
+    ).read()
+    assert not told.audit.holds
+    assert "entry 2 is missing" in told.audit.reason
+    assert content_of(told.entries[0])["instance"]
