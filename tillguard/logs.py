@@ -8,6 +8,22 @@ import structlog
 from contract.settings import LogSettings
 
 
+class _StandardError:
+    """Writes to what `sys.stderr` is at that moment.
+
+    A line that nobody can take (a closed pipe, a full disk) is lost, and nothing else with it: no thread may end for a log.
+    """
+
+    def msg(self, message: str) -> None:
+        try:
+            sys.stderr.write(f"{message}\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            return
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
 def configure(settings: LogSettings) -> None:
     """Sets up structlog and the standard library's logging alike, so that libraries' warnings come in the same form."""
     shared: list[structlog.typing.Processor] = [
@@ -25,8 +41,7 @@ def configure(settings: LogSettings) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=lambda *_: _StandardError(),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -1,0 +1,45 @@
+"""A log line that nobody can take is lost, and nothing else with it."""
+
+import errno
+import io
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from contract.settings import LogSettings
+from tillguard import logs
+
+log = structlog.get_logger()
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_closed_standard_error_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", first)
+    logs.configure(LogSettings(format="json", level="INFO"))
+    log.info("taken", where="first")
+    assert '"where": "first"' in first.getvalue()
+    first.close()
+    log.info("lost")
+    monkeypatch.setattr(sys, "stderr", second)
+    log.warning("taken", where="second")
+    assert second.getvalue().count("\n") == 1
+    assert "lost" not in second.getvalue()
+
+
+class _FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", _FullDisk())
+    logs.configure(LogSettings(format="json", level="INFO"))
+    log.info("lost")
