@@ -73,6 +73,7 @@ class Handout:
         decisions = [DECISIONS[severity] for severity in answered.judged.severities.tolist()]
         scores = answered.judged.scores.tolist()
         stage_us = stage_times_us(answered.batch)
+        passed_before = self._passed
         self._count_passed(answered)
         plain = [place for place, decision in enumerate(decisions) if decision == "allow"]
         for place in plain:
@@ -84,6 +85,7 @@ class Handout:
         try:
             standing = self._on_record(answers)
         except StoreUnavailableError:
+            self._passed = passed_before  # these rows come again, and are counted then
             return [answered.rows[place] for place in others]
         for answer in standing:
             _set(answered, answer)

@@ -49,6 +49,7 @@ def prove(run: CrashRun) -> None:
     assert given[0] > 0
     assert given[1] > len(verdicts)
     assert given[2] > 0
+    assert any(reason.code == "policy:breaker" for each in verdicts.values() for one in each for reason in one.reasons)
     assert {verdict.model_version for each in verdicts.values() for verdict in each} >= {"first", "second"}
 
 

@@ -32,6 +32,8 @@ PROGRAMS = ("connector", *WORKERS)
 HOLD_S = 5.0
 HISTORY_ROWS = 500
 ROWS_PER_S = 20.0
+STOPS_A_MINUTE = 5
+"""So few that the breaker opens, and closes while everything is read again."""
 WEIGHTS = {"amount": 0.03, "customer_count_30d": 0.05, "email_count_1h": 0.1, "device_distinct_card_1d": 0.1}
 ENDINGS_MAX = 10
 
@@ -281,5 +283,6 @@ def _settings(folder: Path, endpoints: dict[str, Any]) -> Settings:
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
     document["rates"] = {"USD": 0.9}
     document["scoring"]["hold"] = {"expires_after_s": HOLD_S, "on_expiry": "block"}
+    document["scoring"]["breaker"] = {"per_minute_max": STOPS_A_MINUTE}
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
     return parse(document, where=str(file))

@@ -223,6 +223,17 @@ def test_traffic_that_the_store_did_not_take_is_told_later(tmp_path: Path) -> No
     assert sum(counts[0] for counts in bench.cases.breaker.buckets.values()) == 1
 
 
+def test_answers_that_could_not_be_put_on_record_are_counted_when_they_are_given(tmp_path: Path) -> None:
+    bench = Workbench(tmp_path, model=BAD, version="bad")
+    events = [transaction(number) for number in range(3)]
+    bench.cases.broken = True
+    bench.score(*events)
+    bench.cases.broken = False
+    bench.engine.again(records(events))
+    assert bench.cases.breaker is not None
+    assert sum(counts[0] for counts in bench.cases.breaker.buckets.values()) == 3
+
+
 class State:
     """A BreakerState that has something to tell."""
 
