@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import structlog
 
 from contract.clock import Clock, SystemClock, epoch_ms
-from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError
+from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError, TransientError
 from contract.features import schema_hash
 from contract.models import DataRange
 from contract.money import exponent
@@ -25,7 +25,7 @@ from tillguard.training import serving_package
 from trainer import costing, gate, labels, pool, snapshot
 from trainer.example_store import ExampleStore
 from trainer.plan import Plan, Privacy
-from trainer.registry import Registry
+from trainer.registry import Registry, Tried
 from trainer.run_onnx import served
 from trainer.standing import pin_objection
 
@@ -86,11 +86,25 @@ def learn(
     try:
         store = ExampleStore(trainer.examples_url.get_secret_value(), settings.retailer)
         try:
-            return _learn(settings, registry, store, clock, by=by, fresh=fresh, keep=keep, progress=progress)
+            attempt = _learn(settings, registry, store, clock, by=by, fresh=fresh, keep=keep, progress=progress)
+            _note(settings, registry, attempt, clock.now())
+            return attempt
         finally:
             store.close()
     finally:
         registry.close()
+
+
+def _note(settings: Settings, registry: Registry, attempt: Attempt, now: datetime) -> None:
+    """Keeps why, for `tillguard trainer attempts`; what is learned does not depend on it."""
+    seconds = {f"{stage}_s": value for stage, value in attempt.seconds.items()}
+    tried = Tried(
+        now, attempt.outcome, attempt.reason, attempt.model_version, attempt.base, attempt.comparison | seconds
+    )
+    try:
+        registry.note_attempt(settings.retailer, tried)
+    except TransientError as error:
+        log.warning("attempt_not_noted", outcome=attempt.outcome, reason=str(error))
 
 
 class Material(NamedTuple):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from contract.models import Manifest
 from tillguard.training_report import costs_table, decisions_table, minute
-from trainer.registry_tables import Attachment, Challenge, Entry, Pin, Promotion
+from trainer.registry_tables import Attachment, Challenge, Entry, Pin, Promotion, Tried
 from trainer.standing import challenger_of, pin_objection, serving_version
 
 _ANY_WIDTH = 10_000
@@ -42,6 +42,14 @@ def models_table(models: Sequence[Entry], standing: Standing) -> Table:
             "" if manifest.base is None else manifest.base.rpartition("-")[2],
             in_service(manifest.model_version, standing),
         )
+    return table
+
+
+def attempts_table(tried: Sequence[Tried]) -> Table:
+    """What became of trainings, newest first."""
+    table = Table("ended", "outcome", "model", "why", box=None)
+    for each in tried:
+        table.add_row(minute(each.ended_at), each.outcome, each.model_version or "", each.reason)
     return table
 
 

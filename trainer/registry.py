@@ -23,6 +23,7 @@ from trainer import package_files
 from trainer.registry_database import Database
 from trainer.registry_tables import (
     ATTACHMENTS,
+    ATTEMPTS,
     CHALLENGES,
     MODELS,
     PINS,
@@ -33,14 +34,18 @@ from trainer.registry_tables import (
     Pin,
     Promotion,
     PromotionKind,
+    Tried,
 )
 from trainer.standing import challenger_of, pin_objection, serving_version
 
-__all__ = ["Attachment", "Challenge", "Entry", "Pin", "Promotion", "PromotionKind", "Registry"]
+__all__ = ["Attachment", "Challenge", "Entry", "Pin", "Promotion", "PromotionKind", "Registry", "Tried"]
 
 NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
 ROWS_MAX = 1_000
 REASON_MAX = 256
+ATTEMPT_REASON_MAX = 512
+ATTEMPTS_MAX = 1_000
+"""Kept of each retailer."""
 _ATTACHMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -222,6 +227,36 @@ class Registry:
     def challenger(self, retailer: str) -> Challenge | None:
         """What runs beside the serving model, if anything does. Raises TransientError."""
         return challenger_of(self.challenges(retailer))
+
+    def note_attempt(self, retailer: str, tried: Tried) -> None:
+        """Writes down what became of a training, and forgets what is older than the newest ATTEMPTS_MAX. Raises TransientError."""
+        row = {"retailer": retailer, "ended_ms": epoch_ms(tried.ended_at), "outcome": tried.outcome}
+        row |= {"reason": tried.reason[:ATTEMPT_REASON_MAX], "model_version": tried.model_version, "base": tried.base}
+        row["figures"] = msgspec.json.encode(tried.figures).decode()
+        mine = ATTEMPTS.c.retailer == retailer
+        kept = sa.select(ATTEMPTS.c.attempt_id).where(mine).order_by(ATTEMPTS.c.attempt_id.desc())
+        with self._database.connection() as connection:
+            connection.execute(ATTEMPTS.insert().values(row))
+            last = connection.execute(kept.offset(ATTEMPTS_MAX).limit(1)).scalar()
+            if last is not None:
+                connection.execute(ATTEMPTS.delete().where(mine & (ATTEMPTS.c.attempt_id <= last)))
+
+    def attempts(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Tried]:
+        """What became of the retailer's trainings, newest first. Raises TransientError."""
+        newest = ATTEMPTS.select().where(ATTEMPTS.c.retailer == retailer).order_by(ATTEMPTS.c.attempt_id.desc())
+        with self._database.connection() as connection:
+            rows = connection.execute(newest.limit(limit)).all()
+        return [
+            Tried(
+                from_epoch_ms(row.ended_ms),
+                row.outcome,
+                row.reason,
+                row.model_version,
+                row.base,
+                msgspec.json.decode(row.figures, type=dict[str, float]),
+            )
+            for row in rows
+        ]
 
     def _entries(self, query: sa.Select[tuple[object, ...]]) -> list[Entry]:
         with self._database.connection() as connection:

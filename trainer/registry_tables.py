@@ -66,6 +66,18 @@ CHALLENGES = sa.Table(
     sa.Column("decided_by", sa.String(128)),
     sa.Column("confirmed", sa.Boolean),
 )
+ATTEMPTS = sa.Table(
+    "attempts",
+    METADATA,
+    sa.Column("attempt_id", sa.Integer, primary_key=True),
+    sa.Column("retailer", sa.String(48)),
+    sa.Column("ended_ms", sa.BigInteger),
+    sa.Column("outcome", sa.String(16)),
+    sa.Column("reason", sa.String(512)),
+    sa.Column("model_version", sa.String(128)),
+    sa.Column("base", sa.String(128)),
+    sa.Column("figures", sa.Text),
+)
 
 
 class Entry(NamedTuple):
@@ -121,3 +133,18 @@ class Challenge(NamedTuple):
     decided_by: str
     confirmed: bool
     """False: the process was stopped before Kafka confirmed it; give the command again."""
+
+
+class Tried(NamedTuple):
+    """What became of one training."""
+
+    ended_at: datetime
+    outcome: str
+    """published, refused, pinned, thin or failed."""
+    reason: str
+    """In a sentence, with numbers."""
+    model_version: str | None
+    """What was trained; registered only where it was published or kept."""
+    base: str | None
+    figures: dict[str, float]
+    """Of the gate's comparison and the seconds of each stage; empty where it did not come so far."""

@@ -20,13 +20,9 @@ trainer = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Adds the group."""
-    trainer.callback()(_group)  # one command alone would otherwise lose its name
     trainer.command("run")(run)
+    trainer.command("attempts")(attempts)
     app.add_typer(trainer, name="trainer")
-
-
-def _group() -> None:
-    """Learn from labels as they come, beside the workers."""
 
 
 def run(
@@ -69,6 +65,35 @@ def run(
     from tillguard.trainer_worker import run as run_worker
 
     run_worker(settings, address_file=address_file)
+
+
+def attempts(
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+    *,
+    limit: int = typer.Option(20, "--limit", min=1, max=1_000, help="The newest so many."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """Show what became of each training, newest first: published, or why not, with the gate's numbers."""
+    import msgspec
+    from rich.console import Console
+
+    from tillguard.config import load
+    from tillguard.models_report import attempts_table
+    from trainer.registry import Registry
+
+    settings = load(retailer, config)
+    registry = Registry(settings.trainer.registry_url.get_secret_value(), settings.trainer.registry_directory)
+    try:
+        tried = registry.attempts(settings.retailer, limit)
+    finally:
+        registry.close()
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode([each._asdict() for each in tried])).decode())
+    elif tried:
+        Console().print(attempts_table(tried))
+    else:
+        typer.echo("No training yet; `tillguard trainer run` makes one when labels come.")
 
 
 def _once(settings: "Settings", *, fresh: bool) -> None:

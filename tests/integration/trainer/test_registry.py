@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from contract.errors import ConfigurationError, PackageRefusedError, PinnedError, TillguardError, TransientError
 from support.tiny_model import tiny_package
 from trainer.package_files import LEFTOVER_AGE_S
-from trainer.registry import Registry
+from trainer.registry import Registry, Tried
 from trainer.registry_tables import METADATA
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -226,6 +226,23 @@ def test_it_stands_again_after_reopening_and_migrating_twice_is_harmless(tmp_pat
     second = Registry(url_in(tmp_path), tmp_path / "packages")
     assert len(second.models("shop")) == 1
     second.close()
+
+
+def test_what_became_of_each_training_is_kept_newest_first_and_bounded(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.registry.ATTEMPTS_MAX", 3)
+    made = [
+        Tried(NOW + timedelta(hours=number), "refused", "x" * 600, f"m-{number}", None, {"new": number / 10})
+        for number in range(5)
+    ]
+    for each in made:
+        registry.note_attempt("shop", each)
+        registry.note_attempt("other", each)
+    newest = [each._replace(reason="x" * 512) for each in reversed(made)]
+    assert registry.attempts("shop") == newest[:3]
+    assert registry.attempts("shop", limit=1) == newest[:1]
+    assert registry.attempts("nobody") == []
 
 
 def test_the_migrations_make_the_tables_that_the_code_reads(registry: Registry, tmp_path: Path) -> None:

@@ -214,6 +214,12 @@ def test_a_refused_model_is_an_alarm_that_says_why_with_numbers(
     assert alarm["kind"] == "model_refused"
     assert "100000 frauds are needed" in alarm["text"]
     assert alarm["values"]["frauds"] > 2
+    shown = tillguard("trainer", "attempts", "--json", "--config", str(retailer.file))
+    refused, published = json.loads(shown.stdout)
+    assert (refused["outcome"], published["outcome"]) == ("refused", "published")
+    assert refused["reason"] in alarm["text"]
+    assert refused["figures"]["frauds"] == alarm["values"]["frauds"]
+    assert refused["figures"]["fit_s"] > 0
 
 
 def test_wrong_settings_and_a_missing_topic_end_with_one_sentence_each(retailer: Any, tmp_path: Path) -> None:
