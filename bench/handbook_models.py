@@ -83,8 +83,7 @@ def _made(train: Examples, validation: Examples, plan: Plan, start: Snapshot | N
     trained = training.make(
         # Nothing is kept back to be measured on: that is what the test week is for.
         training.Material(Split(train, validation, validation), training.data_range(train), start=start),
-        retailer=RETAILER,
-        costs=CostSettings(),
+        training.Deployment(RETAILER, CostSettings()),
         plan=plan,
         now=from_epoch_ms(newest) + timedelta(days=7),
     )

@@ -166,10 +166,7 @@ class RetailerLearner:
                 base=lineage(federation.name, model_version),
                 notes=notes,
             ),
-            retailer=self._settings.retailer,
-            costs=trainer.costs,
-            capacity=trainer.capacity,
-            serving=champion,
+            training.Deployment(self._settings.retailer, trainer.costs, trainer.capacity, champion),
             plan=Plan(seed=trainer.seed, epochs_max=OWN_EPOCHS),
             now=self._now(),
         )

@@ -133,10 +133,7 @@ def train(
 
             trained = training.train(
                 examples,
-                retailer=settings.retailer,
-                costs=settings.trainer.costs,
-                capacity=settings.trainer.capacity,
-                serving=serving,
+                training.Deployment(settings.retailer, settings.trainer.costs, settings.trainer.capacity, serving),
                 plan=plan,
                 now=clock.now(),
                 progress=lambda epoch, _: told("fit", epoch),

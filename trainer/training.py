@@ -58,76 +58,45 @@ class Material:
     """How the slices were chosen; becomes part of the manifest's parameters."""
 
 
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where the model is to serve: decides its thresholds and what it is expected to cost, not its weights."""
+
+    retailer: str
+    costs: CostSettings
+    capacity: CapacitySettings = NO_CAPACITY
+    """Turned into shares by the traffic of the newest examples."""
+    serving: Package | None = None
+    """The model in service now: the manifest says what the new one costs a day beside it, and beside deciding nothing."""
+
+
 def train(
     examples: Examples,
-    *,
-    retailer: str,
-    costs: CostSettings,
+    deployment: Deployment,
     plan: Plan,
     now: datetime,
-    capacity: CapacitySettings = NO_CAPACITY,
-    serving: Package | None = None,
-    transactions_per_day: float | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Trained:
     """Fits, calibrates, chooses thresholds, measures on the newest slice, exports and proves the export.
 
-    `capacity` is turned into shares by `transactions_per_day`, measured on the newest examples where None; the manifest says
-    what the model is expected to cost a day beside `serving`, the model in service now, and beside deciding nothing.
     Raises TrainingRefusedError where the history is too thin or the result does not pass its checks.
     """
-    return make(
-        Material(split(examples), data_range(examples)),
-        retailer=retailer,
-        costs=costs,
-        plan=plan,
-        now=now,
-        capacity=capacity,
-        serving=serving,
-        transactions_per_day=transactions_per_day,
-        progress=progress,
-    )
+    return make(Material(split(examples), data_range(examples)), deployment, plan, now, progress)
 
 
 def make(
     material: Material,
-    *,
-    retailer: str,
-    costs: CostSettings,
+    deployment: Deployment,
     plan: Plan,
     now: datetime,
-    capacity: CapacitySettings = NO_CAPACITY,
-    serving: Package | None = None,
-    transactions_per_day: float | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Trained:
     """As `train`, from slices that are made already, also on from an earlier network."""
     fitted = fit.fit(material.parts.train, material.parts.validation, plan, progress, material.start)
-    return finish(
-        fitted,
-        material,
-        retailer=retailer,
-        costs=costs,
-        plan=plan,
-        now=now,
-        capacity=capacity,
-        serving=serving,
-        transactions_per_day=transactions_per_day,
-    )
+    return finish(fitted, material, deployment, plan, now)
 
 
-def finish(
-    fitted: fit.Fitted,
-    material: Material,
-    *,
-    retailer: str,
-    costs: CostSettings,
-    plan: Plan,
-    now: datetime,
-    capacity: CapacitySettings = NO_CAPACITY,
-    serving: Package | None = None,
-    transactions_per_day: float | None = None,
-) -> Trained:
+def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan: Plan, now: datetime) -> Trained:
     """As `make`, from a network that is trained already, wherever that was."""
     parts, share = material.parts, material.fraud_share
     started = time.monotonic()
@@ -137,13 +106,14 @@ def finish(
     exported = time.monotonic()
     # Costs and shares of decisions count transactions, so here frauds may be no more than their share.
     validation, test = _as_they_come(parts.validation, "validation", share), _as_they_come(parts.test, "test", share)
-    traffic = transactions_per_day or costing.traffic_per_day(validation, test)
-    limits = thresholds.limits_of(capacity, traffic)
+    traffic = costing.traffic_per_day(validation, test)
+    limits = thresholds.limits_of(deployment.capacity, traffic)
+    retailer, costs = deployment.retailer, deployment.costs
     chosen = thresholds.choose(served(onnx, validation.features), validation.fraud, validation.amount, costs, limits)
     # Measured on what is shipped: the ONNX file, not the Keras model.
     scores = served(onnx, test.features)
     measures = measure(scores, test.fraud, chosen)
-    measures |= costing.measures(scores, test, chosen, costs, transactions_per_day=traffic, serving=serving)
+    measures |= costing.measures(scores, test, chosen, costs, transactions_per_day=traffic, serving=deployment.serving)
     manifest = Manifest(
         model_version=f"{retailer}-{now:%Y%m%d-%H%M%S}-{onnx_sha256(onnx)[:8]}",
         retailer=retailer,

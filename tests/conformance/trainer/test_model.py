@@ -17,13 +17,13 @@ from trainer.examples import Examples
 from trainer.fit import calibrated, fit, scorer
 from trainer.plan import Plan
 from trainer.run_onnx import run_onnx
-from trainer.training import Trained, train
+from trainer.training import Deployment, Trained, train
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
 
 def trained_on(examples: Examples, seed: int = 7) -> Trained:
-    return train(examples, retailer="shop", costs=CostSettings(), plan=Plan(seed=seed, epochs_max=3), now=NOW)
+    return train(examples, Deployment("shop", CostSettings()), Plan(seed=seed, epochs_max=3), NOW)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from trainer.fit import Fitted, fit
 from trainer.plan import Plan, Privacy
 from trainer.run_onnx import run_onnx
 from trainer.snapshot import ATTACHMENT, Snapshot, dump, load
-from trainer.training import Material, Trained, data_range, make
+from trainer.training import Deployment, Material, Trained, data_range, make
 
 from .test_model import NOW
 
@@ -154,7 +154,7 @@ def made_from(examples: Examples, first: Snapshot) -> Trained:
     material = Material(
         split(weighted), data_range(examples), fraud_share=0.02, base="m-0", start=first, notes={"replayed": 3}
     )
-    return make(material, retailer="shop", costs=CostSettings(), plan=PRIVATE, now=NOW)
+    return make(material, Deployment("shop", CostSettings()), PRIVATE, NOW)
 
 
 def test_scores_follow_the_share_of_frauds_that_is_said(examples: Examples, made_from: Trained) -> None:
