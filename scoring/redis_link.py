@@ -136,13 +136,16 @@ class RedisLink:
         return connection, reader
 
     def _greet(self, connected: _Connected, deadline_s: float) -> None:
-        greeting, replies = self._greeting()
-        connected[0].sendall(greeting)
-        answers: list[Any] = []
-        self._receive(connected, replies, answers, deadline_s)
-        refusal = next((answer for answer in answers if isinstance(answer, hiredis.ReplyError)), None)
-        if refusal is not None:
-            raise refusal
+        # Signed in first: who is not may send 16 kB at most, and the scripts would break the connection off before it said why.
+        for message, replies in (self._sign_in(), (self._prepare, self._prepare_replies)):
+            if not message:
+                continue
+            connected[0].sendall(message)
+            answers: list[Any] = []
+            self._receive(connected, replies, answers, deadline_s)
+            refusal = next((answer for answer in answers if isinstance(answer, hiredis.ReplyError)), None)
+            if refusal is not None:
+                raise refusal
 
     def _receive(self, connected: _Connected, count: int, into: list[Any], deadline_s: float) -> None:
         connection, reader = connected
@@ -184,15 +187,15 @@ class RedisLink:
             plain.close()
             raise
 
-    def _greeting(self) -> tuple[bytes, int]:
-        """Sign-in, database and preparation as one message, and how many replies it gets."""
-        greeting, replies = b"", self._prepare_replies
+    def _sign_in(self) -> tuple[bytes, int]:
+        """Password and database as one message, and how many replies it gets."""
+        greeting, replies = b"", 0
         if "password" in self._options:
             account = [str(self._options[key]).encode() for key in ("username", "password") if key in self._options]
             greeting, replies = greeting + command(b"AUTH", *account), replies + 1
         if self._options.get("db"):
             greeting, replies = greeting + command(b"SELECT", b"%d" % self._options["db"]), replies + 1
-        return greeting + self._prepare, replies
+        return greeting, replies
 
 
 def _kind(cause: Exception) -> str:
