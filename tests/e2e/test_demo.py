@@ -104,7 +104,7 @@ def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behin
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_stops_everything_that_it_started(state: Path, number: signal.Signals) -> None:
-    demo = start(state, "--history", "1000")
+    demo = start(state, "--history", "8000")  # so much that no training ends before the signal comes
     connector_log = state / "logs" / "demo" / "birch-train.log"
     deadline = time.monotonic() + 240
     while not connector_log.exists() and demo.poll() is None and time.monotonic() < deadline:
