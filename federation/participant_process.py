@@ -21,6 +21,11 @@ _LOG = structlog.get_logger()
 READ: tuple[LogName, ...] = ("control", "models")
 
 
+def owner_of(federation: str, name: str) -> str:
+    """Under what a participant's checkpoint is stored."""
+    return f"participant/{federation}/{name}"
+
+
 class ParticipantProcess:
     """One running participant. Used by one thread; after any error of the transport it is thrown away and made anew."""
 
@@ -43,7 +48,7 @@ class ParticipantProcess:
         self._clock = clock
         self._learner = learner
         self._metrics = metrics
-        self._owner = f"participant/{federation}/{identity.name}"
+        self._owner = owner_of(federation, identity.name)
         checkpoint = store.load(self._owner)
         state = ParticipantState()
         self._positions: dict[LogName, int] = dict.fromkeys(READ, 0)

@@ -52,7 +52,11 @@ def demo(
         help="Where the HTML report goes; tillguard-demo.html in the state folder where absent.",
     ),
     acts: int = typer.Option(
-        2, "--acts", min=1, max=2, help="1: without the second act, in which a new fraud begins; --data has one act."
+        3,
+        "--acts",
+        min=1,
+        max=3,
+        help="2: without the third act, in which retailers learn together; 1: also without the second, in which a new fraud begins. --data has one act.",
     ),
     keep: bool = typer.Option(False, "--keep", help="Leave the servers up; otherwise everything started is stopped."),
 ) -> None:

@@ -1,0 +1,185 @@
+"""What the third act found: rounds, bytes, privacy and the ledger from the federation's logs, and recall before and after. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.federation import LedgerEntry
+from federation.operations import Told, content_of, rounds_of
+from federation.transports.ports import Record
+from tillguard.demo.members import Member, recall, stopped
+
+ALERT_SHARE = 0.06
+"""Of the sales kept back, how many each model may stop: as many as are frauds, on average."""
+CHOICES = {
+    "local": "kept its own model",
+    "global": "took the common model",
+    "blended": "took a blend of the common model and its own",
+    "fine_tuned": "took the common model, its last layer trained further",
+}
+"""What a retailer's gate may choose."""
+MODELS_LOG, CONTROL_LOG, UPDATES_LOG = "models", "control", "updates"
+
+
+class Measured(NamedTuple):
+    """One member's scores on what it kept back; shape (n,)."""
+
+    before: NDArray[np.floating]
+    """By the model that it trained alone."""
+    after: NDArray[np.floating]
+    """By the model that serves in the end."""
+    kinds: Sequence[str | None]
+    """The truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberCourse:
+    """How it went for one of the three."""
+
+    member: Member
+    examples: int
+    """That it could learn from, with those that only judge."""
+    frauds: int
+    measured: Measured
+    choices: Mapping[int, str]
+    """Global model → what this retailer's gate chose."""
+    models: tuple[str, str]
+    """The versions that served before and after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the third act went."""
+
+    federation: str
+    members: Sequence[MemberCourse]
+    told: Told
+    """What the coordinator said, read back from its logs."""
+    records: Sequence[Record]
+    """Everything on the logs."""
+    bad: str
+    """Name of the bad member."""
+    attacks: Mapping[str, int]
+    """What it sent, as saboteur.ATTACKS, and how often."""
+
+
+def summarise(course: Course) -> dict[str, Any]:
+    """The section `third_act` of the summary."""
+    entries, audit = course.told.entries, course.told.audit
+    honest = [each.member.name for each in course.members]
+    dropped = drops(entries)
+    return {
+        "federation": course.federation,
+        "mode": next((content_of(entry)["mode"] for entry in entries if entry.kind == "plan"), None),
+        "alert_share": ALERT_SHARE,
+        "retailers": {each.member.name: _member(each) for each in course.members},
+        "rounds": rounds(entries, course.records, honest),
+        "bad_member": {
+            "name": course.bad,
+            "sent": dict(course.attacks),
+            "sent_in_all": sum(course.attacks.values()),
+            "rounds_that_counted_it": _counted_in(entries, course.bad),
+        },
+        "dropped": dropped,
+        "dropped_in_all": sum(dropped.values()),
+        "ledger": {
+            "entries": audit.head.following,
+            "holds": audit.holds,
+            "head": f"{audit.head.following - 1}:{audit.head.digest.hex()}",
+            "records_of_others": course.told.refused,
+        },
+    }
+
+
+def _member(course: MemberCourse) -> dict[str, Any]:
+    member, found = course.member, course.measured
+    stops = {"before": stopped(found.before, ALERT_SHARE), "after": stopped(found.after, ALERT_SHARE)}
+
+    def of(wanted: Sequence[str]) -> dict[str, Any]:
+        shares = {stage: _rounded(recall(stop, found.kinds, wanted)) for stage, stop in stops.items()}
+        return {"frauds": sum(kind in wanted for kind in found.kinds), **shares}
+
+    return {
+        "newcomer": member.newcomer,
+        "examples": course.examples,
+        "frauds": course.frauds,
+        "seen": list(member.seen),
+        "never_seen": list(member.never_seen),
+        "kept_back": {"transactions": len(found.kinds), "stopped": int(stops["before"].sum())},
+        "recall": {"never_seen": of(member.never_seen), "seen": of(member.seen)},
+        "recall_by_kind": {kind: of([kind]) for kind in (*member.never_seen, *member.seen)},
+        "choices": {str(version): choice for version, choice in sorted(course.choices.items())},
+        "models": {"before": course.models[0], "after": course.models[1]},
+    }
+
+
+def rounds(entries: Sequence[LedgerEntry], records: Sequence[Record], honest: Sequence[str]) -> list[dict[str, Any]]:
+    """Every round: its outcome, how long it took and for what, the bytes of each member, and what it cost in privacy."""
+    lines = rounds_of(entries)
+    begins = [line.began_ms for line in lines]
+    found = []
+    for place, line in enumerate(lines):
+        until = begins[place + 1] if place + 1 < len(begins) else None
+        during = [each for each in records if _within(each, line.began_ms, until)]
+        privacy = _privacy(entries, line.round)
+        learned_ms = _at(entries, line.round, "key_list")
+        found.append(
+            {
+                "round": line.round,
+                "outcome": line.outcome,
+                "attempts": line.attempts,
+                "participants": line.participants,
+                "milliseconds": line.ended_ms - line.began_ms if line.ended_ms else None,
+                "learning_ms": learned_ms - line.began_ms if learned_ms else None,
+                "combining_ms": line.ended_ms - learned_ms if learned_ms and line.ended_ms else None,
+                "bytes_up": {name: _bytes_up(during, name) for name in honest},
+                "bytes_down_each": sum(len(each.value) for each in during if each.log in (CONTROL_LOG, MODELS_LOG)),
+                "privacy": privacy,
+            }
+        )
+    return found
+
+
+def _within(record: Record, begin_ms: int, end_ms: int | None) -> bool:
+    return record.appended_ms >= begin_ms and (end_ms is None or record.appended_ms < end_ms)
+
+
+def _bytes_up(records: Sequence[Record], name: str) -> int:
+    return sum(len(each.value) for each in records if each.log == UPDATES_LOG and each.key == name.encode())
+
+
+def _at(entries: Sequence[LedgerEntry], number: int, kind: str) -> int | None:
+    """When it was said last in this round."""
+    return next((entry.at_ms for entry in reversed(entries) if entry.round == number and entry.kind == kind), None)
+
+
+def _privacy(entries: Sequence[LedgerEntry], number: int) -> dict[str, Any]:
+    """What the round's newest plan says of noise, and of epsilon after it."""
+    plan = next(entry for entry in reversed(entries) if entry.round == number and entry.kind == "plan")
+    terms = content_of(plan)["privacy"]
+    if terms["level"] == "none":
+        return {"level": "none"}
+    wanted = ("level", "noise_multiplier", "delta", "epsilon_after")
+    return {name: terms[name] for name in wanted}
+
+
+def drops(entries: Sequence[LedgerEntry]) -> dict[str, int]:
+    """Messages that did not count, by reason, as the ledger tells them."""
+    total: Counter[str] = Counter()
+    for entry in entries:
+        if entry.kind == "dropped":
+            total.update(content_of(entry))
+    return dict(sorted(total.items()))
+
+
+def _counted_in(entries: Sequence[LedgerEntry], name: str) -> int:
+    """In how many rounds' sums this member is."""
+    return sum(entry.kind == "survivors" and name in content_of(entry)["members"] for entry in entries)
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
