@@ -12,16 +12,13 @@ from contract.federation import LedgerEntry
 from federation.operations import Told, content_of, rounds_of
 from federation.transports.ports import Record
 from tillguard.demo.members import Member, recall, stopped
+from tillguard.demo.saboteur import ATTACKS
+from tillguard.report.page import milliseconds
 
 ALERT_SHARE = 0.06
 """Of the sales kept back, how many each model may stop: as many as are frauds, on average."""
-CHOICES = {
-    "local": "kept its own model",
-    "global": "took the common model",
-    "blended": "took a blend of the common model and its own",
-    "fine_tuned": "took the common model, its last layer trained further",
-}
-"""What a retailer's gate may choose."""
+CHOICES = {"local": "own kept", "global": "common", "blended": "blend of both", "fine_tuned": "common, tuned"}
+"""What a retailer's gate may choose, and how that is shown."""
 MODELS_LOG, CONTROL_LOG, UPDATES_LOG = "models", "control", "updates"
 
 
@@ -65,19 +62,22 @@ class Course:
     """Name of the bad member."""
     attacks: Mapping[str, int]
     """What it sent, as saboteur.ATTACKS, and how often."""
+    parameters: int
+    """Numbers that a model has."""
 
 
 def summarise(course: Course) -> dict[str, Any]:
     """The section `third_act` of the summary."""
     entries, audit = course.told.entries, course.told.audit
     honest = [each.member.name for each in course.members]
-    dropped = drops(entries)
+    dropped, told = drops(entries), rounds(entries, course.records, honest)
     return {
         "federation": course.federation,
         "mode": next((content_of(entry)["mode"] for entry in entries if entry.kind == "plan"), None),
         "alert_share": ALERT_SHARE,
         "retailers": {each.member.name: _member(each) for each in course.members},
-        "rounds": rounds(entries, course.records, honest),
+        "rounds": told,
+        "privacy": _price(told, course.parameters),
         "bad_member": {
             "name": course.bad,
             "sent": dict(course.attacks),
@@ -167,6 +167,26 @@ def _privacy(entries: Sequence[LedgerEntry], number: int) -> dict[str, Any]:
     return {name: terms[name] for name in wanted}
 
 
+def _price(told: Sequence[Mapping[str, Any]], parameters: int) -> dict[str, Any]:
+    """What the rounds with noise cost: epsilon, and how loud the noise is beside the most that the members can say together.
+
+    Each number of the sum gets noise of noise_multiplier clipping norms, and a sum of n updates has a norm of n clipping norms at most.
+    """
+    noisy = [line for line in told if line["privacy"]["level"] != "none"]
+    if not noisy:
+        return {"level": "none"}
+    last = noisy[-1]
+    loud = last["privacy"]["noise_multiplier"] * parameters**0.5
+    return {
+        "level": last["privacy"]["level"],
+        "epsilon": round(last["privacy"]["epsilon_after"], 3),
+        "delta": last["privacy"]["delta"],
+        "rounds": [line["round"] for line in noisy],
+        "noise_over_signal": round(loud / max(last["participants"], 1), 1),
+        "members_for_equal": round(loud),
+    }
+
+
 def drops(entries: Sequence[LedgerEntry]) -> dict[str, int]:
     """Messages that did not count, by reason, as the ledger tells them."""
     total: Counter[str] = Counter()
@@ -183,3 +203,88 @@ def _counted_in(entries: Sequence[LedgerEntry], name: str) -> int:
 
 def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, 4)
+
+
+def serving(member: Mapping[str, Any]) -> str:
+    """Which model serves a retailer in the end: `blend of both, of round 2`."""
+    taken = [(version, choice) for version, choice in member["choices"].items() if choice != "local"]
+    if not taken:
+        return CHOICES["local"]
+    version, choice = taken[-1]
+    return f"{CHOICES[choice]}, round {version}"
+
+
+def round_cells(line: Mapping[str, Any]) -> tuple[str, ...]:
+    """One round of a table: its number, times, bytes and epsilon."""
+    privacy = line["privacy"]
+    sent = max(line["bytes_up"].values(), default=0)
+    return (
+        str(line["round"]),
+        milliseconds(line["learning_ms"]),
+        milliseconds(line["combining_ms"]),
+        f"{sent:,} bytes",
+        f"{line['bytes_down_each']:,} bytes",
+        "no bound" if privacy["level"] == "none" else f"{privacy['epsilon_after']:.2f}",
+    )
+
+
+def sentences(act: Mapping[str, Any]) -> list[str]:
+    """The act in words: what travelled, the bad member, privacy, the ledger."""
+    return [_travelled(act), _cheated(act), _protected(act), _audited(act)]
+
+
+def _travelled(act: Mapping[str, Any]) -> str:
+    alerts = round(100 * act["alert_share"])
+    return (
+        f"Recall: of the frauds among the sales kept back, the share that is stopped when every model may stop {alerts} sales in 100. "
+        "No sale, score or label left its retailer. What left is each one's change to the common model, under random masks that "
+        "cancel out in the sum of all: the coordinator can read the sum and no single change. Each retailer's gate tries what comes "
+        "back on its own newest labels, and takes it only if it is surely better there."
+    )
+
+
+def _cheated(act: Mapping[str, Any]) -> str:
+    bad, dropped = act["bad_member"], act["dropped_in_all"]
+    kinds = ", ".join(f"{count} {ATTACKS.get(kind, kind)}" for kind, count in bad["sent"].items())
+    counted = bad["rounds_that_counted_it"]
+    return (
+        f"{bad['name']}, a member with keys and an approval like the others', sent {bad['sent_in_all']} bad messages: {kinds}. "
+        f"{dropped} were dropped, and the ledger counts them by reason. "
+        + (
+            f"It is in the sum of {counted} rounds."
+            if counted
+            else "No sum has anything of it; the rounds went on without it."
+        )
+        + " A change that is false but well formed would stay unseen under its mask: against that stands each retailer's own gate."
+    )
+
+
+def _protected(act: Mapping[str, Any]) -> str:
+    price = act["privacy"]
+    bare = [str(line["round"]) for line in act["rounds"] if line["privacy"]["level"] == "none"]
+    plain = (
+        f"Privacy: round {', '.join(bare)} added no noise, so nothing bounds what the model itself could tell of the sales behind it. "
+        if bare
+        else ""
+    )
+    if price["level"] == "none":
+        return plain + "No privacy was bought, and none is promised."
+    last = price["rounds"][-1]
+    kept = [name for name, each in act["retailers"].items() if each["choices"].get(str(last)) == "local"]
+    return (
+        f"{plain}Round {last} added noise that does: epsilon {price['epsilon']:.2f} spent at delta {price['delta']:g}, counted in the "
+        f"ledger before anyone trained. Among so few the price is the model: the noise is {price['noise_over_signal']:,.0f} times what "
+        f"they can say together, and {len(kept)} of {len(act['retailers'])} gates refused it. It would be as loud as they are "
+        f"with some {price['members_for_equal']:,} members."
+    )
+
+
+def _audited(act: Mapping[str, Any]) -> str:
+    ledger = act["ledger"]
+    reader = next((name for name, each in act["retailers"].items() if each["newcomer"]), "a member")
+    if not ledger["holds"]:
+        return f"Ledger: {ledger['entries']} entries, and a link or a signature does NOT hold."
+    return (
+        f"Ledger: {ledger['entries']} entries; every signature and link holds, as {reader}, the newcomer, found by itself, with nothing but "
+        f"Kafka and the coordinator's fingerprint. Head {ledger['head'][:24]}…"
+    )

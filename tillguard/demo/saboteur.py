@@ -39,14 +39,14 @@ SENT = "sent: "
 EXAMPLES, FRAUDS = 100, 5
 """That it says it learned from."""
 ATTACKS = {
-    "forged": "messages in another member's name",
-    "replayed": "copies of another member's messages",
-    "malformed": "bytes that are no message",
-    "oversized": "announcements of a message far too large",
-    "future": "messages dated a day ahead",
-    "out_of_turn": "messages for a round that is not under way",
-    "stranger": "messages of somebody nobody knows",
-    "wrong_shares": "shares that would spoil the sum",
+    "forged": "in another member's name",
+    "replayed": "copied from others",
+    "malformed": "of random bytes",
+    "oversized": "far too large",
+    "future": "dated tomorrow",
+    "out_of_turn": "for another round",
+    "stranger": "from somebody nobody knows",
+    "wrong_shares": "with parts left out that the sum needs",
 }
 """What it sends, and how that is shown."""
 DAY_MS = 86_400_000

@@ -4,6 +4,7 @@ Everything runs as its users start it, each in a process of its own: the coordin
 keys and examples, and the saboteur. Only the telephone calls about fingerprints are made by this file.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,7 +31,7 @@ from tillguard.demo.children import Child, Children, DemoError
 from tillguard.demo.members import MEMBERS, Member, Prepared
 from tillguard.demo.view import Screen
 from tillguard.embedded.ledger import Endpoint
-from tillguard.federation_learner import CHOICE, lineage
+from tillguard.federation_learner import CHOICE, lineage, shapes
 from tillguard.training import serving_package
 from trainer.registry import Registry
 from trainer.run_onnx import served
@@ -38,6 +39,8 @@ from trainer.run_onnx import served
 FEDERATION = "demo-federation"
 BAD = "thorn"
 ROUNDS = 3
+PRIVATE_ROUNDS = 1
+"""More, with noise for differential privacy: what it costs among so few."""
 EPOCHS, BATCH, RATE = 4, 128, 1e-3
 """Of each round's training: few examples, so small batches."""
 OWN_EPOCHS_MAX, GATE_FRAUDS_MIN = 8, 5
@@ -52,6 +55,7 @@ ROUND_SETTINGS: Mapping[str, Any] = {
     "updates": {"min_s": 60, "max_s": 60},
     "unmasking": {"min_s": 60, "max_s": 60},
 }
+PRIVACY = {"level": "client", "noise_multiplier": 1.0}
 WAIT_MAX_S = 600.0
 """A step that takes longer has failed; on two cores each takes well below a minute."""
 POLL_S = 0.2
@@ -94,13 +98,13 @@ class ThirdAct:
         before = {name: self._scores(name) for name in self._settings}
         for name, prepared in self._prepared.items():
             members.store(self._settings[name], prepared.new)
-        with self._on.screen.step(f"{ROUNDS} rounds of learning together, beside {BAD}, who breaks the rules"):
-            attacks = self._learn_together()
+        with self._on.screen.step(f"they learn together, beside {BAD}, who breaks the rules"):
+            bad = self._learn_together()
         with self._on.screen.step("verify the ledger, measure on sales kept back"):
             # Anybody who takes part can do this; here the newcomer does.
             audit = self._start("audit", ["federation", "audit", "--retailer", MEMBERS[-1].name])
             self._ended([audit], "the audit")
-            return self._course(before, attacks)
+            return self._course(before, saboteur.sent(bad.log.read_text(encoding="utf-8", errors="replace")))
 
     def _begin(self) -> None:
         """Settings, keys and examples of everybody; the coordinator's come first, for its fingerprint."""
@@ -149,23 +153,28 @@ class ThirdAct:
         ]  # fmt: skip
         self._ended([*approvals, *trainings], "the first models")
 
-    def _learn_together(self) -> dict[str, int]:
-        """The rounds; what the bad member sent."""
+    def _learn_together(self) -> Child:
+        """The rounds. Returns the bad member's process."""
         for name in self._settings:
             self._start(f"{name}-federation", ["federation", "run", "--retailer", name], QUICK)
         bad = self._on.children.start(f"act3-{BAD}", [str(self._file(BAD))], module="tillguard.demo.saboteur")
-        arguments = ["federation", "run", "--config", str(self._file("coordinator")), "--rounds", str(ROUNDS)]
-        coordinator = self._start("coordinator", arguments)
         with _logs(self._coordinator) as transport:
             reader = LogReader(transport, FEDERATION, self._fingerprint)
-            self._until(lambda: self._over(coordinator, reader), f"{ROUNDS} rounds")
-            newest = max((content["model_version"] for content in _models(reader.read())), default=0)
+            self._rounds("coordinator", ROUNDS, reader)
+            self._rounds("coordinator-private", PRIVATE_ROUNDS, reader)
+        return bad
+
+    def _rounds(self, file: str, count: int, reader: LogReader) -> None:
+        """`count` more under these settings of the coordinator's, until each retailer has decided on the newest model."""
+        arguments = ["federation", "run", "--config", str(self._file(file)), "--rounds", str(count)]
+        coordinator = self._start(file, arguments)
+        self._until(lambda: self._over(coordinator, reader), f"{count} rounds")
+        newest = max(_versions(reader.read()), default=0)
         self._on.screen.detail("each compares the common model with its own")
         self._until(
             lambda: all(root.decided(settings.federation, name) >= newest for name, settings in self._settings.items()),
             "the retailers' decisions",
         )
-        return saboteur.sent(bad.log.read_text(encoding="utf-8", errors="replace"))
 
     def _over(self, coordinator: Child, reader: LogReader) -> bool:
         if time.monotonic() - self._looked_s > LOOKED_EVERY_S:
@@ -180,15 +189,15 @@ class ThirdAct:
         with _logs(self._coordinator) as transport:
             records = _everything(transport)
         courses = [self._of(member, before[member.name], told) for member in MEMBERS]
-        return alliance.Course(FEDERATION, courses, told, records, BAD, attacks)
+        parameters = sum(math.prod(tensor.shape) for tensor in shapes())
+        return alliance.Course(FEDERATION, courses, told, records, BAD, attacks, parameters)
 
     def _of(self, member: Member, before: NDArray[np.floating], told: Told) -> alliance.MemberCourse:
         prepared, settings = self._prepared[member.name], self._settings[member.name]
         learned = [*prepared.old.sales, *prepared.new.sales]
-        versions = [content["model_version"] for content in _models(told)]
         with _registry(settings) as registry:
             entries = {entry.manifest.base: entry for entry in registry.models(member.name)}
-            made = {version: entries.get(lineage(FEDERATION, version)) for version in versions}
+            made = {version: entries.get(lineage(FEDERATION, version)) for version in _versions(told)}
             choices = {
                 version: "local" if entry is None else str(entry.manifest.parameters[CHOICE])
                 for version, entry in made.items()
@@ -217,8 +226,12 @@ class ThirdAct:
             "store_url": f"sqlite:///{self._folder / 'coordinator.db'}",
             "model_file": str(self._folder / "model.npz"),
         }
-        document = {"federation": {**self._connection(), "coordinator": own, "rounds": ROUND_SETTINGS}}
+        section = {**self._connection(), "coordinator": own}
+        document = {"federation": {**section, "rounds": ROUND_SETTINGS}}
         self._write("coordinator", document)
+        self._write(
+            "coordinator-private", {"federation": {**section, "rounds": {**ROUND_SETTINGS, "privacy": PRIVACY}}}
+        )
         self._coordinator = parse_as(CoordinatorFile, document, where="coordinator").federation
 
     def _connection(self) -> dict[str, object]:
@@ -295,18 +308,21 @@ def _everything(transport: KafkaTransport) -> list[Record]:
     return found
 
 
-def _models(told: Told) -> list[dict[str, Any]]:
-    return [content_of(entry) for entry in told.entries if entry.kind == "global_model"]
+def _versions(told: Told) -> list[int]:
+    """Of the global models that rounds made."""
+    return [
+        content_of(entry)["model_version"] for entry in told.entries if entry.kind == "global_model" and entry.round
+    ]
 
 
 def _progress(told: Told) -> str:
-    """`round 2 of 3: they learn`."""
+    """`round 2 of 4: they learn`."""
     lines = rounds_of(told.entries)
     if not lines:
         return "their programs start"
     said = [entry.kind for entry in told.entries if entry.round == lines[-1].round]
     doing = "they learn, each on its own data" if "key_list" not in said else "masked updates are added up"
-    return f"round {lines[-1].round} of {ROUNDS}: {doing}"
+    return f"round {lines[-1].round} of {ROUNDS + PRIVATE_ROUNDS}: {doing}"
 
 
 def _last_word(child: Child, before: str) -> str:
