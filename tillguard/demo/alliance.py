@@ -15,7 +15,7 @@ from tillguard.demo.members import Member, recall, stopped
 from tillguard.demo.saboteur import ATTACKS
 from tillguard.report.page import milliseconds
 
-ALERT_SHARE = 0.06
+ALERT_SHARE = 0.08
 """Of the sales kept back, how many each model may stop: as many as are frauds, on average."""
 CHOICES = {"local": "own kept", "global": "common", "blended": "blend of both", "fine_tuned": "common, tuned"}
 """What a retailer's gate may choose, and how that is shown."""
@@ -159,8 +159,8 @@ def _at(entries: Sequence[LedgerEntry], number: int, kind: str) -> int | None:
 
 def _privacy(entries: Sequence[LedgerEntry], number: int) -> dict[str, Any]:
     """What the round's newest plan says of noise, and of epsilon after it."""
-    plan = next(entry for entry in reversed(entries) if entry.round == number and entry.kind == "plan")
-    terms = content_of(plan)["privacy"]
+    plans = [content_of(entry) for entry in entries if entry.round == number and entry.kind == "plan"]
+    terms = plans[-1]["privacy"] if plans else {"level": "none"}
     if terms["level"] == "none":
         return {"level": "none"}
     wanted = ("level", "noise_multiplier", "delta", "epsilon_after")
@@ -212,6 +212,9 @@ def serving(member: Mapping[str, Any]) -> str:
         return CHOICES["local"]
     version, choice = taken[-1]
     return f"{CHOICES[choice]}, round {version}"
+
+
+ROUND_HEAD = ("round", "learning", "adding up", "each sent", "each received", "epsilon")
 
 
 def round_cells(line: Mapping[str, Any]) -> tuple[str, ...]:

@@ -176,7 +176,7 @@ def _gains(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
 
 def _rounds(act: Mapping[str, Any]) -> RenderableType:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("round", "learning", "adding up", "each sent", "each received", "epsilon"):
+    for name in alliance.ROUND_HEAD:
         table.add_column(name, justify="right")
     for line in act["rounds"]:
         table.add_row(*alliance.round_cells(line))
