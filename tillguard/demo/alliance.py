@@ -17,7 +17,12 @@ from tillguard.report.page import milliseconds
 
 ALERT_SHARE = 0.08
 """Of the sales kept back, how many each model may stop: as many as are frauds, on average."""
-CHOICES = {"local": "own kept", "global": "common", "blended": "blend of both", "fine_tuned": "common, tuned"}
+CHOICES = {
+    "local": "its own model",
+    "global": "the common model",
+    "blended": "a blend of both models",
+    "fine_tuned": "the common model, tuned",
+}
 """What a retailer's gate may choose, and how that is shown."""
 MODELS_LOG, CONTROL_LOG, UPDATES_LOG = "models", "control", "updates"
 
@@ -206,7 +211,7 @@ def _rounded(share: float | None) -> float | None:
 
 
 def serving(member: Mapping[str, Any]) -> str:
-    """Which model serves a retailer in the end: `blend of both, of round 2`."""
+    """Which model serves a retailer in the end: `a blend of both models, round 2`."""
     taken = [(version, choice) for version, choice in member["choices"].items() if choice != "local"]
     if not taken:
         return CHOICES["local"]
@@ -237,12 +242,11 @@ def sentences(act: Mapping[str, Any]) -> list[str]:
 
 
 def _travelled(act: Mapping[str, Any]) -> str:
-    alerts = round(100 * act["alert_share"])
     return (
-        f"Recall: of the frauds among the sales kept back, the share that is stopped when every model may stop {alerts} sales in 100. "
-        "No sale, score or label left its retailer. What left is each one's change to the common model, under random masks that "
-        "cancel out in the sum of all: the coordinator can read the sum and no single change. Each retailer's gate tries what comes "
-        "back on its own newest labels, and takes it only if it is surely better there."
+        f"Stopped: of the frauds among the sales kept back, when every model may stop {100 * act['alert_share']:.0f} sales in 100. "
+        "No sale, score or label left its retailer. What left is each one's change to the common model, hidden under random numbers that "
+        "cancel out when all are added up: the coordinator reads the sum, and no single change. Each retailer then tried the common "
+        "model on its own newest labels, and took it only where it was surely better."
     )
 
 
@@ -251,14 +255,11 @@ def _cheated(act: Mapping[str, Any]) -> str:
     kinds = ", ".join(f"{count} {ATTACKS.get(kind, kind)}" for kind, count in bad["sent"].items())
     counted = bad["rounds_that_counted_it"]
     return (
-        f"{bad['name']}, a member with keys and an approval like the others', sent {bad['sent_in_all']} bad messages: {kinds}. "
-        f"{dropped} were dropped, and the ledger counts them by reason. "
-        + (
-            f"It is in the sum of {counted} rounds."
-            if counted
-            else "No sum has anything of it; the rounds went on without it."
-        )
-        + " A change that is false but well formed would stay unseen under its mask: against that stands each retailer's own gate."
+        f"{bad['name']}, approved like the others, sent {bad['sent_in_all']} bad messages: {kinds}. "
+        f"{'All' if dropped == bad['sent_in_all'] else f'{dropped} messages'} were dropped, as the ledger says, by reason; "
+        + (f"it is in the sum of {counted} rounds. " if counted else "no sum has anything of it. ")
+        + "What hides a change from the coordinator hides a false one, too: one that is well formed would be added, and against that "
+        "stand the retailers' own trials."
     )
 
 
@@ -266,7 +267,7 @@ def _protected(act: Mapping[str, Any]) -> str:
     price = act["privacy"]
     bare = [str(line["round"]) for line in act["rounds"] if line["privacy"]["level"] == "none"]
     plain = (
-        f"Privacy: round {', '.join(bare)} added no noise, so nothing bounds what the model itself could tell of the sales behind it. "
+        f"Privacy: rounds {', '.join(bare)} added no noise, so nothing bounds what the model itself could tell of the sales behind it. "
         if bare
         else ""
     )
@@ -275,10 +276,10 @@ def _protected(act: Mapping[str, Any]) -> str:
     last = price["rounds"][-1]
     kept = [name for name, each in act["retailers"].items() if each["choices"].get(str(last)) == "local"]
     return (
-        f"{plain}Round {last} added noise that does: epsilon {price['epsilon']:.2f} spent at delta {price['delta']:g}, counted in the "
-        f"ledger before anyone trained. Among so few the price is the model: the noise is {price['noise_over_signal']:,.0f} times what "
-        f"they can say together, and {len(kept)} of {len(act['retailers'])} gates refused it. It would be as loud as they are "
-        f"with some {price['members_for_equal']:,} members."
+        f"{plain}Round {last} added noise that does: epsilon {price['epsilon']:.2f} was spent at delta {price['delta']:g}, and stands in the "
+        f"ledger from before anyone trained. Among so few it costs the model: the noise is {price['noise_over_signal']:,.0f} times as loud as all "
+        f"they can say together, and {len(kept)} of {len(act['retailers'])} refused what came of it. It takes hundreds of members "
+        f"to be heard above it: with {price['members_for_equal']:,} both are equal."
     )
 
 

@@ -148,28 +148,28 @@ def third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableTyp
 
 def _gains(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
     table = Table(
-        box=None, header_style="dim", padding=(0, 2, 0, 0), title="Third act: three retailers learn together",
-        title_justify="left", title_style="bold",
-    )  # fmt: skip
-    for name, justify in (
-        ("", "left"),
-        ("frauds", "right"),
-        ("alone", "right"),
-        ("together", "right"),
-        ("model", "left"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        box=None,
+        header_style="dim",
+        padding=(0, 2, 0, 0),
+        title="Third act: three retailers learn together",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("share of frauds stopped, by what was learned")
+    for name in ("frauds", "alone", "together"):
+        table.add_column(name, justify="right")
     for name, each in act["retailers"].items():
-        served = alliance.serving(each)
-        table.add_row(f"[bold]{name}[/bold]{', a newcomer' if each['newcomer'] else ''}", "", "", "", served)
-        for what, words in (("never_seen", "never seen there"), ("seen", "seen there")):
+        table.add_row(
+            f"[bold]{name}[/bold]{', a newcomer' if each['newcomer'] else ''} [dim]· in the end {alliance.serving(each)}[/dim]"
+        )
+        for what, words in (("never_seen", "never seen"), ("seen", "seen")):
             recall = each["recall"][what]
+            style = "bold" if what == "never_seen" else "default"
             table.add_row(
                 f"  {words}: {', '.join(kinds.get(kind, kind) for kind in each[what])}",
                 f"{recall['frauds']:,}",
                 percent(recall["before"]),
-                f"[bold]{percent(recall['after'])}[/bold]" if what == "never_seen" else percent(recall["after"]),
-                "",
+                f"[{style}]{percent(recall['after'])}[/]",
             )
     return table
 

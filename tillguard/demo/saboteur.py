@@ -30,7 +30,7 @@ from federation.identity import Identity
 from federation.learner import Trained
 from federation.participant import Participant, ParticipantState, Saying
 from federation.transports.kafka_logs import KafkaTransport
-from federation.transports.ports import Outgoing, Record
+from federation.transports.ports import LogName, Outgoing, Record
 from tillguard.config import load
 from tillguard.federation_keys import load_identity
 
@@ -64,16 +64,24 @@ class Saboteur:
         self._overheard: dict[str, bytes] = {}
         """By sender: another member's newest record that a signature of its own is on."""
         self._clock_ms = 0
-        transport.read_from({log: transport.bounds(log)[0] for log in ("control", "models", "updates")})
+        self._read_all()
+
+    def _read_all(self) -> None:
+        logs: tuple[LogName, ...] = ("control", "models", "updates")
+        self._transport.read_from({log: self._transport.bounds(log)[0] for log in logs})
 
     def run_once(self) -> None:
         """Hears what there is, and answers."""
+        stranger = self._participant.state.coordinator is None
         for record in self._transport.poll(POLL_S):
             if record.log == "updates":
                 self._overhear(record)
             else:
                 self._participant.hear(record)
         participant, task = self._participant, self._participant.task
+        if stranger and participant.state.coordinator is not None:
+            self._read_all()  # the model may have come before anybody could know whose it is
+            return
         if task is not None:
             participant.trained(Trained(task.base, EXAMPLES, FRAUDS, {}))
         outbox, participant.outbox = participant.outbox, []

@@ -115,8 +115,8 @@ def test_noise_is_compared_with_what_the_members_can_say() -> None:
 def test_the_sentences_say_what_happened_and_a_broken_ledger_is_no_success() -> None:
     text = " ".join(alliance.sentences(alliance.summarise(course())))
     assert "sent 7 bad messages: 4 in another member's name, 3 far too large" in text
-    assert "epsilon 3.25 spent at delta 1e-05" in text
-    assert "2 of 2 gates refused it" in text
+    assert "epsilon 3.25 was spent at delta 1e-05" in text
+    assert "2 of 2 refused what came of it" in text
     assert "every signature and link holds" in text
     broken = alliance.summarise(course(ENTRIES[:2] + ENTRIES[3:]))
     assert broken["ledger"]["holds"] is False
@@ -135,7 +135,7 @@ def test_the_terminal_shows_who_gained_and_what_each_round_cost(width: int) -> N
     console.print(closing.third_act(alliance.summarise(course()), KINDS))
     text = console.export_text()
     assert "elm, a newcomer" in text
-    assert "blend of both, round 1" in text
+    assert "a blend of both models, round 1" in text
     assert "3,000.0 ms" in text
     assert "no bound" in text
 
