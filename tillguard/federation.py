@@ -183,9 +183,11 @@ class _Watch:
 
 def give_order(settings: FederationSettings, identity: Identity, order: Order) -> None:
     """Puts an operator's order on the log; the coordinator carries it out when it runs. Raises TransientError."""
-    signed = seal(order, identity, federation=settings.name, sent_at_ms=epoch_ms(SystemClock().now()), sender=OPERATOR)
     transport = KafkaTransport(settings, OPERATOR)
     try:
+        # Dated only when Kafka is reached: orders count in the order of their times, and another may be given meanwhile.
+        now_ms = epoch_ms(SystemClock().now())
+        signed = seal(order, identity, federation=settings.name, sent_at_ms=now_ms, sender=OPERATOR)
         transport.append([Outgoing("updates", OPERATOR.encode(), record) for record in to_records(signed, identity)])
     finally:
         transport.close()

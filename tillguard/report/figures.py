@@ -194,7 +194,8 @@ def pairs(groups: Mapping[str, tuple[float | None, float | None]], names: tuple[
     """Shares of two states side by side, a pair of bars per group with the percentage above each; None: no bar."""
     with _drawing(f"{names[0]} and {names[1]}", 3.0, 9.0) as (figure, axes, svg):
         for place, (name, colour) in enumerate(zip(names, ("muted", "accent"), strict=True)):
-            shares = [100 * pair[place] if pair[place] is not None else np.nan for pair in groups.values()]
+            known = [pair[place] for pair in groups.values()]
+            shares = [np.nan if share is None else 100 * share for share in known]
             at = np.arange(len(groups)) + 0.36 * place - 0.18
             bars = axes.bar(at, shares, 0.34, color=PALETTE[colour], alpha=0.85, label=name)
             axes.bar_label(bars, fmt=lambda value: f"{value:.0f} %", padding=2, color=PALETTE["ink"], fontsize=9.5)
