@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from contract.clock import EPOCH, ManualClock
 from contract.federation import COORDINATOR, Claim, GlobalModel, TensorShape
@@ -36,7 +37,8 @@ class ModelsFirst(MemoryTransport):
         return list(chosen)
 
 
-def test_a_model_that_is_read_before_the_coordinators_claim_is_not_lost() -> None:
+@pytest.mark.parametrize("epochs", [[1], [1, 2]], ids=["first", "restarted"])
+def test_a_model_that_is_read_before_the_coordinators_claim_is_not_lost(epochs: list[int]) -> None:
     broker, coordinator, own = MemoryBroker(), Identity.generate(COORDINATOR), Identity.generate("shop")
     keys = coordinator.public
     claim = Claim(instance="1", signing_key=keys.signing_key, sealing_key=keys.sealing_key)
@@ -45,9 +47,10 @@ def test_a_model_that_is_read_before_the_coordinators_claim_is_not_lost() -> Non
         participants=0, weight=0.0, metrics={},
     )  # fmt: skip
     speaker = MemoryTransport(broker, COORDINATOR, exclusive=True)
-    logs: tuple[tuple[LogName, Claim | GlobalModel], ...] = (("control", claim), ("models", model))
-    for log, message in logs:
-        signed = seal(message, coordinator, federation="f", sent_at_ms=0, epoch=1)
+    logs: list[tuple[LogName, Claim | GlobalModel, int]] = [("models", model, 1)]
+    logs += [("control", claim, epoch) for epoch in epochs]
+    for log, message, epoch in logs:
+        signed = seal(message, coordinator, federation="f", sent_at_ms=0, epoch=epoch)
         speaker.append([Outgoing(log, b"coordinator", record) for record in to_records(signed, coordinator)])
     settings = ParticipantSettings(coordinator_fingerprint=keys.fingerprint)
     transport = ModelsFirst(broker, "shop")
@@ -63,5 +66,5 @@ def test_a_model_that_is_read_before_the_coordinators_claim_is_not_lost() -> Non
     process._adopt = lambda: None  # type: ignore[method-assign] - the model is none of a network
     process.run_once(0.0)
     assert transport.given[:2] == ["models", "control"], "the case that this test is about"
-    assert process.participant.state.coordinator is not None
+    assert process.participant.state.epoch == epochs[-1]
     assert process.participant.state.models[0].payload == VALUES.tobytes()
