@@ -13,7 +13,7 @@ from federation.operations import Told, content_of, rounds_of
 from federation.transports.ports import Record
 from tillguard.demo.members import Member, recall, stopped
 from tillguard.demo.saboteur import ATTACKS
-from tillguard.report.page import milliseconds
+from tillguard.report.page import ABSENT
 
 ALERT_SHARE = 0.08
 """Of the sales kept back, how many each model may stop: as many as are frauds, on average."""
@@ -228,8 +228,7 @@ def round_cells(line: Mapping[str, Any]) -> tuple[str, ...]:
     sent = max(line["bytes_up"].values(), default=0)
     return (
         str(line["round"]),
-        milliseconds(line["learning_ms"]),
-        milliseconds(line["combining_ms"]),
+        *(ABSENT if line[part] is None else f"{line[part]:,} ms" for part in ("learning_ms", "combining_ms")),
         f"{sent:,} bytes",
         f"{line['bytes_down_each']:,} bytes",
         "no bound" if privacy["level"] == "none" else f"{privacy['epsilon_after']:.2f}",

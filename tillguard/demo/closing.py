@@ -143,7 +143,9 @@ def _second_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableT
 
 def third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
     """What each retailer gained, what each round cost, and the rest in sentences."""
-    return Group(_gains(act, kinds), _rounds(act), Text("\n".join(alliance.sentences(act)) + "\n", style="dim italic"))
+    return Group(
+        _gains(act, kinds), _rounds(act), Text("\n" + "\n\n".join(alliance.sentences(act)) + "\n", style="dim italic")
+    )
 
 
 def _gains(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:

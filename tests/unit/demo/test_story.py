@@ -244,7 +244,7 @@ def test_the_third_act_is_told_with_a_plot_and_every_round(tallies: list[Tally])
     assert told.count("<svg") == 6
     text = text_of(told)
     assert "stolen card 25.0 % → 75.0 % of 40" in text
-    assert "1 3,000.0 ms 1,000.0 ms 811,098 bytes 891,309 bytes 4.38" in text
+    assert "1 3,000 ms 1,000 ms 811,098 bytes 891,309 bytes 4.38" in text
     assert "a blend of both models, round 1" in text
     assert summary.holds(figures)
     assert not summary.holds(figures | {"third_act": act | {"ledger": {"holds": False}}})
