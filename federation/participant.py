@@ -208,7 +208,7 @@ class Participant:
             raise EnvelopeRefusedError("unknown_sender", "only the coordinator speaks here")
         if isinstance(message, Claim):
             self._claimed(opened, message)
-        elif envelope.epoch != state.epoch:
+        elif envelope.epoch != state.epoch and not (isinstance(message, GlobalModel) and envelope.epoch < state.epoch):
             raise EnvelopeRefusedError("wrong_round", "of a coordinator that another has followed")
         elif isinstance(message, Roster):
             if message.version > state.roster_version:

@@ -21,6 +21,11 @@ _LOG = structlog.get_logger()
 READ: tuple[LogName, ...] = ("control", "models")
 
 
+def owner_of(federation: str, name: str) -> str:
+    """Under what a participant's checkpoint is stored."""
+    return f"participant/{federation}/{name}"
+
+
 class ParticipantProcess:
     """One running participant. Used by one thread; after any error of the transport it is thrown away and made anew."""
 
@@ -43,7 +48,7 @@ class ParticipantProcess:
         self._clock = clock
         self._learner = learner
         self._metrics = metrics
-        self._owner = f"participant/{federation}/{identity.name}"
+        self._owner = owner_of(federation, identity.name)
         checkpoint = store.load(self._owner)
         state = ParticipantState()
         self._positions: dict[LogName, int] = dict.fromkeys(READ, 0)
@@ -84,11 +89,19 @@ class ParticipantProcess:
         """Everything that is there, before anything is done about it: a plan may be over already."""
         read = 0
         while records := self._transport.poll(timeout_s if read == 0 else 0.0):
+            stranger = self.participant.state.coordinator is None
             for record in records:
                 self.participant.hear(record)
                 self._positions = self._positions | {record.log: record.offset + 1}
+            if stranger and self.participant.state.coordinator is not None:
+                self._read_models_again()
             read += len(records)
         return read
+
+    def _read_models_again(self) -> None:
+        """The two logs are not one order: models may have come before the claim that says whose signature they bear."""
+        self._positions = self._positions | {"models": self._transport.bounds("models")[0]}
+        self._transport.read_from(self._positions)
 
     def _adopt(self) -> None:
         """Decides on the newest global model, once."""

@@ -28,8 +28,8 @@ from federation.identity import Identity, PublicIdentity
 from federation.learner import Learner
 from federation.numpy_learner import Data, NumpyLearner
 from federation.operations import Told, read_told
-from federation.participant import Participant, ParticipantState
-from federation.participant_process import ParticipantProcess
+from federation.participant import Participant, ParticipantState, decoded_state
+from federation.participant_process import ParticipantProcess, owner_of
 from federation.refusals import FederationRefusedError
 from federation.store import SqlStore
 from federation.transports.kafka_logs import KafkaTransport
@@ -183,9 +183,11 @@ class _Watch:
 
 def give_order(settings: FederationSettings, identity: Identity, order: Order) -> None:
     """Puts an operator's order on the log; the coordinator carries it out when it runs. Raises TransientError."""
-    signed = seal(order, identity, federation=settings.name, sent_at_ms=epoch_ms(SystemClock().now()), sender=OPERATOR)
     transport = KafkaTransport(settings, OPERATOR)
     try:
+        # Dated only when Kafka is reached: orders count in the order of their times, and another may be given meanwhile.
+        now_ms = epoch_ms(SystemClock().now())
+        signed = seal(order, identity, federation=settings.name, sent_at_ms=now_ms, sender=OPERATOR)
         transport.append([Outgoing("updates", OPERATOR.encode(), record) for record in to_records(signed, identity)])
     finally:
         transport.close()
@@ -263,6 +265,16 @@ def run_participant(
                 _LOG.info("membership", federation=settings.name, participant=identity.name, status=before)
 
     _patiently(lambda: participant_process(settings, identity, learner, shapes=shapes, metrics=metrics), once, stop)
+
+
+def decided(settings: FederationSettings, retailer: str) -> int:
+    """The newest global model that this retailer's participant has taken or refused, running or not; -1: none yet."""
+    store = SqlStore(settings.participant.store_url.get_secret_value(), setting="federation.participant.store_url")
+    try:
+        checkpoint = store.load(owner_of(settings.name, retailer))
+    finally:
+        store.close()
+    return -1 if checkpoint is None else decoded_state(checkpoint.state).adopted_version
 
 
 def enrol(settings: FederationSettings, identity: Identity) -> None:

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from connectors.simulator.sales import KINDS
+from tillguard.demo.saboteur import ATTACKS
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_000)]
 
 DATA = Path(os.environ.get("TILLGUARD_DATA", "../shared/data"))
 REQUIRED = (
@@ -73,13 +74,48 @@ def the_new_fraud_was_learned(act: dict[str, Any]) -> None:
     assert act["seconds_from_labels_to_publication"] > 0
 
 
+def somebody_learned_from_others_and_the_bad_member_changed_nothing(act: dict[str, Any]) -> None:
+    assert set(act["retailers"]) == {"cedar", "dogwood", "elm"}
+    assert [line["outcome"] for line in act["rounds"]] == [f"model {number}" for number in range(1, 5)]
+    for line in act["rounds"]:
+        assert line["participants"] == 3
+        assert line["milliseconds"] == line["learning_ms"] + line["combining_ms"] > 0
+        # a masked update has four bytes a number, whatever is in it
+        assert all(700_000 < size < 1_000_000 for size in line["bytes_up"].values())
+        assert line["bytes_down_each"] > 700_000
+    assert [line["privacy"]["level"] for line in act["rounds"]] == ["none", "none", "none", "client"]
+    assert 4 < act["privacy"]["epsilon"] < 5
+    assert act["retailers"]["elm"]["newcomer"]
+    for each in act["retailers"].values():
+        assert not set(each["seen"]) & set(each["never_seen"])
+        assert each["recall"]["never_seen"]["frauds"] > 20
+        assert each["choices"]["4"] == "local", "a model drowned in noise is taken by nobody"
+        if set(each["choices"].values()) == {"local"}:
+            assert each["models"]["before"] == each["models"]["after"]
+            assert each["recall"]["never_seen"]["before"] == each["recall"]["never_seen"]["after"]
+        else:
+            assert each["models"]["before"] != each["models"]["after"]
+    gains = [
+        each["recall"]["never_seen"]["after"] - each["recall"]["never_seen"]["before"]
+        for each in act["retailers"].values()
+    ]
+    assert max(gains) > 0.1, gains
+    assert set(act["bad_member"]["sent"]) == set(ATTACKS)
+    assert all(count >= 4 for count in act["bad_member"]["sent"].values()), "in every round"
+    assert act["dropped_in_all"] >= act["bad_member"]["sent_in_all"]
+    assert {"unsigned", "oversized", "time", "malformed", "refused", "unknown_sender"} <= set(act["dropped"])
+    assert act["bad_member"]["rounds_that_counted_it"] == 0
+    assert act["ledger"]["holds"]
+    assert act["ledger"]["records_of_others"] == 0
+
+
 def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behind(state: Path, tmp_path: Path) -> None:
     summary, report = tmp_path / "summary.json", tmp_path / "report.html"
     demo = start(
         state, "--history", "3000", "--transactions", "600", "--rate", "60", "--seed", "11",
         "--json", str(summary), "--report", str(report),
     )  # fmt: skip
-    output, _ = demo.communicate(timeout=580)
+    output, _ = demo.communicate(timeout=960)
     assert demo.returncode == 0, output
     figures = msgspec.json.decode(summary.read_bytes())
     assert set(REQUIRED) <= set(figures)
@@ -96,6 +132,8 @@ def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behin
     assert figures["dead_letters"] >= 13
     assert {"amount_invalid", "currency_unknown", "time_future", "oversized"} <= set(figures["dead_letters_by_reason"])
     the_new_fraud_was_learned(figures["second_act"])
+    somebody_learned_from_others_and_the_bad_member_changed_nothing(figures["third_act"])
+    assert "every signature and link holds" in re.sub(r"\s+", " ", output)
     assert not re.findall(r"https?://", report.read_text(encoding="utf-8"))
     assert "Every transaction is accounted for" in re.sub(r"\s+", " ", output)
     assert processes_of(state) == []
@@ -153,4 +191,5 @@ def test_a_real_file_is_accounted_for_as_well(state: Path, tmp_path: Path, name:
     assert figures["unaccounted"] == figures["history"]["unaccounted"] == figures["disagreeing_redeliveries"] == 0
     assert figures["late"] == figures["verdicts"]
     assert "second_act" not in figures
+    assert "third_act" not in figures
     assert processes_of(state) == []

@@ -52,7 +52,11 @@ def demo(
         help="Where the HTML report goes; tillguard-demo.html in the state folder where absent.",
     ),
     acts: int = typer.Option(
-        2, "--acts", min=1, max=2, help="1: without the second act, in which a new fraud begins; --data has one act."
+        3,
+        "--acts",
+        min=1,
+        max=3,
+        help="2: without the third act, in which retailers learn together; 1: also without the second, in which a new fraud begins. --data has one act.",
     ),
     keep: bool = typer.Option(False, "--keep", help="Leave the servers up; otherwise everything started is stopped."),
 ) -> None:
@@ -60,8 +64,10 @@ def demo(
 
     Makes the retailers alder (MySQL) and birch (MongoDB) anew in the state folder, trains each a model on a labelled
     history, writes live sales into the two databases, and compares the verdicts with the truth. Then the second act, at
-    alder: a fraud begins that no history contains, its labels come in, and the trainer learns it. About four minutes.
-    The exit code is 0 when every transaction is accounted for and no two answers differ.
+    alder: a fraud begins that no history contains, its labels come in, and the trainer learns it. Then the third: cedar,
+    dogwood and the newcomer elm, made anew like the first two, learn together in a federation beside a member that breaks
+    its rules. About six minutes. The exit code is 0 when every transaction is accounted for, no two answers differ, and the
+    federation's ledger holds.
     """
     from rich.console import Console
 

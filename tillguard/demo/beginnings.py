@@ -1,7 +1,7 @@
 """Gives each demonstration retailer a fresh start: settings, topics, database, connector file and labelled history."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
@@ -61,7 +61,7 @@ def begin(names: Sequence[str], endpoints: Mapping[str, Endpoint]) -> list[Setti
     for name in names:
         rmtree(retailer_folder(name), ignore_errors=True)
         _forget_state(name, endpoints["redis"])
-    _delete_topics(names, endpoints["kafka"])
+    delete_topics({topic.name(name) for topic in TOPICS for name in names}, endpoints["kafka"])
     return [retailers.create(name, CURRENCY, retailer_folder(name), endpoints)[0] for name in names]
 
 
@@ -78,20 +78,17 @@ def _forget_state(retailer: str, endpoint: Endpoint) -> None:
             client.unlink(*keys)
 
 
-def _delete_topics(names: Sequence[str], endpoint: Endpoint) -> None:
-    """Deletes the retailers' topics and waits until they are gone; their consumer groups' offsets go with them."""
-    wanted = {topic.name(name) for topic in TOPICS for name in names}
+def delete_topics(wanted: Collection[str], endpoint: Endpoint) -> None:
+    """Deletes the topics and waits until they are gone; their consumer groups' offsets go with them."""
     client = KafkaAdminClient(bootstrap_servers=[endpoint.uri])
     try:
-        present = wanted & set(client.list_topics())
+        present = set(wanted) & set(client.list_topics())
         if present:
             client.delete_topics(sorted(present))
         deadline_s = time.monotonic() + DELETE_TIMEOUT_S
-        while wanted & set(client.list_topics()):
+        while present & set(client.list_topics()):
             if time.monotonic() > deadline_s:
-                raise DemoError(
-                    f"Kafka has not deleted the topics of {', '.join(names)} within {DELETE_TIMEOUT_S:.0f} s"
-                )
+                raise DemoError(f"Kafka has not deleted {', '.join(sorted(present))} within {DELETE_TIMEOUT_S:.0f} s")
             time.sleep(0.1)
     finally:
         client.close()

@@ -54,11 +54,21 @@ class Children:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
-        """Starts `tillguard ARGUMENTS`, with `environment` besides this process' own. Call from the main thread: the kernel's guard follows the thread that started it."""
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        module: str = "tillguard",
+    ) -> Child:
+        """Starts `tillguard ARGUMENTS`, or another `module`, with `environment` besides this process' own.
+
+        Call from the main thread: the kernel's guard follows the thread that started it.
+        """
         log = self._logs / f"{name}.log"
         guard = shutil.which("setpriv")
-        command = [sys.executable, "-m", "tillguard", *arguments]
+        command = [sys.executable, "-m", module, *arguments]
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own command line
                 [guard, "--pdeathsig", "TERM", "--", *command] if guard else command,

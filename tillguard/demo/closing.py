@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tillguard.demo import alliance
 from tillguard.demo.beginnings import MYSQL_RETAILER
 from tillguard.demo.recovery import STAGES, learned
 from tillguard.demo.summary import DECISIONS, holds
@@ -26,6 +27,8 @@ def show(console: Console, figures: Mapping[str, Any], kinds: Mapping[str, str],
         console.print(_kinds(figures, kinds))
     if "second_act" in figures:
         console.print(_second_act(figures["second_act"], kinds))
+    if "third_act" in figures:
+        console.print(third_act(figures["third_act"], kinds))
     latency, whole = figures["latency_ms"], figures["end_to_end_ms"]
     console.print(
         f"Latency  p50 [bold]{milliseconds(latency['p50'])}[/bold], p99 [bold]{milliseconds(latency['p99'])}[/bold] "
@@ -136,6 +139,50 @@ def _second_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableT
             percent(act["genuine_untroubled"][stage]["share"]),
         )
     return _noted(table, "\n".join(learned(act, kind)))
+
+
+def third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
+    """What each retailer gained, what each round cost, and the rest in sentences."""
+    return Group(
+        _gains(act, kinds), _rounds(act), Text("\n" + "\n\n".join(alliance.sentences(act)) + "\n", style="dim italic")
+    )
+
+
+def _gains(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
+    table = Table(
+        box=None,
+        header_style="dim",
+        padding=(0, 2, 0, 0),
+        title="Third act: three retailers learn together",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("share of frauds stopped, by what was learned")
+    for name in ("frauds", "alone", "together"):
+        table.add_column(name, justify="right")
+    for name, each in act["retailers"].items():
+        table.add_row(
+            f"[bold]{name}[/bold]{', a newcomer' if each['newcomer'] else ''} [dim]· in the end {alliance.serving(each)}[/dim]"
+        )
+        for what, words in (("never_seen", "never seen"), ("seen", "seen")):
+            recall = each["recall"][what]
+            style = "bold" if what == "never_seen" else "default"
+            table.add_row(
+                f"  {words}: {', '.join(kinds.get(kind, kind) for kind in each[what])}",
+                f"{recall['frauds']:,}",
+                percent(recall["before"]),
+                f"[{style}]{percent(recall['after'])}[/]",
+            )
+    return table
+
+
+def _rounds(act: Mapping[str, Any]) -> RenderableType:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in alliance.ROUND_HEAD:
+        table.add_column(name, justify="right")
+    for line in act["rounds"]:
+        table.add_row(*alliance.round_cells(line))
+    return Group(Text(), table)
 
 
 def _noted(table: Table, note: str) -> RenderableType:

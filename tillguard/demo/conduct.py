@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from contract.settings import Settings
-from tillguard.demo import beginnings, recovery, redelivery, sender, summary, view
+from tillguard.demo import alliance, beginnings, recovery, redelivery, sender, summary, view
 from tillguard.demo.children import Child, Children, DemoError
 from tillguard.demo.material import Material
 from tillguard.demo.reader import Reader
@@ -25,6 +25,8 @@ from tillguard.demo.recovery import Course
 from tillguard.demo.second_act import SecondAct, Selling, Stage
 from tillguard.demo.shop import Shop
 from tillguard.demo.tally import Entry, Judged, Phase, Tally
+from tillguard.demo.third_act import Stage as ThirdStage
+from tillguard.demo.third_act import ThirdAct
 from tillguard.demo.view import Screen
 from tillguard.embedded.stack import Stack
 
@@ -55,19 +57,30 @@ class Outcome:
 class Demonstration:
     """One run; its parts in the order in which they are made."""
 
-    def __init__(self, stack: Stack, material: Material, screen: Screen, logs: Path, selling: Selling | None) -> None:
-        """`selling`: what is sold in a second act; None: there is none."""
+    def __init__(
+        self,
+        stack: Stack,
+        material: Material,
+        screen: Screen,
+        logs: Path,
+        *,
+        selling: Selling | None,
+        third_seed: int | None,
+    ) -> None:
+        """`selling`: what is sold in a second act; None: there is none. `third_seed`: of a third act, likewise."""
         self._stack = stack
         self._material = material
         self._screen = screen
         self._logs = logs
         self._selling = selling
+        self._third_seed = third_seed
         self._lock = threading.Lock()
         self._children = Children(logs)
         self._reader: Reader | None = None
         self._shops: tuple[Shop, ...] = ()
         self._settings: list[Settings] = []
         self._tallies: list[Tally] = []
+        self._looked_s = 0.0
 
     def run(self, *, keep: bool) -> Outcome:
         """Everything, from servers to figures; with `keep` the servers stay up (processes never do).
@@ -103,6 +116,8 @@ class Demonstration:
             if course is not None:
                 figures["second_act"] = recovery.summarise(course, second, summary.account(self._tallies[:1], "second"))
             judged = [entry for tally in self._tallies for entry in tally.judged()]
+            if self._third_seed is not None:
+                figures["third_act"] = self._third_act(self._third_seed)
             with self._screen.step("stop everything"):
                 ending.close()
         return Outcome(figures, judged, course, second)
@@ -229,6 +244,12 @@ class Demonstration:
         )
         return SecondAct(stage, self._selling)
 
+    def _third_act(self, seed: int) -> dict[str, Any]:
+        """Among other retailers; the first two rest meanwhile."""
+        self._children.stop()
+        stage = ThirdStage(self._stack.endpoints, self._children, self._screen, self._check, self._stack.folder, seed)
+        return alliance.summarise(ThirdAct(stage).play())
+
     def _redelivered(self) -> int:
         return sum(tally.redelivered for tally in self._tallies)
 
@@ -249,15 +270,8 @@ class Demonstration:
     ) -> None:
         """Until `done`; a process that fails ends it with an error, and so long a silence ends it without one."""
         last, since = progress(), time.monotonic()
-        looked = since
         while not done():
-            self._children.check()
-            if self._reader is None:
-                raise DemoError("nobody reads the verdicts")
-            self._reader.check()
-            if time.monotonic() - looked > SERVERS_EVERY_S:
-                self._check_servers()
-                looked = time.monotonic()
+            self._check()
             time.sleep(POLL_S)
             now = progress()
             if now != last:
@@ -267,6 +281,16 @@ class Demonstration:
                     f"[red]nothing new for {stalled_after_s:.0f} s; going on without the rest[/red]"
                 )
                 return
+
+    def _check(self) -> None:
+        """Raises DemoError where a process, the reader or a server has failed; called as often as one likes."""
+        self._children.check()
+        if self._reader is None:
+            raise DemoError("nobody reads the verdicts")
+        self._reader.check()
+        if time.monotonic() - self._looked_s > SERVERS_EVERY_S:
+            self._looked_s = time.monotonic()
+            self._check_servers()
 
     def _check_servers(self) -> None:
         """A server that has crashed will not answer, however long one waits."""

@@ -32,7 +32,7 @@ class Wishes:
     report_file: Path
     keep: bool
     acts: int
-    """1: no second act, as with a data file."""
+    """1: neither second nor third act, as with a data file; 2: no third."""
 
 
 def perform(wishes: Wishes, state: Path, console: Console) -> bool:
@@ -51,9 +51,16 @@ def perform(wishes: Wishes, state: Path, console: Console) -> bool:
         console.print(
             "[dim]Then the second act: a fraud begins that no history contains. In life its chargebacks would take weeks; here, seconds.[/dim]"
         )
+    third_seed = wishes.seed if selling is not None and wishes.acts > 2 else None
+    if third_seed is not None:
+        console.print(
+            "[dim]And the third: three other retailers learn from each other's frauds without showing one sale, beside one that cheats.[/dim]"
+        )
     screen = Screen(console)
     stack = Stack(state, report=screen.detail)
-    outcome = Demonstration(stack, material, screen, state / "logs" / "demo", selling).run(keep=wishes.keep)
+    outcome = Demonstration(
+        stack, material, screen, state / "logs" / "demo", selling=selling, third_seed=third_seed
+    ).run(keep=wishes.keep)
     with screen.step("write the report"):
         run = _run(wishes, material, screen)
         page = story.report(run, outcome.figures, outcome.judged, outcome.course, outcome.second)

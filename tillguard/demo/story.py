@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.dead_letters import REASONS
+from tillguard.demo import alliance
 from tillguard.demo.recovery import STAGES, Course, learned, points
 from tillguard.demo.summary import DECISIONS, holds, precision_recall
 from tillguard.demo.tally import Judged
@@ -50,6 +51,7 @@ def report(
             _accounts(run, summary),
             _decisions(run, judged),
             "" if course is None else _second_act(course, summary["second_act"], second),
+            _third_act(summary["third_act"], run.kinds) if "third_act" in summary else "",
             _timeline(judged),
             _latency(summary, judged),
             _scores(judged),
@@ -172,6 +174,38 @@ def _second_act(course: Course, act: Mapping[str, Any], second: Sequence[Judged]
         f"Second act: {course.kind_text} begins at {course.retailer}, and is learned",
         page.broad(figures.recall(series, marks)) + page.table(head, rows),
         f"No history contains this fraud. {' '.join(learned(act, course.kind_text))}",
+        wide=True,
+    )
+
+
+def _third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> str:
+    retailers = act["retailers"].items()
+    groups = {
+        f"{name}\n{words}": (each["recall"][what]["before"], each["recall"][what]["after"])
+        for name, each in retailers
+        for what, words in (("never_seen", "never seen there"), ("seen", "seen there"))
+    }
+    gains = [
+        (
+            f"{name}{', a newcomer' if each['newcomer'] else ''}",
+            each["examples"],
+            ", ".join(kinds.get(kind, kind) for kind in each["seen"]),
+            ", ".join(
+                f"{kinds.get(kind, kind)} {page.percent(found['before'])} → {page.percent(found['after'])} of {found['frauds']}"
+                for kind, found in each["recall_by_kind"].items()
+                if kind in each["never_seen"]
+            ),
+            alliance.serving(each),
+        )
+        for name, each in retailers
+    ]
+    head = ("", "examples", "frauds seen", "never seen: stopped alone → together", "model in the end")
+    return page.card(
+        "Third act: three retailers learn together, and show nobody a sale",
+        page.broad(figures.pairs(groups, ("alone", "together")))
+        + page.table(head, gains)
+        + page.table(alliance.ROUND_HEAD, [alliance.round_cells(line) for line in act["rounds"]])
+        + page.paragraphs(alliance.sentences(act)),
         wide=True,
     )
 

@@ -153,11 +153,12 @@ def _reasons(tallies: Sequence[Tally]) -> dict[str, int]:
 
 
 def holds(summary: dict[str, Any]) -> bool:
-    """Whether the promises were kept: nothing lost in any phase, no two answers, nothing invented."""
+    """Whether the promises were kept: nothing lost in any phase, no two answers, nothing invented, a ledger that holds."""
     return bool(
         summary["unaccounted"] == 0
         and summary["history"]["unaccounted"] == 0
         and summary.get("second_act", {"unaccounted": 0})["unaccounted"] == 0
+        and summary.get("third_act", {"ledger": {"holds": True}})["ledger"]["holds"]
         and summary["disagreeing_redeliveries"] == 0
         and summary["strangers"] == 0
     )

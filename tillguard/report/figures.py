@@ -190,6 +190,25 @@ def recall(series: Mapping[str, Sequence[tuple[float, bool]]], marks: Mapping[st
     return svg[0]
 
 
+def pairs(groups: Mapping[str, tuple[float | None, float | None]], names: tuple[str, str]) -> str:
+    """Shares of two states side by side, a pair of bars per group with the percentage above each; None: no bar."""
+    with _drawing(f"{names[0]} and {names[1]}", 3.0, 9.0) as (figure, axes, svg):
+        for place, (name, colour) in enumerate(zip(names, ("muted", "accent"), strict=True)):
+            known = [pair[place] for pair in groups.values()]
+            shares = [np.nan if share is None else 100 * share for share in known]
+            at = np.arange(len(groups)) + 0.36 * place - 0.18
+            bars = axes.bar(at, shares, 0.34, color=PALETTE[colour], alpha=0.85, label=name)
+            axes.bar_label(bars, fmt=lambda value: f"{value:.0f} %", padding=2, color=PALETTE["ink"], fontsize=9.5)
+        axes.set_xticks(range(len(groups)), list(groups))
+        axes.grid(visible=False, axis="x")
+        axes.set_ylim(0, 112)
+        axes.set_yticks(range(0, 101, 25))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+        axes.set_ylabel("of the frauds stopped")
+        figure.legend(loc="outside upper left", ncols=2)
+    return svg[0]
+
+
 def _by_time(answers: Sequence[tuple[float, bool]], every_s: float) -> tuple[list[float], list[float], list[int]]:
     """Middle of each span that holds an answer, its share found in percent, and how many there were."""
     spans: dict[int, list[bool]] = {}

@@ -91,6 +91,11 @@ def card(title: str, body: str, remark: str = "", *, wide: bool = False) -> str:
     return f'<section class="card{" wide" if wide else ""}"><h2>{escape(title)}</h2>{note}{body}</section>'
 
 
+def paragraphs(texts: Sequence[str]) -> str:
+    """Plain texts, each a paragraph."""
+    return "".join(f"<p>{escape(text)}</p>" for text in texts)
+
+
 def broad(picture: str) -> str:
     """A picture for a wide card; on a phone it scrolls sideways instead of shrinking until nobody can read it."""
     return f'<div class="scroll"><div style="min-width:640px">{picture}</div></div>'

@@ -211,3 +211,40 @@ def test_what_the_second_act_lost_breaks_the_promise(tallies: list[Tally]) -> No
     figures = summary.summarise(tallies)
     assert summary.holds({**figures, "second_act": {"unaccounted": 0}})
     assert not summary.holds({**figures, "second_act": {"unaccounted": 1}})
+
+
+def test_the_third_act_is_told_with_a_plot_and_every_round(tallies: list[Tally]) -> None:
+    recall = {"frauds": 40, "before": 0.25, "after": 0.75}
+    noise = {"level": "client", "noise_multiplier": 1.0, "delta": 1e-5, "epsilon_after": 4.38}
+    line = {
+        "round": 1, "outcome": "model 1", "attempts": 1, "participants": 3, "milliseconds": 4_000, "learning_ms": 3_000,
+        "combining_ms": 1_000, "bytes_up": {"cedar": 811_098}, "bytes_down_each": 891_309, "privacy": noise,
+    }  # fmt: skip
+    act = {
+        "alert_share": 0.08,
+        "retailers": {
+            "cedar": {
+                "newcomer": True, "examples": 400, "seen": ["bots"], "never_seen": ["stolen_card"],
+                "recall": {"never_seen": recall, "seen": {"frauds": 0, "before": None, "after": None}},
+                "recall_by_kind": {"stolen_card": recall}, "choices": {"1": "blended"},
+            }
+        },
+        "rounds": [line],
+        "privacy": {"level": "client", "epsilon": 4.38, "delta": 1e-5, "rounds": [1], "noise_over_signal": 148.0,
+                    "members_for_equal": 444},
+        "bad_member": {"name": "thorn", "sent": {"forged": 1}, "sent_in_all": 1, "rounds_that_counted_it": 0},
+        "dropped_in_all": 1,
+        "ledger": {"entries": 9, "holds": True, "head": "8:" + "a" * 64},
+    }  # fmt: skip
+    figures = summary.summarise(tallies) | {"third_act": act}
+    told = story.report(RUN, figures, [one for tally in tallies for one in tally.judged()])
+    balance = Balance()
+    balance.feed(told)
+    assert balance.open == []
+    assert told.count("<svg") == 6
+    text = text_of(told)
+    assert "stolen card 25.0 % → 75.0 % of 40" in text
+    assert "1 3,000 ms 1,000 ms 811,098 bytes 891,309 bytes 4.38" in text
+    assert "a blend of both models, round 1" in text
+    assert summary.holds(figures)
+    assert not summary.holds(figures | {"third_act": act | {"ledger": {"holds": False}}})
