@@ -41,9 +41,10 @@ imports:
 docs:
 	$(BIN)/tillguard docs --check
 
-# The header names the seed of the random order. No server is started here; branch coverage of the contract, where everything is a pure function.
+# The header names the seed of the random order. No server is started here, so two processes share the files; branch coverage of the
+# contract, where everything is a pure function.
 unit:
-	$(PYTEST) -m "not slow" $(PURE) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=98 $(ARGS)
+	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(PURE) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=98 $(ARGS)
 
 served:
 	$(PYTEST) -m "not slow" --durations=15 $(SERVED) $(ARGS)
