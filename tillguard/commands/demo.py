@@ -33,9 +33,9 @@ def demo(
     history: int = typer.Option(
         HISTORY_ROWS,
         "--history",
-        min=1_000,
+        min=3_000,
         max=1_000_000,
-        help="Labelled transactions per retailer before the live phase.",
+        help="Labelled transactions per retailer before the live phase; fewer hold too few frauds to learn from.",
     ),
     data: Path | None = typer.Option(
         None,
