@@ -143,7 +143,18 @@ IMPORTED_BY = {
         "connectors.mongodb",
     ],
     "scoring": ["tillguard.cli", "tillguard.worker", "scoring.faust_app"],
-    "trainer": ["tillguard.cli", "tillguard.training", "trainer.fit", "trainer.export", "trainer.registry"],
+    "trainer": [
+        "tillguard.cli",
+        "tillguard.drift_watch",
+        "tillguard.learner",
+        "tillguard.trainer_worker",
+        "tillguard.training",
+        "trainer.drift.score_drift",
+        "trainer.export",
+        "trainer.fit",
+        "trainer.oversample",
+        "trainer.registry",
+    ],
 }
 HIDE_THE_REST = """
 import importlib, json, sys

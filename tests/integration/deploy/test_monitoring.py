@@ -65,7 +65,12 @@ def test_remedies_name_settings_commands_and_metrics_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "image", "port"), [("tillguard-scoring", "scoring", 6066), ("tillguard-connectors", "connectors", 6067)]
+    ("job", "image", "port"),
+    [
+        ("tillguard-scoring", "scoring", 6066),
+        ("tillguard-connectors", "connectors", 6067),
+        ("tillguard-trainers", "trainer", 6067),
+    ],
 )
 def test_prometheus_asks_every_process_that_has_a_page(
     own_services: dict[str, dict[str, Any]], job: str, image: str, port: int
