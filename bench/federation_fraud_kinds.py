@@ -4,14 +4,16 @@ The Handbook's payments by terminal; from each retailer's training two of the th
 no threshold chosen: a federated model knows no prior, so the log prior odds of all training examples are added.
 """
 
+import math
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
 from bench import federation_trial as trial
 from bench.federation_card import Judged, judged, keeping, log_odds
-from bench.federation_handbook import COURSE, QUICK_COURSE, Shop, bank, by_terminal, prepared, shops_of
-from bench.federation_trial import Course
+from bench.federation_handbook import COURSE, GENUINE_STEP, QUICK_COURSE, Shop, bank, by_terminal, prepared, shops_of
+from bench.federation_local import Course
 from bench.handbook_protocol import SCENARIOS
 from bench.table import Row
 from federation.learner import Arrays
@@ -19,6 +21,8 @@ from federation.numpy_learner import Data
 from federation.simulated_data import joined
 
 UPLIFT_MIN = 0.26
+ALL_GENUINE = -math.log(GENUINE_STEP)
+"""What is added to a logit learned from every GENUINE_STEP-th genuine payment, where all of them are judged."""
 
 
 def of_one_kind(shop: Shop, kind: int) -> Data:
@@ -34,26 +38,30 @@ def run(shops: list[Shop], course: Course) -> tuple[list[Judged], Judged, Judged
     everything, test = joined([one.own for one in banks.values()]), joined([shop.test for shop in shops])
     kinds = np.concatenate([shop.test_kinds for shop in shops])
     last: list[Arrays] = []
-    trial.federated("fraud kinds", banks, trial.advised(course), course, keeping(trial.judged_on(test), last))
+    rounds = trial.advised(course, trial.share_of(banks))
+    trial.federated("fraud kinds", banks, rounds, course, keeping(trial.judged_on(test), last))
     alone = [trial.alone_arrays(one.own, course) for one in banks.values()]
-    offset = log_odds(everything.labels)
+    offset = log_odds(everything.labels) + ALL_GENUINE
     recalls = {}
     for kind in SCENARIOS:
         rows = kinds == kind
         only = Data(test.features[rows], test.labels[rows])
-        recalls[kind] = [*(judged(one, only).recall for one in alone), judged(last[0], only, offset).recall]
+        recalls[kind] = [
+            *(judged(one, only, ALL_GENUINE).recall for one in alone),
+            judged(last[0], only, offset).recall,
+        ]
     return (
-        [judged(one, test) for one in alone],
+        [judged(one, test, ALL_GENUINE) for one in alone],
         judged(last[0], test, offset),
-        judged(trial.alone_arrays(everything, course), test),
+        judged(trial.alone_arrays(everything, course), test, ALL_GENUINE),
         recalls,
     )
 
 
-def measure(*, quick: bool) -> list[Row]:
+def measure(*, quick: bool, features: Path | None = None) -> list[Row]:
     """The first fold of the book."""
     payments, folds = prepared(quick=quick)
-    shops = shops_of(by_terminal(payments, len(SCENARIOS)), folds[0])
+    shops = shops_of(by_terminal(payments, len(SCENARIOS), features), folds[0])
     alone, together, central, recalls = run(shops, QUICK_COURSE if quick else COURSE)
     local = fmean(one.f1 for one in alone)
     rows = [
