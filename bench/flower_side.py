@@ -10,6 +10,7 @@ functions as its SuperNode does: the request with the message's head, and one re
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -51,6 +52,8 @@ CLIPPING_RANGE = 8.0
 """Of SecAgg+: its default."""
 STAGES = {"fedavg": 1, "secagg": 4}
 """Replies of a client in a round."""
+START_MAX_S, NOT_STARTED = 180.0, 75
+"""Seconds until the server's app must run, and the exit status where it does not."""
 SHARES = 1.0
 """Every client is every other's neighbour, as in this product for so few."""
 
@@ -157,7 +160,7 @@ class Watch:
         self.rounds.append(found)
 
 
-def newer(watch: Watch) -> tuple[Any, Any]:
+def newer(watch: Watch, started: threading.Event) -> tuple[Any, Any]:
     """FedAvg by messages: the server's and the client's app."""
     clients = ClientApp(mods=[measuring])
     clients.train()(train)
@@ -168,6 +171,7 @@ def newer(watch: Watch) -> tuple[Any, Any]:
         return MetricRecord()
 
     def main(grid: Any, _context: Any) -> None:
+        started.set()
         count = job()["clients"]
         strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=count, min_available_nodes=count)
         strategy.start(
@@ -181,7 +185,7 @@ def newer(watch: Watch) -> tuple[Any, Any]:
     return server, clients
 
 
-def secure(watch: Watch) -> tuple[Any, Any]:
+def secure(watch: Watch, started: threading.Event) -> tuple[Any, Any]:
     """FedAvg under SecAgg+."""
     clients = ClientApp(client_fn=_legacy_client, mods=[measuring, secaggplus_mod])
     server = ServerApp()
@@ -191,6 +195,7 @@ def secure(watch: Watch) -> tuple[Any, Any]:
         return 0.0, {}
 
     def main(grid: Any, context: Any) -> None:
+        started.set()
         count = job()["clients"]
         legacy = LegacyContext(
             context=context,
@@ -228,10 +233,17 @@ def sent(replies: int) -> int:
     return sum(map(int, lines))
 
 
+def _end_unless(started: threading.Event) -> None:
+    """Where one of Ray's own processes gives up on a busy machine, the others wait for it for ever."""
+    if not started.wait(START_MAX_S):
+        os._exit(NOT_STARTED)
+
+
 def main() -> None:
     """Runs the job of the folder that the environment names."""
-    watch, wanted = Watch(), job()
-    server, clients = (secure if wanted["mode"] == "secagg" else newer)(watch)
+    watch, wanted, started = Watch(), job(), threading.Event()
+    threading.Thread(target=_end_unless, args=(started,), daemon=True).start()
+    server, clients = (secure if wanted["mode"] == "secagg" else newer)(watch, started)
     run_simulation(
         server_app=server,
         client_app=clients,
