@@ -1,7 +1,8 @@
 """Three retailers, each of which has only ever seen one kind of fraud, tested on all kinds.
 
 The Handbook's payments by terminal; from each retailer's training two of the three scenarios' frauds are taken out. F1 at even odds, with
-no threshold chosen: a federated model knows no prior, so the log prior odds of all training examples are added.
+no threshold chosen: each retailer calibrates its own model on the newest of its training examples, which nothing was trained on, and the
+federation's and the central one are calibrated by sums over those of all (bench/federation_calibration.py).
 """
 
 import math
@@ -11,7 +12,8 @@ from statistics import fmean
 import numpy as np
 
 from bench import federation_trial as trial
-from bench.federation_card import Judged, judged, keeping, log_odds
+from bench.federation_calibration import calibrated
+from bench.federation_card import Judged, judged, keeping
 from bench.federation_handbook import COURSE, GENUINE_STEP, QUICK_COURSE, Shop, bank, by_terminal, prepared, shops_of
 from bench.federation_local import Course
 from bench.handbook_protocol import SCENARIOS
@@ -40,20 +42,21 @@ def run(shops: list[Shop], course: Course) -> tuple[list[Judged], Judged, Judged
     last: list[Arrays] = []
     rounds = trial.advised(course, trial.share_of(banks))
     trial.federated("fraud kinds", banks, rounds, course, keeping(trial.judged_on(test), last))
-    alone = [trial.alone_arrays(one.own, course) for one in banks.values()]
-    offset = log_odds(everything.labels) + ALL_GENUINE
+    kept_back = [one.newest for one in banks.values()]
+    alone = [calibrated(trial.alone_arrays(one.own, course), [one.newest]) for one in banks.values()]
+    together, central = (calibrated(arrays, kept_back) for arrays in (last[0], trial.alone_arrays(everything, course)))
     recalls = {}
     for kind in SCENARIOS:
         rows = kinds == kind
         only = Data(test.features[rows], test.labels[rows])
         recalls[kind] = [
             *(judged(one, only, ALL_GENUINE).recall for one in alone),
-            judged(last[0], only, offset).recall,
+            judged(together, only, ALL_GENUINE).recall,
         ]
     return (
         [judged(one, test, ALL_GENUINE) for one in alone],
-        judged(last[0], test, offset),
-        judged(trial.alone_arrays(everything, course), test, ALL_GENUINE),
+        judged(together, test, ALL_GENUINE),
+        judged(central, test, ALL_GENUINE),
         recalls,
     )
 

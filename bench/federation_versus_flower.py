@@ -39,7 +39,7 @@ THRESHOLD = 0.7
 """Of the shares, to open a mask under SecAgg+: three of ten may be lost, as here."""
 SAME = 0.02
 """Average precision: a sum rounded otherwise, and fifty epochs go on from there."""
-LIMIT_S, STARTS_MAX = 1_800.0, 3
+LIMIT_S, STARTS_MAX = 1_800.0, 5
 NOT_STARTED = 75
 """Exit status of bench/flower_side.py where Ray's processes did not find each other."""
 ROOT = Path(__file__).parents[1]
@@ -135,8 +135,6 @@ class Flower:
             "FLWR_TELEMETRY_ENABLED": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_TMPDIR": str(folder),
-            "RAY_agent_register_timeout_ms": "150000",
-            "RAY_raylet_start_wait_time_s": "150",
         }
         for _ in range(STARTS_MAX):
             try:

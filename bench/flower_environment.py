@@ -43,7 +43,7 @@ def _make(folder: Path) -> None:
         environment.setdefault("UV_SYSTEM_CERTS", "1")
     _run([uv, "venv", "--quiet", "--python", sys.executable, folder], environment)
     environment["VIRTUAL_ENV"] = str(folder)
-    _run([uv, "pip", "sync", "--quiet", "--require-hashes", PINNED], environment)
+    _run([uv, "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", PINNED], environment)
     (folder / DONE).touch()
 
 

@@ -45,15 +45,15 @@ from federation.figures import average_precision
 from federation.learner import Arrays
 from federation.numpy_learner import Data, predict
 
-JOB, RESULT, START, TEST, SENT = "job.json", "result.json", "start.npz", "test.npz", "bytes.txt"
+JOB, RESULT, START, TEST, SENT, BEGUN = "job.json", "result.json", "start.npz", "test.npz", "bytes.txt", "begun"
 FOLDER = "TILLGUARD_FLOWER_FOLDER"
 """Environment variable: the clients' processes find the job by it."""
 CLIPPING_RANGE = 8.0
 """Of SecAgg+: its default."""
 STAGES = {"fedavg": 1, "secagg": 4}
 """Replies of a client in a round."""
-START_MAX_S, NOT_STARTED = 180.0, 75
-"""Seconds until the server's app must run, and the exit status where it does not."""
+START_MAX_S, NOT_STARTED = 120.0, 75
+"""Seconds until a client must have been asked, and the exit status where none was."""
 SHARES = 1.0
 """Every client is every other's neighbour, as in this product for so few."""
 
@@ -95,6 +95,7 @@ def answer(base: Arrays, client: int, round_number: int) -> tuple[list[NDArray[n
 
 def measuring(message: Any, context: Any, call_next: Callable[[Any, Any], Any]) -> Any:
     """A client's mod, the outermost: notes the bytes of every reply."""
+    (folder() / BEGUN).touch()
     reply = call_next(message, context)
     # One write of a short line, appended: the clients' processes do not mix theirs.
     with (folder() / SENT).open("a", encoding="utf-8") as file:
@@ -160,7 +161,7 @@ class Watch:
         self.rounds.append(found)
 
 
-def newer(watch: Watch, started: threading.Event) -> tuple[Any, Any]:
+def newer(watch: Watch) -> tuple[Any, Any]:
     """FedAvg by messages: the server's and the client's app."""
     clients = ClientApp(mods=[measuring])
     clients.train()(train)
@@ -171,7 +172,6 @@ def newer(watch: Watch, started: threading.Event) -> tuple[Any, Any]:
         return MetricRecord()
 
     def main(grid: Any, _context: Any) -> None:
-        started.set()
         count = job()["clients"]
         strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=count, min_available_nodes=count)
         strategy.start(
@@ -185,7 +185,7 @@ def newer(watch: Watch, started: threading.Event) -> tuple[Any, Any]:
     return server, clients
 
 
-def secure(watch: Watch, started: threading.Event) -> tuple[Any, Any]:
+def secure(watch: Watch) -> tuple[Any, Any]:
     """FedAvg under SecAgg+."""
     clients = ClientApp(client_fn=_legacy_client, mods=[measuring, secaggplus_mod])
     server = ServerApp()
@@ -195,7 +195,6 @@ def secure(watch: Watch, started: threading.Event) -> tuple[Any, Any]:
         return 0.0, {}
 
     def main(grid: Any, context: Any) -> None:
-        started.set()
         count = job()["clients"]
         legacy = LegacyContext(
             context=context,
@@ -233,17 +232,20 @@ def sent(replies: int) -> int:
     return sum(map(int, lines))
 
 
-def _end_unless(started: threading.Event) -> None:
-    """Where one of Ray's own processes gives up on a busy machine, the others wait for it for ever."""
-    if not started.wait(START_MAX_S):
-        os._exit(NOT_STARTED)
+def _end_unless_begun() -> None:
+    """On a busy machine one of Ray's processes gives up after 15 s, and the others wait for it for ever."""
+    deadline_s = time.monotonic() + START_MAX_S
+    while not (folder() / BEGUN).exists():
+        if time.monotonic() > deadline_s:
+            os._exit(NOT_STARTED)
+        time.sleep(0.5)
 
 
 def main() -> None:
     """Runs the job of the folder that the environment names."""
-    watch, wanted, started = Watch(), job(), threading.Event()
-    threading.Thread(target=_end_unless, args=(started,), daemon=True).start()
-    server, clients = (secure if wanted["mode"] == "secagg" else newer)(watch, started)
+    watch, wanted = Watch(), job()
+    threading.Thread(target=_end_unless_begun, daemon=True).start()
+    server, clients = (secure if wanted["mode"] == "secagg" else newer)(watch)
     run_simulation(
         server_app=server,
         client_app=clients,

@@ -57,7 +57,12 @@ def initial_arrays(features: int, hidden: Sequence[int], seed: int) -> list[NDAr
 
 def predict(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probabilities of fraud, shape (n,)."""
-    return 1 / (1 + np.exp(-np.clip(_forward(arrays, features)[-1], -60, 60)))
+    return 1 / (1 + np.exp(-np.clip(logits(arrays, features), -60, 60)))
+
+
+def logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log odds of fraud, shape (n,)."""
+    return _forward(arrays, features)[-1]
 
 
 def _forward(

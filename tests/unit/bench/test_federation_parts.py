@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import federation_inputs, federation_local, federation_trial, flower_environment
+from bench import federation_calibration, federation_inputs, federation_local, federation_trial, flower_environment
 from bench.federation_local import Course
 from bench.federation_versus_flower import summary
 from contract.features import names
@@ -98,3 +98,22 @@ def test_inputs_are_those_of_the_common_form() -> None:
     assert cuts > 1
     np.testing.assert_array_equal(steps.sum(axis=1), [1.0, cuts, 0.0])  # 10 is passed, 20 is not
     assert found[:, -len(own.missing) :][:, own.missing == np.searchsorted(columns, flag)].all()
+
+
+def test_calibration_from_sums_finds_the_odds_that_were_shrunk() -> None:
+    random = np.random.default_rng(5)
+    true = random.normal(-2, 3, 40_000)
+    labels = random.random(len(true)) < 1 / (1 + np.exp(-true))
+    shrunk = (true + 1) / 4
+    halves = [(shrunk[:10_000], labels[:10_000]), (shrunk[10_000:], labels[10_000:])]
+
+    line = federation_calibration.fitted(halves)
+
+    assert line.slope == pytest.approx(4, rel=0.05)
+    assert line.offset == pytest.approx(-1, abs=0.1)
+
+
+def test_a_retailer_without_frauds_ends_no_calibration() -> None:
+    line = federation_calibration.fitted([(np.array([-3.0, -2.0, -4.0]), np.zeros(3, dtype=np.bool_))])
+
+    assert all(math.isfinite(value) for value in line)
