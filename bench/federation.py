@@ -43,9 +43,10 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.federation",
         description=__doc__,
-        epilog="; ".join(f"{name}: {text}" for name, text in SECTIONS.items()),
+        epilog="sections:\n" + "\n".join(f"  {name:<14} {text}" for name, text in SECTIONS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("section", choices=list(SECTIONS))
+    parser.add_argument("section", choices=list(SECTIONS), metavar="SECTION")
     parser.add_argument("--quick", action="store_true", help="small: shows that it works, judges what needs no size")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--plot", type=Path, help="compression: also draw to this PNG file")

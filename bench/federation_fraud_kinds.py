@@ -2,26 +2,32 @@
 
 The Handbook's payments by terminal; from each retailer's training two of the three scenarios' frauds are taken out. F1 at even odds, with
 no threshold chosen: each retailer calibrates its own model on the newest of its training examples, which nothing was trained on, and the
-federation's and the central one are calibrated by sums over those of all (bench/federation_calibration.py).
+federation's and the central one are calibrated by sums over those of all (bench/federation_calibration.py). By the same examples the round is
+chosen whose model counts: a retailer would not serve a later one that is worse.
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import federation_trial as trial
 from bench.federation_calibration import calibrated
-from bench.federation_card import Judged, judged, keeping
-from bench.federation_handbook import COURSE, GENUINE_STEP, QUICK_COURSE, Shop, bank, by_terminal, prepared, shops_of
+from bench.federation_card import Judged, judged
+from bench.federation_handbook import GENUINE_STEP, QUICK_COURSE, Shop, bank, by_terminal, prepared, shops_of
 from bench.federation_local import Course
 from bench.handbook_protocol import SCENARIOS
 from bench.table import Row
+from federation.figures import average_precision
 from federation.learner import Arrays
-from federation.numpy_learner import Data
+from federation.numpy_learner import Data, predict
 from federation.simulated_data import joined
 
+COURSE = Course(rounds=20, epochs=1)
+"""Retailers that know different things drift apart in a round: rather more rounds than longer ones."""
 UPLIFT_MIN = 0.26
 ALL_GENUINE = -math.log(GENUINE_STEP)
 """What is added to a logit learned from every GENUINE_STEP-th genuine payment, where all of them are judged."""
@@ -33,18 +39,40 @@ def of_one_kind(shop: Shop, kind: int) -> Data:
     return Data(shop.train.features[kept], shop.train.labels[kept])
 
 
+def keeping(
+    evaluate: Callable[[Arrays], dict[str, float]], models: list[Arrays]
+) -> Callable[[Arrays], dict[str, float]]:
+    """`evaluate`, which also keeps every model it was given."""
+
+    def kept(arrays: Arrays) -> dict[str, float]:
+        models.append(arrays)
+        return evaluate(arrays)
+
+    return kept
+
+
+def best(models: Iterable[Arrays], kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:
+    """Of the models after each round the one with the highest average precision on what retailers kept back, their mean; calibrated on that."""
+
+    def worth(arrays: Arrays) -> float:
+        judges = [own for own in kept_back if own.labels.any()]
+        return sum(average_precision(predict(arrays, own.features), own.labels) for own in judges)
+
+    return calibrated(max(models, key=worth), kept_back)
+
+
 def run(shops: list[Shop], course: Course) -> tuple[list[Judged], Judged, Judged, dict[int, list[float]]]:
     """Each alone, together, in one place; and by scenario the recall of each alone, then of all together."""
     parts = [of_one_kind(shop, kind) for shop, kind in zip(shops, SCENARIOS, strict=True)]
     banks = {f"shop-{number}": bank(part) for number, part in enumerate(parts)}
     everything, test = joined([one.own for one in banks.values()]), joined([shop.test for shop in shops])
     kinds = np.concatenate([shop.test_kinds for shop in shops])
-    last: list[Arrays] = []
+    models: list[Arrays] = []
     rounds = trial.advised(course, trial.share_of(banks))
-    trial.federated("fraud kinds", banks, rounds, course, keeping(trial.judged_on(test), last))
+    trial.federated("fraud kinds", banks, rounds, course, keeping(trial.judged_on(test), models))
     kept_back = [one.newest for one in banks.values()]
-    alone = [calibrated(trial.alone_arrays(one.own, course), [one.newest]) for one in banks.values()]
-    together, central = (calibrated(arrays, kept_back) for arrays in (last[0], trial.alone_arrays(everything, course)))
+    alone = [best(trial.course_alone(one.own, course), [one.newest]) for one in banks.values()]
+    together, central = (best(found, kept_back) for found in (models, trial.course_alone(everything, course)))
     recalls = {}
     for kind in SCENARIOS:
         rows = kinds == kind

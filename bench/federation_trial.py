@@ -5,7 +5,7 @@ Coordinator and participants are the product's; nobody's test data is trained on
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -157,6 +157,14 @@ def alone_arrays(data: Data, course: Course) -> list[NDArray[np.float32]]:
     base = start(data.features.shape[1], course)
     task = task_of(course, base, course.rounds * course.epochs, seed=course.seed)
     return fit(base, data, task, course.seed, course.dropout)
+
+
+def course_alone(data: Data, course: Course) -> Iterator[list[NDArray[np.float32]]]:
+    """The models of a training on `data` only, after as many epochs as each round has; Adam begins anew then, as it does for banks."""
+    arrays = start(data.features.shape[1], course)
+    for stop in range(course.rounds):
+        arrays = fit(arrays, data, task_of(course, arrays, course.epochs, seed=0), course.seed + stop, course.dropout)
+        yield arrays
 
 
 def alone(data: Data, course: Course, evaluate: Callable[[Arrays], dict[str, float]]) -> dict[str, float]:
