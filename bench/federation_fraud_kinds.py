@@ -21,9 +21,8 @@ from bench.federation_handbook import GENUINE_STEP, QUICK_COURSE, Shop, bank, by
 from bench.federation_local import Course
 from bench.handbook_protocol import SCENARIOS
 from bench.table import Row
-from federation.figures import average_precision
 from federation.learner import Arrays
-from federation.numpy_learner import Data, predict
+from federation.numpy_learner import Data
 from federation.simulated_data import joined
 
 COURSE = Course(rounds=20, epochs=1)
@@ -52,13 +51,8 @@ def keeping(
 
 
 def best(models: Iterable[Arrays], kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:
-    """Of the models after each round the one with the highest average precision on what retailers kept back, their mean; calibrated on that."""
-
-    def worth(arrays: Arrays) -> float:
-        judges = [own for own in kept_back if own.labels.any()]
-        return sum(average_precision(predict(arrays, own.features), own.labels) for own in judges)
-
-    return calibrated(max(models, key=worth), kept_back)
+    """Of the models after each round the one that counts, calibrated."""
+    return calibrated(trial.chosen(models, kept_back), kept_back)
 
 
 def run(shops: list[Shop], course: Course) -> tuple[list[Judged], Judged, Judged, dict[int, list[float]]]:

@@ -2,7 +2,7 @@
 
 The book's weeks (bench/handbook_protocol.py). Each retailer's features come from a replay of its own payments and its own labels, these
 behind their delay: none sees another's windows or frauds. A retailer serves what its gate chose, judged by its own newest
-training examples; the test week is judged afterwards. Of its genuine training payments each takes every fourth, with the federation
+training examples, and so does the local model that stands beside: the best of its rounds. The test week is judged afterwards. Of its genuine training payments each takes every fourth, with the federation
 and without: frauds are what there is too little of, and time is not.
 """
 
@@ -30,7 +30,7 @@ from federation.simulated_data import joined
 from trainer.spool import Spool
 
 RETAILERS = 5
-COURSE, QUICK_COURSE = Course(rounds=10, epochs=3), Course(rounds=2, epochs=1)
+COURSE, QUICK_COURSE = Course(rounds=10, epochs=2), Course(rounds=2, epochs=1)
 QUICK_DAYS, QUICK_ROWS = 21, 30_000
 NEWEST = 0.15
 """Of a retailer's training examples: the gate's."""
@@ -147,14 +147,15 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
 
     def learner(name: str, own: Bank) -> Learner:
         learners[name] = NumpyLearner(own.own, own.newest, seed=len(learners), dropout=course.dropout)
-        learners[name].serving = trial.alone_arrays(own.own, course)
+        learners[name].serving = list(trial.chosen(trial.course_alone(own.own, course), [own.newest]))
         alone.append(list(learners[name].serving or ()))
         return learners[name]
 
     everyone = joined([shop.test for shop in shops])
     rounds = trial.advised(course, trial.share_of(banks))
     results = trial.federated(title, banks, rounds, course, trial.judged_on(everyone), learner=learner)
-    central = trial.alone_arrays(joined([one.own for one in banks.values()]), course)
+    everything = joined([one.own for one in banks.values()])
+    central = trial.chosen(trial.course_alone(everything, course), [one.newest for one in banks.values()])
     served = [one.serving or [] for one in learners.values()]
 
     def precisions(models: Sequence[Arrays]) -> list[float]:

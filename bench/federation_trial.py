@@ -5,7 +5,7 @@ Coordinator and participants are the product's; nobody's test data is trained on
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from contract.federation_settings import (
     StrategySettings,
 )
 from federation.coordinator_state import GlobalWeights
-from federation.figures import measured
+from federation.figures import average_precision, measured
 from federation.learner import Arrays, Learner
 from federation.numpy_learner import Data, NumpyLearner, fit, predict, shapes_of
 from federation.simulated_data import joined, split
@@ -165,6 +165,14 @@ def course_alone(data: Data, course: Course) -> Iterator[list[NDArray[np.float32
     for stop in range(course.rounds):
         arrays = fit(arrays, data, task_of(course, arrays, course.epochs, seed=0), course.seed + stop, course.dropout)
         yield arrays
+
+
+def chosen(models: Iterable[Arrays], kept_back: Sequence[Data]) -> Arrays:
+    """The one with the highest average precision on what was kept back, the mean over who kept it; nobody trained on that."""
+    judges = [own for own in kept_back if own.labels.any()]
+    return max(
+        models, key=lambda arrays: sum(average_precision(predict(arrays, own.features), own.labels) for own in judges)
+    )
 
 
 def alone(data: Data, course: Course, evaluate: Callable[[Arrays], dict[str, float]]) -> dict[str, float]:
