@@ -38,7 +38,7 @@ def fitted(parts: Sequence[tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> Li
     line = Line()
     count = sum(len(labels) for _, labels in parts)
     for _ in range(STEPS):
-        slope_pull, offset_pull, both, mixed, spread = sum(sums(line, *part) for part in parts) / count
+        slope_pull, offset_pull, both, mixed, spread = np.sum([sums(line, *part) for part in parts], axis=0) / count
         gradient = np.array([slope_pull + RIDGE * (line.slope - 1), offset_pull])
         hessian = np.array([[both + RIDGE, mixed], [mixed, spread + 1e-9]])
         step = np.linalg.solve(hessian, gradient)
