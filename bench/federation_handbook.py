@@ -8,7 +8,7 @@ and without: frauds are what there is too little of, and time is not.
 
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -43,10 +43,9 @@ class Shop(NamedTuple):
     """One retailer's payments of a fold."""
 
     train: Data
-    kinds: NDArray[np.int64]
-    """Of the training examples: the fraud's scenario, 0 for genuine ones."""
     test: Data
     test_kinds: NDArray[np.int64]
+    """The fraud's scenario, 0 for genuine ones."""
 
 
 def prepared(*, quick: bool) -> tuple[Payments, list[Fold]]:
@@ -66,11 +65,20 @@ class Retailer(NamedTuple):
     features: NDArray[np.float32]
 
 
-def by_terminal(payments: Payments, retailers: int, kept: Path | None = None) -> list[Retailer]:
-    """Terminals are dealt out in turn. Features that an earlier run left in the folder `kept` are taken from there."""
+def by_terminal(
+    payments: Payments,
+    retailers: int,
+    kept: Path | None = None,
+    *,
+    lived: Callable[[int, Payments], Payments] = lambda _, own: own,
+) -> list[Retailer]:
+    """Terminals are dealt out in turn. Features that an earlier run left in the folder `kept` are taken from there.
+
+    `lived` says what of its payments a retailer, by its number, went through.
+    """
     found = []
     for number in range(retailers):
-        own = payments.part(np.flatnonzero(payments.terminal % retailers == number))
+        own = lived(number, payments.part(np.flatnonzero(payments.terminal % retailers == number)))
         found.append(Retailer(own, _featured(own) if kept is None else _once(own, kept)))
         trial.say(f"features of retailer {number}: {len(own):,} payments")
     return found
@@ -110,7 +118,7 @@ def shops_of(retailers: list[Retailer], fold: Fold) -> list[Shop]:
         payments = own.payments
         shops.append(
             Shop(
-                Data(train, payments.fraud[rows]), payments.scenario[rows],
+                Data(train, payments.fraud[rows]),
                 Data(test, payments.fraud[tested]), payments.scenario[tested],
             )
         )  # fmt: skip

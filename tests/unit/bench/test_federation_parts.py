@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from bench import federation_calibration, federation_inputs, federation_local, federation_trial, flower_environment
+from bench.federation_fraud_kinds import of_one_kind
 from bench.federation_local import Course
 from bench.federation_versus_flower import summary
+from bench.handbook_protocol import Payments
 from contract.features import names
 from contract.federation_settings import RoundSettings
+from contract.windows import DAY_MS
 from federation.numpy_learner import Data, NumpyLearner
 from trainer import joint_form
 
@@ -117,3 +120,15 @@ def test_a_retailer_without_frauds_ends_no_calibration() -> None:
     line = federation_calibration.fitted([(np.array([-3.0, -2.0, -4.0]), np.zeros(3, dtype=np.bool_))])
 
     assert all(math.isfinite(value) for value in line)
+
+
+def test_a_retailer_of_one_kind_went_through_no_other_until_its_training_ended() -> None:
+    day = np.array([0, 0, 1, 1, 5], dtype=np.int64)
+    scenario = np.array([0, 1, 2, 3, 3], dtype=np.int64)
+    zeros = np.zeros(5, dtype=np.int64)
+    own = Payments(day * DAY_MS, zeros, zeros, zeros, scenario > 0, scenario)
+
+    seen = of_one_kind(own, 2, 3)
+
+    np.testing.assert_array_equal(seen.scenario, [0, 2, 3])
+    assert seen.day[-1] == 5
