@@ -113,11 +113,13 @@ def federated(
     learner: Callable[[str, Bank], Learner] | None = None,
     faults: Faults | None = None,
     crashes: tuple[float, float] = (0.0, 0.0),
+    after_round: Callable[[], None] = lambda: None,
 ) -> Results:
     """One federation from its first to its last round; `crashes`: of a participant in a turn, of the coordinator in a round."""
     make = learner or partial(usual, course)
 
     def told(facts: RoundFacts) -> None:
+        after_round()
         say(f"{title}, round {facts.round}: {facts.outcome}, AP {facts.figures.get('ap', float('nan')):.4f}")
 
     return simulate(

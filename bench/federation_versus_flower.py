@@ -1,7 +1,8 @@
 """The same banks, model, rounds and training code in Flower 1.41.0: what comes out, how long a round takes, what a participant sends.
 
 The tutorial's first draw with plain FedAvg: here as a masked sum and as single updates, there with FedAvg and under SecAgg+. Flower runs
-in its simulation with as many client processes as there are processors, this product in one process; both evaluate each round's model.
+in its simulation with as many client processes as there are processors, this product in one process. Both evaluate each round's model, this
+product with single updates also without each of them, to know what it gave.
 A round's time is that between the ends of two rounds: what starts up before is nobody's. Both sides train with
 bench/federation_local.py and the same seeds, so their models differ only by how sums are rounded.
 """
@@ -30,7 +31,6 @@ from bench.federation_tutorial import COURSE, EXAMPLES, QUICK_EXAMPLES, data, pa
 from bench.table import Row
 from contract.errors import TillguardError
 from contract.federation_settings import RobustSettings, RoundSettings
-from federation.learner import Arrays
 from federation.numpy_learner import EXAMPLES_MIN, Data
 
 QUICK_COURSE = Course(rounds=3, epochs=1)
@@ -56,19 +56,6 @@ class Run(NamedTuple):
     """Of one participant in a round, mean."""
 
 
-class Timed:
-    """An evaluation that notes when it was asked for, and of what use the model is."""
-
-    def __init__(self, test: Data) -> None:
-        self._judge = trial.judged_on(test)
-        self.rounds: list[dict[str, float]] = []
-
-    def __call__(self, arrays: Arrays) -> dict[str, float]:
-        figures = self._judge(arrays)
-        self.rounds.append({"ended_s": time.perf_counter(), "ap": figures["ap"]})
-        return figures
-
-
 def summary(rounds: Sequence[Mapping[str, float]]) -> Run:
     """Of what was noted at the end of each round: `ended_s`, `bytes_up`, and `ap` where there is data. Pure."""
     ends = [one["ended_s"] for one in rounds]
@@ -82,14 +69,14 @@ def summary(rounds: Sequence[Mapping[str, float]]) -> Run:
 
 def ours(title: str, banks: Mapping[str, Bank], test: Data, rounds: RoundSettings, course: Course) -> Run:
     """Coordinator and participants of this product."""
-    timed = Timed(test)
-    results = trial.federated(title, banks, rounds, course, timed)
-    if len(timed.rounds) != len(results.rounds):
-        raise TillguardError(f"{title}: {len(timed.rounds)} evaluations in {len(results.rounds)} rounds")
+    ends: list[float] = []
+    results = trial.federated(
+        title, banks, rounds, course, trial.judged_on(test), after_round=lambda: ends.append(time.perf_counter())
+    )
     return summary(
         [
-            {**noted, "bytes_up": facts.bytes_up / len(banks)}
-            for noted, facts in zip(timed.rounds, results.rounds, strict=True)
+            {"ended_s": end, "ap": facts.figures["ap"], "bytes_up": facts.bytes_up / len(banks)}
+            for end, facts in zip(ends, results.rounds, strict=True)
         ]
     )
 
