@@ -2,8 +2,8 @@
 
 The book's weeks (bench/handbook_protocol.py). Each retailer's features come from a replay of its own payments and its own labels, these
 behind their delay: none sees another's windows or frauds. A retailer serves what its gate chose, judged by its own newest
-training examples, and so does the local model that stands beside: the best of its rounds. The test week is judged afterwards. Of its genuine training payments each takes every fourth, with the federation
-and without: frauds are what there is too little of, and time is not.
+training examples, and so does the local model that stands beside: the best of its rounds. The test week is judged afterwards. Of its
+genuine training payments each takes every fourth, with the federation and without: it is frauds that there are too few of.
 """
 
 import hashlib
@@ -30,7 +30,9 @@ from federation.simulated_data import joined
 from trainer.spool import Spool
 
 RETAILERS = 5
-COURSE, QUICK_COURSE = Course(rounds=10, epochs=2), Course(rounds=2, epochs=1)
+COURSE, QUICK_COURSE = Course(rounds=10, epochs=1), Course(rounds=2, epochs=1)
+LONGER = 2
+"""A retailer alone learns for so many times as many epochs: it has fewer examples, and time to find its best model."""
 QUICK_DAYS, QUICK_ROWS = 21, 30_000
 NEWEST = 0.15
 """Of a retailer's training examples: the gate's."""
@@ -152,10 +154,11 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
     banks: Mapping[str, Bank] = {f"shop-{number}": bank(shop.train) for number, shop in enumerate(shops)}
     learners: dict[str, NumpyLearner] = {}
     alone: list[Arrays] = []
+    longer = course._replace(rounds=LONGER * course.rounds)
 
     def learner(name: str, own: Bank) -> Learner:
         learners[name] = NumpyLearner(own.own, own.newest, seed=len(learners), dropout=course.dropout)
-        learners[name].serving = list(trial.chosen(trial.course_alone(own.own, course), [own.newest]))
+        learners[name].serving = list(trial.chosen(trial.course_alone(own.own, longer), [own.newest]))
         alone.append(list(learners[name].serving or ()))
         return learners[name]
 
