@@ -87,7 +87,7 @@ def banks_of(parts: Sequence[Data], seed: int) -> dict[str, Bank]:
 
 def usual(course: Course, name: str, bank: Bank) -> Learner:
     """An honest bank's learner."""
-    return NumpyLearner(bank.own, bank.newest, seed=course.seed + _number(name), dropout=course.dropout)
+    return NumpyLearner(bank.own, bank.newest, seed=course.seed + number_of(name), dropout=course.dropout)
 
 
 def settings_of(rounds: RoundSettings) -> FederationSettings:
@@ -144,7 +144,8 @@ def federated(
     )
 
 
-def _number(name: str) -> int:
+def number_of(name: str) -> int:
+    """Of a bank, by its name."""
     return int(name.rsplit("-", 1)[-1])
 
 

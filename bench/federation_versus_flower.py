@@ -1,9 +1,8 @@
 """The same banks, model, rounds and training code in Flower 1.41.0: what comes out, how long a round takes, what a participant sends.
 
 The tutorial's first draw with plain FedAvg: here as a masked sum and as single updates, there with FedAvg and under SecAgg+. Flower runs
-in its simulation with as many client processes as there are processors, this product in one process. Both evaluate each round's model, this
-product with single updates also without each of them, to know what it gave.
-A round's time is that between the ends of two rounds: what starts up before is nobody's. Both sides train with
+in its simulation with as many client processes as there are processors; here, too, so many train, and all else is done by one. Both
+evaluate each round's model, this product with single updates also without each of them, to know what it gave. A round's time is that between the ends of two rounds: what starts up before is nobody's. Both sides train with
 bench/federation_local.py and the same seeds, so their models differ only by how sums are rounded.
 """
 
@@ -25,6 +24,7 @@ from bench import federation_local as local
 from bench import federation_trial as trial
 from bench import flower_environment
 from bench.federation_local import Course
+from bench.federation_pool import Pool
 from bench.federation_secagg import MEMBERS, PARAMETERS, Round
 from bench.federation_trial import Bank
 from bench.federation_tutorial import COURSE, EXAMPLES, QUICK_EXAMPLES, data, partition
@@ -70,9 +70,11 @@ def summary(rounds: Sequence[Mapping[str, float]]) -> Run:
 def ours(title: str, banks: Mapping[str, Bank], test: Data, rounds: RoundSettings, course: Course) -> Run:
     """Coordinator and participants of this product."""
     ends: list[float] = []
-    results = trial.federated(
-        title, banks, rounds, course, trial.judged_on(test), after_round=lambda: ends.append(time.perf_counter())
-    )
+    with Pool(banks, course) as pool:
+        results = trial.federated(
+            title, banks, rounds, course, trial.judged_on(test),
+            learner=pool.learner, after_round=lambda: ends.append(time.perf_counter()),
+        )  # fmt: skip
     return summary(
         [
             {"ended_s": end, "ap": facts.figures["ap"], "bytes_up": facts.bytes_up / len(banks)}

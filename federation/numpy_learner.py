@@ -152,8 +152,11 @@ class NumpyLearner:
             raise TrainingUnableError(
                 "training", "this learner knows no DP-SGD, so it cannot keep what the plan promises"
             )
-        self._local = fit(task.base, self._data, task, self._seed + task.seed, self._dropout)
+        self._local = self._fitted(task)
         return Trained(self._local, len(self._data.labels), int(self._data.labels.sum()), self.evaluate(self._local))
+
+    def _fitted(self, task: Task) -> list[NDArray[np.float32]]:
+        return fit(task.base, self._data, task, self._seed + task.seed, self._dropout)
 
     def evaluate(self, arrays: Arrays) -> dict[str, float]:
         return measured(predict(arrays, self._newest.features), self._newest.labels)
