@@ -24,10 +24,11 @@ SECTIONS = {
     "fraud-kinds": "three retailers that know one kind of fraud each",
     "privacy": "the privacy ledger's golden values",
     "secagg": "bytes and time of secure aggregation",
+    "versus-flower": "the same banks, model and rounds in Flower 1.41.0; installs it beside, once",
 }
 """Each is the module bench.federation_<section> with a function `measure`."""
-OWN = {"compression": "plot", "tutorial": "kafka"}
-"""Options that only one section has."""
+OWN = {"compression": "plot", "tutorial": "kafka", "handbook": "features", "fraud-kinds": "features"}
+"""Options that only some sections have."""
 
 
 def measure(section: str, *, quick: bool, **more: object) -> list[Row]:
@@ -42,15 +43,22 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.federation",
         description=__doc__,
-        epilog="; ".join(f"{name}: {text}" for name, text in SECTIONS.items()),
+        epilog="sections:\n" + "\n".join(f"  {name:<14} {text}" for name, text in SECTIONS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("section", choices=list(SECTIONS))
+    parser.add_argument("section", choices=list(SECTIONS), metavar="SECTION")
     parser.add_argument("--quick", action="store_true", help="small: shows that it works, judges what needs no size")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--plot", type=Path, help="compression: also draw to this PNG file")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="tutorial: compare this broker with the logs in memory")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        metavar="FOLDER",
+        help="handbook, fraud-kinds: keep the features that the replay gives there, and take them from there the next time",
+    )
     options = parser.parse_args(arguments)
-    for name in OWN.values():
+    for name in sorted(set(OWN.values())):
         if getattr(options, name) is not None and OWN.get(options.section) != name:
             parser.error(f"--{name} is not an option of {options.section}")
     return options

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bench import federation_trial as trial
-from bench.federation_trial import Bank, Course
+from bench.federation_local import Course
+from bench.federation_trial import Bank
 from bench.federation_tutorial import EXAMPLES, QUICK_EXAMPLES, data
 from bench.table import Row
 from contract.federation_settings import RobustSettings, RoundSettings

@@ -15,7 +15,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from bench import federation_trial as trial
-from bench.federation_trial import Bank, Course
+from bench.federation_local import Course
+from bench.federation_trial import Bank
 from bench.table import Row
 from federation.figures import average_precision
 from federation.learner import Arrays
@@ -120,7 +121,8 @@ def run(banks: Mapping[str, Bank], test: Data, course: Course, title: str) -> Ou
     """One division: together, in one place, and each alone."""
     everything = joined([bank.own for bank in banks.values()])
     last: list[Arrays] = []
-    results = trial.federated(title, banks, trial.advised(course), course, keeping(trial.judged_on(test), last))
+    rounds = trial.advised(course, trial.share_of(banks))
+    results = trial.federated(title, banks, rounds, course, keeping(trial.judged_on(test), last))
     return Outcome(
         results,
         judged(last[0], test, log_odds(everything.labels)),

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench import federation_trial as trial
 from bench.federation_card import INSTITUTIONS, SKEW, data, judged, log_odds
-from bench.federation_trial import Course
+from bench.federation_local import Course
 from bench.table import Row
 from contract.federation_settings import CompressionSettings, RobustSettings, RoundSettings
 from federation.compression import Bits, compress
@@ -48,9 +48,9 @@ class Point(NamedTuple):
         return f"{self.round} rounds x {self.epochs} epochs x {self.bits} bits"
 
 
-def settings(course: Course, bits: Bits) -> RoundSettings:
+def settings(course: Course, bits: Bits, fraud_share: float) -> RoundSettings:
     """As advised, with updates of so many bits."""
-    return trial.advised(course).model_copy(
+    return trial.advised(course, fraud_share).model_copy(
         update={
             "mode": "robust",
             "robust": RobustSettings(rule="mean", byzantine_max=0, weight_max=1.0),
@@ -69,7 +69,7 @@ def points_of(train: Data, test: Data, course: Course, bits: Bits) -> list[Point
         return {"ap": found.ap, "f1": found.f1}
 
     title = f"{course.epochs} epochs, {bits} bits"
-    results = trial.federated(title, banks, settings(course, bits), course, evaluate)
+    results = trial.federated(title, banks, settings(course, bits, trial.share_of(banks)), course, evaluate)
     sent = np.cumsum([facts.bytes_up for facts in results.rounds])
     return [
         Point(course.epochs, bits, facts.round, int(total), facts.figures["ap"], facts.figures["f1"])

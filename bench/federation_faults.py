@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench import federation_trial as trial
-from bench.federation_trial import Course
+from bench.federation_local import Course, start
 from bench.table import Row
 from contract.federation import Stage
 from contract.federation_settings import FederationSettings, ParticipantSettings
@@ -57,7 +57,7 @@ def world(seed: int = 7, faults: Faults | None = None, crash: float = 0.0, cohor
         GlobalWeights(
             version=0,
             shapes=shapes_of(FEATURES, COURSE.hidden),
-            payload=flatten(trial.start(FEATURES, COURSE)).tobytes(),
+            payload=flatten(start(FEATURES, COURSE)).tobytes(),
         ),
         seed=seed,
         faults=faults,

@@ -1,12 +1,14 @@
 """Retailers that share the Handbook's payments by terminal: what each serves with the federation, and without it.
 
-The book's weeks (bench/handbook_protocol.py). Each retailer's features come from a replay of its own payments alone: none sees another's
-windows. Inputs are standardised by the mean and variance of all retailers' training examples, which are sums. A retailer serves
-what its gate chose, judged by its own newest training examples; the test week is judged afterwards.
+The book's weeks (bench/handbook_protocol.py). Each retailer's features come from a replay of its own payments and its own labels, these
+behind their delay: none sees another's windows or frauds. A retailer serves what its gate chose, judged by its own newest
+training examples, and so does the local model that stands beside: the best of its rounds. The test week is judged afterwards. Of its
+genuine training payments each takes every fourth, with the federation and without: it is frauds that there are too few of.
 """
 
+import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -14,35 +16,38 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import federation_inputs, handbook_data
 from bench import federation_trial as trial
-from bench import handbook_data
 from bench import handbook_protocol as protocol
-from bench.federation_trial import Bank, Course
+from bench.federation_local import Course
+from bench.federation_trial import Bank
 from bench.handbook_protocol import FIRST_FOLD, FOLDS, Fold, Payments
 from bench.table import Row
+from contract.features import schema_hash
 from federation.learner import Arrays, Learner
 from federation.numpy_learner import Data, NumpyLearner
 from federation.simulated_data import joined
 from trainer.spool import Spool
 
 RETAILERS = 5
-COURSE, QUICK_COURSE = Course(rounds=10, epochs=3), Course(rounds=2, epochs=1)
+COURSE, QUICK_COURSE = Course(rounds=10, epochs=1), Course(rounds=2, epochs=1)
+LONGER = 2
+"""A retailer alone learns for so many times as many epochs: it has fewer examples, and time to find its best model."""
 QUICK_DAYS, QUICK_ROWS = 21, 30_000
 NEWEST = 0.15
 """Of a retailer's training examples: the gate's."""
+GENUINE_STEP = 4
+"""Every so many-th genuine training example is taken."""
 GAIN_MIN, GAP_MAX = 0.03, 0.01
-EXTREME = 5.0
-"""Standard deviations; a single value beyond must not steer a network."""
 
 
 class Shop(NamedTuple):
     """One retailer's payments of a fold."""
 
     train: Data
-    kinds: NDArray[np.int64]
-    """Of the training examples: the fraud's scenario, 0 for genuine ones."""
     test: Data
     test_kinds: NDArray[np.int64]
+    """The fraud's scenario, 0 for genuine ones."""
 
 
 def prepared(*, quick: bool) -> tuple[Payments, list[Fold]]:
@@ -55,39 +60,78 @@ def prepared(*, quick: bool) -> tuple[Payments, list[Fold]]:
     return payments, folds
 
 
-def by_terminal(payments: Payments, retailers: int) -> list[tuple[Payments, NDArray[np.float32]]]:
-    """Each retailer's payments and their features; terminals are dealt out in turn."""
+class Retailer(NamedTuple):
+    """One that shares the Handbook's payments, and their features as it would have served them."""
+
+    payments: Payments
+    features: NDArray[np.float32]
+
+
+def by_terminal(
+    payments: Payments,
+    retailers: int,
+    kept: Path | None = None,
+    *,
+    lived: Callable[[int, Payments], Payments] = lambda _, own: own,
+) -> list[Retailer]:
+    """Terminals are dealt out in turn. Features that an earlier run left in the folder `kept` are taken from there.
+
+    `lived` says what of its payments a retailer, by its number, went through.
+    """
     found = []
     for number in range(retailers):
-        own = payments.part(np.flatnonzero(payments.terminal % retailers == number))
-        with tempfile.TemporaryDirectory(prefix="tillguard-federation-") as folder, Spool(Path(folder)) as spool:
-            found.append((own, np.array(handbook_data.featured(own, spool).features)))
+        own = lived(number, payments.part(np.flatnonzero(payments.terminal % retailers == number)))
+        found.append(Retailer(own, _featured(own) if kept is None else _once(own, kept)))
         trial.say(f"features of retailer {number}: {len(own):,} payments")
     return found
 
 
-def shops_of(retailers: list[tuple[Payments, NDArray[np.float32]]], fold: Fold) -> list[Shop]:
-    """The fold's examples, standardised."""
-    learned = [protocol.learned(own, fold, None) for own, _ in retailers]
-    squeezed = [np.sign(features) * np.log1p(np.abs(features)) for _, features in retailers]
-    known = np.concatenate([values[rows] for values, rows in zip(squeezed, learned, strict=True)])
-    there = np.isfinite(known)
-    counts = np.maximum(there.sum(axis=0), 1)
-    mean = np.where(there, known, 0).sum(axis=0) / counts
-    spread = np.sqrt(np.where(there, (known - mean) ** 2, 0).sum(axis=0) / counts)
+def _featured(own: Payments) -> NDArray[np.float32]:
+    with tempfile.TemporaryDirectory(prefix="tillguard-federation-") as folder, Spool(Path(folder)) as spool:
+        return np.array(handbook_data.featured(own, spool).features)
+
+
+def _once(own: Payments, kept: Path) -> NDArray[np.float32]:
+    """Named after what it was made of, but for the code: who changes that takes another folder."""
+    digest = hashlib.sha256(schema_hash().encode())
+    for column in (own.time_ms, own.customer, own.terminal, own.amount_minor, own.fraud):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    file = kept / f"{digest.hexdigest()[:32]}.npy"
+    if not file.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(".part.npy")
+        np.save(unfinished, _featured(own))
+        unfinished.replace(file)
+    found: NDArray[np.float32] = np.load(file, mmap_mode="r")
+    return found
+
+
+def shops_of(retailers: list[Retailer], fold: Fold) -> list[Shop]:
+    """The fold's examples, as inputs of the network."""
+    learned = [_thinned(own.payments, protocol.learned(own.payments, fold, None)) for own in retailers]
+    known = [own.features[rows] for own, rows in zip(retailers, learned, strict=True)]
+    columns = federation_inputs.telling(known)
+    form = federation_inputs.form_of(columns)
     shops = []
-    for (own, _), values, rows in zip(retailers, squeezed, learned, strict=True):
-        # A missing value says nothing: the mean.
-        scaled = np.nan_to_num((values - mean) / np.where(spread > 0, spread, 1), nan=0.0)
-        scaled = np.clip(scaled, -EXTREME, EXTREME).astype(np.float32)
-        tested = np.concatenate(protocol.days_of_test(own, fold))
+    for own, rows, features in zip(retailers, learned, known, strict=True):
+        tested = np.concatenate(protocol.days_of_test(own.payments, fold))
+        train = federation_inputs.inputs(features[:, columns], form)
+        test = federation_inputs.inputs(own.features[tested][:, columns], form)
+        payments = own.payments
         shops.append(
             Shop(
-                Data(scaled[rows], own.fraud[rows]), own.scenario[rows],
-                Data(scaled[tested], own.fraud[tested]), own.scenario[tested],
+                Data(train, payments.fraud[rows]),
+                Data(test, payments.fraud[tested]), payments.scenario[tested],
             )
         )  # fmt: skip
     return shops
+
+
+def _thinned(own: Payments, learned: slice) -> NDArray[np.int64]:
+    """All frauds, and every GENUINE_STEP-th genuine payment."""
+    rows = np.arange(learned.start, learned.stop)
+    genuine = rows[~own.fraud[rows]]
+    return np.sort(np.concatenate((rows[own.fraud[rows]], genuine[::GENUINE_STEP])))
 
 
 def bank(train: Data) -> Bank:
@@ -110,16 +154,19 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
     banks: Mapping[str, Bank] = {f"shop-{number}": bank(shop.train) for number, shop in enumerate(shops)}
     learners: dict[str, NumpyLearner] = {}
     alone: list[Arrays] = []
+    longer = course._replace(rounds=LONGER * course.rounds)
 
     def learner(name: str, own: Bank) -> Learner:
         learners[name] = NumpyLearner(own.own, own.newest, seed=len(learners), dropout=course.dropout)
-        learners[name].serving = trial.alone_arrays(own.own, course)
+        learners[name].serving = list(trial.chosen(trial.course_alone(own.own, longer), [own.newest]))
         alone.append(list(learners[name].serving or ()))
         return learners[name]
 
     everyone = joined([shop.test for shop in shops])
-    results = trial.federated(title, banks, trial.advised(course), course, trial.judged_on(everyone), learner=learner)
-    central = trial.alone_arrays(joined([one.own for one in banks.values()]), course)
+    rounds = trial.advised(course, trial.share_of(banks))
+    results = trial.federated(title, banks, rounds, course, trial.judged_on(everyone), learner=learner)
+    everything = joined([one.own for one in banks.values()])
+    central = trial.chosen(trial.course_alone(everything, course), [one.newest for one in banks.values()])
     served = [one.serving or [] for one in learners.values()]
 
     def precisions(models: Sequence[Arrays]) -> list[float]:
@@ -129,10 +176,10 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
     return Outcome(precisions(alone), precisions(served), precisions([central] * len(shops)), choices)
 
 
-def measure(*, quick: bool) -> list[Row]:
+def measure(*, quick: bool, features: Path | None = None) -> list[Row]:
     """Means over retailers and folds first."""
     payments, folds = prepared(quick=quick)
-    retailers, course = by_terminal(payments, RETAILERS), QUICK_COURSE if quick else COURSE
+    retailers, course = by_terminal(payments, RETAILERS, features), QUICK_COURSE if quick else COURSE
     found = [run(shops_of(retailers, fold), course, f"fold {fold}") for fold in folds]
     local = fmean(fmean(one.local) for one in found)
     served = fmean(fmean(one.served) for one in found)

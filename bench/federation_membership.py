@@ -13,7 +13,8 @@ from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
 
 from bench import federation_trial as trial
-from bench.federation_trial import Bank, Course
+from bench.federation_local import Course
+from bench.federation_trial import Bank
 from bench.table import Row
 from contract.federation_settings import RoundPrivacySettings, RoundSettings
 from federation.figures import auc

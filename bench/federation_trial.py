@@ -5,7 +5,7 @@ Coordinator and participants are the product's; nobody's test data is trained on
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.federation_local import Course, start, task_of
 from contract.errors import ConfigurationError
-from contract.federation import LocalTraining, PrivacyTerms
 from contract.federation_settings import (
     FederationSettings,
     LocalTrainingSettings,
@@ -23,33 +23,19 @@ from contract.federation_settings import (
     StrategySettings,
 )
 from federation.coordinator_state import GlobalWeights
-from federation.figures import measured
-from federation.learner import Arrays, Learner, Task
-from federation.numpy_learner import Data, NumpyLearner, fit, initial_arrays, predict, shapes_of
+from federation.figures import average_precision, measured
+from federation.learner import Arrays, Learner
+from federation.numpy_learner import Data, NumpyLearner, fit, predict, shapes_of
 from federation.simulated_data import joined, split
 from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate
 from federation.tensors import flatten
+from federation.terms import FRAUD_IS_WORTH
 from federation.transports.memory import Faults
 
-HIDDEN = (64, 32)
-DROPOUT = 0.1
 KEPT_BACK = 0.9
 """Of a bank's examples are trained on; a global model is judged on the rest, its newest."""
 WEIGHT_UNIT = 100_000.0
 """Above the weight of every bank here, so that none is cut."""
-
-
-class Course(NamedTuple):
-    """How banks learn."""
-
-    rounds: int
-    epochs: int
-    """Of each round."""
-    batch_size: int = 512
-    learning_rate: float = 5e-4
-    hidden: tuple[int, ...] = HIDDEN
-    dropout: float = DROPOUT
-    seed: int = 7
 
 
 def plain(course: Course) -> RoundSettings:
@@ -57,9 +43,15 @@ def plain(course: Course) -> RoundSettings:
     return _settings(course, StrategySettings(name="fedavg"), frauds_weight=0.0, prior_offset=False)
 
 
-def advised(course: Course) -> RoundSettings:
-    """The local prior in the loss, weights half by examples and half by frauds, server momentum 0.5; masked."""
-    return _settings(course, StrategySettings(name="fedavgm", momentum=0.5), frauds_weight=0.5, prior_offset=True)
+def advised(course: Course, fraud_share: float = 1 / FRAUD_IS_WORTH) -> RoundSettings:
+    """The local prior in the loss, weights half by examples and half by frauds, server momentum 0.5; masked.
+
+    A fraud counts as FRAUD_IS_WORTH examples. Where all examples together hold another share of them, which is a quotient of two sums,
+    the setting that makes both halves equal follows from it.
+    """
+    frauds_weight = 1 / (1 + FRAUD_IS_WORTH * fraud_share)
+    strategy = StrategySettings(name="fedavgm", momentum=0.5)
+    return _settings(course, strategy, frauds_weight=frauds_weight, prior_offset=True)
 
 
 def _settings(course: Course, strategy: StrategySettings, *, frauds_weight: float, prior_offset: bool) -> RoundSettings:
@@ -83,19 +75,19 @@ class Bank(NamedTuple):
     newest: Data
 
 
+def share_of(banks: Mapping[str, Bank]) -> float:
+    """Of frauds among all that banks train on."""
+    return float(joined([bank.own for bank in banks.values()]).labels.mean())
+
+
 def banks_of(parts: Sequence[Data], seed: int) -> dict[str, Bank]:
     """The parts by name, each split."""
     return {f"bank-{number}": Bank(*split(part, KEPT_BACK, seed + number)) for number, part in enumerate(parts)}
 
 
-def start(features: int, course: Course) -> list[NDArray[np.float32]]:
-    """The model that everyone begins with."""
-    return initial_arrays(features, course.hidden, course.seed)
-
-
 def usual(course: Course, name: str, bank: Bank) -> Learner:
     """An honest bank's learner."""
-    return NumpyLearner(bank.own, bank.newest, seed=course.seed + _number(name), dropout=course.dropout)
+    return NumpyLearner(bank.own, bank.newest, seed=course.seed + number_of(name), dropout=course.dropout)
 
 
 def settings_of(rounds: RoundSettings) -> FederationSettings:
@@ -121,11 +113,13 @@ def federated(
     learner: Callable[[str, Bank], Learner] | None = None,
     faults: Faults | None = None,
     crashes: tuple[float, float] = (0.0, 0.0),
+    after_round: Callable[[], None] = lambda: None,
 ) -> Results:
     """One federation from its first to its last round; `crashes`: of a participant in a turn, of the coordinator in a round."""
     make = learner or partial(usual, course)
 
     def told(facts: RoundFacts) -> None:
+        after_round()
         say(f"{title}, round {facts.round}: {facts.outcome}, AP {facts.figures.get('ap', float('nan')):.4f}")
 
     return simulate(
@@ -150,7 +144,8 @@ def federated(
     )
 
 
-def _number(name: str) -> int:
+def number_of(name: str) -> int:
+    """Of a bank, by its name."""
     return int(name.rsplit("-", 1)[-1])
 
 
@@ -160,32 +155,27 @@ def final(results: Results, figure: str = "ap") -> float:
     return done[-1] if done else 0.0
 
 
-def task_of(course: Course, base: Arrays, epochs: int, *, seed: int, prior_offset: bool = False) -> Task:
-    """Training outside of a federation."""
-    return Task(
-        round=0,
-        attempt=0,
-        base=base,
-        training=LocalTraining(
-            epochs=epochs,
-            batch_size=course.batch_size,
-            learning_rate=course.learning_rate,
-            prior_offset=prior_offset,
-            proximal_mu=0.0,
-        ),
-        privacy=PrivacyTerms(
-            level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1
-        ),
-        clip_norm=1.0,
-        seed=seed,
-    )
-
-
 def alone_arrays(data: Data, course: Course) -> list[NDArray[np.float32]]:
     """A model trained on `data` only, for as many epochs as all rounds together."""
     base = start(data.features.shape[1], course)
     task = task_of(course, base, course.rounds * course.epochs, seed=course.seed)
     return fit(base, data, task, course.seed, course.dropout)
+
+
+def course_alone(data: Data, course: Course) -> Iterator[list[NDArray[np.float32]]]:
+    """The models of a training on `data` only, after as many epochs as each round has; Adam begins anew then, as it does for banks."""
+    arrays = start(data.features.shape[1], course)
+    for stop in range(course.rounds):
+        arrays = fit(arrays, data, task_of(course, arrays, course.epochs, seed=0), course.seed + stop, course.dropout)
+        yield arrays
+
+
+def chosen(models: Iterable[Arrays], kept_back: Sequence[Data]) -> Arrays:
+    """The one with the highest average precision on what was kept back, the mean over who kept it; nobody trained on that."""
+    judges = [own for own in kept_back if own.labels.any()]
+    return max(
+        models, key=lambda arrays: sum(average_precision(predict(arrays, own.features), own.labels) for own in judges)
+    )
 
 
 def alone(data: Data, course: Course, evaluate: Callable[[Arrays], dict[str, float]]) -> dict[str, float]:

@@ -15,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from bench import federation_trial as trial
 from bench.federation_kafka import KafkaFederation
-from bench.federation_trial import Bank, Course
+from bench.federation_local import Course
+from bench.federation_trial import Bank
 from bench.table import Row
 from federation.numpy_learner import Data
 from federation.simulated_data import divided

@@ -57,7 +57,12 @@ def initial_arrays(features: int, hidden: Sequence[int], seed: int) -> list[NDAr
 
 def predict(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probabilities of fraud, shape (n,)."""
-    return 1 / (1 + np.exp(-np.clip(_forward(arrays, features)[-1], -60, 60)))
+    return 1 / (1 + np.exp(-np.clip(logits(arrays, features), -60, 60)))
+
+
+def logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log odds of fraud, shape (n,)."""
+    return _forward(arrays, features)[-1]
 
 
 def _forward(
@@ -147,8 +152,11 @@ class NumpyLearner:
             raise TrainingUnableError(
                 "training", "this learner knows no DP-SGD, so it cannot keep what the plan promises"
             )
-        self._local = fit(task.base, self._data, task, self._seed + task.seed, self._dropout)
+        self._local = self._fitted(task)
         return Trained(self._local, len(self._data.labels), int(self._data.labels.sum()), self.evaluate(self._local))
+
+    def _fitted(self, task: Task) -> list[NDArray[np.float32]]:
+        return fit(task.base, self._data, task, self._seed + task.seed, self._dropout)
 
     def evaluate(self, arrays: Arrays) -> dict[str, float]:
         return measured(predict(arrays, self._newest.features), self._newest.labels)
