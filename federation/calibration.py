@@ -23,6 +23,8 @@ FRAUDS_SCALE = 10.0
 """Frauds travel so much larger: they are some one in a hundred, and noise comes to every number alike."""
 _PART_MAX = math.sqrt(2)
 """Norm of a histogram whose genuine part and scaled fraud part are both as long as they can be."""
+EXAMPLE_NORM_MAX = FRAUDS_SCALE / _PART_MAX
+"""Of a single example's part, which is a fraud's."""
 SLOPE_MIN, SLOPE_MAX = 0.05, 20.0
 _STEPS_MAX = 100
 

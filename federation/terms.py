@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.federation import RoundPlan
-from federation import privacy
+from federation import calibration, privacy
 from federation.fixed_point import FixedPoint
 from federation.secagg import check_overflow, masking_plan
 
@@ -42,11 +42,12 @@ def noise_share(plan: RoundPlan) -> float:
     """Standard deviation of the noise that each participant adds to each number of its weighted update; 0 without.
 
     The sum of any `updates_min` of them has at least noise_multiplier * clip_norm * weight_max. At sample level the summaries of
-    statistics and calibration are means over at least examples_min examples, of which one moves its participant's by
-    2 * clip_norm / examples_min at most; in mode robust the coordinator sees single ones, so each has the whole noise.
+    statistics and calibration are means over at least examples_min examples, of which one moves its participant's by twice
+    its own part over examples_min at most; in mode robust the coordinator sees single ones, so each has the whole noise.
     """
     if _is_noised_per_example(plan):
-        one = privacy.sensitivity(2 * plan.clip_norm / plan.privacy.examples_min, plan.weight_max)
+        part = plan.clip_norm * (calibration.EXAMPLE_NORM_MAX if plan.purpose == "calibration" else 1.0)
+        one = privacy.sensitivity(2 * part / plan.privacy.examples_min, plan.weight_max)
         together = plan.updates_min if plan.mode == "masked" else 1
         return privacy.noise_share(plan.privacy.noise_multiplier, one, together)
     if plan.privacy.level != "client" or plan.mode != "masked":

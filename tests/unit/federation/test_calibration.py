@@ -43,7 +43,7 @@ def test_a_histogram_keeps_counts_and_means_of_both_labels(examples: list[tuple[
 def test_no_example_s_part_is_longer_than_the_scale_of_frauds_allows(logit: float) -> None:
     one = np.array([logit])
     assert np.linalg.norm(calibration.histogram(one, np.array([False]))) <= 1 / math.sqrt(2) + 1e-9
-    assert np.linalg.norm(calibration.histogram(one, np.array([True]))) <= calibration.FRAUDS_SCALE / math.sqrt(2)
+    assert np.linalg.norm(calibration.histogram(one, np.array([True]))) <= calibration.EXAMPLE_NORM_MAX + 1e-9
 
 
 def test_a_retailer_s_own_odds_move_the_probability_and_nothing_else() -> None:
