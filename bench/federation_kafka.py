@@ -20,8 +20,9 @@ from federation.finishing import StrategyFinishing
 from federation.identity import Identity
 from federation.learner import Arrays, Learner
 from federation.operations import rounds_of
-from federation.participant import Participant, ParticipantState
+from federation.participant import Participant
 from federation.participant_process import ParticipantProcess
+from federation.participant_state import ParticipantState
 from federation.store import MemoryStore
 from federation.transports.kafka_logs import KafkaTransport
 from tillguard import federation as root

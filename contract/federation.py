@@ -47,6 +47,10 @@ Figures = Annotated[dict[Annotated[str, Meta(max_length=64)], float], Meta(max_l
 Stage = Literal["keys", "shares", "updates", "unmasking"]
 STAGES: dict[Mode, tuple[Stage, ...]] = {"masked": ("keys", "shares", "updates", "unmasking"), "robust": ("updates",)}
 """What the coordinator waits for in a round, in order."""
+Purpose = Literal["training", "statistics", "calibration"]
+"""What a round sums up: updates of the weights, statistics of the inputs, or a histogram of scores by label."""
+Role = Literal["weights", "statistics", "calibration"]
+"""Which purpose moves an array of a model; the others leave it as it is."""
 
 
 class Envelope(Struct, frozen=True, kw_only=True, array_like=True):
@@ -105,6 +109,8 @@ class TensorShape(Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=2**24)], ...], Meta(max_length=8)]
+    role: Role = "weights"
+    """statistics: what inputs are normalised by; calibration: slope, offset, log prior odds. All zero: not measured yet."""
 
 
 Shapes = Annotated[tuple[TensorShape, ...], Meta(min_length=1, max_length=4_096)]
@@ -218,6 +224,7 @@ class RoundPlan(Struct, frozen=True, kw_only=True, tag="plan"):
     roster_version: Count
     staleness_max: Annotated[int, Meta(ge=0, le=100)] = 0
     """FedBuff: an update that comes so many rounds late still counts, though less; 0: late is late."""
+    purpose: Purpose = "training"
 
 
 class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -308,6 +315,10 @@ class GlobalModel(Struct, frozen=True, kw_only=True, tag="global_model"):
     """Whose updates are in it: so many, not who."""
     weight: float
     metrics: Figures
+    purpose: Purpose = "training"
+    """Of the round that made it."""
+    calibration_follows: bool = False
+    """The next round calibrates it: participants wait for that, or for word that it will not come."""
 
 
 class Adoption(Struct, frozen=True, kw_only=True, tag="adoption"):

@@ -117,6 +117,16 @@ class RoundSettings(Section):
     weight_unit: float = Field(
         10_000.0, gt=0, le=1e9, description="examples (or 100 times frauds) that weigh 1 at most"
     )
+    statistics: bool = Field(
+        True,
+        description="before the first training, a round sums up statistics of the inputs, where the model has room for them",
+    )
+    calibration_every: int = Field(
+        1,
+        ge=0,
+        le=1_000_000,
+        description="after so many trainings, and after the last one ordered, a round calibrates the model; 0: never",
+    )
     training: LocalTrainingSettings = Field(default_factory=LocalTrainingSettings)
     strategy: StrategySettings = Field(default_factory=StrategySettings)
     robust: RobustSettings = Field(default_factory=RobustSettings)

@@ -1,5 +1,6 @@
 """One attempt as the coordinator holds it: its plan, its state machine, and what was collected. Never stored. Pure."""
 
+import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,11 +9,13 @@ import msgspec
 from contract.federation import (
     Envelope,
     Evaluated,
+    GlobalModel,
     KeyList,
     MaskedUpdate,
     MaskKeys,
     MaskShares,
     Message,
+    Published,
     RoundPlan,
     ShareList,
     SignedEnvelope,
@@ -106,3 +109,20 @@ def closed_by(message: Closing) -> StageClosed:
 
 def _senders(envelopes: tuple[SignedEnvelope, ...]) -> tuple[str, ...]:
     return tuple(_ENVELOPES.decode(signed.envelope).sender for signed in envelopes)
+
+
+def publication(plan: RoundPlan, candidate: Candidate, *, calibration: bool) -> tuple[Published, GlobalModel]:
+    """What is said of a round that ends well; `calibration`: the next round calibrates its model."""
+    version = candidate.evaluated.model_version
+    model = GlobalModel(
+        model_version=version,
+        base_version=plan.base_version,
+        shapes=plan.shapes,
+        payload=candidate.payload,
+        participants=candidate.combined.participants,
+        weight=candidate.combined.weight,
+        metrics=candidate.evaluated.metrics,
+        purpose=plan.purpose,
+        calibration_follows=calibration,
+    )
+    return Published(model_version=version, payload_sha256=hashlib.sha256(candidate.payload).digest()), model

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from contract.federation import LocalTraining, PrivacyTerms
+from contract.federation import LocalTraining, PrivacyTerms, Purpose
 from federation.privacy import Level, PrivacyLedger, Release, Spend, training_release
 from federation.refusals import FederationRefusedError, PrivacyBudgetError
 
@@ -16,13 +16,14 @@ class LevelSpend(Struct, frozen=True, kw_only=True):
     spend: Spend
 
 
-def release_of(terms: PrivacyTerms, training: LocalTraining) -> Release:
+def release_of(terms: PrivacyTerms, training: LocalTraining, purpose: Purpose = "training") -> Release:
     """What one attempt on these terms releases.
 
     client: one sum with noise. A cohort of fixed size is not a sample whose chance makes it cheaper. sample: DP-SGD on the
-    least number of examples that the plan allows; with more, a single one has less part in it.
+    least number of examples that the plan allows; with more, a single one has less part in it. Statistics and calibration
+    are one sum with noise at either level.
     """
-    if terms.level == "sample":
+    if terms.level == "sample" and purpose == "training":
         return training_release(terms.noise_multiplier, terms.examples_min, training.batch_size, training.epochs)
     return Release(noise_multiplier=terms.noise_multiplier)
 
@@ -37,6 +38,7 @@ def spend_of(
     spends: Sequence[LevelSpend],
     terms: PrivacyTerms,
     training: LocalTraining,
+    purpose: Purpose = "training",
     *,
     epsilon_max: float,
     round_number: int,
@@ -48,7 +50,8 @@ def spend_of(
         raise FederationRefusedError("privacy", "a round without privacy has no price")
     ledger = account(spends, terms.level, delta=terms.delta, epsilon_max=epsilon_max)
     try:
-        admitted = ledger.admit(release_of(terms, training), round_number=round_number, attempt=attempt, at_ms=at_ms)
+        release = release_of(terms, training, purpose)
+        admitted = ledger.admit(release, round_number=round_number, attempt=attempt, at_ms=at_ms)
     except PrivacyBudgetError:
         return None
     return LevelSpend(level=terms.level, spend=admitted.spends[-1])

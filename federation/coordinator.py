@@ -5,7 +5,6 @@ for every message of the coordinator once it stands on its log; a restarted coor
 same. `decide` changes nothing, so what a killed coordinator was about to say is decided anew. Knows no clock and no transport.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -38,12 +37,13 @@ from contract.federation import (
 from contract.federation_reasons import DROP_REASONS, REFUSALS
 from contract.federation_settings import FederationSettings
 from federation import admission, rounds
-from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by
+from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by, publication
 from federation.collection import Collection
-from federation.coordinator_state import CoordinatorState, GlobalWeights
+from federation.coordinator_state import CoordinatorState, message_of, weights_of
 from federation.envelope import Inbox, Opened
 from federation.identity import Identity, PublicIdentity
 from federation.ledger import head_after
+from federation.purposes import calibration_follows, purpose_due
 from federation.recording import Say, entries
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
 from federation.transports.ports import Record
@@ -111,6 +111,11 @@ class Coordinator:
         """Whether nothing is under way, so that the state alone says everything."""
         return self.attempt is None and self._inbox.pending == 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, and nothing more is to be done until somebody orders it."""
+        return self.attempt is None and purpose_due(self.state, self._settings.rounds) is None
+
     def absorb(self, record: Record) -> None:
         """One record of the updates log, whoever wrote it and whatever it holds."""
         sender = ""
@@ -142,7 +147,7 @@ class Coordinator:
         """The first thing a coordinator says: that it is the one from here on, and its model where nobody has it yet."""
         said = [Say("control", self._claim(instance))]
         if self.state.epoch == 0:
-            said.append(Say("models", _as_message(self.state.model)))
+            said.append(Say("models", message_of(self.state.model)))
         return [*said, *entries(self.state, said, self.attempt, now_ms)]
 
     def apply(self, say: Say, epoch: int, at_ms: int) -> None:
@@ -158,9 +163,9 @@ class Coordinator:
         elif isinstance(message, RoundPlan):
             self._begin(message, at_ms)
         elif isinstance(message, Halted):
-            state.rounds_wanted, state.halted = 0, message.reason
+            state.rounds_wanted, state.uncalibrated, state.halted = 0, 0, message.reason
         elif isinstance(message, GlobalModel):
-            state.model = GlobalWeights(version=message.model_version, shapes=message.shapes, payload=message.payload)
+            state.model = weights_of(message, say.round)
         elif self.attempt is not None:
             self._advance(self.attempt, message, at_ms)
 
@@ -174,7 +179,7 @@ class Coordinator:
         return [
             Say("control", self._claim(self.state.instance)),
             Say("control", Roster(version=self.state.roster_version, members=members)),
-            Say("models", _as_message(self.state.model)),
+            Say("models", message_of(self.state.model)),
         ]
 
     def _known(self, name: str) -> PublicIdentity | None:
@@ -262,7 +267,7 @@ class Coordinator:
 
     def _next_attempt(self, now_ms: int) -> list[Say]:
         state = self.state
-        if state.rounds_wanted == 0:
+        if purpose_due(state, self._settings.rounds) is None:
             return []
         if not state.begun and now_ms < state.ended_ms + round(self._settings.rounds.pause_s * 1000):
             return []
@@ -292,18 +297,9 @@ class Coordinator:
         return [] if message is None else [Say("control", message, plan.round, plan.attempt)]
 
     def _publish(self, attempt: Attempt) -> list[Say]:
-        candidate, plan = self._candidate(attempt), attempt.plan
-        model = GlobalModel(
-            model_version=candidate.evaluated.model_version,
-            base_version=plan.base_version,
-            shapes=plan.shapes,
-            payload=candidate.payload,
-            participants=candidate.combined.participants,
-            weight=candidate.combined.weight,
-            metrics=candidate.evaluated.metrics,
-        )
-        digest = hashlib.sha256(candidate.payload).digest()
-        published = Published(model_version=model.model_version, payload_sha256=digest)
+        plan = attempt.plan
+        follows = plan.purpose == "training" and calibration_follows(self.state, self._settings.rounds)
+        published, model = publication(plan, self._candidate(attempt), calibration=follows)
         # In this order: what the strategy keeps is made from the model before.
         return [
             Say("control", published, plan.round, plan.attempt),
@@ -325,7 +321,7 @@ class Coordinator:
         if self.attempt is not None:
             raise InvariantError("an attempt begins while another is under way")
         self._planning.spent(state, plan, at_ms)
-        state.halted = ""
+        state.halted, state.purpose = "", plan.purpose
         state.round_number, state.attempt, state.begun = plan.round, plan.attempt + 1, True
         if plan.staleness_max:
             oldest = plan.round - plan.staleness_max
@@ -344,17 +340,23 @@ class Coordinator:
             candidate = self._candidate(attempt)
             self.state.optimiser, self.state.reputations = candidate.optimiser, candidate.reputations
             attempt.state = rounds.advance(attempt.state, rounds.Moved("published"), at_ms)
-            self._end_round(at_ms)
+            self._end_round(at_ms, ordered=attempt.plan.purpose == "training")
+            self.state.uncalibrated = {"training": self.state.uncalibrated + 1, "calibration": 0}.get(
+                attempt.plan.purpose, self.state.uncalibrated
+            )
         elif isinstance(message, Failure):
             attempt.state = rounds.advance(attempt.state, rounds.AttemptFailed(message.reason), at_ms)
             if message.final:
-                self._end_round(at_ms)
+                # A round of statistics counts when it fails, so that an order comes to an end.
+                self._end_round(at_ms, ordered=attempt.plan.purpose != "calibration")
+                if attempt.plan.purpose == "calibration":
+                    self.state.uncalibrated = 0
             self._end_attempt()
 
-    def _end_round(self, at_ms: int) -> None:
+    def _end_round(self, at_ms: int, *, ordered: bool) -> None:
         state = self.state
         state.begun, state.attempt, state.ended_ms = False, 0, at_ms
-        state.rounds_wanted = max(state.rounds_wanted - 1, 0)
+        state.rounds_wanted = max(state.rounds_wanted - ordered, 0)
         self._end_attempt()
 
     def _end_attempt(self) -> None:
@@ -384,10 +386,3 @@ class Coordinator:
             state.drops = {}
         elif state.notes and state.notes[0].kind == entry.kind:
             del state.notes[0]
-
-
-def _as_message(model: GlobalWeights) -> GlobalModel:
-    return GlobalModel(
-        model_version=model.version, base_version=model.version, shapes=model.shapes, payload=model.payload,
-        participants=0, weight=0.0, metrics={},
-    )  # fmt: skip

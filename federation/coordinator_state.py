@@ -5,7 +5,7 @@ Bounded: participants and those who wait for approval by settings, counters by c
 
 from msgspec import Struct, field
 
-from contract.federation import EnrolmentRequest, Member, Shapes
+from contract.federation import EnrolmentRequest, GlobalModel, Member, Purpose, Shapes
 from federation.budget import LevelSpend
 from federation.identity import PublicIdentity
 from federation.ledger import Head
@@ -33,6 +33,29 @@ class GlobalWeights(Struct, frozen=True, kw_only=True):
     shapes: Shapes
     payload: bytes
     """float32, little-endian, arrays in the order of `shapes`."""
+    purpose: Purpose = "training"
+    """Of the round that made it."""
+    calibration_after: int = -1
+    """The round that made it, where the one after it calibrates; else -1."""
+
+
+def weights_of(message: GlobalModel, round_number: int) -> GlobalWeights:
+    """The model that a message of this round brings."""
+    return GlobalWeights(
+        version=message.model_version,
+        shapes=message.shapes,
+        payload=message.payload,
+        purpose=message.purpose,
+        calibration_after=round_number if message.calibration_follows else -1,
+    )
+
+
+def message_of(model: GlobalWeights) -> GlobalModel:
+    """The model told again, to whom it is news."""
+    return GlobalModel(
+        model_version=model.version, base_version=model.version, shapes=model.shapes, payload=model.payload,
+        participants=0, weight=0.0, metrics={}, purpose=model.purpose,
+    )  # fmt: skip
 
 
 class Note(Struct, frozen=True, kw_only=True):
@@ -66,6 +89,10 @@ class CoordinatorState(Struct, kw_only=True):
     """Of the next one."""
     begun: bool = False
     """The round is not ended: its next attempt is `attempt`."""
+    purpose: Purpose = "training"
+    """Of the newest round that began."""
+    uncalibrated: int = 0
+    """Trainings since the model was calibrated."""
     halted: str = ""
     """Why no further round began, until one does."""
     ended_ms: int = 0

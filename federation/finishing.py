@@ -1,4 +1,4 @@
-"""From what was combined to the next global model, by the round's strategy; how it does, and who helped. Pure.
+"""From what was combined to the next global model, by the round's purpose and strategy; how it does, and who helped. Pure.
 
 Deterministic: a restarted coordinator makes the same candidate of the same messages.
 """
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from contract.federation import Evaluated, RoundPlan
 from contract.federation_settings import RoundSettings
-from federation import reputation, strategies
+from federation import calibration, reputation, strategies
 from federation.attempt import Candidate
-from federation.collection import Collection
+from federation.collection import Collection, Combined
 from federation.coordinator_state import CoordinatorState
 from federation.learner import Arrays
 from federation.refusals import UpdateRefusedError
-from federation.tensors import check_vector, read_vector, size_of, split_vector
+from federation.tensors import check_vector, places_of, read_vector, size_of, split_vector
 
 CONTRIBUTION = "ap"
 """The figure that contributions are measured by, where the coordinator has data to measure on."""
@@ -39,8 +39,10 @@ class StrategyFinishing:
         combined = collection.combine()
         size = size_of(plan.shapes)
         base = read_vector(state.model.payload, size)
-        memory = strategies.decode_state(state.optimiser, self._settings.strategy, size)
-        moved, memory = strategies.step(self._settings.strategy, memory, base, combined.update)
+        if plan.purpose == "training":
+            moved, optimiser = self._stepped(state, plan, base, combined)
+        else:
+            moved, optimiser = _summarised(plan, base, combined), state.optimiser
         vector = check_vector(moved, size)
         metrics = self._figures(plan, vector) | combined.figures | {"moved": float(np.linalg.norm(vector - base))}
         if not all(map(math.isfinite, metrics.values())):
@@ -48,11 +50,21 @@ class StrategyFinishing:
         standing = reputation.punished(state.reputations, combined.blamed) if combined.blamed else state.reputations
         return Candidate(
             payload=vector.tobytes(),
-            optimiser=strategies.encode_state(memory),
+            optimiser=optimiser,
             combined=combined,
             reputations=self._reputations(standing, plan, collection, base),
             evaluated=Evaluated(model_version=state.model.version + 1, metrics=metrics),
         )
+
+    def _stepped(
+        self, state: CoordinatorState, plan: RoundPlan, base: NDArray[np.float32], combined: Combined
+    ) -> tuple[NDArray[np.float64], bytes]:
+        """The model after the strategy's step, and what the strategy keeps; only arrays of weights are moved."""
+        weights = places_of(plan.shapes, "weights")
+        memory = strategies.decode_state(state.optimiser, self._settings.strategy, int(weights.sum()))
+        moved = base.astype(np.float64)
+        moved[weights], memory = strategies.step(self._settings.strategy, memory, base[weights], combined.update)
+        return moved, strategies.encode_state(memory)
 
     def _figures(self, plan: RoundPlan, vector: NDArray[np.float32]) -> dict[str, float]:
         return {} if self._evaluate is None else self._evaluate(split_vector(plan.shapes, vector))
@@ -61,12 +73,28 @@ class StrategyFinishing:
         self, before: dict[str, float], plan: RoundPlan, collection: Collection, base: NDArray[np.float32]
     ) -> dict[str, float]:
         """After what leaving each one out does to the model, where single updates are known and there is data."""
-        names = collection.separable()
-        if self._evaluate is None or not 2 <= len(names) <= EVALUATED_APART_MAX:
+        names, weights = collection.separable(), places_of(plan.shapes, "weights")
+        if plan.purpose != "training" or self._evaluate is None or not 2 <= len(names) <= EVALUATED_APART_MAX:
             return dict(before)
 
         def value(members: frozenset[str]) -> float:
-            update = collection.combine(members).update if members else np.zeros(len(base))
-            return self._figures(plan, check_vector(base + update, len(base))).get(CONTRIBUTION, math.nan)
+            moved = base.astype(np.float64)
+            if members:
+                moved[weights] += collection.combine(members).update
+            return self._figures(plan, check_vector(moved, len(base))).get(CONTRIBUTION, math.nan)
 
         return reputation.updated(before, reputation.leave_one_out(value, names).parts)
+
+
+def _summarised(plan: RoundPlan, base: NDArray[np.float32], combined: Combined) -> NDArray[np.float64]:
+    """The model with the arrays of the round's purpose set by what was summed up."""
+    mean = combined.update / plan.clip_norm
+    moved = base.astype(np.float64)
+    if plan.purpose == "statistics":
+        moved[places_of(plan.shapes, "statistics")] = mean
+    else:
+        places = places_of(plan.shapes, "calibration")
+        if places.sum() != calibration.PARAMETERS:
+            raise UpdateRefusedError("schema", f"calibration has {calibration.PARAMETERS} numbers")
+        moved[places] = calibration.fit(mean, combined.weight * plan.weight_unit)
+    return moved

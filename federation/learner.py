@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import TillguardError
-from contract.federation import LocalTraining, PrivacyTerms
+from contract.federation import LocalTraining, PrivacyTerms, Purpose
 
 Arrays = Sequence[NDArray[np.float32]]
 """A model's arrays, in the order of the plan's shapes."""
@@ -26,13 +26,14 @@ class Task(NamedTuple):
     clip_norm: float
     seed: int
     """The same for every participant; mix it with the participant's name."""
+    purpose: Purpose = "training"
 
 
 class Trained(NamedTuple):
-    """What local training gave."""
+    """What local training gave, or what local data say of themselves."""
 
     arrays: Arrays
-    """The locally trained model; the update is its difference to the base."""
+    """The locally trained model, whose difference to the base is the update; of a summary, its one vector."""
     examples: int
     frauds: int
     metrics: dict[str, float]
@@ -65,6 +66,15 @@ class Learner(Protocol):
 
         The same task gives the same result. With privacy level `sample`, training itself adds the noise (DP-SGD); a learner that
         cannot raises TrainingUnableError.
+        """
+        ...
+
+    def summarise(self, task: Task) -> Trained:
+        """Called in place of `train` where the task's purpose is statistics or calibration.
+
+        Gives one vector, a mean over the examples: for calibration federation.calibration.histogram of the base's logits, for
+        statistics what the model's array of that role is to hold, each example's part of an L2 norm of at most 1. With privacy
+        level `sample` every example counts the same.
         """
         ...
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.federation import TensorShape
+from federation import calibration, numpy_form
 from federation.figures import measured
 from federation.gate import choose
 from federation.learner import Adopted, Arrays, Task, Trained, TrainingUnableError
@@ -26,13 +27,13 @@ class Data(NamedTuple):
     """Labelled examples."""
 
     features: NDArray[np.float32]
-    """Shape (n, features), standardised."""
+    """Shape (n, features); standardised, or of any scale where the model has room for statistics."""
     labels: NDArray[np.bool_]
     """Shape (n,)."""
 
 
-def shapes_of(features: int, hidden: Sequence[int]) -> tuple[TensorShape, ...]:
-    """Of weights and biases, layer by layer."""
+def shapes_of(features: int, hidden: Sequence[int], *, form: bool = False) -> tuple[TensorShape, ...]:
+    """Of weights and biases, layer by layer; `form`: with room for statistics and calibration."""
     sizes = [features, *hidden, 1]
     shapes: list[TensorShape] = []
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
@@ -40,11 +41,17 @@ def shapes_of(features: int, hidden: Sequence[int]) -> tuple[TensorShape, ...]:
             TensorShape(name=f"layer{layer}/weights", shape=(inputs, outputs)),
             TensorShape(name=f"layer{layer}/bias", shape=(outputs,)),
         ]
+    if form:
+        statistics, scaling = numpy_form.empty(features)
+        shapes += [
+            TensorShape(name="statistics", shape=statistics.shape, role="statistics"),
+            TensorShape(name="calibration", shape=scaling.shape, role="calibration"),
+        ]
     return tuple(shapes)
 
 
-def initial_arrays(features: int, hidden: Sequence[int], seed: int) -> list[NDArray[np.float32]]:
-    """He initialisation (2015), biases zero."""
+def initial_arrays(features: int, hidden: Sequence[int], seed: int, *, form: bool = False) -> list[NDArray[np.float32]]:
+    """He initialisation (2015), biases zero; nothing measured."""
     random = np.random.default_rng(seed)
     arrays: list[NDArray[np.float32]] = []
     for tensor in shapes_of(features, hidden):
@@ -52,17 +59,21 @@ def initial_arrays(features: int, hidden: Sequence[int], seed: int) -> list[NDAr
             arrays.append(np.zeros(tensor.shape, np.float32))
         else:
             arrays.append((random.standard_normal(tensor.shape) * math.sqrt(2 / tensor.shape[0])).astype(np.float32))
-    return arrays
+    return arrays + (numpy_form.empty(features) if form else [])
 
 
 def predict(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities of fraud, shape (n,)."""
-    return 1 / (1 + np.exp(-np.clip(logits(arrays, features), -60, 60)))
+    """Probabilities of fraud, shape (n,); as among pooled examples where the model was calibrated on them."""
+    odds, scaling = logits(arrays, features), numpy_form.scaling(numpy_form.parted(arrays).form)
+    if scaling is not None:
+        return calibration.probability(scaling, odds)
+    return 1 / (1 + np.exp(-np.clip(odds, -60, 60)))
 
 
 def logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Log odds of fraud, shape (n,)."""
-    return _forward(arrays, features)[-1]
+    """Log odds of fraud, shape (n,), before any calibration."""
+    layers, form = numpy_form.parted(arrays)
+    return _forward(layers, numpy_form.normalised(form, features))[-1]
 
 
 def _forward(
@@ -105,7 +116,9 @@ def _keeps(
 def fit(base: Arrays, data: Data, task: Task, seed: int, dropout: float = 0.0) -> list[NDArray[np.float32]]:
     """The arrays after the task's epochs on `data`, from `base`; hidden outputs are dropped with probability `dropout`."""
     random = np.random.default_rng(seed)
-    arrays = [array.astype(np.float64) for array in base]
+    layers, form = numpy_form.parted(base)
+    data = Data(numpy_form.normalised(form, data.features), data.labels)
+    arrays = [array.astype(np.float64) for array in layers]
     start = [array.copy() for array in arrays]
     first, second = [np.zeros_like(array) for array in arrays], [np.zeros_like(array) for array in arrays]
     share = float(np.clip(data.labels.mean(), 1e-6, 1 - 1e-6))
@@ -125,7 +138,7 @@ def fit(base: Arrays, data: Data, task: Task, seed: int, dropout: float = 0.0) -
                 towards = first[place] / (1 - _BETA1**step)
                 spread = np.sqrt(second[place] / (1 - _BETA2**step))
                 arrays[place] -= task.training.learning_rate * towards / (spread + _TINY)
-    return [array.astype(np.float32) for array in arrays]
+    return [*(array.astype(np.float32) for array in arrays), *form]
 
 
 class NumpyLearner:
@@ -158,6 +171,16 @@ class NumpyLearner:
     def _fitted(self, task: Task) -> list[NDArray[np.float32]]:
         return fit(task.base, self._data, task, self._seed + task.seed, self._dropout)
 
+    def summarise(self, task: Task) -> Trained:
+        data = self._data
+        if len(data.labels) < EXAMPLES_MIN:
+            raise TrainingUnableError("data", f"{len(data.labels)} examples, at least {EXAMPLES_MIN}")
+        if task.purpose == "statistics":
+            vector = numpy_form.summary(data.features)
+        else:
+            vector = calibration.histogram(logits(task.base, data.features), data.labels).astype(np.float32)
+        return Trained([vector], len(data.labels), int(data.labels.sum()), {})
+
     def evaluate(self, arrays: Arrays) -> dict[str, float]:
         return measured(predict(arrays, self._newest.features), self._newest.labels)
 
@@ -166,9 +189,10 @@ class NumpyLearner:
         if self.serving is not None:
             candidates["local"] = self.serving
         if self._local is not None:
-            candidates["blended"] = [
-                ((one + other) / 2).astype(np.float32) for one, other in zip(arrays, self._local, strict=True)
-            ]
+            layers, form = numpy_form.parted(arrays)
+            own = numpy_form.parted(self._local).layers
+            middle = [((one + other) / 2).astype(np.float32) for one, other in zip(layers, own, strict=True)]
+            candidates["blended"] = [*middle, *form]
         figures = {name: self.evaluate(candidate) for name, candidate in candidates.items()}
         verdict = choose(
             {name: figure.get("ap", math.nan) for name, figure in figures.items()},  # type: ignore[misc]

@@ -6,11 +6,8 @@ alone, so a crash is one participant that dropped out. Knows no clock, no transp
 """
 
 import secrets
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
-from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from contract.federation import (
@@ -19,8 +16,8 @@ from contract.federation import (
     Claim,
     Failure,
     GlobalModel,
+    Halted,
     KeyList,
-    Member,
     ParticipantMessage,
     Published,
     Refusal,
@@ -32,51 +29,29 @@ from contract.federation import (
     Update,
 )
 from contract.federation_settings import ParticipantSettings
+from federation import contribution
 from federation.admission import identity_of
-from federation.budget import LevelSpend, spend_of
+from federation.budget import spend_of
 from federation.compression import Compressed, compress_with_feedback
-from federation.coordinator_state import GlobalWeights
+from federation.coordinator_state import GlobalWeights, weights_of
 from federation.envelope import Inbox, Opened
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Adopted, Task, Trained
 from federation.masks import Stream
+from federation.participant_state import ParticipantState, Saying
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError, MaskingRefusedError
 from federation.sealing import RandomBytes
-from federation.secagg import Attempts, masking_plan
+from federation.secagg import masking_plan
 from federation.secagg_member import MaskingMember
-from federation.tensors import flatten, unflatten
-from federation.terms import clipped, fixed_point_of, noise_share, weight_of
+from federation.tensors import unflatten
+from federation.terms import fixed_point_of, weight_of
 from federation.transports.ports import Record
 
 MODELS_KEPT = 3
 """The newest global models: a plan names the one it starts from."""
-
-
-class ParticipantState(Struct, kw_only=True):
-    """What a participant remembers over a restart. No secret, and nothing of an attempt but that it was joined.
-
-    To be stored before what is in the outbox is sent, and not while a task is open: then its plan is read again.
-    """
-
-    epoch: int = 0
-    coordinator: PublicIdentity | None = None
-    roster_version: int = 0
-    members: dict[str, Member] = field(default_factory=dict)
-    models: dict[int, GlobalWeights] = field(default_factory=dict)
-    joined: Attempts = field(default_factory=Attempts)
-    spends: list[LevelSpend] = field(default_factory=list)
-    """Of the attempts that it joined, by its own count."""
-    adopted_version: int = -1
-
-
-class Saying(NamedTuple):
-    """A message on its way to the coordinator."""
-
-    message: ParticipantMessage
-    round: int = 0
-    attempt: int = 0
-    sealed: bool = True
-    """To the coordinator; what is passed on to other participants is not."""
+EARLY_MAX = 320
+"""Records of the models log that are kept until the first claim says whose they are: one message of the largest size."""
+Progress = KeyList | ShareList | SurvivorList | Failure | Published | Halted
 
 
 class Participant:
@@ -113,6 +88,7 @@ class Participant:
         self._sent: Compressed | None = None
         self._trained: tuple[int, int, Trained] | None = None
         """Round, base version and what training gave: another attempt of the round uses it again."""
+        self._unclaimed: list[Record] = []
         self._inboxes = {"control": Inbox(federation, identity), "models": Inbox(federation, identity)}
 
     @property
@@ -123,7 +99,7 @@ class Participant:
     @property
     def quiet(self) -> bool:
         """Whether no earlier record is needed again after a restart."""
-        return not any(inbox.pending for inbox in self._inboxes.values())
+        return not self._unclaimed and not any(inbox.pending for inbox in self._inboxes.values())
 
     @property
     def membership(self) -> str:
@@ -134,7 +110,13 @@ class Participant:
         return member.status
 
     def hear(self, record: Record) -> None:
-        """One record of the control or the models log, whoever wrote it and whatever it holds."""
+        """One record of the control or the models log, whoever wrote it and whatever it holds.
+
+        The two logs are not one order: a model may be read before the claim that says whose it is.
+        """
+        if record.log == "models" and self.state.coordinator is None and len(self._unclaimed) < EARLY_MAX:
+            self._unclaimed.append(record)
+            return
         try:
             opened = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
             if opened is not None:
@@ -144,9 +126,12 @@ class Participant:
 
     def to_adopt(self) -> GlobalWeights | None:
         """The newest global model, where this retailer has not decided on it yet."""
-        newest = max(self.state.models, default=-1)
-        wanted = newest > self.state.adopted_version and not self._foreign(self.state.models[newest].shapes)
-        return self.state.models[newest] if wanted else None
+        newest = self.state.models.get(max(self.state.models, default=-1))
+        if newest is None or newest.version <= self.state.adopted_version or self._foreign(newest.shapes):
+            return None
+        waits = newest.calibration_after >= 0 and self.state.given_up <= newest.calibration_after
+        # Statistics change what weights mean that nobody has learned yet.
+        return None if waits or newest.purpose == "statistics" else newest
 
     def adopted(self, version: int, result: Adopted) -> None:
         """The decision was made; the coordinator is told, with figures only where settings say so."""
@@ -208,17 +193,18 @@ class Participant:
             raise EnvelopeRefusedError("unknown_sender", "only the coordinator speaks here")
         if isinstance(message, Claim):
             self._claimed(opened, message)
-        elif envelope.epoch != state.epoch and not (isinstance(message, GlobalModel) and envelope.epoch < state.epoch):
+        elif isinstance(message, GlobalModel):
+            # Of whatever epoch: what a coordinator wrote before it was fenced off stands, and the newest's claim may come later.
+            self._received(message, envelope.round, at_ms)
+        elif envelope.epoch != state.epoch:
             raise EnvelopeRefusedError("wrong_round", "of a coordinator that another has followed")
         elif isinstance(message, Roster):
             if message.version > state.roster_version:
                 state.roster_version = message.version
                 state.members = {member.name: member for member in message.members}
-        elif isinstance(message, GlobalModel):
-            self._received(message, at_ms)
         elif isinstance(message, RoundPlan):
             self._planned(message, at_ms)
-        elif isinstance(message, KeyList | ShareList | SurvivorList | Failure | Published):
+        elif isinstance(message, Progress):
             self._follow(opened.envelope.round, opened.envelope.attempt, message, at_ms)
 
     def _claimed(self, opened: Opened, message: Claim) -> None:
@@ -228,9 +214,12 @@ class Participant:
         if opened.envelope.epoch <= self.state.epoch:
             raise EnvelopeRefusedError("duplicate", "of a coordinator that another has followed")
         self.state.epoch, self.state.coordinator = opened.envelope.epoch, keys
+        unclaimed, self._unclaimed = self._unclaimed, []
+        for record in unclaimed:
+            self.hear(record)
 
-    def _received(self, message: GlobalModel, at_ms: int) -> None:
-        model = GlobalWeights(version=message.model_version, shapes=message.shapes, payload=message.payload)
+    def _received(self, message: GlobalModel, round_number: int, at_ms: int) -> None:
+        model = weights_of(message, round_number)
         unflatten(model.shapes, model.payload)  # refused where lengths do not fit, or a value is not finite
         if model.version not in self.state.models:
             kept = sorted([*self.state.models.values(), model], key=lambda one: one.version)[-MODELS_KEPT:]
@@ -275,6 +264,7 @@ class Participant:
                 self.state.spends,
                 plan.privacy,
                 plan.training,
+                plan.purpose,
                 epsilon_max=own.epsilon_max,
                 round_number=plan.round,
                 attempt=plan.attempt,
@@ -303,6 +293,7 @@ class Participant:
             privacy=plan.privacy,
             clip_norm=plan.clip_norm,
             seed=plan.seed,
+            purpose=plan.purpose,
         )
 
     def _begin(self, plan: RoundPlan, result: Trained) -> None:
@@ -322,30 +313,31 @@ class Participant:
 
     def _robust_update(self, plan: RoundPlan, update: NDArray[np.float64], result: Trained) -> Update:
         """Quantised; what rounding takes away is owed to the next update, unless privacy bounds what one may hold."""
-        owed = self._residual if plan.privacy.level == "none" else None
+        owed = self._residual if plan.privacy.level == "none" and plan.purpose == "training" else None
         owed = owed if owed is not None and owed.shape == update.shape else None
+        # What is masked gets its noise later, with its weight.
+        update = contribution.noised(plan, update, self._random)
         self._sent = compress_with_feedback(update, owed, plan.bits, Stream(self._random(32)))
         metrics = result.metrics if self._settings.share_metrics else {}
         return Update(payload=self._sent.data, examples=result.examples, frauds=result.frauds, metrics=metrics)
 
     def _update(self, plan: RoundPlan, result: Trained) -> NDArray[np.float64]:
-        """The clipped difference to the base; raises ValueError where it is not finite or of other shapes."""
-        base = unflatten(plan.shapes, self.state.models[plan.base_version].payload)
-        if [array.shape for array in result.arrays] != [array.shape for array in base]:
-            raise ValueError("the learner gave arrays of other shapes")
-        before, after = flatten(base).astype(np.float64), flatten(result.arrays).astype(np.float64)
-        return clipped(plan, after - before)[0]
+        base = self.state.models[plan.base_version]
+        return contribution.of(plan, unflatten(base.shapes, base.payload), result)
 
-    def _follow(
-        self, number: int, attempt: int, message: KeyList | ShareList | SurvivorList | Failure | Published, at_ms: int
-    ) -> None:
+    def _follow(self, number: int, attempt: int, message: Progress, at_ms: int) -> None:
+        if isinstance(message, Halted):
+            self.state.given_up = max(self.state.given_up, number + 1)
+            return
         if isinstance(message, Failure | Published):
             self._early = None
+            if isinstance(message, Failure) and message.final:
+                self.state.given_up = max(self.state.given_up, number)
         plan = self._plan
         if plan is None or (number, attempt) != (plan.round, plan.attempt):
             return
         if isinstance(message, Failure | Published):
-            if isinstance(message, Published) and self._sent is not None:
+            if isinstance(message, Published) and self._sent is not None and plan.purpose == "training":
                 self._residual = self._sent.residual
             self._plan = self._member = self.task = self._sent = None
             return
@@ -376,11 +368,7 @@ class Participant:
             raise MaskingRefusedError("stage", "nothing was trained")
         result = self._trained[2]
         weight = weight_of(plan, result.examples, result.frauds)
-        update = self._update(plan, result) * weight
-        sigma = noise_share(plan)
-        if sigma:
-            update = update + sigma * Stream(self._random(32)).normal(len(update))
-        return np.append(update, weight)
+        return np.append(contribution.noised(plan, self._update(plan, result) * weight, self._random), weight)
 
     def _refuse(self, plan: RoundPlan, reason: str) -> None:
         self._say(plan, Refusal(reason=reason))
@@ -388,13 +376,3 @@ class Participant:
 
     def _say(self, plan: RoundPlan, message: ParticipantMessage, *, sealed: bool = True) -> None:
         self.outbox.append(Saying(message, plan.round, plan.attempt, sealed))
-
-
-def decoded_state(data: bytes) -> ParticipantState:
-    """A state as `encoded_state` wrote it."""
-    return msgspec.msgpack.decode(data, type=ParticipantState)
-
-
-def encoded_state(state: ParticipantState) -> bytes:
-    """A state for a checkpoint."""
-    return msgspec.msgpack.encode(state)

@@ -12,7 +12,8 @@ from contract.metrics import Metrics
 from federation.envelope import seal, to_records
 from federation.identity import Identity
 from federation.learner import Learner, TrainingUnableError
-from federation.participant import Participant, ParticipantState, Saying
+from federation.participant import Participant
+from federation.participant_state import ParticipantState, Saying
 from federation.store import Checkpoint, Store
 from federation.tensors import unflatten
 from federation.transports.ports import LogName, Outgoing, Transport
@@ -123,7 +124,8 @@ class ParticipantProcess:
         if task is None:
             return
         try:
-            result = self._learner.train(task)
+            learner = self._learner
+            result = learner.train(task) if task.purpose == "training" else learner.summarise(task)
         except TrainingUnableError as error:
             _LOG.warning("training_unable", round=task.round, attempt=task.attempt, reason=str(error))
             participant.unable(error.reason)

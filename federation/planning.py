@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from contract.federation import Halted, LocalTraining, MaskingTerms, PrivacyTerms, RoundPlan
+from contract.federation import Halted, LocalTraining, MaskingTerms, PrivacyTerms, Purpose, RoundPlan
 from contract.federation_settings import FederationSettings, RoundSettings
 from federation import selection
 from federation.attempt import rules_of
@@ -11,6 +11,7 @@ from federation.coordinator_state import CoordinatorState
 from federation.fixed_point import finest
 from federation.graph import NEIGHBOURS, threshold
 from federation.privacy import Spend
+from federation.purposes import purpose_due
 from federation.refusals import FederationRefusedError
 from federation.rounds import RoundRules
 from federation.terms import value_bound
@@ -26,15 +27,15 @@ class RoundPlanning:
 
     def plan(self, state: CoordinatorState, now_ms: int) -> RoundPlan | Halted | None:
         rounds = self._settings.rounds
-        candidates = self._candidates(state)
-        if len(candidates) < rounds.cohort_min:
+        candidates, purpose = self._candidates(state), purpose_due(state, rounds)
+        if purpose is None or len(candidates) < rounds.cohort_min:
             return None
         number, attempt = (state.round_number, state.attempt) if state.begun else (state.round_number + 1, 0)
         cohort = selection.select(
             candidates, rounds.cohort_max, rounds.selection, seed=rounds.seed, round_number=number, attempt=attempt
         )
         try:
-            plan = self._drafted(state, number, attempt, cohort)
+            plan = self._drafted(state, purpose, number, attempt, cohort)
             return replace(plan, privacy=self._priced(state, plan, now_ms))
         except FederationRefusedError as error:
             return Halted(reason=str(error)[:500])
@@ -45,9 +46,8 @@ class RoundPlanning:
     def spent(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
         if plan.privacy.level == "none":
             return
-        spend = Spend(
-            round=plan.round, attempt=plan.attempt, at_ms=at_ms, release=release_of(plan.privacy, plan.training)
-        )
+        release = release_of(plan.privacy, plan.training, plan.purpose)
+        spend = Spend(round=plan.round, attempt=plan.attempt, at_ms=at_ms, release=release)
         state.spends.append(LevelSpend(level=plan.privacy.level, spend=spend))
 
     def _priced(self, state: CoordinatorState, plan: RoundPlan, now_ms: int) -> PrivacyTerms:
@@ -57,7 +57,7 @@ class RoundPlanning:
             return terms
         budget = self._settings.rounds.privacy.epsilon_max
         ledger = account(state.spends, terms.level, delta=terms.delta, epsilon_max=budget)
-        release = release_of(terms, plan.training)
+        release = release_of(terms, plan.training, plan.purpose)
         admitted = ledger.admit(release, round_number=plan.round, attempt=plan.attempt, at_ms=now_ms)
         return replace(terms, epsilon_before=ledger.epsilon(), epsilon_after=admitted.epsilon())
 
@@ -71,10 +71,12 @@ class RoundPlanning:
             if member.allow_robust or not robust
         ]
 
-    def _drafted(self, state: CoordinatorState, number: int, attempt: int, cohort: tuple[str, ...]) -> RoundPlan:
+    def _drafted(
+        self, state: CoordinatorState, purpose: Purpose, number: int, attempt: int, cohort: tuple[str, ...]
+    ) -> RoundPlan:
         rounds = self._settings.rounds
         terms, training = terms_of(rounds)
-        buffered = rounds.strategy.name == "fedbuff"
+        buffered = rounds.strategy.name == "fedbuff" and purpose == "training"
         plan = RoundPlan(
             round=number,
             attempt=attempt,
@@ -85,7 +87,7 @@ class RoundPlanning:
             shapes=state.model.shapes,
             training=training,
             clip_norm=rounds.clip_norm,
-            frauds_weight=rounds.frauds_weight,
+            frauds_weight=rounds.frauds_weight if purpose == "training" else 0.0,
             weight_unit=rounds.weight_unit,
             weight_max=1.0,
             privacy=terms,
@@ -94,12 +96,12 @@ class RoundPlanning:
             seed=rounds.seed + number,
             roster_version=state.roster_version,
             staleness_max=rounds.strategy.staleness_max if buffered else 0,
+            purpose=purpose,
         )
         return plan if rounds.mode == "robust" else _masked(plan)
 
 
 def _masked(plan: RoundPlan) -> RoundPlan:
-
     fixed = finest(RING_BITS, value_bound(plan), len(plan.cohort))
     complete = len(plan.cohort) <= NEIGHBOURS
     terms = MaskingTerms(

@@ -77,6 +77,7 @@ def _plan(message: RoundPlan) -> Content:
     """Who, how, and what it costs; written together with the plan, before anyone can train."""
     return {
         "mode": message.mode,
+        "purpose": message.purpose,
         "cohort": message.cohort,
         "updates_min": message.updates_min,
         "base_version": message.base_version,
@@ -84,7 +85,7 @@ def _plan(message: RoundPlan) -> Content:
         "privacy": msgspec.to_builtins(message.privacy),
         "release": None
         if message.privacy.level == "none"
-        else msgspec.to_builtins(release_of(message.privacy, message.training)),
+        else msgspec.to_builtins(release_of(message.privacy, message.training, message.purpose)),
     }
 
 
@@ -92,6 +93,7 @@ def _model(message: GlobalModel) -> Content:
     return {
         "model_version": message.model_version,
         "base_version": message.base_version,
+        "purpose": message.purpose,
         "payload_sha256": hashlib.sha256(message.payload).hexdigest(),
         "participants": message.participants,
         "metrics": message.metrics,

@@ -21,7 +21,8 @@ from federation.masks import Stream
 from federation.privacy import sensitivity
 from federation.refusals import UpdateRefusedError
 from federation.strategies import staleness_weight
-from federation.terms import parameters_of, weight_of
+from federation.tensors import summed_size
+from federation.terms import weight_of
 
 
 class RobustCollection:
@@ -30,7 +31,7 @@ class RobustCollection:
     def __init__(self, settings: FederationSettings, identity: Identity, plan: RoundPlan) -> None:
         self._robust = settings.rounds.robust
         self._plan = plan
-        self._size = parameters_of(plan)
+        self._size = summed_size(plan)
         self._noise_key = identity.secret_for(f"noise/{settings.name}/{plan.round}/{plan.attempt}".encode())
         self._updates: dict[str, tuple[NDArray[np.float32], float]] = {}
         """Of each sender: the update and its weight."""

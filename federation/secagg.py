@@ -36,6 +36,7 @@ from federation.masks import RING_TYPES
 from federation.refusals import EnvelopeRefusedError, MaskingRefusedError
 from federation.sealing import PUBLIC_BYTES, SEED_BYTES, derive, is_public_key
 from federation.shamir import SHARE_BYTES
+from federation.tensors import summed_size
 
 DIGEST_BYTES = 32
 _DOMAIN = b"tillguard/federation/secagg/v1"
@@ -62,17 +63,16 @@ class MaskingPlan(Struct, frozen=True, kw_only=True, array_like=True):
 
 
 def masking_plan(federation: str, plan: RoundPlan, extra_words: int = 1) -> MaskingPlan:
-    """The masking part of a round's plan: a word per parameter and `extra_words` (the weight)."""
+    """The masking part of a round's plan: a word for each number of the sum and `extra_words` (the weight)."""
     if plan.masking is None:
         raise MaskingRefusedError("plan", "field masking is missing")
-    parameters = sum(_size(tensor.shape) for tensor in plan.shapes)
     return MaskingPlan(
         federation=federation,
         round=plan.round,
         attempt=plan.attempt,
         cohort=plan.cohort,
         members_min=plan.updates_min,
-        words=parameters + extra_words,
+        words=summed_size(plan) + extra_words,
         bits=plan.masking.ring_bits,
         neighbours=plan.masking.neighbours,
     )
@@ -81,13 +81,6 @@ def masking_plan(federation: str, plan: RoundPlan, extra_words: int = 1) -> Mask
 def check_overflow(plan: MaskingPlan, scale: float, bound: float) -> FixedPoint:
     """The fixed point of a plan; raises MaskingRefusedError(overflow) where the cohort's sum could leave the ring."""
     return FixedPoint(bits=plan.bits, scale=scale, bound=bound, addends=len(plan.cohort))
-
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 class Attempts(Struct, kw_only=True):

@@ -18,8 +18,9 @@ from federation.envelope import seal, to_records
 from federation.finishing import StrategyFinishing
 from federation.identity import Identity
 from federation.learner import Arrays, Learner
-from federation.participant import Participant, ParticipantState
+from federation.participant import Participant
 from federation.participant_process import ParticipantProcess
+from federation.participant_state import ParticipantState
 from federation.store import MemoryStore
 from federation.transports.memory import CrashError, Faults, MemoryBroker, MemoryTransport
 from federation.transports.ports import Outgoing
@@ -99,7 +100,7 @@ class World:
         """Orders so many rounds and runs until they are over, whatever comes of them."""
         self.order_rounds(rounds)
         self.turn()
-        self.run_until(lambda: self.state.rounds_wanted == 0 and self.coordinator.coordinator.attempt is None)
+        self.run_until(lambda: self.coordinator.coordinator.idle)
         self.turn()
 
     def order_rounds(self, rounds: int) -> None:

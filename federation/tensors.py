@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.federation import TensorShape
+from contract.federation import Role, RoundPlan, TensorShape
+from federation.calibration import SUMMED
 from federation.refusals import UpdateRefusedError
 
 FLOAT32 = np.dtype("<f4")
@@ -29,6 +30,19 @@ def schema_hash(shapes: Sequence[TensorShape]) -> str:
 def size_of(shapes: Sequence[TensorShape]) -> int:
     """How many numbers arrays of these shapes hold."""
     return sum(math.prod(tensor.shape) for tensor in shapes)
+
+
+def places_of(shapes: Sequence[TensorShape], role: Role) -> NDArray[np.bool_]:
+    """Which of a model's numbers belong to arrays of this role, shape (size_of(shapes),)."""
+    return np.repeat([tensor.role == role for tensor in shapes], [math.prod(tensor.shape) for tensor in shapes])
+
+
+def summed_size(plan: RoundPlan) -> int:
+    """How many numbers each participant gives to the plan's sum, its weight aside."""
+    if plan.purpose == "calibration":
+        return SUMMED
+    role: Role = "statistics" if plan.purpose == "statistics" else "weights"
+    return sum(math.prod(tensor.shape) for tensor in plan.shapes if tensor.role == role)
 
 
 def check_shapes(shapes: Sequence[TensorShape]) -> None:

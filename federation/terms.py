@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.federation import RoundPlan
-from federation import privacy
+from federation import calibration, privacy
 from federation.fixed_point import FixedPoint
 from federation.secagg import check_overflow, masking_plan
 
@@ -16,18 +16,13 @@ NOISE_SIGMAS = 8.0
 """Room in the fixed point for a participant's noise; one value in 10^15 lies beyond."""
 
 
-def parameters_of(plan: RoundPlan) -> int:
-    """How many numbers a model of the plan's shapes has."""
-    return sum(math.prod(tensor.shape) for tensor in plan.shapes)
-
-
 def weight_of(plan: RoundPlan, examples: int, frauds: int) -> float:
     """A participant's weight in [0, weight_max].
 
     With client-level privacy everyone weighs the same: a weight would say how many examples there are, and the noise is
-    measured for equal ones.
+    measured for equal ones. So it is with sample-level privacy where the sum itself gets the noise, not the training.
     """
-    if plan.privacy.level == "client":
+    if plan.privacy.level == "client" or _is_noised_per_example(plan):
         return plan.weight_max
     mixed = (1 - plan.frauds_weight) * examples + plan.frauds_weight * FRAUD_IS_WORTH * frauds
     return min(mixed / plan.weight_unit, 1.0) * plan.weight_max
@@ -46,12 +41,23 @@ def clipped(plan: RoundPlan, update: NDArray[np.float64]) -> tuple[NDArray[np.fl
 def noise_share(plan: RoundPlan) -> float:
     """Standard deviation of the noise that each participant adds to each number of its weighted update; 0 without.
 
-    The sum of any `updates_min` of them has at least noise_multiplier * clip_norm * weight_max.
+    The sum of any `updates_min` of them has at least noise_multiplier * clip_norm * weight_max. At sample level the summaries of
+    statistics and calibration are means over at least examples_min examples, of which one moves its participant's by twice
+    its own part over examples_min at most; in mode robust the coordinator sees single ones, so each has the whole noise.
     """
+    if _is_noised_per_example(plan):
+        part = plan.clip_norm * (calibration.EXAMPLE_NORM_MAX if plan.purpose == "calibration" else 1.0)
+        one = privacy.sensitivity(2 * part / plan.privacy.examples_min, plan.weight_max)
+        together = plan.updates_min if plan.mode == "masked" else 1
+        return privacy.noise_share(plan.privacy.noise_multiplier, one, together)
     if plan.privacy.level != "client" or plan.mode != "masked":
         return 0.0
     moved = privacy.sensitivity(plan.clip_norm, plan.weight_max)
     return privacy.noise_share(plan.privacy.noise_multiplier, moved, plan.updates_min)
+
+
+def _is_noised_per_example(plan: RoundPlan) -> bool:
+    return plan.privacy.level == "sample" and plan.purpose != "training"
 
 
 def value_bound(plan: RoundPlan) -> float:

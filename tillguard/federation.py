@@ -28,8 +28,9 @@ from federation.identity import Identity, PublicIdentity
 from federation.learner import Learner
 from federation.numpy_learner import Data, NumpyLearner
 from federation.operations import Told, read_told
-from federation.participant import Participant, ParticipantState, decoded_state
+from federation.participant import Participant
 from federation.participant_process import ParticipantProcess, owner_of
+from federation.participant_state import ParticipantState
 from federation.refusals import FederationRefusedError
 from federation.store import SqlStore
 from federation.transports.kafka_logs import KafkaTransport
@@ -118,7 +119,7 @@ def run_coordinator(
                     wait_for(process, stop, lambda state: state.rounds_wanted > 0)
             process.run_once(POLL_S)
             watch.look()
-            if rounds and state.rounds_wanted == 0 and process.coordinator.attempt is None:
+            if rounds and process.coordinator.idle:
                 if state.halted:
                     raise TillguardError(state.halted)
                 return
@@ -274,7 +275,7 @@ def decided(settings: FederationSettings, retailer: str) -> int:
         checkpoint = store.load(owner_of(settings.name, retailer))
     finally:
         store.close()
-    return -1 if checkpoint is None else decoded_state(checkpoint.state).adopted_version
+    return -1 if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=ParticipantState).adopted_version
 
 
 def enrol(settings: FederationSettings, identity: Identity) -> None:

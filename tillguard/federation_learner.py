@@ -4,8 +4,10 @@ What travels are the arrays of the network on the common first layer (trainer.jo
 retailer's own labels made it a model like any other: compared, exported, calibrated, with thresholds, registered, promoted.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
@@ -17,14 +19,17 @@ from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedErr
 from contract.federation import PrivacyTerms, Shapes, TensorShape
 from contract.package import Package
 from contract.settings import Settings, TrainerSettings
+from federation import calibration
 from federation.figures import measured
 from federation.gate import Verdict, choose
 from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
 from tillguard.learning import Material, data_of, gather, judge, notes_of
 from tillguard.publication import promote_model
 from tillguard.training import serving_package
-from trainer import gate, joint_form, pool, snapshot
+from trainer import gate, joint_form, joint_statistics, pool, snapshot
+from trainer.calibrate import Platt
 from trainer.example_store import ExampleStore
+from trainer.examples import Examples
 from trainer.plan import HIDDEN, Plan, Privacy
 from trainer.registry import Entry, Registry
 from trainer.standing import pin_objection
@@ -39,13 +44,18 @@ OWN_EPOCHS = 3
 OWN_RATE = 3e-4
 """Of personalisation: the common network is corrected, not made anew."""
 OWN_BATCH = 256
+OWN_CALIBRATION_FRAUDS_MIN = 30
+"""Frauds in the validation slice; from fewer, two parameters are surer from all retailers together."""
+SHARE_MIN = 1e-6
 BY = "federation"
 CHOICE, VERSION = "federation_choice", "federation_version"
 
 
 def shapes() -> Shapes:
     """Of the model that retailers of this feature schema learn together; their names say schema and form."""
-    return tuple(TensorShape(name=tensor.name, shape=tensor.shape) for tensor in joint_form.tensors(HIDDEN))
+    return tuple(
+        TensorShape(name=tensor.name, shape=tensor.shape, role=tensor.role) for tensor in joint_form.tensors(HIDDEN)
+    )
 
 
 def initial_model(seed: int) -> dict[str, np.ndarray]:
@@ -96,6 +106,27 @@ class RetailerLearner:
         log.info("round_trained", round=task.round, attempt=task.attempt, examples=len(train))
         return Trained(arrays, len(train), int(train.fraud.sum()), {})
 
+    def summarise(self, task: Task) -> Trained:
+        _refuse_shapes(task.base)
+        material = self._material()
+        # Scores of examples that the network was trained on here would look better than they are.
+        parts = material.gathered.parts
+        part = parts.train if task.purpose == "statistics" else parts.validation
+        # With privacy of single examples all count the same, so that what one of them moves is bounded.
+        part = replace(part, weight=None) if task.privacy.level == "sample" else _as_they_come(part, material)
+        if task.purpose == "statistics":
+            vector = joint_statistics.summary(joint_form.kinds_of(), np.asarray(part.features), part.weights)
+        else:
+            from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+
+            with _unable("model"):
+                logits = local_round.scores(task.base, np.asarray(part.features))
+            if not np.isfinite(logits).all():
+                raise TrainingUnableError("model", "the model's scores are no finite numbers")
+            vector = calibration.histogram(logits, part.fraud, part.weights).astype(np.float32)
+        log.info("summary_made", purpose=task.purpose, round=task.round, attempt=task.attempt, examples=len(part))
+        return Trained([vector], len(part), int(part.fraud.sum()), {})
+
     def evaluate(self, arrays: Arrays) -> dict[str, float]:
         _refuse_shapes(arrays)
         gathered = self._material().gathered
@@ -138,7 +169,7 @@ class RetailerLearner:
         material = self._material()
         champion = serving_package(registry, self._settings.retailer)
         with _unable("training"):
-            best = _best(arrays, material, _common_weights(registry, self._settings.retailer), self._settings)
+            best = _best(arrays, material, _common_weights(registry, self._settings.retailer, arrays), self._settings)
             made = self._make(best, material, champion, model_version)
         verdict, comparison = _verdict(self._settings, material, made, champion, best)
         if verdict.choice == "local":
@@ -152,7 +183,9 @@ class RetailerLearner:
         from trainer import local_round, training  # noqa: PLC0415 - they import TensorFlow
 
         federation, trainer = self._settings.federation, self._settings.trainer
+        scaling = _pooled_scaling(best, material)
         notes = notes_of(material) | {
+            "calibration": "own" if scaling is None else "federated",
             "imbalance": "prior_offset", "fraud_weight": 1.0, "learning_rate": OWN_RATE, "batch": OWN_BATCH,
             "federation": federation.name,
             VERSION: model_version, CHOICE: best.choice,
@@ -165,6 +198,7 @@ class RetailerLearner:
                 fraud_share=material.chosen.fraud_share,
                 base=lineage(federation.name, model_version),
                 notes=notes,
+                scaling=scaling,
             ),
             training.Deployment(self._settings.retailer, trainer.costs, trainer.capacity, champion),
             plan=Plan(seed=trainer.seed, epochs_max=OWN_EPOCHS),
@@ -215,6 +249,26 @@ def _best(arrays: Arrays, material: Material, own: Arrays | None, settings: Sett
     return _Candidate(choice, candidates[choice], measured_[choice])
 
 
+def _pooled_scaling(best: _Candidate, material: Material) -> Platt | None:
+    """The federation's calibration, where it is of just this network and the retailer has too few frauds to fit its own.
+
+    Moved by how this retailer's prior odds differ from those of all together.
+    """
+    slope, offset, log_odds = map(float, joint_form.parted(best.arrays).scaling)
+    parts = material.gathered.parts
+    if best.choice != "global" or slope <= 0 or parts.validation.fraud.sum() >= OWN_CALIBRATION_FRAUDS_MIN:
+        return None
+    usual = _as_they_come(parts.train, material)
+    share = float(np.clip(usual.weights[usual.fraud].sum() / usual.weights.sum(), SHARE_MIN, 1 - SHARE_MIN))
+    return Platt(slope, offset + math.log(share / (1 - share)) - log_odds)
+
+
+def _as_they_come(part: Examples, material: Material) -> Examples:
+    """Weighted to the share of frauds among transactions, where more of them were chosen to learn from."""
+    share = material.chosen.fraud_share
+    return part if share is None or not part.fraud.any() else part.with_fraud_share(share)
+
+
 def _verdict(
     settings: Settings, material: Material, made: "Made", champion: Package | None, best: _Candidate
 ) -> tuple[Verdict, gate.Comparison | None]:
@@ -233,16 +287,18 @@ def _verdict(
     return verdict, comparison
 
 
-def _common_weights(registry: Registry, retailer: str) -> Arrays | None:
-    """The serving network's arrays, where it stands on the common first layer; blending needs them in one form."""
+def _common_weights(registry: Registry, retailer: str, common: Arrays) -> Arrays | None:
+    """The serving network's arrays, where it stands on the first layer of `common`; blending needs them in one form."""
     entry = registry.serving(retailer)
     if entry is None:
         return None
     with suppress(PackageRefusedError, TrainingRefusedError):
         kept = registry.attachment(entry, snapshot.ATTACHMENT)
         found = None if kept is None else snapshot.load(kept)
-        if found is not None and joint_form.digest(found.constants) == joint_form.digest(joint_form.constants()):
-            return found.weights
+        parted = joint_form.parted(common)
+        form = joint_form.constants(statistics=parted.statistics)
+        if found is not None and joint_form.digest(found.constants) == joint_form.digest(form):
+            return parted._replace(weights=list(found.weights)).joined()
     return None
 
 

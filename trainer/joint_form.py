@@ -1,8 +1,9 @@
-"""The first layer that all retailers of a federation have in common, worked out from the feature schema alone. Pure.
+"""The first layer that all retailers of a federation have in common: from the feature schema, and from statistics of all of them. Pure.
 
 Weights can only be added up where every input means the same everywhere. A retailer's own scales and steps come from its own
-examples, and would tell of them; these come from each feature's unit. So equal schemas have equal constants: nothing of them has
-to travel, nothing can be altered on the way, and who joins later has them already.
+examples, and would tell of them. These come from each feature's unit, and once the federation has summed up statistics (under
+masks, see trainer.joint_statistics) from those: equal schemas and equal statistics give equal constants. The statistics are an
+array of the common model, so that who joins later has them already.
 """
 
 import math
@@ -14,23 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.features import Feature, schema, schema_hash
+from contract.federation import Role
+from trainer import joint_statistics
 from trainer.constants import Constants
+from trainer.joint_statistics import Kind
 
-VERSION = 1
+VERSION = 2
 """Of the rules below: models of another version are not added up."""
 HOUR, DAY = 3_600.0, 86_400.0
 WIDTH_SHARE, WIDTH_MIN = 0.02, 1e-3
 """A step rises over this share of its cut's size, as in trainer.cuts."""
-
-
-class Kind(NamedTuple):
-    """What features of one unit get."""
-
-    mean: float
-    """Of the compressed value; 0 where most values are 0, so that a count never seen above 0 has no say."""
-    scale: float
-    cuts: tuple[float, ...] = ()
-    """Where steps stand, in the feature's own unit."""
+SCALING = 3
+"""Numbers of the calibration (federation.calibration): slope, offset, log prior odds of pooled examples."""
 
 
 class Tensor(NamedTuple):
@@ -38,17 +34,30 @@ class Tensor(NamedTuple):
 
     name: str
     shape: tuple[int, ...]
+    role: Role = "weights"
 
 
-_MONEY = Kind(4.0, 0.7, (10, 20, 50, 100, 200, 500, 1_000))
+class Parted(NamedTuple):
+    """A model's arrays by their role."""
+
+    weights: list[NDArray[np.float32]]
+    statistics: NDArray[np.float32]
+    scaling: NDArray[np.float32]
+
+    def joined(self) -> list[NDArray[np.float32]]:
+        """As `tensors` orders them."""
+        return [*self.weights, self.statistics, self.scaling]
+
+
+_MONEY = Kind(4.0, 0.7, (10, 20, 50, 100, 200, 500, 1_000), quantiles=(0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 0.99))
 _RATIO = Kind(0.7, 2.0, (0.25, 0.5, 1, 1.5, 2, 3, 5, 10))
 _RATE = Kind(0.0, 10.0, (0.01, 0.05, 0.2))
 _COUNT = Kind(0.0, 0.7, (0.5, 1.5, 3.5))
 _SECONDS = Kind(10.0, 0.35, (60, 600, HOUR, 6 * HOUR, DAY, 7 * DAY))
 _DAYS = Kind(2.0, 0.5, (1, 7, 30, 180))
-_FLAG = Kind(0.0, 1.4)
-_ANGLE = Kind(0.0, 2.0)
-_NONE = Kind(0.0, 0.0)
+_FLAG = Kind(0.0, 1.4, measured=False)
+_ANGLE = Kind(0.0, 2.0, measured=False)
+_NONE = Kind(0.0, 0.0, measured=False)
 _UNITS = {
     "base currency, major units": _MONEY,
     "ratio": _RATIO,
@@ -70,13 +79,20 @@ def kind_of(feature: Feature) -> Kind:
         return _ANGLE
     kind = _RATE if "_fraud_rate_" in feature.name else _UNITS.get(unit, _NONE)
     plain = feature.name.endswith(_WITHOUT_STEPS) or "_mean_" in feature.name
-    return kind._replace(cuts=()) if plain else kind
+    return kind._replace(cuts=(), quantiles=()) if plain else kind
 
 
-def constants(table: Sequence[Feature] | None = None) -> Constants:
-    """The same for the same table, on every machine."""
+def kinds_of(table: Sequence[Feature] | None = None) -> list[Kind]:
+    """Of every feature, in order."""
+    return [kind_of(feature) for feature in (schema() if table is None else table)]
+
+
+def constants(table: Sequence[Feature] | None = None, statistics: NDArray[np.float32] | None = None) -> Constants:
+    """The same for the same table and statistics, on every machine; statistics that are all zero count as none."""
     table = schema() if table is None else table
-    kinds = [kind_of(feature) for feature in table]
+    kinds = kinds_of(table)
+    if statistics is not None and np.any(statistics):
+        kinds = joint_statistics.adapted(kinds, statistics)
     steps = [(column, cut) for column, kind in enumerate(kinds) for cut in kind.cuts]
     at = np.array([cut for _, cut in steps], dtype=np.float64)
     width = np.maximum(WIDTH_SHARE * at, WIDTH_MIN)
@@ -94,7 +110,10 @@ def constants(table: Sequence[Feature] | None = None) -> Constants:
 
 
 def tensors(hidden: Sequence[int], form: Constants | None = None) -> list[Tensor]:
-    """The trainable arrays of trainer.network's network on this form; each name says which schema and which form it is of."""
+    """The trainable arrays of trainer.network's network on this form, then what is summed up besides.
+
+    Each name says which schema it is of, and which form before any statistics.
+    """
     form = constants() if form is None else form
     mark = f"{schema_hash()[:16]}/{digest(form)[:16]}"
     found: list[Tensor] = []
@@ -102,11 +121,21 @@ def tensors(hidden: Sequence[int], form: Constants | None = None) -> list[Tensor
     for layer, units in enumerate((*hidden, 1)):
         found += [Tensor(f"{mark}/{layer}/kernel", (inputs, units)), Tensor(f"{mark}/{layer}/bias", (units,))]
         inputs = units
-    return found
+    summed = joint_statistics.size(kinds_of())
+    return [
+        *found,
+        Tensor(f"{mark}/statistics", (summed,), "statistics"),
+        Tensor(f"{mark}/calibration", (SCALING,), "calibration"),
+    ]
+
+
+def parted(arrays: Sequence[NDArray[np.float32]]) -> Parted:
+    """The arrays of a model, ordered as `tensors`."""
+    return Parted(list(arrays[:-2]), arrays[-2], arrays[-1])
 
 
 def initial(hidden: Sequence[int], seed: int) -> list[NDArray[np.float32]]:
-    """A network that has learned nothing: Glorot's uniform weights (2010), biases zero."""
+    """A network that has learned nothing: Glorot's uniform weights (2010), biases zero, nothing measured."""
     random = np.random.default_rng(seed)
     arrays: list[NDArray[np.float32]] = []
     for tensor in tensors(hidden):

@@ -66,7 +66,7 @@ def train(
         step(np.asarray(examples.features[rows]), examples.fraud[rows].astype(np.float32), weights[rows])
     trained: list[NDArray[np.float32]] = net.get_weights()
     refuse_broken(trained)
-    return trained
+    return joint_form.parted(base)._replace(weights=trained).joined()
 
 
 def scores(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,13 +83,14 @@ def precision(arrays: Arrays, part: Examples) -> float:
 def fitted(arrays: Arrays) -> fit.Fitted:
     """The network with these arrays, for calibration, export and the registry."""
     started = time.monotonic()
-    net = _network(arrays, 0)
-    return fit.Fitted(net, joint_form.constants(), fit.scorer(net), 0, 0, 0, 0.0, time.monotonic() - started)
+    net, form = _network(arrays, 0), joint_form.constants(statistics=joint_form.parted(arrays).statistics)
+    return fit.Fitted(net, form, fit.scorer(net), 0, 0, 0, 0.0, time.monotonic() - started)
 
 
 def between(one: Arrays, other: Arrays) -> list[NDArray[np.float32]]:
-    """The middle of two networks of one form."""
-    return [((a + b) / 2).astype(np.float32) for a, b in zip(one, other, strict=True)]
+    """The middle of two networks of one form; calibrated as `one`, which is close to it."""
+    pairs = zip(joint_form.parted(one).weights, joint_form.parted(other).weights, strict=True)
+    return joint_form.parted(one)._replace(weights=[((a + b) / 2).astype(np.float32) for a, b in pairs]).joined()
 
 
 def refuse_broken(arrays: Arrays) -> None:
@@ -101,18 +102,19 @@ def refuse_broken(arrays: Arrays) -> None:
 
 
 def _network(arrays: Arrays, seed: int) -> keras.Model:
-    form = joint_form.constants()
-    wanted = [tensor.shape for tensor in joint_form.tensors(HIDDEN, form)]
+    wanted = [tensor.shape for tensor in joint_form.tensors(HIDDEN)]
     if [tuple(array.shape) for array in arrays] != wanted:
         raise TrainingRefusedError("the common model has other shapes than this version's network")
     refuse_broken(arrays)
+    parted = joint_form.parted(arrays)
+    form = joint_form.constants(statistics=parted.statistics)
     fit.use_threads(1)
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     net = network.build(form, len(form.mean))
-    net.set_weights([np.asarray(array, dtype=np.float32) for array in arrays])
+    net.set_weights([np.asarray(array, dtype=np.float32) for array in parted.weights])
     return net
 
 

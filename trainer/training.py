@@ -16,7 +16,7 @@ from contract.models import DataRange, Manifest
 from contract.package import Package, build_package, onnx_sha256
 from contract.settings import CostSettings
 from trainer import constants, costing, export, fit, network, snapshot, thresholds
-from trainer.calibrate import fit_platt
+from trainer.calibrate import Platt, fit_platt
 from trainer.drift import profile
 from trainer.evaluate import auc_roc, measure
 from trainer.examples import FRAUDS_MIN, Examples, Split, split
@@ -56,6 +56,8 @@ class Material:
     """The network of model `base`, to learn on from."""
     notes: Mapping[str, Parameter] = field(default_factory=dict)
     """How the slices were chosen; becomes part of the manifest's parameters."""
+    scaling: Platt | None = None
+    """A calibration from elsewhere; None: fitted on the validation slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan:
     """As `make`, from a network that is trained already, wherever that was."""
     parts, share = material.parts, material.fraud_share
     started = time.monotonic()
-    model = _calibrated(fitted, parts.validation, share)
+    model = _calibrated(fitted, parts.validation, share, material.scaling)
     onnx = export.to_onnx(model)
     difference = export.parity(model, onnx, parts.test.features)
     exported = time.monotonic()
@@ -155,12 +157,12 @@ def data_range(examples: Examples) -> DataRange:
     )
 
 
-def _calibrated(fitted: fit.Fitted, validation: Examples, share: float | None) -> keras.Model:
+def _calibrated(fitted: fit.Fitted, validation: Examples, share: float | None, given: Platt | None) -> keras.Model:
     logits = fitted.logits(validation.features)
     if not np.isfinite(logits).all() or auc_roc(logits, validation.fraud) <= 0.5:
         raise TrainingRefusedError("the trained model does not tell frauds from genuine transactions; see the labels")
     weighted = validation if share is None else validation.with_fraud_share(share)
-    return fit.calibrated(fitted, fit_platt(logits, weighted.fraud, weighted.weight))
+    return fit.calibrated(fitted, given or fit_platt(logits, weighted.fraud, weighted.weight))
 
 
 def _as_they_come(part: Examples, name: str, share: float | None) -> Examples:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from contract.federation_settings import (
     FederationSettings,
     LocalTrainingSettings,
@@ -13,7 +15,7 @@ from contract.federation_settings import (
 from federation.coordinator_state import GlobalWeights
 from federation.figures import measured
 from federation.learner import Arrays, Learner
-from federation.numpy_learner import NumpyLearner, initial_arrays, predict, shapes_of
+from federation.numpy_learner import Data, NumpyLearner, initial_arrays, predict, shapes_of
 from federation.simulated_data import divided, split, transactions
 from federation.simulated_world import World
 from federation.tensors import flatten
@@ -21,9 +23,16 @@ from federation.tensors import flatten
 FEATURES, HIDDEN = 6, (4,)
 
 
-def small_model() -> GlobalWeights:
-    arrays = initial_arrays(FEATURES, HIDDEN, seed=0)
-    return GlobalWeights(version=0, shapes=shapes_of(FEATURES, HIDDEN), payload=flatten(arrays).tobytes())
+def small_model(*, form: bool = False) -> GlobalWeights:
+    """`form`: with room for statistics and calibration."""
+    arrays = initial_arrays(FEATURES, HIDDEN, seed=0, form=form)
+    return GlobalWeights(version=0, shapes=shapes_of(FEATURES, HIDDEN, form=form), payload=flatten(arrays).tobytes())
+
+
+def unlike(data: Data, place: int) -> Data:
+    """As a bank would see it whose features have other sizes: from cents to millions, and half as large again as the one before."""
+    sizes = 10.0 ** np.linspace(-1, 6, data.features.shape[1])
+    return Data((np.exp(data.features) * sizes * 1.5**place).astype(np.float32), data.labels)
 
 
 def small_settings(mode: str = "masked", **rounds: Any) -> FederationSettings:
@@ -48,11 +57,16 @@ def small_world(
     seed: int = 1,
     lying: Sequence[str] = (),
     liar: Callable[[Learner], Learner] | None = None,
+    form: bool = False,
+    seen: Callable[[Data, int], Data] = lambda data, _place: data,
+    examples: int = 1_500,
     **options: Any,
 ) -> World:
-    train, test = split(transactions(1_500, FEATURES, 0.1, seed), 0.8, seed)
+    """`form`: of the model; `seen`: what a participant makes of its part of the data."""
+    train, test = split(transactions(examples, FEATURES, 0.1, seed), 0.8, seed)
+    test = seen(test, 0)
     learners: dict[str, Learner] = {
-        f"shop-{number}": NumpyLearner(*split(part, 0.8, number), seed=number)
+        f"shop-{number}": NumpyLearner(*split(seen(part, number), 0.8, number), seed=number)
         for number, part in enumerate(divided(train, participants, 2.0, seed))
     }
 
@@ -62,4 +76,4 @@ def small_world(
     def evaluate(arrays: Arrays) -> dict[str, float]:
         return measured(predict(arrays, test.features), test.labels)
 
-    return World(settings, learners, small_model(), seed=seed, evaluate=evaluate, **options)
+    return World(settings, learners, small_model(form=form), seed=seed, evaluate=evaluate, **options)

@@ -22,6 +22,7 @@ from contract.federation_settings import (
     RoundSettings,
 )
 from contract.settings import Settings
+from federation import calibration
 from federation.coordinator_process import CoordinatorProcess
 from federation.identity import Identity
 from federation.learner import TrainingUnableError
@@ -32,6 +33,7 @@ from tillguard import federation as root
 from tillguard import federation_keys as keys
 from tillguard.federation_learner import RetailerLearner, initial_model, lineage, shapes
 from tillguard.learning import learn
+from trainer import joint_form
 from trainer.example_store import ExampleStore
 from trainer.registry import Entry, Registry
 
@@ -93,11 +95,11 @@ class Federation(NamedTuple):
                 each.run_once(0.05)
 
     def round(self, number: int) -> None:
-        """Runs a round, until everybody has decided on its model."""
+        """Runs a training and its calibration, until everybody has decided on the model; statistics come before the first."""
         joined = self.taking_part.values()
         self.until(lambda: all(each.participant.membership == "approved" for each in joined))
         self.order(Order(action="run", rounds=1))
-        self.until(lambda: all(each.participant.state.adopted_version == number for each in joined))
+        self.until(lambda: all(each.participant.state.adopted_version == 1 + 2 * number for each in joined))
 
 
 @pytest.fixture
@@ -207,6 +209,17 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_
     assert taken.manifest.base == lineage(federation_settings.name, version)
     assert taken.manifest.parity_max_abs_diff < 1e-4
     arrays = unflatten(model.shapes, model.payload)
+    from trainer import local_round  # TensorFlow is loaded when it is needed
+
+    parted = joint_form.parted(arrays)
+    plain, common = joint_form.constants(), joint_form.constants(statistics=parted.statistics)
+    assert joint_form.digest(plain) != joint_form.digest(common), "its inputs are normalised by what all retailers have"
+    features = np.stack([np.frombuffer(record.values, "<f4") for record in some.records])
+    logits = local_round.scores(arrays, features)
+    said = calibration.probability(calibration.Scaling(*map(float, parted.scaling)), logits)
+    share = np.mean([sale.truth.fraud for sale in some.sales])
+    assert 0.3 < said.mean() / share < 2, "its probabilities are those of all retailers' examples"
+    assert said.mean() < 0.5 * np.mean(1 / (1 + np.exp(-logits))), "without, prior odds are missing"
     assert newcomer.learner.evaluate(arrays)["auc"] > 0.7
     known = len(newcomer.registry.models(newcomer.settings.retailer))
     # As after a kill before the decision was stored.

@@ -31,6 +31,9 @@ class Liar:
     def evaluate(self, arrays: Arrays) -> dict[str, float]:
         return self._honest.evaluate(arrays)
 
+    def summarise(self, task: Task) -> Trained:
+        return self._honest.summarise(task)
+
     def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
         return self._honest.adopt(model_version, arrays)
 

@@ -235,3 +235,36 @@ def test_a_newcomer_takes_part_though_the_logs_have_forgotten_how_the_federation
     assert world.participants["shop-4"].participant.membership == "approved"
     assert max(world.participants["shop-4"].participant.state.models) == 2
     assert chain_holds(ledger_of(world))
+
+
+def test_a_model_that_an_earlier_coordinator_published_counts_though_the_next_one_was_heard_first() -> None:
+    world = small_world(small_settings("masked"), 4)
+    world.enrol_all()
+    world.order(Order(action="run", rounds=2))
+    while world.state.model.version == 0:
+        world.coordinator_turn()
+        if world.state.model.version == 0:
+            world.participants_turn()
+            world.advance(500)
+    # Participants now find the second coordinator's claim and the first one's model in one reading.
+    world.restart_coordinator()
+    world.run_until(lambda: world.coordinator.coordinator.idle)
+    assert world.state.model.version == 2
+    assert all(1 in one.participant.state.models for one in world.participants.values())
+
+
+def test_a_newcomer_that_reads_the_models_before_the_claim_still_has_them() -> None:
+    world = small_world(small_settings("masked"), 4)
+    world.enrol_all()
+    world.run_rounds(1)
+    world.restart_coordinator()
+    name = "shop-1"
+    world._stores[name] = MemoryStore()
+    world.restart_participant(name)
+    process = world.participants[name]
+    logs = ("models", "control")
+    for log in logs:
+        for record in world.broker.read(log, 0, 10_000):
+            process.participant.hear(record)
+        assert process.participant.quiet is (log == "control")
+    assert set(process.participant.state.models) == {0, 1}

@@ -5,7 +5,7 @@ import pytest
 
 from contract.errors import TrainingRefusedError
 from contract.features import names
-from trainer import joint_form, local_round
+from trainer import joint_form, joint_statistics, local_round
 from trainer.examples import Examples
 from trainer.local_round import Round
 from trainer.plan import HIDDEN, Privacy
@@ -55,8 +55,9 @@ def test_fedprox_stays_nearer_to_the_base(base: list[np.ndarray], examples: Exam
 
 def test_tuning_the_head_changes_nothing_else(base: list[np.ndarray], examples: Examples) -> None:
     found = local_round.train(base, examples, HOW, 1, head_only=True)
-    assert all(np.array_equal(a, b) for a, b in zip(found[:-2], base[:-2], strict=True))
-    assert not np.array_equal(found[-2], base[-2])
+    tuned, before = joint_form.parted(found), joint_form.parted(base)
+    assert all(np.array_equal(a, b) for a, b in zip(tuned.weights[:-2], before.weights[:-2], strict=True))
+    assert not np.array_equal(tuned.weights[-2], before.weights[-2])
 
 
 def test_with_privacy_no_more_is_spent_than_was_accounted_and_nobody_can_repeat_it(
@@ -79,3 +80,17 @@ def test_broken_and_foreign_bases_are_refused(base: list[np.ndarray], examples: 
         local_round.train(base[:-1], examples, HOW, 1)
     with pytest.raises(TrainingRefusedError, match="finite"):
         local_round.train(base, examples, HOW._replace(learning_rate=1e30), 1)
+
+
+def test_statistics_stay_as_they_are_and_inputs_follow_them(base: list[np.ndarray], examples: Examples) -> None:
+    pooled = joint_statistics.summary(joint_form.kinds_of(), examples.features)
+    moved = joint_form.parted(base)._replace(statistics=pooled).joined()
+    assert not np.allclose(local_round.scores(base, examples.features), local_round.scores(moved, examples.features))
+    trained = local_round.train(moved, examples, HOW, 1)
+    assert np.array_equal(joint_form.parted(trained).statistics, pooled)
+    assert local_round.precision(trained, examples) > 0.95
+    one, two = (local_round.between(moved, other) for other in (trained, moved))
+    assert all(np.array_equal(a, b) for a, b in zip(two, moved, strict=True))
+    assert not np.array_equal(one[0], moved[0])
+    form = local_round.fitted(trained).constants
+    assert joint_form.digest(form) == joint_form.digest(joint_form.constants(statistics=pooled))

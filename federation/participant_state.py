@@ -1,0 +1,40 @@
+"""What a participant remembers between rounds, and what it says. Nothing secret is here."""
+
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+from contract.federation import Member, ParticipantMessage
+from federation.budget import LevelSpend
+from federation.coordinator_state import GlobalWeights
+from federation.identity import PublicIdentity
+from federation.secagg import Attempts
+
+
+class ParticipantState(Struct, kw_only=True):
+    """What a participant remembers over a restart. No secret, and nothing of an attempt but that it was joined.
+
+    To be stored before what is in the outbox is sent, and not while a task is open: then its plan is read again.
+    """
+
+    epoch: int = 0
+    coordinator: PublicIdentity | None = None
+    roster_version: int = 0
+    members: dict[str, Member] = field(default_factory=dict)
+    models: dict[int, GlobalWeights] = field(default_factory=dict)
+    joined: Attempts = field(default_factory=Attempts)
+    spends: list[LevelSpend] = field(default_factory=list)
+    """Of the attempts that it joined, by its own count."""
+    adopted_version: int = -1
+    given_up: int = -1
+    """The newest round that ended without a model."""
+
+
+class Saying(NamedTuple):
+    """A message on its way to the coordinator."""
+
+    message: ParticipantMessage
+    round: int = 0
+    attempt: int = 0
+    sealed: bool = True
+    """To the coordinator; what is passed on to other participants is not."""

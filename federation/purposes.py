@@ -1,0 +1,48 @@
+"""Which purpose the next round has. Pure.
+
+Statistics come once, before the first training: what inputs are normalised by must stay while weights are learned on it. Only
+trainings count among the rounds that an operator orders.
+"""
+
+import numpy as np
+
+from contract.federation import Purpose, Role
+from contract.federation_settings import RoundSettings
+from federation.coordinator_state import CoordinatorState, GlobalWeights
+from federation.tensors import places_of, read_vector, size_of
+
+
+def purpose_due(state: CoordinatorState, rounds: RoundSettings) -> Purpose | None:
+    """Of the next attempt; None where nothing is to be done. A round that began keeps its purpose to its end."""
+    purpose = state.purpose if state.begun else _next(state, rounds)
+    # An order to pause stops everything but the calibration of what was learned.
+    return None if state.rounds_wanted == 0 and purpose != "calibration" else purpose
+
+
+def calibration_follows(state: CoordinatorState, rounds: RoundSettings) -> bool:
+    """Whether the model of the training under way will be calibrated by the round after it."""
+    return _calibration_is_due(state, rounds, trainings=state.uncalibrated + 1, wanted=max(state.rounds_wanted - 1, 0))
+
+
+def measured(model: GlobalWeights, role: Role) -> bool:
+    """Whether the model's arrays of this role hold anything; False where it has none."""
+    vector = read_vector(model.payload, size_of(model.shapes))
+    return bool(np.any(vector[places_of(model.shapes, role)]))
+
+
+def _next(state: CoordinatorState, rounds: RoundSettings) -> Purpose:
+    if _calibration_is_due(state, rounds, trainings=state.uncalibrated, wanted=state.rounds_wanted):
+        return "calibration"
+    if rounds.statistics and _has(state.model, "statistics") and not measured(state.model, "statistics"):
+        return "statistics"
+    return "training"
+
+
+def _calibration_is_due(state: CoordinatorState, rounds: RoundSettings, *, trainings: int, wanted: int) -> bool:
+    if not rounds.calibration_every or not trainings or not _has(state.model, "calibration"):
+        return False
+    return trainings >= rounds.calibration_every or wanted == 0
+
+
+def _has(model: GlobalWeights, role: Role) -> bool:
+    return any(tensor.role == role for tensor in model.shapes)
