@@ -62,6 +62,10 @@ class Collection(Protocol):
         """
         ...
 
+    def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:
+        """Called after `combine`: the cosine of each one's own update with the combined one, for those of `separable`."""
+        ...
+
     def separable(self) -> tuple[str, ...]:
         """Of whom `combine` can be asked apart: nobody in mode masked, where only the sum is known."""
         ...

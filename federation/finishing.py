@@ -52,7 +52,7 @@ class StrategyFinishing:
             payload=vector.tobytes(),
             optimiser=optimiser,
             combined=combined,
-            reputations=self._reputations(standing, plan, collection, base),
+            reputations=self._reputations(standing, plan, collection, base, combined),
             evaluated=Evaluated(model_version=state.model.version + 1, metrics=metrics),
         )
 
@@ -70,12 +70,23 @@ class StrategyFinishing:
         return {} if self._evaluate is None else self._evaluate(split_vector(plan.shapes, vector))
 
     def _reputations(
-        self, before: dict[str, float], plan: RoundPlan, collection: Collection, base: NDArray[np.float32]
+        self,
+        before: dict[str, float],
+        plan: RoundPlan,
+        collection: Collection,
+        base: NDArray[np.float32],
+        combined: Combined,
     ) -> dict[str, float]:
-        """After what leaving each one out does to the model, where single updates are known and there is data."""
+        """After what leaving each one out does to the model, where single updates are known and there is data.
+
+        Where there is none, or there are too many to ask for each, after how far each one's update agrees with what the robust
+        rule made of all: whoever pulls against it counts as harmful.
+        """
         names, weights = collection.separable(), places_of(plan.shapes, "weights")
-        if plan.purpose != "training" or self._evaluate is None or not 2 <= len(names) <= EVALUATED_APART_MAX:
+        if plan.purpose != "training" or len(names) < 2:
             return dict(before)
+        if self._evaluate is None or len(names) > EVALUATED_APART_MAX:
+            return reputation.updated(before, collection.agreement(combined.update))
 
         def value(members: frozenset[str]) -> float:
             moved = base.astype(np.float64)

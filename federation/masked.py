@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contract.federation import (
     KeyList,
     MaskedUpdate,
@@ -67,6 +70,9 @@ class MaskedCollection:
             raise MaskingRefusedError("words", "the weights sum up to nothing")
         figures = {"liars": float(len(total.liars))}
         return Combined(values[:-1] / weight, weight, len(total.survivors), figures, total.liars)
+
+    def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:  # noqa: ARG002 - single ones are not known
+        return {}
 
     def separable(self) -> tuple[str, ...]:
         return ()

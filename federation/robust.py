@@ -82,6 +82,15 @@ class RobustCollection:
         }
         return Combined(self._noised(result.update), float(weights.sum()), len(chosen), figures)
 
+    def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:
+        length = float(np.linalg.norm(update))
+        found = {}
+        for name in self._members:
+            own = self._updates[name][0].astype(np.float64)
+            both = float(np.linalg.norm(own)) * length
+            found[name] = float(own @ update) / both if both > 0 else 0.0
+        return found
+
     def separable(self) -> tuple[str, ...]:
         return self._members
 

@@ -18,6 +18,7 @@ from federation.learner import Arrays, Learner
 from federation.ledger import verify_chain
 from federation.operations import content_of, read_told, rounds_of
 from federation.simulated_world import World
+from federation.tensors import unflatten
 from federation.transports.memory import Faults, MemoryTransport
 
 FIGURES = ("auc", "ap", "accuracy", "loss")
@@ -33,6 +34,10 @@ class ParticipantFacts(Struct, frozen=True, kw_only=True):
     """Of a model that it trained alone, for as many epochs."""
     adopted: str = ""
     bytes_up: int = 0
+    federated: dict[str, float] = msgspec.field(default_factory=dict)
+    """Of the last global model on its own newest examples."""
+    reputation: float | None = None
+    """Mode robust: by what its updates did; None: nothing is known of single ones."""
 
     @property
     def fraud_share(self) -> float:
@@ -68,6 +73,8 @@ class Results(Struct, frozen=True, kw_only=True):
     participants: list[ParticipantFacts]
     central: dict[str, float]
     """Of a model trained on everybody's examples in one place, for as many epochs in all."""
+    cross_site: dict[str, dict[str, float]]
+    """Average precision of each one's model, trained alone, on each one's newest examples, where those hold both labels."""
     dropped: dict[str, int]
     crashes: int
     ledger_holds: bool
@@ -96,6 +103,7 @@ def simulate(
     evaluate: Callable[[Arrays], dict[str, float]],
     facts: Sequence[ParticipantFacts],
     central: dict[str, float],
+    cross_site: dict[str, dict[str, float]] | None = None,
     progress: Callable[[RoundFacts], None] = lambda _facts: None,
 ) -> Results:
     """Runs it; the same description gives the same rounds."""
@@ -126,17 +134,26 @@ def simulate(
         rounds=rounds,
         participants=[
             msgspec.structs.replace(
-                one, adopted=world.state.adoptions.get(one.name, ""), bytes_up=world.broker.bytes_in.get(one.name, 0)
+                one,
+                adopted=world.state.adoptions.get(one.name, ""),
+                bytes_up=world.broker.bytes_in.get(one.name, 0),
+                federated=learners[one.name].evaluate(_last(world)),
+                reputation=world.state.reputations.get(one.name),
             )
             for one in facts
         ],
         central=central,
+        cross_site=cross_site or {},
         dropped=dict(sorted(world.drops.items())),
         crashes=world.crashes,
         ledger_holds=verify_chain(told.entries).holds,
         ledger_entries=len(told.entries),
         privacy=plans[-1] if plans else {},
     )
+
+
+def _last(world: World) -> Arrays:
+    return unflatten(world.state.model.shapes, world.state.model.payload)
 
 
 def _crash(world: World, chance: random.Random) -> None:
@@ -154,7 +171,11 @@ def _one_round(world: World) -> RoundFacts:
     world.run_rounds(1)
     told = read_told(MemoryTransport(world.broker, "reader"), world.settings.name, world.identity.public.fingerprint)
     lines = rounds_of(told.entries)
-    number = world.state.round_number
+    # An order of one round is one training; statistics may come before it, and calibration after.
+    trainings = [
+        entry.round for entry in told.entries if entry.kind == "plan" and content_of(entry)["purpose"] == "training"
+    ]
+    number = trainings[-1] if trainings else world.state.round_number
     line = next((one for one in reversed(lines) if one.round == number), None)
     sent = {name: total - before.get(name, 0) for name, total in world.broker.bytes_in.items()}
     down = sent.pop("coordinator", 0)

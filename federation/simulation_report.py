@@ -3,9 +3,15 @@
 import csv
 import io
 from collections.abc import Sequence
+from statistics import fmean, median
 
 from federation.simulation import FIGURES, ParticipantFacts, Results, RoundFacts
 
+LISTED_MAX = 50
+"""Participants in the report's table; the CSV has all."""
+NAMED_MAX = 5
+REPUTATION_LOW = 0.5
+"""Of the median reputation: contributions are measured with noise, so only who stands out is named."""
 UNEQUAL = 3.0
 """Fraud shares that differ by more than so much between participants are called a risk."""
 GAP = 0.02
@@ -34,16 +40,30 @@ def participants_csv(results: Results) -> str:
         "fraud_share",
         "adopted",
         "bytes_up",
+        "reputation",
         *(f"local_{name}" for name in FIGURES),
+        *(f"federated_{name}" for name in FIGURES),
     ]
     rows = [
         [
             one.name, one.examples, one.frauds, f"{one.fraud_share:.6f}", one.adopted, one.bytes_up,
+            "" if one.reputation is None else f"{one.reputation:.3f}",
             *(f"{one.local[name]:.6f}" if name in one.local else "" for name in FIGURES),
+            *(f"{one.federated[name]:.6f}" if name in one.federated else "" for name in FIGURES),
         ]
         for one in results.participants
     ]  # fmt: skip
     return _csv(head, rows)
+
+
+def cross_site_csv(results: Results) -> str:
+    """Average precision: a line for each one's own model, a column for each one's newest examples."""
+    names = list(results.cross_site)
+    rows = [
+        [name, *(f"{row[other]:.6f}" if other in row else "" for other in names)]
+        for name, row in results.cross_site.items()
+    ]
+    return _csv(["model of", *names], rows)
 
 
 def report(results: Results) -> str:
@@ -68,12 +88,19 @@ def report(results: Results) -> str:
         ),
         "## Participants",
         _table(
-            ["Participant", "Examples", "Fraud share", "AP alone", "Took"],
+            ["Participant", "Examples", "Fraud share", "AP alone", "Federation on its data", "Reputation", "Took"],
             [
-                [one.name, f"{one.examples:,}", f"{one.fraud_share:.2%}", _figure(one.local, "ap"), one.adopted or "nothing"]
-                for one in results.participants
+                [
+                    one.name, f"{one.examples:,}", f"{one.fraud_share:.2%}", _figure(one.local, "ap"),
+                    _figure(one.federated, "ap"), "" if one.reputation is None else f"{one.reputation:.2f}",
+                    one.adopted or "nothing",
+                ]
+                for one in results.participants[:LISTED_MAX]
             ],
         ),
+        _left_out(results),
+        "## Across sites",
+        _across(results),
         "## Final figures",
         _table(
             ["", *(name.upper() for name in FIGURES)],
@@ -88,7 +115,25 @@ def report(results: Results) -> str:
         "## Recommendations",
         "\n".join(f"- {advice}" for _, advice in weak) or "Go on as it is.",
     ]  # fmt: skip
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _left_out(results: Results) -> str:
+    more = len(results.participants) - LISTED_MAX
+    return f"{more} more stand in participants.csv." if more > 0 else ""
+
+
+def _across(results: Results) -> str:
+    """What the matrix of everyone's model on everyone's examples says, in words; the numbers are in cross_site.csv."""
+    rows = results.cross_site
+    at_home = [row[name] for name, row in rows.items() if name in row]
+    away = [ap for name, row in rows.items() for other, ap in row.items() if other != name]
+    if not at_home or not away:
+        return "There are too few participants with frauds among their newest examples to compare sites."
+    return (
+        f"Models trained alone have an average precision of {fmean(at_home):.3f} on their own newest examples and of "
+        f"{fmean(away):.3f} on others' (mean over {len(at_home)} and {len(away)} pairs; cross_site.csv, cross_site.png)."
+    )
 
 
 def weak_spots(results: Results) -> list[tuple[str, str]]:
@@ -131,7 +176,17 @@ def weak_spots(results: Results) -> list[tuple[str, str]]:
     without = [one.name for one in results.participants if not one.frauds]
     if without:
         found.append(
-            (f"{', '.join(without)}: no fraud at all to learn from.", "Expect them to gain most and to give least.")
+            (f"{_named(without)}: no fraud at all to learn from.", "Expect them to gain most and to give least.")
+        )
+    standing = {one.name: one.reputation for one in results.participants if one.reputation is not None}
+    usual = median(standing.values()) if standing else 0.0
+    distrusted = [name for name, reputation in standing.items() if reputation < REPUTATION_LOW * usual]
+    if distrusted:
+        found.append(
+            (
+                f"{_named(distrusted)}: a reputation below half of the usual {usual:.2f}.",
+                "Ask them about their labels, select by reputation, or revoke them.",
+            )
         )
     if results.privacy.get("level", "none") == "none":
         found.append(
@@ -143,6 +198,11 @@ def weak_spots(results: Results) -> list[tuple[str, str]]:
     if not results.ledger_holds:
         found.append(("The audit ledger does not hold.", "Stop, and find out who wrote to its topic."))
     return found
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - NAMED_MAX
+    return ", ".join(names[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _summary(results: Results, done: Sequence[RoundFacts], final: dict[str, float]) -> str:

@@ -22,6 +22,12 @@ def shapes_of(arrays: Mapping[str, NDArray[np.floating]]) -> tuple[TensorShape, 
     return tuple(TensorShape(name=name, shape=tuple(array.shape)) for name, array in arrays.items())
 
 
+def role_of(name: str) -> Role:
+    """Of an array in a file: its last part says it, as in `.../statistics`; else it holds weights."""
+    last = name.rpartition("/")[2]
+    return "statistics" if last == "statistics" else "calibration" if last == "calibration" else "weights"
+
+
 def schema_hash(shapes: Sequence[TensorShape]) -> str:
     """SHA-256 of names, shapes and order, 64 hex digits: two models with one hash can be added up."""
     return hashlib.sha256(msgspec.msgpack.encode([(tensor.name, tensor.shape) for tensor in shapes])).hexdigest()

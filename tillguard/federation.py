@@ -6,10 +6,9 @@ Everything here connects what `federation` decides to files, Kafka and databases
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event
 
-import numpy as np
+import msgspec
 import structlog
 
 from contract.clock import SystemClock, epoch_ms
@@ -26,7 +25,6 @@ from federation.envelope import Inbox, seal, to_records
 from federation.finishing import Evaluate, StrategyFinishing
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Learner
-from federation.numpy_learner import Data, NumpyLearner
 from federation.operations import Told, read_told
 from federation.participant import Participant
 from federation.participant_process import ParticipantProcess, owner_of
@@ -36,7 +34,7 @@ from federation.store import SqlStore
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing
 from tillguard import federation_topics
-from tillguard.federation_keys import make_identity, read_arrays, read_model
+from tillguard.federation_keys import make_identity, read_model
 
 _LOG = structlog.get_logger()
 POLL_S = 0.5
@@ -330,21 +328,6 @@ def serve_metrics(port: int | None) -> Metrics | None:
         raise ConfigurationError([f"metrics_port {port} cannot be listened on: {error.strerror}"]) from None
     _LOG.info("metrics_served", port=server.server_port)
     return metrics
-
-
-def file_learner(file: Path, *, margin: float) -> Learner:
-    """A small network that learns from the labelled examples in `file`; its newest fifth judges global models.
-
-    For pilots, and for retailers whose examples come from elsewhere than the feature log. Raises ConfigurationError.
-    """
-    arrays = read_arrays(file)
-    if not {"features", "labels"} <= arrays.keys():
-        raise ConfigurationError([f"{file} holds no arrays `features` and `labels`"])
-    features, labels = np.asarray(arrays["features"], np.float32), np.asarray(arrays["labels"], np.bool_)
-    if features.ndim != 2 or labels.shape != (len(features),) or not np.isfinite(features).all():
-        raise ConfigurationError([f"{file}: `features` of shape (n, inputs), finite, and `labels` of shape (n,)"])
-    cut = round(len(labels) * 0.8)
-    return NumpyLearner(Data(features[:cut], labels[:cut]), Data(features[cut:], labels[cut:]), seed=0, margin=margin)
 
 
 def requests(settings: FederationSettings) -> list[PublicIdentity]:

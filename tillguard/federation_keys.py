@@ -13,7 +13,7 @@ from contract.federation import TensorShape
 from contract.federation_settings import CoordinatorSettings, ParticipantSettings
 from federation.coordinator_state import GlobalWeights
 from federation.identity import Identity, PublicIdentity, public_of, secret_of
-from federation.tensors import check_shapes, flatten
+from federation.tensors import check_shapes, flatten, role_of
 
 Keys = CoordinatorSettings | ParticipantSettings
 
@@ -73,7 +73,9 @@ def read_model(file: Path) -> GlobalWeights:
     arrays = {name: np.asarray(array, dtype=np.float32) for name, array in read_arrays(file).items()}
     if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
         raise ConfigurationError([f"{file}: every value must be finite"])
-    shapes = tuple(TensorShape(name=name, shape=array.shape or (1,)) for name, array in arrays.items())
+    shapes = tuple(
+        TensorShape(name=name, shape=array.shape or (1,), role=role_of(name)) for name, array in arrays.items()
+    )
     check_shapes(shapes)
     return GlobalWeights(version=0, shapes=shapes, payload=flatten(list(arrays.values())).tobytes())
 

@@ -1,6 +1,6 @@
 """`tillguard federation simulate`: a description file in, results and a report out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,9 +19,13 @@ from federation.numpy_learner import Data, NumpyLearner, fit, initial_arrays, pr
 from federation.planning import terms_of
 from federation.simulated_data import divided, joined, split, transactions
 from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate
-from federation.simulation_report import participants_csv, report, rounds_csv
+from federation.simulation_report import cross_site_csv, participants_csv, report, rounds_csv
 from federation.tensors import flatten
 from federation.transports.memory import Faults
+from tillguard import federation_plots
+
+CROSS_SITE_MAX = 24
+"""Participants in the matrix of everyone's model on everyone's examples: more could not be read."""
 
 
 class DataSection(Section):
@@ -51,6 +55,10 @@ class Description(Section):
     seed: int = Field(7, ge=0, lt=2**31, description="of everything random")
     participants: int = Field(10, ge=2, le=2_000, description="so many, all in this process")
     rounds: int = Field(10, ge=1, le=10_000, description="so many")
+    normalised: bool = Field(
+        False,
+        description="true: as in the product's network, a round of statistics comes first, and calibration after each training",
+    )
     hidden: tuple[int, ...] = Field((64, 32), max_length=8, description="widths of the network's hidden layers")
     data: DataSection = Field(default_factory=DataSection)
     faults: FaultSection = Field(default_factory=FaultSection)
@@ -77,12 +85,16 @@ def simulate_file(file: Path, out: Path) -> str:
         "results.json": msgspec.json.format(msgspec.json.encode(results)).decode(),
         "rounds.csv": rounds_csv(results),
         "participants.csv": participants_csv(results),
+        "cross_site.csv": cross_site_csv(results),
         "report.md": text,
     }
+    plots = federation_plots.drawn(results)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (out / name).write_text(content, encoding="utf-8")
+        for name, image in plots.items():
+            (out / name).write_bytes(image)
     except OSError as error:
         raise TillguardError(f"{out} cannot be written: {error.strerror}") from None
     return text
@@ -94,18 +106,22 @@ def run_description(wanted: Description, progress: Callable[[RoundFacts], None] 
     train, test = split(transactions(data.examples, data.features, data.fraud_share, wanted.seed), 0.8, wanted.seed)
     parts = divided(train, wanted.participants, data.skew, wanted.seed)
     names = [f"shop-{number}" for number in range(wanted.participants)]
-    initial = initial_arrays(data.features, wanted.hidden, wanted.seed)
+    initial = initial_arrays(data.features, wanted.hidden, wanted.seed, form=wanted.normalised)
     task = _alone(wanted, initial)
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
         return measured(predict(arrays, test.features), test.labels)
 
-    learners = {}
-    facts = []
+    learners: dict[str, NumpyLearner] = {}
+    facts: list[ParticipantFacts] = []
+    models: dict[str, Arrays] = {}
     for number, (name, part) in enumerate(zip(names, parts, strict=True)):
         own, newest = split(part, 0.8, wanted.seed)
         learners[name] = NumpyLearner(own, newest, seed=wanted.seed + number)
-        alone = evaluate(fit(initial, own, task, wanted.seed + number)) if len(own.labels) else {}
+        model = fit(initial, own, task, wanted.seed + number) if len(own.labels) else initial
+        alone = evaluate(model) if len(own.labels) else {}
+        if number < CROSS_SITE_MAX:
+            models[name] = model
         facts.append(ParticipantFacts(name=name, examples=len(part.labels), frauds=int(part.labels.sum()), local=alone))
     return simulate(
         Simulated(
@@ -120,12 +136,25 @@ def run_description(wanted: Description, progress: Callable[[RoundFacts], None] 
             coordinator_crash=wanted.faults.coordinator_crash,
         ),
         learners,
-        GlobalWeights(version=0, shapes=shapes_of(data.features, wanted.hidden), payload=flatten(initial).tobytes()),
+        GlobalWeights(
+            version=0,
+            shapes=shapes_of(data.features, wanted.hidden, form=wanted.normalised),
+            payload=flatten(initial).tobytes(),
+        ),
         evaluate=evaluate,
         facts=facts,
         central=evaluate(fit(initial, joined(_not_empty(parts)), task, wanted.seed)),
+        cross_site=_cross_site(models, learners),
         progress=progress,
     )
+
+
+def _cross_site(models: Mapping[str, Arrays], learners: Mapping[str, NumpyLearner]) -> dict[str, dict[str, float]]:
+    """Whose model does how well where: by model, by the participant whose newest examples it is judged on."""
+    found = {
+        name: {other: learners[other].evaluate(model).get("ap") for other in models} for name, model in models.items()
+    }
+    return {name: {other: ap for other, ap in row.items() if ap is not None} for name, row in found.items()}
 
 
 def _alone(wanted: Description, initial: Arrays) -> Task:

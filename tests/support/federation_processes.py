@@ -16,6 +16,7 @@ from contract.errors import TransientError
 from contract.federation import LedgerEntry, Order
 from contract.federation_settings import FederationSettings
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
+from federation.numpy_learner import initial_arrays, shapes_of
 from federation.operations import LogReader, Told, content_of
 from federation.simulated_data import divided, transactions
 from federation.transports.kafka_logs import KafkaTransport
@@ -24,6 +25,7 @@ from tillguard import federation_keys as keys
 
 DEADLINE_S = 240.0
 DYING = Path(__file__).with_name("dying_coordinator.py")
+PARTICIPANT = Path(__file__).with_name("numpy_participant.py")
 FEATURES = 6
 PHASE = {"min_s": 0.5, "max_s": 20}
 
@@ -61,7 +63,10 @@ class Processes:
         self.settings: FederationSettings = parse_as(
             CoordinatorFile, yaml.safe_load(file.read_text()), where=str(file)
         ).federation
-        self.call("init", "--config", str(file), "--features", str(FEATURES), "--hidden", "4")
+        arrays = initial_arrays(FEATURES, (4,), seed=7)
+        first = {shape.name: array for shape, array in zip(shapes_of(FEATURES, (4,)), arrays, strict=True)}
+        keys.write_model(folder / "first.npz", first)
+        self.call("init", "--config", str(file), "--model", str(folder / "first.npz"))
         self.identity = keys.load_identity(self.settings.coordinator, "init")
         self.names = [f"{name}-{number}" for number in range(participants)]
         parts = divided(transactions(1_200, FEATURES, 0.15, 3), participants, 5.0, 3)
@@ -115,7 +120,7 @@ class Processes:
         assert self.running.pop(name).wait(DEADLINE_S) == -signal.SIGKILL, self.logs()
 
     def start(self, shop: str) -> None:
-        self._start(shop, "run", "--config", str(self.file(shop)), "--data", str(self.folder / f"{shop}.npz"))
+        self._spawn(shop, str(PARTICIPANT), str(self.file(shop)), str(self.folder / f"{shop}.npz"))
 
     def kill(self, name: str) -> None:
         """SIGKILL; the process has ended on return."""

@@ -76,4 +76,4 @@ def small_world(
     def evaluate(arrays: Arrays) -> dict[str, float]:
         return measured(predict(arrays, test.features), test.labels)
 
-    return World(settings, learners, small_model(form=form), seed=seed, evaluate=evaluate, **options)
+    return World(settings, learners, small_model(form=form), seed=seed, **({"evaluate": evaluate} | options))

@@ -80,19 +80,11 @@ def init(
     model: Path | None = typer.Option(
         None, "--model", metavar="FILE", help="Named float32 arrays (.npz) that the first round starts from."
     ),
-    features: int | None = typer.Option(
-        None,
-        "--features",
-        min=1,
-        max=10_000,
-        help="A pilot's small network of so many inputs, for participants that run with --data.",
-    ),
     bootstrap_servers: str = typer.Option(
         "localhost:9092",
         "--bootstrap-servers",
         help="Of the federation's Kafka, for the settings file that this writes.",
     ),
-    hidden: str = typer.Option("64,32", "--hidden", help="With --features: widths of its hidden layers."),
 ) -> None:
     """Begin a federation: the coordinator's settings file, keys and topics, and the model of the first round.
 
@@ -104,8 +96,7 @@ def init(
 
     side = _coordinator(config or begin_coordinator(bootstrap_servers))
     public = root.initialise(side.settings)
-    widths = [int(width) for width in hidden.split(",") if width.strip().isdecimal()]
-    begin_model(side.settings, given=model, features=features, hidden=widths)
+    begin_model(side.settings, given=model)
     typer.echo(f"federation {side.settings.name} at {side.settings.bootstrap_servers}")
     typer.echo(f"coordinator fingerprint {public.fingerprint}")
     typer.echo(
@@ -122,12 +113,6 @@ def run(
     on_orders: bool = typer.Option(
         False, "--on-orders", help="Coordinator: begin no round by itself, carry out orders only."
     ),
-    data: Path | None = typer.Option(
-        None,
-        "--data",
-        metavar="FILE",
-        help="Retailer: a pilot's small network on labelled examples (.npz with `features` and `labels`), which never serves.",
-    ),
 ) -> None:
     """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood."""
     from tillguard import federation as root
@@ -141,10 +126,6 @@ def run(
         return
     identity = keys.load_identity(side.settings.participant, "enrol")
     metrics = root.serve_metrics(side.settings.participant.metrics_port)
-    if data is not None:
-        learner = root.file_learner(data, margin=side.settings.participant.gate_margin)
-        root.run_participant(side.settings, identity, learner, stop, metrics=metrics)
-        return
     _take_part(retailer, config, identity, stop, metrics)
 
 

@@ -28,7 +28,8 @@ from contract.federation_settings import FederationSettings
 from federation.envelope import ANNOUNCEMENT_DOMAIN, seal, to_records
 from federation.identity import Identity
 from federation.learner import Trained
-from federation.participant import Participant, ParticipantState, Saying
+from federation.participant import Participant
+from federation.participant_state import ParticipantState, Saying
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import LogName, Outgoing, Record
 from tillguard.config import load

@@ -62,3 +62,19 @@ def test_whoever_harms_the_model_loses_its_reputation() -> None:
     standing = world.state.reputations
     honest = [value for name, value in standing.items() if name not in LIARS]
     assert max(standing[name] for name in LIARS) < min(honest)
+
+
+def test_without_data_of_its_own_the_coordinator_still_sees_who_pulls_against_the_rest() -> None:
+    settings = small_settings("robust", robust=RobustSettings(rule="geometric_median", byzantine_max=2))
+    world = small_world(settings, 8, lying=LIARS, liar=Liar, evaluate=None)
+    world.enrol_all()
+    world.run_rounds(3)
+    standing = world.state.reputations
+    assert all(
+        "ap" not in json.loads(entry.content)["metrics"] for entry in ledger_of(world) if entry.kind == "evaluated"
+    )
+    assert max(standing[name] for name in LIARS) < min(standing[name] for name in standing.keys() - set(LIARS))
+    masked = small_world(small_settings("masked"), 4, evaluate=None)
+    masked.enrol_all()
+    masked.run_rounds(1)
+    assert masked.state.reputations == {}, "of a sum nobody's part is known"

@@ -92,7 +92,7 @@ def test_client_privacy_in_mode_robust_is_refused_with_any_rule_but_the_mean() -
     parse_as(CoordinatorFile, {"federation": {"rounds": rounds | {"robust": {"rule": "mean"}}}}, where="f")
 
 
-def test_a_participant_without_keys_is_told_what_makes_them(tmp_path: Path) -> None:
+def test_a_participant_without_keys_is_told_how_to_make_them(tmp_path: Path) -> None:
     file = tmp_path / "harbour.yaml"
     file.write_text(f"retailer: harbour\nfederation: {{participant: {{key_file: {tmp_path / 'k.key'}}}}}\n")
     done = CliRunner().invoke(app, ["federation", "run", "--config", str(file)])

@@ -6,8 +6,9 @@ from typer.testing import CliRunner
 
 from contract.errors import ConfigurationError
 from federation.simulation import ParticipantFacts, Results, RoundFacts
-from federation.simulation_report import participants_csv, report, rounds_csv, weak_spots
+from federation.simulation_report import cross_site_csv, participants_csv, report, rounds_csv, weak_spots
 from tillguard.cli import app
+from tillguard.federation_plots import drawn
 from tillguard.federation_simulation import read_description, run_description
 
 DESCRIPTION = """
@@ -40,6 +41,10 @@ def test_the_command_writes_results_tables_and_a_report(file: Path, tmp_path: Pa
     assert len((tmp_path / "out" / "rounds.csv").read_text().splitlines()) == 3
     assert len((tmp_path / "out" / "participants.csv").read_text().splitlines()) == 5
     assert "## Recommendations" in (tmp_path / "out" / "report.md").read_text()
+    matrix = (tmp_path / "out" / "cross_site.csv").read_text().splitlines()
+    assert [line.count(",") for line in matrix] == [4] * 5
+    for plot in ("rounds", "participants", "cost", "cross_site"):
+        assert (tmp_path / "out" / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_description_gives_the_same_rounds(file: Path) -> None:
@@ -65,10 +70,37 @@ def results(**changes: object) -> Results:
     )  # fmt: skip
     values = {
         "title": "t", "seed": 1, "mode": "masked", "strategy": "fedavg", "rounds": [done], "participants": [shop],
-        "central": {"ap": 0.5}, "dropped": {}, "crashes": 0, "ledger_holds": True, "ledger_entries": 9,
+        "central": {"ap": 0.5}, "cross_site": {}, "dropped": {}, "crashes": 0, "ledger_holds": True, "ledger_entries": 9,
         "privacy": {"level": "client"},
     } | changes  # fmt: skip
     return Results(**values)  # type: ignore[arg-type]
+
+
+def test_across_sites_means_are_told_and_the_matrix_has_a_cell_for_each_pair() -> None:
+    found = results(cross_site={"a": {"a": 0.9, "b": 0.3}, "b": {"a": 0.5}})
+    assert "0.900 on their own newest examples and of 0.400 on others' (mean over 1 and 2 pairs" in report(found)
+    assert cross_site_csv(found).splitlines() == ["model of,a,b", "a,0.900000,0.300000", "b,0.500000,"]
+    assert set(drawn(found)) == {"rounds.png", "participants.png", "cost.png", "cross_site.png"}
+    assert "cross_site.png" not in drawn(results())
+
+
+def test_who_stands_out_by_a_low_reputation_is_named_and_hundreds_are_not_all_listed() -> None:
+    shops = [
+        ParticipantFacts(name=f"shop-{number}", examples=10, frauds=1, local={}, reputation=0.3 if number == 7 else 0.9)
+        for number in range(60)
+    ]
+    text = report(results(participants=shops))
+    assert "- shop-7: a reputation below half of the usual 0.90." in text
+    assert "10 more stand in participants.csv." in text
+    assert "| shop-55 |" not in text
+
+
+def test_a_simulation_with_statistics_tells_of_its_trainings(file: Path) -> None:
+    file.write_text(DESCRIPTION + "normalised: true\n")
+    found = run_description(read_description(file))
+    assert [one.outcome for one in found.rounds] == ["model 2", "model 4"]
+    assert [one.round for one in found.rounds] == [2, 4]
+    assert set(found.cross_site) == {one.name for one in found.participants}
 
 
 def test_without_a_weak_spot_the_report_says_so() -> None:
@@ -94,4 +126,4 @@ def test_each_weak_spot_comes_with_what_to_do(changes: dict[str, object], word: 
 
 def test_a_figure_that_was_not_measured_is_an_empty_cell() -> None:
     assert rounds_csv(results()).splitlines()[1] == "1,model 1,1,3,1000,0.500,10,20,0.900000,0.500000,,"
-    assert participants_csv(results()).splitlines()[1] == "shop-0,100,10,0.100000,,0,,0.200000,,"
+    assert participants_csv(results()).splitlines()[1] == "shop-0,100,10,0.100000,,0,,,0.200000,,,,,,"

@@ -1,8 +1,11 @@
 """The first layer that retailers have in common."""
 
+from pathlib import Path
+
 import numpy as np
 
 from contract.features import schema
+from tillguard.federation_keys import read_model, write_model
 from tillguard.federation_learner import initial_model, shapes
 from trainer import joint_form
 from trainer.plan import HIDDEN
@@ -27,8 +30,10 @@ def test_every_feature_has_a_say_and_steps_rise() -> None:
     assert all(np.isfinite(array).all() for array in (form.mean, form.scale, form.step_starts, form.step_slopes))
 
 
-def test_the_first_model_comes_from_its_seed_and_fits_the_plan() -> None:
+def test_the_first_model_comes_from_its_seed_and_fits_the_plan(tmp_path: Path) -> None:
     model = initial_model(7)
     assert [(name, array.shape) for name, array in model.items()] == [(each.name, each.shape) for each in shapes()]
+    write_model(tmp_path / "model.npz", model)
+    assert read_model(tmp_path / "model.npz").shapes == shapes(), "roles come back from the names"
     assert all(np.array_equal(array, initial_model(7)[name]) for name, array in model.items())
     assert not np.array_equal(next(iter(model.values())), next(iter(initial_model(8).values())))
