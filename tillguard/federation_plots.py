@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,7 +13,7 @@ from federation.simulation import FIGURES, Results
 
 _TITLES = {"auc": "AUC", "ap": "average precision", "accuracy": "accuracy at 0.5", "loss": "log loss"}
 _BLUE, _RED, _GREY = "#2563a8", "#b3402a", "#8a8f98"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e3e5e8",
     "axes.axisbelow": True, "legend.frameon": False,
 }  # fmt: skip
@@ -30,7 +31,7 @@ def drawn(results: Results) -> dict[str, bytes]:
     if results.cross_site:
         plots["cross_site.png"] = _cross_site
     found = {}
-    with mpl.rc_context({**_STYLE}):
+    with mpl.rc_context(_STYLE):
         for name, draw in plots.items():
             image = io.BytesIO()
             draw(results).savefig(image, format="png", dpi=130, metadata={"Software": None})
