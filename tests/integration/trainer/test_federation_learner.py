@@ -166,6 +166,22 @@ def put(shop: Shop, some: Simulated, wanted: Callable[[int], bool]) -> None:
     shop.store.put([some.records[place] for place in places], [some.labels[place] for place in places])
 
 
+def _is_normalised_and_calibrated(arrays: list[np.ndarray], some: Simulated) -> None:
+    from trainer import local_round  # TensorFlow is loaded when it is needed
+
+    parted = joint_form.parted(arrays)
+    plain, common = joint_form.constants(), joint_form.constants(statistics=parted.statistics)
+    assert joint_form.digest(plain) != joint_form.digest(common), "its inputs are normalised by what all retailers have"
+    features = np.stack([np.frombuffer(record.values, "<f4") for record in some.records])
+    logits = local_round.scores(arrays, features)
+    said = calibration.probability(calibration.Scaling(*map(float, parted.scaling)), logits)
+    share = np.mean([sale.truth.fraud for sale in some.sales])
+    assert 0.3 < said.mean() / share < 2, "its probabilities are those of all retailers' examples"
+    fraud = np.array([sale.truth.fraud for sale in some.sales])
+    plain = log_loss(1 / (1 + np.exp(-logits.astype(np.float64))), fraud)
+    assert log_loss(said, fraud) < 0.9 * plain, "without, prior odds are missing"
+
+
 def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_keeps_it(
     retailer: Any, federation_settings: FederationSettings, opened: Callable[[str], Shop]
 ) -> None:
@@ -210,19 +226,7 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_
     assert taken.manifest.base == lineage(federation_settings.name, version)
     assert taken.manifest.parity_max_abs_diff < 1e-4
     arrays = unflatten(model.shapes, model.payload)
-    from trainer import local_round  # TensorFlow is loaded when it is needed
-
-    parted = joint_form.parted(arrays)
-    plain, common = joint_form.constants(), joint_form.constants(statistics=parted.statistics)
-    assert joint_form.digest(plain) != joint_form.digest(common), "its inputs are normalised by what all retailers have"
-    features = np.stack([np.frombuffer(record.values, "<f4") for record in some.records])
-    logits = local_round.scores(arrays, features)
-    said = calibration.probability(calibration.Scaling(*map(float, parted.scaling)), logits)
-    share = np.mean([sale.truth.fraud for sale in some.sales])
-    assert 0.3 < said.mean() / share < 2, "its probabilities are those of all retailers' examples"
-    fraud = np.array([sale.truth.fraud for sale in some.sales])
-    plain = log_loss(1 / (1 + np.exp(-logits.astype(np.float64))), fraud)
-    assert log_loss(said, fraud) < 0.9 * plain, "without, prior odds are missing"
+    _is_normalised_and_calibrated(arrays, some)
     assert newcomer.learner.evaluate(arrays)["auc"] > 0.7
     known = len(newcomer.registry.models(newcomer.settings.retailer))
     # As after a kill before the decision was stored.
