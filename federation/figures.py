@@ -42,7 +42,9 @@ def accuracy(probabilities: Scores, labels: Labels) -> float:
 
 
 def measured(probabilities: Scores, labels: Labels) -> dict[str, float]:
-    """All of them that are defined, by name."""
+    """All of them that are defined, by name; none without examples."""
+    if not len(labels):
+        return {}
     found = {
         "auc": auc(probabilities, labels),
         "ap": average_precision(probabilities, labels),

@@ -50,6 +50,7 @@ FOLDER = Path(__file__).parent / "federation-v1"
 NOON_MS = 1_793_534_400_123
 SIGNING, SEALING = bytes(range(256)) * 7 + bytes(160), bytes(range(64)) * 19
 SHAPES = (TensorShape(name="layer0/weights", shape=(3, 2)), TensorShape(name="layer0/bias", shape=(2,)))
+FORMED = (*SHAPES, TensorShape(name="statistics", shape=(6,), role="statistics"))
 SIGNED = SignedEnvelope(envelope=b"\x01envelope", signature=bytes(range(200)))
 DIGEST = bytes(range(32))
 
@@ -101,6 +102,16 @@ EXAMPLES: dict[str, Struct] = {
         ),
         bits=8, masking=None, seed=14, roster_version=2,
     ),
+    "plan-statistics": RoundPlan(
+        round=1, attempt=0, mode="robust", cohort=("harbour", "meadow", "quay"), updates_min=3, base_version=0,
+        shapes=FORMED,
+        training=LocalTraining(epochs=1, batch_size=512, learning_rate=5e-4, prior_offset=True, proximal_mu=0.0),
+        clip_norm=10.0, frauds_weight=0.0, weight_unit=10_000.0, weight_max=1.0,
+        privacy=PrivacyTerms(
+            level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1_000
+        ),
+        bits=32, masking=None, seed=8, roster_version=2, purpose="statistics",
+    ),
     "refusal": Refusal(reason="budget"),
     "keys": MaskKeys(key=SEALING),
     "key-list": KeyList(envelopes=(SIGNED, SIGNED)),
@@ -118,6 +129,10 @@ EXAMPLES: dict[str, Struct] = {
     "global-model": GlobalModel(
         model_version=7, base_version=6, shapes=SHAPES, payload=bytes(32), participants=3, weight=2.5,
         metrics={"ap": 0.75},
+    ),
+    "global-model-to-be-calibrated": GlobalModel(
+        model_version=2, base_version=1, shapes=FORMED, payload=bytes(56), participants=3, weight=2.5, metrics={},
+        purpose="training", calibration_follows=True,
     ),
     "adoption": Adoption(model_version=7, decision="blended", metrics={}),
     "ledger-entry": LedgerEntry(

@@ -24,6 +24,7 @@ from contract.federation_settings import (
 from contract.settings import Settings
 from federation import calibration
 from federation.coordinator_process import CoordinatorProcess
+from federation.figures import log_loss
 from federation.identity import Identity
 from federation.learner import TrainingUnableError
 from federation.participant_process import ParticipantProcess
@@ -165,6 +166,22 @@ def put(shop: Shop, some: Simulated, wanted: Callable[[int], bool]) -> None:
     shop.store.put([some.records[place] for place in places], [some.labels[place] for place in places])
 
 
+def _is_normalised_and_calibrated(arrays: list[np.ndarray], some: Simulated) -> None:
+    from trainer import local_round  # TensorFlow is loaded when it is needed
+
+    parted = joint_form.parted(arrays)
+    plain, common = joint_form.constants(), joint_form.constants(statistics=parted.statistics)
+    assert joint_form.digest(plain) != joint_form.digest(common), "its inputs are normalised by what all retailers have"
+    features = np.stack([np.frombuffer(record.values, "<f4") for record in some.records])
+    logits = local_round.scores(arrays, features)
+    said = calibration.probability(calibration.Scaling(*map(float, parted.scaling)), logits)
+    share = np.mean([sale.truth.fraud for sale in some.sales])
+    assert 0.3 < said.mean() / share < 2, "its probabilities are those of all retailers' examples"
+    fraud = np.array([sale.truth.fraud for sale in some.sales])
+    plain = log_loss(1 / (1 + np.exp(-logits.astype(np.float64))), fraud)
+    assert log_loss(said, fraud) < 0.9 * plain, "without, prior odds are missing"
+
+
 def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_keeps_it(
     retailer: Any, federation_settings: FederationSettings, opened: Callable[[str], Shop]
 ) -> None:
@@ -209,17 +226,7 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_
     assert taken.manifest.base == lineage(federation_settings.name, version)
     assert taken.manifest.parity_max_abs_diff < 1e-4
     arrays = unflatten(model.shapes, model.payload)
-    from trainer import local_round  # TensorFlow is loaded when it is needed
-
-    parted = joint_form.parted(arrays)
-    plain, common = joint_form.constants(), joint_form.constants(statistics=parted.statistics)
-    assert joint_form.digest(plain) != joint_form.digest(common), "its inputs are normalised by what all retailers have"
-    features = np.stack([np.frombuffer(record.values, "<f4") for record in some.records])
-    logits = local_round.scores(arrays, features)
-    said = calibration.probability(calibration.Scaling(*map(float, parted.scaling)), logits)
-    share = np.mean([sale.truth.fraud for sale in some.sales])
-    assert 0.3 < said.mean() / share < 2, "its probabilities are those of all retailers' examples"
-    assert said.mean() < 0.5 * np.mean(1 / (1 + np.exp(-logits))), "without, prior odds are missing"
+    _is_normalised_and_calibrated(arrays, some)
     assert newcomer.learner.evaluate(arrays)["auc"] > 0.7
     known = len(newcomer.registry.models(newcomer.settings.retailer))
     # As after a kill before the decision was stored.
@@ -228,3 +235,34 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_
     assert newcomer.serving().manifest.model_version == taken.manifest.model_version
     with pytest.raises(TrainingUnableError, match="finite"):
         newcomer.learner.adopt(3, [*arrays[:-1], np.array([np.nan], np.float32)])
+
+
+class Killed(BaseException):
+    """As if the process ended here: nothing catches it."""
+
+
+@pytest.mark.parametrize("step", ["add", "begin_promotion", "confirm_promotion"])
+def test_killed_while_it_takes_a_global_model_a_retailer_takes_it_once_and_whole(
+    retailer: Any, opened: Callable[[str], Shop], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    shop = opened("e")
+    some = simulated(retailer.settings, rows=ROWS // 2, seed=5)
+    put(shop, some, lambda _: True)
+    arrays = list(initial_model(7).values())
+    with monkeypatch.context() as patched:
+
+        def die(*_: Any, **__: Any) -> Any:
+            raise Killed
+
+        patched.setattr(Registry, step, die)
+        with pytest.raises(Killed):
+            shop.learner.adopt(1, arrays)
+    assert shop.registry.serving(shop.settings.retailer) is None, "nothing serves that was not taken wholly"
+    taken = shop.learner.adopt(1, arrays)
+    assert taken.decision != "local"
+    assert shop.serving().manifest.base == lineage(shop.settings.federation.name, 1)
+    assert len(shop.registry.models(shop.settings.retailer)) == 1
+    again = shop.learner.adopt(1, arrays)
+    assert again.decision == taken.decision
+    promotions = shop.registry.promotions(shop.settings.retailer)
+    assert [promotion.confirmed for promotion in promotions].count(True) == 1
