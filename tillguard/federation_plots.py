@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,7 +13,7 @@ from federation.simulation import FIGURES, Results
 
 _TITLES = {"auc": "AUC", "ap": "average precision", "accuracy": "accuracy at 0.5", "loss": "log loss"}
 _BLUE, _RED, _GREY = "#2563a8", "#b3402a", "#8a8f98"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e3e5e8",
     "axes.axisbelow": True, "legend.frameon": False,
 }  # fmt: skip
