@@ -234,14 +234,17 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_
     assert len(newcomer.registry.models(newcomer.settings.retailer)) == known
     assert newcomer.serving().manifest.model_version == taken.manifest.model_version
     with pytest.raises(TrainingUnableError, match="finite"):
-        newcomer.learner.adopt(3, [*arrays[:-1], np.array([np.nan], np.float32)])
+        newcomer.learner.adopt(3, [*arrays[:-1], np.full(3, np.nan, np.float32)])
 
 
 class Killed(BaseException):
     """As if the process ended here: nothing catches it."""
 
 
-@pytest.mark.parametrize("step", ["add", "begin_promotion", "confirm_promotion"])
+@pytest.mark.parametrize(
+    "step",
+    ["begin_promotion", *(pytest.param(step, marks=pytest.mark.slow) for step in ("add", "confirm_promotion"))],
+)
 def test_killed_while_it_takes_a_global_model_a_retailer_takes_it_once_and_whole(
     retailer: Any, opened: Callable[[str], Shop], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
