@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.platt import SLOPE_MIN, most_likely, sigmoid
 from federation.refusals import UpdateRefusedError
 
 LOGIT_MAX = 12.0
 """Logits beyond are taken for this: a probability of 6e-6 from certainty."""
-KNOTS = np.linspace(-LOGIT_MAX, LOGIT_MAX, 65)
+KNOTS = np.linspace(-LOGIT_MAX, LOGIT_MAX, 129)
 SUMMED = 2 * len(KNOTS)
 """Numbers in the sum: genuine by knot, then frauds by knot."""
 PARAMETERS = 3
@@ -25,8 +26,7 @@ _PART_MAX = math.sqrt(2)
 """Norm of a histogram whose genuine part and scaled fraud part are both as long as they can be."""
 EXAMPLE_NORM_MAX = FRAUDS_SCALE / _PART_MAX
 """Of a single example's part, which is a fraud's."""
-SLOPE_MIN, SLOPE_MAX = 0.05, 20.0
-_STEPS_MAX = 100
+SLOPE_MAX = 20.0
 
 
 class Scaling(NamedTuple):
@@ -70,44 +70,12 @@ def fit(pooled: NDArray[np.floating], examples: float) -> Scaling:
     counts = genuine + frauds
     low, high = 1 / (genuine.sum() + 2), (frauds.sum() + 1) / (frauds.sum() + 2)
     target = (genuine * low + frauds * high) / np.maximum(counts, 1e-300)
-    slope, offset = _newton(target, counts, log_odds)
+    begin = log_odds - float(np.average(KNOTS, weights=counts))
+    slope, offset = most_likely(KNOTS, target, counts, offset=begin, gain_min=1e-12 * counts.sum())
     return Scaling(min(max(slope, SLOPE_MIN), SLOPE_MAX), offset, log_odds)
 
 
 def probability(scaling: Scaling, logits: NDArray[np.floating], log_odds: float | None = None) -> NDArray[np.float64]:
     """Of fraud; `log_odds`: of frauds where these logits come from, if others than among pooled examples."""
     moved = 0.0 if log_odds is None else log_odds - scaling.log_odds
-    return _sigmoid(scaling.slope * logits.astype(np.float64) + scaling.offset + moved)
-
-
-def _newton(target: NDArray[np.float64], counts: NDArray[np.float64], log_odds: float) -> tuple[float, float]:
-    """Newton's method with halved steps on the cross-entropy, which is convex in both."""
-    slope, offset = 1.0, log_odds - float(np.average(KNOTS, weights=counts))
-    loss = _loss(slope * KNOTS + offset, target, counts)
-    for _ in range(_STEPS_MAX):
-        probabilities = _sigmoid(slope * KNOTS + offset)
-        error, spread = counts * (target - probabilities), counts * probabilities * (1 - probabilities)
-        a, b, c = float(spread @ KNOTS**2) + 1e-9, float(spread @ KNOTS), float(spread.sum()) + 1e-9
-        u, v = float(error @ KNOTS), float(error.sum())
-        step_slope, step_offset = (c * u - b * v) / (a * c - b * b), (a * v - b * u) / (a * c - b * b)
-        size = 1.0
-        while size > 1e-10:
-            trial = _loss((slope + size * step_slope) * KNOTS + offset + size * step_offset, target, counts)
-            if trial < loss:
-                break
-            size /= 2
-        else:
-            break
-        gain, loss = loss - trial, trial
-        slope, offset = slope + size * step_slope, offset + size * step_offset
-        if gain < 1e-12 * counts.sum():
-            break
-    return slope, offset
-
-
-def _loss(z: NDArray[np.float64], target: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
-    return float(counts @ (np.logaddexp(0.0, z) - target * z))
-
-
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), dtype=np.float64)
+    return sigmoid(scaling.slope * logits.astype(np.float64) + scaling.offset + moved)

@@ -6,6 +6,7 @@ alone, so a crash is one participant that dropped out. Knows no clock, no transp
 """
 
 import secrets
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ from federation.transports.ports import Record
 MODELS_KEPT = 3
 """The newest global models: a plan names the one it starts from."""
 EARLY_MAX = 320
-"""Records of the models log that are kept until the first claim says whose they are: one message of the largest size."""
+"""The newest records of the models log, kept until the first claim says whose they are: one message of the largest size."""
 Progress = KeyList | ShareList | SurvivorList | Failure | Published | Halted
 
 
@@ -88,7 +89,7 @@ class Participant:
         self._sent: Compressed | None = None
         self._trained: tuple[int, int, Trained] | None = None
         """Round, base version and what training gave: another attempt of the round uses it again."""
-        self._unclaimed: list[Record] = []
+        self._unclaimed: deque[Record] = deque(maxlen=EARLY_MAX)
         self._inboxes = {"control": Inbox(federation, identity), "models": Inbox(federation, identity)}
 
     @property
@@ -114,7 +115,7 @@ class Participant:
 
         The two logs are not one order: a model may be read before the claim that says whose it is.
         """
-        if record.log == "models" and self.state.coordinator is None and len(self._unclaimed) < EARLY_MAX:
+        if record.log == "models" and self.state.coordinator is None:
             self._unclaimed.append(record)
             return
         try:
@@ -214,9 +215,8 @@ class Participant:
         if opened.envelope.epoch <= self.state.epoch:
             raise EnvelopeRefusedError("duplicate", "of a coordinator that another has followed")
         self.state.epoch, self.state.coordinator = opened.envelope.epoch, keys
-        unclaimed, self._unclaimed = self._unclaimed, []
-        for record in unclaimed:
-            self.hear(record)
+        while self._unclaimed:
+            self.hear(self._unclaimed.popleft())
 
     def _received(self, message: GlobalModel, round_number: int, at_ms: int) -> None:
         model = weights_of(message, round_number)

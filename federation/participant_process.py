@@ -90,19 +90,11 @@ class ParticipantProcess:
         """Everything that is there, before anything is done about it: a plan may be over already."""
         read = 0
         while records := self._transport.poll(timeout_s if read == 0 else 0.0):
-            stranger = self.participant.state.coordinator is None
             for record in records:
                 self.participant.hear(record)
                 self._positions = self._positions | {record.log: record.offset + 1}
-            if stranger and self.participant.state.coordinator is not None:
-                self._read_models_again()
             read += len(records)
         return read
-
-    def _read_models_again(self) -> None:
-        """The two logs are not one order: models may have come before the claim that says whose signature they bear."""
-        self._positions = self._positions | {"models": self._transport.bounds("models")[0]}
-        self._transport.read_from(self._positions)
 
     def _adopt(self) -> None:
         """Decides on the newest global model, once."""

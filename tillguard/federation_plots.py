@@ -45,7 +45,7 @@ def _rounds(results: Results) -> Figure:
     figure.suptitle(results.title)
     for axes, name in zip(figure.subplots(2, 2).ravel(), FIGURES, strict=True):
         known = [(one.round, one.figures[name]) for one in results.rounds if name in one.figures]
-        axes.plot([number for number, _ in known], [value for _, value in known], color=_BLUE, marker="o", markersize=3)
+        _line(axes, [number for number, _ in known], [value for _, value in known], _BLUE)
         if name in results.central:
             axes.axhline(results.central[name], color=_GREY, linestyle="--", linewidth=1, label="all data in one place")
             axes.legend(fontsize=7, loc="best")
@@ -76,39 +76,11 @@ def _cost(results: Results) -> Figure:
     figure = Figure(figsize=(8, 5), layout="constrained")
     sent, took = figure.subplots(2, 1, sharex=True)
     numbers = [one.round for one in results.rounds]
-    sent.plot(
-        numbers,
-        [one.bytes_up / 1e6 for one in results.rounds],
-        color=_BLUE,
-        marker="o",
-        markersize=3,
-        label="sent by all participants",
-    )
-    sent.plot(
-        numbers,
-        [one.bytes_down / 1e6 for one in results.rounds],
-        color=_RED,
-        marker="o",
-        markersize=3,
-        label="sent by the coordinator",
-    )
+    _line(sent, numbers, [one.bytes_up / 1e6 for one in results.rounds], _BLUE, "sent by all participants")
+    _line(sent, numbers, [one.bytes_down / 1e6 for one in results.rounds], _RED, "sent by the coordinator")
     sent.set_ylabel("MB")
-    took.plot(
-        numbers,
-        [one.virtual_ms / 1000 for one in results.rounds],
-        color=_BLUE,
-        marker="o",
-        markersize=3,
-        label="virtual time of the round",
-    )
-    took.plot(
-        numbers,
-        [one.cpu_s for one in results.rounds],
-        color=_RED,
-        marker="o",
-        markersize=3,
-        label="processor, everyone together",
-    )
+    _line(took, numbers, [one.virtual_ms / 1000 for one in results.rounds], _BLUE, "virtual time of the round")
+    _line(took, numbers, [one.cpu_s for one in results.rounds], _RED, "processor, everyone together")
     took.set_ylabel("s")
     took.set_xlabel("round (of training, with what was summed up before and after)")
     took.xaxis.get_major_locator().set_params(integer=True)
@@ -133,6 +105,10 @@ def _cross_site(results: Results) -> Figure:
     axes.set_yticks(range(len(names)), names, fontsize=7)
     figure.colorbar(image, ax=axes, label="average precision")
     return figure
+
+
+def _line(axes: Axes, rounds: Sequence[int], values: Sequence[float], color: str, label: str | None = None) -> None:
+    axes.plot(rounds, values, color=color, marker="o", markersize=3, label=label)
 
 
 def _name(axes: Axes, names: Sequence[str]) -> None:

@@ -35,11 +35,16 @@ def test_a_closed_standard_error_ends_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 
 class _FullDisk(io.StringIO):
+    asked = 0
+
     def write(self, text: str) -> int:
+        self.asked += 1
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_full_disk_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", _FullDisk())
+    full = _FullDisk()
+    monkeypatch.setattr(sys, "stderr", full)
     logs.configure(LogSettings(format="json", level="INFO"))
     log.info("lost")
+    assert full.asked == 1

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.calibrate import SLOPE_MIN, Platt, _loss, fit_platt, sigmoid
+from contract.platt import SLOPE_MIN, _loss, sigmoid
+from trainer.calibrate import Platt, fit_platt
 
 
 @settings(max_examples=25)
