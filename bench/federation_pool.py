@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from bench.federation_local import Course
 from bench.federation_trial import Bank, number_of
@@ -23,6 +24,8 @@ _examples: dict[str, Data] = {}
 
 
 def _keep(examples: dict[str, Data]) -> None:
+    # As many processes as processors: matrices that were split further would only wait for each other. Ray does the same for its own.
+    threadpool_limits(1)
     _examples.update(examples)
 
 
@@ -36,7 +39,7 @@ class Pool:
     def __init__(self, banks: Mapping[str, Bank], course: Course) -> None:
         """Every bank takes part in every round."""
         self._course = course
-        self._names = list(banks)
+        self._names = sorted(banks, key=lambda name: len(banks[name].own.labels), reverse=True)
         self._executor = ProcessPoolExecutor(
             os.cpu_count() or 1,
             mp_context=multiprocessing.get_context("spawn"),
@@ -60,6 +63,7 @@ class Pool:
         """What this bank makes of the task; the first that asks in an attempt starts the training of all."""
         if (task.round, task.attempt) != self._asked:
             self._asked = (task.round, task.attempt)
+            # The longest first, so that no process is left with it while the others have nothing to do.
             self._found = {
                 each: self._executor.submit(
                     _fit, each, task, seed_of(self._course, each) + task.seed, self._course.dropout

@@ -24,6 +24,7 @@ from contract.federation_settings import (
 )
 from federation.coordinator_state import GlobalWeights
 from federation.figures import average_precision, measured
+from federation.finishing import EVALUATED_APART_MAX
 from federation.learner import Arrays, Learner
 from federation.numpy_learner import Data, NumpyLearner, fit, predict, shapes_of
 from federation.simulated_data import joined, split
@@ -114,6 +115,7 @@ def federated(
     faults: Faults | None = None,
     crashes: tuple[float, float] = (0.0, 0.0),
     after_round: Callable[[], None] = lambda: None,
+    evaluated_apart_max: int = EVALUATED_APART_MAX,
 ) -> Results:
     """One federation from its first to its last round; `crashes`: of a participant in a turn, of the coordinator in a round."""
     make = learner or partial(usual, course)
@@ -131,6 +133,7 @@ def federated(
             faults=faults or Faults(),
             participant_crash=crashes[0],
             coordinator_crash=crashes[1],
+            evaluated_apart_max=evaluated_apart_max,
         ),
         {name: make(name, bank) for name, bank in banks.items()},
         first_model(banks, course),

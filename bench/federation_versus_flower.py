@@ -2,8 +2,8 @@
 
 The tutorial's first draw with plain FedAvg: here as a masked sum and as single updates, there with FedAvg and under SecAgg+. Flower runs
 in its simulation with as many client processes as there are processors; here, too, so many train, and all else is done by one. Both
-evaluate each round's model, this product with single updates also without each of them, to know what it gave. A round's time is that between the ends of two rounds: what starts up before is nobody's. Both sides train with
-bench/federation_local.py and the same seeds, so their models differ only by how sums are rounded.
+evaluate each round's model once. A round's time is that between the ends of two rounds: what starts up before is nobody's. Both sides
+train with bench/federation_local.py and the same seeds, so their models differ only by how sums are rounded.
 """
 
 import itertools
@@ -73,7 +73,7 @@ def ours(title: str, banks: Mapping[str, Bank], test: Data, rounds: RoundSetting
     with Pool(banks, course) as pool:
         results = trial.federated(
             title, banks, rounds, course, trial.judged_on(test),
-            learner=pool.learner, after_round=lambda: ends.append(time.perf_counter()),
+            learner=pool.learner, after_round=lambda: ends.append(time.perf_counter()), evaluated_apart_max=0,
         )  # fmt: skip
     return summary(
         [

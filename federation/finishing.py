@@ -30,10 +30,17 @@ Evaluate = Callable[[Arrays], dict[str, float]]
 class StrategyFinishing:
     """See federation.coordinator.Finishing."""
 
-    def __init__(self, settings: RoundSettings, evaluate: Evaluate | None = None) -> None:
+    def __init__(
+        self,
+        settings: RoundSettings,
+        evaluate: Evaluate | None = None,
+        *,
+        evaluated_apart_max: int = EVALUATED_APART_MAX,
+    ) -> None:
         """`evaluate` measures a model on data that no participant trained on; None where the coordinator has none."""
         self._settings = settings
         self._evaluate = evaluate
+        self._evaluated_apart_max = evaluated_apart_max
 
     def candidate(self, state: CoordinatorState, plan: RoundPlan, collection: Collection) -> Candidate:
         combined = collection.combine()
@@ -85,7 +92,7 @@ class StrategyFinishing:
         names, weights = collection.separable(), places_of(plan.shapes, "weights")
         if plan.purpose != "training" or len(names) < 2:
             return dict(before)
-        if self._evaluate is None or len(names) > EVALUATED_APART_MAX:
+        if self._evaluate is None or len(names) > self._evaluated_apart_max:
             return reputation.updated(before, collection.agreement(combined.update))
 
         def value(members: frozenset[str]) -> float:

@@ -55,10 +55,9 @@ class PublicIdentity(Struct, frozen=True, kw_only=True):
     def verify(self, signature: bytes, data: bytes, domain: bytes) -> bool:
         """Whether `signature` was made over `data` for `domain` with this identity's key."""
         try:
-            _verifier(self.signing_key).verify(signature, data, domain)
+            return _verified(self.signing_key, signature, data, domain)
         except (InvalidSignature, ValueError):
             return False
-        return True
 
     def seal(self, text: bytes, info: bytes) -> bytes:
         """`text` for this identity alone, bound to `info`."""
@@ -70,6 +69,16 @@ def _verifier(key: bytes) -> MLDSA65PublicKey:
     if len(key) != SIGNING_PUBLIC_BYTES:
         raise ValueError(f"a signing key has {SIGNING_PUBLIC_BYTES} bytes")
     return MLDSA65PublicKey.from_public_bytes(key)
+
+
+@lru_cache(maxsize=2048)
+def _verified(key: bytes, signature: bytes, data: bytes, domain: bytes) -> bool:
+    """True, or raises InvalidSignature, which is not kept: nobody can fill this with forgeries.
+
+    The same signature is asked for again where participants share a process, and where a stage passes on what a reader has seen.
+    """
+    _verifier(key).verify(signature, data, domain)
+    return True
 
 
 class KeyCost(Struct, frozen=True, kw_only=True, array_like=True):

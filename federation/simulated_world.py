@@ -15,7 +15,7 @@ from federation.coordinator import Coordinator
 from federation.coordinator_process import CoordinatorProcess
 from federation.coordinator_state import CoordinatorState, GlobalWeights
 from federation.envelope import seal, to_records
-from federation.finishing import StrategyFinishing
+from federation.finishing import EVALUATED_APART_MAX, StrategyFinishing
 from federation.identity import Identity
 from federation.learner import Arrays, Learner
 from federation.participant import Participant
@@ -43,6 +43,7 @@ class World:
         faults: Faults | None = None,
         evaluate: Callable[[Arrays], dict[str, float]] | None = None,
         participant_crash: float = 0.0,
+        evaluated_apart_max: int = EVALUATED_APART_MAX,
     ) -> None:
         """`participant_crash`: probability that a participant is killed in a turn of its own; it starts again in the next."""
         self.settings = settings
@@ -54,7 +55,7 @@ class World:
         self.drops: dict[str, int] = {}
         self.crashes = 0
         self._model = model
-        self._finishing = StrategyFinishing(settings.rounds, evaluate)
+        self._finishing = StrategyFinishing(settings.rounds, evaluate, evaluated_apart_max=evaluated_apart_max)
         self._crash = participant_crash
         self._learners = dict(learners)
         self.identities = {name: Identity.generate(name, self._bytes) for name in learners}

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from contract.federation_settings import FederationSettings
 from federation.coordinator_state import GlobalWeights
+from federation.finishing import EVALUATED_APART_MAX
 from federation.learner import Arrays, Learner
 from federation.ledger import verify_chain
 from federation.operations import content_of, read_told, rounds_of
@@ -93,6 +94,8 @@ class Simulated(Struct, frozen=True, kw_only=True):
     participant_crash: float
     coordinator_crash: float
     """Probability that the coordinator is killed in a round, at some append."""
+    evaluated_apart_max: int = EVALUATED_APART_MAX
+    """Up to so many participants the model is also evaluated without each one, where updates are single."""
 
 
 def simulate(
@@ -115,6 +118,7 @@ def simulate(
         faults=wanted.faults,
         evaluate=evaluate,
         participant_crash=wanted.participant_crash,
+        evaluated_apart_max=wanted.evaluated_apart_max,
     )
     world.enrol_all()
     chance = random.Random(wanted.seed + 1)  # noqa: S311 - where crashes fall, drawn again from the same seed
