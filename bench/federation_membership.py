@@ -1,10 +1,14 @@
 """Can one tell from the released global model whose transactions it learned from?
 
-The attack takes the loss of an example: what was trained on has a lower one (Yeom et al., CSF 2018). It is tried on a model that
-has learned its examples by heart, so that it is known to work, and on one learned by DP-SGD at epsilon 3, beside what each is worth.
+What was trained on has a lower loss (Yeom et al., CSF 2018), but some examples are hard for every model. The attacker therefore holds
+shadow federations, which learned as the attacked one from examples of the same kind that were its own, and asks by how much an example is
+easier for the released model than for those (difficulty calibration, Watson et al., ICLR 2022, on the logit of the true label as in Carlini et
+al., S&P 2022). Both attacks are tried on a model that has learned its examples by heart, so that it is known that they work, and on one
+learned by DP-SGD at epsilon 3, beside what each is worth.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,12 +29,13 @@ from federation.simulated_data import joined
 from federation.simulation import Results
 
 BANKS, EXAMPLES, OUTSIDERS = 5, 300, 5_000
-FEATURES, INFORMATIVE, FRAUD_SHARE, LABEL_NOISE = 20, 10, 0.3, 0.2
+FEATURES, INFORMATIVE, FRAUD_SHARE, LABEL_NOISE = 20, 10, 0.3, 0.35
+SHADOWS, QUICK_SHADOWS = 4, 1
 EPSILON, DELTA = 3.0, 1e-5
 CLIP = 1.0
 """Of one example's gradient."""
-OPEN = Course(rounds=10, epochs=20, batch_size=32, learning_rate=2e-3, dropout=0.0)
-PRIVATE = Course(rounds=10, epochs=2, batch_size=32, learning_rate=2e-3, dropout=0.0)
+OPEN = Course(rounds=10, epochs=20, batch_size=32, learning_rate=2e-3, dropout=0.0, hidden=(256, 64))
+PRIVATE = OPEN._replace(epochs=2)
 QUICK_OPEN, QUICK_PRIVATE = OPEN._replace(rounds=2, epochs=5), PRIVATE._replace(rounds=2, epochs=1)
 PRIVATE_MAX, OPEN_MIN = 0.55, 0.65
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
@@ -41,7 +46,9 @@ class Outcome(NamedTuple):
 
     results: Results
     attack: float
-    """Area under the curve of telling members from others by their loss; 0.5 is a guess."""
+    """Area under the curve of telling members from others with shadow models; 0.5 is a guess."""
+    by_loss: float
+    """The same by the loss alone."""
     members: float
     others: float
     """AUC of the model itself, on what it learned from and on what it never saw."""
@@ -106,35 +113,43 @@ def clipped_sum(arrays: list[NDArray[np.float64]], batch: Data) -> list[NDArray[
     ]
 
 
-def data() -> tuple[dict[str, Bank], Data]:
-    """The banks' examples, a part of whose labels is wrong, and others of the same kind."""
+def data(shadows: int) -> tuple[list[dict[str, Bank]], Data]:
+    """Of the attacked federation and of each shadow the banks' examples, a part of whose labels is wrong; others of the same kind."""
+    count = (1 + shadows) * BANKS
     features, labels = make_classification(
-        n_samples=BANKS * EXAMPLES + OUTSIDERS, n_features=FEATURES, n_informative=INFORMATIVE,
+        n_samples=count * EXAMPLES + OUTSIDERS, n_features=FEATURES, n_informative=INFORMATIVE,
         weights=[1 - FRAUD_SHARE], flip_y=LABEL_NOISE, class_sep=1.0, random_state=7,
     )  # fmt: skip
     values = StandardScaler().fit_transform(features).astype(np.float32)
     truth = labels.astype(bool)
     whole = [
         Data(values[place * EXAMPLES : (place + 1) * EXAMPLES], truth[place * EXAMPLES : (place + 1) * EXAMPLES])
-        for place in range(BANKS)
+        for place in range(count)
     ]
     return (
-        {f"bank-{number}": Bank(part, part) for number, part in enumerate(whole)},
-        Data(values[BANKS * EXAMPLES :], truth[BANKS * EXAMPLES :]),
+        [
+            {f"bank-{number}": Bank(part, part) for number, part in enumerate(whole[start : start + BANKS])}
+            for start in range(0, count, BANKS)
+        ],
+        Data(values[count * EXAMPLES :], truth[count * EXAMPLES :]),
     )
 
 
-def losses(arrays: Arrays, data: Data) -> NDArray[np.float64]:
-    """Of each example, in nats."""
-    scores = np.clip(predict(arrays, data.features), 1e-12, 1 - 1e-12)
-    found: NDArray[np.float64] = -np.log(np.where(data.labels, scores, 1 - scores))
+def confidence(arrays: Arrays, data: Data) -> NDArray[np.float64]:
+    """The logit of each example's own label: the higher, the lower its loss."""
+    scores = np.clip(predict(arrays, data.features).astype(np.float64), 1e-12, 1 - 1e-12)
+    found: NDArray[np.float64] = np.log(scores / (1 - scores)) * np.where(data.labels, 1, -1)
     return found
 
 
-def attack(arrays: Arrays, members: Data, others: Data) -> float:
-    """How well the loss tells members from others."""
-    found = np.concatenate([losses(arrays, members), losses(arrays, others)])
-    return auc(-found, np.arange(len(found)) < len(members.labels))
+def attack(arrays: Arrays, shadows: Sequence[Arrays], members: Data, others: Data) -> float:
+    """How well members are told from others: by the confidence in their labels, less the shadows' mean where there are any."""
+    found = [
+        confidence(arrays, asked)
+        - sum((confidence(shadow, asked) for shadow in shadows), np.zeros(1)) / max(len(shadows), 1)
+        for asked in (members, others)
+    ]
+    return auc(np.concatenate(found), np.arange(sum(map(len, found))) < len(members.labels))
 
 
 def settings(course: Course, *, private: bool) -> RoundSettings:
@@ -151,10 +166,28 @@ def settings(course: Course, *, private: bool) -> RoundSettings:
     return plain.model_copy(update={"privacy": privacy})
 
 
-def run(course: Course, *, private: bool) -> Outcome:
-    """One federation, and the attack on its last model."""
-    banks, others = data()
-    members = joined([bank.own for bank in banks.values()])
+def run(course: Course, shadows: int, *, private: bool) -> Outcome:
+    """One federation and its shadows, and the attack on its last model."""
+    divided, others = data(shadows)
+    title = "private" if private else "not private"
+    (results, last), *rest = [
+        _federation(f"{title}, {f'shadow {place}' if place else 'attacked'}", banks, others, course, private=private)
+        for place, banks in enumerate(divided)
+    ]
+    members = joined([bank.own for bank in divided[0].values()])
+    return Outcome(
+        results,
+        attack(last, [arrays for _, arrays in rest], members, others),
+        attack(last, [], members, others),
+        auc(predict(last, members.features), members.labels),
+        auc(predict(last, others.features), others.labels),
+    )
+
+
+def _federation(
+    title: str, banks: dict[str, Bank], others: Data, course: Course, *, private: bool
+) -> tuple[Results, Arrays]:
+    """What happened, and the last model."""
     released: list[Arrays] = []
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
@@ -164,21 +197,15 @@ def run(course: Course, *, private: bool) -> Outcome:
     def learner(name: str, bank: Bank) -> Learner:
         return PrivateLearner(bank.own, bank.newest, seed=course.seed + int(name.rsplit("-", 1)[-1]))
 
-    title = "private" if private else "not private"
     results = trial.federated(title, banks, settings(course, private=private), course, evaluate, learner=learner)
-    last = released[0]
-    return Outcome(
-        results,
-        attack(last, members, others),
-        auc(predict(last, members.features), members.labels),
-        auc(predict(last, others.features), others.labels),
-    )
+    return results, released[0]
 
 
 def measure(*, quick: bool) -> list[Row]:
     """Both models."""
-    private = run(QUICK_PRIVATE if quick else PRIVATE, private=True)
-    open_ = run(QUICK_OPEN if quick else OPEN, private=False)
+    shadows = QUICK_SHADOWS if quick else SHADOWS
+    private = run(QUICK_PRIVATE if quick else PRIVATE, shadows, private=True)
+    open_ = run(QUICK_OPEN if quick else OPEN, shadows, private=False)
     spent = float(private.results.privacy["epsilon_after"])
     judged = not quick
     rows = [
@@ -189,6 +216,10 @@ def measure(*, quick: bool) -> list[Row]:
         Row(
             "attack on the model without privacy, AUC", open_.attack, "",
             target=f">= {OPEN_MIN:g}" if judged else None, holds=open_.attack >= OPEN_MIN if judged else None,
+        ),
+        Row(
+            "attack by the loss alone on the private model, AUC", private.by_loss, "", open_.by_loss,
+            private.by_loss / open_.by_loss, f"<= {PRIVATE_MAX:g}", private.by_loss <= PRIVATE_MAX,
         ),
         Row("epsilon spent by the coordinator's ledger", spent, "", target=f"<= {EPSILON:g}", holds=spent <= EPSILON),
     ]  # fmt: skip
