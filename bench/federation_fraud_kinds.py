@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,14 +57,30 @@ def best(models: Iterable[Arrays], kept_back: Sequence[Data]) -> list[NDArray[np
     return calibrated(trial.chosen(models, kept_back), kept_back)
 
 
-def run(shops: list[Shop], course: Course) -> tuple[list[Judged], Judged, Judged, dict[int, list[float]]]:
-    """Each alone, together, in one place; and by scenario the recall of each alone, then of all together."""
+class Outcome(NamedTuple):
+    """Of one fold."""
+
+    alone: list[Judged]
+    """Of each retailer's own model."""
+    together: Judged
+    central: Judged
+    recalls: dict[int, list[float]]
+    """By scenario: of each alone, then of all together."""
+
+    @property
+    def local(self) -> float:
+        """F1 alone, mean over retailers."""
+        return fmean(one.f1 for one in self.alone)
+
+
+def run(shops: list[Shop], course: Course, title: str) -> Outcome:
+    """Each alone, together, in one place."""
     banks = {f"shop-{number}": bank(shop.train) for number, shop in enumerate(shops)}
     everything, test = joined([one.own for one in banks.values()]), joined([shop.test for shop in shops])
     kinds = np.concatenate([shop.test_kinds for shop in shops])
     models: list[Arrays] = []
     rounds = trial.advised(course, trial.share_of(banks))
-    trial.federated("fraud kinds", banks, rounds, course, keeping(trial.judged_on(test), models))
+    trial.federated(title, banks, rounds, course, keeping(trial.judged_on(test), models))
     kept_back = [one.newest for one in banks.values()]
     alone = [best(trial.course_alone(one.own, course), [one.newest]) for one in banks.values()]
     together, central = (best(found, kept_back) for found in (models, trial.course_alone(everything, course)))
@@ -75,7 +92,7 @@ def run(shops: list[Shop], course: Course) -> tuple[list[Judged], Judged, Judged
             *(judged(one, only, ALL_GENUINE).recall for one in alone),
             judged(together, only, ALL_GENUINE).recall,
         ]
-    return (
+    return Outcome(
         [judged(one, test, ALL_GENUINE) for one in alone],
         judged(together, test, ALL_GENUINE),
         judged(central, test, ALL_GENUINE),
@@ -84,29 +101,44 @@ def run(shops: list[Shop], course: Course) -> tuple[list[Judged], Judged, Judged
 
 
 def measure(*, quick: bool, features: Path | None = None) -> list[Row]:
-    """The first fold of the book."""
+    """Means over the book's folds, then each."""
     payments, folds = prepared(quick=quick)
-    fold, kinds = folds[0], list(SCENARIOS)
+    course, kinds = QUICK_COURSE if quick else COURSE, list(SCENARIOS)
+    found: dict[str, Outcome] = {}
+    for fold in folds:
 
-    def lived(number: int, own: Payments) -> Payments:
-        return of_one_kind(own, kinds[number], fold.known_until)
+        def lived(number: int, own: Payments, until: int = fold.known_until) -> Payments:
+            return of_one_kind(own, kinds[number], until)
 
-    shops = shops_of(by_terminal(payments, len(kinds), features, lived=lived), fold)
-    alone, together, central, recalls = run(shops, QUICK_COURSE if quick else COURSE)
-    local = fmean(one.f1 for one in alone)
+        shops = shops_of(by_terminal(payments, len(kinds), features, lived=lived), fold)
+        found[str(fold)] = run(shops, course, f"fold {fold}")
+    together = fmean(one.together.f1 for one in found.values())
+    local = fmean(one.local for one in found.values())
+    central = fmean(one.central.f1 for one in found.values())
     rows = [
         Row(
-            "federation, F1 on all kinds", together.f1, "", local, together.f1 / local if local else None,
-            None if quick else f">= local mean + {UPLIFT_MIN:g}", None if quick else together.f1 >= local + UPLIFT_MIN,
+            "federation, F1 on all kinds; baseline: alone", together, "", local, together / local if local else None,
+            None if quick else f">= alone + {UPLIFT_MIN:g}", None if quick else together >= local + UPLIFT_MIN,
         ),
-        Row("central, F1 on all kinds", central.f1, ""),
-        Row("federation, average precision", together.ap, "", central.ap, together.ap / central.ap),
+        Row("central, F1 on all kinds", central, ""),
     ]  # fmt: skip
-    for kind, one in zip(SCENARIOS, alone, strict=True):
-        rows.append(Row(f"alone, knows only: {SCENARIOS[kind]}; F1 on all kinds", one.f1, "", together.f1))
-    for kind, values in recalls.items():
-        unseen = [value for place, value in enumerate(values[:-1], 1) if place != kind]
+    return rows + [row for title, one in found.items() for row in _rows(title, one)]
+
+
+def _rows(fold: str, found: Outcome) -> list[Row]:
+    together, central = found.together, found.central
+    rows = [
+        Row(f"fold {fold}, federation, F1; baseline: alone", together.f1, "", found.local),
+        Row(f"fold {fold}, federation, F1; baseline: central", together.f1, "", central.f1, together.f1 / central.f1),
+        Row(
+            f"fold {fold}, average precision; baseline: central", together.ap, "", central.ap, together.ap / central.ap
+        ),
+    ]
+    for kind, one in zip(SCENARIOS, found.alone, strict=True):
+        rows.append(Row(f"fold {fold}, alone, knows only: {SCENARIOS[kind]}; F1 on all kinds", one.f1, "", together.f1))
+    for kind, values in found.recalls.items():
+        unseen = fmean(value for place, value in enumerate(values[:-1], 1) if place != kind)
         rows.append(
-            Row(f"recall of {SCENARIOS[kind]}; baseline: who never saw it, alone", values[-1], "", fmean(unseen))
+            Row(f"fold {fold}, recall of {SCENARIOS[kind]}; baseline: who never saw it, alone", values[-1], "", unseen)
         )
     return rows

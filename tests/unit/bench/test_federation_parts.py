@@ -103,23 +103,27 @@ def test_inputs_are_those_of_the_common_form() -> None:
     assert found[:, -len(own.missing) :][:, own.missing == np.searchsorted(columns, flag)].all()
 
 
-def test_calibration_from_sums_finds_the_odds_that_were_shrunk() -> None:
+IDENTITY = [np.ones((1, 1), dtype=np.float32), np.zeros(1, dtype=np.float32)]
+"""A network whose logit is its input."""
+
+
+def test_calibration_from_histograms_finds_the_odds_that_were_shrunk() -> None:
     random = np.random.default_rng(5)
     true = random.normal(-2, 3, 40_000)
     labels = random.random(len(true)) < 1 / (1 + np.exp(-true))
-    shrunk = (true + 1) / 4
-    halves = [(shrunk[:10_000], labels[:10_000]), (shrunk[10_000:], labels[10_000:])]
+    shrunk = ((true + 1) / 4).astype(np.float32)[:, None]
+    halves = [Data(shrunk[:10_000], labels[:10_000]), Data(shrunk[10_000:], labels[10_000:])]
 
-    line = federation_calibration.fitted(halves)
+    slope, offset = federation_calibration.calibrated(IDENTITY, halves)
 
-    assert line.slope == pytest.approx(4, rel=0.05)
-    assert line.offset == pytest.approx(-1, abs=0.1)
+    assert slope.item() == pytest.approx(4, rel=0.05)
+    assert offset.item() == pytest.approx(-1, abs=0.1)
 
 
-def test_a_retailer_without_frauds_ends_no_calibration() -> None:
-    line = federation_calibration.fitted([(np.array([-3.0, -2.0, -4.0]), np.zeros(3, dtype=np.bool_))])
+def test_a_retailer_without_frauds_keeps_its_models_own_odds() -> None:
+    nothing = Data(np.array([[-3.0], [-2.0], [-4.0]], dtype=np.float32), np.zeros(3, dtype=np.bool_))
 
-    assert all(math.isfinite(value) for value in line)
+    assert federation_calibration.calibrated(IDENTITY, [nothing]) == IDENTITY
 
 
 def test_a_retailer_of_one_kind_went_through_no_other_until_its_training_ended() -> None:
