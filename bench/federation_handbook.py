@@ -2,8 +2,9 @@
 
 The book's weeks (bench/handbook_protocol.py). Each retailer's features come from a replay of its own payments and its own labels, these
 behind their delay: none sees another's windows or frauds. A retailer serves what its gate chose, judged by its own newest
-training examples, and so does the local model that stands beside: the best of its rounds. The test week is judged afterwards. Of its
-genuine training payments each takes every fourth, with the federation and without: it is frauds that there are too few of.
+training examples, and so does the local model that stands beside: the best of its rounds. The test week is judged afterwards. Twice: with
+the book's one week to learn from, and with all that is known. Of the genuine payments of all history each takes every fourth, with the
+federation and without: it is frauds that there are too few of.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from bench import federation_trial as trial
 from bench import handbook_protocol as protocol
 from bench.federation_local import Course
 from bench.federation_trial import Bank
-from bench.handbook_protocol import FIRST_FOLD, FOLDS, Fold, Payments
+from bench.handbook_protocol import FIRST_FOLD, FOLDS, TRAIN_DAYS, Fold, Payments
 from bench.table import Row
 from contract.features import schema_hash
 from federation.learner import Arrays, Learner
@@ -31,13 +32,15 @@ from trainer.spool import Spool
 
 RETAILERS = 5
 COURSE, QUICK_COURSE = Course(rounds=10, epochs=1), Course(rounds=2, epochs=1)
+WEEK = Course(rounds=10, epochs=5)
+"""For the book's one week of training, a twentieth of all history: as many epochs as in the other sections."""
 LONGER = 2
 """A retailer alone learns for so many times as many epochs: it has fewer examples, and time to find its best model."""
 QUICK_DAYS, QUICK_ROWS = 21, 30_000
 NEWEST = 0.15
 """Of a retailer's training examples: the gate's."""
 GENUINE_STEP = 4
-"""Every so many-th genuine training example is taken."""
+"""Every so many-th genuine training example of all history is taken."""
 GAIN_MIN, GAP_MAX = 0.03, 0.01
 
 
@@ -106,9 +109,10 @@ def _once(own: Payments, kept: Path) -> NDArray[np.float32]:
     return found
 
 
-def shops_of(retailers: list[Retailer], fold: Fold) -> list[Shop]:
-    """The fold's examples, as inputs of the network."""
-    learned = [_thinned(own.payments, protocol.learned(own.payments, fold, None)) for own in retailers]
+def shops_of(retailers: list[Retailer], fold: Fold, history_days: int | None = None) -> list[Shop]:
+    """The fold's examples, as inputs of the network; `history_days`: learned from so many, all of them; None: all history, thinned."""
+    step = GENUINE_STEP if history_days is None else 1
+    learned = [_thinned(own.payments, protocol.learned(own.payments, fold, history_days), step) for own in retailers]
     known = [own.features[rows] for own, rows in zip(retailers, learned, strict=True)]
     columns = federation_inputs.telling(known)
     form = federation_inputs.form_of(columns)
@@ -127,11 +131,11 @@ def shops_of(retailers: list[Retailer], fold: Fold) -> list[Shop]:
     return shops
 
 
-def _thinned(own: Payments, learned: slice) -> NDArray[np.int64]:
-    """All frauds, and every GENUINE_STEP-th genuine payment."""
+def _thinned(own: Payments, learned: slice, step: int) -> NDArray[np.int64]:
+    """All frauds, and every `step`-th genuine payment."""
     rows = np.arange(learned.start, learned.stop)
     genuine = rows[~own.fraud[rows]]
-    return np.sort(np.concatenate((rows[own.fraud[rows]], genuine[::GENUINE_STEP])))
+    return np.sort(np.concatenate((rows[own.fraud[rows]], genuine[::step])))
 
 
 def bank(train: Data) -> Bank:
@@ -177,29 +181,44 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
 
 
 def measure(*, quick: bool, features: Path | None = None) -> list[Row]:
-    """Means over retailers and folds first."""
+    """By what is learned from: means over retailers and folds, then each."""
     payments, folds = prepared(quick=quick)
-    retailers, course = by_terminal(payments, RETAILERS, features), QUICK_COURSE if quick else COURSE
-    found = [run(shops_of(retailers, fold), course, f"fold {fold}") for fold in folds]
-    local = fmean(fmean(one.local) for one in found)
-    served = fmean(fmean(one.served) for one in found)
-    central = fmean(fmean(one.central) for one in found)
-    gains = [mine - before for one in found for mine, before in zip(one.served, one.local, strict=True)]
+    retailers = by_terminal(payments, RETAILERS, features)
+    return [
+        row
+        for title, days, course in (("7 days", TRAIN_DAYS, WEEK), ("all history", None, COURSE))
+        for row in _rows(
+            title,
+            {
+                str(fold): run(shops_of(retailers, fold, days), QUICK_COURSE if quick else course, f"{title}, {fold}")
+                for fold in folds
+            },
+            judged=not quick,
+        )
+    ]
+
+
+def _rows(history: str, found: Mapping[str, Outcome], *, judged: bool) -> list[Row]:
+    local = fmean(fmean(one.local) for one in found.values())
+    served = fmean(fmean(one.served) for one in found.values())
+    central = fmean(fmean(one.central) for one in found.values())
+    gains = [mine - before for one in found.values() for mine, before in zip(one.served, one.local, strict=True)]
 
     def told(target: str, holds: bool) -> tuple[str | None, bool | None]:
-        return (None, None) if quick else (target, holds)
+        return (target, holds) if judged else (None, None)
 
     rows = [
-        Row("served with federation, average precision, mean", served, "", local, served / local,
-            *told(f">= local + {GAIN_MIN:g}", served >= local + GAIN_MIN)),
-        Row("least gain of any retailer in any fold", min(gains), "", None, None, *told(">= 0", min(gains) >= 0)),
-        Row("beside one model of all examples", served, "", central, served / central,
+        Row(f"{history}, served with federation, average precision, mean; baseline: alone", served, "", local, served / local,
+            *told(f">= alone + {GAIN_MIN:g}", served >= local + GAIN_MIN)),
+        Row(f"{history}, least gain of any retailer in any fold", min(gains), "", None, None,
+            *told(">= 0", min(gains) >= 0)),
+        Row(f"{history}, beside one model of all examples", served, "", central, served / central,
             *told(f">= central - {GAP_MAX:g}", served >= central - GAP_MAX)),
     ]  # fmt: skip
-    for fold, one in zip(folds, found, strict=True):
+    for fold, one in found.items():
         rows += [
             Row(
-                f"fold {fold}, retailer {place}, served; last decision: {one.choices[place]}",
+                f"{history}, fold {fold}, retailer {place}, served; last decision: {one.choices[place]}",
                 value,
                 "",
                 one.local[place],
