@@ -36,6 +36,7 @@ from federation.budget import spend_of
 from federation.compression import Compressed, compress_with_feedback
 from federation.coordinator_state import GlobalWeights, weights_of
 from federation.envelope import Inbox, Opened
+from federation.graph import NEIGHBOURS
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Adopted, Task, Trained
 from federation.masks import Stream
@@ -255,7 +256,7 @@ class Participant:
             "cohort": len(plan.cohort) < own.cohort_min
             or (plan.mode == "masked" and plan.updates_min < own.cohort_min),
             "privacy": own.require_privacy and plan.privacy.level == "none",
-            "keys": any(self._status(name) != "approved" for name in plan.cohort),
+            "keys": any(self._status(name) != "approved" for name in plan.cohort) or _may_isolate(plan),
             "model": base is None or base.shapes != plan.shapes or self._foreign(plan.shapes),
         }
         found = next((reason for reason, applies in checks.items() if applies), None)
@@ -376,3 +377,8 @@ class Participant:
 
     def _say(self, plan: RoundPlan, message: ParticipantMessage, *, sealed: bool = True) -> None:
         self.outbox.append(Saying(message, plan.round, plan.attempt, sealed))
+
+
+def _may_isolate(plan: RoundPlan) -> bool:
+    """Whether fewer stand between a retailer and the coordinator than the promise is worked out for (federation.graph)."""
+    return plan.mode == "masked" and (plan.masking is None or plan.masking.neighbours < NEIGHBOURS)

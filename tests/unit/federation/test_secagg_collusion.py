@@ -31,7 +31,7 @@ def opened(attempt: Attempt, colluding: int, told_survived: int) -> Words | None
         answer = copy.copy(attempt.members[name]).unmasking(survived if place < told_survived else dropped)
         if VICTIM in answer.survivors_shares:
             selves[name] = answer.survivors_shares[VICTIM]
-        else:
+        if VICTIM in answer.dropped_shares:
             keys[name] = answer.dropped_shares[VICTIM]
     points = coordinator._graph.point
     least = coordinator._graph.threshold(VICTIM)
