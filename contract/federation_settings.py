@@ -189,6 +189,9 @@ class ParticipantSettings(Section):
     epsilon_max: float = Field(
         10.0, gt=0, le=1000, description="rounds that would pass it are refused, whatever the coordinator says"
     )
+    delta_max: float = Field(
+        1e-5, gt=0, lt=1, description="rounds whose ε is stated at a greater δ are refused: there any ε looks small"
+    )
     require_privacy: bool = Field(False, description="true: rounds without differential privacy are refused")
     metrics_port: int | None = Field(
         None,

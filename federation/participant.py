@@ -255,7 +255,7 @@ class Participant:
             "mode": plan.mode == "robust" and not own.allow_robust,
             "cohort": len(plan.cohort) < own.cohort_min
             or (plan.mode == "masked" and plan.updates_min < own.cohort_min),
-            "privacy": own.require_privacy and plan.privacy.level == "none",
+            "privacy": own.require_privacy if plan.privacy.level == "none" else plan.privacy.delta > own.delta_max,
             "keys": any(self._status(name) != "approved" for name in plan.cohort) or _may_isolate(plan),
             "model": base is None or base.shapes != plan.shapes or self._foreign(plan.shapes),
         }
