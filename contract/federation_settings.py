@@ -112,7 +112,10 @@ class RoundSettings(Section):
     unmasking: PhaseTimes = Field(default_factory=PhaseTimes)
     clip_norm: float = Field(10.0, gt=0, le=1e6, description="L2 norm that every update is clipped to, by its sender")
     frauds_weight: float = Field(
-        0.5, ge=0, le=1, description="a participant weighs by frauds for this part, by examples for the rest"
+        0.5,
+        ge=0,
+        le=1,
+        description="a participant weighs by frauds for this part, by examples for the rest; with privacy all weigh the same",
     )
     weight_unit: float = Field(
         10_000.0, gt=0, le=1e9, description="examples (or 100 times frauds) that weigh 1 at most"

@@ -320,7 +320,8 @@ class Participant:
         update = contribution.noised(plan, update, self._random)
         self._sent = compress_with_feedback(update, owed, plan.bits, Stream(self._random(32)))
         metrics = result.metrics if self._settings.share_metrics else {}
-        return Update(payload=self._sent.data, examples=result.examples, frauds=result.frauds, metrics=metrics)
+        counts = (result.examples, result.frauds) if plan.privacy.level == "none" else (0, 0)
+        return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics)
 
     def _update(self, plan: RoundPlan, result: Trained) -> NDArray[np.float64]:
         base = self.state.models[plan.base_version]

@@ -54,7 +54,7 @@ class Ear:
         return [opened for opened in found if opened is not None]
 
     def _known(self, name: str) -> PublicIdentity | None:
-        return self._world.identities[name].public
+        return self._world.identities.get(name, self._world.identity).public
 
 
 def said_by(answers: Sequence[Opened], name: str) -> list[Message]:
