@@ -173,8 +173,8 @@ class Participant:
             update = self._update(plan, result)
         except ValueError:
             return
-        if (plan.round, plan.attempt) > (self.state.joined.round, self.state.joined.attempt):
-            self.state.joined.round, self.state.joined.attempt = plan.round, plan.attempt
+        if self.state.joined.comes_before(plan):
+            self.state.joined.admit(plan)
             self._say(plan, self._robust_update(plan, update, result))
 
     def unable(self, reason: str) -> None:
@@ -232,7 +232,7 @@ class Participant:
         self._plan = self._early = self._member = self.task = None
         if self.name not in plan.cohort or self.membership != "approved":
             return
-        if (plan.round, plan.attempt) <= (self.state.joined.round, self.state.joined.attempt):
+        if not self.state.joined.comes_before(plan):
             raise EnvelopeRefusedError("wrong_round", "the attempt was joined before")
         if plan.base_version > max(self.state.models, default=-1):
             self._early = plan
@@ -299,7 +299,7 @@ class Participant:
 
     def _begin(self, plan: RoundPlan, result: Trained) -> None:
         update = self._update(plan, result)
-        self.state.joined.round, self.state.joined.attempt = plan.round, plan.attempt
+        self.state.joined.admit(plan)
         if plan.mode == "robust":
             self._say(plan, self._robust_update(plan, update, result))
             return
