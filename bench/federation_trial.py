@@ -93,7 +93,10 @@ def usual(course: Course, name: str, bank: Bank) -> Learner:
 
 def settings_of(rounds: RoundSettings) -> FederationSettings:
     """With participants that take part in whatever a section tries."""
-    return FederationSettings(rounds=rounds, participant=ParticipantSettings(allow_robust=True, epsilon_max=1000))
+    return FederationSettings(
+        rounds=rounds,
+        participant=ParticipantSettings(allow_robust=True, epsilon_max=1000, delta_max=rounds.privacy.delta),
+    )
 
 
 def first_model(banks: Mapping[str, Bank], course: Course) -> GlobalWeights:

@@ -295,6 +295,7 @@ class Update(Struct, frozen=True, kw_only=True, tag="update"):
     payload: Payload
     """The update's tensors, quantised and compressed as the plan says."""
     examples: Count
+    """With differential privacy 0, like the frauds: an exact count would tell what no noise covers."""
     frauds: Count
     metrics: Figures
 

@@ -21,7 +21,7 @@ DROP_REASONS = {
 REFUSALS = {
     "mode": "this retailer's settings do not allow the round's mode",
     "cohort": "fewer participants than this retailer's settings ask for",
-    "privacy": "no differential privacy where this retailer's settings ask for it",
+    "privacy": "no differential privacy where this retailer's settings ask for it, or a greater delta than they allow",
     "budget": "the round would pass this retailer's own privacy budget",
     "model": "the global model of the round is missing here or does not fit",
     "data": "too few labelled examples to train on",

@@ -112,7 +112,10 @@ class RoundSettings(Section):
     unmasking: PhaseTimes = Field(default_factory=PhaseTimes)
     clip_norm: float = Field(10.0, gt=0, le=1e6, description="L2 norm that every update is clipped to, by its sender")
     frauds_weight: float = Field(
-        0.5, ge=0, le=1, description="a participant weighs by frauds for this part, by examples for the rest"
+        0.5,
+        ge=0,
+        le=1,
+        description="a participant weighs by frauds for this part, by examples for the rest; with privacy all weigh the same",
     )
     weight_unit: float = Field(
         10_000.0, gt=0, le=1e9, description="examples (or 100 times frauds) that weigh 1 at most"
@@ -188,6 +191,9 @@ class ParticipantSettings(Section):
     cohort_min: int = Field(3, ge=2, le=10_000, description="rounds of fewer participants are refused")
     epsilon_max: float = Field(
         10.0, gt=0, le=1000, description="rounds that would pass it are refused, whatever the coordinator says"
+    )
+    delta_max: float = Field(
+        1e-5, gt=0, lt=1, description="rounds whose ε is stated at a greater δ are refused: there any ε looks small"
     )
     require_privacy: bool = Field(False, description="true: rounds without differential privacy are refused")
     metrics_port: int | None = Field(

@@ -7,10 +7,13 @@ k nearest as neighbours (Bell et al. 2020, section 3); of each neighbourhood t >
 Why these thresholds, where a coordinator may tell different members different lists of survivors (there is no round of
 confirmations): a member gives, for each neighbour, a share of its self mask or of its key, never both, and does not answer
 where fewer than t of its neighbourhood survive. On the complete graph t > 2n/3 shares of both kinds would take more than n
-answers, so no neighbour is both; and the smallest sum that such lists can open holds more than half of the members. On a
-ring, to open the sum of an arc alone, all k nodes beside it must be made "dropped" by t of their neighbours each, while
-nobody grants more than m - t of these: at 2/3 this could be done, above 3/4 it cannot, even where less than a third of each
-neighbourhood colludes (`tests/unit/federation/test_graph.py` proves it by linear programming).
+answers, so no neighbour is both; and the smallest sum that such lists can open holds more than half of the members. Who
+colludes gives both shares: both secrets of one member then take 2t - n colluders, more than a third of all.
+
+On a ring, to open the sum of members in a row alone, everyone beside them must be made "dropped" by t of its neighbours, while
+nobody grants more than m - t of these: at 2/3 this could be done, above 3/4 it cannot. With colluders it can: one member's
+update not while 7 of the 33 of each neighbourhood collude, wherever they stand, but from 12 evenly spread; the sum of 16 in
+a row from 8, of 40 from 6 evenly spread (`tests/unit/federation/test_graph.py`, by linear programming).
 """
 
 import hashlib

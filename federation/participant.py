@@ -36,6 +36,7 @@ from federation.budget import spend_of
 from federation.compression import Compressed, compress_with_feedback
 from federation.coordinator_state import GlobalWeights, weights_of
 from federation.envelope import Inbox, Opened
+from federation.graph import NEIGHBOURS
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Adopted, Task, Trained
 from federation.masks import Stream
@@ -172,8 +173,8 @@ class Participant:
             update = self._update(plan, result)
         except ValueError:
             return
-        if (plan.round, plan.attempt) > (self.state.joined.round, self.state.joined.attempt):
-            self.state.joined.round, self.state.joined.attempt = plan.round, plan.attempt
+        if self.state.joined.comes_before(plan):
+            self.state.joined.admit(plan)
             self._say(plan, self._robust_update(plan, update, result))
 
     def unable(self, reason: str) -> None:
@@ -231,7 +232,7 @@ class Participant:
         self._plan = self._early = self._member = self.task = None
         if self.name not in plan.cohort or self.membership != "approved":
             return
-        if (plan.round, plan.attempt) <= (self.state.joined.round, self.state.joined.attempt):
+        if not self.state.joined.comes_before(plan):
             raise EnvelopeRefusedError("wrong_round", "the attempt was joined before")
         if plan.base_version > max(self.state.models, default=-1):
             self._early = plan
@@ -254,8 +255,8 @@ class Participant:
             "mode": plan.mode == "robust" and not own.allow_robust,
             "cohort": len(plan.cohort) < own.cohort_min
             or (plan.mode == "masked" and plan.updates_min < own.cohort_min),
-            "privacy": own.require_privacy and plan.privacy.level == "none",
-            "keys": any(self._status(name) != "approved" for name in plan.cohort),
+            "privacy": own.require_privacy if plan.privacy.level == "none" else plan.privacy.delta > own.delta_max,
+            "keys": any(self._status(name) != "approved" for name in plan.cohort) or _may_isolate(plan),
             "model": base is None or base.shapes != plan.shapes or self._foreign(plan.shapes),
         }
         found = next((reason for reason, applies in checks.items() if applies), None)
@@ -298,7 +299,7 @@ class Participant:
 
     def _begin(self, plan: RoundPlan, result: Trained) -> None:
         update = self._update(plan, result)
-        self.state.joined.round, self.state.joined.attempt = plan.round, plan.attempt
+        self.state.joined.admit(plan)
         if plan.mode == "robust":
             self._say(plan, self._robust_update(plan, update, result))
             return
@@ -319,7 +320,8 @@ class Participant:
         update = contribution.noised(plan, update, self._random)
         self._sent = compress_with_feedback(update, owed, plan.bits, Stream(self._random(32)))
         metrics = result.metrics if self._settings.share_metrics else {}
-        return Update(payload=self._sent.data, examples=result.examples, frauds=result.frauds, metrics=metrics)
+        counts = (result.examples, result.frauds) if plan.privacy.level == "none" else (0, 0)
+        return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics)
 
     def _update(self, plan: RoundPlan, result: Trained) -> NDArray[np.float64]:
         base = self.state.models[plan.base_version]
@@ -376,3 +378,8 @@ class Participant:
 
     def _say(self, plan: RoundPlan, message: ParticipantMessage, *, sealed: bool = True) -> None:
         self.outbox.append(Saying(message, plan.round, plan.attempt, sealed))
+
+
+def _may_isolate(plan: RoundPlan) -> bool:
+    """Whether fewer stand between a retailer and the coordinator than the promise is worked out for (federation.graph)."""
+    return plan.mode == "masked" and (plan.masking is None or plan.masking.neighbours < NEIGHBOURS)

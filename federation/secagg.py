@@ -84,14 +84,18 @@ def check_overflow(plan: MaskingPlan, scale: float, bound: float) -> FixedPoint:
 
 
 class Attempts(Struct, kw_only=True):
-    """The newest attempt that a member made keys for: kept on its disk, written before the keys are sent."""
+    """The newest attempt that a participant made keys for: kept on its disk, written before the keys are sent."""
 
     round: int = -1
     attempt: int = -1
 
-    def admit(self, plan: MaskingPlan) -> None:
+    def comes_before(self, plan: MaskingPlan | RoundPlan) -> bool:
+        """Whether `plan` is newer than all that was joined."""
+        return (plan.round, plan.attempt) > (self.round, self.attempt)
+
+    def admit(self, plan: MaskingPlan | RoundPlan) -> None:
         """Moves on to `plan`; raises MaskingRefusedError(stage) for an earlier round, and for an attempt that was used."""
-        if (plan.round, plan.attempt) <= (self.round, self.attempt):
+        if not self.comes_before(plan):
             raise MaskingRefusedError(
                 "stage", f"round {plan.round} attempt {plan.attempt} is not after {self.round}/{self.attempt}"
             )

@@ -19,10 +19,10 @@ NOISE_SIGMAS = 8.0
 def weight_of(plan: RoundPlan, examples: int, frauds: int) -> float:
     """A participant's weight in [0, weight_max].
 
-    With client-level privacy everyone weighs the same: a weight would say how many examples there are, and the noise is
-    measured for equal ones. So it is with sample-level privacy where the sum itself gets the noise, not the training.
+    With privacy of either level everyone weighs the same: weights by exact counts, and their sum, would tell of single
+    examples what no noise covers, and the noise of sums is measured for equal ones.
     """
-    if plan.privacy.level == "client" or _is_noised_per_example(plan):
+    if plan.privacy.level != "none":
         return plan.weight_max
     mixed = (1 - plan.frauds_weight) * examples + plan.frauds_weight * FRAUD_IS_WORTH * frauds
     return min(mixed / plan.weight_unit, 1.0) * plan.weight_max

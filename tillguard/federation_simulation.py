@@ -129,7 +129,11 @@ def run_description(wanted: Description, progress: Callable[[RoundFacts], None] 
             seed=wanted.seed,
             rounds=wanted.rounds,
             settings=FederationSettings(
-                rounds=wanted.federation, participant=ParticipantSettings(allow_robust=True, epsilon_max=1000)
+                rounds=wanted.federation,
+                # They take part in whatever is to be simulated.
+                participant=ParticipantSettings(
+                    allow_robust=True, epsilon_max=1000, delta_max=wanted.federation.privacy.delta
+                ),
             ),
             faults=Faults(**wanted.faults.model_dump(include={"loss", "delay_ms_max", "duplication", "damage"})),
             participant_crash=wanted.faults.participant_crash,

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from contract.federation import Message, SignedEnvelope
+from contract.federation import KeyList, MaskKeys, MaskShares, Message, ShareList, SignedEnvelope, SurvivorList
 from federation.envelope import seal
 from federation.identity import Identity, PublicIdentity
 from federation.masks import RING_TYPES, Words
@@ -96,3 +96,39 @@ def run_round(
     for name in staying("unmasking", going):
         coordinator.unmasking(name, members[name].unmasking(lists))
     return coordinator.result()
+
+
+class Attempt:
+    """Members of one attempt, led step by step; tests change what they are shown."""
+
+    def __init__(self, attempt: int = 1, count: int = 6, neighbours: int = 32) -> None:
+        self.plan: MaskingPlan = plan_for(count, attempt=attempt, neighbours=neighbours)
+        self.vectors: dict[str, Words] = vectors_for(self.plan)
+        self.members = {
+            name: MaskingMember(self.plan, name, roster, random=seeded_bytes((attempt, name)))
+            for name in self.plan.cohort
+        }
+        self.coordinator = MaskingCoordinator(self.plan)
+        self.sent_keys: dict[str, MaskKeys] = {}
+        self.sent_shares: dict[str, MaskShares] = {}
+
+    def keys(self) -> KeyList:
+        for name, member in self.members.items():
+            self.sent_keys[name] = member.keys()
+            self.coordinator.keys(name, self.sent_keys[name], signed(name, self.sent_keys[name], self.plan))
+        return self.coordinator.close_keys(self.plan.cohort)
+
+    def shares(self) -> ShareList:
+        keys = self.keys()
+        for name, member in self.members.items():
+            self.sent_shares[name] = member.shares(keys.envelopes, NOW_MS)
+            self.coordinator.shares(name, self.sent_shares[name], signed(name, self.sent_shares[name], self.plan))
+        return self.coordinator.close_shares(self.plan.cohort)
+
+    def updates(self, *dropped: str) -> SurvivorList:
+        shares = self.shares()
+        staying = [name for name in self.plan.cohort if name not in dropped]
+        for name in staying:
+            update = self.members[name].masked(shares.envelopes, self.vectors[name], NOW_MS)
+            self.coordinator.update(name, update)
+        return self.coordinator.close_updates(staying)

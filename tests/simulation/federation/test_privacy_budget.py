@@ -2,14 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from contract.federation import GlobalModel, Update
 from contract.federation_settings import RoundPrivacySettings
+from federation.envelope import Inbox
+from federation.learner import Adopted, Arrays, Task, Trained
 from federation.operations import account_of
 from federation.simulated_world import World
 from federation.transports.memory import MemoryTransport
 from support.federation_ledger import ledger_of
-from support.federation_world import small_settings, small_world
+from support.federation_world import small_model, small_settings, small_world
+from support.lying_coordinator import Ear
 
 PRIVACY = RoundPrivacySettings(level="client", noise_multiplier=4.0, epsilon_max=2.0)
 
@@ -116,3 +121,54 @@ def test_rounds_without_privacy_are_refused_by_a_retailer_that_asks_for_it() -> 
     world.run_rounds(1)
     assert world.state.model.version == 0
     assert all(one.participant.state.joined.round == -1 for one in world.participants.values()), "nobody trained"
+
+
+class Counted:
+    """Always learns the same, from so many examples and frauds."""
+
+    def __init__(self, place: int, examples: int, frauds: int) -> None:
+        self._place, self._examples, self._frauds = place, examples, frauds
+
+    def train(self, task: Task) -> Trained:
+        moved = [array + np.float32(0.01 * (self._place + 1)) for array in task.base]
+        return Trained(moved, self._examples, self._frauds, {})
+
+    def summarise(self, task: Task) -> Trained:
+        raise NotImplementedError(task.purpose)
+
+    def evaluate(self, arrays: Arrays) -> dict[str, float]:
+        return {"arrays": float(len(arrays))}
+
+    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
+        return Adopted("global", self.evaluate(arrays) | {"version": float(model_version)})
+
+
+def told(mode: str, level: str, counts: list[tuple[int, int]]) -> tuple[bytes, float, list[tuple[int, int]]]:
+    """The model, the sum of weights that is published with it, and the counts in updates: all that could tell of counts."""
+    privacy = RoundPrivacySettings(level=level, noise_multiplier=4.0, epsilon_max=100.0, examples_min=500)  # type: ignore[arg-type]
+    settings = small_settings(mode, privacy=privacy, weight_unit=5_000.0, robust={"rule": "mean", "weight_max": 1.0})
+    learners = {f"shop-{place}": Counted(place, *each) for place, each in enumerate(counts)}
+    world = World(settings, learners, small_model(), seed=1)
+    world.enrol_all()
+    ear = Ear(world)
+    world.run_rounds(1)
+    updates = [opened.message for opened in ear.answers() if isinstance(opened.message, Update)]
+    inbox = Inbox(settings.name)
+    opened = [
+        inbox.take(record.value, roster=lambda _: world.identity.public, now_ms=record.appended_ms)
+        for record in world.broker.read("models", 0, 100)
+    ]
+    newest = opened[-1].message if opened[-1] is not None else None
+    assert isinstance(newest, GlobalModel)
+    assert newest.participants == len(counts)
+    return newest.payload, newest.weight, [(one.examples, one.frauds) for one in updates]
+
+
+@pytest.mark.parametrize("mode", ["masked", "robust"])
+@pytest.mark.parametrize("level", ["client", "sample"])
+def test_with_privacy_nothing_that_leaves_depends_on_how_many_examples_and_frauds_there_are(
+    mode: str, level: str
+) -> None:
+    one, other = [(1_000, 10), (1_000, 10), (1_000, 10)], [(1_000, 10), (1_001, 11), (4_000, 0)]
+    assert told(mode, level, one) == told(mode, level, other)
+    assert told(mode, "none", one)[:2] != told(mode, "none", other)[:2]

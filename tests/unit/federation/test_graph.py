@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.stats import binom
 
@@ -59,32 +60,100 @@ def test_of_each_pair_one_gives_and_both_halves_are_alike() -> None:
     assert set(given.values()) <= {4, 5}
 
 
-def arc_can_be_opened(neighbours: int, least: int, colluding: int) -> bool:
-    """Whether votes exist by which all nodes beside an arc's end are rebuilt as dropped, while the arc's own answer.
+@pytest.mark.parametrize("size", range(3, COMPLETE_MAX + 1))
+def test_on_a_complete_graph_a_third_of_all_may_collude(size: int) -> None:
+    least, colluding = threshold(size, complete=True), size // 3
+    honest = size - colluding
+    # Both secrets of one take 2t votes, where colluders give both and others one (test_secagg_collusion tries it out).
+    assert 2 * (least - colluding) > honest
+    # To leave one alone, all other honest ones must be voted "dropped"; nobody grants more than n - t such votes.
+    assert (honest - 1) * (least - colluding) > honest * (size - least)
 
-    One end of the arc, whose last node is 0: nodes 1..k/2 must each get `least` votes "dropped". The `colluding` of each
-    neighbourhood, evenly spread, give theirs for nothing; of the others each grants at most (neighbours + 1 - least).
-    Fractions of votes are allowed, which helps the attacker.
+
+HALF = NEIGHBOURS // 2
+
+
+def voting(length: int) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+    """Places on the ring: who stands beside the honest 0 ... `length` - 1, who can vote on them, and who on whom."""
+    beside = [*range(-HALF, 0), *range(length, length + HALF)]
+    voters = list(range(beside[0] - HALF, beside[-1] + HALF + 1))
+    return beside, voters, [(one, other) for one in voters for other in beside if 0 < abs(one - other) <= HALF]
+
+
+def opens_with_even_colluders(length: int, colluding: int, least: int) -> bool:
+    """Whether different lists of survivors can open the sum of `length` honest members in a row.
+
+    For that everyone beside them must collude, or get `least` votes "dropped" in its neighbourhood, where the `colluding` of
+    each neighbourhood give theirs for nothing. An honest member grants k + 1 - least at most: its own list must leave `least`
+    of its neighbourhood. x is the part of a place's honest members that grants a vote; fractions help the attacker.
     """
-    half, honest = neighbours // 2, 1 - colluding / (neighbours + 1)
-    most = (neighbours + 1 - least) * honest
-    targets, voters = range(1, half + 1), range(1 - half, 2 * half + 1)
-    pairs = [(voter, target) for voter in voters for target in targets if abs(voter - target) <= half]
-    of_voter = np.array([[1.0 * (pair[0] == voter) for pair in pairs] for voter in voters])
-    of_target = np.array([[-1.0 * (pair[1] == target) for pair in pairs] for target in targets])
-    bounds = np.concatenate([np.full(len(voters), most), np.full(half, -(least - colluding))])
-    solved = linprog(np.zeros(len(pairs)), np.vstack([of_voter, of_target]), bounds, bounds=(0, honest))
+    beside, voters, pairs = voting(length)
+    granted = np.array([[1.0 * (pair[0] == one) for pair in pairs] for one in voters])
+    received = np.array([[-1.0 * (pair[1] == one) for pair in pairs] for one in beside])
+    bounds = np.concatenate(
+        [np.full(len(voters), NEIGHBOURS + 1 - least), np.full(len(beside), float(colluding - least))]
+    )
+    honest = 1 - colluding / (NEIGHBOURS + 1)
+    solved = linprog(np.zeros(len(pairs)), np.vstack([granted, received]), bounds, bounds=(0, honest))
     return bool(solved.status == 0)
 
 
-def test_different_lists_cannot_open_an_arc_of_a_ring_even_with_colluding_neighbours() -> None:
-    size = NEIGHBOURS + 1
-    least = threshold(size, complete=False)
-    assert not arc_can_be_opened(NEIGHBOURS, least, colluding=0)
-    assert not arc_can_be_opened(NEIGHBOURS, least, colluding=size // 3)
-    # The bound of complete graphs would not do on a ring, and neither would this one against a majority.
-    assert arc_can_be_opened(NEIGHBOURS, threshold(size, complete=True), colluding=0)
-    assert arc_can_be_opened(NEIGHBOURS, least, colluding=size // 2)
+def fewest_colluders(length: int, least: int) -> float:
+    """A lower bound of how many of some neighbourhood must collude, wherever they stand, to open the same sum.
+
+    As above, with a variable for everyone who may collude: the relaxation of the question which ones do it best.
+    """
+    beside, voters, pairs = voting(length)
+    places = list(range(voters[0] - HALF, voters[-1] + HALF + 1))
+    column = {place: index for index, place in enumerate(places)}
+    most, first = len(places), len(places) + 1  # the column of the answer, and that of the first pair
+    rows: list[NDArray[np.float64]] = []
+    bounds: list[float] = []
+
+    def at_most(bound: float) -> NDArray[np.float64]:
+        rows.append(np.zeros(first + len(pairs)))
+        bounds.append(bound)
+        return rows[-1]
+
+    for voter in voters:
+        row = at_most(NEIGHBOURS + 1 - least)
+        row[column[voter]] = NEIGHBOURS + 1 - least
+        row[first:] = [1.0 * (one == voter) for one, _ in pairs]
+    for target in beside:
+        row = at_most(-least)
+        row[column[target - HALF] : column[target + HALF] + 1] = -1
+        row[column[target]] -= least
+        row[first:] = [-1.0 * (other == target) for _, other in pairs]
+    for index, (voter, _) in enumerate(pairs):
+        row = at_most(1)
+        row[[column[voter], first + index]] = 1
+    for start in range(len(places) - NEIGHBOURS):
+        row = at_most(0)
+        row[start : start + NEIGHBOURS + 1] = 1
+        row[most] = -1
+    limits = [(0, 0 if 0 <= place < length else 1) for place in places] + [(0, None)] + [(0, 1)] * len(pairs)
+    cost = np.zeros(first + len(pairs))
+    cost[most] = 1
+    return float(linprog(cost, np.array(rows), bounds, bounds=limits).fun)
+
+
+def test_on_a_ring_seven_of_each_neighbourhood_may_collude_wherever_they_stand() -> None:
+    assert fewest_colluders(1, threshold(NEIGHBOURS + 1, complete=False)) > 7
+    # Nor is one member's other secret to be had: as on the complete graph, but that takes more.
+    assert 2 * (threshold(NEIGHBOURS + 1, complete=False) - 7) > NEIGHBOURS + 1 - 7
+
+
+@pytest.mark.parametrize(("length", "colluding"), [(1, 11), (16, 7), (40, 5)])
+def test_on_a_ring_so_many_evenly_spread_open_nothing_of_this_length_and_one_more_does(
+    length: int, colluding: int
+) -> None:
+    least = threshold(NEIGHBOURS + 1, complete=False)
+    assert not opens_with_even_colluders(length, colluding, least)
+    assert opens_with_even_colluders(length, colluding + 1, least)
+
+
+def test_on_a_ring_the_threshold_of_complete_graphs_would_not_do() -> None:
+    assert opens_with_even_colluders(40, 0, threshold(NEIGHBOURS + 1, complete=True))
 
 
 def test_with_one_in_twenty_lost_a_neighbourhood_hardly_ever_falls_below_its_threshold() -> None:

@@ -3,16 +3,16 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contract.federation import Frame, MaskedUpdate, MaskingTerms, RoundPlan
 from federation import graph
 from federation.envelope import seal, to_records
-from federation.graph import threshold
+from federation.graph import Graph, graph_of, threshold
 from federation.masks import RING_TYPES, Stream, Words
 from federation.refusals import MaskingRefusedError
-from federation.secagg import Attempts, MaskingPlan, check_overflow, masking_plan
+from federation.secagg import Attempts, MaskingPlan, check_overflow, masking_plan, split_keys, transcript_of
 from federation.secagg_coordinator import MaskingCoordinator
 from federation.secagg_member import MaskingMember, clear_sum
 from support.masking_round import (
@@ -92,20 +92,63 @@ def test_the_sum_is_that_of_the_survivors_or_there_is_none_in_many_more_cases(
             run_round(plan, vectors_for(plan), lost, seed)
 
 
-@settings(max_examples=5)
-@given(st.lists(st.tuples(st.integers(0, 15), st.sampled_from(STAGES[1:])), max_size=5), st.integers(0, 2**32))
-def test_on_a_ring_the_sum_is_right_or_there_is_none(losses: list[tuple[int, str]], seed: int) -> None:
+def ring_of(plan: MaskingPlan, members: list[str], seed: object) -> Graph:
+    """The graph that these members' keys give, worked out beside the round that `run_round` runs."""
+    made = {name: MaskingMember(plan, name, roster, random=seeded_bytes(f"{seed}/{name}")) for name in members}
+    keys = {name: split_keys(member.keys()) for name, member in made.items()}
+    return graph_of(members, transcript_of(plan, keys).digest, plan.neighbours)
+
+
+def promised_on_a_ring(plan: MaskingPlan, lost: dict[str, str], seed: object) -> bool:
+    """Of all who sent keys enough are in the sum, and of each one's neighbourhood enough stay to the end."""
+    began = [name for name in plan.cohort if lost.get(name) != "keys"]
+    if len(began) < plan.members_min:
+        return False
+    ring = ring_of(plan, began, seed)
+    summed = [name for name in began if lost.get(name) not in ("shares", "updates")]
+    sharers, stayed = [name for name in began if lost.get(name) != "shares"], {*began} - lost.keys()
+    return len(summed) >= ring.survivors_min and all(
+        len(stayed.intersection(ring.neighbourhoods[owner])) >= ring.threshold(owner) for owner in sharers
+    )
+
+
+def check_on_a_ring(case: tuple[dict[int, str], int], count: int, neighbours: int) -> None:
+    losses, seed = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph, "COMPLETE_MAX", 6)
-        plan = plan_for(16, neighbours=8)
-        lost = {plan.cohort[index]: stage for index, stage in losses}
-        if len(lost) <= 2:  # 7 of each 9 must stay, so two may go wherever they stand
+        plan = plan_for(count, neighbours=neighbours)
+        lost = {plan.cohort[index]: stage for index, stage in losses.items()}
+        if promised_on_a_ring(plan, lost, seed):
             check(plan, lost, seed)
-            return
-        try:
-            check(plan, lost, seed)
-        except MaskingRefusedError as error:
-            assert error.reason == "threshold"  # noqa: PT017
+        else:
+            with pytest.raises(MaskingRefusedError) as error:
+                run_round(plan, vectors_for(plan), lost, seed)
+            assert error.value.reason == "threshold"
+
+
+def ring_patterns(count: int, most: int) -> "st.SearchStrategy[tuple[dict[int, str], int]]":
+    return st.tuples(
+        st.dictionaries(st.integers(0, count - 1), st.sampled_from(STAGES), max_size=most), st.integers(0, 2**32)
+    )
+
+
+@settings(max_examples=40)
+@given(ring_patterns(10, 4))
+@example(({1: "shares", 7: "unmasking"}, 2))
+@example(({1: "keys", 4: "keys", 7: "keys", 9: "updates"}, 0))
+def test_on_a_ring_the_sum_is_right_exactly_where_its_neighbourhoods_promise_it(
+    case: tuple[dict[int, str], int],
+) -> None:
+    check_on_a_ring(case, 10, 6)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(ring_patterns(20, 7))
+def test_on_a_larger_ring_the_sum_is_right_exactly_where_its_neighbourhoods_promise_it(
+    case: tuple[dict[int, str], int],
+) -> None:
+    check_on_a_ring(case, 20, 8)
 
 
 def test_a_ring_above_the_bound_of_complete_graphs_works_with_its_real_sizes() -> None:

@@ -6,49 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.federation import KeyList, MaskKeys, MaskShares, ShareList, SignedEnvelope, SurvivorList, Unmasking
-from federation.masks import Words
+from contract.federation import MaskKeys, MaskShares, SignedEnvelope, SurvivorList, Unmasking
 from federation.refusals import MaskingRefusedError
-from federation.secagg import MaskingPlan
 from federation.secagg_coordinator import MaskingCoordinator
 from federation.secagg_member import MaskingMember, clear_sum
-from support.masking_round import NOW_MS, plan_for, roster, seeded_bytes, signed, vectors_for
-
-
-class Attempt:
-    """Six members, led step by step; tests change what they are shown."""
-
-    def __init__(self, attempt: int = 1, count: int = 6, neighbours: int = 32) -> None:
-        self.plan: MaskingPlan = plan_for(count, attempt=attempt, neighbours=neighbours)
-        self.vectors: dict[str, Words] = vectors_for(self.plan)
-        self.members = {
-            name: MaskingMember(self.plan, name, roster, random=seeded_bytes((attempt, name)))
-            for name in self.plan.cohort
-        }
-        self.coordinator = MaskingCoordinator(self.plan)
-        self.sent_keys: dict[str, MaskKeys] = {}
-        self.sent_shares: dict[str, MaskShares] = {}
-
-    def keys(self) -> KeyList:
-        for name, member in self.members.items():
-            self.sent_keys[name] = member.keys()
-            self.coordinator.keys(name, self.sent_keys[name], signed(name, self.sent_keys[name], self.plan))
-        return self.coordinator.close_keys(self.plan.cohort)
-
-    def shares(self) -> ShareList:
-        keys = self.keys()
-        for name, member in self.members.items():
-            self.sent_shares[name] = member.shares(keys.envelopes, NOW_MS)
-            self.coordinator.shares(name, self.sent_shares[name], signed(name, self.sent_shares[name], self.plan))
-        return self.coordinator.close_shares(self.plan.cohort)
-
-    def updates(self, *dropped: str) -> SurvivorList:
-        shares = self.shares()
-        staying = [name for name in self.plan.cohort if name not in dropped]
-        for name in staying:
-            update = self.members[name].masked(shares.envelopes, self.vectors[name], NOW_MS)
-            self.coordinator.update(name, update)
-        return self.coordinator.close_updates(staying)
+from support.masking_round import NOW_MS, Attempt, plan_for, roster, seeded_bytes, signed
 
 
 def reason(call: Callable[[], object]) -> str:

@@ -1,0 +1,118 @@
+"""A coordinator that turned bad: it has the federation's real keys, and says to participants whatever a test wants."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from contract.federation import (
+    KeyList,
+    MaskedUpdate,
+    MaskKeys,
+    MaskShares,
+    Message,
+    RoundPlan,
+    ShareList,
+    SurvivorList,
+)
+from federation.envelope import Inbox, Opened, seal, to_records
+from federation.identity import PublicIdentity
+from federation.planning import RoundPlanning
+from federation.secagg import masking_plan
+from federation.secagg_coordinator import MaskingCoordinator
+from federation.simulated_world import World
+from federation.transports.ports import Outgoing
+
+
+def next_plan(world: World, **changes: object) -> RoundPlan:
+    """What the honest coordinator would plan next, with `changes`."""
+    state = replace(world.state, rounds_wanted=1)
+    plan = RoundPlanning(world.settings).plan(state, world.broker.now_ms)
+    assert isinstance(plan, RoundPlan)
+    return replace(plan, **changes)
+
+
+def tell(world: World, message: Message, plan: RoundPlan) -> None:
+    """Under the real coordinator's signature, to everybody, as part of the plan's attempt; participants hear it at once."""
+    write(world, message, plan)
+    world.participants_turn()
+
+
+def write(world: World, message: Message, plan: RoundPlan) -> None:
+    """Likewise, onto the log; nobody has read it yet."""
+    world.advance(1)
+    signed = seal(
+        message,
+        world.identity,
+        federation=world.settings.name,
+        round_number=plan.round,
+        attempt=plan.attempt,
+        sent_at_ms=world.broker.now_ms,
+        epoch=world.state.epoch,
+    )
+    for record in to_records(signed, world.identity):
+        world.broker.take(Outgoing("control", b"coordinator", record), "coordinator", exclusive=True)
+
+
+class Ear:
+    """Reads what participants answer, each answer once; opens what is sealed to the coordinator."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._inbox = Inbox(world.settings.name, world.identity)
+        self._position = world.broker.bounds("updates")[1]
+
+    def answers(self) -> list[Opened]:
+        """What came since the last time."""
+        world = self._world
+        records = world.broker.read("updates", self._position, 10_000)
+        self._position += len(records)
+        found = [self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms) for record in records]
+        return [opened for opened in found if opened is not None]
+
+    def _known(self, name: str) -> PublicIdentity | None:
+        return self._world.identities.get(name, self._world.identity).public
+
+
+class Conversation:
+    """One masked attempt, led honestly up to a stage; `due` is what the honest coordinator would say next."""
+
+    def __init__(self, world: World, stage: str) -> None:
+        """`stage`: whose answers are the last that came: keys, shares or updates."""
+        self.world = world
+        self.plan = next_plan(world)
+        self.ear = Ear(world)
+        self._masking = MaskingCoordinator(masking_plan(world.settings.name, self.plan))
+        tell(world, self.plan, self.plan)
+        self.due: KeyList | ShareList | SurvivorList = self._closed("keys")
+        for each in ("shares", "updates")[: ("keys", "shares", "updates").index(stage)]:
+            tell(world, self.due, self.plan)
+            self.due = self._closed(each)
+
+    def tell(self, message: Message) -> list[Message]:
+        """Says it as part of the attempt; gives what the first of the cohort answers."""
+        tell(self.world, message, self.plan)
+        return said_by(self.ear.answers(), self.plan.cohort[0])
+
+    def _closed(self, stage: str) -> KeyList | ShareList | SurvivorList:
+        masking, cohort = self._masking, self.plan.cohort
+        for opened in self.ear.answers():
+            message, sender = opened.message, opened.envelope.sender
+            if isinstance(message, MaskKeys):
+                masking.keys(sender, message, opened.signed)
+            elif isinstance(message, MaskShares):
+                masking.shares(sender, message, opened.signed)
+            elif isinstance(message, MaskedUpdate):
+                masking.update(sender, message)
+        if stage == "keys":
+            return masking.close_keys(cohort)
+        return masking.close_shares(cohort) if stage == "shares" else masking.close_updates(cohort)
+
+
+def said_by(answers: Sequence[Opened], name: str) -> list[Message]:
+    """What `name` said."""
+    return [opened.message for opened in answers if opened.envelope.sender == name]
+
+
+def types_of(answers: Sequence[Opened]) -> set[str]:
+    """The types of all messages."""
+    return {opened.envelope.type for opened in answers}
