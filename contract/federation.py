@@ -197,6 +197,7 @@ class MaskingTerms(Struct, frozen=True, kw_only=True):
     ring_bits: Annotated[int, Meta(ge=8, le=64)]
     neighbours: Annotated[int, Meta(ge=1, le=COHORT_MAX)]
     threshold: Annotated[int, Meta(ge=1, le=COHORT_MAX)]
+    """How many of the whole cohort must stay; members refuse another than they work out themselves."""
     scale: Annotated[float, Meta(gt=0)]
     """Fixed point: a value x travels as round(x * scale)."""
 

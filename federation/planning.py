@@ -9,7 +9,7 @@ from federation.attempt import rules_of
 from federation.budget import LevelSpend, account, release_of
 from federation.coordinator_state import CoordinatorState
 from federation.fixed_point import finest
-from federation.graph import NEIGHBOURS, threshold
+from federation.graph import NEIGHBOURS, threshold_of
 from federation.privacy import Spend
 from federation.purposes import purpose_due
 from federation.refusals import FederationRefusedError
@@ -103,11 +103,10 @@ class RoundPlanning:
 
 def _masked(plan: RoundPlan) -> RoundPlan:
     fixed = finest(RING_BITS, value_bound(plan), len(plan.cohort))
-    complete = len(plan.cohort) <= NEIGHBOURS
     terms = MaskingTerms(
         ring_bits=RING_BITS,
         neighbours=NEIGHBOURS,
-        threshold=threshold(len(plan.cohort), complete=complete),
+        threshold=threshold_of(len(plan.cohort)),
         scale=fixed.scale,
     )
     return replace(plan, masking=terms)

@@ -31,7 +31,7 @@ from msgspec import Meta, Struct
 from contract.federation import MaskKeys, Message, RoundPlan, SignedEnvelope
 from federation.envelope import Roster, unseal
 from federation.fixed_point import FixedPoint
-from federation.graph import MEMBERS_MIN, NEIGHBOURS
+from federation.graph import MEMBERS_MIN, NEIGHBOURS, threshold_of
 from federation.masks import RING_TYPES
 from federation.refusals import EnvelopeRefusedError, MaskingRefusedError
 from federation.sealing import PUBLIC_BYTES, SEED_BYTES, derive, is_public_key
@@ -66,6 +66,9 @@ def masking_plan(federation: str, plan: RoundPlan, extra_words: int = 1) -> Mask
     """The masking part of a round's plan: a word for each number of the sum and `extra_words` (the weight)."""
     if plan.masking is None:
         raise MaskingRefusedError("plan", "field masking is missing")
+    least = threshold_of(len(plan.cohort), plan.masking.neighbours)
+    if plan.masking.threshold != least:
+        raise MaskingRefusedError("plan", f"field threshold is {plan.masking.threshold}, this graph needs {least}")
     return MaskingPlan(
         federation=federation,
         round=plan.round,

@@ -1,5 +1,7 @@
 """What people read from the logs, without the coordinator's help."""
 
+from federation.envelope import seal, to_records
+from federation.ledger import next_entry
 from federation.operations import LogReader, content_of, halted_of, rounds_of, spent_of
 from federation.transports.memory import MemoryTransport
 from federation.transports.ports import Outgoing
@@ -31,6 +33,15 @@ def test_a_reader_sees_every_round_and_nothing_that_is_not_the_coordinator_s() -
     world.broker.take(Outgoing("ledger", b"x", b"rubbish"), "mallory", exclusive=True)
     again = reader.read()
     assert (again.refused, again.audit.holds) == (1, True)
+    forged = next_entry(again.audit.head, "plan", {}, at_ms=world.broker.now_ms)
+    for name in ("shop-0", "coordinator"):  # under its own name, and under the coordinator's
+        signed = seal(
+            forged, world.identities["shop-0"], federation=world.settings.name, sent_at_ms=1, epoch=1, sender=name
+        )
+        for record in to_records(signed, world.identities["shop-0"]):
+            world.broker.take(Outgoing("ledger", b"x", record), "shop-0", exclusive=True)
+    last = reader.read()
+    assert (last.refused, last.entries, last.audit.holds) == (3, again.entries, True)
 
 
 def test_under_another_fingerprint_nobody_is_believed() -> None:
