@@ -226,6 +226,8 @@ class RoundPlan(Struct, frozen=True, kw_only=True, tag="plan"):
     staleness_max: Annotated[int, Meta(ge=0, le=100)] = 0
     """FedBuff: an update that comes so many rounds late still counts, though less; 0: late is late."""
     purpose: Purpose = "training"
+    zstd_level: Annotated[int, Meta(ge=0, le=19)] = 3
+    """Mode robust: how hard updates are compressed; 0: not."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):

@@ -92,7 +92,7 @@ class CompressionSettings(Section):
     """Mode robust: how updates are made small. Masked updates have the width of their ring."""
 
     bits: Literal[4, 8, 16, 32] = Field(32, description="per parameter; 32 is float32 as it is")
-    zstd_level: int = Field(3, ge=0, le=19, description="0: not compressed")
+    zstd_level: int = Field(3, ge=0, le=19, description="how hard updates are compressed; 0: not at all")
 
 
 class RoundSettings(Section):

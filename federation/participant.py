@@ -317,7 +317,8 @@ class Participant:
         owed = owed if owed is not None and owed.shape == update.shape else None
         # What is masked gets its noise later, with its weight.
         update = contribution.noised(plan, update, self._random)
-        self._sent = compress_with_feedback(update, owed, plan.bits, Stream(self._random(32)))
+        coins = Stream(self._random(32))
+        self._sent = compress_with_feedback(update, owed, plan.bits, coins, zstd_level=plan.zstd_level)
         metrics = result.metrics if self._settings.share_metrics else {}
         return Update(payload=self._sent.data, examples=result.examples, frauds=result.frauds, metrics=metrics)
 

@@ -92,6 +92,7 @@ class RoundPlanning:
             weight_max=1.0,
             privacy=terms,
             bits=rounds.compression.bits,
+            zstd_level=rounds.compression.zstd_level,
             masking=None,
             seed=rounds.seed + number,
             roster_version=state.roster_version,
