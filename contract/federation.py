@@ -228,6 +228,8 @@ class RoundPlan(Struct, frozen=True, kw_only=True, tag="plan"):
     purpose: Purpose = "training"
     zstd_level: Annotated[int, Meta(ge=0, le=19)] = 3
     """Mode robust: how hard updates are compressed; 0: not."""
+    counts_clipped: bool = False
+    """Mode masked, a training without privacy: one more number is summed up, of whether an update was cut at clip_norm."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):

@@ -71,6 +71,8 @@ METRICS = (
     Metric("tillguard_federation_epsilon", "gauge", "privacy spent at the delta of the settings", ("federation", "level")),
     Metric("tillguard_federation_sent_bytes_total", "counter", "bytes this participant sent to the federation", ("retailer",)),
     Metric("tillguard_federation_trainings_total", "counter", "local trainings for rounds", ("retailer", "outcome")),
+    Metric("tillguard_federation_clipped_total", "counter", "own updates that were cut at the clipping norm before they left", ("retailer",)),
+    Metric("tillguard_federation_clipped_ratio", "gauge", "numbers of the newest masked update beyond the bound of its fixed point, as a share", ("retailer",)),
     Metric("tillguard_federation_adopted_total", "counter", "global models by what this retailer did with them", ("retailer", "decision")),
 )  # fmt: skip
 

@@ -58,6 +58,7 @@ class ParticipantProcess:
             self._positions |= checkpoint.positions
         self._saved = self._positions
         self._sent_ms = 0
+        self._clipped = 0
         self.participant = assemble(state)
         self._read_on()
 
@@ -70,6 +71,7 @@ class ParticipantProcess:
             self._train()
             self._speak()
         self._adopt()
+        self._count_clipping()
         if read:
             self._save()
         return read
@@ -161,6 +163,14 @@ class ParticipantProcess:
     def _count(self, name: str, amount: float = 1.0, **labels: str) -> None:
         if self._metrics is not None:
             self._metrics.add(name, amount, retailer=self._identity.name, **labels)
+
+    def _count_clipping(self) -> None:
+        """What the participant cut since the last look."""
+        clipped, self._clipped = self.participant.clipped - self._clipped, self.participant.clipped
+        self._count("tillguard_federation_clipped_total", clipped)
+        if self._metrics is not None:
+            name = self._identity.name
+            self._metrics.set("tillguard_federation_clipped_ratio", self.participant.beyond, retailer=name)
 
     def _later(self) -> int:
         """The clock, but later than at the message before: equal times would make the second a replay."""

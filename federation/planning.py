@@ -110,7 +110,8 @@ def _masked(plan: RoundPlan) -> RoundPlan:
         threshold=threshold_of(len(plan.cohort)),
         scale=fixed.scale,
     )
-    return replace(plan, masking=terms)
+    counted = plan.purpose == "training" and plan.privacy.level == "none"
+    return replace(plan, masking=terms, counts_clipped=counted)
 
 
 def _stratum(state: CoordinatorState, name: str) -> str:

@@ -39,6 +39,11 @@ def summed_size(plan: RoundPlan) -> int:
     return sum(math.prod(tensor.shape) for tensor in plan.shapes if tensor.role == role)
 
 
+def counts_clipped(plan: RoundPlan) -> bool:
+    """Whether the plan's masked sum has a number for how many updates were cut; with privacy it has none, whatever the plan says."""
+    return plan.counts_clipped and plan.mode == "masked" and plan.purpose == "training" and plan.privacy.level == "none"
+
+
 def check_shapes(shapes: Sequence[TensorShape]) -> None:
     """Raises UpdateRefusedError(schema) for doubled names, empty arrays, and models that no message could carry."""
     if len({tensor.name for tensor in shapes}) != len(shapes):

@@ -1,15 +1,39 @@
 """What rounds say of themselves: how updates were made small and cut, what they weighed, and what each gave to the model."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from contract.federation import RoundPlan
-from contract.federation_settings import CompressionSettings
+from contract.federation_settings import CompressionSettings, RobustSettings, RoundPrivacySettings
+from contract.metrics import Metrics
+from federation import contribution
 from federation.compression import unpack
-from federation.learner import Trained
+from federation.learner import Adopted, Arrays, Learner, Task, Trained
+from federation.operations import content_of
 from federation.planning import RoundPlanning
 from federation.simulated_world import World
+from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world
+
+
+class FarAway:
+    """A learner whose weights go a hundred away from where they were; else as the one it holds."""
+
+    def __init__(self, own: Learner) -> None:
+        self._own = own
+
+    def train(self, task: Task) -> Trained:
+        return self._own.train(task)._replace(arrays=[array + np.float32(100) for array in task.base])
+
+    def summarise(self, task: Task) -> Trained:
+        return self._own.summarise(task)
+
+    def evaluate(self, arrays: Arrays) -> dict[str, float]:
+        return self._own.evaluate(arrays)
+
+    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
+        return self._own.adopt(model_version, arrays)
 
 
 def next_plan(world: World) -> RoundPlan:
@@ -28,3 +52,60 @@ def test_updates_are_compressed_as_hard_as_the_coordinator_s_settings_say(level:
     update = participant._robust_update(next_plan(world), np.zeros(1_000), Trained([], 10, 1, {}))
     assert unpack(update.payload, 4_000) == bytes(4_000)
     assert (len(update.payload) < 100) == (level > 0)
+
+
+def figures_of(world: World) -> dict[str, float]:
+    last = [entry for entry in ledger_of(world) if entry.kind == "evaluated"][-1]
+    return dict(content_of(last)["metrics"])
+
+
+@pytest.mark.parametrize("mode", ["masked", "robust"])
+@pytest.mark.parametrize(("clip_norm", "rate"), [(1e-4, 1.0), (1e3, 0.0)])
+def test_a_round_tells_which_share_of_its_updates_was_cut_and_a_participant_what_it_cut_itself(
+    mode: str, clip_norm: float, rate: float
+) -> None:
+    world = small_world(small_settings(mode, clip_norm=clip_norm), 3)
+    metrics = world.participants["shop-1"]._metrics = Metrics()
+    world.enrol_all()
+    world.run_rounds(2)
+    assert figures_of(world)["clip_rate"] == rate
+    counted = metrics.registry.get_sample_value("tillguard_federation_clipped_total", {"retailer": "shop-1"})
+    assert counted == 2 * rate
+
+
+def test_of_three_updates_one_that_was_cut_is_a_third() -> None:
+    world = small_world(small_settings("masked", clip_norm=20.0), 3, lying=["shop-1"], liar=FarAway)
+    world.enrol_all()
+    world.run_rounds(1)
+    assert figures_of(world)["clip_rate"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("mode", ["masked", "robust"])
+def test_with_privacy_of_participants_nobody_is_told_how_many_updates_were_cut(mode: str) -> None:
+    privacy = RoundPrivacySettings(level="client", noise_multiplier=4.0)
+    world = small_world(small_settings(mode, privacy=privacy, robust=RobustSettings(rule="mean"), clip_norm=1e-4), 3)
+    world.enrol_all()
+    world.run_rounds(1)
+    assert world.state.model.version == 1
+    assert {"clip_rate", "clipped"}.isdisjoint(figures_of(world))
+
+
+def test_a_plan_that_counts_in_spite_of_privacy_gets_no_count() -> None:
+    world = small_world(small_settings("masked", privacy=RoundPrivacySettings(level="client")), 3)
+    world.enrol_all()
+    plan = msgspec.structs.replace(next_plan(world), counts_clipped=True)
+    given = contribution.Contribution(np.zeros(4), clipped=True)
+    assert contribution.weighted(plan, given, 0.5, world.random.randbytes)[4:].tolist() == [0.5]
+    open_plan = msgspec.structs.replace(plan, privacy=msgspec.structs.replace(plan.privacy, level="none"))
+    assert contribution.weighted(open_plan, given, 0.5, world.random.randbytes)[4:].tolist() == [0.5, 1.0]
+
+
+def test_what_lies_beyond_the_fixed_point_is_a_metric_of_the_participant() -> None:
+    world = small_world(small_settings("masked"), 3)
+    metrics = world.participants["shop-1"]._metrics = Metrics()
+    world.participants["shop-1"].participant.beyond = 0.25
+    world.participants["shop-1"].run_once(0.0)
+    assert metrics.registry.get_sample_value("tillguard_federation_clipped_ratio", {"retailer": "shop-1"}) == 0.25
+    world.enrol_all()
+    world.run_rounds(1)
+    assert metrics.registry.get_sample_value("tillguard_federation_clipped_ratio", {"retailer": "shop-1"}) == 0

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -62,14 +63,16 @@ def test_every_fault_of_a_description_is_listed(tmp_path: Path) -> None:
     assert len(error.value.faults) == 3
 
 
+DONE = RoundFacts(
+    round=1, outcome="model 1", attempts=1, participants=3, virtual_ms=1000, cpu_s=0.5, bytes_up=10, bytes_down=20,
+    figures={"ap": 0.5, "auc": 0.9},
+)  # fmt: skip
+
+
 def results(**changes: object) -> Results:
     shop = ParticipantFacts(name="shop-0", examples=100, frauds=10, local={"ap": 0.2})
-    done = RoundFacts(
-        round=1, outcome="model 1", attempts=1, participants=3, virtual_ms=1000, cpu_s=0.5, bytes_up=10, bytes_down=20,
-        figures={"ap": 0.5, "auc": 0.9},
-    )  # fmt: skip
     values = {
-        "title": "t", "seed": 1, "mode": "masked", "strategy": "fedavg", "rounds": [done], "participants": [shop],
+        "title": "t", "seed": 1, "mode": "masked", "strategy": "fedavg", "rounds": [DONE], "participants": [shop],
         "central": {"ap": 0.5}, "cross_site": {}, "dropped": {}, "crashes": 0, "ledger_holds": True, "ledger_entries": 9,
         "privacy": {"level": "client"},
     } | changes  # fmt: skip
@@ -113,6 +116,7 @@ def test_without_a_weak_spot_the_report_says_so() -> None:
     [
         ({"central": {"ap": 0.6}}, "below central"),
         ({"privacy": {}}, "Nothing bounds"),
+        ({"rounds": [msgspec.structs.replace(DONE, figures={"ap": 0.5, "clip_rate": 0.75})]}, "75% of the updates"),
         ({"ledger_holds": False}, "ledger does not hold"),
         ({"participants": [ParticipantFacts(name="a", examples=10, frauds=0, local={})]}, "no fraud at all"),
     ],
