@@ -69,9 +69,12 @@ class RobustCollection:
         chosen = [name for name in self._members if members is None or name in members]
         if not chosen:
             raise UpdateRefusedError("length", "nobody's updates")
+        rule = self._robust.rule
+        if members is not None and aggregate.too_few(rule, len(chosen), 0):
+            rule = "mean"  # what so few would make of each other: the rule has no answer for them
         weights = np.array([self._updates[name][1] for name in chosen])
         result = aggregate.combine(
-            self._robust.rule,
+            rule,
             np.stack([self._updates[name][0] for name in chosen]),
             weights,
             clip_norm=self._plan.clip_norm,

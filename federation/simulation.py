@@ -95,7 +95,7 @@ class Simulated(Struct, frozen=True, kw_only=True):
     coordinator_crash: float
     """Probability that the coordinator is killed in a round, at some append."""
     evaluated_apart_max: int = EVALUATED_APART_MAX
-    """Up to so many participants the model is also evaluated without each one, where updates are single."""
+    """Up to so many participants the model is also evaluated without each one, where updates are single; see federation.finishing."""
 
 
 def simulate(
