@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, Claim, LedgerEntry, Roster
 from contract.federation_settings import RoundPrivacySettings
 from federation.envelope import Inbox, Opened
+from federation.finishing import CONTRIBUTION
 from federation.identity import PublicIdentity
 from federation.ledger import Audit, verify_chain
 from federation.privacy import PrivacyLedger, Release, Spend
@@ -43,6 +45,22 @@ class RoundLine(NamedTuple):
     began_ms: int
     ended_ms: int
     metrics: dict[str, float]
+    purpose: str = "training"
+    cohort: tuple[str, ...] = ()
+    """Whose updates are in the model; empty where there are too many for the ledger to name."""
+    change: float | None = None
+    """Of a training: by how much the figure of contributions is above that of the training before; None: one was not measured."""
+
+
+class CohortLine(NamedTuple):
+    """How the trainings with a participant went, and those without: all that a sum can say of one."""
+
+    participant: str
+    trainings: int
+    """That it took part in."""
+    with_it: float | None
+    """Mean change; None where none was measured."""
+    without_it: float | None
 
 
 def read_told(transport: Transport, federation: str, fingerprint: str) -> Told:
@@ -135,7 +153,11 @@ def rounds_of(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
         line = lines.get(entry.round, RoundLine(entry.round, 0, "under way", 0, entry.at_ms, 0, {}))
         content = content_of(entry)
         if entry.kind == "plan":
-            line = line._replace(attempts=entry.attempt + 1, outcome="under way")
+            purpose = str(content.get("purpose", "training"))
+            line = line._replace(attempts=entry.attempt + 1, outcome="under way", purpose=purpose, cohort=())
+        elif entry.kind in {"survivors", "stage_over"} and content.get("stage") == "updates":
+            members = content.get("members")
+            line = line._replace(cohort=tuple(members) if isinstance(members, list) else ())
         elif entry.kind == "failure":
             final = bool(content.get("final"))
             line = line._replace(outcome=f"failed: {content.get('reason', '')}", ended_ms=entry.at_ms if final else 0)
@@ -147,7 +169,38 @@ def rounds_of(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
                 metrics=dict(content.get("metrics", {})),
             )
         lines[entry.round] = line
-    return [lines[number] for number in sorted(lines)]
+    return _with_changes([lines[number] for number in sorted(lines)])
+
+
+def _with_changes(lines: Sequence[RoundLine]) -> list[RoundLine]:
+    found: list[RoundLine] = []
+    before: float | None = None
+    for line in lines:
+        value = line.metrics.get(CONTRIBUTION) if line.purpose == "training" else None
+        change = None if value is None or before is None else value - before
+        found.append(line._replace(change=change))
+        before = before if value is None else value
+    return found
+
+
+def by_cohort(lines: Sequence[RoundLine]) -> list[CohortLine]:
+    """Of everyone who was ever named in a cohort, by name; how a model changes with a cohort is not the doing of each of them."""
+    trainings = [line for line in lines if line.cohort and line.purpose == "training" and line.metrics]
+    names = sorted({name for line in trainings for name in line.cohort})
+
+    def mean(parts: Sequence[RoundLine]) -> float | None:
+        known = [line.change for line in parts if line.change is not None]
+        return fmean(known) if known else None
+
+    return [
+        CohortLine(
+            name,
+            sum(name in line.cohort for line in trainings),
+            mean([line for line in trainings if name in line.cohort]),
+            mean([line for line in trainings if name not in line.cohort]),
+        )
+        for name in names
+    ]
 
 
 def spent_of(entries: Sequence[LedgerEntry]) -> dict[str, Any]:

@@ -24,10 +24,12 @@ GAP = 0.02
 def rounds_csv(results: Results) -> str:
     """One line per round."""
     head = ["round", "outcome", "attempts", "participants", "virtual_ms", "cpu_s", "bytes_up", "bytes_down", *FIGURES]
+    head += ["change", "cohort"]
     rows = [
         [
             one.round, one.outcome, one.attempts, one.participants, one.virtual_ms, f"{one.cpu_s:.3f}", one.bytes_up,
             one.bytes_down, *(f"{one.figures[name]:.6f}" if name in one.figures else "" for name in FIGURES),
+            "" if one.change is None else f"{one.change:.6f}", " ".join(one.cohort),
         ]
         for one in results.rounds
     ]  # fmt: skip
@@ -80,11 +82,11 @@ def report(results: Results) -> str:
         _summary(results, done, final),
         "## Rounds",
         _table(
-            ["Round", "Outcome", "Participants", "Attempts", "AP", "AUC", "Clipped", "Bytes up", "ms"],
+            ["Round", "Outcome", "Participants", "Attempts", "AP", "Change", "AUC", "Clipped", "Bytes up", "ms"],
             [
                 [
                     str(one.round), one.outcome, str(one.participants), str(one.attempts), _figure(one.figures, "ap"),
-                    _figure(one.figures, "auc"), f"{one.figures[CLIP_RATE]:.0%}" if CLIP_RATE in one.figures else "",
+                    _change(one.change), _figure(one.figures, "auc"), f"{one.figures[CLIP_RATE]:.0%}" if CLIP_RATE in one.figures else "",
                     f"{one.bytes_up:,}", f"{one.virtual_ms:,}",
                 ]
                 for one in results.rounds
@@ -103,6 +105,8 @@ def report(results: Results) -> str:
             ],
         ),
         _left_out(results),
+        "## By cohort",
+        _cohorts(results),
         "## Across sites",
         _across(results),
         "## Final figures",
@@ -125,6 +129,22 @@ def report(results: Results) -> str:
 def _left_out(results: Results) -> str:
     more = len(results.participants) - LISTED_MAX
     return f"{more} more stand in participants.csv." if more > 0 else ""
+
+
+def _cohorts(results: Results) -> str:
+    """How the model changed in the trainings with each participant: of a masked sum nothing more can be known."""
+    known = [one for one in results.by_cohort if one.with_it is not None]
+    if not known:
+        return "No two trainings ended with a model, so no change is known."
+    rows = [
+        [one.participant, str(one.trainings), _change(one.with_it), _change(one.without_it)]
+        for one in known[:LISTED_MAX]
+    ]
+    return _table(["Participant", "Trainings with it", "Mean change of AP in these", "In the others"], rows)
+
+
+def _change(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}"
 
 
 def _across(results: Results) -> str:

@@ -160,19 +160,19 @@ def status(
 def rounds(
     retailer: str | None = RETAILER, config: Path | None = CONFIG, fingerprint: str | None = FINGERPRINT
 ) -> None:
-    """List every round: attempts, outcome, how many took part, how long it took, and the figures of its model."""
+    """List every round: purpose, attempts, outcome, cohort, how long it took, the figures of its model, and their change.
+
+    Below, for everyone: how the model changed in the trainings with it, and in those without.
+    """
     from rich.console import Console
-    from rich.table import Table
 
     from federation.operations import rounds_of
+    from tillguard.federation_tables import of_rounds
 
-    told = _told(_side(retailer, config), fingerprint)
-    table = Table("Round", "Attempts", "Outcome", "Participants", "Seconds", "Figures")
-    for line in rounds_of(told.entries):
-        seconds = f"{(line.ended_ms - line.began_ms) / 1000:.1f}" if line.ended_ms else ""
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(line.metrics.items()))
-        table.add_row(str(line.round), str(line.attempts), line.outcome, str(line.participants), seconds, figures)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    lines = rounds_of(_told(_side(retailer, config), fingerprint).entries)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    for table in of_rounds(lines):
+        console.print(table)
 
 
 def audit(

@@ -129,5 +129,5 @@ def test_each_weak_spot_comes_with_what_to_do(changes: dict[str, object], word: 
 
 
 def test_a_figure_that_was_not_measured_is_an_empty_cell() -> None:
-    assert rounds_csv(results()).splitlines()[1] == "1,model 1,1,3,1000,0.500,10,20,0.900000,0.500000,,"
+    assert rounds_csv(results()).splitlines()[1] == "1,model 1,1,3,1000,0.500,10,20,0.900000,0.500000,,,,"
     assert participants_csv(results()).splitlines()[1] == "shop-0,100,10,0.100000,,0,,,0.200000,,,,,,"
