@@ -165,7 +165,11 @@ class CoordinatorSettings(Section):
         le=65535,
         description="port of /metrics on 127.0.0.1; absent: none; 0 chooses a free one and logs it",
     )
-    enrolments_max: int = Field(1_000, ge=1, le=100_000, description="participants, with those that wait for approval")
+    evaluation_file: Path | None = Field(
+        None,
+        description="labelled examples (.npz) that nobody trains on: every round's model is measured on them, and in mode robust what each update adds; absent: neither",
+    )
+    enrolments_max: int = Field(1_000, ge=1, le=10_000, description="participants, with those that wait for approval")
 
 
 class ParticipantSettings(Section):

@@ -47,6 +47,8 @@ class Candidate(NamedTuple):
     combined: Combined
     reputations: dict[str, float]
     evaluated: Evaluated
+    contributions: dict[str, float]
+    """What each one's update did to the model, or how far it agrees with all; empty where single updates are not known."""
 
 
 class Attempt:

@@ -60,11 +60,13 @@ class StrategyFinishing:
         if not all(map(math.isfinite, metrics.values())):
             raise UpdateRefusedError("not_finite", "the candidate cannot be evaluated")
         standing = reputation.punished(state.reputations, combined.blamed) if combined.blamed else state.reputations
+        contributions = self._contributions(plan, collection, base, combined)
         return Candidate(
             payload=vector.tobytes(),
             optimiser=optimiser,
             combined=combined,
-            reputations=self._reputations(standing, plan, collection, base, combined),
+            reputations=reputation.updated(standing, contributions),
+            contributions=contributions,
             evaluated=Evaluated(model_version=state.model.version + 1, metrics=metrics),
         )
 
@@ -81,27 +83,22 @@ class StrategyFinishing:
     def _figures(self, plan: RoundPlan, vector: NDArray[np.float32]) -> dict[str, float]:
         return {} if self._evaluate is None else self._evaluate(split_vector(plan.shapes, vector))
 
-    def _reputations(
-        self,
-        before: dict[str, float],
-        plan: RoundPlan,
-        collection: Collection,
-        base: NDArray[np.float32],
-        combined: Combined,
+    def _contributions(
+        self, plan: RoundPlan, collection: Collection, base: NDArray[np.float32], combined: Combined
     ) -> dict[str, float]:
-        """After what each one's update does to the model, where single updates are known and there is data.
+        """What each one's update does to the model, where single updates are known and there is data.
 
         Of a few participants by leaving each one out, of more by truncated Shapley values within EVALUATIONS_MAX. Where there is
-        no data, or there are more still, after how far each one's update agrees with what the robust rule made of all: whoever
+        no data, or there are more still, how far each one's update agrees with what the robust rule made of all: whoever
         pulls against it counts as harmful.
         """
         names, weights = collection.separable(), places_of(plan.shapes, "weights")
         if plan.purpose != "training" or len(names) < 2:
-            return dict(before)
+            return {}
         apart = len(names) <= self._evaluated_apart_max
         orders = self._evaluated_apart_max > 0 and reputation.shapley_evaluations(len(names)) <= EVALUATIONS_MAX
         if self._evaluate is None or not (apart or orders):
-            return reputation.updated(before, collection.agreement(combined.update))
+            return collection.agreement(combined.update)
 
         def value(members: frozenset[str]) -> float:
             moved = base.astype(np.float64)
@@ -114,7 +111,7 @@ class StrategyFinishing:
             if apart
             else reputation.truncated_shapley(value, names, evaluations_max=EVALUATIONS_MAX, seed=plan.seed)
         )
-        return reputation.updated(before, found.parts)
+        return found.parts
 
 
 def _summarised(plan: RoundPlan, base: NDArray[np.float32], combined: Combined) -> NDArray[np.float64]:

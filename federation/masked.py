@@ -67,16 +67,16 @@ class MaskedCollection:
             raise MaskingRefusedError("stage", "only the sum of all is known")
         total = self._masking.result()
         values = self._fixed.decode(total.words)
-        size, members = summed_size(self._plan), len(total.survivors)
+        size, cohort = summed_size(self._plan), len(total.survivors)
         weight = float(values[size])
         if weight <= 0:
             raise MaskingRefusedError("words", "the weights sum up to nothing")
         figures = {"liars": float(len(total.liars))}
         if counts_clipped(self._plan):
             # A sum of zeros and ones, but for the rounding; a liar may have put anything there.
-            found = min(max(round(values[size + 1] / self._plan.weight_max), 0), members)
-            figures[CLIP_RATE] = found / members
-        return Combined(values[:size] / weight, weight, members, figures, total.liars)
+            found = min(max(round(values[size + 1] / self._plan.weight_max), 0), cohort)
+            figures[CLIP_RATE] = found / cohort
+        return Combined(values[:size] / weight, weight, cohort, figures, total.liars)
 
     def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:  # noqa: ARG002 - single ones are not known
         return {}

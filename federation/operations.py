@@ -12,7 +12,7 @@ from contract.federation_settings import RoundPrivacySettings
 from federation.envelope import Inbox, Opened
 from federation.finishing import CONTRIBUTION
 from federation.identity import PublicIdentity
-from federation.ledger import Audit, verify_chain
+from federation.ledger import TOO_MANY, Audit, verify_chain
 from federation.privacy import PrivacyLedger, Release, Spend
 from federation.refusals import FederationRefusedError
 from federation.transports.ports import LogName, Record, Transport
@@ -181,6 +181,35 @@ def _with_changes(lines: Sequence[RoundLine]) -> list[RoundLine]:
         found.append(line._replace(change=change))
         before = before if value is None else value
     return found
+
+
+class Standing(NamedTuple):
+    """What the ledger says of one participant; None: nothing."""
+
+    contribution: float | None = None
+    """Of the newest training in which it was measured: average precision, or agreement with all where there were no data."""
+    reputation: float | None = None
+
+
+def standings_of(entries: Sequence[LedgerEntry]) -> dict[str, Standing]:
+    """By participant, the newest of each."""
+    found: dict[str, Standing] = {}
+    for entry in entries:
+        if entry.kind != "evaluated":
+            continue
+        content = content_of(entry)
+        for name, value in _numbers(content.get("contributions")):
+            found[name] = found.get(name, Standing())._replace(contribution=value)
+        for name, value in _numbers(content.get("reputations")):
+            found[name] = found.get(name, Standing())._replace(reputation=value)
+    return found
+
+
+def _numbers(values: object) -> list[tuple[str, float]]:
+    """None stands for what could not be measured; where there are too many names, the ledger has none of them."""
+    if not isinstance(values, dict) or TOO_MANY in values:
+        return []
+    return [(name, float(value)) for name, value in values.items() if isinstance(value, int | float)]
 
 
 def by_cohort(lines: Sequence[RoundLine]) -> list[CohortLine]:

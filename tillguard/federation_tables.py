@@ -1,13 +1,15 @@
 """What `tillguard federation` shows of rounds and participants as tables. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from federation.operations import RoundLine, by_cohort
+from federation.operations import RoundLine, Standing, by_cohort
 
 NAMED_MAX = 8
 """Of a cohort; the ledger has all."""
+LOWEST = 5
+"""Participants of the lowest reputation, in the status."""
 
 
 def of_rounds(lines: Sequence[RoundLine]) -> list[Table]:
@@ -26,6 +28,22 @@ def of_rounds(lines: Sequence[RoundLine]) -> list[Table]:
     for one in by_cohort(lines):
         cohorts.add_row(one.participant, str(one.trainings), _change(one.with_it), _change(one.without_it))
     return [table, cohorts]
+
+
+def standing(known: Standing | None) -> str:
+    """What is known of one participant, in words; empty where nothing is."""
+    said = known or Standing()
+    parts = {
+        "reputation": "" if said.reputation is None else f"{said.reputation:.2f}",
+        "contribution": _change(said.contribution),
+    }
+    return ", ".join(f"{what} {value}" for what, value in parts.items() if value)
+
+
+def lowest(known: Mapping[str, Standing]) -> str:
+    """Whose reputation is lowest, the worst first."""
+    found = sorted((one.reputation, name) for name, one in known.items() if one.reputation is not None)
+    return ", ".join(f"{name} {reputation:.2f}" for reputation, name in found[:LOWEST])
 
 
 def _listed(names: Sequence[str]) -> str:

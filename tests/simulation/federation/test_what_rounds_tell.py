@@ -10,7 +10,7 @@ from contract.metrics import Metrics
 from federation import contribution
 from federation.compression import unpack
 from federation.learner import Adopted, Arrays, Learner, Task, Trained
-from federation.operations import content_of
+from federation.operations import content_of, standings_of
 from federation.planning import RoundPlanning
 from federation.simulated_world import World
 from support.federation_ledger import ledger_of
@@ -109,3 +109,27 @@ def test_what_lies_beyond_the_fixed_point_is_a_metric_of_the_participant() -> No
     world.enrol_all()
     world.run_rounds(1)
     assert metrics.registry.get_sample_value("tillguard_federation_clipped_ratio", {"retailer": "shop-1"}) == 0
+
+
+@pytest.mark.parametrize("data", [True, False])
+def test_in_mode_robust_the_ledger_tells_each_one_s_contribution_and_reputation(data: bool) -> None:
+    world = small_world(small_settings("robust"), 4, **({} if data else {"evaluate": None}))
+    world.enrol_all()
+    world.run_rounds(2)
+    found = standings_of(ledger_of(world))
+    assert {name: one.reputation for name, one in found.items()} == world.state.reputations
+    assert len(found) == 4
+    given = [one.contribution for one in found.values() if one.contribution is not None]
+    assert len(given) == 4
+    assert all(abs(value) < 0.5 for value in given) == data, "a share of average precision, or a cosine"
+
+
+def test_of_masked_updates_and_of_those_with_privacy_the_ledger_tells_nothing() -> None:
+    robust = RobustSettings(rule="mean")
+    privacy = RoundPrivacySettings(level="client", noise_multiplier=4.0)
+    for settings in (small_settings("masked"), small_settings("robust", robust=robust, privacy=privacy)):
+        world = small_world(settings, 3)
+        world.enrol_all()
+        world.run_rounds(1)
+        assert world.state.model.version == 1
+        assert standings_of(ledger_of(world)) == {}

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from federation.operations import RoundLine
-from tillguard.federation_tables import of_rounds
+from federation.operations import RoundLine, Standing
+from tillguard.federation_tables import lowest, of_rounds, standing
 
 
 def shown(lines: list[RoundLine]) -> list[list[str]]:
@@ -37,3 +37,11 @@ def test_without_a_change_there_is_one_table_and_a_large_cohort_is_cut() -> None
     rows = shown([line(1, "a b c d e f g h i j", None)])
     assert len(rows) == 2
     assert rows[1][5] == "a, b, c, d, e, f, g, h and 2 more"
+
+
+def test_of_a_participant_only_what_is_known_is_said_and_the_lowest_reputations_come_first() -> None:
+    assert standing(None) == ""
+    assert standing(Standing(reputation=0.5)) == "reputation 0.50"
+    assert standing(Standing(contribution=-0.01, reputation=0.8)) == "reputation 0.80, contribution -0.0100"
+    known = {name: Standing(reputation=value) for name, value in zip("abcdefg", [7, 6, 5, 4, 3, 2, 1], strict=True)}
+    assert lowest(known | {"x": Standing(contribution=1.0)}) == "g 1.00, f 2.00, e 3.00, d 4.00, c 5.00"

@@ -1,0 +1,76 @@
+"""Examples that a coordinator measures models on: what is no such file is refused before a round begins."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from contract.errors import ConfigurationError
+from contract.features import names, schema_hash
+from contract.federation_settings import CoordinatorSettings, FederationSettings
+from tillguard import federation_keys as keys
+from tillguard.cli import app
+from tillguard.federation_evaluation import evaluator, read_labelled
+
+FEATURES = np.zeros((4, len(names())), np.float32)
+GOOD: dict[str, Any] = {
+    "features": FEATURES, "labels": np.array([True, False, False, True]), "feature_schema": np.array(schema_hash()),
+}  # fmt: skip
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    file = folder / "held.npz"
+    np.savez(file, **{name: value for name, value in (GOOD | changes).items() if value is not None})
+    return file
+
+
+def test_examples_are_read_as_they_were_written(tmp_path: Path) -> None:
+    missing = FEATURES.copy()
+    missing[1, 2] = np.nan
+    held = read_labelled(written(tmp_path, features=missing.astype(np.float64)))
+    np.testing.assert_array_equal(held.features, missing)
+    assert held.features.dtype == np.float32
+    assert held.labels.tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": None}, "holds no labels"),
+        ({"feature_schema": np.array("v0-other")}, "another feature schema"),
+        ({"features": FEATURES[:, 1:]}, "features must have shape"),
+        ({"features": FEATURES.astype(np.int64)}, "features must have shape"),
+        ({"features": FEATURES[:3]}, "labels must be true or false"),
+        ({"labels": np.array([0, 1, 0, 1])}, "labels must be true or false"),
+        ({"labels": np.array([[True], [False], [True], [False]])}, "labels must be true or false"),
+        ({"features": FEATURES + np.inf}, "must not be infinite"),
+        ({"labels": np.zeros(4, np.bool_)}, "a fraud and a genuine one"),
+    ],
+)
+def test_what_are_no_examples_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        read_labelled(written(tmp_path, **changes))
+    assert len(error.value.faults) == 1
+    assert words in error.value.faults[0]
+
+
+def test_only_the_common_network_is_evaluated_and_without_a_file_none(tmp_path: Path) -> None:
+    model = tmp_path / "model.npz"
+    keys.write_model(model, {"w": np.zeros(3, np.float32)})
+    without = CoordinatorSettings(model_file=model)
+    assert evaluator(FederationSettings(coordinator=without)) is None
+    held = without.model_copy(update={"evaluation_file": written(tmp_path)})
+    with pytest.raises(ConfigurationError, match="only the common network"):
+        evaluator(FederationSettings(coordinator=held))
+
+
+def test_a_coordinator_does_not_start_with_a_file_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "coordinator.yaml"
+    own = {"evaluation_file": str(tmp_path / "nothing.npz")}
+    file.write_text(yaml.safe_dump({"federation": {"coordinator": own}}))
+    done = CliRunner().invoke(app, ["federation", "run", "--config", str(file)])
+    assert done.exit_code != 0
+    assert "nothing.npz does not exist" in f"{done.output} {done.exception}"
