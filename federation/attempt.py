@@ -61,6 +61,8 @@ class Attempt:
         self.state: RoundState = begin(plan.round, plan.attempt, rules, plan.cohort, at_ms)
         self.refusals: dict[str, str] = {}
         """By participant: a code of REFUSALS."""
+        self.received: dict[str, int] = {}
+        """Bytes of the cohort's messages of rounds that counted while this was under way, by participant."""
         self.candidate: Candidate | None = None
 
     def stage_of(self, message: Message) -> Stage | None:

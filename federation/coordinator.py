@@ -125,6 +125,7 @@ class Coordinator:
                 return
             sender = opened.envelope.sender
             self._admit(opened, record.appended_ms)
+            self._weigh(opened)
         except FederationRefusedError as error:
             reason = error.reason if error.reason in DROP_REASONS else "refused"
             self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
@@ -209,6 +210,15 @@ class Coordinator:
             self._adopted(envelope.sender, message)
         else:
             self._answer(opened)
+
+    def _weigh(self, opened: Opened) -> None:
+        """Counts a message's bytes; only those that counted, since anybody may append a copy of another's record."""
+        sender, size = opened.envelope.sender, len(opened.signed.envelope) + len(opened.signed.signature)
+        if sender in self.state.members:
+            self.state.received[sender] = self.state.received.get(sender, 0) + size
+        attempt = self.attempt
+        if attempt is not None and opened.envelope.round and sender in attempt.state.cohort:
+            attempt.received[sender] = attempt.received.get(sender, 0) + size
 
     def _order(self, opened: Opened, at_ms: int) -> None:
         message, envelope = opened.message, opened.envelope

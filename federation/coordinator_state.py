@@ -109,6 +109,8 @@ class CoordinatorState(Struct, kw_only=True):
     """By participant: what it did with which model."""
     drops: dict[str, int] = field(default_factory=dict)
     """Messages dropped since the ledger last said so, by reason."""
+    received: dict[str, int] = field(default_factory=dict)
+    """Bytes of messages that counted, by participant; only grows."""
     notes: list[Note] = field(default_factory=list)
     ledger: Head = Head()
     """Where the chain stands."""

@@ -50,6 +50,8 @@ class RoundLine(NamedTuple):
     """Whose updates are in the model; empty where there are too many for the ledger to name."""
     change: float | None = None
     """Of a training: by how much the figure of contributions is above that of the training before; None: one was not measured."""
+    bytes_up: int = 0
+    """That the cohort sent, in all attempts."""
 
 
 class CohortLine(NamedTuple):
@@ -152,6 +154,7 @@ def rounds_of(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
             continue
         line = lines.get(entry.round, RoundLine(entry.round, 0, "under way", 0, entry.at_ms, 0, {}))
         content = content_of(entry)
+        line = line._replace(bytes_up=line.bytes_up + int(content.get("bytes", {}).get("up", 0)))
         if entry.kind == "plan":
             purpose = str(content.get("purpose", "training"))
             line = line._replace(attempts=entry.attempt + 1, outcome="under way", purpose=purpose, cohort=())

@@ -58,6 +58,9 @@ def entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | Non
             content = tell(say.message)
             if attempt is not None and isinstance(say.message, _STAGES):
                 content["refused"] = _by_name(attempt.refusals)
+            if attempt is not None and attempt.received and isinstance(say.message, Evaluated | Failure):
+                received = attempt.received
+                content["bytes"] = {"up": sum(received.values()), "of": _by_name(received)}
             if attempt is not None and attempt.candidate is not None and isinstance(say.message, Evaluated):
                 content |= _standings(attempt.plan, attempt.candidate)
             wanted.append((type_of(say.message), say.round, say.attempt, content))

@@ -14,13 +14,15 @@ LOWEST = 5
 
 def of_rounds(lines: Sequence[RoundLine]) -> list[Table]:
     """Every round; below it, where changes are known, how the model changed with each participant and without."""
-    table = Table("Round", "Purpose", "Attempts", "Outcome", "Participants", "Cohort", "Change", "Seconds", "Figures")
+    table = Table(
+        "Round", "Purpose", "Attempts", "Outcome", "Participants", "Cohort", "Change", "Seconds", "Bytes", "Figures"
+    )
     for line in lines:
         seconds = f"{(line.ended_ms - line.began_ms) / 1000:.1f}" if line.ended_ms else ""
         figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(line.metrics.items()))
         table.add_row(
             str(line.round), line.purpose, str(line.attempts), line.outcome, str(line.participants),
-            _listed(line.cohort), _change(line.change), seconds, figures,
+            _listed(line.cohort), _change(line.change), seconds, f"{line.bytes_up:,}", figures,
         )  # fmt: skip
     if all(line.change is None for line in lines):
         return [table]

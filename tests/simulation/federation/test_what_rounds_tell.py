@@ -10,11 +10,14 @@ from contract.metrics import Metrics
 from federation import contribution
 from federation.compression import unpack
 from federation.learner import Adopted, Arrays, Learner, Task, Trained
-from federation.operations import content_of, standings_of
+from federation.operations import content_of, rounds_of, standings_of
 from federation.planning import RoundPlanning
 from federation.simulated_world import World
+from federation.transports.memory import Faults, MemoryTransport
+from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world
+from tillguard.federation import _Watch
 
 
 class FarAway:
@@ -133,3 +136,54 @@ def test_of_masked_updates_and_of_those_with_privacy_the_ledger_tells_nothing() 
         world.run_rounds(1)
         assert world.state.model.version == 1
         assert standings_of(ledger_of(world)) == {}
+
+
+@pytest.mark.parametrize("mode", ["masked", "robust"])
+def test_bytes_are_counted_by_participant_and_round_whether_or_not_the_coordinator_is_killed(mode: str) -> None:
+    totals = []
+    for killed in (False, True):
+        world = small_world(small_settings(mode), 3, faults=Faults(duplication=0.5))
+        world.enrol_all()
+        sent = dict(world.broker.bytes_in)
+        if killed:
+            transport = world.coordinator.transport
+            assert isinstance(transport, MemoryTransport)
+            transport.crash_after = 2
+        world.run_rounds(1)
+        assert world.crashes == killed
+        entry = next(entry for entry in ledger_of(world) if entry.kind == "evaluated")
+        told = content_of(entry)["bytes"]
+        assert told["of"].keys() == world.participants.keys()
+        assert told["up"] == sum(told["of"].values()) == rounds_of(ledger_of(world))[0].bytes_up
+        assert all(told["of"][name] < world.state.received[name] for name in told["of"]), "adoption is of no round"
+        for name, received in world.state.received.items():
+            assert received == pytest.approx(world.broker.bytes_in[name] - sent[name], rel=0.01), "each record once"
+        totals.append(world.state.received)
+    assert totals[0] == totals[1]
+
+
+def test_bytes_and_what_was_not_believed_are_metrics_that_count_nothing_twice() -> None:
+    world = small_world(small_settings("masked"), 3)
+    own = world.participants["shop-1"]._metrics = Metrics()
+    world.enrol_all()
+    metrics = Metrics()
+    watch = _Watch(world.settings, world.coordinator, metrics)
+    watch.look()
+    before = {log: sum(len(one.value) for one in world.broker.read(log, 0, 10_000)) for log in ("control", "models")}
+    world.broker.take(Outgoing("control", b"x", b"rubbish"), "mallory", exclusive=True)
+    world.run_rounds(1)
+    watch.look()
+    watch.look()
+    name = world.settings.name
+
+    def value(of: Metrics, metric: str, **labels: str) -> float | None:
+        return of.registry.get_sample_value(f"tillguard_federation_{metric}", labels)
+
+    for shop, received in world.state.received.items():
+        assert value(metrics, "received_bytes_total", federation=name, participant=shop) == received > 0
+    said = {log: sum(len(one.value) for one in world.broker.read(log, 0, 10_000)) for log in ("control", "models")}
+    assert value(own, "read_bytes_total", retailer="shop-1") == sum(said.values())
+    told = value(metrics, "told_bytes_total", federation=name)
+    assert told is not None
+    assert told > sum(said.values()) - sum(before.values()), "the ledger besides"
+    assert value(own, "unheard_total", retailer="shop-1", reason="malformed") == 1

@@ -20,12 +20,23 @@ def shown(lines: list[RoundLine]) -> list[list[str]]:
 
 def line(number: int, cohort: str, change: float | None) -> RoundLine:
     names = tuple(cohort.split())
-    return RoundLine(number, 1, f"model {number}", len(names), 1_000, 3_500, {"ap": 0.5}, cohort=names, change=change)
+    return RoundLine(
+        number,
+        1,
+        f"model {number}",
+        len(names),
+        1_000,
+        3_500,
+        {"ap": 0.5},
+        cohort=names,
+        change=change,
+        bytes_up=12_345,
+    )
 
 
 def test_rounds_show_their_cohort_and_the_change_and_below_what_is_known_of_each_participant() -> None:
     rows = shown([line(1, "alma berta", None), line(2, "alma carl", 0.25), line(3, "berta carl", -0.125)])
-    assert rows[2] == ["2", "training", "1", "model 2", "2", "alma, carl", "+0.2500", "2.5", "ap 0.5"]
+    assert rows[2] == ["2", "training", "1", "model 2", "2", "alma, carl", "+0.2500", "2.5", "12,345", "ap 0.5"]
     assert rows[-3:] == [
         ["alma", "2", "+0.2500", "-0.1250"],
         ["berta", "2", "-0.1250", "+0.2500"],
