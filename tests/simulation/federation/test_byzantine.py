@@ -51,7 +51,7 @@ def last_ap(rule: str, *, liars: bool) -> tuple[float, World]:
     return figures[-1]["ap"], world
 
 
-@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "multi_krum", "geometric_median"])
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "krum", "multi_krum", "geometric_median"])
 def test_two_liars_of_ten_cost_a_robust_round_little(rule: str) -> None:
     honest, _ = last_ap(rule, liars=False)
     attacked, world = last_ap(rule, liars=True)
