@@ -18,15 +18,27 @@ PrivacyLevel = Literal["none", "client", "sample"]
 
 
 class PhaseTimes(Section):
-    """How long a phase waits: everyone is waited for until `min_s`, then the least number, and never beyond `max_s`."""
+    """How long a phase waits, and for how many: for everyone until `min_s`, then for the least number, and never beyond `max_s`."""
 
     min_s: float = Field(10.0, ge=0, le=31_536_000, description="until then all who may still answer are waited for")
     max_s: Seconds = Field(300.0, description="whoever has not answered by then is left out")
+
+    count_min: int | None = Field(
+        None,
+        ge=2,
+        le=10_000,
+        description="so many must answer, where that is more than cohort_min; fedbuff has its buffer_size",
+    )
+    count_max: int | None = Field(
+        None, ge=2, le=10_000, description="the phase is over when so many have answered; absent: cohort_max"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.min_s > self.max_s:
             raise ValueError("min_s must not be above max_s")
+        if self.count_min is not None and self.count_max is not None and self.count_min > self.count_max:
+            raise ValueError("count_min must not be above count_max")
         return self
 
 
@@ -133,10 +145,20 @@ class RoundSettings(Section):
     privacy: RoundPrivacySettings = Field(default_factory=RoundPrivacySettings)
     compression: CompressionSettings = Field(default_factory=CompressionSettings)
 
+    @property
+    def phases(self) -> dict[Literal["keys", "shares", "updates", "unmasking"], PhaseTimes]:
+        """In the order of mode masked; mode robust has one stage, whose times and numbers are those of `keys`."""
+        return {"keys": self.keys, "shares": self.shares, "updates": self.updates, "unmasking": self.unmasking}
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.cohort_min > self.cohort_max:
             raise ValueError("cohort_min must not be above cohort_max")
+        for name, phase in self.phases.items():
+            if phase.count_max is not None and phase.count_max < self.cohort_min:
+                raise ValueError(f"{name}.count_max must not be below cohort_min")
+            if phase.count_min is not None and phase.count_min > self.cohort_max:
+                raise ValueError(f"{name}.count_min must not be above cohort_max")
         if self.mode == "robust" and self.privacy.level == "client" and self.robust.rule != "mean":
             raise ValueError(
                 "in mode robust, privacy level client needs rule mean: no other bounds what one participant moves"

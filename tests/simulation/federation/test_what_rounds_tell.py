@@ -155,7 +155,8 @@ def test_bytes_are_counted_by_participant_and_round_whether_or_not_the_coordinat
         told = content_of(entry)["bytes"]
         assert told["of"].keys() == world.participants.keys()
         assert told["up"] == sum(told["of"].values()) == rounds_of(ledger_of(world))[0].bytes_up
-        assert all(told["of"][name] < world.state.received[name] for name in told["of"]), "adoption is of no round"
+        apart = {name: world.state.received[name] - bytes_up for name, bytes_up in told["of"].items()}
+        assert all(0 < left < 6_000 for left in apart.values()), "one small message, adoption, is of no round"
         for name, received in world.state.received.items():
             assert received == pytest.approx(world.broker.bytes_in[name] - sent[name], rel=0.01), "each record once"
         totals.append(world.state.received)
