@@ -207,7 +207,7 @@ class Coordinator:
             self._leaves(envelope.sender)
         elif isinstance(message, Adoption):
             admission.admit_once(state, envelope)
-            self._adopted(envelope.sender, message)
+            admission.adopted(state, envelope.sender, message)
         else:
             self._answer(opened)
 
@@ -228,11 +228,6 @@ class Coordinator:
         admission.obey(self.state, message, at_ms, members_max=self._settings.coordinator.enrolments_max)
         if message.action == "revoke" and message.participant:
             self._leaves(message.participant)
-
-    def _adopted(self, sender: str, message: Adoption) -> None:
-        if message.model_version > self.state.model.version:
-            raise EnvelopeRefusedError("refused", "field model_version names no model")
-        self.state.adoptions[sender] = f"{message.decision} {message.model_version}"
 
     def _answer(self, opened: Opened) -> None:
         """A message of the attempt under way."""

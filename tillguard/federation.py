@@ -162,6 +162,9 @@ class _Watch:
             self._halted = state.halted
             _LOG.warning("no_further_round", federation=name, reason=state.halted)
         self._count_bytes()
+        for participant, figures in state.shared.items():
+            for figure, value in figures.items():
+                self._set("tillguard_federation_shared_ratio", value, participant=participant, figure=figure)
         self._begun, self._version = state.begun, state.model.version
         self._set("tillguard_federation_model_version", state.model.version)
         for status in ("approved", "revoked", "left"):

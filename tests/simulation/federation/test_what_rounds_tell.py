@@ -4,14 +4,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.federation import RoundPlan
+from contract.federation import Adoption, RoundPlan
 from contract.federation_settings import CompressionSettings, RobustSettings, RoundPrivacySettings
 from contract.metrics import Metrics
-from federation import contribution
+from federation import admission, contribution
 from federation.compression import unpack
 from federation.learner import Adopted, Arrays, Learner, Task, Trained
 from federation.operations import content_of, rounds_of, standings_of
 from federation.planning import RoundPlanning
+from federation.refusals import EnvelopeRefusedError
 from federation.simulated_world import World
 from federation.transports.memory import Faults, MemoryTransport
 from federation.transports.ports import Outgoing
@@ -188,3 +189,31 @@ def test_bytes_and_what_was_not_believed_are_metrics_that_count_nothing_twice() 
     assert told is not None
     assert told > sum(said.values()) - sum(before.values()), "the ledger besides"
     assert value(own, "unheard_total", retailer="shop-1", reason="malformed") == 1
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_figures_of_participants_are_seen_by_whoever_runs_the_coordinator_only_where_they_share_them(
+    share: bool,
+) -> None:
+    settings = small_settings("masked")
+    own = settings.participant.model_copy(update={"share_metrics": share})
+    world = small_world(settings.model_copy(update={"participant": own}), 3)
+    world.enrol_all()
+    world.run_rounds(1)
+    metrics = Metrics()
+    _Watch(world.settings, world.coordinator, metrics).look()
+    labels = {"federation": settings.name, "participant": "shop-1", "figure": "ap"}
+    shown = metrics.registry.get_sample_value("tillguard_federation_shared_ratio", labels)
+    assert (shown is not None) == share
+    assert shown == world.state.shared["shop-1"].get("ap")
+    for entry in ledger_of(world):
+        assert "shop-1" not in str(content_of(entry).get("metrics", ""))
+
+
+def test_figures_that_are_no_numbers_do_not_count() -> None:
+    world = small_world(small_settings("masked"), 3)
+    told = Adoption(model_version=0, decision="local", metrics={"ap": float("nan")})
+    with pytest.raises(EnvelopeRefusedError, match="finite"):
+        admission.adopted(world.state, "shop-1", told)
+    admission.adopted(world.state, "shop-1", msgspec.structs.replace(told, metrics={"ap": 0.5, "colour": 3.0}))
+    assert world.state.shared == {"shop-1": {"ap": 0.5}}
