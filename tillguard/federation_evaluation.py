@@ -85,11 +85,17 @@ def read_labelled(file: Path) -> Labelled:
 def write_labelled(learner: RetailerLearner, file: Path) -> int:
     """A retailer's newest examples with outcomes of trusted sources, for a coordinator to hold; gives how many there are.
 
-    Raises TrainingUnableError where there are none, TillguardError where the disk does not take the file.
+    Raises TrainingUnableError where there are no examples, TillguardError where no fraud or no genuine one is among the newest, or
+    the disk does not take the file.
     """
     features, labels = learner.newest()
+    if len(set(labels.tolist())) < 2:
+        raise TillguardError(
+            f"among {len(labels)} newest examples with trusted outcomes there must be frauds and others"
+        )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
         with file.open("wb") as stream:
             np.savez_compressed(
                 stream, features=features, labels=labels, feature_schema=np.array(schema_hash()), allow_pickle=False

@@ -8,12 +8,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from contract.errors import ConfigurationError
+from contract.errors import ConfigurationError, TillguardError
 from contract.features import names, schema_hash
 from contract.federation_settings import CoordinatorSettings, FederationSettings
 from tillguard import federation_keys as keys
 from tillguard.cli import app
-from tillguard.federation_evaluation import evaluator, read_labelled
+from tillguard.federation_evaluation import evaluator, read_labelled, write_labelled
+from tillguard.federation_learner import RetailerLearner
 
 FEATURES = np.zeros((4, len(names())), np.float32)
 GOOD: dict[str, Any] = {
@@ -74,3 +75,35 @@ def test_a_coordinator_does_not_start_with_a_file_that_is_not_there(tmp_path: Pa
     done = CliRunner().invoke(app, ["federation", "run", "--config", str(file)])
     assert done.exit_code != 0
     assert "nothing.npz does not exist" in f"{done.output} {done.exception}"
+
+
+class Shop(RetailerLearner):
+    """A retailer whose newest examples are these; the integration test has one with a store."""
+
+    def __init__(self, labels: list[bool]) -> None:
+        self._labels = np.array(labels, np.bool_)
+
+    def newest(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((len(self._labels), len(names())), 0.5, np.float32), self._labels
+
+
+def test_a_retailer_s_examples_are_for_its_owner_s_eyes_and_read_again_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "held.npz"
+    assert write_labelled(Shop([True, False, False]), file) == 3
+    assert file.stat().st_mode & 0o777 == 0o600
+    held = read_labelled(file)
+    assert held.labels.tolist() == [True, False, False]
+    assert (held.features == 0.5).all()
+
+
+@pytest.mark.parametrize("labels", [[], [False, False], [True]])
+def test_examples_that_no_model_could_be_measured_on_are_not_written(tmp_path: Path, labels: list[bool]) -> None:
+    with pytest.raises(TillguardError, match=f"among {len(labels)} newest"):
+        write_labelled(Shop(labels), tmp_path / "held.npz")
+    assert not (tmp_path / "held.npz").exists()
+
+
+def test_a_file_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TillguardError, match="cannot be written"):
+        write_labelled(Shop([True, False]), tmp_path / "file" / "held.npz")
