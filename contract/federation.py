@@ -2,7 +2,8 @@
 
 Three topics are written by the coordinator alone (control, models, ledger), one by participants (updates); each has one
 partition, so that each is one order. A message travels in an `Envelope`, signed as a whole; where it has one reader its
-body is sealed to that reader. A message counts once by (round, attempt, sender, type). Times are ms since 1970, UTC.
+body is sealed to that reader. A message counts once by (round, attempt, sender, type), an order by its `order_id`. Times are
+ms since 1970, UTC.
 """
 
 from typing import Annotated, Literal
@@ -35,6 +36,7 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 RoundNumber = Annotated[int, Meta(ge=0, le=2**31)]
 Attempt = Annotated[int, Meta(ge=0, le=1_000)]
 Text = Annotated[str, Meta(max_length=500)]
+OrderId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
 Names = Annotated[tuple[SenderName, ...], Meta(max_length=COHORT_MAX)]
 SigningPublicKey = Annotated[bytes, Meta(min_length=1952, max_length=1952)]
 """ML-DSA-65."""
@@ -150,6 +152,8 @@ class Order(Struct, frozen=True, kw_only=True, tag="order"):
     """approve: must be that of the request, so that nobody else's keys are let in."""
     rounds: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     """run: so many more."""
+    order_id: OrderId | None = None
+    """Drawn at random for each order: it counts once, and the ledger answers it by this name. None: of an earlier build."""
 
 
 class Claim(Struct, frozen=True, kw_only=True, tag="claim"):

@@ -2,9 +2,11 @@
 
 Everything raises EnvelopeRefusedError with a code of DROP_REASONS where it does not count. What counts leaves a note for the
 ledger, with names and fingerprints; a mere request leaves none, because anyone who may write to the topic can make requests.
+An order leaves one also where it is refused, which answers the operator; a replayed order leaves none, for the same reason.
 """
 
 import math
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
@@ -24,6 +26,8 @@ from federation.refusals import EnvelopeRefusedError
 SHARED = ("auc", "ap", "accuracy")
 """Figures that are kept of those that a participant shares."""
 ROUNDS_WANTED_MAX = 1_000_000
+ORDERS_KEPT = 1_024
+"""More than are ever given in one moment: only an order older than so many others that came before it is taken for a replay."""
 
 
 def identity_of(member: Member) -> PublicIdentity:
@@ -37,6 +41,22 @@ def admit_once(state: CoordinatorState, envelope: Envelope) -> None:
     if envelope.sent_at_ms <= state.said_ms.get(key, -1):
         raise EnvelopeRefusedError("duplicate", f"type {envelope.type}")
     state.said_ms[key] = envelope.sent_at_ms
+
+
+def admit_order(state: CoordinatorState, envelope: Envelope, order: Order) -> None:
+    """An order counts once by its order_id, whatever its time: two operators may give theirs in the same moment.
+
+    One without (of an earlier build) counts in the order of times, as it did then.
+    """
+    if order.order_id is None:
+        admit_once(state, envelope)
+        return
+    if order.order_id in state.orders or envelope.sent_at_ms <= state.orders_forgotten_ms:
+        raise EnvelopeRefusedError("duplicate", f"type {envelope.type}")
+    state.orders[order.order_id] = envelope.sent_at_ms
+    if len(state.orders) > ORDERS_KEPT:
+        oldest = min(state.orders, key=lambda order_id: state.orders[order_id])
+        state.orders_forgotten_ms = max(state.orders_forgotten_ms, state.orders.pop(oldest))
 
 
 def enrol(state: CoordinatorState, name: str, request: EnrolmentRequest, at_ms: int, *, waiting_max: int) -> None:
@@ -78,22 +98,41 @@ def adopted(state: CoordinatorState, name: str, message: Adoption) -> None:
 
 
 def obey(state: CoordinatorState, order: Order, at_ms: int, *, members_max: int) -> None:
-    """Carries out an operator's order."""
+    """Carries out an operator's order, or refuses it; the ledger tells the operator which, by the order's order_id."""
+    try:
+        note = _carry_out(state, order, at_ms, members_max)
+    except EnvelopeRefusedError as error:
+        if order.order_id is not None:
+            refused = {"action": order.action, "participant": order.participant}
+            state.notes.append(
+                _answer("order_refused", order, refused | {"reason": error.reason, "detail": error.detail})
+            )
+        raise
+    state.notes.append(note)
+
+
+def _carry_out(state: CoordinatorState, order: Order, at_ms: int, members_max: int) -> Note:
     if order.action == "run":
         state.rounds_wanted = min(state.rounds_wanted + order.rounds, ROUNDS_WANTED_MAX)
-        state.notes.append(Note(kind="run_ordered", content={"rounds": order.rounds, "wanted": state.rounds_wanted}))
-    elif order.action == "pause":
+        return _answer("run_ordered", order, {"rounds": order.rounds, "wanted": state.rounds_wanted})
+    if order.action == "pause":
         state.rounds_wanted = 0
-        state.notes.append(Note(kind="pause_ordered", content={}))
-    elif order.action == "approve":
-        _approve(state, order, at_ms, members_max)
-    else:
-        _revoke(state, order, at_ms)
+        return _answer("pause_ordered", order, {})
+    if order.action == "approve":
+        return _approve(state, order, at_ms, members_max)
+    return _revoke(state, order, at_ms)
 
 
-def _approve(state: CoordinatorState, order: Order, at_ms: int, members_max: int) -> None:
+def _answer(kind: str, order: Order, content: Mapping[str, object]) -> Note:
+    return Note(kind=kind, content={**content} if order.order_id is None else {**content, "order_id": order.order_id})
+
+
+def _approve(state: CoordinatorState, order: Order, at_ms: int, members_max: int) -> Note:
     waiting = state.waiting.get(order.fingerprint or "")
     if waiting is None or waiting.name != order.participant:
+        known = state.members.get(order.participant or "")
+        if known is not None and known.status == "approved" and identity_of(known).fingerprint == order.fingerprint:
+            raise EnvelopeRefusedError("duplicate", "the participant is approved already, with this fingerprint")
         raise EnvelopeRefusedError("refused", "nobody of this name waits with this fingerprint")
     member = state.members.get(waiting.name)
     if member is not None and member.status == "approved":
@@ -113,19 +152,15 @@ def _approve(state: CoordinatorState, order: Order, at_ms: int, members_max: int
             since_ms=at_ms,
         ),
     )
-    state.notes.append(
-        Note(kind="approved", content={"participant": waiting.name, "fingerprint": order.fingerprint or ""})
-    )
+    return _answer("approved", order, {"participant": waiting.name, "fingerprint": order.fingerprint or ""})
 
 
-def _revoke(state: CoordinatorState, order: Order, at_ms: int) -> None:
+def _revoke(state: CoordinatorState, order: Order, at_ms: int) -> Note:
     member = state.members.get(order.participant or "")
     if member is None or member.status != "approved":
         raise EnvelopeRefusedError("refused", "no approved participant has this name")
     _become(state, replace(member, status="revoked", since_ms=at_ms))
-    state.notes.append(
-        Note(kind="revoked", content={"participant": member.name, "fingerprint": identity_of(member).fingerprint})
-    )
+    return _answer("revoked", order, {"participant": member.name, "fingerprint": identity_of(member).fingerprint})
 
 
 def _become(state: CoordinatorState, member: Member) -> None:

@@ -224,7 +224,7 @@ class Coordinator:
         message, envelope = opened.message, opened.envelope
         if not isinstance(message, Order) or envelope.sender != OPERATOR:
             raise EnvelopeRefusedError("unsigned", "orders are the operator's, and all that it sends")
-        admission.admit_once(self.state, envelope)
+        admission.admit_order(self.state, envelope, message)
         admission.obey(self.state, message, at_ms, members_max=self._settings.coordinator.enrolments_max)
         if message.action == "revoke" and message.participant:
             self._leaves(message.participant)

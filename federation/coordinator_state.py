@@ -82,6 +82,10 @@ class CoordinatorState(Struct, kw_only=True):
     """By fingerprint."""
     said_ms: dict[str, int] = field(default_factory=dict)
     """When `sender/type` last said something outside of rounds; older is a replay."""
+    orders: dict[str, int] = field(default_factory=dict)
+    """By order_id, when it was given: the newest ORDERS_KEPT of those that came."""
+    orders_forgotten_ms: int = -1
+    """When the newest was given of those that `orders` no longer holds; as old is a replay."""
     rounds_wanted: int = 0
     round_number: int = 0
     """Of the newest round that began."""

@@ -6,6 +6,8 @@ Time is virtual: it moves on only when nobody has anything to do, to the next me
 import random
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from contract.clock import ManualClock, epoch_ms, from_epoch_ms
 from contract.errors import InvariantError
 from contract.federation import OPERATOR, Order
@@ -54,6 +56,7 @@ class World:
         self.store = MemoryStore()
         self.drops: dict[str, int] = {}
         self.crashes = 0
+        self._orders = 0
         self._model = model
         self._finishing = StrategyFinishing(settings.rounds, evaluate, evaluated_apart_max=evaluated_apart_max)
         self._crash = participant_crash
@@ -82,8 +85,9 @@ class World:
     def order(self, order: Order) -> None:
         """The operator's word to the coordinator; past all faults, since it is written beside it."""
         self.advance(1)
+        self._orders += 1
         signed = seal(
-            order,
+            msgspec.structs.replace(order, order_id=order.order_id or f"{self._orders:032x}"),
             self.identity,
             federation=self.settings.name,
             sent_at_ms=self.broker.now_ms,

@@ -26,6 +26,7 @@ from federation.finishing import Evaluate, StrategyFinishing
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Learner
 from federation.operations import Told, read_told
+from federation.orders import Answer, give
 from federation.participant import Participant
 from federation.participant_process import ParticipantProcess, owner_of
 from federation.participant_state import ParticipantState
@@ -193,14 +194,16 @@ class _Watch:
             self._metrics.set(metric, value, federation=self._settings.name, **labels)
 
 
-def give_order(settings: FederationSettings, identity: Identity, order: Order) -> None:
-    """Puts an operator's order on the log; the coordinator carries it out when it runs. Raises TransientError."""
+def give_order(settings: FederationSettings, identity: Identity, order: Order, *, wait_s: float = 0.0) -> Answer:
+    """Puts an operator's order on the log; the coordinator carries it out when it runs, and is waited for so long.
+
+    Raises TransientError.
+    """
     transport = KafkaTransport(settings, OPERATOR)
     try:
-        # Dated only when Kafka is reached: orders count in the order of their times, and another may be given meanwhile.
-        now_ms = epoch_ms(SystemClock().now())
-        signed = seal(order, identity, federation=settings.name, sent_at_ms=now_ms, sender=OPERATOR)
-        transport.append([Outgoing("updates", OPERATOR.encode(), record) for record in to_records(signed, identity)])
+        return give(
+            order, identity=identity, federation=settings.name, transport=transport, clock=SystemClock(), wait_s=wait_s
+        )
     finally:
         transport.close()
 

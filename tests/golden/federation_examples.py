@@ -71,6 +71,7 @@ EXAMPLES: dict[str, Struct] = {
     "withdrawal": Withdrawal(reason="merged with another company"),
     "order-approve": Order(action="approve", participant="harbour", fingerprint="ab" * 32),
     "order-run": Order(action="run", rounds=10),
+    "order-revoke": Order(action="revoke", participant="harbour", order_id="0123456789abcdef" * 2),
     "claim": Claim(instance="a1b2", signing_key=SIGNING, sealing_key=SEALING),
     "roster": Roster(
         version=2,

@@ -36,7 +36,15 @@ FINGERPRINT = typer.Option(
     metavar="HEX",
     help="Of the coordinator to believe; else that of the settings or the key file.",
 )
+WAIT = typer.Option(
+    30.0,
+    "--wait",
+    metavar="SECONDS",
+    min=0,
+    help="For the coordinator's answer; 0: not at all, the order stands on Kafka.",
+)
 NAME = typer.Argument(metavar="NAME", help="A participant.")
+_LATER = "will be {} when the coordinator has read this; `federation participants list` shows it."
 federation = typer.Typer(
     no_args_is_help=True,
     help="Learn fraud together with other retailers, showing no record.",
@@ -240,16 +248,20 @@ def approve(
         ..., "--fingerprint", metavar="HEX", help="Of the participant's keys, as its people say it."
     ),
     config: Path | None = COORDINATOR,
+    wait: float = WAIT,
 ) -> None:
-    """Let a retailer take part; the running coordinator does it at once, another when it starts."""
-    _order(config, "approve", name, fingerprint)
-    typer.echo(f"{name} is approved as soon as the coordinator has read this; `federation participants list` shows it.")
+    """Let a retailer take part, and wait until the coordinator has answered; one that does not run does it when it starts.
+
+    Exit code 1: it was refused, or nobody answered in time.
+    """
+    done = _order(config, "approve", name, fingerprint, wait)
+    typer.echo(f"{name} {'is approved' if done else _LATER.format('approved')}")
 
 
-def revoke(name: str = NAME, config: Path | None = COORDINATOR) -> None:
-    """Shut a participant out, also of the round under way."""
-    _order(config, "revoke", name, None)
-    typer.echo(f"{name} is shut out as soon as the coordinator has read this.")
+def revoke(name: str = NAME, config: Path | None = COORDINATOR, wait: float = WAIT) -> None:
+    """Shut a participant out, also of the round under way, and wait for the coordinator's answer as `approve` does."""
+    done = _order(config, "revoke", name, None, wait)
+    typer.echo(f"{name} {'is shut out' if done else _LATER.format('shut out')}")
 
 
 def enrol(retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
@@ -321,12 +333,15 @@ def _take_part(
     root.run_participant(settings.federation, identity, learner, stop, shapes=shapes(), metrics=metrics)
 
 
-def _order(config: Path | None, action: str, name: str, fingerprint: str | None) -> None:
-    from contract.federation import Order
+def _order(config: Path | None, action: str, name: str, fingerprint: str | None, wait_s: float) -> bool:
+    """Whether the coordinator has carried it out; False: it was not waited for."""
     from tillguard import federation as root
     from tillguard import federation_keys as keys
+    from tillguard.federation_answers import check, order_of
 
     side = coordinator_side(config)
     identity = keys.load_identity(side.settings.coordinator, "init")
-    order = Order(action=action, participant=name, fingerprint=fingerprint)  # type: ignore[arg-type]
-    root.give_order(side.settings, identity, order)
+    order = order_of(action, name, fingerprint)
+    answer = root.give_order(side.settings, identity, order, wait_s=wait_s)
+    check(answer, order, federation=side.settings.name, wait_s=wait_s)
+    return answer.outcome == "done"

@@ -149,8 +149,8 @@ class ThirdAct:
         self._on.screen.detail("each trains a model of its own; all enrol in the federation")
         self._ended(list(enrolments.values()), "the enrolments")
         for name, child in enrolments.items():
-            # One after the other, as an operator does at the telephone.
-            words = ["approve", name, "--fingerprint", _last_word(child, "fingerprint")]
+            # One after the other, as an operator does at the telephone; no coordinator runs yet that could answer.
+            words = ["approve", name, "--fingerprint", _last_word(child, "fingerprint"), "--wait", "0"]
             arguments = ["federation", "participants", *words, "--config", str(self._file("coordinator"))]
             self._ended([self._start(f"{name}-approve", arguments)], "an approval")
         self._ended(trainings, "the first models")

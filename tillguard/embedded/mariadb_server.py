@@ -88,7 +88,8 @@ class MariadbServer:
         )
         command = [
             str(base / "bin" / "mariadbd"), "--no-defaults", f"--basedir={base}", self.marker(place),
-            f"--bind-address={endpoint.host}", f"--port={endpoint.port}", f"--init-file={start_file}", *OPTIONS, *_as_user(),
+            f"--bind-address={endpoint.host}", f"--port={endpoint.port}", f"--init-file={start_file}", *OPTIONS,
+            *_temporary_files(place.folder), *_as_user(),
         ]  # fmt: skip
         return Launch(command, {"LD_LIBRARY_PATH": str(base / "libs")})
 
@@ -109,6 +110,13 @@ class MariadbServer:
                 cursor.execute("SELECT 1")
         finally:
             connection.close()
+
+
+def _temporary_files(folder: Path) -> list[str]:
+    """A folder of its own: a server that starts deletes the temporary tables that it finds in its folder, whosever they are."""
+    own = folder / "tmp"
+    own.mkdir(exist_ok=True)
+    return [] if os.pathsep in str(own) else [f"--tmpdir={own}"]  # the option is a list
 
 
 def _as_user() -> list[str]:
@@ -188,7 +196,8 @@ def _bootstrap(base: Path, data: Path) -> None:
     """What the server's own mariadb-install-db does, which cannot bear a space in a path."""
     command = [
         str(base / "bin" / "mariadbd"), "--no-defaults", "--bootstrap", f"--basedir={base}", f"--datadir={data}",
-        "--log-warnings=0", "--enforce-storage-engine=", "--max-allowed-packet=8M", "--innodb-log-file-size=32M", *_as_user(),
+        "--log-warnings=0", "--enforce-storage-engine=", "--max-allowed-packet=8M", "--innodb-log-file-size=32M",
+        *_temporary_files(data.parent), *_as_user(),
     ]  # fmt: skip
     done = subprocess.run(  # noqa: S603 - our own command line
         command,

@@ -55,6 +55,21 @@ def test_a_state_folder_may_have_any_name_and_no_account_lacks_a_password(tmp_pa
         stack.stop()
 
 
+def test_two_servers_that_start_at_once_do_not_delete_each_other_s_temporary_tables(own_stack: Any) -> None:
+    endpoint = own_stack.inner.start(["mariadb"])["mariadb"]
+
+    with (
+        pymysql.connect(
+            host=endpoint.host, port=endpoint.port, user=endpoint.user, password=endpoint.password
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT @@tmpdir")
+        (folder,) = cursor.fetchone() or ("",)
+
+    assert Path(folder).is_relative_to(own_stack.folder)
+
+
 def test_only_the_servers_asked_for_are_started(own_stack: Any) -> None:
     own_stack.inner.start(["redis"])
     assert states(own_stack.inner) == {

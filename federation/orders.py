@@ -1,0 +1,110 @@
+"""An operator's orders, from the giving to the coordinator's answer in its ledger.
+
+Knows one transport, and the keys that orders and answers are signed with: an operator acts with the coordinator's own. Whether
+an order counts is the coordinator's decision (`federation.admission`).
+"""
+
+import secrets
+import time
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from contract.clock import Clock, epoch_ms
+from contract.errors import TransientError
+from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, OPERATOR, LedgerEntry, Order
+from federation.envelope import Inbox, seal, to_records
+from federation.identity import Identity, PublicIdentity
+from federation.operations import content_of
+from federation.refusals import FederationRefusedError
+from federation.transports.ports import Outgoing, Record, Transport
+
+POLL_S = 0.5
+
+
+class Answer(NamedTuple):
+    """What became of an order."""
+
+    outcome: Literal["done", "refused", "unanswered"]
+    """unanswered: nobody has said anything of it so far; it stands on the log, and a coordinator that comes to it takes it."""
+    reason: str = ""
+    """refused: a code of DROP_REASONS."""
+    detail: str = ""
+    """In words; unanswered: what ended the waiting early, if anything."""
+
+
+def give(
+    order: Order, *, identity: Identity, federation: str, transport: Transport, clock: Clock, wait_s: float = 0.0
+) -> Answer:
+    """Puts `order` on the log, and waits up to `wait_s` for the coordinator's answer; 0: does not wait.
+
+    Raises TransientError where it is unknown whether the order stands; once it does, an error only ends the waiting.
+    """
+    order = msgspec.structs.replace(order, order_id=order.order_id or secrets.token_hex(16))
+    updates, ledger = transport.bounds("updates")[1], transport.bounds("ledger")[1]
+    sent_at_ms = epoch_ms(clock.now())
+    signed = seal(order, identity, federation=federation, sent_at_ms=sent_at_ms, sender=OPERATOR)
+    records = to_records(signed, identity)
+    transport.append([Outgoing("updates", OPERATOR.encode(), record) for record in records])
+    if wait_s <= 0:
+        return Answer("unanswered")
+    deadline = time.monotonic() + wait_s
+    try:
+        transport.read_from({"updates": updates})
+        ahead_ms = sent_at_ms - _appended_ms(transport, records[-1], deadline)
+        if ahead_ms > CLOCK_TOLERANCE_MS:
+            # Dropped before anyone looks whose it is, so no answer would ever come.
+            minutes = f"{ahead_ms / 60_000:.0f} minutes"
+            return Answer("refused", "time", f"this machine's clock is {minutes} ahead of the log's")
+        transport.read_from({"ledger": ledger})
+        return _answer(transport, _Answers(order, federation, identity.public), deadline)
+    except TransientError as error:
+        return Answer("unanswered", detail=str(error))
+
+
+def _answer(transport: Transport, answers: "_Answers", deadline: float) -> Answer:
+    while time.monotonic() < deadline:
+        for record in transport.poll(POLL_S):
+            answer = answers.take(record)
+            if answer is not None:
+                return answer
+    return Answer("unanswered")
+
+
+def _appended_ms(transport: Transport, value: bytes, deadline: float) -> int:
+    """When the log took the record `value`, which stands; the far future where it does not come to it before `deadline`."""
+    while time.monotonic() < deadline:
+        for record in transport.poll(POLL_S):
+            if record.value == value:
+                return record.appended_ms
+    return 2**53
+
+
+class _Answers:
+    """Finds the answer to one order among the ledger's records."""
+
+    def __init__(self, order: Order, federation: str, coordinator: PublicIdentity) -> None:
+        self._order = order
+        self._coordinator = coordinator
+        self._inbox = Inbox(federation)
+
+    def take(self, record: Record) -> Answer | None:
+        try:
+            opened = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS)
+        except FederationRefusedError:
+            return None
+        entry = None if opened is None else opened.message
+        return answer_in(entry, self._order) if isinstance(entry, LedgerEntry) else None
+
+    def _known(self, name: str) -> PublicIdentity | None:
+        return self._coordinator if name == COORDINATOR else None
+
+
+def answer_in(entry: LedgerEntry, order: Order) -> Answer | None:
+    """What `entry` says of `order`; None where it speaks of something else. Pure."""
+    content = content_of(entry)
+    if order.order_id is None or content.get("order_id") != order.order_id:
+        return None
+    if entry.kind == "order_refused":
+        return Answer("refused", str(content.get("reason", "")), str(content.get("detail", "")))
+    return Answer("done")

@@ -1,0 +1,151 @@
+"""Orders of operators: which of them count, and what the ledger answers."""
+
+import pytest
+from msgspec import json
+from msgspec.structs import replace
+
+from contract.federation import OPERATOR, EnrolmentRequest, Envelope, Order
+from federation.admission import ORDERS_KEPT, admit_order, enrol, obey
+from federation.coordinator_state import CoordinatorState, GlobalWeights
+from federation.identity import Identity
+from federation.ledger import GENESIS, Head, next_entry
+from federation.orders import Answer, answer_in
+from federation.refusals import EnvelopeRefusedError
+from tillguard.federation_answers import check, order_of
+
+NOON_MS = 1_800_000_000_000
+KEYS = {name: Identity.generate(name).public for name in ("harbour", "station")}
+FIRST, SECOND = (
+    Order(action="approve", participant=name, fingerprint=keys.fingerprint, order_id=f"{number:032x}")
+    for number, (name, keys) in enumerate(KEYS.items())
+)
+
+
+@pytest.fixture
+def state() -> CoordinatorState:
+    """Two retailers wait."""
+    made = CoordinatorState(model=GlobalWeights(version=0, shapes=(), payload=b""))
+    for name, keys in KEYS.items():
+        request = EnrolmentRequest(signing_key=keys.signing_key, sealing_key=keys.sealing_key, allow_robust=False)
+        enrol(made, name, request, NOON_MS, waiting_max=10)
+    return made
+
+
+def heading(sent_at_ms: int = NOON_MS) -> Envelope:
+    return Envelope(
+        version=1, federation="f", type="order", round=0, attempt=0, sender=OPERATOR, recipient=None,
+        sent_at_ms=sent_at_ms, epoch=0, body=b"",
+    )  # fmt: skip
+
+
+def given(state: CoordinatorState, order: Order, sent_at_ms: int = NOON_MS) -> None:
+    admit_order(state, heading(sent_at_ms), order)
+    obey(state, order, NOON_MS, members_max=10)
+
+
+@pytest.mark.parametrize("later_ms", [0, -1, -60_000], ids=["at once", "a little earlier", "a minute earlier"])
+def test_an_order_counts_whatever_the_time_of_the_one_before(state: CoordinatorState, later_ms: int) -> None:
+    given(state, FIRST)
+    given(state, SECOND, NOON_MS + later_ms)
+    assert [member.name for member in state.approved()] == ["harbour", "station"]
+    assert [(note.kind, note.content["order_id"]) for note in state.notes] == [
+        ("approved", FIRST.order_id),
+        ("approved", SECOND.order_id),
+    ]
+
+
+def test_the_same_wish_given_twice_in_one_moment_is_two_orders_and_one_given_again_is_one(
+    state: CoordinatorState,
+) -> None:
+    run = Order(action="run", rounds=2, order_id="a" * 32)
+    given(state, run)
+    given(state, replace(run, order_id="b" * 32))
+    assert state.rounds_wanted == 4
+    for _ in range(2):
+        with pytest.raises(EnvelopeRefusedError, match="duplicate"):
+            given(state, run)
+    assert state.rounds_wanted == 4
+    assert len(state.notes) == 2, "nobody makes the ledger grow by sending an order again"
+
+
+def test_orders_are_remembered_without_end_and_in_bounded_room(state: CoordinatorState) -> None:
+    orders = [Order(action="run", rounds=1, order_id=f"{number:032x}") for number in range(ORDERS_KEPT + 10)]
+    for number, order in enumerate(orders):
+        given(state, order, NOON_MS + number // 3)
+    assert len(state.orders) == ORDERS_KEPT
+    for number, order in enumerate(orders):
+        with pytest.raises(EnvelopeRefusedError, match="duplicate"):
+            given(state, order, NOON_MS + number // 3)
+    assert state.rounds_wanted == len(orders)
+    given(state, Order(action="run", rounds=1, order_id="f" * 32), NOON_MS + 4)
+    assert state.rounds_wanted == len(orders) + 1
+
+
+def test_an_order_of_an_earlier_build_counts_in_the_order_of_times_as_it_did(state: CoordinatorState) -> None:
+    given(state, replace(FIRST, order_id=None))
+    with pytest.raises(EnvelopeRefusedError, match="duplicate"):
+        given(state, replace(SECOND, order_id=None))
+    given(state, SECOND)
+    assert [member.name for member in state.approved()] == ["harbour", "station"]
+    assert "order_id" not in state.notes[0].content
+
+
+@pytest.mark.parametrize(
+    ("order", "reason", "detail"),
+    [
+        (replace(FIRST, participant="station"), "refused", "nobody of this name waits with this fingerprint"),
+        (Order(action="revoke", participant="ghost"), "refused", "no approved participant has this name"),
+        (FIRST, "duplicate", "the participant is approved already, with this fingerprint"),
+    ],
+)
+def test_an_order_that_cannot_be_carried_out_changes_nothing_and_is_answered_with_the_reason(
+    state: CoordinatorState, order: Order, reason: str, detail: str
+) -> None:
+    given(state, FIRST)
+    members, waiting = dict(state.members), dict(state.waiting)
+    order = replace(order, order_id="c" * 32)
+    with pytest.raises(EnvelopeRefusedError) as error:
+        given(state, order)
+    assert (error.value.reason, error.value.detail) == (reason, detail)
+    assert (state.members, state.waiting) == (members, waiting)
+    note = state.notes[-1]
+    entry = next_entry(Head(3, GENESIS), note.kind, note.content, at_ms=NOON_MS)
+    assert answer_in(entry, order) == Answer("refused", reason, detail)
+    assert answer_in(entry, FIRST) is None
+    assert json.decode(entry.content)["participant"] == order.participant
+
+
+def test_an_entry_without_an_order_answers_none() -> None:
+    entry = next_entry(Head(), "approved", {"participant": "harbour", "fingerprint": "ab"}, at_ms=NOON_MS)
+    assert answer_in(entry, replace(FIRST, order_id=None)) is None
+    assert answer_in(entry, FIRST) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer("refused", "refused", "nobody waits"), r"approve harbour is refused \(refused\): nobody waits.*list"),
+        (Answer("refused", "time", "the clock is ahead"), r"refused \(time\): the clock is ahead.*set the clock"),
+        (Answer("unanswered"), r"no coordinator of f answered within 30 s.*f\.updates\.v1.*federation run.*list"),
+        (Answer("unanswered", detail="Kafka went away"), r"Kafka went away\. The order stands on the topic"),
+    ],
+)
+def test_an_operator_is_told_what_became_of_an_order_and_what_to_do(answer: Answer, words: str) -> None:
+    from contract.errors import TillguardError
+
+    with pytest.raises(TillguardError, match=words):
+        check(answer, FIRST, federation="f", wait_s=30.0)
+
+
+def test_who_does_not_wait_is_told_nothing_of_an_answer() -> None:
+    check(Answer("unanswered"), FIRST, federation="f", wait_s=0.0)
+    check(Answer("done"), FIRST, federation="f", wait_s=30.0)
+
+
+@pytest.mark.parametrize(("name", "fingerprint"), [("Harbour", None), ("x" * 49, None), ("harbour", "a" * 65)])
+def test_an_order_that_no_coordinator_could_read_is_not_given(name: str, fingerprint: str | None) -> None:
+    from contract.errors import ConfigurationError
+
+    assert order_of("revoke", "harbour", None) == Order(action="revoke", participant="harbour")
+    with pytest.raises(ConfigurationError, match="lower-case letters"):
+        order_of("approve", name, fingerprint)
