@@ -31,7 +31,7 @@ COURSE, QUICK_COURSE = Course(rounds=10, epochs=5), Course(rounds=2, epochs=2)
 CLIP_NORM = 3.0
 """About the norm of an honest update of five epochs."""
 KEPT_MIN = 0.95
-RULES: tuple[Rule, ...] = ("geometric_median", "trimmed_mean", "median", "multi_krum")
+RULES: tuple[Rule, ...] = ("geometric_median", "trimmed_mean", "median", "multi_krum", "krum")
 QUICK_RULES: tuple[Rule, ...] = ("geometric_median",)
 JUDGED: Rule = "geometric_median"
 """The rule that mode robust has where settings name none."""

@@ -201,6 +201,7 @@ class MaskingTerms(Struct, frozen=True, kw_only=True):
     ring_bits: Annotated[int, Meta(ge=8, le=64)]
     neighbours: Annotated[int, Meta(ge=1, le=COHORT_MAX)]
     threshold: Annotated[int, Meta(ge=1, le=COHORT_MAX)]
+    """How many of the whole cohort must stay; members refuse another than they work out themselves."""
     scale: Annotated[float, Meta(gt=0)]
     """Fixed point: a value x travels as round(x * scale)."""
 
@@ -229,6 +230,10 @@ class RoundPlan(Struct, frozen=True, kw_only=True, tag="plan"):
     staleness_max: Annotated[int, Meta(ge=0, le=100)] = 0
     """FedBuff: an update that comes so many rounds late still counts, though less; 0: late is late."""
     purpose: Purpose = "training"
+    zstd_level: Annotated[int, Meta(ge=0, le=19)] = 3
+    """Mode robust: how hard updates are compressed; 0: not."""
+    counts_clipped: bool = False
+    """Mode masked, a training without privacy: one more number is summed up, of whether an update was cut at clip_norm."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):

@@ -18,15 +18,27 @@ PrivacyLevel = Literal["none", "client", "sample"]
 
 
 class PhaseTimes(Section):
-    """How long a phase waits: everyone is waited for until `min_s`, then the least number, and never beyond `max_s`."""
+    """How long a phase waits, and for how many: for everyone until `min_s`, then for the least number, and never beyond `max_s`."""
 
     min_s: float = Field(10.0, ge=0, le=31_536_000, description="until then all who may still answer are waited for")
     max_s: Seconds = Field(300.0, description="whoever has not answered by then is left out")
+
+    count_min: int | None = Field(
+        None,
+        ge=2,
+        le=10_000,
+        description="so many must answer, where that is more than cohort_min; fedbuff has its buffer_size",
+    )
+    count_max: int | None = Field(
+        None, ge=2, le=10_000, description="the phase is over when so many have answered; absent: cohort_max"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.min_s > self.max_s:
             raise ValueError("min_s must not be above max_s")
+        if self.count_min is not None and self.count_max is not None and self.count_min > self.count_max:
+            raise ValueError("count_min must not be above count_max")
         return self
 
 
@@ -92,7 +104,7 @@ class CompressionSettings(Section):
     """Mode robust: how updates are made small. Masked updates have the width of their ring."""
 
     bits: Literal[4, 8, 16, 32] = Field(32, description="per parameter; 32 is float32 as it is")
-    zstd_level: int = Field(3, ge=0, le=19, description="0: not compressed")
+    zstd_level: int = Field(3, ge=0, le=19, description="how hard updates are compressed; 0: not at all")
 
 
 class RoundSettings(Section):
@@ -136,10 +148,20 @@ class RoundSettings(Section):
     privacy: RoundPrivacySettings = Field(default_factory=RoundPrivacySettings)
     compression: CompressionSettings = Field(default_factory=CompressionSettings)
 
+    @property
+    def phases(self) -> dict[Literal["keys", "shares", "updates", "unmasking"], PhaseTimes]:
+        """In the order of mode masked; mode robust has one stage, whose times and numbers are those of `keys`."""
+        return {"keys": self.keys, "shares": self.shares, "updates": self.updates, "unmasking": self.unmasking}
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.cohort_min > self.cohort_max:
             raise ValueError("cohort_min must not be above cohort_max")
+        for name, phase in self.phases.items():
+            if phase.count_max is not None and phase.count_max < self.cohort_min:
+                raise ValueError(f"{name}.count_max must not be below cohort_min")
+            if phase.count_min is not None and phase.count_min > self.cohort_max:
+                raise ValueError(f"{name}.count_min must not be above cohort_max")
         if self.mode == "robust" and self.privacy.level == "client" and self.robust.rule != "mean":
             raise ValueError(
                 "in mode robust, privacy level client needs rule mean: no other bounds what one participant moves"
@@ -168,7 +190,11 @@ class CoordinatorSettings(Section):
         le=65535,
         description="port of /metrics on 127.0.0.1; absent: none; 0 chooses a free one and logs it",
     )
-    enrolments_max: int = Field(1_000, ge=1, le=100_000, description="participants, with those that wait for approval")
+    evaluation_file: Path | None = Field(
+        None,
+        description="labelled examples (.npz) that nobody trains on: every round's model is measured on them, and in mode robust what each update adds; absent: neither",
+    )
+    enrolments_max: int = Field(1_000, ge=1, le=10_000, description="participants, with those that wait for approval")
 
 
 class ParticipantSettings(Section):

@@ -69,8 +69,15 @@ METRICS = (
     Metric("tillguard_federation_participants", "gauge", "participants by what they are", ("federation", "status")),
     Metric("tillguard_federation_model_version", "gauge", "the newest global model", ("federation",)),
     Metric("tillguard_federation_epsilon", "gauge", "privacy spent at the delta of the settings", ("federation", "level")),
+    Metric("tillguard_federation_shared_ratio", "gauge", "how what a participant took does on its own newest labels, where it shares that", ("federation", "participant", "figure")),
+    Metric("tillguard_federation_received_bytes_total", "counter", "bytes of a participant's messages that counted", ("federation", "participant")),
+    Metric("tillguard_federation_told_bytes_total", "counter", "bytes that the coordinator wrote, for every participant to read", ("federation",)),
+    Metric("tillguard_federation_read_bytes_total", "counter", "bytes this participant read of what the coordinator says", ("retailer",)),
+    Metric("tillguard_federation_unheard_total", "counter", "records on the coordinator's topics that this participant did not believe, or that came twice", ("retailer", "reason")),
     Metric("tillguard_federation_sent_bytes_total", "counter", "bytes this participant sent to the federation", ("retailer",)),
     Metric("tillguard_federation_trainings_total", "counter", "local trainings for rounds", ("retailer", "outcome")),
+    Metric("tillguard_federation_clipped_total", "counter", "own updates that were cut at the clipping norm before they left", ("retailer",)),
+    Metric("tillguard_federation_clipped_ratio", "gauge", "numbers of the newest masked update beyond the bound of its fixed point, as a share", ("retailer",)),
     Metric("tillguard_federation_adopted_total", "counter", "global models by what this retailer did with them", ("retailer", "decision")),
 )  # fmt: skip
 

@@ -5,12 +5,14 @@ ledger, with names and fingerprints; a mere request leaves none, because anyone 
 An order leaves one also where it is refused, which answers the operator; a replayed order leaves none, for the same reason.
 """
 
+import math
 from collections.abc import Mapping
 
 from msgspec.structs import replace
 
 from contract.federation import (
     RESERVED_NAMES,
+    Adoption,
     EnrolmentRequest,
     Envelope,
     Member,
@@ -21,6 +23,8 @@ from federation.coordinator_state import CoordinatorState, Note, Waiting
 from federation.identity import PublicIdentity
 from federation.refusals import EnvelopeRefusedError
 
+SHARED = ("auc", "ap", "accuracy")
+"""Figures that are kept of those that a participant shares."""
 ROUNDS_WANTED_MAX = 1_000_000
 ORDERS_KEPT = 1_024
 """More than are ever given in one moment: only an order older than so many others that came before it is taken for a replay."""
@@ -81,6 +85,16 @@ def withdraw(state: CoordinatorState, name: str, message: Withdrawal, at_ms: int
         raise EnvelopeRefusedError("revoked", "it takes no part any more")
     _become(state, replace(member, status="left", since_ms=at_ms))
     state.notes.append(Note(kind="left", content={"participant": name, "reason": message.reason}))
+
+
+def adopted(state: CoordinatorState, name: str, message: Adoption) -> None:
+    """What `name` did with a model, and, where it shares them, its figures; those stay here, since the ledger is for everyone to read."""
+    if message.model_version > state.model.version:
+        raise EnvelopeRefusedError("refused", "field model_version names no model")
+    if not all(map(math.isfinite, message.metrics.values())):
+        raise EnvelopeRefusedError("refused", "field metrics must be finite")
+    state.adoptions[name] = f"{message.decision} {message.model_version}"
+    state.shared[name] = {figure: message.metrics[figure] for figure in SHARED if figure in message.metrics}
 
 
 def obey(state: CoordinatorState, order: Order, at_ms: int, *, members_max: int) -> None:

@@ -47,6 +47,8 @@ class Candidate(NamedTuple):
     combined: Combined
     reputations: dict[str, float]
     evaluated: Evaluated
+    contributions: dict[str, float]
+    """What each one's update did to the model, or how far it agrees with all; empty where single updates are not known."""
 
 
 class Attempt:
@@ -59,6 +61,8 @@ class Attempt:
         self.state: RoundState = begin(plan.round, plan.attempt, rules, plan.cohort, at_ms)
         self.refusals: dict[str, str] = {}
         """By participant: a code of REFUSALS."""
+        self.received: dict[str, int] = {}
+        """Bytes of the cohort's messages of rounds that counted while this was under way, by participant."""
         self.candidate: Candidate | None = None
 
     def stage_of(self, message: Message) -> Stage | None:
@@ -74,26 +78,18 @@ def rules_of(plan: RoundPlan, settings: RoundSettings) -> RoundRules:
     complete = len(plan.cohort) <= COMPLETE_MAX
     stay = (0, 1) if plan.mode == "robust" else COMPLETE_GRAPH if complete else RING_GRAPH
     # Robust updates come after local training, so they have the time that keys have in mode masked.
-    first = settings.keys
-    times: dict[Stage, PhaseTimes] = (
-        {"updates": first}
-        if plan.mode == "robust"
-        else {"keys": first, "shares": settings.shares, "updates": settings.updates, "unmasking": settings.unmasking}
+    phases: dict[Stage, PhaseTimes] = (
+        {"updates": settings.keys} if plan.mode == "robust" else dict(settings.phases.items())
     )
-    return RoundRules(
-        plan.mode,
-        {
-            stage: StageRules(
-                plan.updates_min,
-                # A full buffer is a step; nobody is waited for.
-                plan.updates_min if plan.staleness_max else settings.cohort_max,
-                round(limits.min_s * 1000),
-                round(limits.max_s * 1000),
-            )
-            for stage, limits in times.items()
-        },
-        stay,
-    )
+    return RoundRules(plan.mode, {stage: _stage_rules(plan, settings, phase) for stage, phase in phases.items()}, stay)
+
+
+def _stage_rules(plan: RoundPlan, settings: RoundSettings, phase: PhaseTimes) -> StageRules:
+    """Never fewer than the plan promises its participants; a full buffer is a step, and nobody is waited for."""
+    least, most = max(plan.updates_min, phase.count_min or 0), phase.count_max or settings.cohort_max
+    if plan.staleness_max:
+        least = most = plan.updates_min
+    return StageRules(least, most, round(phase.min_s * 1000), round(phase.max_s * 1000))
 
 
 def closed_by(message: Closing) -> StageClosed:

@@ -16,6 +16,10 @@ Closing = KeyList | ShareList | SurvivorList | StageOver
 """What everyone is told when a stage is over."""
 
 
+CLIP_RATE = "clip_rate"
+"""Share of the updates that were cut at the clipping norm, by their senders or here; only where no privacy is promised to them."""
+
+
 class Combined(NamedTuple):
     """The attempt's result: one update for the strategy."""
 

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import zstandard
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from federation.masks import Stream
@@ -162,24 +161,3 @@ def _part(data: bytes, size: int, bits: int) -> NDArray[np.unsignedinteger]:
     if bits == 8:
         return whole
     return np.stack([whole & 15, whole >> 4], axis=1).ravel()[:size]
-
-
-class Traffic(Struct, kw_only=True):
-    """Bytes per participant and round, up and down, as they went over the wire. Holds the newest `rounds_max` rounds."""
-
-    rounds_max: int = 1_000
-    up: dict[int, dict[str, int]] = {}
-    down: dict[int, dict[str, int]] = {}
-
-    def count(self, round_number: int, participant: str, *, up: int = 0, down: int = 0) -> None:
-        """Adds so many bytes sent by, and received by, `participant`."""
-        for table, size in ((self.up, up), (self.down, down)):
-            if size:
-                row = table.setdefault(round_number, {})
-                row[participant] = row.get(participant, 0) + size
-                if len(table) > self.rounds_max:
-                    del table[min(table)]
-
-    def total(self, round_number: int) -> tuple[int, int]:
-        """Up and down, all participants together."""
-        return sum(self.up.get(round_number, {}).values()), sum(self.down.get(round_number, {}).values())

@@ -125,6 +125,7 @@ class Coordinator:
                 return
             sender = opened.envelope.sender
             self._admit(opened, record.appended_ms)
+            self._weigh(opened)
         except FederationRefusedError as error:
             reason = error.reason if error.reason in DROP_REASONS else "refused"
             self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
@@ -206,9 +207,18 @@ class Coordinator:
             self._leaves(envelope.sender)
         elif isinstance(message, Adoption):
             admission.admit_once(state, envelope)
-            self._adopted(envelope.sender, message)
+            admission.adopted(state, envelope.sender, message)
         else:
             self._answer(opened)
+
+    def _weigh(self, opened: Opened) -> None:
+        """Counts a message's bytes; only those that counted, since anybody may append a copy of another's record."""
+        sender, size = opened.envelope.sender, len(opened.signed.envelope) + len(opened.signed.signature)
+        if sender in self.state.members:
+            self.state.received[sender] = self.state.received.get(sender, 0) + size
+        attempt = self.attempt
+        if attempt is not None and opened.envelope.round and sender in attempt.state.cohort:
+            attempt.received[sender] = attempt.received.get(sender, 0) + size
 
     def _order(self, opened: Opened, at_ms: int) -> None:
         message, envelope = opened.message, opened.envelope
@@ -218,11 +228,6 @@ class Coordinator:
         admission.obey(self.state, message, at_ms, members_max=self._settings.coordinator.enrolments_max)
         if message.action == "revoke" and message.participant:
             self._leaves(message.participant)
-
-    def _adopted(self, sender: str, message: Adoption) -> None:
-        if message.model_version > self.state.model.version:
-            raise EnvelopeRefusedError("refused", "field model_version names no model")
-        self.state.adoptions[sender] = f"{message.decision} {message.model_version}"
 
     def _answer(self, opened: Opened) -> None:
         """A message of the attempt under way."""

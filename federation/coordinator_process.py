@@ -69,6 +69,8 @@ class CoordinatorProcess:
         self._instance = instance or secrets.token_hex(8)
         self._positions: dict[LogName, int] = dict.fromkeys(LOGS, 0)
         self._now_ms = 0
+        self.bytes_told = 0
+        """Appended by this process; every participant reads them."""
         self.coordinator = assemble(initial)
 
     def recover(self) -> None:
@@ -129,6 +131,7 @@ class CoordinatorProcess:
             for record in self._records(say, now_ms, epoch)
         ]
         self.transport.append(outgoing)
+        self.bytes_told += sum(len(each.value) for each in outgoing)
         for say in said:
             self.coordinator.apply(say, epoch, now_ms)
         if self.coordinator.quiet:

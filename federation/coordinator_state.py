@@ -111,8 +111,12 @@ class CoordinatorState(Struct, kw_only=True):
     reputations: dict[str, float] = field(default_factory=dict)
     adoptions: dict[str, str] = field(default_factory=dict)
     """By participant: what it did with which model."""
+    shared: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By participant: how what it took does on its own newest labels, where it says so."""
     drops: dict[str, int] = field(default_factory=dict)
     """Messages dropped since the ledger last said so, by reason."""
+    received: dict[str, int] = field(default_factory=dict)
+    """Bytes of messages that counted, by participant; only grows."""
     notes: list[Note] = field(default_factory=list)
     ledger: Head = Head()
     """Where the chain stands."""

@@ -217,33 +217,6 @@ def _seal_info(envelope: Envelope) -> bytes:
     return _SEAL_DOMAIN + _ENCODER.encode(msgspec.structs.replace(envelope, body=b""))
 
 
-class Once:
-    """Which messages were applied: one of a kind by (round, attempt, sender, type). Bounded, since a round's past is forgotten."""
-
-    def __init__(self, per_sender_max: int = 64) -> None:
-        self._per_sender_max = per_sender_max
-        self._seen: dict[str, set[tuple[int, int, str]]] = {}
-        self._oldest_round = 0
-
-    def admit(self, envelope: Envelope) -> None:
-        """Takes note of `envelope`; raises EnvelopeRefusedError where such a one was there, or its round is over."""
-        if envelope.round < self._oldest_round:
-            raise EnvelopeRefusedError("wrong_round", "field round names one that is over")
-        seen = self._seen.setdefault(envelope.sender, set())
-        key = (envelope.round, envelope.attempt, envelope.type)
-        if key in seen:
-            raise EnvelopeRefusedError("duplicate", f"type {envelope.type}")
-        if len(seen) >= self._per_sender_max:
-            raise EnvelopeRefusedError("oversized", f"more than {self._per_sender_max} messages of one sender")
-        seen.add(key)
-
-    def forget_before(self, round_number: int) -> None:
-        """Rounds before `round_number` are over: nothing of theirs is admitted again, nothing of theirs is kept."""
-        self._oldest_round = max(self._oldest_round, round_number)
-        for seen in self._seen.values():
-            seen -= {key for key in seen if key[0] < self._oldest_round}
-
-
 class _Pending:
     """A long message, announced and signed, of which not all parts have come."""
 

@@ -22,7 +22,9 @@ from federation.tensors import check_vector, places_of, read_vector, size_of, sp
 CONTRIBUTION = "ap"
 """The figure that contributions are measured by, where the coordinator has data to measure on."""
 EVALUATED_APART_MAX = 16
-"""Contributions take one evaluation more than there are participants."""
+"""Participants that are left out one by one: one evaluation more than there are of them."""
+EVALUATIONS_MAX = 256
+"""For the contributions of one round where there are more participants than that; enough for one order of 128 there and back."""
 
 Evaluate = Callable[[Arrays], dict[str, float]]
 
@@ -37,7 +39,10 @@ class StrategyFinishing:
         *,
         evaluated_apart_max: int = EVALUATED_APART_MAX,
     ) -> None:
-        """`evaluate` measures a model on data that no participant trained on; None where the coordinator has none."""
+        """`evaluate` measures a model on data that no participant trained on; None where the coordinator has none.
+
+        `evaluated_apart_max`: see EVALUATED_APART_MAX; 0: no model is evaluated for contributions at all.
+        """
         self._settings = settings
         self._evaluate = evaluate
         self._evaluated_apart_max = evaluated_apart_max
@@ -55,11 +60,13 @@ class StrategyFinishing:
         if not all(map(math.isfinite, metrics.values())):
             raise UpdateRefusedError("not_finite", "the candidate cannot be evaluated")
         standing = reputation.punished(state.reputations, combined.blamed) if combined.blamed else state.reputations
+        contributions = self._contributions(plan, collection, base, combined)
         return Candidate(
             payload=vector.tobytes(),
             optimiser=optimiser,
             combined=combined,
-            reputations=self._reputations(standing, plan, collection, base, combined),
+            reputations=reputation.updated(standing, contributions),
+            contributions=contributions,
             evaluated=Evaluated(model_version=state.model.version + 1, metrics=metrics),
         )
 
@@ -76,24 +83,22 @@ class StrategyFinishing:
     def _figures(self, plan: RoundPlan, vector: NDArray[np.float32]) -> dict[str, float]:
         return {} if self._evaluate is None else self._evaluate(split_vector(plan.shapes, vector))
 
-    def _reputations(
-        self,
-        before: dict[str, float],
-        plan: RoundPlan,
-        collection: Collection,
-        base: NDArray[np.float32],
-        combined: Combined,
+    def _contributions(
+        self, plan: RoundPlan, collection: Collection, base: NDArray[np.float32], combined: Combined
     ) -> dict[str, float]:
-        """After what leaving each one out does to the model, where single updates are known and there is data.
+        """What each one's update does to the model, where single updates are known and there is data.
 
-        Where there is none, or there are too many to ask for each, after how far each one's update agrees with what the robust
-        rule made of all: whoever pulls against it counts as harmful.
+        Of a few participants by leaving each one out, of more by truncated Shapley values within EVALUATIONS_MAX. Where there is
+        no data, or there are more still, how far each one's update agrees with what the robust rule made of all: whoever
+        pulls against it counts as harmful.
         """
         names, weights = collection.separable(), places_of(plan.shapes, "weights")
         if plan.purpose != "training" or len(names) < 2:
-            return dict(before)
-        if self._evaluate is None or len(names) > self._evaluated_apart_max:
-            return reputation.updated(before, collection.agreement(combined.update))
+            return {}
+        apart = len(names) <= self._evaluated_apart_max
+        orders = self._evaluated_apart_max > 0 and reputation.shapley_evaluations(len(names)) <= EVALUATIONS_MAX
+        if self._evaluate is None or not (apart or orders):
+            return collection.agreement(combined.update)
 
         def value(members: frozenset[str]) -> float:
             moved = base.astype(np.float64)
@@ -101,7 +106,12 @@ class StrategyFinishing:
                 moved[weights] += collection.combine(members).update
             return self._figures(plan, check_vector(moved, len(base))).get(CONTRIBUTION, math.nan)
 
-        return reputation.updated(before, reputation.leave_one_out(value, names).parts)
+        found = (
+            reputation.leave_one_out(value, names)
+            if apart
+            else reputation.truncated_shapley(value, names, evaluations_max=EVALUATIONS_MAX, seed=plan.seed)
+        )
+        return found.parts
 
 
 def _summarised(plan: RoundPlan, base: NDArray[np.float32], combined: Combined) -> NDArray[np.float64]:

@@ -58,12 +58,21 @@ def threshold(size: int, *, complete: bool) -> int:
     return 2 * size // 3 + 1 if complete else 3 * size // 4 + 1
 
 
+def threshold_of(size: int, neighbours: int = NEIGHBOURS) -> int:
+    """`survivors_min` of `size` members: what a plan says of its whole cohort."""
+    return threshold(size, complete=_is_complete(size, neighbours))
+
+
+def _is_complete(size: int, neighbours: int) -> bool:
+    return size <= max(COMPLETE_MAX, neighbours + 1)
+
+
 def graph_of(members: Sequence[str], seed: bytes, neighbours: int = NEIGHBOURS) -> Graph:
     """The graph over `members`; `seed` is a digest that commits to all their keys."""
     ordered = tuple(sorted(set(members)))
     if len(ordered) != len(members) or len(ordered) < MEMBERS_MIN:
         raise MaskingRefusedError("threshold", f"{len(ordered)} distinct members, at least {MEMBERS_MIN}")
-    if len(ordered) <= max(COMPLETE_MAX, neighbours + 1):
+    if _is_complete(len(ordered), neighbours):
         return Graph(ordered, dict.fromkeys(ordered, ordered), complete=True)
     if neighbours % 2 or neighbours < 2 * MEMBERS_MIN:
         raise MaskingRefusedError("plan", f"a ring needs an even number of neighbours, at least {2 * MEMBERS_MIN}")

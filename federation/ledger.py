@@ -5,17 +5,17 @@ chain at that place; only cutting off the newest leaves no trace here, which is 
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
-from contract.federation import LedgerEntry, SignedEnvelope, encode_message
-from federation.envelope import Roster, unseal
-from federation.refusals import EnvelopeRefusedError
+from contract.federation import LedgerEntry, encode_message
 
 GENESIS = bytes(32)
 """What the first entry names as the one before it."""
+TOO_MANY = "too_many"
+"""Under this, in place of names, their number where an entry has no room for them; no participant can be called so."""
 _JSON = msgspec.json.Encoder(order="sorted")
 
 
@@ -34,7 +34,7 @@ class Audit(NamedTuple):
     head: Head
     """After the last link that holds."""
     broken: int | None
-    """The place, among the records given, of the first that does not hold; None where all do."""
+    """The place, among the entries given, of the first that does not hold; None where all do."""
     reason: str
 
     @property
@@ -69,7 +69,7 @@ def head_after(entry: LedgerEntry) -> Head:
 
 
 def verify_chain(entries: Iterable[LedgerEntry], start: Head | None = None) -> Audit:
-    """Whether the digests hold, whoever signed; names the first broken link. An entry sent twice in a row counts once."""
+    """Whether the digests hold, whoever signed (federation.operations believes the coordinator alone); names the first broken link. An entry sent twice in a row counts once."""
     head, latest = start or Head(), b""
     before: LedgerEntry | None = None
     for place, entry in enumerate(entries):
@@ -81,24 +81,6 @@ def verify_chain(entries: Iterable[LedgerEntry], start: Head | None = None) -> A
             return Audit(head, place, fault)
         head, latest, before = head_after(entry), digest, entry
     return Audit(head, None, "")
-
-
-def verify(records: Sequence[SignedEnvelope], *, federation: str, roster: Roster, sender: str, now_ms: int) -> Audit:
-    """Whether every record is an entry that `sender` signed, and the chain holds; names the first that does not."""
-    entries: list[LedgerEntry] = []
-    fault = ""
-    for place, signed in enumerate(records):
-        try:
-            opened = unseal(signed, federation=federation, roster=roster, now_ms=now_ms)
-        except EnvelopeRefusedError as error:
-            fault = f"record {place} is {error.reason}"
-            break
-        if not isinstance(opened.message, LedgerEntry) or opened.envelope.sender != sender:
-            fault = f"record {place} is no entry of {sender}"
-            break
-        entries.append(opened.message)
-    audit = verify_chain(entries)
-    return audit if not (audit.holds and fault) else Audit(audit.head, len(entries), fault)
 
 
 def _fault(entry: LedgerEntry, head: Head, before: LedgerEntry | None) -> str | None:

@@ -18,11 +18,12 @@ from contract.federation import (
     Unmasking,
 )
 from federation.attempt import closed_by
-from federation.collection import Closing, Combined
+from federation.collection import CLIP_RATE, Closing, Combined
 from federation.envelope import Opened
 from federation.refusals import MaskingRefusedError
 from federation.secagg import masking_plan
 from federation.secagg_coordinator import MaskingCoordinator
+from federation.tensors import counts_clipped, summed_size
 from federation.terms import fixed_point_of
 
 
@@ -30,6 +31,7 @@ class MaskedCollection:
     """See federation.collection.Collection. Holds one masked vector of each member."""
 
     def __init__(self, federation: str, plan: RoundPlan) -> None:
+        self._plan = plan
         self._fixed = fixed_point_of(federation, plan)
         self._masking = MaskingCoordinator(masking_plan(federation, plan))
         self._told: Closing | None = None
@@ -65,11 +67,16 @@ class MaskedCollection:
             raise MaskingRefusedError("stage", "only the sum of all is known")
         total = self._masking.result()
         values = self._fixed.decode(total.words)
-        weight = float(values[-1])
+        size, cohort = summed_size(self._plan), len(total.survivors)
+        weight = float(values[size])
         if weight <= 0:
             raise MaskingRefusedError("words", "the weights sum up to nothing")
         figures = {"liars": float(len(total.liars))}
-        return Combined(values[:-1] / weight, weight, len(total.survivors), figures, total.liars)
+        if counts_clipped(self._plan):
+            # A sum of zeros and ones, but for the rounding; a liar may have put anything there.
+            found = min(max(round(values[size + 1] / self._plan.weight_max), 0), cohort)
+            figures[CLIP_RATE] = found / cohort
+        return Combined(values[:size] / weight, weight, cohort, figures, total.liars)
 
     def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:  # noqa: ARG002 - single ones are not known
         return {}

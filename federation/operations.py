@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,8 +10,9 @@ import msgspec
 from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, Claim, LedgerEntry, Roster
 from contract.federation_settings import RoundPrivacySettings
 from federation.envelope import Inbox, Opened
+from federation.finishing import CONTRIBUTION
 from federation.identity import PublicIdentity
-from federation.ledger import Audit, verify_chain
+from federation.ledger import TOO_MANY, Audit, verify_chain
 from federation.privacy import PrivacyLedger, Release, Spend
 from federation.refusals import FederationRefusedError
 from federation.transports.ports import LogName, Record, Transport
@@ -43,6 +45,24 @@ class RoundLine(NamedTuple):
     began_ms: int
     ended_ms: int
     metrics: dict[str, float]
+    purpose: str = "training"
+    cohort: tuple[str, ...] = ()
+    """Whose updates are in the model; empty where there are too many for the ledger to name."""
+    change: float | None = None
+    """Of a training: by how much the figure of contributions is above that of the training before; None: one was not measured."""
+    bytes_up: int = 0
+    """That the cohort sent, in all attempts."""
+
+
+class CohortLine(NamedTuple):
+    """How the trainings with a participant went, and those without: all that a sum can say of one."""
+
+    participant: str
+    trainings: int
+    """That it took part in."""
+    with_it: float | None
+    """Mean change; None where none was measured."""
+    without_it: float | None
 
 
 def read_told(transport: Transport, federation: str, fingerprint: str) -> Told:
@@ -134,8 +154,13 @@ def rounds_of(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
             continue
         line = lines.get(entry.round, RoundLine(entry.round, 0, "under way", 0, entry.at_ms, 0, {}))
         content = content_of(entry)
+        line = line._replace(bytes_up=line.bytes_up + int(content.get("bytes", {}).get("up", 0)))
         if entry.kind == "plan":
-            line = line._replace(attempts=entry.attempt + 1, outcome="under way")
+            purpose = str(content.get("purpose", "training"))
+            line = line._replace(attempts=entry.attempt + 1, outcome="under way", purpose=purpose, cohort=())
+        elif entry.kind in {"survivors", "stage_over"} and content.get("stage") == "updates":
+            members = content.get("members")
+            line = line._replace(cohort=tuple(members) if isinstance(members, list) else ())
         elif entry.kind == "failure":
             final = bool(content.get("final"))
             line = line._replace(outcome=f"failed: {content.get('reason', '')}", ended_ms=entry.at_ms if final else 0)
@@ -147,7 +172,67 @@ def rounds_of(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
                 metrics=dict(content.get("metrics", {})),
             )
         lines[entry.round] = line
-    return [lines[number] for number in sorted(lines)]
+    return _with_changes([lines[number] for number in sorted(lines)])
+
+
+def _with_changes(lines: Sequence[RoundLine]) -> list[RoundLine]:
+    found: list[RoundLine] = []
+    before: float | None = None
+    for line in lines:
+        value = line.metrics.get(CONTRIBUTION) if line.purpose == "training" else None
+        change = None if value is None or before is None else value - before
+        found.append(line._replace(change=change))
+        before = before if value is None else value
+    return found
+
+
+class Standing(NamedTuple):
+    """What the ledger says of one participant; None: nothing."""
+
+    contribution: float | None = None
+    """Of the newest training in which it was measured: average precision, or agreement with all where there were no data."""
+    reputation: float | None = None
+
+
+def standings_of(entries: Sequence[LedgerEntry]) -> dict[str, Standing]:
+    """By participant, the newest of each."""
+    found: dict[str, Standing] = {}
+    for entry in entries:
+        if entry.kind != "evaluated":
+            continue
+        content = content_of(entry)
+        for name, value in _numbers(content.get("contributions")):
+            found[name] = found.get(name, Standing())._replace(contribution=value)
+        for name, value in _numbers(content.get("reputations")):
+            found[name] = found.get(name, Standing())._replace(reputation=value)
+    return found
+
+
+def _numbers(values: object) -> list[tuple[str, float]]:
+    """None stands for what could not be measured; where there are too many names, the ledger has none of them."""
+    if not isinstance(values, dict) or TOO_MANY in values:
+        return []
+    return [(name, float(value)) for name, value in values.items() if isinstance(value, int | float)]
+
+
+def by_cohort(lines: Sequence[RoundLine]) -> list[CohortLine]:
+    """Of everyone who was ever named in a cohort, by name; how a model changes with a cohort is not the doing of each of them."""
+    trainings = [line for line in lines if line.cohort and line.purpose == "training" and line.metrics]
+    names = sorted({name for line in trainings for name in line.cohort})
+
+    def mean(parts: Sequence[RoundLine]) -> float | None:
+        known = [line.change for line in parts if line.change is not None]
+        return fmean(known) if known else None
+
+    return [
+        CohortLine(
+            name,
+            sum(name in line.cohort for line in trainings),
+            mean([line for line in trainings if name in line.cohort]),
+            mean([line for line in trainings if name not in line.cohort]),
+        )
+        for name in names
+    ]
 
 
 def spent_of(entries: Sequence[LedgerEntry]) -> dict[str, Any]:

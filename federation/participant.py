@@ -76,6 +76,10 @@ class Participant:
         self.task: Task | None = None
         """To be trained; then call `trained` or `unable`."""
         self.dropped: dict[str, int] = {}
+        self.clipped = 0
+        """Updates that were cut at the clipping norm before they left."""
+        self.beyond = 0.0
+        """Share of the newest masked update's numbers that lay beyond the bound of its fixed point."""
         self.last_failure = ""
         self._identity = identity
         self._federation = federation
@@ -318,12 +322,19 @@ class Participant:
         owed = owed if owed is not None and owed.shape == update.shape else None
         # What is masked gets its noise later, with its weight.
         update = contribution.noised(plan, update, self._random)
-        self._sent = compress_with_feedback(update, owed, plan.bits, Stream(self._random(32)))
+        coins = Stream(self._random(32))
+        self._sent = compress_with_feedback(update, owed, plan.bits, coins, zstd_level=plan.zstd_level)
         metrics = result.metrics if self._settings.share_metrics else {}
         counts = (result.examples, result.frauds) if plan.privacy.level == "none" else (0, 0)
         return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics)
 
     def _update(self, plan: RoundPlan, result: Trained) -> NDArray[np.float64]:
+        """Called once for each update that leaves."""
+        given = self._contribution(plan, result)
+        self.clipped += given.clipped
+        return given.values
+
+    def _contribution(self, plan: RoundPlan, result: Trained) -> contribution.Contribution:
         base = self.state.models[plan.base_version]
         return contribution.of(plan, unflatten(base.shapes, base.payload), result)
 
@@ -360,17 +371,18 @@ class Participant:
             return member.shares(message.envelopes, at_ms), False
         if isinstance(message, ShareList):
             fixed = fixed_point_of(self._federation, plan)
-            words = fixed.encode(self._weighted(plan), Stream(self._random(32))).words
-            return member.masked(message.envelopes, words, at_ms), False
+            encoded = fixed.encode(self._weighted(plan), Stream(self._random(32)))
+            self.beyond = encoded.clip_rate
+            return member.masked(message.envelopes, encoded.words, at_ms), False
         return member.unmasking(message), True
 
     def _weighted(self, plan: RoundPlan) -> NDArray[np.float64]:
-        """The weighted update with this participant's share of the noise, then the weight."""
+        """See federation.contribution.weighted."""
         if self._trained is None:
             raise MaskingRefusedError("stage", "nothing was trained")
         result = self._trained[2]
         weight = weight_of(plan, result.examples, result.frauds)
-        return np.append(contribution.noised(plan, self._update(plan, result) * weight, self._random), weight)
+        return contribution.weighted(plan, self._contribution(plan, result), weight, self._random)
 
     def _refuse(self, plan: RoundPlan, reason: str) -> None:
         self._say(plan, Refusal(reason=reason))

@@ -58,6 +58,8 @@ class ParticipantProcess:
             self._positions |= checkpoint.positions
         self._saved = self._positions
         self._sent_ms = 0
+        self._clipped = 0
+        self._dropped: dict[str, int] = {}
         self.participant = assemble(state)
         self._read_on()
 
@@ -70,6 +72,8 @@ class ParticipantProcess:
             self._train()
             self._speak()
         self._adopt()
+        self._count_clipping()
+        self._count_dropped()
         if read:
             self._save()
         return read
@@ -93,6 +97,7 @@ class ParticipantProcess:
             for record in records:
                 self.participant.hear(record)
                 self._positions = self._positions | {record.log: record.offset + 1}
+            self._count("tillguard_federation_read_bytes_total", sum(len(record.value) for record in records))
             read += len(records)
         return read
 
@@ -161,6 +166,20 @@ class ParticipantProcess:
     def _count(self, name: str, amount: float = 1.0, **labels: str) -> None:
         if self._metrics is not None:
             self._metrics.add(name, amount, retailer=self._identity.name, **labels)
+
+    def _count_clipping(self) -> None:
+        """What the participant cut since the last look."""
+        clipped, self._clipped = self.participant.clipped - self._clipped, self.participant.clipped
+        self._count("tillguard_federation_clipped_total", clipped)
+        if self._metrics is not None:
+            name = self._identity.name
+            self._metrics.set("tillguard_federation_clipped_ratio", self.participant.beyond, retailer=name)
+
+    def _count_dropped(self) -> None:
+        dropped = self.participant.dropped
+        for reason, total in dropped.items():
+            self._count("tillguard_federation_unheard_total", total - self._dropped.get(reason, 0), reason=reason)
+        self._dropped = dict(dropped)
 
     def _later(self) -> int:
         """The clock, but later than at the message before: equal times would make the second a replay."""

@@ -9,7 +9,7 @@ from federation.attempt import rules_of
 from federation.budget import LevelSpend, account, release_of
 from federation.coordinator_state import CoordinatorState
 from federation.fixed_point import finest
-from federation.graph import NEIGHBOURS, threshold
+from federation.graph import NEIGHBOURS, threshold_of
 from federation.privacy import Spend
 from federation.purposes import purpose_due
 from federation.refusals import FederationRefusedError
@@ -92,6 +92,7 @@ class RoundPlanning:
             weight_max=1.0,
             privacy=terms,
             bits=rounds.compression.bits,
+            zstd_level=rounds.compression.zstd_level,
             masking=None,
             seed=rounds.seed + number,
             roster_version=state.roster_version,
@@ -103,14 +104,14 @@ class RoundPlanning:
 
 def _masked(plan: RoundPlan) -> RoundPlan:
     fixed = finest(RING_BITS, value_bound(plan), len(plan.cohort))
-    complete = len(plan.cohort) <= NEIGHBOURS
     terms = MaskingTerms(
         ring_bits=RING_BITS,
         neighbours=NEIGHBOURS,
-        threshold=threshold(len(plan.cohort), complete=complete),
+        threshold=threshold_of(len(plan.cohort)),
         scale=fixed.scale,
     )
-    return replace(plan, masking=terms)
+    counted = plan.purpose == "training" and plan.privacy.level == "none"
+    return replace(plan, masking=terms, counts_clipped=counted)
 
 
 def _stratum(state: CoordinatorState, name: str) -> str:

@@ -1,11 +1,12 @@
 """What the audit ledger says of each thing that the coordinator does. Pure.
 
-An entry holds names, numbers and digests: never an update, a key's private half or a figure about a single participant's data.
+An entry holds names, numbers and digests: never an update, a key's private half or a figure about a single participant's data; of an
+update, only in mode robust, what it did to the model.
 Dropped messages are one entry of counts per decision, so nobody can make the ledger grow by sending rubbish.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,14 +26,16 @@ from contract.federation import (
     SurvivorList,
     type_of,
 )
-from federation.attempt import Attempt, closed_by
+from federation.attempt import Attempt, Candidate, closed_by
 from federation.budget import release_of
 from federation.coordinator_state import CoordinatorState
 from federation.identity import PublicIdentity
-from federation.ledger import head_after, next_entry
+from federation.ledger import TOO_MANY, head_after, next_entry
 from federation.transports.ports import LogName
 
 Content = dict[str, object]
+NAMES_MAX = 1_000
+"""Names of which an entry says something, in each of its parts: more would not fit; they are told by number and digest."""
 
 
 class Say(NamedTuple):
@@ -54,7 +57,12 @@ def entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | Non
         if tell is not None:
             content = tell(say.message)
             if attempt is not None and isinstance(say.message, _STAGES):
-                content["refused"] = dict(sorted(attempt.refusals.items()))
+                content["refused"] = _by_name(attempt.refusals)
+            if attempt is not None and attempt.received and isinstance(say.message, Evaluated | Failure):
+                received = attempt.received
+                content["bytes"] = {"up": sum(received.values()), "of": _by_name(received)}
+            if attempt is not None and attempt.candidate is not None and isinstance(say.message, Evaluated):
+                content |= _standings(attempt.plan, attempt.candidate)
             wanted.append((type_of(say.message), say.round, say.attempt, content))
     chained: list[Say] = []
     head = state.ledger
@@ -63,6 +71,14 @@ def entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | Non
         chained.append(Say("ledger", entry, number, attempt_number))
         head = head_after(entry)
     return chained
+
+
+def _standings(plan: RoundPlan, candidate: Candidate) -> Content:
+    """What is known of each participant; nothing of it where updates were promised privacy that no noise here gives."""
+    if plan.mode == "robust" and plan.privacy.level == "client":
+        return {}
+    found = {"contributions": candidate.contributions, "reputations": candidate.reputations}
+    return {what: _by_name(values) for what, values in found.items() if values}
 
 
 _STAGES = (KeyList, ShareList, SurvivorList, StageOver)
@@ -78,7 +94,7 @@ def _plan(message: RoundPlan) -> Content:
     return {
         "mode": message.mode,
         "purpose": message.purpose,
-        "cohort": message.cohort,
+        "cohort": _named(message.cohort),
         "updates_min": message.updates_min,
         "base_version": message.base_version,
         "clip_norm": message.clip_norm,
@@ -102,7 +118,21 @@ def _model(message: GlobalModel) -> Content:
 
 def _closed(message: KeyList | ShareList | SurvivorList | StageOver) -> Content:
     closed = closed_by(message)
-    return {"stage": closed.stage, "members": closed.members}
+    return {"stage": closed.stage, "members": _named(closed.members)}
+
+
+def _named(names: Sequence[str]) -> object:
+    return names if len(names) <= NAMES_MAX else _digested(names)
+
+
+def _by_name(values: Mapping[str, object]) -> object:
+    ordered = dict(sorted(values.items()))
+    return ordered if len(ordered) <= NAMES_MAX else _digested(ordered)
+
+
+def _digested(whole: Sequence[str] | Mapping[str, object]) -> Content:
+    """SHA-256 of the JSON that would stand here: whoever has the names, from the messages themselves, can check it."""
+    return {TOO_MANY: len(whole), "sha256": hashlib.sha256(msgspec.json.encode(whole)).hexdigest()}
 
 
 _TOLD: dict[type, Callable[[Any], Content]] = {

@@ -31,17 +31,23 @@ def leave_one_out(value: Value, names: Sequence[str]) -> Contribution:
 
 
 def truncated_shapley(
-    value: Value, names: Sequence[str], *, permutations: int, tolerance: float = 1e-3, seed: int = 0
+    value: Value, names: Sequence[str], *, evaluations_max: int, tolerance: float = 1e-3, seed: int = 0
 ) -> Contribution:
     """Estimates of the Shapley values, whose sum is value(everyone) - value(nobody) up to `tolerance`.
 
     Over random orders, what each adds to those before it (TMC-Shapley; Ghorbani and Zou, ICML 2019); an order ends early once
-    the rest can add no more than `tolerance`. Each order is walked backwards as well, which halves the noise (antithetic).
+    the rest can add no more than `tolerance`. Each order is walked backwards as well, which halves the noise (antithetic). Orders
+    are walked until another might take more than `evaluations_max`, which is at least `shapley_evaluations(len(names))`; as many at
+    most as there are evaluations, since all may be known.
     """
+    if evaluations_max < shapley_evaluations(len(names)):
+        raise ValueError(f"{evaluations_max} evaluations are too few for an order of {len(names)}")
     asked, generator = _Asked(value), random.Random(seed)  # noqa: S311 - a sample of orders, no secret
     whole, nobody = asked(frozenset(names)), asked(frozenset())
     sums = dict.fromkeys(names, 0.0)
-    for _ in range(permutations):
+    walked = 0
+    while walked < evaluations_max and len(asked.known) + shapley_evaluations(len(names)) - 2 <= evaluations_max:
+        walked += 1
         order = list(names)
         generator.shuffle(order)
         for walk in (order, order[::-1]):
@@ -53,7 +59,12 @@ def truncated_shapley(
                 after = asked(members)
                 sums[name] += after - before
                 before = after
-    return Contribution({name: total / (2 * permutations) for name, total in sums.items()}, len(asked.known))
+    return Contribution({name: total / (2 * walked) for name, total in sums.items()}, len(asked.known))
+
+
+def shapley_evaluations(participants: int) -> int:
+    """How many evaluations the first order takes at most: everyone, nobody, and what lies between on both ways."""
+    return 2 + 2 * (participants - 1)
 
 
 class _Asked:

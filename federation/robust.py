@@ -13,7 +13,7 @@ from contract.federation import RoundPlan, Stage, StageOver, Update
 from contract.federation_settings import FederationSettings
 from federation import aggregate
 from federation.attempt import closed_by
-from federation.collection import Closing, Combined
+from federation.collection import CLIP_RATE, Closing, Combined
 from federation.compression import decompress
 from federation.envelope import Opened
 from federation.identity import Identity
@@ -23,6 +23,9 @@ from federation.refusals import UpdateRefusedError
 from federation.strategies import staleness_weight
 from federation.tensors import summed_size
 from federation.terms import weight_of
+
+AT_BOUND = 0.999
+"""Of the clipping norm: an update of so much was cut by its sender, as is agreed; quantisation may bring a few others there."""
 
 
 class RobustCollection:
@@ -66,20 +69,23 @@ class RobustCollection:
         chosen = [name for name in self._members if members is None or name in members]
         if not chosen:
             raise UpdateRefusedError("length", "nobody's updates")
+        rule = self._robust.rule
+        if members is not None and aggregate.too_few(rule, len(chosen), 0):
+            rule = "mean"  # what so few would make of each other: the rule has no answer for them
         weights = np.array([self._updates[name][1] for name in chosen])
         result = aggregate.combine(
-            self._robust.rule,
+            rule,
             np.stack([self._updates[name][0] for name in chosen]),
             weights,
             clip_norm=self._plan.clip_norm,
             weight_max=self._robust.weight_max,
             byzantine_max=self._robust.byzantine_max if members is None else 0,
         )
-        figures = {
-            "clipped": float(len(result.clipped)),
-            "capped": float(len(result.capped)),
-            "used": float(len(result.used)),
-        }
+        figures = {"capped": float(len(result.capped)), "used": float(len(result.used))}
+        if self._plan.privacy.level != "client":  # no noise would hide these
+            norms = [float(np.linalg.norm(self._updates[name][0])) for name in chosen]
+            at_bound = sum(norm >= AT_BOUND * self._plan.clip_norm for norm in norms)
+            figures |= {"clipped": float(len(result.clipped)), CLIP_RATE: at_bound / len(chosen)}
         return Combined(self._noised(result.update), float(weights.sum()), len(chosen), figures)
 
     def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:

@@ -31,12 +31,12 @@ from msgspec import Meta, Struct
 from contract.federation import MaskKeys, Message, RoundPlan, SignedEnvelope
 from federation.envelope import Roster, unseal
 from federation.fixed_point import FixedPoint
-from federation.graph import MEMBERS_MIN, NEIGHBOURS
+from federation.graph import MEMBERS_MIN, NEIGHBOURS, threshold_of
 from federation.masks import RING_TYPES
 from federation.refusals import EnvelopeRefusedError, MaskingRefusedError
 from federation.sealing import PUBLIC_BYTES, SEED_BYTES, derive, is_public_key
 from federation.shamir import SHARE_BYTES
-from federation.tensors import summed_size
+from federation.tensors import counts_clipped, summed_size
 
 DIGEST_BYTES = 32
 _DOMAIN = b"tillguard/federation/secagg/v1"
@@ -62,17 +62,20 @@ class MaskingPlan(Struct, frozen=True, kw_only=True, array_like=True):
             raise MaskingRefusedError("plan", f"{MEMBERS_MIN} <= members_min <= distinct members of the cohort")
 
 
-def masking_plan(federation: str, plan: RoundPlan, extra_words: int = 1) -> MaskingPlan:
-    """The masking part of a round's plan: a word for each number of the sum and `extra_words` (the weight)."""
+def masking_plan(federation: str, plan: RoundPlan) -> MaskingPlan:
+    """The masking part of a round's plan: a word for each number of the sum, for the weight, and for what else is counted."""
     if plan.masking is None:
         raise MaskingRefusedError("plan", "field masking is missing")
+    least = threshold_of(len(plan.cohort), plan.masking.neighbours)
+    if plan.masking.threshold != least:
+        raise MaskingRefusedError("plan", f"field threshold is {plan.masking.threshold}, this graph needs {least}")
     return MaskingPlan(
         federation=federation,
         round=plan.round,
         attempt=plan.attempt,
         cohort=plan.cohort,
         members_min=plan.updates_min,
-        words=summed_size(plan) + extra_words,
+        words=summed_size(plan) + 1 + counts_clipped(plan),
         bits=plan.masking.ring_bits,
         neighbours=plan.masking.neighbours,
     )

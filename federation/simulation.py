@@ -17,7 +17,7 @@ from federation.coordinator_state import GlobalWeights
 from federation.finishing import EVALUATED_APART_MAX
 from federation.learner import Arrays, Learner
 from federation.ledger import verify_chain
-from federation.operations import content_of, read_told, rounds_of
+from federation.operations import CohortLine, by_cohort, content_of, read_told, rounds_of
 from federation.simulated_world import World
 from federation.tensors import unflatten
 from federation.transports.memory import Faults, MemoryTransport
@@ -61,6 +61,10 @@ class RoundFacts(Struct, frozen=True, kw_only=True):
     """Sent by the coordinator; every participant reads it."""
     figures: dict[str, float]
     """Of the global model after it, on data that nobody trained on."""
+    change: float | None = None
+    """Of the average precision, against the training before."""
+    cohort: tuple[str, ...] = ()
+    """Whose updates are in the model."""
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -71,6 +75,7 @@ class Results(Struct, frozen=True, kw_only=True):
     mode: str
     strategy: str
     rounds: list[RoundFacts]
+    by_cohort: list[CohortLine] = msgspec.field(default_factory=list)
     participants: list[ParticipantFacts]
     central: dict[str, float]
     """Of a model trained on everybody's examples in one place, for as many epochs in all."""
@@ -95,7 +100,7 @@ class Simulated(Struct, frozen=True, kw_only=True):
     coordinator_crash: float
     """Probability that the coordinator is killed in a round, at some append."""
     evaluated_apart_max: int = EVALUATED_APART_MAX
-    """Up to so many participants the model is also evaluated without each one, where updates are single."""
+    """Up to so many participants the model is also evaluated without each one, where updates are single; see federation.finishing."""
 
 
 def simulate(
@@ -136,6 +141,7 @@ def simulate(
         mode=wanted.settings.rounds.mode,
         strategy=wanted.settings.rounds.strategy.name,
         rounds=rounds,
+        by_cohort=by_cohort(rounds_of(told.entries)),
         participants=[
             msgspec.structs.replace(
                 one,
@@ -194,4 +200,6 @@ def _one_round(world: World) -> RoundFacts:
         bytes_up=sum(sent.values()),
         bytes_down=down,
         figures=dict(line.metrics) if line is not None else {},
+        change=line.change if line is not None else None,
+        cohort=line.cohort if line is not None else (),
     )

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from statistics import fmean, median
 
+from federation.collection import CLIP_RATE
 from federation.simulation import FIGURES, ParticipantFacts, Results, RoundFacts
 
 LISTED_MAX = 50
@@ -14,6 +15,8 @@ REPUTATION_LOW = 0.5
 """Of the median reputation: contributions are measured with noise, so only who stands out is named."""
 UNEQUAL = 3.0
 """Fraud shares that differ by more than so much between participants are called a risk."""
+CLIPPED_OFTEN = 0.5
+"""Share of updates cut, mean over rounds: the norm is then what decides how far the model moves."""
 GAP = 0.02
 """Average precision below central training that is worth a word."""
 
@@ -21,10 +24,12 @@ GAP = 0.02
 def rounds_csv(results: Results) -> str:
     """One line per round."""
     head = ["round", "outcome", "attempts", "participants", "virtual_ms", "cpu_s", "bytes_up", "bytes_down", *FIGURES]
+    head += ["change", "cohort"]
     rows = [
         [
             one.round, one.outcome, one.attempts, one.participants, one.virtual_ms, f"{one.cpu_s:.3f}", one.bytes_up,
             one.bytes_down, *(f"{one.figures[name]:.6f}" if name in one.figures else "" for name in FIGURES),
+            "" if one.change is None else f"{one.change:.6f}", " ".join(one.cohort),
         ]
         for one in results.rounds
     ]  # fmt: skip
@@ -77,11 +82,12 @@ def report(results: Results) -> str:
         _summary(results, done, final),
         "## Rounds",
         _table(
-            ["Round", "Outcome", "Participants", "Attempts", "AP", "AUC", "Bytes up", "ms"],
+            ["Round", "Outcome", "Participants", "Attempts", "AP", "Change", "AUC", "Clipped", "Bytes up", "ms"],
             [
                 [
                     str(one.round), one.outcome, str(one.participants), str(one.attempts), _figure(one.figures, "ap"),
-                    _figure(one.figures, "auc"), f"{one.bytes_up:,}", f"{one.virtual_ms:,}",
+                    _change(one.change), _figure(one.figures, "auc"), f"{one.figures[CLIP_RATE]:.0%}" if CLIP_RATE in one.figures else "",
+                    f"{one.bytes_up:,}", f"{one.virtual_ms:,}",
                 ]
                 for one in results.rounds
             ],
@@ -99,6 +105,8 @@ def report(results: Results) -> str:
             ],
         ),
         _left_out(results),
+        "## By cohort",
+        _cohorts(results),
         "## Across sites",
         _across(results),
         "## Final figures",
@@ -123,6 +131,22 @@ def _left_out(results: Results) -> str:
     return f"{more} more stand in participants.csv." if more > 0 else ""
 
 
+def _cohorts(results: Results) -> str:
+    """How the model changed in the trainings with each participant: of a masked sum nothing more can be known."""
+    known = [one for one in results.by_cohort if one.with_it is not None]
+    if not known:
+        return "No two trainings ended with a model, so no change is known."
+    rows = [
+        [one.participant, str(one.trainings), _change(one.with_it), _change(one.without_it)]
+        for one in known[:LISTED_MAX]
+    ]
+    return _table(["Participant", "Trainings with it", "Mean change of AP in these", "In the others"], rows)
+
+
+def _change(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}"
+
+
 def _across(results: Results) -> str:
     """What the matrix of everyone's model on everyone's examples says, in words; the numbers are in cross_site.csv."""
     rows = results.cross_site
@@ -138,6 +162,20 @@ def _across(results: Results) -> str:
 
 def weak_spots(results: Results) -> list[tuple[str, str]]:
     """What a risk officer should know, each with what to do about it."""
+    found = [*_weak_rounds(results), *_weak_participants(results)]
+    if results.privacy.get("level", "none") == "none":
+        found.append(
+            (
+                "Nothing bounds what the published models tell of single transactions or participants.",
+                "Set rounds.privacy; masking hides updates, not what their sum has learned.",
+            )
+        )
+    if not results.ledger_holds:
+        found.append(("The audit ledger does not hold.", "Stop, and find out who wrote to its topic."))
+    return found
+
+
+def _weak_rounds(results: Results) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     done = [one for one in results.rounds if one.outcome.startswith("model ")]
     failed = len(results.rounds) - len(done)
@@ -165,6 +203,19 @@ def weak_spots(results: Results) -> list[tuple[str, str]]:
                     "More rounds or local epochs; or fedavgm.",
                 )
             )
+    clipped = [one.figures[CLIP_RATE] for one in done if CLIP_RATE in one.figures]
+    if clipped and fmean(clipped) > CLIPPED_OFTEN:
+        found.append(
+            (
+                f"{fmean(clipped):.0%} of the updates were cut at the clipping norm.",
+                "Raise rounds.clip_norm, or train fewer epochs at a lower learning rate.",
+            )
+        )
+    return found
+
+
+def _weak_participants(results: Results) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
     shares = [one.fraud_share for one in results.participants if one.frauds]
     if shares and max(shares) > UNEQUAL * min(shares):
         found.append(
@@ -188,15 +239,6 @@ def weak_spots(results: Results) -> list[tuple[str, str]]:
                 "Ask them about their labels, select by reputation, or revoke them.",
             )
         )
-    if results.privacy.get("level", "none") == "none":
-        found.append(
-            (
-                "Nothing bounds what the published models tell of single transactions or participants.",
-                "Set rounds.privacy; masking hides updates, not what their sum has learned.",
-            )
-        )
-    if not results.ledger_holds:
-        found.append(("The audit ledger does not hold.", "Stop, and find out who wrote to its topic."))
     return found
 
 

@@ -7,15 +7,15 @@
     fedbuff           as fedavg, of the mean of the last K updates, each weighed by 1 / sqrt(1 + staleness)
                       (Nguyen et al., AISTATS 2022)
 
-d is the mean of what participants moved away from x. FedProx differs on the participants' side: `proximal_gradient`.
+d is the mean of what participants moved away from x. FedProx differs on the participants' side, FedBuff in what is waited for
+(federation.attempt) and in how late updates are weighed (federation.robust).
 """
 
 import math
-from typing import Annotated
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from contract.federation_settings import StrategySettings
@@ -32,14 +32,6 @@ class ServerState(Struct, frozen=True, kw_only=True, array_like=True):
     momentum: bytes = b""
     second: bytes = b""
     """Of squares: v."""
-
-
-class Buffer(Struct, frozen=True, kw_only=True, array_like=True):
-    """Updates of FedBuff that wait for their step."""
-
-    total: bytes = b""
-    weight: float = 0.0
-    count: Annotated[int, Meta(ge=0)] = 0
 
 
 def initial(settings: StrategySettings, size: int) -> ServerState:
@@ -85,34 +77,9 @@ def _adaptive(
     return moved, ServerState(name=state.name, momentum=_bytes(momentum), second=_bytes(second))
 
 
-def proximal_gradient(weights: NDArray[np.floating], base: NDArray[np.floating], mu: float) -> Vector:
-    """What FedProx adds to a participant's gradient: that of mu / 2 * |weights - base|^2."""
-    return mu * (np.asarray(weights, dtype=np.float64) - np.asarray(base, dtype=np.float64))
-
-
 def staleness_weight(staleness: int) -> float:
     """How much an update counts that began so many models ago (0: with the newest)."""
     return 1 / math.sqrt(1 + staleness)
-
-
-def add_to_buffer(buffer: Buffer, update: NDArray[np.floating], weight: float, staleness: int) -> Buffer:
-    """`buffer` with one more update (shape (n,)); its weight (> 0) counts less the staler it is."""
-    if staleness < 0 or not weight > 0:
-        raise UpdateRefusedError("length", "staleness is not negative, and a weight is positive")
-    vector = np.asarray(update, dtype=np.float64)
-    if not np.isfinite(vector).all():
-        raise UpdateRefusedError("not_finite", "every value is finite")
-    total = weight * staleness_weight(staleness) * vector
-    if buffer.count:
-        total = total + _vector(buffer.total, len(vector))
-    return Buffer(total=_bytes(total), weight=buffer.weight + weight, count=buffer.count + 1)
-
-
-def release(buffer: Buffer) -> Vector:
-    """The buffer's mean update: stale ones pull less, and do not make fresh ones pull more."""
-    if not buffer.count:
-        raise UpdateRefusedError("length", "an empty buffer")
-    return np.frombuffer(buffer.total, dtype=_FLOAT64) / buffer.weight
 
 
 def encode_state(state: ServerState) -> bytes:

@@ -1,10 +1,8 @@
 """A model's arrays as one vector and back; every length, shape and value is checked before it is used. Pure."""
 
-import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,20 +15,10 @@ PARAMETERS_MAX = 2**26
 """256 MiB of float32, what one message may hold."""
 
 
-def shapes_of(arrays: Mapping[str, NDArray[np.floating]]) -> tuple[TensorShape, ...]:
-    """The names and shapes of a model, in the order of `arrays`."""
-    return tuple(TensorShape(name=name, shape=tuple(array.shape)) for name, array in arrays.items())
-
-
 def role_of(name: str) -> Role:
     """Of an array in a file: its last part says it, as in `.../statistics`; else it holds weights."""
     last = name.rpartition("/")[2]
     return "statistics" if last == "statistics" else "calibration" if last == "calibration" else "weights"
-
-
-def schema_hash(shapes: Sequence[TensorShape]) -> str:
-    """SHA-256 of names, shapes and order, 64 hex digits: two models with one hash can be added up."""
-    return hashlib.sha256(msgspec.msgpack.encode([(tensor.name, tensor.shape) for tensor in shapes])).hexdigest()
 
 
 def size_of(shapes: Sequence[TensorShape]) -> int:
@@ -51,6 +39,11 @@ def summed_size(plan: RoundPlan) -> int:
     return sum(math.prod(tensor.shape) for tensor in plan.shapes if tensor.role == role)
 
 
+def counts_clipped(plan: RoundPlan) -> bool:
+    """Whether the plan's masked sum has a number for how many updates were cut; with privacy it has none, whatever the plan says."""
+    return plan.counts_clipped and plan.mode == "masked" and plan.purpose == "training" and plan.privacy.level == "none"
+
+
 def check_shapes(shapes: Sequence[TensorShape]) -> None:
     """Raises UpdateRefusedError(schema) for doubled names, empty arrays, and models that no message could carry."""
     if len({tensor.name for tensor in shapes}) != len(shapes):
@@ -62,17 +55,6 @@ def check_shapes(shapes: Sequence[TensorShape]) -> None:
 def flatten(arrays: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
     """All values in order, shape (n,)."""
     return np.concatenate([np.asarray(array, dtype=FLOAT32).ravel() for array in arrays])
-
-
-def flatten_named(arrays: Mapping[str, NDArray[np.floating]], shapes: Sequence[TensorShape]) -> NDArray[np.float32]:
-    """The arrays named by `shapes`, in that order; raises UpdateRefusedError(schema | shape | not_finite)."""
-    if arrays.keys() != {tensor.name for tensor in shapes}:
-        raise UpdateRefusedError("schema", "other arrays than the model has")
-    for tensor in shapes:
-        if arrays[tensor.name].shape != tensor.shape:
-            raise UpdateRefusedError("shape", f"of {tensor.name}")
-    vector = flatten([arrays[tensor.name] for tensor in shapes])
-    return check_vector(vector, size_of(shapes))
 
 
 def check_vector(vector: NDArray[np.floating], size: int) -> NDArray[np.float32]:

@@ -141,6 +141,7 @@ class _Watch:
         self._version, self._round, self._began_s = state.model.version, state.round_number, time.monotonic()
         self._attempt = (state.round_number, state.attempt)
         self._begun, self._halted = state.begun, state.halted
+        self._received, self._told = dict(state.received), 0
 
     def look(self) -> None:
         """Called after every step of the process."""
@@ -161,6 +162,10 @@ class _Watch:
         if state.halted != self._halted:
             self._halted = state.halted
             _LOG.warning("no_further_round", federation=name, reason=state.halted)
+        self._count_bytes()
+        for participant, figures in state.shared.items():
+            for figure, value in figures.items():
+                self._set("tillguard_federation_shared_ratio", value, participant=participant, figure=figure)
         self._begun, self._version = state.begun, state.model.version
         self._set("tillguard_federation_model_version", state.model.version)
         for status in ("approved", "revoked", "left"):
@@ -172,9 +177,17 @@ class _Watch:
             ledger = account(state.spends, privacy.level, delta=privacy.delta, epsilon_max=privacy.epsilon_max)
             self._set("tillguard_federation_epsilon", ledger.epsilon(), level=privacy.level)
 
-    def _add(self, metric: str, **labels: str) -> None:
+    def _count_bytes(self) -> None:
+        received, told = self._process.coordinator.state.received, self._process.bytes_told
+        for name, total in received.items():
+            more = total - self._received.get(name, 0)
+            self._add("tillguard_federation_received_bytes_total", more, participant=name)
+        self._add("tillguard_federation_told_bytes_total", told - self._told)
+        self._received, self._told = dict(received), told
+
+    def _add(self, metric: str, amount: float = 1.0, **labels: str) -> None:
         if self._metrics is not None:
-            self._metrics.add(metric, 1.0, federation=self._settings.name, **labels)
+            self._metrics.add(metric, amount, federation=self._settings.name, **labels)
 
     def _set(self, metric: str, value: float, **labels: str) -> None:
         if self._metrics is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from contract.clock import Clock, SystemClock
 from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError
@@ -129,13 +130,18 @@ class RetailerLearner:
 
     def evaluate(self, arrays: Arrays) -> dict[str, float]:
         _refuse_shapes(arrays)
-        gathered = self._material().gathered
-        rows = np.flatnonzero(gathered.verified != pool.UNVERIFIED)
+        features, labels = self.newest()
         from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
 
         with _unable("model"):
-            logits = local_round.scores(arrays, gathered.parts.test.features[rows])
-        return measured(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))), gathered.verified[rows] == 1)
+            logits = local_round.scores(arrays, features)
+        return measured(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))), labels)
+
+    def newest(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Features and labels of the newest examples whose outcome a trusted source told; training here never sees them."""
+        gathered = self._material().gathered
+        rows = np.flatnonzero(gathered.verified != pool.UNVERIFIED)
+        return np.asarray(gathered.parts.test.features[rows], dtype=np.float32), gathered.verified[rows] == 1
 
     def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
         if model_version == 0:

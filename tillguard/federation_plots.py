@@ -22,7 +22,18 @@ NAMES_MAX = 24
 
 
 def drawn(results: Results) -> dict[str, bytes]:
-    """Each plot by the name of its file."""
+    """Each plot by the name of its file, as PNG."""
+    found = {}
+    for name, figure in figures(results).items():
+        image = io.BytesIO()
+        with mpl.rc_context(_STYLE):
+            figure.savefig(image, format="png", dpi=130, metadata={"Software": None})
+        found[name] = image.getvalue()
+    return found
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Likewise, not yet drawn."""
     plots: dict[str, Callable[[Results], Figure]] = {
         "rounds.png": _rounds,
         "participants.png": _participants,
@@ -30,13 +41,8 @@ def drawn(results: Results) -> dict[str, bytes]:
     }
     if results.cross_site:
         plots["cross_site.png"] = _cross_site
-    found = {}
     with mpl.rc_context(_STYLE):
-        for name, draw in plots.items():
-            image = io.BytesIO()
-            draw(results).savefig(image, format="png", dpi=130, metadata={"Software": None})
-            found[name] = image.getvalue()
-    return found
+        return {name: draw(results) for name, draw in plots.items()}
 
 
 def _rounds(results: Results) -> Figure:

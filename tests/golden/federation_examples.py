@@ -113,6 +113,17 @@ EXAMPLES: dict[str, Struct] = {
         ),
         bits=32, masking=None, seed=8, roster_version=2, purpose="statistics",
     ),
+    "plan-masked-counting": RoundPlan(
+        round=8, attempt=0, mode="masked", cohort=("harbour", "meadow", "quay"), updates_min=3, base_version=7,
+        shapes=SHAPES,
+        training=LocalTraining(epochs=5, batch_size=512, learning_rate=5e-4, prior_offset=True, proximal_mu=0.0),
+        clip_norm=10.0, frauds_weight=0.5, weight_unit=10_000.0, weight_max=1.0,
+        privacy=PrivacyTerms(
+            level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1_000
+        ),
+        bits=32, masking=MaskingTerms(ring_bits=32, neighbours=32, threshold=3, scale=65_536.0), seed=15,
+        roster_version=2, zstd_level=9, counts_clipped=True,
+    ),
     "refusal": Refusal(reason="budget"),
     "keys": MaskKeys(key=SEALING),
     "key-list": KeyList(envelopes=(SIGNED, SIGNED)),

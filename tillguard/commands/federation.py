@@ -2,20 +2,24 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import typer
 
-from contract.errors import ConfigurationError, TillguardError
+from tillguard.commands.federation_side import (
+    coordinator_side,
+    retailer_side,
+    say_audit,
+    side_of,
+    told_to,
+    until_stopped,
+)
 
 if TYPE_CHECKING:
     from threading import Event
 
-    from contract.federation_settings import FederationSettings
     from contract.metrics import Metrics
-    from contract.settings import LogSettings
     from federation.identity import Identity
-    from federation.operations import Told
 
 RETAILER = typer.Option(
     None, "--retailer", metavar="NAME", help="The retailer; without it and a file of one: the coordinator."
@@ -51,36 +55,13 @@ participants = typer.Typer(no_args_is_help=True, help="Who takes part.", rich_ma
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (init, run, status, rounds, audit, budget, enrol, leave, simulate):
+    for command in (init, run, status, rounds, audit, budget, enrol, leave, examples, simulate):
         federation.command(command.__name__)(command)
     participants.command("list")(list_participants)
     participants.command("approve")(approve)
     participants.command("revoke")(revoke)
     federation.add_typer(participants, name="participants")
     app.add_typer(federation, name="federation")
-
-
-class _Side(NamedTuple):
-    """Whose settings were named."""
-
-    retailer: str | None
-    """None: the coordinator's."""
-    settings: "FederationSettings"
-    log: "LogSettings"
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the coordinator to believe."""
-        from federation.identity import public_of
-
-        if self.retailer is None:
-            return public_of(self.settings.coordinator.key_file).fingerprint
-        pinned = self.settings.participant.coordinator_fingerprint
-        if pinned is None:
-            raise ConfigurationError(
-                ["federation.participant.coordinator_fingerprint is missing; or give --fingerprint"]
-            )
-        return pinned
 
 
 def init(
@@ -102,7 +83,7 @@ def init(
     from tillguard.config import begin_coordinator
     from tillguard.federation_models import begin_model
 
-    side = _coordinator(config or begin_coordinator(bootstrap_servers))
+    side = coordinator_side(config or begin_coordinator(bootstrap_servers))
     public = root.initialise(side.settings)
     begin_model(side.settings, given=model)
     typer.echo(f"federation {side.settings.name} at {side.settings.bootstrap_servers}")
@@ -125,12 +106,15 @@ def run(
     """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood."""
     from tillguard import federation as root
     from tillguard import federation_keys as keys
+    from tillguard.federation_evaluation import evaluator
 
-    side, stop = _side(retailer, config), _stopping()
+    side, stop = side_of(retailer, config), until_stopped()
     if side.retailer is None:
+        evaluate = evaluator(side.settings)
         identity = keys.load_identity(side.settings.coordinator, "init")
         metrics = root.serve_metrics(side.settings.coordinator.metrics_port)
-        root.run_coordinator(side.settings, identity, stop, rounds=0 if on_orders else count, metrics=metrics)
+        rounds = 0 if on_orders else count
+        root.run_coordinator(side.settings, identity, stop, rounds=rounds, metrics=metrics, evaluate=evaluate)
         return
     identity = keys.load_identity(side.settings.participant, "enrol")
     metrics = root.serve_metrics(side.settings.participant.metrics_port)
@@ -141,10 +125,11 @@ def status(
     retailer: str | None = RETAILER, config: Path | None = CONFIG, fingerprint: str | None = FINGERPRINT
 ) -> None:
     """Show who takes part, the newest round, the privacy spent, and whether the ledger holds."""
-    from federation.operations import halted_of, rounds_of, spent_of
+    from federation.operations import halted_of, rounds_of, spent_of, standings_of
+    from tillguard.federation_tables import lowest
 
-    side = _side(retailer, config)
-    told = _told(side, fingerprint)
+    side = side_of(retailer, config)
+    told = told_to(side, fingerprint)
     members = told.roster.members if told.roster else ()
     approved = [member.name for member in members if member.status == "approved"]
     typer.echo(f"federation    {side.settings.name}, coordinator's epoch {told.epoch}")
@@ -162,25 +147,28 @@ def status(
         typer.echo(
             f"privacy       epsilon {spent['epsilon_after']:.3f} at delta {spent['delta']:g} ({spent['level']} level)"
         )
-    _say_audit(told)
+    standings = lowest(standings_of(told.entries))
+    if standings:
+        typer.echo(f"reputations   lowest: {standings}")
+    say_audit(told)
 
 
 def rounds(
     retailer: str | None = RETAILER, config: Path | None = CONFIG, fingerprint: str | None = FINGERPRINT
 ) -> None:
-    """List every round: attempts, outcome, how many took part, how long it took, and the figures of its model."""
+    """List every round: purpose, attempts, outcome, cohort, how long it took, the figures of its model, and their change.
+
+    Below, for everyone: how the model changed in the trainings with it, and in those without.
+    """
     from rich.console import Console
-    from rich.table import Table
 
     from federation.operations import rounds_of
+    from tillguard.federation_tables import of_rounds
 
-    told = _told(_side(retailer, config), fingerprint)
-    table = Table("Round", "Attempts", "Outcome", "Participants", "Seconds", "Figures")
-    for line in rounds_of(told.entries):
-        seconds = f"{(line.ended_ms - line.began_ms) / 1000:.1f}" if line.ended_ms else ""
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(line.metrics.items()))
-        table.add_row(str(line.round), str(line.attempts), line.outcome, str(line.participants), seconds, figures)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    lines = rounds_of(told_to(side_of(retailer, config), fingerprint).entries)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    for table in of_rounds(lines):
+        console.print(table)
 
 
 def audit(
@@ -198,12 +186,12 @@ def audit(
     from federation.ledger import digest_of
     from federation.operations import content_of
 
-    told = _told(_side(retailer, config), fingerprint)
+    told = told_to(side_of(retailer, config), fingerprint)
     if show:
         for entry in told.entries:
             line = {"index": entry.index, "at_ms": entry.at_ms, "kind": entry.kind, "round": entry.round}
             typer.echo(msgspec.json.encode(line | {"attempt": entry.attempt, "content": content_of(entry)}).decode())
-    _say_audit(told)
+    say_audit(told)
     index, _, digest = (head or "").partition(":")
     if head and not any(str(entry.index) == index and digest_of(entry).hex() == digest for entry in told.entries):
         typer.echo("the head noted earlier is no part of this chain: it was cut off or rewritten", err=True)
@@ -218,8 +206,8 @@ def budget(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPR
     from federation.operations import account_of
     from federation.planning import terms_of
 
-    side = _coordinator(config)
-    told = _told(side, fingerprint)
+    side = coordinator_side(config)
+    told = told_to(side, fingerprint)
     privacy = side.settings.rounds.privacy
     if privacy.level == "none":
         typer.echo("rounds run without differential privacy: nothing is counted, and nothing is promised")
@@ -233,18 +221,24 @@ def budget(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPR
 
 
 def list_participants(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPRINT) -> None:
-    """List who is on the roster, and who asked to be: compare fingerprints by telephone before you approve."""
-    from federation.admission import identity_of
-    from tillguard import federation as root
+    """List who is on the roster, and who asked to be: compare fingerprints by telephone before you approve.
 
-    side = _coordinator(config)
-    told = _told(side, fingerprint)
-    members = told.roster.members if told.roster else ()
+    Where the ledger says it, also each one's reputation, and what its update did to the model the last time.
+    """
+    from federation.admission import identity_of
+    from federation.operations import standings_of
+    from tillguard import federation as root
+    from tillguard.federation_tables import standing
+
+    side = coordinator_side(config)
+    told = told_to(side, fingerprint)
+    members, known = told.roster.members if told.roster else (), standings_of(told.entries)
     for member in members:
-        typer.echo(f"{member.status:9} {member.name:24} {identity_of(member).fingerprint}")
-    known = {identity_of(member).fingerprint for member in members}
+        said = standing(known.get(member.name))
+        typer.echo(f"{member.status:9} {member.name:24} {identity_of(member).fingerprint} {said}".rstrip())
+    approved = {identity_of(member).fingerprint for member in members}
     for asking in root.requests(side.settings):
-        if asking.fingerprint not in known:
+        if asking.fingerprint not in approved:
             typer.echo(f"{'waiting':9} {asking.name:24} {asking.fingerprint}")
 
 
@@ -275,7 +269,7 @@ def enrol(retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None
     from tillguard import federation as root
     from tillguard import federation_keys as keys
 
-    side = _retailer(retailer, config)
+    side = retailer_side(retailer, config)
     public = keys.make_identity(side.retailer or "", side.settings.participant)
     root.enrol(side.settings, keys.load_identity(side.settings.participant, "enrol"))
     typer.echo(f"{public.name} has asked to take part in {side.settings.name}")
@@ -291,9 +285,27 @@ def leave(
     from tillguard import federation as root
     from tillguard import federation_keys as keys
 
-    side = _retailer(retailer, config)
+    side = retailer_side(retailer, config)
     root.leave(side.settings, keys.load_identity(side.settings.participant, "enrol"), reason[:500])
     typer.echo(f"{side.retailer} has left {side.settings.name}; its keys are of no more use there.")
+
+
+def examples(
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+    out: Path = typer.Option(..., "--out", metavar="FILE", help="Where they go (.npz)."),
+) -> None:
+    """Write this retailer's newest labelled examples to a file, for a coordinator to measure models on.
+
+    It holds their features and labels: give it away only where this retailer may show them.
+    """
+    from tillguard.config import load
+    from tillguard.federation_evaluation import write_labelled
+    from tillguard.federation_learner import RetailerLearner
+
+    side = retailer_side(retailer, config)
+    count = write_labelled(RetailerLearner(load(retailer, config)), out)
+    typer.echo(f"{count:,} examples of {side.retailer} in {out}: features and labels, readable by whoever has the file")
 
 
 def simulate(
@@ -321,72 +333,13 @@ def _take_part(
     root.run_participant(settings.federation, identity, learner, stop, shapes=shapes(), metrics=metrics)
 
 
-def _stopping() -> "Event":
-    """Set by SIGTERM and SIGINT."""
-    import signal
-    from threading import Event
-
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
-def _side(retailer: str | None, config: Path | None) -> _Side:
-    from tillguard import logs
-    from tillguard.config import is_retailer, load, load_coordinator
-
-    if retailer is not None or (config is not None and is_retailer(config)):
-        settings = load(retailer, config)
-        logs.configure(settings.log)
-        return _Side(settings.retailer, settings.federation, settings.log)
-    file = load_coordinator(config)
-    logs.configure(file.log)
-    return _Side(None, file.federation, file.log)
-
-
-def _coordinator(config: Path | None) -> _Side:
-    side = _side(None, config)
-    if side.retailer is not None:
-        raise ConfigurationError([f"{config} is a retailer's: this command needs the coordinator's settings"])
-    return side
-
-
-def _retailer(retailer: str | None, config: Path | None) -> _Side:
-    side = _side(retailer, config)
-    if side.retailer is None:
-        raise ConfigurationError(["name the retailer (--retailer NAME) or its settings file (--config FILE)"])
-    return side
-
-
-def _told(side: _Side, fingerprint: str | None) -> "Told":
-    from tillguard import federation as root
-
-    told = root.told(side.settings, fingerprint or side.fingerprint)
-    if told.coordinator is None:
-        raise TillguardError(f"no coordinator with this fingerprint has ever spoken in {side.settings.name}")
-    return told
-
-
-def _say_audit(told: "Told") -> None:
-    head = told.audit.head
-    if told.audit.holds:
-        typer.echo(
-            f"ledger        {head.following} entries, every link holds; head {head.following - 1}:{head.digest.hex()}"
-        )
-    else:
-        typer.echo(f"ledger        BROKEN: {told.audit.reason}", err=True)
-    if told.refused:
-        typer.echo(f"              {told.refused} records on its logs are not the coordinator's")
-
-
 def _order(config: Path | None, action: str, name: str, fingerprint: str | None, wait_s: float) -> bool:
     """Whether the coordinator has carried it out; False: it was not waited for."""
     from tillguard import federation as root
     from tillguard import federation_keys as keys
     from tillguard.federation_answers import check, order_of
 
-    side = _coordinator(config)
+    side = coordinator_side(config)
     identity = keys.load_identity(side.settings.coordinator, "init")
     order = order_of(action, name, fingerprint)
     answer = root.give_order(side.settings, identity, order, wait_s=wait_s)

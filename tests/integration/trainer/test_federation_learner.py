@@ -27,11 +27,13 @@ from federation.coordinator_process import CoordinatorProcess
 from federation.figures import log_loss
 from federation.identity import Identity
 from federation.learner import TrainingUnableError
+from federation.operations import rounds_of
 from federation.participant_process import ParticipantProcess
 from federation.tensors import unflatten
 from support.learning import BEGAN, Simulated, simulated
 from tillguard import federation as root
 from tillguard import federation_keys as keys
+from tillguard.federation_evaluation import evaluator, write_labelled
 from tillguard.federation_learner import RetailerLearner, initial_model, lineage, shapes
 from tillguard.learning import learn
 from trainer import joint_form
@@ -183,7 +185,7 @@ def _is_normalised_and_calibrated(arrays: list[np.ndarray], some: Simulated) -> 
 
 
 def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_keeps_it(
-    retailer: Any, federation_settings: FederationSettings, opened: Callable[[str], Shop]
+    retailer: Any, federation_settings: FederationSettings, opened: Callable[[str], Shop], tmp_path: Path
 ) -> None:
     some = simulated(retailer.settings, rows=ROWS, seed=3)
     kinds = sorted({each.truth.kind or "" for each in some.sales if each.truth.fraud})
@@ -207,7 +209,11 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_
     put(newcomer, some, lambda _: True)
 
     identity = keys.load_identity(federation_settings.coordinator, "init")
-    with ExitStack() as stack, root.coordinator_process(federation_settings, identity) as process:
+    held = tmp_path / "held.npz"
+    assert write_labelled(newcomer.learner, held) == len(newcomer.learner.newest()[1]) > 100
+    measuring = federation_settings.coordinator.model_copy(update={"evaluation_file": held})
+    evaluate = evaluator(federation_settings.model_copy(update={"coordinator": measuring}))
+    with ExitStack() as stack, root.coordinator_process(federation_settings, identity, evaluate=evaluate) as process:
         federation = Federation(federation_settings, identity, process, {})
         for shop in others:
             federation.join(shop, stack)
@@ -227,7 +233,12 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_
     assert taken.manifest.parity_max_abs_diff < 1e-4
     arrays = unflatten(model.shapes, model.payload)
     _is_normalised_and_calibrated(arrays, some)
-    assert newcomer.learner.evaluate(arrays)["auc"] > 0.7
+    figures = newcomer.learner.evaluate(arrays)
+    assert figures["auc"] > 0.7
+    last = rounds_of(root.told(federation_settings, identity.public.fingerprint).entries)[-1]
+    assert last.metrics["auc"] == pytest.approx(figures["auc"], abs=1e-6), (
+        "the coordinator measures on the same examples"
+    )
     known = len(newcomer.registry.models(newcomer.settings.retailer))
     # As after a kill before the decision was stored.
     assert newcomer.learner.adopt(version, arrays).decision == taken.manifest.parameters["federation_choice"]

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from contract.federation_settings import RobustSettings
+from federation.finishing import EVALUATIONS_MAX
 from federation.learner import Adopted, Arrays, Learner, Task, Trained
+from federation.reputation import shapley_evaluations
 from federation.simulated_world import World
 from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world
@@ -49,7 +51,7 @@ def last_ap(rule: str, *, liars: bool) -> tuple[float, World]:
     return figures[-1]["ap"], world
 
 
-@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "multi_krum", "geometric_median"])
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "krum", "multi_krum", "geometric_median"])
 def test_two_liars_of_ten_cost_a_robust_round_little(rule: str) -> None:
     honest, _ = last_ap(rule, liars=False)
     attacked, world = last_ap(rule, liars=True)
@@ -62,6 +64,29 @@ def test_whoever_harms_the_model_loses_its_reputation() -> None:
     standing = world.state.reputations
     honest = [value for name, value in standing.items() if name not in LIARS]
     assert max(standing[name] for name in LIARS) < min(honest)
+
+
+@pytest.mark.parametrize("rule", ["geometric_median", "multi_krum"])
+def test_of_more_participants_than_are_left_out_one_by_one_the_orders_show_who_harms(rule: str) -> None:
+    robust = RobustSettings(rule=rule, byzantine_max=2, weight_max=0.2)  # type: ignore[arg-type]
+    evaluated: list[int] = []
+    world = small_world(
+        small_settings("robust", robust=robust, clip_norm=2.0), 8, lying=LIARS, liar=Liar, evaluated_apart_max=4
+    )
+    finishing = world._finishing
+    measure = finishing._evaluate
+    assert measure is not None
+
+    def counted(arrays: Arrays) -> dict[str, float]:
+        evaluated.append(1)
+        return measure(arrays)
+
+    finishing._evaluate = counted
+    world.enrol_all()
+    world.run_rounds(2)
+    standing = world.state.reputations
+    assert max(standing[name] for name in LIARS) < min(standing[name] for name in standing.keys() - set(LIARS))
+    assert 2 * shapley_evaluations(8) <= len(evaluated) <= 2 * (EVALUATIONS_MAX + 1)
 
 
 def test_without_data_of_its_own_the_coordinator_still_sees_who_pulls_against_the_rest() -> None:

@@ -1,6 +1,13 @@
 """What people read from the logs, without the coordinator's help."""
 
-from federation.operations import LogReader, content_of, halted_of, rounds_of, spent_of
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from federation.envelope import seal, to_records
+from federation.ledger import next_entry
+from federation.operations import LogReader, by_cohort, content_of, halted_of, rounds_of, spent_of
 from federation.transports.memory import MemoryTransport
 from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
@@ -31,6 +38,34 @@ def test_a_reader_sees_every_round_and_nothing_that_is_not_the_coordinator_s() -
     world.broker.take(Outgoing("ledger", b"x", b"rubbish"), "mallory", exclusive=True)
     again = reader.read()
     assert (again.refused, again.audit.holds) == (1, True)
+    forged = next_entry(again.audit.head, "plan", {}, at_ms=world.broker.now_ms)
+    for name in ("shop-0", "coordinator"):  # under its own name, and under the coordinator's
+        signed = seal(
+            forged, world.identities["shop-0"], federation=world.settings.name, sent_at_ms=1, epoch=1, sender=name
+        )
+        for record in to_records(signed, world.identities["shop-0"]):
+            world.broker.take(Outgoing("ledger", b"x", record), "shop-0", exclusive=True)
+    last = reader.read()
+    assert (last.refused, last.entries, last.audit.holds) == (3, again.entries, True)
+
+
+def test_of_sums_the_ledger_tells_how_the_model_changed_with_each_cohort() -> None:
+    world = small_world(small_settings("masked", cohort_max=3), 5)
+    world.enrol_all()
+    world.run_rounds(4)
+    lines = rounds_of(ledger_of(world))
+    assert all(len(line.cohort) == line.participants == 3 for line in lines)
+    figures = [line.metrics["ap"] for line in lines]
+    assert [line.change for line in lines] == [None, *(after - before for before, after in pairwise(figures))]
+    found = {one.participant: one for one in by_cohort(lines)}
+    drawn = {name for line in lines for name in line.cohort}
+    assert found.keys() == drawn
+    for name, one in found.items():
+        with_it = [line.change for line in lines[1:] if name in line.cohort]
+        others = [line.change for line in lines[1:] if name not in line.cohort]
+        assert one.trainings == sum(name in line.cohort for line in lines)
+        assert one.with_it == (pytest.approx(np.mean(with_it)) if with_it else None)
+        assert one.without_it == (pytest.approx(np.mean(others)) if others else None)
 
 
 def test_under_another_fingerprint_nobody_is_believed() -> None:

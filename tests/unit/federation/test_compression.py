@@ -9,7 +9,6 @@ from hypothesis.extra.numpy import arrays
 
 from federation.compression import (
     Bits,
-    Traffic,
     compress,
     compress_with_feedback,
     decompress,
@@ -141,16 +140,3 @@ def test_codes_beyond_the_steps_are_refused() -> None:
         scale = np.array([1.0], "<f4").tobytes()
         with pytest.raises(UpdateRefusedError, match="beyond the steps"):
             decompress(b"\x00" + scale + b"\xff" * (raw_bytes(2, bits) - 4), 2, bits)  # type: ignore[arg-type]
-
-
-def test_bytes_are_counted_per_participant_and_round_and_old_rounds_forgotten() -> None:
-    traffic = Traffic(rounds_max=2)
-    traffic.count(1, "a", up=10, down=5)
-    traffic.count(1, "a", up=1)
-    traffic.count(1, "b", down=7)
-    assert traffic.total(1) == (11, 12)
-    assert traffic.up[1] == {"a": 11}
-    for number in (2, 3):
-        traffic.count(number, "a", up=1)
-    assert traffic.total(1)[0] == 0
-    assert Traffic().total(1) == (0, 0)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from contract.federation import (
     CLOCK_TOLERANCE_MS,
     RECORD_BYTES_MAX,
-    Adoption,
     EnrolmentRequest,
     MaskedUpdate,
     Message,
@@ -21,7 +20,7 @@ from contract.federation import (
     encode_message,
 )
 from contract.federation_reasons import DROP_REASONS
-from federation.envelope import PART_BYTES, PENDING_PER_SENDER_MAX, Inbox, Once, Opened, seal, to_records, unseal
+from federation.envelope import PART_BYTES, PENDING_PER_SENDER_MAX, Inbox, Opened, seal, to_records, unseal
 from federation.identity import Identity
 from federation.refusals import EnvelopeRefusedError
 from support.masking_round import FEDERATION, NOW_MS, identity, roster, seeded_bytes
@@ -287,29 +286,6 @@ def test_past_the_bound_the_one_that_holds_most_loses_its_oldest(monkeypatch: py
     assert inbox.pending == 1
     take(small[2], inbox)
     assert take(small[3], inbox) is not None
-
-
-def test_a_message_counts_once_and_a_past_round_not_at_all() -> None:
-    once = Once(per_sender_max=3)
-
-    def admit(round_number: int, attempt: int = 0, sender: str = "alma", kind: Message = REFUSAL) -> None:
-        signed = seal(
-            kind, identity(sender), federation=FEDERATION, round_number=round_number, attempt=attempt, sent_at_ms=1
-        )
-        once.admit(unseal(signed, federation=FEDERATION, roster=roster, now_ms=NOW_MS).envelope)
-
-    admit(1)
-    admit(1, attempt=1)
-    admit(1, sender="berta")
-    admit(1, kind=Adoption(model_version=1, decision="local", metrics={}))
-    with pytest.raises(EnvelopeRefusedError, match="duplicate"):
-        admit(1)
-    with pytest.raises(EnvelopeRefusedError, match="oversized"):
-        admit(2)
-    once.forget_before(2)
-    admit(2)
-    with pytest.raises(EnvelopeRefusedError, match="wrong_round"):
-        admit(1, attempt=7)
 
 
 @given(st.binary(max_size=400))

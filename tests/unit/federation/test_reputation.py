@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.reputation import leave_one_out, punished, truncated_shapley, updated
+from federation.reputation import leave_one_out, punished, shapley_evaluations, truncated_shapley, updated
 
 NAMES = ("a", "b", "c", "d")
 GAINS = {"a": 0.4, "b": 0.2, "c": 0.1, "d": -0.1}
@@ -38,7 +38,7 @@ def test_leaving_one_out_gives_what_it_alone_adds() -> None:
 
 
 def test_shapley_values_share_what_two_know_alike() -> None:
-    found = truncated_shapley(overlapping, NAMES, permutations=400, tolerance=0.0, seed=1)
+    found = truncated_shapley(overlapping, NAMES, evaluations_max=400, tolerance=0.0, seed=1)
     assert found.parts == pytest.approx(exact(overlapping), abs=0.03)
     assert found.parts["a"] == pytest.approx(0.25, abs=0.03)
     assert sum(found.parts.values()) == pytest.approx(overlapping(frozenset(NAMES)) - overlapping(frozenset()))
@@ -46,7 +46,7 @@ def test_shapley_values_share_what_two_know_alike() -> None:
 
 
 def test_of_an_additive_value_every_order_says_the_same() -> None:
-    assert truncated_shapley(additive, NAMES, permutations=1, tolerance=0.0).parts == pytest.approx(GAINS)
+    assert truncated_shapley(additive, NAMES, evaluations_max=8, tolerance=0.0).parts == pytest.approx(GAINS)
 
 
 def test_truncation_saves_evaluations_and_loses_no_more_than_the_tolerance() -> None:
@@ -55,14 +55,29 @@ def test_truncation_saves_evaluations_and_loses_no_more_than_the_tolerance() -> 
     def saturating(members: frozenset[str]) -> float:
         return 1 - 0.3 ** len(members)
 
-    whole = truncated_shapley(saturating, names, permutations=5, tolerance=0.0)
-    cut = truncated_shapley(saturating, names, permutations=5, tolerance=0.01)
-    assert cut.evaluations < whole.evaluations / 2
+    whole = truncated_shapley(saturating, names, evaluations_max=24, tolerance=0.0)
+    cut = truncated_shapley(saturating, names, evaluations_max=24, tolerance=0.01)
+    assert (whole.evaluations, cut.evaluations) == (24, 10)
     assert sum(cut.parts.values()) == pytest.approx(sum(whole.parts.values()), abs=0.01)
 
 
+@given(st.integers(1, 12), st.integers(0, 60), st.floats(0, 0.2))
+def test_no_more_models_are_evaluated_than_are_allowed(count: int, more: int, tolerance: float) -> None:
+    names, asked = [f"p{i}" for i in range(count)], set()
+
+    def value(members: frozenset[str]) -> float:
+        asked.add(members)
+        return len(members) ** 0.5
+
+    most = shapley_evaluations(count) + more
+    found = truncated_shapley(value, names, evaluations_max=most, tolerance=tolerance)
+    assert found.evaluations == len(asked) <= most
+    with pytest.raises(ValueError, match="too few"):
+        truncated_shapley(value, names, evaluations_max=shapley_evaluations(count) - 1)
+
+
 def test_the_same_seed_gives_the_same_estimates() -> None:
-    one, other = (truncated_shapley(overlapping, NAMES, permutations=3, seed=4) for _ in range(2))
+    one, other = (truncated_shapley(overlapping, NAMES, evaluations_max=12, seed=4) for _ in range(2))
     assert one == other
 
 

@@ -275,6 +275,13 @@ def test_the_masking_part_of_a_round_s_plan_has_a_word_for_each_parameter_and_th
         masking_plan(FEDERATION, round_plan(masking=None))
 
 
+@pytest.mark.parametrize("threshold", [2, 4])
+def test_a_plan_that_wants_another_threshold_than_its_graph_needs_is_refused(threshold: int) -> None:
+    terms = MaskingTerms(ring_bits=32, neighbours=32, threshold=threshold, scale=1e6)
+    with pytest.raises(MaskingRefusedError, match=f"threshold is {threshold}, this graph needs 3"):
+        masking_plan(FEDERATION, round_plan(masking=terms))
+
+
 @pytest.mark.parametrize("changes", [{"bits": 24}, {"words": 0}, {"members_min": 2}, {"members_min": 6}])
 def test_a_plan_that_cannot_be_is_refused(changes: dict[str, int]) -> None:
     with pytest.raises(MaskingRefusedError) as error:

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -8,7 +9,7 @@ from contract.errors import ConfigurationError
 from federation.simulation import ParticipantFacts, Results, RoundFacts
 from federation.simulation_report import cross_site_csv, participants_csv, report, rounds_csv, weak_spots
 from tillguard.cli import app
-from tillguard.federation_plots import drawn
+from tillguard.federation_plots import drawn, figures
 from tillguard.federation_simulation import read_description, run_description
 
 DESCRIPTION = """
@@ -20,6 +21,12 @@ data: {examples: 1200, features: 5, fraud_share: 0.1, skew: 1.0}
 faults: {delay_ms_max: 200, duplication: 0.1, coordinator_crash: 1.0}
 federation: {keys: {min_s: 1, max_s: 60}, training: {epochs: 1, learning_rate: 0.01}}
 """
+
+
+HEADINGS = [
+    "# Risk report: four shops", "## Summary", "## Rounds", "## Participants", "## By cohort", "## Across sites",
+    "## Final figures", "## Weak spots", "## Recommendations",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -40,7 +47,13 @@ def test_the_command_writes_results_tables_and_a_report(file: Path, tmp_path: Pa
     assert all(one["bytes_up"] > 0 for one in results["rounds"])
     assert len((tmp_path / "out" / "rounds.csv").read_text().splitlines()) == 3
     assert len((tmp_path / "out" / "participants.csv").read_text().splitlines()) == 5
-    assert "## Recommendations" in (tmp_path / "out" / "report.md").read_text()
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("#")] == HEADINGS
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| shop-")]
+    assert [row[0] for row in rows] == [f"shop-{number}" for number in range(4)] * 2, "participants, and by cohort"
+    changed = results["rounds"][1]["figures"]["ap"] - results["rounds"][0]["figures"]["ap"]
+    assert f"| 2 | model 2 | 4 | 1 | {results['rounds'][1]['figures']['ap']:.4f} | {changed:+.4f} |" in text
+    assert rows[4] == ["shop-0", "2", f"{changed:+.4f}"], "it took part in both, and nothing is known without it"
     matrix = (tmp_path / "out" / "cross_site.csv").read_text().splitlines()
     assert [line.count(",") for line in matrix] == [4] * 5
     for plot in ("rounds", "participants", "cost", "cross_site"):
@@ -62,14 +75,16 @@ def test_every_fault_of_a_description_is_listed(tmp_path: Path) -> None:
     assert len(error.value.faults) == 3
 
 
+DONE = RoundFacts(
+    round=1, outcome="model 1", attempts=1, participants=3, virtual_ms=1000, cpu_s=0.5, bytes_up=10, bytes_down=20,
+    figures={"ap": 0.5, "auc": 0.9},
+)  # fmt: skip
+
+
 def results(**changes: object) -> Results:
     shop = ParticipantFacts(name="shop-0", examples=100, frauds=10, local={"ap": 0.2})
-    done = RoundFacts(
-        round=1, outcome="model 1", attempts=1, participants=3, virtual_ms=1000, cpu_s=0.5, bytes_up=10, bytes_down=20,
-        figures={"ap": 0.5, "auc": 0.9},
-    )  # fmt: skip
     values = {
-        "title": "t", "seed": 1, "mode": "masked", "strategy": "fedavg", "rounds": [done], "participants": [shop],
+        "title": "t", "seed": 1, "mode": "masked", "strategy": "fedavg", "rounds": [DONE], "participants": [shop],
         "central": {"ap": 0.5}, "cross_site": {}, "dropped": {}, "crashes": 0, "ledger_holds": True, "ledger_entries": 9,
         "privacy": {"level": "client"},
     } | changes  # fmt: skip
@@ -82,6 +97,36 @@ def test_across_sites_means_are_told_and_the_matrix_has_a_cell_for_each_pair() -
     assert cross_site_csv(found).splitlines() == ["model of,a,b", "a,0.900000,0.300000", "b,0.500000,"]
     assert set(drawn(found)) == {"rounds.png", "participants.png", "cost.png", "cross_site.png"}
     assert "cross_site.png" not in drawn(results())
+
+
+def test_every_plot_says_what_its_axes_are_and_shows_the_numbers_of_the_results() -> None:
+    cross_site = {"shop-0": {"shop-0": 0.9, "shop-1": 0.3}, "shop-1": {"shop-0": 0.5}}
+    shops = [
+        ParticipantFacts(name=f"shop-{number}", examples=100 * (number + 1), frauds=10, local={}) for number in range(2)
+    ]
+    plots = figures(results(cross_site=cross_site, participants=shops))
+    rounds = plots["rounds.png"]
+    assert [axes.get_title() for axes in rounds.axes] == ["AUC", "average precision", "accuracy at 0.5", "log loss"]
+    assert {axes.get_xlabel() for axes in rounds.axes} == {"round (of training)"}
+    assert [[tuple(map(float, point)) for point in axes.lines[0].get_xydata()] for axes in rounds.axes] == [
+        [(1.0, 0.9)], [(1.0, 0.5)], [], [],
+    ]  # fmt: skip
+    assert rounds.axes[1].lines[1].get_ydata()[0] == 0.5, "all data in one place"
+    above, below = plots["participants.png"].axes
+    assert (above.get_ylabel(), below.get_ylabel()) == ("examples", "frauds, %")
+    assert [label.get_text() for label in below.get_xticklabels()] == ["shop-1", "shop-0"]
+    assert [[bar.get_height() for bar in axes.patches] for axes in (above, below)] == [[200, 100], [5, 10]]
+    sent, took = plots["cost.png"].axes
+    assert (sent.get_ylabel(), took.get_ylabel()) == ("MB", "s")
+    assert "round (of training" in took.get_xlabel()
+    assert [text.get_text() for text in sent.get_legend().get_texts()] == [
+        "sent by all participants", "sent by the coordinator",
+    ]  # fmt: skip
+    assert [float(line.get_ydata()[0]) for line in (*sent.lines, *took.lines)] == [10e-6, 20e-6, 1.0, 0.5]
+    matrix, bar = plots["cross_site.png"].axes
+    assert matrix.get_xlabel().startswith("newest examples of")
+    assert (matrix.get_ylabel(), bar.get_ylabel()) == ("model trained alone by", "average precision")
+    assert matrix.images[0].get_array().tolist() == [[0.9, 0.3], [0.5, None]]
 
 
 def test_who_stands_out_by_a_low_reputation_is_named_and_hundreds_are_not_all_listed() -> None:
@@ -113,6 +158,7 @@ def test_without_a_weak_spot_the_report_says_so() -> None:
     [
         ({"central": {"ap": 0.6}}, "below central"),
         ({"privacy": {}}, "Nothing bounds"),
+        ({"rounds": [msgspec.structs.replace(DONE, figures={"ap": 0.5, "clip_rate": 0.75})]}, "75% of the updates"),
         ({"ledger_holds": False}, "ledger does not hold"),
         ({"participants": [ParticipantFacts(name="a", examples=10, frauds=0, local={})]}, "no fraud at all"),
     ],
@@ -125,5 +171,5 @@ def test_each_weak_spot_comes_with_what_to_do(changes: dict[str, object], word: 
 
 
 def test_a_figure_that_was_not_measured_is_an_empty_cell() -> None:
-    assert rounds_csv(results()).splitlines()[1] == "1,model 1,1,3,1000,0.500,10,20,0.900000,0.500000,,"
+    assert rounds_csv(results()).splitlines()[1] == "1,model 1,1,3,1000,0.500,10,20,0.900000,0.500000,,,,"
     assert participants_csv(results()).splitlines()[1] == "shop-0,100,10,0.100000,,0,,,0.200000,,,,,,"

@@ -8,13 +8,9 @@ import pytest
 from contract.federation_settings import StrategySettings
 from federation.refusals import UpdateRefusedError
 from federation.strategies import (
-    Buffer,
-    add_to_buffer,
     decode_state,
     encode_state,
     initial,
-    proximal_gradient,
-    release,
     staleness_weight,
     step,
 )
@@ -67,20 +63,8 @@ def test_a_strategy_that_was_changed_between_rounds_begins_anew() -> None:
     np.testing.assert_array_equal(changed, fresh)
 
 
-def test_the_proximal_term_pulls_towards_the_global_model() -> None:
-    base, weights = np.zeros(3), np.array([1.0, -2, 0])
-    gradient = proximal_gradient(weights, base, 0.1)
-    numeric = [(0.05 * np.sum((weights + e) ** 2) - 0.05 * np.sum((weights - e) ** 2)) / 2e-6 for e in 1e-6 * np.eye(3)]
-    np.testing.assert_allclose(gradient, numeric, atol=1e-8)
-
-
-def test_a_buffer_weighs_stale_updates_by_the_root_of_their_age() -> None:
+def test_stale_updates_are_weighed_by_the_root_of_their_age() -> None:
     assert [staleness_weight(age) for age in (0, 3, 8)] == [1, 0.5, 1 / 3]
-    buffer = add_to_buffer(Buffer(), DELTAS[0], 1.0, 0)
-    buffer = add_to_buffer(buffer, DELTAS[1], 1.0, 3)
-    buffer = add_to_buffer(buffer, DELTAS[2], 2.0, 8)
-    assert buffer.count == 3
-    np.testing.assert_allclose(release(buffer), (DELTAS[0] + DELTAS[1] / 2 + 2 * DELTAS[2] / 3) / 4)
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -94,13 +78,4 @@ def test_what_does_not_fit_is_refused() -> None:
         decode_state(b"\x00", settings, 3)
     with np.errstate(over="ignore"), pytest.raises(UpdateRefusedError, match="not_finite"):
         step(settings, state, np.full(3, 1e308), np.full(3, 1e308))
-    for weight, age in ((0.0, 0), (1.0, -1), (float("nan"), 0)):
-        with pytest.raises(UpdateRefusedError):
-            add_to_buffer(Buffer(), DELTAS[0], weight, age)
-    with pytest.raises(UpdateRefusedError, match="not_finite"):
-        add_to_buffer(Buffer(), np.array([np.nan]), 1.0, 0)
-    with pytest.raises(UpdateRefusedError, match="another model"):
-        add_to_buffer(add_to_buffer(Buffer(), DELTAS[0], 1.0, 0), np.zeros(2), 1.0, 0)
-    with pytest.raises(UpdateRefusedError, match="empty"):
-        release(Buffer())
     assert decode_state(b"", settings, 3) == state

@@ -1,0 +1,81 @@
+"""What the ledger says of very large cohorts still fits into an entry, and can be checked."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import pytest
+from pydantic import ValidationError
+
+from contract.federation import (
+    COHORT_MAX,
+    LedgerEntry,
+    LocalTraining,
+    PrivacyTerms,
+    RoundPlan,
+    StageOver,
+    TensorShape,
+    decode_message,
+    encode_message,
+)
+from contract.federation_settings import CoordinatorSettings, RoundSettings
+from federation.attempt import Attempt, rules_of
+from federation.collection import Collection
+from federation.coordinator_state import CoordinatorState, GlobalWeights
+from federation.operations import content_of, rounds_of
+from federation.recording import NAMES_MAX, Say, entries
+
+SHAPES = (TensorShape(name="w", shape=(1,)),)
+
+
+def cohort_of(size: int) -> tuple[str, ...]:
+    return tuple(f"{number:05}".rjust(48, "p") for number in range(size))
+
+
+def plan_of(size: int) -> RoundPlan:
+    return RoundPlan(
+        round=1, attempt=0, mode="robust", cohort=cohort_of(size), updates_min=3, base_version=0, shapes=SHAPES,
+        training=LocalTraining(epochs=1, batch_size=1, learning_rate=0.1, prior_offset=True, proximal_mu=0.0),
+        clip_norm=1.0, frauds_weight=0.5, weight_unit=1.0, weight_max=1.0,
+        privacy=PrivacyTerms(
+            level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1
+        ),
+        bits=32, masking=None, seed=1, roster_version=1,
+    )  # fmt: skip
+
+
+def entries_of(size: int, nothing: Any = None) -> list[LedgerEntry]:
+    """Of a plan and of its only stage, in which half of the cohort answers and half refuses."""
+    plan, names = plan_of(size), cohort_of(size)
+    collection: Collection = nothing
+    attempt = Attempt(plan, rules_of(plan, RoundSettings(mode="robust")), collection, 0)
+    attempt.refusals = dict.fromkeys(names[size // 2 :], "training")
+    state = CoordinatorState(model=GlobalWeights(version=0, shapes=SHAPES, payload=bytes(4)))
+    said = [Say("control", plan, 1), Say("control", StageOver(stage="updates", members=names[: size // 2]), 1)]
+    return [say.message for say in entries(state, said, attempt, 0) if isinstance(say.message, LedgerEntry)]
+
+
+@pytest.mark.parametrize("size", [4, NAMES_MAX, NAMES_MAX + 1, COHORT_MAX])
+def test_every_entry_of_a_cohort_of_any_size_decodes_again(size: int) -> None:
+    written = entries_of(size)
+    assert [decode_message(encode_message(entry)) for entry in written] == written
+    plan, stage = (content_of(entry) for entry in written)
+    if size <= NAMES_MAX:
+        assert plan["cohort"] == list(cohort_of(size))
+        assert rounds_of(written)[0].cohort == cohort_of(size // 2)
+        assert len(stage["refused"]) == size - size // 2
+        return
+    digest = hashlib.sha256(msgspec.json.encode(cohort_of(size))).hexdigest()
+    assert plan["cohort"] == {"too_many": size, "sha256": digest}
+
+
+def test_a_cohort_that_is_not_named_is_none_of_the_cohorts_that_are_compared() -> None:
+    assert rounds_of(entries_of(COHORT_MAX))[0].cohort == ()
+    stage = content_of(entries_of(COHORT_MAX)[1])
+    assert stage["members"]["too_many"] == stage["refused"]["too_many"] == COHORT_MAX // 2
+
+
+def test_no_more_participants_can_be_let_in_than_a_roster_holds() -> None:
+    assert CoordinatorSettings(enrolments_max=COHORT_MAX).enrolments_max == COHORT_MAX
+    with pytest.raises(ValidationError, match="10000"):
+        CoordinatorSettings(enrolments_max=COHORT_MAX + 1)

@@ -1,0 +1,57 @@
+"""What `tillguard federation` shows of rounds and participants as tables. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from federation.operations import RoundLine, Standing, by_cohort
+
+NAMED_MAX = 8
+"""Of a cohort; the ledger has all."""
+LOWEST = 5
+"""Participants of the lowest reputation, in the status."""
+
+
+def of_rounds(lines: Sequence[RoundLine]) -> list[Table]:
+    """Every round; below it, where changes are known, how the model changed with each participant and without."""
+    table = Table(
+        "Round", "Purpose", "Attempts", "Outcome", "Participants", "Cohort", "Change", "Seconds", "Bytes", "Figures"
+    )
+    for line in lines:
+        seconds = f"{(line.ended_ms - line.began_ms) / 1000:.1f}" if line.ended_ms else ""
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(line.metrics.items()))
+        table.add_row(
+            str(line.round), line.purpose, str(line.attempts), line.outcome, str(line.participants),
+            _listed(line.cohort), _change(line.change), seconds, f"{line.bytes_up:,}", figures,
+        )  # fmt: skip
+    if all(line.change is None for line in lines):
+        return [table]
+    cohorts = Table("Participant", "Trainings with it", "Mean change in these", "Mean change in the others")
+    for one in by_cohort(lines):
+        cohorts.add_row(one.participant, str(one.trainings), _change(one.with_it), _change(one.without_it))
+    return [table, cohorts]
+
+
+def standing(known: Standing | None) -> str:
+    """What is known of one participant, in words; empty where nothing is."""
+    said = known or Standing()
+    parts = {
+        "reputation": "" if said.reputation is None else f"{said.reputation:.2f}",
+        "contribution": _change(said.contribution),
+    }
+    return ", ".join(f"{what} {value}" for what, value in parts.items() if value)
+
+
+def lowest(known: Mapping[str, Standing]) -> str:
+    """Whose reputation is lowest, the worst first."""
+    found = sorted((one.reputation, name) for name, one in known.items() if one.reputation is not None)
+    return ", ".join(f"{name} {reputation:.2f}" for reputation, name in found[:LOWEST])
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED_MAX
+    return ", ".join(names[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _change(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}"
