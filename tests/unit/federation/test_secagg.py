@@ -10,7 +10,7 @@ from contract.federation import Frame, MaskedUpdate, MaskingTerms, RoundPlan
 from federation import graph
 from federation.envelope import seal, to_records
 from federation.graph import Graph, graph_of, threshold
-from federation.masks import RING_TYPES, Stream, Words
+from federation.masks import RING_TYPES
 from federation.refusals import MaskingRefusedError
 from federation.secagg import Attempts, MaskingPlan, check_overflow, masking_plan, split_keys, transcript_of
 from federation.secagg_coordinator import MaskingCoordinator
@@ -143,7 +143,7 @@ def test_on_a_ring_the_sum_is_right_exactly_where_its_neighbourhoods_promise_it(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ring_patterns(20, 7))
 def test_on_a_larger_ring_the_sum_is_right_exactly_where_its_neighbourhoods_promise_it(
     case: tuple[dict[int, str], int],
@@ -154,88 +154,6 @@ def test_on_a_larger_ring_the_sum_is_right_exactly_where_its_neighbourhoods_prom
 def test_a_ring_above_the_bound_of_complete_graphs_works_with_its_real_sizes() -> None:
     plan = plan_for(34, neighbours=8)
     check(plan, {"p003": "shares", "p010": "updates", "p020": "unmasking"})
-
-
-# What the coordinator sees
-
-
-def residuals(vectors: dict[str, Words], seed: object, plan: MaskingPlan, dropped: str) -> dict[str, Words]:
-    """Each survivor's words as the coordinator sees them once it has taken away every mask that it may rebuild."""
-    members = {name: MaskingMember(plan, name, roster, random=seeded_bytes((seed, name))) for name in plan.cohort}
-    coordinator = MaskingCoordinator(plan)
-    for name, member in members.items():
-        keys = member.keys()
-        coordinator.keys(name, keys, signed(name, keys, plan))
-    key_list = coordinator.close_keys(plan.cohort)
-    for name, member in members.items():
-        shares = member.shares(key_list.envelopes, NOW_MS)
-        coordinator.shares(name, shares, signed(name, shares, plan))
-    share_list = coordinator.close_shares(plan.cohort)
-    survivors = [name for name in plan.cohort if name != dropped]
-    sent = {name: members[name].masked(share_list.envelopes, vectors[name], NOW_MS) for name in survivors}
-    for name, update in sent.items():
-        coordinator.update(name, update)
-    lists = coordinator.close_updates(survivors)
-    for name in survivors:
-        coordinator.unmasking(name, members[name].unmasking(lists))
-    bound, liars = coordinator._transcript, set[str]()
-    seen = {}
-    for name in survivors:
-        words = np.frombuffer(sent[name].payload, RING_TYPES[plan.bits]).copy()
-        words -= Stream(bound.self_mask(coordinator._rebuilt(name, b"self", liars), name)).words(
-            plan.words, words.dtype
-        )
-        plus: list[bytes] = []
-        minus: list[bytes] = []
-        coordinator._survivors = (name,)
-        coordinator._cancel(dropped, coordinator._rebuilt(dropped, b"key", liars), plus, minus)
-        coordinator._survivors = tuple(survivors)
-        for key in plus:
-            words += Stream(key).words(plan.words, words.dtype)
-        for key in minus:
-            words -= Stream(key).words(plan.words, words.dtype)
-        seen[name] = words
-    return seen
-
-
-def chi_square(words: Words) -> float:
-    """Of 64 even classes by the leading bits."""
-    counts = np.bincount((words >> np.asarray(words.dtype.itemsize * 8 - 6, words.dtype)).astype(int), minlength=64)
-    expected = len(words) / 64
-    return float(((counts - expected) ** 2 / expected).sum())
-
-
-def test_what_the_coordinator_can_unmask_says_nothing_of_one_member_given_the_sum() -> None:
-    plan = plan_for(5, words=64_000)
-    dropped, first, second = plan.cohort[4], plan.cohort[0], plan.cohort[1]
-    zeros = {name: np.zeros(plan.words, RING_TYPES[32]) for name in plan.cohort}
-    shifted = dict(zeros)
-    # Two worlds with one sum: in the second one member sent large words, and another the opposite.
-    shifted[first] = np.full(plan.words, 123_456_789, RING_TYPES[32])
-    shifted[second] = np.zeros(plan.words, RING_TYPES[32]) - shifted[first]
-    for world in (zeros, shifted):
-        seen = residuals(world, "view", plan, dropped)
-        names = list(seen)
-        total = clear_sum(seen, names)
-        np.testing.assert_array_equal(total, np.zeros(plan.words, total.dtype))
-        # Every proper subset of what is seen is even over the ring: 63 degrees of freedom, 110 is passed once in 4,000.
-        for mask in range(1, 2 ** len(names) - 1):
-            subset = [name for bit, name in enumerate(names) if mask >> bit & 1]
-            assert chi_square(clear_sum(seen, subset)) < 110
-        for name in names:
-            centred = seen[name].view("<i4").astype(float)
-            others = seen[names[(names.index(name) + 1) % len(names)]].view("<i4").astype(float)
-            assert abs(np.corrcoef(centred, others)[0, 1]) < 0.02
-
-
-def test_a_member_s_masked_words_are_even_and_new_in_every_attempt() -> None:
-    seen = []
-    for attempt in (1, 2):
-        plan = plan_for(4, words=64_000, attempt=attempt)
-        zeros = {name: np.zeros(plan.words, RING_TYPES[32]) for name in plan.cohort}
-        seen.append(residuals(zeros, "the same coins", plan, "p003")["p000"])
-    assert chi_square(seen[0]) < 110
-    assert chi_square(seen[1] - seen[0]) < 110
 
 
 # Configuration

@@ -1,0 +1,92 @@
+"""How the federation uses its primitives, frozen: a change that both sides make alike passes every other test, and no old member."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from contract.federation import MaskShares, SurvivorList, encode_message
+from federation.identity import Identity
+from federation.refusals import KeyStoreError
+from federation.secagg import (
+    PublicKeys,
+    SealedPair,
+    Transcript,
+    commitment_of,
+    mask_key_seed,
+    transcript_of,
+)
+from support.masking_round import Attempt, plan_for
+
+HERE = Path(__file__).parent
+KNOWN: dict[str, str] = json.loads((HERE / "federation-known-answers.json").read_text())
+SEEDS = bytes(range(64))
+SEED = bytes(range(100, 132))
+PASSPHRASE = b"golden passphrase"
+
+
+def sha256(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def derived() -> dict[str, str]:
+    """Each use of a primitive on fixed inputs."""
+    keys = {name: PublicKeys(name.encode() * 608, name.encode() * 608, SEED) for name in ("p0", "p1", "p2")}
+    bound: Transcript = transcript_of(plan_for(3), keys)
+    identity = Identity("shop", SEEDS)
+    return {
+        "transcript": bound.digest.hex(),
+        "info": bound.info(b"shares", "p0", "p1").hex(),
+        "self mask": bound.self_mask(SEED, "p0").hex(),
+        "pair mask": bound.pair_mask(SEED, "p1", "p0").hex(),
+        "pair seed": bound.pair_seed(SEED, "p0", "p1").hex(),
+        "share digest, self": bound.share_digest("p0", "p1", b"self", bytes(33)).hex(),
+        "share digest, key": bound.share_digest("p0", "p1", b"key", bytes(33)).hex(),
+        "mask key seed": mask_key_seed(SEED).hex(),
+        "commitment": commitment_of(SEED).hex(),
+        "signing key": sha256(identity.public.signing_key),
+        "sealing key": sha256(identity.public.sealing_key),
+        "fingerprint": identity.public.fingerprint,
+        "secret for a purpose": identity.secret_for(b"noise/shops/3/1").hex(),
+    }
+
+
+def digests_of(shares: MaskShares) -> bytes:
+    pairs = [msgspec.msgpack.decode(share.sealed, type=SealedPair) for share in shares.shares]
+    return b"".join(pair.self_digest + pair.key_digest for pair in pairs)
+
+
+def whole_round() -> dict[str, str]:
+    """All that six members say in one attempt in which the last is lost; of what is sealed, the digests of the shares."""
+    attempt = Attempt()
+    lists: SurvivorList = attempt.updates("p005")
+    found = {"survivors": sha256(encode_message(lists))}
+    for name in attempt.plan.cohort:
+        found[f"{name} keys"] = sha256(encode_message(attempt.sent_keys[name]))
+        found[f"{name} shares"] = sha256(digests_of(attempt.sent_shares[name]))
+    for name in lists.survivors:
+        answer = attempt.members[name].unmasking(lists)
+        attempt.coordinator.unmasking(name, answer)
+        found[f"{name} words"] = sha256(attempt.coordinator._updates[name])
+        found[f"{name} unmasking"] = sha256(encode_message(answer))
+    found["sum"] = sha256(attempt.coordinator.result().words.tobytes())
+    return {f"round: {name}": answer for name, answer in found.items()}
+
+
+def test_every_use_of_a_primitive_gives_the_known_answer() -> None:
+    assert derived() | whole_round() == KNOWN
+
+
+def test_a_key_file_written_once_opens_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "shop.key"
+    shutil.copyfile(HERE / "federation-v1" / "shop.key", path)
+    path.chmod(0o600)
+    identity = Identity.load(path, PASSPHRASE)
+    assert identity.name == "shop"
+    assert identity.public.fingerprint == KNOWN["fingerprint"]
+    assert identity.secret_for(b"noise/shops/3/1").hex() == KNOWN["secret for a purpose"]
+    with pytest.raises(KeyStoreError):
+        Identity.load(path, PASSPHRASE + b"!")
