@@ -37,7 +37,7 @@ from federation.compression import Compressed, compress_with_feedback
 from federation.coordinator_state import GlobalWeights, weights_of
 from federation.envelope import Inbox, Opened
 from federation.identity import Identity, PublicIdentity
-from federation.learner import Adopted, Task, Trained
+from federation.learner import Adopted, Arrays, Task, Trained
 from federation.masks import Stream
 from federation.participant_state import ParticipantState, Saying
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError, MaskingRefusedError
@@ -164,12 +164,15 @@ class Participant:
         """Of the attempt that this participant has a part in."""
         return self._plan
 
-    def trained_late(self, plan: RoundPlan, result: Trained) -> None:
-        """Training took longer than its round; in a buffered federation the update still counts."""
-        if not plan.staleness_max or plan.base_version not in self.state.models:
+    def trained_late(self, plan: RoundPlan, base: Arrays, result: Trained) -> None:
+        """Training took longer than its round; in a buffered federation the update still counts.
+
+        `base` is what training began from: by now the model may be too old to be kept here.
+        """
+        if not plan.staleness_max:
             return
         try:
-            update = self._update(plan, result)
+            update = contribution.of(plan, base, result)
         except ValueError:
             return
         if (plan.round, plan.attempt) > (self.state.joined.round, self.state.joined.attempt):

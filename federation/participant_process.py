@@ -131,7 +131,7 @@ class ParticipantProcess:
         if participant.task is not None and participant.task[:2] == task[:2]:
             participant.trained(result)
         elif plan is not None:
-            participant.trained_late(plan, result)
+            participant.trained_late(plan, task.base, result)
 
     def _speak(self) -> None:
         """Sends the outbox. What was joined is stored first, so that no attempt is ever joined twice."""
