@@ -26,6 +26,7 @@ from contract.federation import (
     RoundPlan,
     Shapes,
     ShareList,
+    StageOver,
     SurvivorList,
     Update,
 )
@@ -52,7 +53,7 @@ MODELS_KEPT = 3
 """The newest global models: a plan names the one it starts from."""
 EARLY_MAX = 320
 """The newest records of the models log, kept until the first claim says whose they are: one message of the largest size."""
-Progress = KeyList | ShareList | SurvivorList | Failure | Published | Halted
+Progress = KeyList | ShareList | SurvivorList | StageOver | Failure | Published | Halted
 
 
 class Participant:
@@ -343,6 +344,11 @@ class Participant:
             if isinstance(message, Published) and self._sent is not None and plan.purpose == "training":
                 self._residual = self._sent.residual
             self._plan = self._member = self.task = self._sent = None
+            return
+        if isinstance(message, StageOver):
+            # What came too late pays nothing of what is owed, unless a later round takes it in.
+            if plan.mode == "robust" and not plan.staleness_max and self.name not in message.members:
+                self._sent = None
             return
         if self._member is None:
             return
