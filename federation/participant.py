@@ -53,7 +53,7 @@ MODELS_KEPT = 3
 """The newest global models: a plan names the one it starts from."""
 EARLY_MAX = 320
 """The newest records of the models log, kept until the first claim says whose they are: one message of the largest size."""
-Progress = KeyList | ShareList | SurvivorList | StageOver | Failure | Published | Halted
+Progress = KeyList | ShareList | SurvivorList | Failure | Published | Halted
 
 
 class Participant:
@@ -209,6 +209,8 @@ class Participant:
                 state.members = {member.name: member for member in message.members}
         elif isinstance(message, RoundPlan):
             self._planned(message, at_ms)
+        elif isinstance(message, StageOver):
+            self._closed(envelope.round, envelope.attempt, message)
         elif isinstance(message, Progress):
             self._follow(opened.envelope.round, opened.envelope.attempt, message, at_ms)
 
@@ -329,6 +331,14 @@ class Participant:
         base = self.state.models[plan.base_version]
         return contribution.of(plan, unflatten(base.shapes, base.payload), result)
 
+    def _closed(self, number: int, attempt: int, message: StageOver) -> None:
+        """An update that came too late pays nothing of what is owed, unless a later round takes it in."""
+        plan = self._plan
+        if plan is None or (number, attempt) != (plan.round, plan.attempt) or plan.staleness_max:
+            return
+        if self.name not in message.members:
+            self._sent = None
+
     def _follow(self, number: int, attempt: int, message: Progress, at_ms: int) -> None:
         if isinstance(message, Halted):
             self.state.given_up = max(self.state.given_up, number + 1)
@@ -344,11 +354,6 @@ class Participant:
             if isinstance(message, Published) and self._sent is not None and plan.purpose == "training":
                 self._residual = self._sent.residual
             self._plan = self._member = self.task = self._sent = None
-            return
-        if isinstance(message, StageOver):
-            # What came too late pays nothing of what is owed, unless a later round takes it in.
-            if plan.mode == "robust" and not plan.staleness_max and self.name not in message.members:
-                self._sent = None
             return
         if self._member is None:
             return

@@ -14,7 +14,8 @@ import pytest
 from contract.federation import Order
 from federation.operations import content_of, rounds_of
 from support.federation_kinds import Heading
-from support.federation_processes import Processes, assert_counted_once, ended, members_of, of_round
+from support.federation_processes import Processes, ended
+from support.federation_proof import assert_counted_once, members_of, of_round
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(900)]
 PHASES = ["plan", "key_list", "share_list", "survivors", "stage_over", "evaluated", "published"]
@@ -66,8 +67,8 @@ def test_killed_in_every_phase_each_round_still_ends_right_and_counts_nothing_tw
     lines = rounds_of(told.entries)
     assert [line.outcome for line in lines] == [f"model {number}" for number in range(1, len(cases) + 1)]
     for line in lines:
-        assert_counted_once(told, line.round)
-        plans = [entry.attempt for entry in of_round(told, line.round, "plan")]
+        assert_counted_once(told.entries, line.round)
+        plans = [entry.attempt for entry in of_round(told.entries, line.round, "plan")]
         assert plans == list(range(len(plans))), "an attempt begins once"
     assert told.epoch >= len(cases) + 1
     status = processes.call("status", "--config", str(processes.file("coordinator")))
@@ -128,10 +129,10 @@ def test_a_participant_killed_at_any_message_or_in_training_is_counted_once_or_n
             continue
         assert (fell.round, fell.attempt) in spent, "counted before anything leaves"
         assert federation.sent().count(Heading(victim, kind, fell.round, fell.attempt)) == (moment == "after")
-        passed = members_of(told, fell.round)[: SAID.index(kind)]
+        passed = members_of(told.entries, fell.round)[: SAID.index(kind)]
         assert all(victim in members for members in passed), "it had come so far"
         if moment == "before":
-            assert all(victim not in members for members in members_of(told, fell.round)[SAID.index(kind) :])
+            assert all(victim not in members for members in members_of(told.entries, fell.round)[SAID.index(kind) :])
     assert_all_well(federation)
 
 
@@ -141,7 +142,7 @@ def assert_all_well(federation: Processes) -> None:
     assert told.audit.holds, told.audit.reason
     for line in rounds_of(told.entries):
         assert line.outcome.startswith("model "), line
-        assert_counted_once(told, line.round)
+        assert_counted_once(told.entries, line.round)
     answers = [one for one in federation.sent() if one.round]
     assert max(Counter(answers).values()) == 1
     for shop in federation.names:
@@ -159,10 +160,10 @@ def test_of_too_few_that_are_left_the_attempt_fails_cleanly_and_the_next_one_has
         federation.start(shop)
     number = max(heading.round for heading in fell.values())
     told = federation.await_told(lambda told: ended(told, number), "the end of the round")
-    failures = [(entry.attempt, content_of(entry)) for entry in of_round(told, number, "failure")]
+    failures = [(entry.attempt, content_of(entry)) for entry in of_round(told.entries, number, "failure")]
     assert failures[0] == (0, {"reason": "shares: 2 answered in time, 3 are needed", "final": False})
     assert not any(content["final"] for _, content in failures)
-    (model,) = of_round(told, number, "global_model")
+    (model,) = of_round(told.entries, number, "global_model")
     assert model.attempt == len(failures)
     assert_all_well(federation)
 
@@ -176,7 +177,7 @@ def test_in_mode_robust_an_update_counts_once_whether_its_sender_lives_or_not(fe
         federation.start_dying(victim, "update", "after")
         fell = federation.await_deaths(victim)[victim]
         told = federation.await_told(lambda told: ended(told, fell.round), "the end of the round")
-        assert content_of(of_round(told, fell.round, "plan")[-1])["mode"] == "robust"
+        assert content_of(of_round(told.entries, fell.round, "plan")[-1])["mode"] == "robust"
         assert federation.sent().count(fell) == 1
         federation.start(victim)
         federation.order(Order(action="run", rounds=1))

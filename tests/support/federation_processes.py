@@ -1,6 +1,5 @@
 """A federation of real processes on a real Kafka, as its users start them; for tests that kill them."""
 
-import itertools
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import numpy as np
 import yaml
 
 from contract.errors import TransientError
-from contract.federation import LedgerEntry, Order
+from contract.federation import Order
 from contract.federation_settings import FederationSettings, RoundPrivacySettings
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
 from federation.numpy_learner import initial_arrays, shapes_of
@@ -23,16 +22,18 @@ from federation.simulated_data import divided, transactions
 from federation.transports.kafka_logs import KafkaTransport
 from support.dying_transport import last_words
 from support.federation_kinds import Heading, headings_of
+from support.federation_proof import of_round
 from tillguard import federation as root
 from tillguard import federation_keys as keys
 
 DEADLINE_S = 240.0
+LOOK_AGAIN_S = 0.2
+"""Between two readings of a condition that is waited for: a reader that never rests takes a core from those it waits for."""
 TESTS = Path(__file__).parents[1]
 DYING = Path(__file__).with_name("dying_coordinator.py")
 DYING_PARTICIPANT = Path(__file__).with_name("dying_participant.py")
 PARTICIPANT = Path(__file__).with_name("numpy_participant.py")
 FEATURES = 6
-CLOSING = {"key_list", "share_list", "survivors", "stage_over"}
 PHASE = {"min_s": 0.5, "max_s": 20}
 PRIVACY = RoundPrivacySettings(level="client", noise_multiplier=8.0, epsilon_max=100)
 """Of every round here, so that each kill is also one of the privacy ledger."""
@@ -150,6 +151,7 @@ class Processes:
             if ended(self.told(), number):
                 self.order(Order(action="run", rounds=1))
                 number += 1
+            time.sleep(LOOK_AGAIN_S)
         for shop in shops:
             self.await_death(shop)
         return {shop: last_words((self.folder / f"{shop}.log").read_text()) for shop in shops}
@@ -217,6 +219,7 @@ class Processes:
                 continue
             if reached(told):
                 return told
+            time.sleep(LOOK_AGAIN_S)
         raise AssertionError(f"{what} did not come; {self.logs()}")
 
     def _check_alive(self, *, except_for: Sequence[str] = ()) -> None:
@@ -241,29 +244,7 @@ class Processes:
             )
 
 
-def of_round(told: Told, number: int, kind: str) -> list[LedgerEntry]:
-    """The round's entries of a kind."""
-    return [entry for entry in told.entries if entry.round == number and entry.kind == kind]
-
-
-def members_of(told: Told, number: int) -> list[list[str]]:
-    """Who is named by each list that closed a stage of the round's last attempt, in their order."""
-    closed = [entry for entry in told.entries if entry.kind in CLOSING and entry.round == number]
-    last = max((entry.attempt for entry in closed), default=0)
-    return [content_of(entry)["members"] for entry in closed if entry.attempt == last]
-
-
-def assert_counted_once(told: Told, number: int) -> None:
-    """The round has one model, of so many participants as its list of survivors names, and no list names anybody twice."""
-    models, lists = of_round(told, number, "global_model"), members_of(told, number)
-    assert len(models) == 1, "a round has one model"
-    assert all(len(set(members)) == len(members) for members in lists), "nobody is counted twice"
-    cohort = content_of(of_round(told, number, "plan")[-1])["cohort"]
-    assert all(set(after) <= set(before) for before, after in itertools.pairwise([cohort, *lists]))
-    assert content_of(models[0])["participants"] == len(lists[2 if len(lists) > 1 else 0]) >= 3
-
-
 def ended(told: Told, number: int) -> bool:
     """Whether the round has a model, or was given up."""
-    given_up = [entry for entry in of_round(told, number, "failure") if content_of(entry)["final"]]
-    return bool(of_round(told, number, "global_model") or given_up)
+    given_up = [entry for entry in of_round(told.entries, number, "failure") if content_of(entry)["final"]]
+    return bool(of_round(told.entries, number, "global_model") or given_up)

@@ -1,6 +1,5 @@
 """A participant killed at every place of a round, in memory: the round ends with the right sum, and counts nobody twice."""
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,6 +14,7 @@ from federation.transports.memory import CrashError
 from federation.transports.ports import Outgoing
 from support.federation_kinds import headings_of
 from support.federation_ledger import ledger_of
+from support.federation_proof import assert_counted_once, members_of, participants_of
 from support.federation_world import small_settings, small_world
 
 VICTIM = "shop-1"
@@ -88,18 +88,6 @@ def said_by(world: World, name: str, round_number: int) -> list[str]:
     ]
 
 
-def members_of(world: World, round_number: int) -> list[list[str]]:
-    """Who is named by each list that closed a stage of a round."""
-    kinds = {"key_list", "share_list", "survivors", "stage_over"}
-    entries = [entry for entry in ledger_of(world) if entry.round == round_number and entry.kind in kinds]
-    return [json.loads(entry.content)["members"] for entry in entries]
-
-
-def participants_of(world: World) -> list[int]:
-    models = [entry for entry in ledger_of(world) if entry.kind == "global_model" and entry.round]
-    return [json.loads(entry.content)["participants"] for entry in models]
-
-
 @pytest.mark.parametrize(("mode", "kind", "moment"), CASES)
 def test_the_round_ends_with_the_sum_of_those_who_sent_and_the_next_one_has_everybody(
     mode: str, kind: str, moment: str
@@ -121,8 +109,8 @@ def test_the_round_ends_with_the_sum_of_those_who_sent_and_the_next_one_has_ever
     counted = SENT[mode] in before_it
     assert world.state.model.version == 1
     np.testing.assert_allclose(weights_of(world), expected(mode, without_victim=not counted), atol=1e-6)
-    closed = members_of(world, 1)
-    assert all(len(set(members)) == len(members) for members in closed), "nobody is counted twice"
+    closed = members_of(ledger_of(world), 1)
+    assert_counted_once(ledger_of(world), 1)
     assert (VICTIM in closed[2 if mode == "masked" else 0]) is counted
     assert participants_of(world) == [3 + counted]
     assert world.state.adoptions[VICTIM].split(" ")[1] == "1", "what it did with the model is known"
