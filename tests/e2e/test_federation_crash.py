@@ -3,7 +3,9 @@
 Every reading of the ledger on the way checks that the privacy spent only grows (`Processes.told`).
 """
 
+import base64
 import secrets
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,7 +110,7 @@ def federation(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.mark.parametrize(
     "cases",
     [
-        pytest.param([("training", "during"), ("shares", "before"), ("masked_update", "after")], id="three"),
+        pytest.param([("training", "during"), ("masked_update", "after")], id="two"),
         pytest.param(EVERYWHERE, id="each-phase-and-moment", marks=pytest.mark.slow),
     ],
 )
@@ -187,3 +189,19 @@ def test_in_mode_robust_an_update_counts_once_whether_its_sender_lives_or_not(fe
         federation.kill("coordinator")
         federation.configure()
         federation.start_coordinator()
+
+
+def test_no_secret_stands_in_logs_in_databases_or_on_kafka(federation: Processes) -> None:
+    if not rounds_of(federation.told().entries):
+        federation.order(Order(action="run", rounds=1))
+        federation.await_told(lambda told: ended(told, 1), "the end of the round")
+    files = [file for file in federation.folder.iterdir() if file.is_file()]
+    secret = {".key", ".passphrase"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files if file.suffix in secret} == {0o600}
+    assert {".log", ".db"} <= {file.suffix for file in files}
+    written = [file.read_bytes() for file in files if file.suffix != ".passphrase"] + federation.records()
+    haystack = b"\n".join(written)
+    for own in federation.secrets():
+        for form in (own, own.hex().encode(), base64.b64encode(own)):
+            assert form not in haystack
+    assert federation.names[0].encode() in haystack, "what is no secret would be found"

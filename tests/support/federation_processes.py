@@ -20,6 +20,7 @@ from federation.numpy_learner import initial_arrays, shapes_of
 from federation.operations import LogReader, Told, account_of, content_of, rounds_of
 from federation.simulated_data import divided, transactions
 from federation.transports.kafka_logs import KafkaTransport
+from federation.transports.ports import LOGS, LogName
 from support.dying_transport import last_words
 from support.federation_kinds import Heading, headings_of
 from support.federation_proof import of_round
@@ -158,15 +159,28 @@ class Processes:
 
     def sent(self) -> list[Heading]:
         """What stands on the updates log, read anew."""
+        return headings_of(self.records("updates"))
+
+    def records(self, *logs: LogName) -> list[bytes]:
+        """Everything that stands on these logs, on all of them where none is named; read anew."""
         transport, found = KafkaTransport(self.settings, "reader"), []
+        bounds = {log: transport.bounds(log) for log in logs or LOGS}
         try:
-            first, end = transport.bounds("updates")
-            transport.read_from({"updates": first})
-            while not transport.caught_up("updates", end):
+            transport.read_from({log: first for log, (first, _) in bounds.items()})
+            while not all(transport.caught_up(log, end) for log, (_, end) in bounds.items()):
                 found += [record.value for record in transport.poll(1.0)]
         finally:
             transport.close()
-        return headings_of(found)
+        return found
+
+    def secrets(self) -> list[bytes]:
+        """The two seeds of everyone's keys, and the passphrase beside them."""
+        owners = [self.settings.coordinator, *(self.retailer(shop).federation.participant for shop in self.names)]
+        found = [keys.passphrase_of(owner) for owner in owners]
+        for owner in owners:
+            seeds = keys.load_identity(owner, "init")._seeds
+            found += [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]
+        return found
 
     def spends_of(self, shop: str) -> list[tuple[int, int]]:
         """Round and attempt of each spend that the participant has on its disk."""

@@ -80,3 +80,11 @@ def small_world(
     return World(
         settings, learners, small_model(form=form, hidden=hidden), seed=seed, **({"evaluate": evaluate} | options)
     )
+
+
+def until_stage(world: World, stage: str) -> None:
+    """Turns until the attempt under way waits for this stage, and nobody has answered it."""
+    while (attempt := world.coordinator.coordinator.attempt) is None or attempt.state.stage != stage:
+        world.participants_turn()
+        world.advance(500)
+        world.coordinator_turn()
