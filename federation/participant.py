@@ -26,6 +26,7 @@ from contract.federation import (
     RoundPlan,
     Shapes,
     ShareList,
+    StageOver,
     SurvivorList,
     Update,
 )
@@ -38,7 +39,7 @@ from federation.coordinator_state import GlobalWeights, weights_of
 from federation.envelope import Inbox, Opened
 from federation.graph import NEIGHBOURS
 from federation.identity import Identity, PublicIdentity
-from federation.learner import Adopted, Task, Trained
+from federation.learner import Adopted, Arrays, Task, Trained
 from federation.masks import Stream
 from federation.participant_state import ParticipantState, Saying
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError, MaskingRefusedError
@@ -169,12 +170,15 @@ class Participant:
         """Of the attempt that this participant has a part in."""
         return self._plan
 
-    def trained_late(self, plan: RoundPlan, result: Trained) -> None:
-        """Training took longer than its round; in a buffered federation the update still counts."""
-        if not plan.staleness_max or plan.base_version not in self.state.models:
+    def trained_late(self, plan: RoundPlan, base: Arrays, result: Trained) -> None:
+        """Training took longer than its round; in a buffered federation the update still counts.
+
+        `base` is what training began from: by now the model may be too old to be kept here.
+        """
+        if not plan.staleness_max:
             return
         try:
-            update = self._update(plan, result)
+            update = contribution.of(plan, base, result)
         except ValueError:
             return
         if self.state.joined.comes_before(plan):
@@ -210,6 +214,8 @@ class Participant:
                 state.members = {member.name: member for member in message.members}
         elif isinstance(message, RoundPlan):
             self._planned(message, at_ms)
+        elif isinstance(message, StageOver):
+            self._closed(envelope.round, envelope.attempt, message)
         elif isinstance(message, Progress):
             self._follow(opened.envelope.round, opened.envelope.attempt, message, at_ms)
 
@@ -337,6 +343,14 @@ class Participant:
     def _contribution(self, plan: RoundPlan, result: Trained) -> contribution.Contribution:
         base = self.state.models[plan.base_version]
         return contribution.of(plan, unflatten(base.shapes, base.payload), result)
+
+    def _closed(self, number: int, attempt: int, message: StageOver) -> None:
+        """An update that came too late pays nothing of what is owed, unless a later round takes it in."""
+        plan = self._plan
+        if plan is None or (number, attempt) != (plan.round, plan.attempt) or plan.staleness_max:
+            return
+        if self.name not in message.members:
+            self._sent = None
 
     def _follow(self, number: int, attempt: int, message: Progress, at_ms: int) -> None:
         if isinstance(message, Halted):

@@ -114,7 +114,9 @@ class ParticipantProcess:
             return
         participant.adopted(model.version, result)
         self._count("tillguard_federation_adopted_total", decision=result.decision)
-        self._speak()
+        # Told before it is stored: killed between the two, it decides and tells once more, which changes nothing.
+        self._deliver()
+        self._save()
 
     def _train(self) -> None:
         participant, task, plan = self.participant, self.participant.task, self.participant.plan
@@ -134,15 +136,17 @@ class ParticipantProcess:
         if participant.task is not None and participant.task[:2] == task[:2]:
             participant.trained(result)
         elif plan is not None:
-            participant.trained_late(plan, result)
+            participant.trained_late(plan, task.base, result)
 
     def _speak(self) -> None:
         """Sends the outbox. What was joined is stored first, so that no attempt is ever joined twice."""
-        participant = self.participant
-        if not participant.outbox:
+        if not self.participant.outbox:
             return
         self._save()
-        outbox, participant.outbox = participant.outbox, []
+        self._deliver()
+
+    def _deliver(self) -> None:
+        outbox, self.participant.outbox = self.participant.outbox, []
         for saying in outbox:
             self._send(saying)
 

@@ -163,7 +163,11 @@ class World:
         if self._crash and self.random.random() < self._crash:
             self.restart_participant(name)
             return 1
-        return self.participants[name].run_once(0.0)
+        try:
+            return self.participants[name].run_once(0.0)
+        except CrashError:
+            self.restart_participant(name)
+            return 1
 
     def _start_coordinator(self) -> CoordinatorProcess:
         process = CoordinatorProcess(

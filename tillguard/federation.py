@@ -284,12 +284,17 @@ def run_participant(
 
 def decided(settings: FederationSettings, retailer: str) -> int:
     """The newest global model that this retailer's participant has taken or refused, running or not; -1: none yet."""
+    return remembered(settings, retailer).adopted_version
+
+
+def remembered(settings: FederationSettings, retailer: str) -> ParticipantState:
+    """What this retailer's participant has on its disk, running or not. Raises TransientError."""
     store = SqlStore(settings.participant.store_url.get_secret_value(), setting="federation.participant.store_url")
     try:
         checkpoint = store.load(owner_of(settings.name, retailer))
     finally:
         store.close()
-    return -1 if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=ParticipantState).adopted_version
+    return ParticipantState() if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=ParticipantState)
 
 
 def enrol(settings: FederationSettings, identity: Identity) -> None:

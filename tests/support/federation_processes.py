@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,31 @@ import numpy as np
 import yaml
 
 from contract.errors import TransientError
-from contract.federation import LedgerEntry, Order
-from contract.federation_settings import FederationSettings
+from contract.federation import Order
+from contract.federation_settings import FederationSettings, RoundPrivacySettings
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
 from federation.numpy_learner import initial_arrays, shapes_of
-from federation.operations import LogReader, Told, content_of
+from federation.operations import LogReader, Told, account_of, content_of, rounds_of
 from federation.simulated_data import divided, transactions
 from federation.transports.kafka_logs import KafkaTransport
+from federation.transports.ports import LOGS, LogName
+from support.dying_transport import last_words
+from support.federation_kinds import Heading, headings_of
+from support.federation_proof import of_round
 from tillguard import federation as root
 from tillguard import federation_keys as keys
 
 DEADLINE_S = 240.0
+LOOK_AGAIN_S = 0.2
+"""Between two readings of a condition that is waited for: a reader that never rests takes a core from those it waits for."""
+TESTS = Path(__file__).parents[1]
 DYING = Path(__file__).with_name("dying_coordinator.py")
+DYING_PARTICIPANT = Path(__file__).with_name("dying_participant.py")
 PARTICIPANT = Path(__file__).with_name("numpy_participant.py")
 FEATURES = 6
 PHASE = {"min_s": 0.5, "max_s": 20}
+PRIVACY = RoundPrivacySettings(level="client", noise_multiplier=8.0, epsilon_max=100)
+"""Of every round here, so that each kill is also one of the privacy ledger."""
 
 
 class Processes:
@@ -38,27 +48,24 @@ class Processes:
         self.name = name
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._reader: LogReader | None = None
+        self._account = account_of((), PRIVACY)
         self._transport: KafkaTransport | None = None
         connection = {"bootstrap_servers": bootstrap_servers, "name": name}
         chosen = {
             "mode": "masked", "cohort_min": 3, "keys": {"min_s": 2, "max_s": 60}, "shares": PHASE, "updates": PHASE,
             "unmasking": PHASE, "attempts_max": 5, "training": {"epochs": 1, "learning_rate": 0.01},
-        } | rounds  # fmt: skip
-        self._write(
-            "coordinator",
-            {
-                "federation": connection
-                | {
-                    "coordinator": {
-                        "key_file": str(folder / "coordinator.key"),
-                        "store_url": f"sqlite:///{folder / 'coordinator.db'}",
-                        "model_file": str(folder / "model.npz"),
-                    },
-                    "rounds": chosen,
-                },
-                "log": {"format": "text"},
-            },
-        )
+            "privacy": PRIVACY.model_dump(mode="json"),
+        }  # fmt: skip
+        own = {
+            "key_file": str(folder / "coordinator.key"),
+            "store_url": f"sqlite:///{folder / 'coordinator.db'}",
+            "model_file": str(folder / "model.npz"),
+        }
+        self._document = {
+            "federation": connection | {"coordinator": own, "rounds": chosen},
+            "log": {"format": "text"},
+        }
+        self.configure(**rounds)
         file = self.file("coordinator")
         self.settings: FederationSettings = parse_as(
             CoordinatorFile, yaml.safe_load(file.read_text()), where=str(file)
@@ -77,10 +84,18 @@ class Processes:
                 "store_url": f"sqlite:///{folder / shop}.db",
                 "coordinator_fingerprint": self.identity.public.fingerprint,
                 "allow_robust": True,
+                "epsilon_max": PRIVACY.epsilon_max,
             }
             self._write(
                 shop, {"retailer": shop, "federation": connection | {"participant": own}, "log": {"format": "text"}}
             )
+
+    def configure(self, **rounds: Any) -> None:
+        """What a coordinator that is started from now on reads; settings of `rounds` that are not given are the first ones."""
+        connection = self._document["federation"]
+        self._write(
+            "coordinator", self._document | {"federation": connection | {"rounds": connection["rounds"] | rounds}}
+        )
 
     def file(self, name: str) -> Path:
         return self.folder / f"{name}.yaml"
@@ -122,6 +137,57 @@ class Processes:
     def start(self, shop: str) -> None:
         self._spawn(shop, str(PARTICIPANT), str(self.file(shop)), str(self.folder / f"{shop}.npz"))
 
+    def start_dying(self, shop: str, kind: str, moment: str) -> None:
+        """In the place of the participant one that is killed with -9 at its next message KIND, or in its next training."""
+        self.kill(shop)
+        data = str(self.folder / f"{shop}.npz")
+        self._spawn(shop, str(DYING_PARTICIPANT), str(self.file(shop)), data, kind, moment)
+
+    def await_deaths(self, *shops: str) -> dict[str, Heading]:
+        """Orders round after round until all of these were killed; gives at what. The last round may be under way."""
+        deadline, number = time.monotonic() + DEADLINE_S, len(rounds_of(self.told().entries))
+        while any(self.running[shop].poll() is None for shop in shops):
+            self._check_alive(except_for=shops)
+            assert time.monotonic() < deadline, f"{shops} were not killed; {self.logs()}"
+            if ended(self.told(), number):
+                self.order(Order(action="run", rounds=1))
+                number += 1
+            time.sleep(LOOK_AGAIN_S)
+        for shop in shops:
+            self.await_death(shop)
+        return {shop: last_words((self.folder / f"{shop}.log").read_text()) for shop in shops}
+
+    def sent(self) -> list[Heading]:
+        """What stands on the updates log, read anew."""
+        return headings_of(self.records("updates"))
+
+    def records(self, *logs: LogName) -> list[bytes]:
+        """Everything that stands on these logs, on all of them where none is named; read anew."""
+        transport, found = KafkaTransport(self.settings, "reader"), []
+        bounds = {log: transport.bounds(log) for log in logs or LOGS}
+        try:
+            transport.read_from({log: first for log, (first, _) in bounds.items()})
+            while not all(transport.caught_up(log, end) for log, (_, end) in bounds.items()):
+                found += [record.value for record in transport.poll(1.0)]
+        finally:
+            transport.close()
+        return found
+
+    def secrets(self) -> list[bytes]:
+        """The two seeds of everyone's keys, and the passphrase beside them."""
+        owners = [self.settings.coordinator, *(self.retailer(shop).federation.participant for shop in self.names)]
+        found = [keys.passphrase_of(owner) for owner in owners]
+        for owner in owners:
+            seeds = keys.load_identity(owner, "init")._seeds
+            found += [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]
+        return found
+
+    def spends_of(self, shop: str) -> list[tuple[int, int]]:
+        """Round and attempt of each spend that the participant has on its disk."""
+        return [
+            (one.spend.round, one.spend.attempt) for one in root.remembered(self.retailer(shop).federation, shop).spends
+        ]
+
     def kill(self, name: str) -> None:
         """SIGKILL; the process has ended on return."""
         process = self.running.pop(name)
@@ -146,21 +212,33 @@ class Processes:
         if self._reader is None:
             self._transport = KafkaTransport(self.settings, "reader")
             self._reader = LogReader(self._transport, self.name, self.identity.public.fingerprint)
-        return self._reader.read()
+        told = self._reader.read()
+        plans = [entry for entry in told.entries if entry.kind == "plan"]
+        if len(plans) != len(self._account.spends):
+            account = account_of(plans, PRIVACY)
+            assert account.spends[: len(self._account.spends)] == self._account.spends, "no spend is ever taken back"
+            assert account.epsilon() >= self._account.epsilon(), "the privacy ledger never goes down"
+            self._account = account
+        assert len(plans) == len(self._account.spends), "one spend for each plan"
+        return told
 
     def await_told(self, reached: Callable[[Told], bool], what: str) -> Told:
         """Reads the logs until they say so."""
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
-            dead = [name for name, process in self.running.items() if process.poll() is not None]
-            assert not dead, f"{dead} ended; {self.logs()}"
+            self._check_alive()
             try:
                 told = self.told()
             except TransientError:
                 continue
             if reached(told):
                 return told
+            time.sleep(LOOK_AGAIN_S)
         raise AssertionError(f"{what} did not come; {self.logs()}")
+
+    def _check_alive(self, *, except_for: Sequence[str] = ()) -> None:
+        dead = [name for name, one in self.running.items() if name not in except_for and one.poll() is not None]
+        assert not dead, f"{dead} ended; {self.logs()}"
 
     def logs(self) -> str:
         return "\n".join(f"--- {file.name}\n{file.read_text()[-3000:]}" for file in sorted(self.folder.glob("*.log")))
@@ -173,17 +251,14 @@ class Processes:
 
     def _spawn(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
+            # Scripts of this folder import each other as the tests do.
+            path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
             self.running[name] = subprocess.Popen(
-                [sys.executable, *arguments], stderr=log, stdout=log, env=dict(os.environ)
+                [sys.executable, *arguments], stderr=log, stdout=log, env=os.environ | {"PYTHONPATH": path}
             )
-
-
-def of_round(told: Told, number: int, kind: str) -> list[LedgerEntry]:
-    """The round's entries of a kind."""
-    return [entry for entry in told.entries if entry.round == number and entry.kind == kind]
 
 
 def ended(told: Told, number: int) -> bool:
     """Whether the round has a model, or was given up."""
-    given_up = [entry for entry in of_round(told, number, "failure") if content_of(entry)["final"]]
-    return bool(of_round(told, number, "global_model") or given_up)
+    given_up = [entry for entry in of_round(told.entries, number, "failure") if content_of(entry)["final"]]
+    return bool(of_round(told.entries, number, "global_model") or given_up)

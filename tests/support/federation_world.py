@@ -23,10 +23,10 @@ from federation.tensors import flatten
 FEATURES, HIDDEN = 6, (4,)
 
 
-def small_model(*, form: bool = False) -> GlobalWeights:
+def small_model(*, form: bool = False, hidden: Sequence[int] = HIDDEN) -> GlobalWeights:
     """`form`: with room for statistics and calibration."""
-    arrays = initial_arrays(FEATURES, HIDDEN, seed=0, form=form)
-    return GlobalWeights(version=0, shapes=shapes_of(FEATURES, HIDDEN, form=form), payload=flatten(arrays).tobytes())
+    arrays = initial_arrays(FEATURES, hidden, seed=0, form=form)
+    return GlobalWeights(version=0, shapes=shapes_of(FEATURES, hidden, form=form), payload=flatten(arrays).tobytes())
 
 
 def unlike(data: Data, place: int) -> Data:
@@ -58,11 +58,12 @@ def small_world(
     lying: Sequence[str] = (),
     liar: Callable[[Learner], Learner] | None = None,
     form: bool = False,
+    hidden: Sequence[int] = HIDDEN,
     seen: Callable[[Data, int], Data] = lambda data, _place: data,
     examples: int = 1_500,
     **options: Any,
 ) -> World:
-    """`form`: of the model; `seen`: what a participant makes of its part of the data."""
+    """`form`, `hidden`: of the model; `seen`: what a participant makes of its part of the data."""
     train, test = split(transactions(examples, FEATURES, 0.1, seed), 0.8, seed)
     test = seen(test, 0)
     learners: dict[str, Learner] = {
@@ -76,4 +77,14 @@ def small_world(
     def evaluate(arrays: Arrays) -> dict[str, float]:
         return measured(predict(arrays, test.features), test.labels)
 
-    return World(settings, learners, small_model(form=form), seed=seed, **({"evaluate": evaluate} | options))
+    return World(
+        settings, learners, small_model(form=form, hidden=hidden), seed=seed, **({"evaluate": evaluate} | options)
+    )
+
+
+def until_stage(world: World, stage: str) -> None:
+    """Turns until the attempt under way waits for this stage, and nobody has answered it."""
+    while (attempt := world.coordinator.coordinator.attempt) is None or attempt.state.stage != stage:
+        world.participants_turn()
+        world.advance(500)
+        world.coordinator_turn()

@@ -19,14 +19,14 @@ from tillguard import federation as root
 from tillguard import federation_keys as keys
 
 
-def main(file: Path, data: Path) -> None:
+def main(file: Path, data: Path, learner_type: type[NumpyLearner] = NumpyLearner) -> None:
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     settings = parse(yaml.safe_load(file.read_text()), where=str(file)).federation
     with np.load(data) as arrays:
         features, labels = arrays["features"].astype(np.float32), arrays["labels"].astype(np.bool_)
     cut = round(len(labels) * 0.8)
-    learner = NumpyLearner(Data(features[:cut], labels[:cut]), Data(features[cut:], labels[cut:]), seed=0)
+    learner = learner_type(Data(features[:cut], labels[:cut]), Data(features[cut:], labels[cut:]), seed=0)
     root.run_participant(settings, keys.load_identity(settings.participant, "enrol"), learner, stop)
 
 

@@ -20,17 +20,24 @@ from contract.federation import (
     Update,
     Withdrawal,
 )
+from federation import envelope
 from federation.envelope import seal, to_records
 from federation.identity import Identity
 from federation.simulated_world import World
 from federation.transports.ports import LogName, Outgoing
 from support.federation_ledger import ledger_of
-from support.federation_world import small_settings, small_world
+from support.federation_world import HIDDEN, small_settings, small_world
 
 
-@pytest.fixture
-def world() -> World:
-    made = small_world(small_settings("masked"), 4)
+@pytest.fixture(params=["short", pytest.param("long", marks=pytest.mark.slow)])
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> World:
+    """`long`: models, updates and the coordinator's lists are of several records each."""
+    hidden: tuple[int, ...] = HIDDEN
+    if request.param == "long":
+        hidden = (800,)
+        monkeypatch.setattr(envelope, "PART_BYTES", 10_000)
+        monkeypatch.setattr(envelope, "SINGLE_BYTES_MAX", 14_000)
+    made = small_world(small_settings("masked"), 4, hidden=hidden)
     made.enrol_all()
     return made
 
