@@ -178,12 +178,12 @@ class Participant:
         if not plan.staleness_max:
             return
         try:
-            update = contribution.of(plan, base, result)
+            given = contribution.of(plan, base, result)
         except ValueError:
             return
         if self.state.joined.comes_before(plan):
             self.state.joined.admit(plan)
-            self._say(plan, self._robust_update(plan, update, result))
+            self._say(plan, self._robust_update(plan, self._leaving(given), result))
 
     def unable(self, reason: str) -> None:
         """Training of `task` is impossible; `reason` is a code of REFUSALS."""
@@ -308,7 +308,7 @@ class Participant:
         )
 
     def _begin(self, plan: RoundPlan, result: Trained) -> None:
-        update = self._update(plan, result)
+        update = self._leaving(self._contribution(plan, result))
         self.state.joined.admit(plan)
         if plan.mode == "robust":
             self._say(plan, self._robust_update(plan, update, result))
@@ -334,9 +334,8 @@ class Participant:
         counts = (result.examples, result.frauds) if plan.privacy.level == "none" else (0, 0)
         return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics)
 
-    def _update(self, plan: RoundPlan, result: Trained) -> NDArray[np.float64]:
+    def _leaving(self, given: contribution.Contribution) -> NDArray[np.float64]:
         """Called once for each update that leaves."""
-        given = self._contribution(plan, result)
         self.clipped += given.clipped
         return given.values
 
