@@ -131,10 +131,10 @@ def test_a_participant_killed_at_any_message_or_in_training_is_counted_once_or_n
             continue
         assert (fell.round, fell.attempt) in spent, "counted before anything leaves"
         assert federation.sent().count(Heading(victim, kind, fell.round, fell.attempt)) == (moment == "after")
-        passed = members_of(told.entries, fell.round)[: SAID.index(kind)]
-        assert all(victim in members for members in passed), "it had come so far"
+        closed = members_of(told.entries, fell.round, fell.attempt)
+        assert all(victim in members for members in closed[: SAID.index(kind)]), "it had come so far"
         if moment == "before":
-            assert all(victim not in members for members in members_of(told.entries, fell.round)[SAID.index(kind) :])
+            assert all(victim not in members for members in closed[SAID.index(kind) :])
     assert_all_well(federation)
 
 

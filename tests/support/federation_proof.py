@@ -17,11 +17,11 @@ def of_round(entries: Sequence[LedgerEntry], number: int, kind: str) -> list[Led
     return [entry for entry in entries if entry.round == number and entry.kind == kind]
 
 
-def members_of(entries: Sequence[LedgerEntry], number: int) -> list[list[str]]:
-    """Who is named by each list that closed a stage of the round's last attempt, in their order."""
+def members_of(entries: Sequence[LedgerEntry], number: int, attempt: int | None = None) -> list[list[str]]:
+    """Who is named by each list that closed a stage of an attempt, in their order; None: of the round's last."""
     closed = [entry for entry in entries if entry.kind in CLOSING and entry.round == number]
-    last = max((entry.attempt for entry in closed), default=0)
-    return [content_of(entry)["members"] for entry in closed if entry.attempt == last]
+    wanted = max((entry.attempt for entry in closed), default=0) if attempt is None else attempt
+    return [content_of(entry)["members"] for entry in closed if entry.attempt == wanted]
 
 
 def assert_counted_once(entries: Sequence[LedgerEntry], number: int) -> None:
