@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from contract.federation import Order
-from federation.operations import content_of, rounds_of
+from federation.ledger import digest_of
+from federation.operations import Told, content_of, rounds_of
 from support.federation_kinds import Heading
 from support.federation_processes import Processes, ended
 from support.federation_proof import assert_counted_once, members_of, of_round
@@ -73,8 +74,33 @@ def test_killed_in_every_phase_each_round_still_ends_right_and_counts_nothing_tw
         plans = [entry.attempt for entry in of_round(told.entries, line.round, "plan")]
         assert plans == list(range(len(plans))), "an attempt begins once"
     assert told.epoch >= len(cases) + 1
-    status = processes.call("status", "--config", str(processes.file("coordinator")))
-    assert "every link holds" in status
+    assert_the_commands_tell_of_it(processes, told)
+
+
+def assert_the_commands_tell_of_it(processes: Processes, told: Told) -> None:
+    """Each command of both sides, on what the rounds have left; in the end nobody but two takes part."""
+
+    def coordinator(*words: str) -> str:
+        return processes.call(*words, "--config", str(processes.file("coordinator")))
+
+    def retailer(*words: str) -> str:
+        return processes.call(*words, "--config", str(processes.file(processes.names[0])))
+
+    assert "every link holds" in coordinator("status")
+    listed = retailer("rounds")
+    assert all(line.outcome in listed for line in rounds_of(told.entries))
+    spent = sum(entry.kind == "plan" for entry in told.entries)
+    assert f"spent in {spent} attempts" in coordinator("budget")
+    newest = told.entries[-1]
+    assert "every link holds" in retailer("audit", "--head", f"{newest.index}:{digest_of(newest).hex()}")
+    with pytest.raises(AssertionError, match="the head noted earlier is no part of this chain"):
+        retailer("audit", "--head", f"{newest.index}:{'0' * 64}")
+    first, second, *stay = processes.names
+    assert f"{first} has left" in retailer("leave", "--reason", "closing down")
+    assert f"{second} is shut out" in coordinator("participants", "revoke", second)
+    table = coordinator("participants", "list")
+    standing = {name: status for status, name, *_ in map(str.split, table.splitlines())}
+    assert standing == {first: "left", second: "revoked"} | dict.fromkeys(stay, "approved")
 
 
 def test_of_two_coordinators_started_by_mistake_the_first_is_fenced_off(processes: Processes) -> None:
