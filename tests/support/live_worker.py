@@ -22,7 +22,7 @@ from contract.settings import Settings
 from contract.topics import MODELS, TRANSACTIONS, VERDICTS, Topic
 from support.tiny_model import tiny_messages, tiny_package
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 ROOT = Path(__file__).parents[2]
 ORIGIN = Origin(connector="test", phase="stream", source="shop.orders", position="1")
 
