@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from bench.federation_local import Course, start, task_of
 from contract.errors import ConfigurationError
 from contract.federation_settings import (
-    FederationSettings,
     LocalTrainingSettings,
-    ParticipantSettings,
     RoundSettings,
     StrategySettings,
 )
@@ -28,7 +26,7 @@ from federation.finishing import EVALUATED_APART_MAX
 from federation.learner import Arrays, Learner
 from federation.numpy_learner import Data, NumpyLearner, fit, predict, shapes_of
 from federation.simulated_data import joined, split
-from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate
+from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate, willing
 from federation.tensors import flatten
 from federation.terms import FRAUD_IS_WORTH
 from federation.transports.memory import Faults
@@ -91,14 +89,6 @@ def usual(course: Course, name: str, bank: Bank) -> Learner:
     return NumpyLearner(bank.own, bank.newest, seed=course.seed + number_of(name), dropout=course.dropout)
 
 
-def settings_of(rounds: RoundSettings) -> FederationSettings:
-    """With participants that take part in whatever a section tries."""
-    return FederationSettings(
-        rounds=rounds,
-        participant=ParticipantSettings(allow_robust=True, epsilon_max=1000, delta_max=rounds.privacy.delta),
-    )
-
-
 def first_model(banks: Mapping[str, Bank], course: Course) -> GlobalWeights:
     """What everyone begins with."""
     features = next(iter(banks.values())).own.features.shape[1]
@@ -132,7 +122,7 @@ def federated(
             title=title,
             seed=course.seed,
             rounds=course.rounds,
-            settings=settings_of(rounds),
+            settings=willing(rounds),
             faults=faults or Faults(),
             participant_crash=crashes[0],
             coordinator_crash=crashes[1],

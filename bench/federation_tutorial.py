@@ -20,7 +20,7 @@ from bench.federation_trial import Bank
 from bench.table import Row
 from federation.numpy_learner import Data
 from federation.simulated_data import divided
-from federation.simulation import Results
+from federation.simulation import Results, willing
 
 BANKS = 10
 SKEW = 0.35
@@ -89,7 +89,7 @@ def run(train: Data, test: Data, number: int, course: Course) -> Outcome:
 
 def over_kafka(banks: dict[str, Bank], course: Course, test: Data, bootstrap_servers: str) -> list[dict[str, float]]:
     """The first partition's figures after each round, over a real broker."""
-    settings = trial.settings_of(trial.advised(course)).model_copy(update={"bootstrap_servers": bootstrap_servers})
+    settings = willing(trial.advised(course)).model_copy(update={"bootstrap_servers": bootstrap_servers})
     learners = {name: trial.usual(course, name, bank) for name, bank in banks.items()}
     with KafkaFederation(settings, learners, trial.first_model(banks, course), trial.judged_on(test)) as made:
         return made.run(course.rounds)

@@ -41,6 +41,11 @@ def accuracy(probabilities: Scores, labels: Labels) -> float:
     return float(np.mean((probabilities >= 0.5) == labels))
 
 
+def probabilities(logits: Scores) -> NDArray[np.float64]:
+    """Of fraud, in (0, 1); logits beyond 60 are taken for 60."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))), dtype=np.float64)
+
+
 def measured(probabilities: Scores, labels: Labels) -> dict[str, float]:
     """All of them that are defined, by name; none without examples."""
     if not len(labels):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contract.federation import TensorShape
 from federation import calibration, numpy_form
-from federation.figures import measured
+from federation.figures import measured, probabilities
 from federation.gate import choose
 from federation.learner import Adopted, Arrays, Task, Trained, TrainingUnableError
 
@@ -67,7 +67,7 @@ def predict(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64
     odds, scaling = logits(arrays, features), numpy_form.scaling(numpy_form.parted(arrays).form)
     if scaling is not None:
         return calibration.probability(scaling, odds)
-    return 1 / (1 + np.exp(-np.clip(odds, -60, 60)))
+    return probabilities(odds)
 
 
 def logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -31,13 +31,12 @@ from contract.federation import (
     Update,
 )
 from contract.federation_settings import ParticipantSettings
-from federation import contribution
+from federation import contribution, objections
 from federation.admission import identity_of
 from federation.budget import spend_of
 from federation.compression import Compressed, compress_with_feedback
 from federation.coordinator_state import GlobalWeights, weights_of
 from federation.envelope import Inbox, Opened
-from federation.graph import NEIGHBOURS
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Adopted, Arrays, Task, Trained
 from federation.masks import Stream
@@ -77,6 +76,8 @@ class Participant:
         self.task: Task | None = None
         """To be trained; then call `trained` or `unable`."""
         self.dropped: dict[str, int] = {}
+        self._given: contribution.Contribution | None = None
+        """What goes into the sum of the attempt under way."""
         self.clipped = 0
         """Updates that were cut at the clipping norm before they left."""
         self.beyond = 0.0
@@ -260,23 +261,14 @@ class Participant:
 
     def _objection(self, plan: RoundPlan, at_ms: int) -> str | None:
         """Why this retailer takes no part, as a code of REFUSALS."""
-        own, base = self._settings, self.state.models.get(plan.base_version)
-        checks = {
-            "mode": plan.mode == "robust" and not own.allow_robust,
-            "cohort": len(plan.cohort) < own.cohort_min
-            or (plan.mode == "masked" and plan.updates_min < own.cohort_min),
-            "privacy": own.require_privacy if plan.privacy.level == "none" else plan.privacy.delta > own.delta_max,
-            "keys": any(self._status(name) != "approved" for name in plan.cohort) or _may_isolate(plan),
-            "model": base is None or base.shapes != plan.shapes or self._foreign(plan.shapes),
-        }
-        found = next((reason for reason, applies in checks.items() if applies), None)
+        found = objections.to_plan(plan, self._settings, self.state, foreign=self._foreign(plan.shapes))
         if found is None and plan.privacy.level != "none":
             spend = spend_of(
                 self.state.spends,
                 plan.privacy,
                 plan.training,
                 plan.purpose,
-                epsilon_max=own.epsilon_max,
+                epsilon_max=self._settings.epsilon_max,
                 round_number=plan.round,
                 attempt=plan.attempt,
                 at_ms=at_ms,
@@ -289,10 +281,6 @@ class Participant:
     def _foreign(self, shapes: Shapes) -> bool:
         """Whether a model of these names and shapes is another than the one that is learned here."""
         return self._shapes is not None and shapes != self._shapes
-
-    def _status(self, name: str) -> str:
-        member = self.state.members.get(name)
-        return "unknown" if member is None else member.status
 
     def _task(self, plan: RoundPlan) -> Task:
         base = self.state.models[plan.base_version]
@@ -308,7 +296,9 @@ class Participant:
         )
 
     def _begin(self, plan: RoundPlan, result: Trained) -> None:
-        update = self._leaving(self._contribution(plan, result))
+        base = self.state.models[plan.base_version]
+        self._given = contribution.of(plan, unflatten(base.shapes, base.payload), result)
+        update = self._leaving(self._given)
         self.state.joined.admit(plan)
         if plan.mode == "robust":
             self._say(plan, self._robust_update(plan, update, result))
@@ -338,10 +328,6 @@ class Participant:
         """Called once for each update that leaves."""
         self.clipped += given.clipped
         return given.values
-
-    def _contribution(self, plan: RoundPlan, result: Trained) -> contribution.Contribution:
-        base = self.state.models[plan.base_version]
-        return contribution.of(plan, unflatten(base.shapes, base.payload), result)
 
     def _closed(self, number: int, attempt: int, message: StageOver) -> None:
         """An update that came too late pays nothing of what is owed, unless a later round takes it in."""
@@ -391,11 +377,11 @@ class Participant:
 
     def _weighted(self, plan: RoundPlan) -> NDArray[np.float64]:
         """See federation.contribution.weighted."""
-        if self._trained is None:
+        if self._trained is None or self._given is None:
             raise MaskingRefusedError("stage", "nothing was trained")
         result = self._trained[2]
         weight = weight_of(plan, result.examples, result.frauds)
-        return contribution.weighted(plan, self._contribution(plan, result), weight, self._random)
+        return contribution.weighted(plan, self._given, weight, self._random)
 
     def _refuse(self, plan: RoundPlan, reason: str) -> None:
         self._say(plan, Refusal(reason=reason))
@@ -403,8 +389,3 @@ class Participant:
 
     def _say(self, plan: RoundPlan, message: ParticipantMessage, *, sealed: bool = True) -> None:
         self.outbox.append(Saying(message, plan.round, plan.attempt, sealed))
-
-
-def _may_isolate(plan: RoundPlan) -> bool:
-    """Whether fewer stand between a retailer and the coordinator than the promise is worked out for (federation.graph)."""
-    return plan.mode == "masked" and (plan.masking is None or plan.masking.neighbours < NEIGHBOURS)

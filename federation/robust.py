@@ -82,7 +82,7 @@ class RobustCollection:
             byzantine_max=self._robust.byzantine_max if members is None else 0,
         )
         figures = {"capped": float(len(result.capped)), "used": float(len(result.used))}
-        if self._plan.privacy.level != "client":  # no noise would hide these
+        if members is None and self._plan.privacy.level != "client":  # no noise would hide these
             norms = [float(np.linalg.norm(self._updates[name][0])) for name in chosen]
             at_bound = sum(norm >= AT_BOUND * self._plan.clip_norm for norm in norms)
             figures |= {"clipped": float(len(result.clipped)), CLIP_RATE: at_bound / len(chosen)}

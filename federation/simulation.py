@@ -12,12 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from contract.federation_settings import FederationSettings
+from contract.federation_settings import FederationSettings, ParticipantSettings, RoundSettings
 from federation.coordinator_state import GlobalWeights
 from federation.finishing import EVALUATED_APART_MAX
 from federation.learner import Arrays, Learner
-from federation.ledger import verify_chain
-from federation.operations import CohortLine, by_cohort, content_of, read_told, rounds_of
+from federation.operations import CohortLine, LogReader, by_cohort, content_of, rounds_of
 from federation.simulated_world import World
 from federation.tensors import unflatten
 from federation.transports.memory import Faults, MemoryTransport
@@ -103,6 +102,12 @@ class Simulated(Struct, frozen=True, kw_only=True):
     """Up to so many participants the model is also evaluated without each one, where updates are single; see federation.finishing."""
 
 
+def willing(rounds: RoundSettings) -> FederationSettings:
+    """With participants that take part in whatever is to be tried."""
+    participant = ParticipantSettings(allow_robust=True, epsilon_max=1000, delta_max=rounds.privacy.delta)
+    return FederationSettings(rounds=rounds, participant=participant)
+
+
 def simulate(
     wanted: Simulated,
     learners: Mapping[str, Learner],
@@ -127,13 +132,14 @@ def simulate(
     )
     world.enrol_all()
     chance = random.Random(wanted.seed + 1)  # noqa: S311 - where crashes fall, drawn again from the same seed
+    reader = LogReader(MemoryTransport(world.broker, "reader"), wanted.settings.name, world.identity.public.fingerprint)
     rounds: list[RoundFacts] = []
     for _ in range(wanted.rounds):
         if chance.random() < wanted.coordinator_crash:
             _crash(world, chance)
-        rounds.append(_one_round(world))
+        rounds.append(_one_round(world, reader))
         progress(rounds[-1])
-    told = read_told(MemoryTransport(world.broker, "reader"), wanted.settings.name, world.identity.public.fingerprint)
+    told = reader.read()
     plans = [content_of(entry)["privacy"] for entry in told.entries if entry.kind == "plan"]
     return Results(
         title=wanted.title,
@@ -156,7 +162,7 @@ def simulate(
         cross_site=cross_site or {},
         dropped=dict(sorted(world.drops.items())),
         crashes=world.crashes,
-        ledger_holds=verify_chain(told.entries).holds,
+        ledger_holds=told.audit.holds,
         ledger_entries=len(told.entries),
         privacy=plans[-1] if plans else {},
     )
@@ -175,11 +181,11 @@ def _crash(world: World, chance: random.Random) -> None:
             transport.crash_after = chance.randint(1, 8)
 
 
-def _one_round(world: World) -> RoundFacts:
+def _one_round(world: World, reader: LogReader) -> RoundFacts:
     began_ms, began_s = world.broker.now_ms, time.process_time()
     before = dict(world.broker.bytes_in)
     world.run_rounds(1)
-    told = read_told(MemoryTransport(world.broker, "reader"), world.settings.name, world.identity.public.fingerprint)
+    told = reader.read()
     lines = rounds_of(told.entries)
     # An order of one round is one training; statistics may come before it, and calibration after.
     trainings = [

@@ -7,6 +7,7 @@ from statistics import fmean, median
 
 from federation.collection import CLIP_RATE
 from federation.simulation import FIGURES, ParticipantFacts, Results, RoundFacts
+from federation.wording import change, listed
 
 LISTED_MAX = 50
 """Participants in the report's table; the CSV has all."""
@@ -86,7 +87,7 @@ def report(results: Results) -> str:
             [
                 [
                     str(one.round), one.outcome, str(one.participants), str(one.attempts), _figure(one.figures, "ap"),
-                    _change(one.change), _figure(one.figures, "auc"), f"{one.figures[CLIP_RATE]:.0%}" if CLIP_RATE in one.figures else "",
+                    change(one.change), _figure(one.figures, "auc"), f"{one.figures[CLIP_RATE]:.0%}" if CLIP_RATE in one.figures else "",
                     f"{one.bytes_up:,}", f"{one.virtual_ms:,}",
                 ]
                 for one in results.rounds
@@ -137,14 +138,9 @@ def _cohorts(results: Results) -> str:
     if not known:
         return "No two trainings ended with a model, so no change is known."
     rows = [
-        [one.participant, str(one.trainings), _change(one.with_it), _change(one.without_it)]
-        for one in known[:LISTED_MAX]
+        [one.participant, str(one.trainings), change(one.with_it), change(one.without_it)] for one in known[:LISTED_MAX]
     ]
     return _table(["Participant", "Trainings with it", "Mean change of AP in these", "In the others"], rows)
-
-
-def _change(value: float | None) -> str:
-    return "" if value is None else f"{value:+.4f}"
 
 
 def _across(results: Results) -> str:
@@ -227,7 +223,10 @@ def _weak_participants(results: Results) -> list[tuple[str, str]]:
     without = [one.name for one in results.participants if not one.frauds]
     if without:
         found.append(
-            (f"{_named(without)}: no fraud at all to learn from.", "Expect them to gain most and to give least.")
+            (
+                f"{listed(without, NAMED_MAX)}: no fraud at all to learn from.",
+                "Expect them to gain most and to give least.",
+            )
         )
     standing = {one.name: one.reputation for one in results.participants if one.reputation is not None}
     usual = median(standing.values()) if standing else 0.0
@@ -235,16 +234,11 @@ def _weak_participants(results: Results) -> list[tuple[str, str]]:
     if distrusted:
         found.append(
             (
-                f"{_named(distrusted)}: a reputation below half of the usual {usual:.2f}.",
+                f"{listed(distrusted, NAMED_MAX)}: a reputation below half of the usual {usual:.2f}.",
                 "Ask them about their labels, select by reputation, or revoke them.",
             )
         )
     return found
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - NAMED_MAX
-    return ", ".join(names[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _summary(results: Results, done: Sequence[RoundFacts], final: dict[str, float]) -> str:

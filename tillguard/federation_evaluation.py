@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contract.errors import ConfigurationError, TillguardError, TrainingRefusedError
 from contract.features import names, schema_hash
 from contract.federation_settings import FederationSettings
-from federation.figures import measured
+from federation.figures import measured, probabilities
 from federation.finishing import Evaluate
 from federation.learner import Arrays
 from federation.refusals import UpdateRefusedError
@@ -52,7 +52,7 @@ def evaluator(settings: FederationSettings) -> Evaluate | None:
             raise UpdateRefusedError("schema", str(error)) from None
         if not np.isfinite(logits).all():
             raise UpdateRefusedError("not_finite", "the candidate's scores are no finite numbers")
-        return measured(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))), held.labels)
+        return measured(probabilities(logits), held.labels)
 
     return evaluate
 
@@ -96,6 +96,7 @@ def write_labelled(learner: RetailerLearner, file: Path) -> int:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
+        file.chmod(0o600)  # also where an earlier file stands that others may read
         with file.open("wb") as stream:
             np.savez_compressed(
                 stream, features=features, labels=labels, feature_schema=np.array(schema_hash()), allow_pickle=False

@@ -21,7 +21,7 @@ from contract.federation import PrivacyTerms, Shapes, TensorShape
 from contract.package import Package
 from contract.settings import Settings, TrainerSettings
 from federation import calibration
-from federation.figures import measured
+from federation.figures import measured, probabilities
 from federation.gate import Verdict, choose
 from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
 from tillguard.learning import Material, data_of, gather, judge, notes_of
@@ -135,7 +135,7 @@ class RetailerLearner:
 
         with _unable("model"):
             logits = local_round.scores(arrays, features)
-        return measured(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))), labels)
+        return measured(probabilities(logits), labels)
 
     def newest(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Features and labels of the newest examples whose outcome a trusted source told; training here never sees them."""

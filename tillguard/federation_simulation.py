@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from contract.errors import ConfigurationError, TillguardError
 from contract.federation import LocalTraining, PrivacyTerms
-from contract.federation_settings import FederationSettings, ParticipantSettings, RoundSettings
+from contract.federation_settings import RoundSettings
 from contract.section import Section
 from contract.settings import faults_of
 from federation.coordinator_state import GlobalWeights
@@ -18,7 +18,7 @@ from federation.learner import Arrays, Task
 from federation.numpy_learner import Data, NumpyLearner, fit, initial_arrays, predict, shapes_of
 from federation.planning import terms_of
 from federation.simulated_data import divided, joined, split, transactions
-from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate
+from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate, willing
 from federation.simulation_report import cross_site_csv, participants_csv, report, rounds_csv
 from federation.tensors import flatten
 from federation.transports.memory import Faults
@@ -128,13 +128,7 @@ def run_description(wanted: Description, progress: Callable[[RoundFacts], None] 
             title=wanted.title,
             seed=wanted.seed,
             rounds=wanted.rounds,
-            settings=FederationSettings(
-                rounds=wanted.federation,
-                # They take part in whatever is to be simulated.
-                participant=ParticipantSettings(
-                    allow_robust=True, epsilon_max=1000, delta_max=wanted.federation.privacy.delta
-                ),
-            ),
+            settings=willing(wanted.federation),
             faults=Faults(**wanted.faults.model_dump(include={"loss", "delay_ms_max", "duplication", "damage"})),
             participant_crash=wanted.faults.participant_crash,
             coordinator_crash=wanted.faults.coordinator_crash,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from federation.operations import RoundLine, Standing, by_cohort
+from federation.wording import change, listed
 
 NAMED_MAX = 8
 """Of a cohort; the ledger has all."""
@@ -22,13 +23,13 @@ def of_rounds(lines: Sequence[RoundLine]) -> list[Table]:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(line.metrics.items()))
         table.add_row(
             str(line.round), line.purpose, str(line.attempts), line.outcome, str(line.participants),
-            _listed(line.cohort), _change(line.change), seconds, f"{line.bytes_up:,}", figures,
+            listed(line.cohort, NAMED_MAX), change(line.change), seconds, f"{line.bytes_up:,}", figures,
         )  # fmt: skip
     if all(line.change is None for line in lines):
         return [table]
     cohorts = Table("Participant", "Trainings with it", "Mean change in these", "Mean change in the others")
     for one in by_cohort(lines):
-        cohorts.add_row(one.participant, str(one.trainings), _change(one.with_it), _change(one.without_it))
+        cohorts.add_row(one.participant, str(one.trainings), change(one.with_it), change(one.without_it))
     return [table, cohorts]
 
 
@@ -37,7 +38,7 @@ def standing(known: Standing | None) -> str:
     said = known or Standing()
     parts = {
         "reputation": "" if said.reputation is None else f"{said.reputation:.2f}",
-        "contribution": _change(said.contribution),
+        "contribution": change(said.contribution),
     }
     return ", ".join(f"{what} {value}" for what, value in parts.items() if value)
 
@@ -46,12 +47,3 @@ def lowest(known: Mapping[str, Standing]) -> str:
     """Whose reputation is lowest, the worst first."""
     found = sorted((one.reputation, name) for name, one in known.items() if one.reputation is not None)
     return ", ".join(f"{name} {reputation:.2f}" for reputation, name in found[:LOWEST])
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMED_MAX
-    return ", ".join(names[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
-
-
-def _change(value: float | None) -> str:
-    return "" if value is None else f"{value:+.4f}"

@@ -6,7 +6,6 @@ label; what is read again changes nothing there.
 
 import logging
 import os
-import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -29,6 +28,7 @@ from tillguard import __version__, alarms, logs
 from tillguard.drift_watch import DriftWatch
 from tillguard.learner import Answer, Failed, Learner
 from tillguard.learning import Attempt
+from tillguard.stopping import until_stopped
 from trainer import outcomes
 from trainer.example_store import ExampleStore
 from trainer.intake import Batch, Intake, Message, encoded
@@ -321,9 +321,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
     logs.configure(settings.log)
     # its event loop complains of every pause on a busy machine; what matters is told by the worker itself
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    stop, clock, metrics = Event(), SystemClock(), Metrics()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop, clock, metrics = until_stopped(), SystemClock(), Metrics()
     with ExitStack() as opened:
         store = ExampleStore(settings.trainer.examples_url.get_secret_value(), settings.retailer)
         opened.callback(store.close)

@@ -53,6 +53,9 @@ SHAPES = (TensorShape(name="layer0/weights", shape=(3, 2)), TensorShape(name="la
 FORMED = (*SHAPES, TensorShape(name="statistics", shape=(6,), role="statistics"))
 SIGNED = SignedEnvelope(envelope=b"\x01envelope", signature=bytes(range(200)))
 DIGEST = bytes(range(32))
+NO_PRIVACY = PrivacyTerms(
+    level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1_000
+)
 
 EXAMPLES: dict[str, Struct] = {
     "envelope": Envelope(
@@ -98,9 +101,7 @@ EXAMPLES: dict[str, Struct] = {
         shapes=SHAPES,
         training=LocalTraining(epochs=1, batch_size=512, learning_rate=5e-4, prior_offset=False, proximal_mu=0.0),
         clip_norm=10.0, frauds_weight=0.5, weight_unit=10_000.0, weight_max=1.0,
-        privacy=PrivacyTerms(
-            level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1_000
-        ),
+        privacy=NO_PRIVACY,
         bits=8, masking=None, seed=14, roster_version=2,
     ),
     "plan-statistics": RoundPlan(
@@ -108,9 +109,7 @@ EXAMPLES: dict[str, Struct] = {
         shapes=FORMED,
         training=LocalTraining(epochs=1, batch_size=512, learning_rate=5e-4, prior_offset=True, proximal_mu=0.0),
         clip_norm=10.0, frauds_weight=0.0, weight_unit=10_000.0, weight_max=1.0,
-        privacy=PrivacyTerms(
-            level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1_000
-        ),
+        privacy=NO_PRIVACY,
         bits=32, masking=None, seed=8, roster_version=2, purpose="statistics",
     ),
     "plan-masked-counting": RoundPlan(
@@ -118,9 +117,7 @@ EXAMPLES: dict[str, Struct] = {
         shapes=SHAPES,
         training=LocalTraining(epochs=5, batch_size=512, learning_rate=5e-4, prior_offset=True, proximal_mu=0.0),
         clip_norm=10.0, frauds_weight=0.5, weight_unit=10_000.0, weight_max=1.0,
-        privacy=PrivacyTerms(
-            level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1_000
-        ),
+        privacy=NO_PRIVACY,
         bits=32, masking=MaskingTerms(ring_bits=32, neighbours=32, threshold=3, scale=65_536.0), seed=15,
         roster_version=2, zstd_level=9, counts_clipped=True,
     ),

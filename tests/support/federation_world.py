@@ -1,9 +1,10 @@
 """A small federation in one process, for tests: few examples, a tiny network, everything from a seed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.federation_settings import (
     FederationSettings,
@@ -19,6 +20,7 @@ from federation.numpy_learner import Data, NumpyLearner, initial_arrays, predict
 from federation.simulated_data import divided, split, transactions
 from federation.simulated_world import World
 from federation.tensors import flatten
+from federation.transports.memory import MemoryTransport
 
 FEATURES, HIDDEN = 6, (4,)
 
@@ -48,6 +50,11 @@ def small_settings(mode: str = "masked", **rounds: Any) -> FederationSettings:
         **rounds,
     }
     return FederationSettings(rounds=RoundSettings(**chosen), participant=ParticipantSettings(allow_robust=True))
+
+
+def asking(settings: FederationSettings, **own: Any) -> FederationSettings:
+    """`settings` of which every participant asks for this."""
+    return settings.model_copy(update={"participant": settings.participant.model_copy(update=own)})
 
 
 def small_world(
@@ -80,6 +87,24 @@ def small_world(
     return World(
         settings, learners, small_model(form=form, hidden=hidden), seed=seed, **({"evaluate": evaluate} | options)
     )
+
+
+def weights_of(world: World) -> NDArray[np.float32]:
+    """Of the newest global model."""
+    return np.frombuffer(world.state.model.payload, dtype="<f4")
+
+
+def killed_at_each_append(made: Callable[[], World], rounds: int, most: int = 19) -> Iterator[World]:
+    """For each append of these rounds a world whose coordinator was killed at it, every third time before it stands."""
+    for number in range(1, most + 1):
+        world = made()
+        transport = world.coordinator.transport
+        assert isinstance(transport, MemoryTransport)
+        setattr(transport, "crash_after" if number % 3 else "crash_before", number)
+        world.run_rounds(rounds)
+        if world.crashes == 0:
+            return
+        yield world
 
 
 def until_stage(world: World, stage: str) -> None:

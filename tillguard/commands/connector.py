@@ -2,13 +2,13 @@
 
 import logging
 import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from contract.errors import ConfigurationError
+from tillguard.stopping import until_stopped
 
 if TYPE_CHECKING:
     from connectors.config import ConnectorConfig
@@ -258,7 +258,6 @@ def _run(
 ) -> "Tally":
     """Builds the connector, lets signals stop it, shows its page, and runs it to its end."""
     from contextlib import ExitStack
-    from threading import Event
 
     import structlog
 
@@ -268,9 +267,7 @@ def _run(
     from contract.clock import SystemClock
     from contract.metrics import Metrics
 
-    stop, clock, metrics = Event(), SystemClock(), Metrics()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop, clock, metrics = until_stopped(), SystemClock(), Metrics()
     parts = connector_of(
         parsed, settings, file.parent, os.environ, store=store, clock=clock, metrics=metrics, stop=stop
     )

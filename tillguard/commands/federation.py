@@ -12,8 +12,8 @@ from tillguard.commands.federation_side import (
     say_audit,
     side_of,
     told_to,
-    until_stopped,
 )
+from tillguard.stopping import until_stopped
 
 if TYPE_CHECKING:
     from threading import Event

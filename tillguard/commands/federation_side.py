@@ -8,8 +8,6 @@ import typer
 from contract.errors import ConfigurationError, TillguardError
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from contract.federation_settings import FederationSettings
     from contract.settings import LogSettings
     from federation.operations import Told
@@ -36,17 +34,6 @@ class Side(NamedTuple):
                 ["federation.participant.coordinator_fingerprint is missing; or give --fingerprint"]
             )
         return pinned
-
-
-def until_stopped() -> "Event":
-    """Set by SIGTERM and SIGINT."""
-    import signal
-    from threading import Event
-
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def side_of(retailer: str | None, config: Path | None) -> Side:

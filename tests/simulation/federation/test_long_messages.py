@@ -8,12 +8,12 @@ import pytest
 
 from federation import envelope
 from federation.simulated_world import World
-from federation.transports.memory import CrashError, Faults, MemoryTransport
+from federation.transports.memory import CrashError, Faults
 from federation.transports.ports import Outgoing
 from support.federation_kinds import heading_of
 from support.federation_ledger import ledger_of
 from support.federation_proof import participants_of, verdict_of
-from support.federation_world import small_settings, small_world
+from support.federation_world import killed_at_each_append, small_settings, small_world, weights_of
 
 HIDDEN = (800,)
 """6,401 parameters: 25,604 bytes."""
@@ -35,10 +35,6 @@ def made(mode: str, participants: int = 4, **options: Any) -> World:
     return world
 
 
-def weights_of(world: World) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
-    return np.frombuffer(world.state.model.payload, dtype="<f4")
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_a_coordinator_killed_at_any_append_ends_the_round_with_the_same_model(mode: str) -> None:
     calm = made(mode)
@@ -48,14 +44,7 @@ def test_a_coordinator_killed_at_any_append_ends_the_round_with_the_same_model(m
         {"updates", "models", "control"} if mode == "masked" else {"updates", "models"}
     )
     struck = 0
-    for number in range(1, 20):
-        world = made(mode)
-        transport = world.coordinator.transport
-        assert isinstance(transport, MemoryTransport)
-        setattr(transport, "crash_after" if number % 3 else "crash_before", number)
-        world.run_rounds(1)
-        if world.crashes == 0:
-            break
+    for world in killed_at_each_append(lambda: made(mode), 1):
         struck += 1
         np.testing.assert_allclose(weights_of(world), weights_of(calm), atol=1e-5)
         assert participants_of(world) == [4]

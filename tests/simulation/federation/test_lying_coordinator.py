@@ -22,7 +22,7 @@ from federation.secagg import masking_plan
 from federation.secagg_member import MaskingMember
 from federation.simulated_world import World
 from federation.transports.memory import CrashError, MemoryTransport
-from support.federation_world import small_settings, small_world
+from support.federation_world import asking, small_settings, small_world
 from support.lying_coordinator import Conversation, Ear, next_plan, said_by, tell, types_of, write
 
 SHOP = "shop-0"
@@ -55,8 +55,7 @@ def test_a_plan_that_states_its_epsilon_at_a_great_delta_is_refused_and_costs_no
     settings = small_settings(
         "masked", privacy=RoundPrivacySettings(level="client", noise_multiplier=0.5, epsilon_max=1000)
     )
-    strict = settings.participant.model_copy(update={"epsilon_max": 4.0})
-    world = small_world(settings.model_copy(update={"participant": strict}), 4)
+    world = small_world(asking(settings, epsilon_max=4.0), 4)
     world.enrol_all()
     ear = Ear(world)
     plan = next_plan(world)

@@ -15,7 +15,7 @@ from federation.transports.ports import Outgoing
 from support.federation_kinds import headings_of
 from support.federation_ledger import ledger_of
 from support.federation_proof import assert_counted_once, members_of, participants_of
-from support.federation_world import small_settings, small_world
+from support.federation_world import small_settings, small_world, weights_of
 
 VICTIM = "shop-1"
 SAID = {"masked": ("keys", "shares", "masked_update", "unmasking", "adoption"), "robust": ("update", "adoption")}
@@ -31,10 +31,6 @@ def made(mode: str, **rounds: Any) -> World:
     world = small_world(small_settings(mode, robust={"rule": "mean", "weight_max": 1.0}, **rounds), 4)
     world.enrol_all()
     return world
-
-
-def weights_of(world: World) -> NDArray[np.float32]:
-    return np.frombuffer(world.state.model.payload, dtype="<f4")
 
 
 @lru_cache

@@ -13,7 +13,7 @@ from federation.operations import account_of
 from federation.simulated_world import World
 from federation.transports.memory import MemoryTransport
 from support.federation_ledger import ledger_of
-from support.federation_world import small_model, small_settings, small_world
+from support.federation_world import asking, small_model, small_settings, small_world
 from support.lying_coordinator import Ear
 
 PRIVACY = RoundPrivacySettings(level="client", noise_multiplier=4.0, epsilon_max=2.0)
@@ -100,8 +100,7 @@ def test_a_participant_refuses_what_would_pass_its_own_budget_whatever_the_coord
     settings = small_settings(
         "masked", privacy=RoundPrivacySettings(level="client", noise_multiplier=4.0, epsilon_max=100)
     )
-    strict = settings.participant.model_copy(update={"epsilon_max": 1.5})
-    world = small_world(settings.model_copy(update={"participant": strict}), 4)
+    world = small_world(asking(settings, epsilon_max=1.5), 4)
     world.enrol_all()
     world.run_rounds(6)
     entries = ledger_of(world)
@@ -114,9 +113,7 @@ def test_a_participant_refuses_what_would_pass_its_own_budget_whatever_the_coord
 
 
 def test_rounds_without_privacy_are_refused_by_a_retailer_that_asks_for_it() -> None:
-    settings = small_settings("masked")
-    strict = settings.participant.model_copy(update={"require_privacy": True})
-    world = small_world(settings.model_copy(update={"participant": strict}), 4)
+    world = small_world(asking(small_settings("masked"), require_privacy=True), 4)
     world.enrol_all()
     world.run_rounds(1)
     assert world.state.model.version == 0
@@ -134,7 +131,7 @@ class Counted:
         return Trained(moved, self._examples, self._frauds, {})
 
     def summarise(self, task: Task) -> Trained:
-        raise NotImplementedError(task.purpose)
+        raise AssertionError(f"no round here asks for {task.purpose}")
 
     def evaluate(self, arrays: Arrays) -> dict[str, float]:
         return {"arrays": float(len(arrays))}

@@ -15,7 +15,7 @@ from federation.simulated_world import World
 from federation.tensors import places_of, unflatten
 from federation.transports.memory import MemoryTransport
 from support.federation_ledger import ledger_of
-from support.federation_world import small_settings, small_world, unlike
+from support.federation_world import small_settings, small_world, unlike, weights_of
 
 MODES = ["masked", "robust"]
 MEAN = {"rule": "mean", "weight_max": 1.0}
@@ -112,7 +112,7 @@ def test_the_calibration_is_close_to_that_of_all_examples_in_one_place(mode: str
 
 def test_arrays_that_a_round_is_not_about_stay_as_they_were() -> None:
     world = made()
-    before = np.frombuffer(world.state.model.payload, "<f4")
+    before = weights_of(world)
     world.run_rounds(1)
     models = next(one.participant.state.models for one in world.participants.values())
     shapes = world.state.model.shapes
@@ -140,9 +140,7 @@ def test_a_coordinator_killed_at_any_append_ends_with_the_same_model(moment: str
         if world.crashes == 0:
             break
         assert purposes(world) == ["statistics", "training", "calibration"]
-        np.testing.assert_allclose(
-            np.frombuffer(world.state.model.payload, "<f4"), np.frombuffer(calm.state.model.payload, "<f4"), atol=1e-4
-        )
+        np.testing.assert_allclose(weights_of(world), weights_of(calm), atol=1e-4)
     assert number > 20, "every append of three rounds was struck"
 
 

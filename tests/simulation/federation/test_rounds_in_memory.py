@@ -16,7 +16,7 @@ from federation.store import MemoryStore
 from federation.transports.memory import Faults, MemoryTransport
 from support.federation_ledger import ledger_of
 from support.federation_proof import verdict_of
-from support.federation_world import small_model, small_settings, small_world
+from support.federation_world import small_model, small_settings, small_world, weights_of
 
 MODES = ["masked", "robust"]
 
@@ -27,10 +27,6 @@ def chain_holds(entries: list[LedgerEntry]) -> bool:
 
 def kinds(world: World) -> list[str]:
     return [entry.kind for entry in ledger_of(world)]
-
-
-def weights_of(world: World) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
-    return np.frombuffer(world.state.model.payload, dtype="<f4")
 
 
 @pytest.mark.parametrize("mode", MODES)

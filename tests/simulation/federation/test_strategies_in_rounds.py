@@ -11,9 +11,8 @@ from contract.federation_settings import LocalTrainingSettings, StrategySettings
 from federation import strategies
 from federation.simulated_world import World
 from federation.strategies import ServerState
-from federation.transports.memory import MemoryTransport
 from support.federation_ledger import ledger_of
-from support.federation_world import small_settings, small_world
+from support.federation_world import killed_at_each_append, small_settings, small_world, weights_of
 
 STRATEGIES = {
     "fedavg": StrategySettings(name="fedavg"),
@@ -41,10 +40,6 @@ def made(name: str) -> World:
     return world
 
 
-def weights_of(world: World) -> Vector:
-    return np.frombuffer(world.state.model.payload, dtype="<f4")
-
-
 @lru_cache
 def calm(name: str) -> tuple[Vector, Vector]:
     """The models after one round and after two, nothing going wrong."""
@@ -58,15 +53,8 @@ def calm(name: str) -> tuple[Vector, Vector]:
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "fedavg"])
 def test_a_coordinator_killed_at_any_append_of_two_rounds_ends_with_the_same_model(name: str) -> None:
     struck = 0
-    # Plan, end of the stage, evaluation and publication, twice; every third before it stands.
-    for number in range(1, 20):
-        world = made(name)
-        transport = world.coordinator.transport
-        assert isinstance(transport, MemoryTransport)
-        setattr(transport, "crash_after" if number % 3 else "crash_before", number)
-        world.run_rounds(ROUNDS)
-        if world.crashes == 0:
-            break
+    # Plan, end of the stage, evaluation and publication, twice.
+    for world in killed_at_each_append(lambda: made(name), ROUNDS):
         struck += 1
         np.testing.assert_allclose(weights_of(world), calm(name)[1], atol=1e-6)
         assert [entry.kind for entry in ledger_of(world)].count("plan") == ROUNDS

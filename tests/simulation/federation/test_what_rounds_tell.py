@@ -17,7 +17,7 @@ from federation.simulated_world import World
 from federation.transports.memory import Faults, MemoryTransport
 from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
-from support.federation_world import small_settings, small_world
+from support.federation_world import asking, small_settings, small_world
 from tillguard.federation import _Watch
 
 
@@ -196,8 +196,7 @@ def test_figures_of_participants_are_seen_by_whoever_runs_the_coordinator_only_w
     share: bool,
 ) -> None:
     settings = small_settings("masked")
-    own = settings.participant.model_copy(update={"share_metrics": share})
-    world = small_world(settings.model_copy(update={"participant": own}), 3)
+    world = small_world(asking(settings, share_metrics=share), 3)
     world.enrol_all()
     world.run_rounds(1)
     metrics = Metrics()

@@ -1,0 +1,12 @@
+"""How a process is asked to stop."""
+
+import signal
+from threading import Event
+
+
+def until_stopped() -> Event:
+    """Set by SIGTERM and SIGINT; takes over both for the whole process."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
