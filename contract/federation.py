@@ -26,6 +26,8 @@ RECORD_BYTES_MAX = 900_000
 MESSAGE_BYTES_MAX = 256 * 1024 * 1024
 """One message, put together again from its parts."""
 COHORT_MAX = 10_000
+SITES_MAX = 24
+"""Participants whose models are compared at once: everyone judges everyone's, and a larger table could not be read."""
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000  # a message from further in the future is dropped
 
 SenderName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,47}$(?!\n)")]
@@ -303,6 +305,29 @@ class Update(Struct, frozen=True, kw_only=True, tag="update"):
     """With differential privacy 0, like the frauds: an exact count would tell what no noise covers."""
     frauds: Count
     metrics: Figures
+    cross_site: bool = False
+    """The model that this update makes may be shown to others of whom the same holds; its sender judges theirs."""
+
+
+class SiteModels(Struct, frozen=True, kw_only=True, tag="site_models"):
+    """Mode robust: the models of participants that are willing, to be judged by one another. Topic control."""
+
+    model_version: Count
+    """Of the global model that their updates went into."""
+    shapes: Shapes
+    shown: Annotated[tuple[SenderName, ...], Meta(min_length=2, max_length=SITES_MAX)]
+    keys: Annotated[tuple[SealedShare, ...], Meta(max_length=SITES_MAX)]
+    """The key of `box`, sealed to each of them."""
+    box: Payload
+    """ChaCha20-Poly1305 of a tuple in msgpack, of one model for each name: float32, little-endian, arrays in the order of `shapes`."""
+
+
+class SiteFigures(Struct, frozen=True, kw_only=True, tag="site_figures"):
+    """How models that were shown to a participant do on its newest labelled examples."""
+
+    model_version: Count
+    figures: Annotated[dict[SenderName, float], Meta(max_length=SITES_MAX)]
+    """Average precision, by whose model."""
 
 
 class Failure(Struct, frozen=True, kw_only=True, tag="failure"):
@@ -390,10 +415,11 @@ class Step(Struct, frozen=True, kw_only=True, tag="step"):
 
 ParticipantMessage = (
     EnrolmentRequest | Withdrawal | Order | Refusal | MaskKeys | MaskShares | MaskedUpdate | Unmasking | Update | Adoption
+    | SiteFigures
 )  # fmt: skip
 CoordinatorMessage = (
     Claim | Roster | RoundPlan | KeyList | ShareList | SurvivorList | StageOver | Evaluated | Published | Failure | Halted
-    | GlobalModel | LedgerEntry | Step
+    | GlobalModel | SiteModels | LedgerEntry | Step
 )  # fmt: skip
 Message = ParticipantMessage | CoordinatorMessage
 

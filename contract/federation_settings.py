@@ -142,6 +142,12 @@ class RoundSettings(Section):
         le=1_000_000,
         description="after so many trainings, and after the last one ordered, a round calibrates the model; 0: never",
     )
+    cross_site_every: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="mode robust: after so many trainings, participants that are willing judge each other's models; 0: never",
+    )
     training: LocalTrainingSettings = Field(default_factory=LocalTrainingSettings)
     strategy: StrategySettings = Field(default_factory=StrategySettings)
     robust: RobustSettings = Field(default_factory=RobustSettings)
@@ -168,6 +174,10 @@ class RoundSettings(Section):
             )
         if self.mode == "masked" and self.strategy.name == "fedbuff":
             raise ValueError("strategy fedbuff needs mode robust")
+        if self.cross_site_every and (self.mode == "masked" or self.privacy.level == "client"):
+            raise ValueError(
+                "cross_site_every shows single models: it needs mode robust, and no privacy at level client"
+            )
         return self
 
 
@@ -230,6 +240,10 @@ class ParticipantSettings(Section):
     )
     share_metrics: bool = Field(
         False, description="true: the coordinator is told how a model does on this retailer's own labels"
+    )
+    cross_site: bool = Field(
+        False,
+        description="true: in mode robust others that say so too are sent this retailer's model, and the coordinator is told how theirs do on its newest labels",
     )
     gate_margin: float = Field(
         0.0, ge=0, le=1, description="average precision by which another model must beat the local one to be taken"

@@ -17,8 +17,10 @@ from contract.federation import (
     Envelope,
     Member,
     Order,
+    SiteFigures,
     Withdrawal,
 )
+from federation import cross_site
 from federation.coordinator_state import CoordinatorState, Note, Waiting
 from federation.identity import PublicIdentity
 from federation.refusals import EnvelopeRefusedError
@@ -95,6 +97,17 @@ def adopted(state: CoordinatorState, name: str, message: Adoption) -> None:
         raise EnvelopeRefusedError("refused", "field metrics must be finite")
     state.adoptions[name] = f"{message.decision} {message.model_version}"
     state.shared[name] = {figure: message.metrics[figure] for figure in SHARED if figure in message.metrics}
+
+
+def judged(state: CoordinatorState, name: str, message: SiteFigures) -> None:
+    """How models of others do at `name`, once; the ledger says that it was told, and no figure."""
+    cross_site.judged(state.sites, name, message)
+    state.notes.append(
+        Note(
+            kind="site_figures",
+            content={"participant": name, "model_version": message.model_version, "models": len(message.figures)},
+        )
+    )
 
 
 def obey(state: CoordinatorState, order: Order, at_ms: int, *, members_max: int) -> None:

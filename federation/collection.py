@@ -73,3 +73,7 @@ class Collection(Protocol):
     def separable(self) -> tuple[str, ...]:
         """Of whom `combine` can be asked apart: nobody in mode masked, where only the sum is known."""
         ...
+
+    def willing(self) -> dict[str, NDArray[np.float32]]:
+        """Called once the last stage is closed: updates that their senders let others see, clipped; in the order of the cohort."""
+        ...

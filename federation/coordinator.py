@@ -29,6 +29,8 @@ from contract.federation import (
     Roster,
     RoundPlan,
     ShareList,
+    SiteFigures,
+    SiteModels,
     StageOver,
     SurvivorList,
     Update,
@@ -36,7 +38,7 @@ from contract.federation import (
 )
 from contract.federation_reasons import DROP_REASONS, REFUSALS
 from contract.federation_settings import FederationSettings
-from federation import admission, rounds
+from federation import admission, cross_site, rounds
 from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by, publication
 from federation.collection import Collection
 from federation.coordinator_state import CoordinatorState, message_of, weights_of
@@ -167,6 +169,9 @@ class Coordinator:
             state.rounds_wanted, state.uncalibrated, state.halted = 0, 0, message.reason
         elif isinstance(message, GlobalModel):
             state.model = weights_of(message, say.round)
+        elif isinstance(message, SiteModels):
+            state.sites = cross_site.Sites(model_version=message.model_version, shown=message.shown)
+            state.unshown = 0
         elif self.attempt is not None:
             self._advance(self.attempt, message, at_ms)
 
@@ -208,6 +213,8 @@ class Coordinator:
         elif isinstance(message, Adoption):
             admission.admit_once(state, envelope)
             admission.adopted(state, envelope.sender, message)
+        elif isinstance(message, SiteFigures):
+            admission.judged(state, envelope.sender, message)
         else:
             self._answer(opened)
 
@@ -305,11 +312,25 @@ class Coordinator:
         plan = attempt.plan
         follows = plan.purpose == "training" and calibration_follows(self.state, self._settings.rounds)
         published, model = publication(plan, self._candidate(attempt), calibration=follows)
+        shown = self._shown(attempt, model)
         # In this order: what the strategy keeps is made from the model before.
         return [
             Say("control", published, plan.round, plan.attempt),
             Say("models", model, plan.round, plan.attempt),
+            *([] if shown is None else [Say("control", shown, plan.round, plan.attempt)]),
         ]
+
+    def _shown(self, attempt: Attempt, made: GlobalModel) -> SiteModels | None:
+        """Models for participants to judge, where it is time for that and two are willing."""
+        plan, every, state = attempt.plan, self._settings.rounds.cross_site_every, self.state
+        if not every or plan.purpose != "training" or state.unshown + 1 < every:
+            return None
+        updates = attempt.collection.willing()
+        names = cross_site.drawn(plan, [name for name in updates if state.members[name].status == "approved"])
+        if not names:
+            return None
+        models = cross_site.models_of(plan, state.model.payload, {name: updates[name] for name in names})
+        return cross_site.message(self._settings.name, plan, made.model_version, models, state.members)
 
     def _candidate(self, attempt: Attempt) -> Candidate:
         """Made once; a restarted coordinator makes the same again."""
@@ -345,7 +366,9 @@ class Coordinator:
             candidate = self._candidate(attempt)
             self.state.optimiser, self.state.reputations = candidate.optimiser, candidate.reputations
             attempt.state = rounds.advance(attempt.state, rounds.Moved("published"), at_ms)
-            self._end_round(at_ms, ordered=attempt.plan.purpose == "training")
+            training = attempt.plan.purpose == "training"
+            self.state.unshown += training
+            self._end_round(at_ms, ordered=training)
             self.state.uncalibrated = {"training": self.state.uncalibrated + 1, "calibration": 0}.get(
                 attempt.plan.purpose, self.state.uncalibrated
             )

@@ -31,8 +31,12 @@ from federation.refusals import FederationRefusedError
 from federation.store import Checkpoint, Store
 from federation.transports.ports import LOGS, LogName, Outgoing, Record, Transport
 
-OWNER = "coordinator"
 RECOVERY_POLL_S = 1.0
+
+
+def owner_of_coordinator(federation: str) -> str:
+    """Under what its checkpoint is stored."""
+    return f"coordinator/{federation}"
 
 
 class _Decision(NamedTuple):
@@ -78,7 +82,7 @@ class CoordinatorProcess:
 
         Raises TransientError, FencedError, PositionDeadError where the logs no longer reach back to the checkpoint.
         """
-        checkpoint = self._store.load(f"{OWNER}/{self._federation}")
+        checkpoint = self._store.load(owner_of_coordinator(self._federation))
         if checkpoint is not None:
             state = msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState)
             self.coordinator = self._assemble(state)
@@ -154,7 +158,7 @@ class CoordinatorProcess:
         for log in ("control", "models", "ledger"):
             self._positions[log] = self.transport.bounds(log)[1]
         state = msgspec.msgpack.encode(self.coordinator.state)
-        self._store.save(f"{OWNER}/{self._federation}", Checkpoint(dict(self._positions), state, now_ms))
+        self._store.save(owner_of_coordinator(self._federation), Checkpoint(dict(self._positions), state, now_ms))
 
     def _replay(self) -> None:
         """The same handlers over the same logs: each decision sees those messages that it saw then."""

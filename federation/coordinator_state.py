@@ -7,6 +7,7 @@ from msgspec import Struct, field
 
 from contract.federation import EnrolmentRequest, GlobalModel, Member, Purpose, Shapes
 from federation.budget import LevelSpend
+from federation.cross_site import Sites
 from federation.identity import PublicIdentity
 from federation.ledger import Head
 
@@ -113,6 +114,10 @@ class CoordinatorState(Struct, kw_only=True):
     """By participant: what it did with which model."""
     shared: dict[str, dict[str, float]] = field(default_factory=dict)
     """By participant: how what it took does on its own newest labels, where it says so."""
+    sites: Sites | None = None
+    """Of the newest cross-site evaluation."""
+    unshown: int = 0
+    """Trainings since models were shown for one."""
     drops: dict[str, int] = field(default_factory=dict)
     """Messages dropped since the ledger last said so, by reason."""
     received: dict[str, int] = field(default_factory=dict)

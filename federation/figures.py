@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.floating]
 Labels = NDArray[np.bool_]
+AP = "ap"
+"""Average precision's name among what is measured: the figure that models are chosen and compared by."""
 
 
 def auc(scores: Scores, labels: Labels) -> float:
@@ -52,7 +54,7 @@ def measured(probabilities: Scores, labels: Labels) -> dict[str, float]:
         return {}
     found = {
         "auc": auc(probabilities, labels),
-        "ap": average_precision(probabilities, labels),
+        AP: average_precision(probabilities, labels),
         "accuracy": accuracy(probabilities, labels),
         "loss": log_loss(probabilities, labels),
     }

@@ -15,12 +15,11 @@ from federation import calibration, reputation, strategies
 from federation.attempt import Candidate
 from federation.collection import Collection, Combined
 from federation.coordinator_state import CoordinatorState
+from federation.figures import AP
 from federation.learner import Arrays
 from federation.refusals import UpdateRefusedError
 from federation.tensors import check_vector, places_of, read_vector, size_of, split_vector
 
-CONTRIBUTION = "ap"
-"""The figure that contributions are measured by, where the coordinator has data to measure on."""
 EVALUATED_APART_MAX = 16
 """Participants that are left out one by one: one evaluation more than there are of them."""
 EVALUATIONS_MAX = 256
@@ -86,7 +85,7 @@ class StrategyFinishing:
     def _contributions(
         self, plan: RoundPlan, collection: Collection, base: NDArray[np.float32], combined: Combined
     ) -> dict[str, float]:
-        """What each one's update does to the model, where single updates are known and there is data.
+        """What each one's update does to the model's average precision, where single updates are known and there is data.
 
         Of a few participants by leaving each one out, of more by truncated Shapley values within EVALUATIONS_MAX. Where there is
         no data, or there are more still, how far each one's update agrees with what the robust rule made of all: whoever
@@ -104,7 +103,7 @@ class StrategyFinishing:
             moved = base.astype(np.float64)
             if members:
                 moved[weights] += collection.combine(members).update
-            return self._figures(plan, check_vector(moved, len(base))).get(CONTRIBUTION, math.nan)
+            return self._figures(plan, check_vector(moved, len(base))).get(AP, math.nan)
 
         found = (
             reputation.leave_one_out(value, names)

@@ -78,8 +78,11 @@ class Learner(Protocol):
         """
         ...
 
-    def evaluate(self, arrays: Arrays) -> dict[str, float]:
-        """Called for cross-site evaluation: how `arrays` do on this retailer's newest labelled data."""
+    def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
+        """Called for cross-site evaluation: how each model does on this retailer's newest labelled data, by figure.
+
+        What cannot be measured is missing: a figure, or all of a model.
+        """
         ...
 
     def adopt(self, model_version: int, arrays: Arrays) -> Adopted:

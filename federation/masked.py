@@ -84,6 +84,9 @@ class MaskedCollection:
     def separable(self) -> tuple[str, ...]:
         return ()
 
+    def willing(self) -> dict[str, NDArray[np.float32]]:
+        return {}
+
     def _close(self, stage: Stage, members: Sequence[str]) -> KeyList | ShareList | SurvivorList | StageOver:
         if stage == "keys":
             return self._masking.close_keys(members)

@@ -181,7 +181,11 @@ class NumpyLearner:
             vector = calibration.histogram(logits(task.base, data.features), data.labels).astype(np.float32)
         return Trained([vector], len(data.labels), int(data.labels.sum()), {})
 
+    def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
+        return [self.evaluate(arrays) for arrays in models]
+
     def evaluate(self, arrays: Arrays) -> dict[str, float]:
+        """How one model does on the newest examples."""
         return measured(predict(arrays, self._newest.features), self._newest.labels)
 
     def adopt(self, model_version: int, arrays: Arrays) -> Adopted:  # noqa: ARG002 - the port's; nothing is kept by version

@@ -10,7 +10,7 @@ import msgspec
 from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, Claim, LedgerEntry, Roster
 from contract.federation_settings import RoundPrivacySettings
 from federation.envelope import Inbox, Opened
-from federation.finishing import CONTRIBUTION
+from federation.figures import AP
 from federation.identity import PublicIdentity
 from federation.ledger import TOO_MANY, Audit, verify_chain
 from federation.privacy import PrivacyLedger, Release, Spend
@@ -179,7 +179,7 @@ def _with_changes(lines: Sequence[RoundLine]) -> list[RoundLine]:
     found: list[RoundLine] = []
     before: float | None = None
     for line in lines:
-        value = line.metrics.get(CONTRIBUTION) if line.purpose == "training" else None
+        value = line.metrics.get(AP) if line.purpose == "training" else None
         change = None if value is None or before is None else value - before
         found.append(line._replace(change=change))
         before = before if value is None else value

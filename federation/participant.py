@@ -26,12 +26,14 @@ from contract.federation import (
     RoundPlan,
     Shapes,
     ShareList,
+    SiteFigures,
+    SiteModels,
     StageOver,
     SurvivorList,
     Update,
 )
 from contract.federation_settings import ParticipantSettings
-from federation import contribution, objections
+from federation import contribution, cross_site, objections
 from federation.admission import identity_of
 from federation.budget import spend_of
 from federation.compression import Compressed, compress_with_feedback
@@ -75,6 +77,8 @@ class Participant:
         self.outbox: list[Saying] = []
         self.task: Task | None = None
         """To be trained; then call `trained` or `unable`."""
+        self.shown: cross_site.Shown | None = None
+        """Models of others to be judged on this retailer's newest examples; then call `judged`."""
         self.dropped: dict[str, int] = {}
         self._given: contribution.Contribution | None = None
         """What goes into the sum of the attempt under way."""
@@ -107,7 +111,8 @@ class Participant:
     @property
     def quiet(self) -> bool:
         """Whether no earlier record is needed again after a restart."""
-        return not self._unclaimed and not any(inbox.pending for inbox in self._inboxes.values())
+        pending = self._unclaimed or any(inbox.pending for inbox in self._inboxes.values())
+        return not pending and self.shown is None
 
     @property
     def membership(self) -> str:
@@ -147,6 +152,15 @@ class Participant:
         if self.membership == "approved" and version > 0:
             metrics = result.metrics if self._settings.share_metrics else {}
             self.outbox.append(Saying(Adoption(model_version=version, decision=result.decision, metrics=metrics)))
+
+    def judged(self, figures: dict[str, float]) -> None:
+        """What became of `shown`: average precision by whose model; of whatever could not be judged, nothing."""
+        shown, self.shown = self.shown, None
+        if shown is None:
+            return
+        self.state.judged_version = shown.model_version
+        if figures and self.membership == "approved":
+            self.outbox.append(Saying(SiteFigures(model_version=shown.model_version, figures=figures)))
 
     def trained(self, result: Trained) -> None:
         """Training of `task` is done; the first message of the attempt goes out, if it is still under way."""
@@ -215,10 +229,17 @@ class Participant:
                 state.members = {member.name: member for member in message.members}
         elif isinstance(message, RoundPlan):
             self._planned(message, at_ms)
-        elif isinstance(message, StageOver):
-            self._closed(envelope.round, envelope.attempt, message)
+        else:
+            self._heed_of_round(opened, at_ms)
+
+    def _heed_of_round(self, opened: Opened, at_ms: int) -> None:
+        message, number, attempt = opened.message, opened.envelope.round, opened.envelope.attempt
+        if isinstance(message, StageOver):
+            self._closed(number, attempt, message)
+        elif isinstance(message, SiteModels):
+            self._showed(number, attempt, message)
         elif isinstance(message, Progress):
-            self._follow(opened.envelope.round, opened.envelope.attempt, message, at_ms)
+            self._follow(number, attempt, message, at_ms)
 
     def _claimed(self, opened: Opened, message: Claim) -> None:
         keys = PublicIdentity(name=COORDINATOR, signing_key=message.signing_key, sealing_key=message.sealing_key)
@@ -322,7 +343,9 @@ class Participant:
         self._sent = compress_with_feedback(update, owed, plan.bits, coins, zstd_level=plan.zstd_level)
         metrics = result.metrics if self._settings.share_metrics else {}
         counts = (result.examples, result.frauds) if plan.privacy.level == "none" else (0, 0)
-        return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics)
+        # At level client nothing protects a single update but that nobody else sees it.
+        shows = self._settings.cross_site and plan.purpose == "training" and plan.privacy.level != "client"
+        return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics, cross_site=shows)
 
     def _leaving(self, given: contribution.Contribution) -> NDArray[np.float64]:
         """Called once for each update that leaves."""
@@ -336,6 +359,14 @@ class Participant:
             return
         if self.name not in message.members:
             self._sent = None
+
+    def _showed(self, number: int, attempt: int, message: SiteModels) -> None:
+        """Models of others; of each global model's round once, so that nobody can ask again and again with models of its making."""
+        if not self._settings.cross_site or message.model_version <= self.state.judged_version:
+            return
+        found = cross_site.opened(message, self._identity, self._federation, number, attempt)
+        if found is not None and not self._foreign(message.shapes):
+            self.shown = found
 
     def _follow(self, number: int, attempt: int, message: Progress, at_ms: int) -> None:
         if isinstance(message, Halted):

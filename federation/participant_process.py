@@ -10,6 +10,7 @@ from contract.errors import PositionDeadError
 from contract.federation import EnrolmentRequest, Withdrawal
 from contract.metrics import Metrics
 from federation.envelope import seal, to_records
+from federation.figures import AP
 from federation.identity import Identity
 from federation.learner import Learner, TrainingUnableError
 from federation.participant import Participant
@@ -72,6 +73,7 @@ class ParticipantProcess:
             self._train()
             self._speak()
         self._adopt()
+        self._judge()
         self._count_clipping()
         self._count_dropped()
         if read:
@@ -115,6 +117,22 @@ class ParticipantProcess:
         participant.adopted(model.version, result)
         self._count("tillguard_federation_adopted_total", decision=result.decision)
         # Told before it is stored: killed between the two, it decides and tells once more, which changes nothing.
+        self._deliver()
+        self._save()
+
+    def _judge(self) -> None:
+        """Models of others, where they are shown for that."""
+        participant, shown = self.participant, self.participant.shown
+        if shown is None:
+            return
+        try:
+            found = self._learner.judge(list(shown.models.values()))
+        except TrainingUnableError as error:
+            _LOG.warning("models_of_others_not_judged", model_version=shown.model_version, reason=str(error))
+            found = []
+        figures = {name: one[AP] for name, one in zip(shown.models, found, strict=False) if AP in one}
+        participant.judged(figures)
+        # Told before it is stored: killed between the two, it tells once more, and the coordinator drops the second.
         self._deliver()
         self._save()
 

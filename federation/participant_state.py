@@ -28,6 +28,8 @@ class ParticipantState(Struct, kw_only=True):
     adopted_version: int = -1
     given_up: int = -1
     """The newest round that ended without a model."""
+    judged_version: int = -1
+    """The newest global model of whose round it judged, or let pass, the models of others."""
 
 
 class Saying(NamedTuple):

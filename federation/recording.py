@@ -22,6 +22,7 @@ from contract.federation import (
     Roster,
     RoundPlan,
     ShareList,
+    SiteModels,
     StageOver,
     SurvivorList,
     type_of,
@@ -148,6 +149,7 @@ _TOLD: dict[type, Callable[[Any], Content]] = {
     StageOver: _closed,
     Evaluated: lambda message: {"model_version": message.model_version, "metrics": message.metrics},
     GlobalModel: _model,
+    SiteModels: lambda message: {"model_version": message.model_version, "shown": message.shown},
     Failure: lambda message: {"reason": message.reason, "final": message.final},
     Halted: lambda message: {"reason": message.reason},
 }

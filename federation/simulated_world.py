@@ -11,7 +11,7 @@ import msgspec
 from contract.clock import ManualClock, epoch_ms, from_epoch_ms
 from contract.errors import InvariantError
 from contract.federation import OPERATOR, Order
-from contract.federation_settings import FederationSettings
+from contract.federation_settings import FederationSettings, ParticipantSettings
 from federation.assembly import coordinator_for
 from federation.coordinator import Coordinator
 from federation.coordinator_process import CoordinatorProcess
@@ -46,8 +46,12 @@ class World:
         evaluate: Callable[[Arrays], dict[str, float]] | None = None,
         participant_crash: float = 0.0,
         evaluated_apart_max: int = EVALUATED_APART_MAX,
+        asking: Mapping[str, ParticipantSettings] | None = None,
     ) -> None:
-        """`participant_crash`: probability that a participant is killed in a turn of its own; it starts again in the next."""
+        """`participant_crash`: probability that a participant is killed in a turn of its own; it starts again in the next.
+
+        `asking`: settings of those whose own are not those of `settings`.
+        """
         self.settings = settings
         self.clock = ManualClock(from_epoch_ms(START_MS))
         self.broker = MemoryBroker(seed=seed, faults=faults, now_ms=START_MS)
@@ -61,6 +65,7 @@ class World:
         self._finishing = StrategyFinishing(settings.rounds, evaluate, evaluated_apart_max=evaluated_apart_max)
         self._crash = participant_crash
         self._learners = dict(learners)
+        self._asking = dict(asking or {})
         self.identities = {name: Identity.generate(name, self._bytes) for name in learners}
         self._stores = {name: MemoryStore() for name in learners}
         self.coordinator = self._start_coordinator()
@@ -192,7 +197,8 @@ class World:
         )
 
     def _start_participant(self, name: str) -> ParticipantProcess:
-        own = self.settings.participant.model_copy(update={"coordinator_fingerprint": self.identity.public.fingerprint})
+        own = self._asking.get(name, self.settings.participant)
+        own = own.model_copy(update={"coordinator_fingerprint": self.identity.public.fingerprint})
 
         def assemble(state: ParticipantState) -> Participant:
             return Participant(self.identities[name], self.settings.name, own, state, random=self._bytes)

@@ -153,7 +153,7 @@ def simulate(
                 one,
                 adopted=world.state.adoptions.get(one.name, ""),
                 bytes_up=world.broker.bytes_in.get(one.name, 0),
-                federated=learners[one.name].evaluate(_last(world)),
+                federated=learners[one.name].judge([_last(world)])[0],
                 reputation=world.state.reputations.get(one.name),
             )
             for one in facts

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 
 from federation.collection import CLIP_RATE
+from federation.cross_site import in_words
 from federation.simulation import FIGURES, ParticipantFacts, Results, RoundFacts
 from federation.wording import change, listed
 
@@ -145,15 +146,10 @@ def _cohorts(results: Results) -> str:
 
 def _across(results: Results) -> str:
     """What the matrix of everyone's model on everyone's examples says, in words; the numbers are in cross_site.csv."""
-    rows = results.cross_site
-    at_home = [row[name] for name, row in rows.items() if name in row]
-    away = [ap for name, row in rows.items() for other, ap in row.items() if other != name]
-    if not at_home or not away:
+    said = in_words(results.cross_site, "Models trained alone")
+    if not said:
         return "There are too few participants with frauds among their newest examples to compare sites."
-    return (
-        f"Models trained alone have an average precision of {fmean(at_home):.3f} on their own newest examples and of "
-        f"{fmean(away):.3f} on others' (mean over {len(at_home)} and {len(away)} pairs; cross_site.csv, cross_site.png)."
-    )
+    return f"{said} All pairs: cross_site.csv, cross_site.png."
 
 
 def weak_spots(results: Results) -> list[tuple[str, str]]:

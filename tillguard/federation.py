@@ -19,8 +19,9 @@ from contract.metrics import Metrics
 from federation.assembly import coordinator_for
 from federation.budget import account
 from federation.coordinator import Coordinator
-from federation.coordinator_process import CoordinatorProcess
+from federation.coordinator_process import CoordinatorProcess, owner_of_coordinator
 from federation.coordinator_state import CoordinatorState
+from federation.cross_site import Sites
 from federation.envelope import Inbox, seal, to_records
 from federation.finishing import Evaluate, StrategyFinishing
 from federation.identity import Identity, PublicIdentity
@@ -166,6 +167,9 @@ class _Watch:
         for participant, figures in state.shared.items():
             for figure, value in figures.items():
                 self._set("tillguard_federation_shared_ratio", value, participant=participant, figure=figure)
+        for model, row in (state.sites.matrix() if state.sites else {}).items():
+            for participant, value in row.items():
+                self._set("tillguard_federation_cross_site_ratio", value, model=model, participant=participant)
         self._begun, self._version = state.begun, state.model.version
         self._set("tillguard_federation_model_version", state.model.version)
         for status in ("approved", "revoked", "left"):
@@ -295,6 +299,16 @@ def remembered(settings: FederationSettings, retailer: str) -> ParticipantState:
     finally:
         store.close()
     return ParticipantState() if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=ParticipantState)
+
+
+def cross_site(settings: FederationSettings) -> Sites | None:
+    """The newest cross-site evaluation that the coordinator has on its disk, running or not; None: none yet. Raises TransientError."""
+    store = SqlStore(settings.coordinator.store_url.get_secret_value(), setting="federation.coordinator.store_url")
+    try:
+        checkpoint = store.load(owner_of_coordinator(settings.name))
+    finally:
+        store.close()
+    return None if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState).sites
 
 
 def enrol(settings: FederationSettings, identity: Identity) -> None:

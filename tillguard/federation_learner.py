@@ -5,7 +5,7 @@ retailer's own labels made it a model like any other: compared, exported, calibr
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -128,14 +128,9 @@ class RetailerLearner:
         log.info("summary_made", purpose=task.purpose, round=task.round, attempt=task.attempt, examples=len(part))
         return Trained([vector], len(part), int(part.fraud.sum()), {})
 
-    def evaluate(self, arrays: Arrays) -> dict[str, float]:
-        _refuse_shapes(arrays)
+    def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
         features, labels = self.newest()
-        from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
-
-        with _unable("model"):
-            logits = local_round.scores(arrays, features)
-        return measured(probabilities(logits), labels)
+        return [_judged(arrays, features, labels) for arrays in models]
 
     def newest(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Features and labels of the newest examples whose outcome a trusted source told; training here never sees them."""
@@ -325,6 +320,19 @@ def _round(task: Task, trainer: TrainerSettings) -> "Round":
 
 def _privacy(terms: PrivacyTerms, trainer: TrainerSettings) -> Privacy:
     return Privacy(trainer.privacy.clipping_norm, terms.noise_multiplier, terms.delta)
+
+
+def _judged(arrays: Arrays, features: NDArray[np.float32], labels: NDArray[np.bool_]) -> dict[str, float]:
+    """Nothing where the model, which somebody else made, gives no scores."""
+    from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+
+    try:
+        _refuse_shapes(arrays)
+        logits = local_round.scores(arrays, features)
+    except (TrainingUnableError, TrainingRefusedError) as error:
+        log.warning("model_not_judged", reason=str(error))
+        return {}
+    return measured(probabilities(logits), labels) if np.isfinite(logits).all() else {}
 
 
 def _refuse_shapes(arrays: Arrays) -> None:

@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from contract.errors import ConfigurationError, TillguardError
-from contract.federation import LocalTraining, PrivacyTerms
+from contract.federation import SITES_MAX, LocalTraining, PrivacyTerms
 from contract.federation_settings import RoundSettings
 from contract.section import Section
 from contract.settings import faults_of
@@ -23,9 +23,6 @@ from federation.simulation_report import cross_site_csv, participants_csv, repor
 from federation.tensors import flatten
 from federation.transports.memory import Faults
 from tillguard import federation_plots
-
-CROSS_SITE_MAX = 24
-"""Participants in the matrix of everyone's model on everyone's examples: more could not be read."""
 
 
 class DataSection(Section):
@@ -120,7 +117,7 @@ def run_description(wanted: Description, progress: Callable[[RoundFacts], None] 
         learners[name] = NumpyLearner(own, newest, seed=wanted.seed + number)
         model = fit(initial, own, task, wanted.seed + number) if len(own.labels) else initial
         alone = evaluate(model) if len(own.labels) else {}
-        if number < CROSS_SITE_MAX:
+        if number < SITES_MAX:
             models[name] = model
         facts.append(ParticipantFacts(name=name, examples=len(part.labels), frauds=int(part.labels.sum()), local=alone))
     return simulate(

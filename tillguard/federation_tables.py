@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from federation.cross_site import Sites
 from federation.operations import RoundLine, Standing, by_cohort
 from federation.wording import change, listed
 
@@ -31,6 +32,16 @@ def of_rounds(lines: Sequence[RoundLine]) -> list[Table]:
     for one in by_cohort(lines):
         cohorts.add_row(one.participant, str(one.trainings), change(one.with_it), change(one.without_it))
     return [table, cohorts]
+
+
+def of_sites(sites: Sites) -> Table:
+    """Average precision: a row for each one's model, a column for each one's newest examples; empty: not told, or no fraud there."""
+    table = Table(
+        "Model of", *sites.shown, title=f"Average precision on the newest examples of (model {sites.model_version})"
+    )
+    for name, row in sites.matrix().items():
+        table.add_row(name, *(f"{row[other]:.4f}" if other in row else "" for other in sites.shown))
+    return table
 
 
 def standing(known: Standing | None) -> str:

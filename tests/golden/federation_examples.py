@@ -37,6 +37,8 @@ from contract.federation import (
     SealedShare,
     ShareList,
     SignedEnvelope,
+    SiteFigures,
+    SiteModels,
     StageOver,
     Step,
     SurvivorList,
@@ -147,6 +149,15 @@ EXAMPLES: dict[str, Struct] = {
     "ledger-entry": LedgerEntry(
         index=41, previous=DIGEST, at_ms=NOON_MS, kind="plan", round=7, attempt=1, content=b'{"mode":"masked"}'
     ),
+    "update-to-be-shown": Update(
+        payload=bytes(range(36)), examples=12_345, frauds=67, metrics={}, cross_site=True,
+    ),
+    "site-models": SiteModels(
+        model_version=7, shapes=SHAPES, shown=("harbour", "meadow"),
+        keys=(SealedShare(recipient="harbour", sealed=b"sealed"), SealedShare(recipient="meadow", sealed=b"too")),
+        box=bytes(range(100)),
+    ),
+    "site-figures": SiteFigures(model_version=7, figures={"harbour": 0.75, "meadow": 0.5}),
     "step": Step(updates_offset=1_234, ledger_index=42),
 }  # fmt: skip
 

@@ -55,6 +55,7 @@ participants = typer.Typer(no_args_is_help=True, help="Who takes part.", rich_ma
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
+    federation.command("cross-site")(cross_site)
     for command in (init, run, status, rounds, audit, budget, enrol, leave, examples, simulate):
         federation.command(command.__name__)(command)
     participants.command("list")(list_participants)
@@ -169,6 +170,36 @@ def rounds(
     console = Console(width=None if sys.stdout.isatty() else 200)
     for table in of_rounds(lines):
         console.print(table)
+
+
+def cross_site(config: Path | None = COORDINATOR) -> None:
+    """Show how the models of participants that are willing do on each other's newest labelled examples.
+
+    Of the newest such evaluation (federation.rounds.cross_site_every), from the coordinator's own database: no figure of it is in
+    the ledger.
+    """
+    from rich.console import Console
+
+    from federation.cross_site import in_words
+    from tillguard import federation as root
+    from tillguard.federation_tables import of_sites
+
+    sites = root.cross_site(coordinator_side(config).settings)
+    if sites is None:
+        typer.echo(
+            "there was no evaluation yet: it takes mode robust, federation.rounds.cross_site_every, and two participants with "
+            "federation.participant.cross_site"
+        )
+        return
+    Console(width=None if sys.stdout.isatty() else 200).print(of_sites(sites))
+    waiting = [name for name in sites.shown if name not in sites.figures]
+    if waiting:
+        typer.echo(f"not told yet by {', '.join(waiting)}")
+    said = in_words(
+        sites.matrix(), f"Of the training that made model {sites.model_version}, the models before they became one"
+    )
+    if said:
+        typer.echo(said)
 
 
 def audit(

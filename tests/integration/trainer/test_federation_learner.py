@@ -233,7 +233,7 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_better_one_
     assert taken.manifest.parity_max_abs_diff < 1e-4
     arrays = unflatten(model.shapes, model.payload)
     _is_normalised_and_calibrated(arrays, some)
-    figures = newcomer.learner.evaluate(arrays)
+    figures = newcomer.learner.judge([arrays])[0]
     assert figures["auc"] > 0.7
     last = rounds_of(root.told(federation_settings, identity.public.fingerprint).entries)[-1]
     assert last.metrics["auc"] == pytest.approx(figures["auc"], abs=1e-6), (

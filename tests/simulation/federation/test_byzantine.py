@@ -1,6 +1,7 @@
 """Participants that lie about their updates: what robust rounds make of them."""
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -30,8 +31,8 @@ class Liar:
         ]
         return result._replace(arrays=flipped)
 
-    def evaluate(self, arrays: Arrays) -> dict[str, float]:
-        return self._honest.evaluate(arrays)
+    def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
+        return self._honest.judge(models)
 
     def summarise(self, task: Task) -> Trained:
         return self._honest.summarise(task)

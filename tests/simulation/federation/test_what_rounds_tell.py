@@ -1,5 +1,7 @@
 """What rounds say of themselves: how updates were made small and cut, what they weighed, and what each gave to the model."""
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import pytest
@@ -33,8 +35,8 @@ class FarAway:
     def summarise(self, task: Task) -> Trained:
         return self._own.summarise(task)
 
-    def evaluate(self, arrays: Arrays) -> dict[str, float]:
-        return self._own.evaluate(arrays)
+    def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
+        return self._own.judge(models)
 
     def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
         return self._own.adopt(model_version, arrays)

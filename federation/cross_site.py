@@ -1,0 +1,148 @@
+"""Cross-site evaluation: everyone's model on everyone's newest examples, for participants that are willing. Mode robust.
+
+Willing is who says so with its update (`federation.participant.cross_site`): its model is then shown to the others that are, and it
+tells how theirs do. Who shows nothing sees nothing. Models are encrypted once under a key of their own (ChaCha20-Poly1305, RFC 8439),
+which is sealed to each of them, so that nobody else who reads the topic learns them. Pure but for the random key.
+"""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from msgspec import Struct, field
+from numpy.typing import NDArray
+
+from contract.federation import (
+    MESSAGE_BYTES_MAX,
+    SITES_MAX,
+    Member,
+    Payload,
+    RoundPlan,
+    SealedShare,
+    SiteFigures,
+    SiteModels,
+)
+from federation.identity import Identity
+from federation.learner import Arrays
+from federation.refusals import EnvelopeRefusedError
+from federation.sealing import seal_to
+from federation.tensors import check_vector, places_of, read_vector, size_of, unflatten
+
+_DOMAIN = b"tillguard/federation/cross-site/v1"
+_ONCE = bytes(12)
+"""The nonce: every key encrypts one text."""
+_PAYLOADS = msgspec.msgpack.Decoder(tuple[Payload, ...])
+
+
+class Sites(Struct, kw_only=True):
+    """The newest evaluation, as far as it has come."""
+
+    model_version: int
+    """Of the global model that was made in the same round."""
+    shown: tuple[str, ...]
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By who judged, average precision by whose model."""
+
+    def matrix(self) -> dict[str, dict[str, float]]:
+        """By whose model, average precision by whose examples; what is not told yet is missing."""
+        return {
+            name: {judge: found[name] for judge, found in sorted(self.figures.items()) if name in found}
+            for name in self.shown
+        }
+
+
+class Shown(NamedTuple):
+    """Models to be judged here."""
+
+    model_version: int
+    models: Mapping[str, Arrays]
+    """By whose they are."""
+
+
+def drawn(plan: RoundPlan, willing: Sequence[str]) -> tuple[str, ...]:
+    """Whose models are shown: all that are willing, or as many drawn at random as a message takes; none where it is one alone."""
+    most = min(SITES_MAX, MESSAGE_BYTES_MAX // 2 // (4 * size_of(plan.shapes)))
+    chosen = set(random.Random(plan.seed).sample(sorted(willing), min(most, len(willing))))  # noqa: S311 - no secret
+    return tuple(name for name in willing if name in chosen) if len(chosen) > 1 else ()
+
+
+def models_of(plan: RoundPlan, base: bytes, updates: Mapping[str, NDArray[np.float32]]) -> dict[str, bytes]:
+    """Each one's model as it left its training, float32 little-endian: the base, moved by its update of the weights."""
+    weights, start = places_of(plan.shapes, "weights"), read_vector(base, size_of(plan.shapes))
+    found = {}
+    for name, update in updates.items():
+        moved = start.astype(np.float64)
+        moved[weights] += update
+        found[name] = check_vector(moved, len(start)).tobytes()
+    return found
+
+
+def message(
+    federation: str, plan: RoundPlan, model_version: int, models: Mapping[str, bytes], readers: Mapping[str, Member]
+) -> SiteModels:
+    """`models` for those whose they are; `readers` holds the keys of each of them."""
+    key, shown = ChaCha20Poly1305.generate_key(), tuple(models)
+    box = ChaCha20Poly1305(key).encrypt(_ONCE, msgspec.msgpack.encode(tuple(models.values())), _DOMAIN)
+    keys = tuple(
+        SealedShare(
+            recipient=name,
+            sealed=seal_to(readers[name].sealing_key, key, _info(federation, plan.round, plan.attempt, name)),
+        )
+        for name in shown
+    )
+    return SiteModels(model_version=model_version, shapes=plan.shapes, shown=shown, keys=keys, box=box)
+
+
+def opened(said: SiteModels, identity: Identity, federation: str, round_number: int, attempt: int) -> Shown | None:
+    """The models, where they are shown to this participant; raises FederationRefusedError where they do not open or do not fit."""
+    sealed = next((one.sealed for one in said.keys if one.recipient == identity.name), None)
+    if sealed is None or identity.name not in said.shown:
+        return None
+    key = identity.unseal(sealed, _info(federation, round_number, attempt, identity.name))
+    if key is None:
+        raise EnvelopeRefusedError("unreadable", "a key that was sealed to other keys or for another round")
+    try:
+        payloads = _PAYLOADS.decode(ChaCha20Poly1305(key).decrypt(_ONCE, said.box, _DOMAIN))
+    except (InvalidTag, ValueError, msgspec.MsgspecError):
+        raise EnvelopeRefusedError("unreadable", "the models were changed on the way") from None
+    if len(payloads) != len(said.shown) or len(set(said.shown)) != len(said.shown):
+        raise EnvelopeRefusedError("refused", "not one model for each name")
+    models = {name: unflatten(said.shapes, payload) for name, payload in zip(said.shown, payloads, strict=True)}
+    return Shown(said.model_version, models)
+
+
+def judged(sites: Sites | None, sender: str, said: SiteFigures) -> None:
+    """Adds what `sender` found to the evaluation; raises EnvelopeRefusedError where it is not asked, or was told already."""
+    if sites is None or said.model_version != sites.model_version:
+        raise EnvelopeRefusedError("wrong_round", "figures of models that were not shown, or long ago")
+    if sender not in sites.shown:
+        raise EnvelopeRefusedError("not_selected", "nothing was shown to it")
+    if sender in sites.figures:
+        raise EnvelopeRefusedError("duplicate", "it told its figures before")
+    if not said.figures.keys() <= set(sites.shown):
+        raise EnvelopeRefusedError("refused", "field figures names models that were not shown")
+    if not all(math.isfinite(value) and 0 <= value <= 1 for value in said.figures.values()):
+        raise EnvelopeRefusedError("refused", "field figures must lie in [0, 1]")
+    sites.figures[sender] = dict(said.figures)
+
+
+def in_words(matrix: Mapping[str, Mapping[str, float]], models: str) -> str:
+    """What average precisions by model and by examples say; `models`: what they are. Empty where nothing can be compared."""
+    home = [row[name] for name, row in matrix.items() if name in row]
+    away = [value for name, row in matrix.items() for other, value in row.items() if other != name]
+    if not home or not away:
+        return ""
+    return (
+        f"{models} have an average precision of {fmean(home):.3f} on their owners' newest examples and of "
+        f"{fmean(away):.3f} on others' (mean over {len(home)} and {len(away)} pairs)."
+    )
+
+
+def _info(federation: str, round_number: int, attempt: int, reader: str) -> bytes:
+    return _DOMAIN + msgspec.msgpack.encode((federation, round_number, attempt, reader))

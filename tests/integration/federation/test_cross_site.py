@@ -1,0 +1,75 @@
+"""Cross-site evaluation over a real Kafka, between processes: what the coordinator's people see, and when."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contract.federation import Order
+from federation.cross_site import Sites
+from support.federation_processes import DEADLINE_S, LOOK_AGAIN_S, Processes
+from tillguard import federation as root
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def processes(stack: Any, retailer_name: str, tmp_path: Path) -> Iterator[Processes]:
+    """Four, of which all but the last are willing to be compared."""
+    found = Processes(
+        tmp_path, retailer_name.replace("shop", "f"), stack.endpoints["kafka"].uri, 4,
+        mode="robust", privacy={"level": "none"}, cross_site_every=1,
+    )  # fmt: skip
+    for shop in found.names[:3]:
+        document = yaml.safe_load(found.file(shop).read_text())
+        document["federation"]["participant"]["cross_site"] = True
+        found.file(shop).write_text(yaml.safe_dump(document))
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+def await_sites(processes: Processes, told: int) -> Sites:
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        sites = root.cross_site(processes.settings)
+        if sites is not None and len(sites.figures) >= told:
+            return sites
+        time.sleep(LOOK_AGAIN_S)
+    raise AssertionError(f"the evaluation did not come; {processes.logs()}")
+
+
+def test_the_coordinator_s_people_see_everyone_s_model_on_everyone_s_examples(processes: Processes) -> None:
+    config = ["--config", str(processes.file("coordinator"))]
+    assert "there was no evaluation yet" in processes.call("cross-site", *config)
+    processes.enrol_all()
+    for name in processes.names:
+        processes.start(name)
+    processes.start_coordinator()
+    processes.order(Order(action="run", rounds=1))
+    willing = processes.names[:3]
+    sites = await_sites(processes, told=3)
+    assert sorted(sites.shown) == sorted(willing)
+    assert all(sorted(row) == sorted(willing) for row in sites.matrix().values())
+
+    # While it runs, from what it has on its disk; and the same after it was killed.
+    said = processes.call("cross-site", *config)
+    for owner, row in sites.matrix().items():
+        (line,) = [line for line in said.splitlines() if owner in line and "│" in line]
+        assert [cell.strip() for cell in line.strip("│").split("│")][1:] == [f"{row[one]:.4f}" for one in sites.shown]
+    assert "have an average precision of" in said
+    assert processes.names[3] not in said
+    processes.kill("coordinator")
+    processes.start_coordinator()
+    processes.order(Order(action="run", rounds=1))
+    deadline = time.monotonic() + DEADLINE_S
+    while (again := await_sites(processes, told=0)).model_version == sites.model_version:
+        assert time.monotonic() < deadline, processes.logs()
+        time.sleep(LOOK_AGAIN_S)
+    assert again.model_version == 2
+    audit = processes.call("audit", *config)
+    assert "every link holds" in audit
