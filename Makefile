@@ -46,9 +46,9 @@ docs:
 unit:
 	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(PURE) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=98 $(ARGS)
 
-# Two processes, each with servers of its own: these tests wait more than they work.
+# Two processes, each with servers of its own, which take the files in the order that tests/conftest.py gives them.
 served:
-	$(PYTEST) -n 2 --dist loadfile -m "not slow" --durations=15 $(SERVED) $(ARGS)
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=15 $(SERVED) $(ARGS)
 
 test-slow: setup ## The exhaustive variants as well; takes long.
 	$(PYTEST) tests $(ARGS)

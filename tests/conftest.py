@@ -22,6 +22,15 @@ hypothesis.settings.register_profile("shared", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("shared")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests may take longest come first: no process is left with one of them when the other has nothing more to do."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0.0), mark.args[0] if mark else 300.0)
+    items.sort(key=lambda item: -longest[item.path])
+
+
 class _Endpoints(Mapping[str, Any]):
     """Addresses of servers; asking for one starts it."""
 

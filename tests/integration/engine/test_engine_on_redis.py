@@ -56,8 +56,8 @@ def settings(stack: Any, retailer_name: str, tmp_path: Path) -> Settings:
     redis = stack.endpoints["redis"]
     return Settings(
         retailer=retailer_name,
-        redis={"host": redis.host, "port": redis.port, "password": redis.password},
-        scoring={"model_directory": tmp_path / "models", "budget_ms": 2_000},
+        redis={"host": redis.host, "port": redis.port, "password": redis.password, "timeout_s": 30},
+        scoring={"model_directory": tmp_path / "models", "budget_ms": 60_000},
     )  # fmt: skip
 
 
