@@ -23,11 +23,12 @@ hypothesis.settings.load_profile("shared")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files whose tests may take longest come first: no process is left with one of them when the other has nothing more to do."""
+    """Files that set a time limit of their own come first, the longest before the others: theirs are the long tests, and no process
+    is left with such a file when the other has nothing more to do."""
     longest: dict[Path, float] = {}
     for item in items:
         mark = item.get_closest_marker("timeout")
-        longest[item.path] = max(longest.get(item.path, 0.0), mark.args[0] if mark else 300.0)
+        longest[item.path] = max(longest.get(item.path, 0.0), mark.args[0] if mark else 0.0)
     items.sort(key=lambda item: -longest[item.path])
 
 
