@@ -137,7 +137,7 @@ def replayed() -> tuple[World, World, int]:
         forged = bytearray(record.value)
         forged[int(chance.integers(len(forged)))] ^= 1
         for value in (record.value, bytes(forged), record.value[: len(record.value) // 2]):
-            struck.broker.take(Outgoing("updates", record.key, value), "stranger", exclusive=False)
+            struck.broker.take([Outgoing("updates", record.key, value)], "stranger", exclusive=False)
     for each in (calm, struck):
         each.run_rounds(1)
     return calm, struck, 3 * len(said)

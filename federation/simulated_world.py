@@ -99,7 +99,7 @@ class World:
             sender=OPERATOR,
         )
         for record in to_records(signed, self.identity):
-            self.broker.take(Outgoing("updates", b"operator", record), OPERATOR, exclusive=True)
+            self.broker.take([Outgoing("updates", b"operator", record)], OPERATOR, exclusive=True)
 
     @property
     def state(self) -> CoordinatorState:

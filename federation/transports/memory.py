@@ -1,7 +1,8 @@
 """The four logs in memory, with faults drawn from a seed: for simulation and tests. Time is the broker's, moved by hand.
 
-Faults strike what non-exclusive writers append (participants), between the sender and the log: lost, late, twice, out of
-order, damaged. The logs themselves lose nothing, as Kafka's do not. A crash is an exception at a chosen append.
+Faults strike what non-exclusive writers append (participants), between the sender and the log: lost, late, twice, damaged, and
+out of order, but for the records of one append, which a log has in their order. The logs themselves lose nothing, as Kafka's do
+not. A crash is an exception at a chosen append.
 """
 
 import heapq
@@ -18,7 +19,7 @@ POLLED_MAX = 500
 
 
 class Faults(NamedTuple):
-    """How often what goes wrong, each a probability per record; delays in ms, uniform up to the greatest."""
+    """How often what goes wrong, each a probability per record; delays in ms of an append or of a duplicate, uniform up to the greatest."""
 
     loss: float = 0.0
     delay_ms_max: int = 0
@@ -71,22 +72,17 @@ class MemoryBroker:
         """Whether nobody has taken `identity` since."""
         return self._holders.get(identity) == token
 
-    def take(self, outgoing: Outgoing, identity: str, *, exclusive: bool) -> None:
-        """Puts a record on its way, or straight onto its log."""
-        self.bytes_in[identity] += len(outgoing.value)
-        if exclusive:
-            self._store(outgoing)
-            return
-        for _ in range(1 + (self._random.random() < self.faults.duplication)):
-            if self._random.random() < self.faults.loss:
+    def take(self, records: Sequence[Outgoing], identity: str, *, exclusive: bool) -> None:
+        """Puts the records of one append on their way, or straight onto their logs."""
+        together_ms = 0 if exclusive else self._delay_ms()
+        for outgoing in records:
+            self.bytes_in[identity] += len(outgoing.value)
+            if exclusive:
+                self._store(outgoing)
                 continue
-            delay_ms = self._random.randint(0, self.faults.delay_ms_max)
-            damaged = self._damaged(outgoing) if self._random.random() < self.faults.damage else outgoing
-            if delay_ms == 0:
-                self._store(damaged)
-            else:
-                self._sequence += 1
-                heapq.heappush(self._under_way, (self.now_ms + delay_ms, self._sequence, damaged))
+            self._send(outgoing, together_ms)
+            if self._random.random() < self.faults.duplication:
+                self._send(outgoing, self._delay_ms())
 
     def read(self, log: LogName, start: int, limit: int) -> Sequence[Record]:
         """Up to `limit` records from `start` on; raises PositionDeadError where they are gone."""
@@ -101,6 +97,19 @@ class MemoryBroker:
     def _store(self, outgoing: Outgoing) -> None:
         entries = self._logs[outgoing.log]
         entries.append(Record(outgoing.log, len(entries), outgoing.key, outgoing.value, self.now_ms))
+
+    def _send(self, outgoing: Outgoing, delay_ms: int) -> None:
+        if self._random.random() < self.faults.loss:
+            return
+        damaged = self._damaged(outgoing) if self._random.random() < self.faults.damage else outgoing
+        if delay_ms == 0:
+            self._store(damaged)
+        else:
+            self._sequence += 1
+            heapq.heappush(self._under_way, (self.now_ms + delay_ms, self._sequence, damaged))
+
+    def _delay_ms(self) -> int:
+        return self._random.randint(0, self.faults.delay_ms_max)
 
     def _damaged(self, outgoing: Outgoing) -> Outgoing:
         value = bytearray(outgoing.value)
@@ -133,8 +142,7 @@ class MemoryTransport:
         if too_long:
             raise ConfigurationError([f"{too_long[0].log}: a record of {len(too_long[0].value)} bytes is refused"])
         self.crash_before = _counted_down(self.crash_before)
-        for record in records:
-            self._broker.take(record, self._identity, exclusive=self._token is not None)
+        self._broker.take(records, self._identity, exclusive=self._token is not None)
         self.crash_after = _counted_down(self.crash_after)
 
     def read_from(self, positions: Mapping[LogName, int]) -> None:

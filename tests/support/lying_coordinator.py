@@ -50,7 +50,7 @@ def write(world: World, message: Message, plan: RoundPlan) -> None:
         epoch=world.state.epoch,
     )
     for record in to_records(signed, world.identity):
-        world.broker.take(Outgoing("control", b"coordinator", record), "coordinator", exclusive=True)
+        world.broker.take([Outgoing("control", b"coordinator", record)], "coordinator", exclusive=True)
 
 
 class Ear:

@@ -43,7 +43,7 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wo
 
 
 def put(world: World, value: bytes, log: LogName = "updates") -> None:
-    world.broker.take(Outgoing(log, b"mallory", value), "mallory", exclusive=True)
+    world.broker.take([Outgoing(log, b"mallory", value)], "mallory", exclusive=True)
 
 
 def said(

@@ -35,7 +35,7 @@ def test_a_reader_sees_every_round_and_nothing_that_is_not_the_coordinator_s() -
     assert all(line.ended_ms >= line.began_ms for line in lines)
     assert halted_of(told.entries) == ""
     assert spent_of(told.entries)["level"] == "none"
-    world.broker.take(Outgoing("ledger", b"x", b"rubbish"), "mallory", exclusive=True)
+    world.broker.take([Outgoing("ledger", b"x", b"rubbish")], "mallory", exclusive=True)
     again = reader.read()
     assert (again.refused, again.audit.holds) == (1, True)
     forged = next_entry(again.audit.head, "plan", {}, at_ms=world.broker.now_ms)
@@ -44,7 +44,7 @@ def test_a_reader_sees_every_round_and_nothing_that_is_not_the_coordinator_s() -
             forged, world.identities["shop-0"], federation=world.settings.name, sent_at_ms=1, epoch=1, sender=name
         )
         for record in to_records(signed, world.identities["shop-0"]):
-            world.broker.take(Outgoing("ledger", b"x", record), "shop-0", exclusive=True)
+            world.broker.take([Outgoing("ledger", b"x", record)], "shop-0", exclusive=True)
     last = reader.read()
     assert (last.refused, last.entries, last.audit.holds) == (3, again.entries, True)
 

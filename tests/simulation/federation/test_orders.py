@@ -76,7 +76,7 @@ def test_a_replayed_order_is_dropped_counted_ledgered_and_without_effect(world: 
     ordered(world, Order(action="pause"), world.coordinator_turn)
     orders = [record for record in world.broker.read("updates", 0, 100) if record.key == b"operator"]
     for record in orders:
-        world.broker.take(Outgoing("updates", b"x", record.value), "mallory", exclusive=True)
+        world.broker.take([Outgoing("updates", b"x", record.value)], "mallory", exclusive=True)
     world.coordinator_turn()
     assert world.drops == {"duplicate": 2}
     world.restart_coordinator()
@@ -142,6 +142,6 @@ def test_what_others_write_on_the_ledger_answers_nothing(world: World) -> None:
     def forged() -> None:
         entry = world.broker.read("ledger", 0, 1)[0].value
         for value in (b"rubbish", entry):
-            world.broker.take(Outgoing("ledger", b"0", value), "mallory", exclusive=True)
+            world.broker.take([Outgoing("ledger", b"0", value)], "mallory", exclusive=True)
 
     assert ordered(world, approval(world, "shop-0"), forged, wait_s=0.05) == Answer("unanswered")

@@ -174,7 +174,7 @@ def test_bytes_and_what_was_not_believed_are_metrics_that_count_nothing_twice() 
     watch = _Watch(world.settings, world.coordinator, metrics)
     watch.look()
     before = {log: sum(len(one.value) for one in world.broker.read(log, 0, 10_000)) for log in ("control", "models")}
-    world.broker.take(Outgoing("control", b"x", b"rubbish"), "mallory", exclusive=True)
+    world.broker.take([Outgoing("control", b"x", b"rubbish")], "mallory", exclusive=True)
     world.run_rounds(1)
     watch.look()
     watch.look()

@@ -93,7 +93,7 @@ def results(**changes: object) -> Results:
 
 def test_across_sites_means_are_told_and_the_matrix_has_a_cell_for_each_pair() -> None:
     found = results(cross_site={"a": {"a": 0.9, "b": 0.3}, "b": {"a": 0.5}})
-    assert "0.900 on their own newest examples and of 0.400 on others' (mean over 1 and 2 pairs" in report(found)
+    assert "0.900 on their owners' newest examples and of 0.400 on others' (mean over 1 and 2 pairs)" in report(found)
     assert cross_site_csv(found).splitlines() == ["model of,a,b", "a,0.900000,0.300000", "b,0.500000,"]
     assert set(drawn(found)) == {"rounds.png", "participants.png", "cost.png", "cross_site.png"}
     assert "cross_site.png" not in drawn(results())
