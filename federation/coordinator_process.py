@@ -7,7 +7,6 @@ the transport the object is thrown away: a new one recovers from the logs.
 import secrets
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -16,35 +15,28 @@ from contract.errors import InvariantError, PositionDeadError
 from contract.federation import (
     CLOCK_TOLERANCE_MS,
     COORDINATOR,
-    Claim,
-    GlobalModel,
     LedgerEntry,
-    Published,
     Step,
 )
 from federation.coordinator import Coordinator
 from federation.coordinator_state import CoordinatorState
 from federation.envelope import Inbox, Opened, seal, to_records
 from federation.identity import Identity, PublicIdentity
+from federation.journal import Decision, Journal
 from federation.recording import Say
 from federation.refusals import FederationRefusedError
 from federation.store import Checkpoint, Store
 from federation.transports.ports import LOGS, LogName, Outgoing, Record, Transport
 
 RECOVERY_POLL_S = 1.0
+ANNOUNCED_MAX = 10_000
+"""Of its own long messages, unfinished while it recovers: copies of old announcements must not push out a message between whose
+parts they stand."""
 
 
 def owner_of_coordinator(federation: str) -> str:
     """Under what its checkpoint is stored."""
     return f"coordinator/{federation}"
-
-
-class _Decision(NamedTuple):
-    """What one transaction of an earlier life said, in the order in which it was applied."""
-
-    step: Step
-    said: list[tuple[Say, int, int]]
-    """With the epoch and the time of its envelope."""
 
 
 class CoordinatorProcess:
@@ -72,7 +64,8 @@ class CoordinatorProcess:
         self._assemble = assemble
         self._instance = instance or secrets.token_hex(8)
         self._positions: dict[LogName, int] = dict.fromkeys(LOGS, 0)
-        self._now_ms = 0
+        self._said_ms = 0
+        """Time of the newest decision."""
         self.bytes_told = 0
         """Appended by this process; every participant reads them."""
         self.coordinator = assemble(initial)
@@ -82,19 +75,24 @@ class CoordinatorProcess:
 
         Raises TransientError, FencedError, PositionDeadError where the logs no longer reach back to the checkpoint.
         """
+        self._recall()
+        now_ms = self._now()
+        self._commit(self.coordinator.start(self._instance, now_ms), now_ms, epoch=self.coordinator.state.epoch + 1)
+        self._decide()
+
+    def _recall(self) -> None:
+        """Becomes what checkpoint and logs say; says nothing."""
         checkpoint = self._store.load(owner_of_coordinator(self._federation))
         if checkpoint is not None:
             state = msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState)
             self.coordinator = self._assemble(state)
             self._positions = dict.fromkeys(LOGS, 0) | dict(checkpoint.positions)
+            self._said_ms = checkpoint.saved_ms
         elif any(self.transport.bounds(log)[0] > 0 for log in ("control", "updates", "ledger")):
             raise PositionDeadError(
                 "there is no checkpoint, and the logs no longer go back to the beginning: restore the coordinator's database"
             )
         self._replay()
-        now_ms = self._now()
-        self._commit(self.coordinator.start(self._instance, now_ms), now_ms, epoch=self.coordinator.state.epoch + 1)
-        self._decide()
 
     def run_once(self, timeout_s: float) -> int:
         """Called again and again: reads what came and does what is due; returns how many records it read.
@@ -125,6 +123,9 @@ class CoordinatorProcess:
 
     def _commit(self, said: list[Say], now_ms: int, *, epoch: int) -> None:
         entries = sum(isinstance(say.message, LedgerEntry) for say in said)
+        if entries == 0:
+            raise InvariantError("a decision without an entry in the ledger has no place among the others")
+        self._said_ms = now_ms
         step = Step(
             updates_offset=self._positions["updates"],
             ledger_index=self.coordinator.state.ledger.following + entries,
@@ -162,7 +163,7 @@ class CoordinatorProcess:
 
     def _replay(self) -> None:
         """The same handlers over the same logs: each decision sees those messages that it saw then."""
-        decisions, models, ledger = self._said_before()
+        decisions = self._said_before()
         self.transport.read_from({"updates": self._positions["updates"]})
         end = self.transport.bounds("updates")[1]
         waiting: deque[Record] = deque()
@@ -176,56 +177,27 @@ class CoordinatorProcess:
                 if waiting[0].offset >= decision.step.updates_offset:
                     break
                 self._absorb(waiting.popleft())
-            self._apply_again(decision, models, ledger)
+            for say in decision.said:
+                self.coordinator.apply(say, decision.epoch, decision.at_ms)
         for record in waiting:
             self._absorb(record)
 
-    def _apply_again(self, decision: _Decision, models: dict[int, GlobalModel], ledger: dict[int, LedgerEntry]) -> None:
-        coordinator = self.coordinator
-        for say, epoch, at_ms in decision.said:
-            coordinator.apply(say, epoch, at_ms)
-            version = (
-                say.message.model_version
-                if isinstance(say.message, Published)
-                else coordinator.state.model.version
-                if isinstance(say.message, Claim)
-                else None
-            )
-            if version in models:
-                coordinator.apply(Say("models", models[version]), epoch, at_ms)
-        while coordinator.state.ledger.following < decision.step.ledger_index:
-            entry = ledger.get(coordinator.state.ledger.following)
-            if entry is None:
-                raise InvariantError(f"entry {coordinator.state.ledger.following} of the ledger is missing")
-            coordinator.apply(Say("ledger", entry), 0, 0)
-
-    def _said_before(self) -> tuple[list[_Decision], dict[int, GlobalModel], dict[int, LedgerEntry]]:
-        """All that coordinators of this federation said since the checkpoint."""
+    def _said_before(self) -> list[Decision]:
+        """All that coordinators of this federation decided since the checkpoint."""
         logs: tuple[LogName, ...] = ("control", "models", "ledger")
         ends = {log: self.transport.bounds(log)[1] for log in logs}
         self.transport.read_from({log: self._positions[log] for log in logs})
-        inboxes = {log: Inbox(self._federation, self._identity) for log in logs}
-        decisions: list[_Decision] = []
-        models: dict[int, GlobalModel] = {}
-        ledger: dict[int, LedgerEntry] = {}
+        inboxes = {log: Inbox(self._federation, self._identity, unfinished_max=ANNOUNCED_MAX) for log in logs}
+        journal = Journal()
         while not all(self.transport.caught_up(log, end) for log, end in ends.items()):
             for record in self.transport.poll(RECOVERY_POLL_S):
                 opened = self._own(inboxes[record.log], record)
-                if opened is None:
-                    continue
-                heading, message = opened.envelope, opened.message
-                self._now_ms = max(self._now_ms, heading.sent_at_ms)
-                if isinstance(message, Step):
-                    decisions.append(_Decision(message, []))
-                elif isinstance(message, GlobalModel):
-                    models[message.model_version] = message
-                elif isinstance(message, LedgerEntry):
-                    ledger[message.index] = message
-                elif record.log == "control" and decisions:
-                    say = Say("control", message, heading.round, heading.attempt)  # type: ignore[arg-type]
-                    decisions[-1].said.append((say, heading.epoch, heading.sent_at_ms))
+                if opened is not None:
+                    self._said_ms = max(self._said_ms, opened.envelope.sent_at_ms)
+                    journal.take(record.log, opened)
         self._positions |= ends
-        return decisions, models, ledger
+        state = self.coordinator.state
+        return journal.decisions(state.ledger, state.epoch)
 
     def _own(self, inbox: Inbox, record: Record) -> Opened | None:
         """The message, where it is this coordinator's own; anything else on its logs is somebody's rubbish."""
@@ -240,9 +212,8 @@ class CoordinatorProcess:
         return self._speaker if name == COORDINATOR else None
 
     def _now(self) -> int:
-        """The clock, but never back: a decision is not earlier than the one before."""
-        self._now_ms = max(self._now_ms, epoch_ms(self._clock.now()))
-        return self._now_ms
+        """The clock, but later than the decision before: by epoch and time it is told what belongs to which."""
+        return max(self._said_ms + 1, epoch_ms(self._clock.now()))
 
 
 def _key(say: Say) -> bytes:

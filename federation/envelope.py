@@ -238,8 +238,15 @@ class Inbox:
     """Puts records together to messages, for one federation and reader. Bounded in memory, per sender and in all."""
 
     def __init__(
-        self, federation: str, reader: Identity | None = None, *, message_bytes_max: int = MESSAGE_BYTES_MAX
+        self,
+        federation: str,
+        reader: Identity | None = None,
+        *,
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
+        unfinished_max: int = PENDING_PER_SENDER_MAX,
     ) -> None:
+        """`unfinished_max`: of each sender's messages; one more drops its oldest."""
+        self._unfinished_max = unfinished_max
         self._federation = federation
         self._reader = reader
         self._message_bytes_max = message_bytes_max
@@ -308,7 +315,7 @@ class Inbox:
         if key in self._pending:
             raise EnvelopeRefusedError("duplicate", "announced already")
         own = [key for key in self._pending if key[0] == announcement.sender]
-        if len(own) >= PENDING_PER_SENDER_MAX:
+        if len(own) >= self._unfinished_max:
             del self._pending[own[0]]
         self._pending[key] = _Pending(announcement)
 

@@ -1,6 +1,7 @@
 """Reading a federation's logs for people: the audit chain checked, and what it says of rounds and of privacy. Pure but for the reading."""
 
 import json
+from collections import deque
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -12,13 +13,14 @@ from contract.federation_settings import RoundPrivacySettings
 from federation.envelope import Inbox, Opened
 from federation.figures import AP
 from federation.identity import PublicIdentity
-from federation.ledger import TOO_MANY, Audit, verify_chain
+from federation.ledger import TOO_MANY, Audit, digest_of, verify_chain
 from federation.privacy import PrivacyLedger, Release, Spend
 from federation.refusals import FederationRefusedError
 from federation.transports.ports import LogName, Record, Transport
 
 POLL_S = 1.0
 EARLY_MAX = 10_000
+EARLY_BYTES_MAX = 64 * 1024 * 1024
 _LOGS: tuple[LogName, ...] = ("control", "ledger")
 
 
@@ -71,28 +73,31 @@ def read_told(transport: Transport, federation: str, fingerprint: str) -> Told:
 
 
 class LogReader:
-    """Reads what a coordinator says, as often as wanted; everything is kept, since a chain is checked from its beginning."""
+    """Reads what a coordinator says, as often as wanted; of that, claim, roster and ledger are kept, since a chain is checked from its beginning."""
 
     def __init__(self, transport: Transport, federation: str, fingerprint: str) -> None:
         self._transport = transport
         self._told = _Believed(federation, fingerprint)
-        self._transport.read_from({log: transport.bounds(log)[0] for log in _LOGS})
+        self._positions = {log: transport.bounds(log)[0] for log in _LOGS}
 
     def read(self) -> Told:
         """Everything up to the present end. Raises TransientError."""
-        ends = {log: self._transport.bounds(log)[1] for log in _LOGS}
-        records: list[Record] = []
-        while not all(self._transport.caught_up(log, end) for log, end in ends.items()):
-            records += self._transport.poll(POLL_S)
-        # The claim on the control log says which keys sign the ledger.
-        for log in _LOGS:
-            for record in records:
-                if record.log == log:
-                    self._told.take(record)
         told = self._told
+        self._read("control")
+        # The claim on the control log says which keys sign the ledger, which waits on its log until then.
+        if told.coordinator is not None:
+            self._read("ledger")
         return Told(
             told.coordinator, told.epoch, told.roster, tuple(told.entries), verify_chain(told.entries), told.refused
         )
+
+    def _read(self, log: LogName) -> None:
+        first, end = self._transport.bounds(log)
+        self._transport.read_from({log: max(self._positions[log], first)})
+        while not self._transport.caught_up(log, end):
+            for record in self._transport.poll(POLL_S):
+                self._told.take(record)
+                self._positions[log] = record.offset + 1
 
 
 class _Believed:
@@ -102,8 +107,11 @@ class _Believed:
         self.roster: Roster | None = None
         self.entries: list[LedgerEntry] = []
         self.refused = 0
-        self._early: list[Record] = []
-        """What stands before the first claim that is there, and so before it is known whose it is."""
+        self._early: deque[Record] = deque()
+        """What stands before the first claim that is there, and so before it is known whose it is; the newest of it."""
+        self._early_bytes = 0
+        self._chained: set[bytes] = set()
+        """Digests of `entries`: whoever may write to the log can append a copy, which breaks no chain."""
         self._fingerprint = fingerprint
         self._inboxes = {log: Inbox(federation) for log in _LOGS}
 
@@ -113,13 +121,20 @@ class _Believed:
                 record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS
             )
         except FederationRefusedError:
-            if self.coordinator is None and len(self._early) < EARLY_MAX:
-                self._early.append(record)
+            if self.coordinator is None:
+                self._keep(record)
             else:
                 self.refused += 1
             return
         if opened is not None:
             self._heed(opened)
+
+    def _keep(self, record: Record) -> None:
+        self._early.append(record)
+        self._early_bytes += len(record.value)
+        while len(self._early) > EARLY_MAX or self._early_bytes > EARLY_BYTES_MAX:
+            self._early_bytes -= len(self._early.popleft().value)
+            self.refused += 1
 
     def _known(self, name: str) -> PublicIdentity | None:
         return self.coordinator if name == COORDINATOR else None
@@ -131,13 +146,20 @@ class _Believed:
         elif isinstance(message, Claim):
             self.coordinator = opened.sender
             self.epoch = max(self.epoch, opened.envelope.epoch)
-            early, self._early = self._early, []
+            early, self._early, self._early_bytes = self._early, deque(), 0
             for record in early:
                 self.take(record)
         elif isinstance(message, Roster):
-            self.roster = message
+            if self.roster is None or message.version > self.roster.version:
+                self.roster = message
         elif isinstance(message, LedgerEntry):
-            self.entries.append(message)
+            self._chain(message)
+
+    def _chain(self, entry: LedgerEntry) -> None:
+        digest = digest_of(entry)
+        if digest not in self._chained:
+            self._chained.add(digest)
+            self.entries.append(entry)
 
 
 def content_of(entry: LedgerEntry) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Invariant: for each attempt keys are made once, and that is on disk before they 
 alone, so a crash is one participant that dropped out. Knows no clock, no transport, no TensorFlow.
 """
 
+import hashlib
 import secrets
 from collections import deque
 
@@ -31,6 +32,7 @@ from contract.federation import (
     StageOver,
     SurvivorList,
     Update,
+    encode_message,
 )
 from contract.federation_settings import ParticipantSettings
 from federation import contribution, cross_site, objections
@@ -45,7 +47,7 @@ from federation.masks import Stream
 from federation.participant_state import ParticipantState, Saying
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError, MaskingRefusedError
 from federation.sealing import RandomBytes
-from federation.secagg import masking_plan
+from federation.secagg import Attempts, masking_plan
 from federation.secagg_member import MaskingMember
 from federation.tensors import unflatten
 from federation.terms import fixed_point_of, weight_of
@@ -95,6 +97,8 @@ class Participant:
         self._early: RoundPlan | None = None
         """A plan whose global model has not come: the two logs are not one order."""
         self._member: MaskingMember | None = None
+        self._followed: set[bytes] = set()
+        """Digests of the lists of this attempt that were answered: a copy of one is not another."""
         self._residual: NDArray[np.float32] | None = None
         """What quantisation still owes; lost in a crash, which costs a little accuracy and nothing else."""
         self._sent: Compressed | None = None
@@ -261,14 +265,15 @@ class Participant:
             self._planned(self._early, at_ms)
 
     def _planned(self, plan: RoundPlan, at_ms: int) -> None:
+        self._check_new(plan)
         self._plan = self._early = self._member = self.task = None
+        self._followed.clear()
         if self.name not in plan.cohort or self.membership != "approved":
             return
-        if not self.state.joined.comes_before(plan):
-            raise EnvelopeRefusedError("wrong_round", "the attempt was joined before")
         if plan.base_version > max(self.state.models, default=-1):
             self._early = plan
             return
+        self.state.heard = Attempts(round=plan.round, attempt=plan.attempt)
         objection = self._objection(plan, at_ms)
         if objection is not None:
             self._refuse(plan, objection)
@@ -279,6 +284,17 @@ class Participant:
             self.trained(self._trained[2])
         else:
             self.task = self._task(plan)
+
+    def _check_new(self, plan: RoundPlan) -> None:
+        """Raises EnvelopeRefusedError for a plan that was heard before: a copy, which anybody may have appended, ends nothing."""
+        early, heard = self._early, self._plan
+        older = early is not None and (plan.round, plan.attempt) < (early.round, early.attempt)
+        if not older and self.state.heard.comes_before(plan) and self.state.joined.comes_before(plan):
+            return
+        if heard is not None and (heard.round, heard.attempt) == (plan.round, plan.attempt) and heard != plan:
+            # No copy: the coordinator itself says two things of one attempt, and gets no further answer in it.
+            self._plan = self._member = self.task = None
+        raise EnvelopeRefusedError("wrong_round", "the attempt was announced before")
 
     def _objection(self, plan: RoundPlan, at_ms: int) -> str | None:
         """Why this retailer takes no part, as a code of REFUSALS."""
@@ -373,9 +389,7 @@ class Participant:
             self.state.given_up = max(self.state.given_up, number + 1)
             return
         if isinstance(message, Failure | Published):
-            self._early = None
-            if isinstance(message, Failure) and message.final:
-                self.state.given_up = max(self.state.given_up, number)
+            self._over(number, attempt, message)
         plan = self._plan
         if plan is None or (number, attempt) != (plan.round, plan.attempt):
             return
@@ -386,6 +400,7 @@ class Participant:
             return
         if self._member is None:
             return
+        self._follow_once(message)
         try:
             answer, sealed = self._next_stage(plan, self._member, message, at_ms)
         except MaskingRefusedError as error:
@@ -393,6 +408,20 @@ class Participant:
             self._refuse(plan, "keys")
             return
         self._say(plan, answer, sealed=sealed)
+
+    def _over(self, number: int, attempt: int, message: Failure | Published) -> None:
+        early = self._early
+        if early is not None and (number, attempt) >= (early.round, early.attempt):
+            self._early = None
+        if isinstance(message, Failure) and message.final:
+            self.state.given_up = max(self.state.given_up, number)
+
+    def _follow_once(self, message: Progress) -> None:
+        """A copy of a list that was answered is dropped; another list of its stage is for the member to refuse."""
+        digest = hashlib.sha256(encode_message(message)).digest()
+        if digest in self._followed:
+            raise EnvelopeRefusedError("duplicate", "it was answered before")
+        self._followed.add(digest)
 
     def _next_stage(
         self, plan: RoundPlan, member: MaskingMember, message: KeyList | ShareList | SurvivorList, at_ms: int

@@ -23,6 +23,8 @@ class ParticipantState(Struct, kw_only=True):
     members: dict[str, Member] = field(default_factory=dict)
     models: dict[int, GlobalWeights] = field(default_factory=dict)
     joined: Attempts = field(default_factory=Attempts)
+    heard: Attempts = field(default_factory=Attempts)
+    """The newest that was announced to it; an older plan is somebody's copy."""
     spends: list[LevelSpend] = field(default_factory=list)
     """Of the attempts that it joined, by its own count."""
     adopted_version: int = -1

@@ -153,3 +153,5 @@ _TOLD: dict[type, Callable[[Any], Content]] = {
     Failure: lambda message: {"reason": message.reason, "final": message.final},
     Halted: lambda message: {"reason": message.reason},
 }
+TOLD_KINDS = frozenset(str(kind.__struct_config__.tag) for kind in _TOLD)  # type: ignore[attr-defined]
+"""Kinds of entries that tell of a message, and are named as its type is."""

@@ -1,0 +1,270 @@
+"""A stranger who may write to the coordinator's logs appends again what stands there: nothing that is remembered may change."""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import msgspec
+import pytest
+
+from contract.errors import InvariantError
+from federation import envelope, operations
+from federation.coordinator_process import CoordinatorProcess
+from federation.coordinator_state import CoordinatorState
+from federation.operations import LogReader, Told
+from federation.simulated_world import World
+from federation.store import MemoryStore
+from federation.transports.memory import CrashError, MemoryBroker, MemoryTransport
+from federation.transports.ports import LogName, Outgoing, Record
+from support.federation_kinds import heading_of
+from support.federation_world import HIDDEN, asking, small_settings, small_world, until_stage
+
+MODES = ["masked", "robust"]
+OWN: tuple[LogName, ...] = ("control", "models", "ledger")
+
+
+@pytest.fixture(params=["short", pytest.param("long", marks=pytest.mark.slow)])
+def hidden(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
+    """`long`: models, updates and the coordinator's lists are of several records each."""
+    if request.param == "short":
+        return HIDDEN
+    monkeypatch.setattr(envelope, "PART_BYTES", 10_000)
+    monkeypatch.setattr(envelope, "SINGLE_BYTES_MAX", 14_000)
+    return (800,)
+
+
+def made(mode: str, hidden: tuple[int, ...] = HIDDEN, *, rounds: int = 2) -> World:
+    """In mode robust models of participants are shown, so that control has messages beyond those of rounds."""
+    options = {"cross_site_every": 1, "calibration_every": 0} if mode == "robust" else {}
+    world = small_world(asking(small_settings(mode, **options), cross_site=mode == "robust"), 4, hidden=hidden)
+    world.enrol_all()
+    world.run_rounds(rounds)
+    world.run_until(lambda: True)
+    return world
+
+
+def under_way(world: World, mode: str) -> World:
+    """In the last stage of an attempt that nobody has answered."""
+    world.order_rounds(1)
+    until_stage(world, "unmasking" if mode == "masked" else "updates")
+    return world
+
+
+def records_of(world: World, logs: Sequence[LogName] = OWN) -> list[Record]:
+    return [record for log in logs for record in world.broker.read(log, 0, 1_000_000)]
+
+
+def again(broker: MemoryBroker, records: Sequence[Record | Outgoing]) -> None:
+    broker.take([Outgoing(record.log, record.key, record.value) for record in records], "stranger", exclusive=True)
+
+
+def recalled(world: World, appended: Sequence[Record | Outgoing] = (), *, checkpoint: bool) -> object:
+    """What a coordinator knows that starts now, after somebody appended these."""
+    broker = copy.deepcopy(world.broker)
+    del broker._logs["updates"][world.coordinator._positions["updates"] :]
+    again(broker, appended)
+    transport = MemoryTransport(broker, "coordinator", exclusive=True)
+    process = CoordinatorProcess(
+        world.identity,
+        world.settings.name,
+        transport,
+        copy.deepcopy(world.store) if checkpoint else MemoryStore(),
+        world.clock,
+        initial=CoordinatorState(model=world._model),
+        assemble=world._assemble,
+    )
+    process._recall()
+    # What came after the newest decision is read as always.
+    while records := transport.poll(0.0):
+        for record in records:
+            process._absorb(record)
+    return known(process)
+
+
+def known(process: CoordinatorProcess) -> object:
+    coordinator = process.coordinator
+    attempt = coordinator.attempt
+    return msgspec.to_builtins(coordinator.state), attempt and (attempt.plan, attempt.state)
+
+
+def told(world: World) -> Told:
+    transport = MemoryTransport(world.broker, "reader")
+    return LogReader(transport, world.settings.name, world.identity.public.fingerprint).read()
+
+
+def finishes(world: World, version: int) -> None:
+    """What is under way ends with this model, and a further round gives one, too; all of it after a restart."""
+    world.restart_coordinator()
+    world.run_until(lambda: world.coordinator.coordinator.idle)
+    assert world.state.model.version == version
+    world.run_rounds(1)
+    assert world.state.model.version == version + 1
+    world.restart_coordinator()
+    assert told(world).audit.holds
+    assert len(told(world).entries) == world.state.ledger.following
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("checkpoint", [False, True], ids=["without-a-checkpoint", "after-a-checkpoint"])
+def test_whole_logs_appended_again_change_nothing_that_a_coordinator_remembers(
+    mode: str, checkpoint: bool, hidden: tuple[int, ...]
+) -> None:
+    world = made(mode, hidden)
+    copies = records_of(world)
+    right = known(world.coordinator)
+    assert recalled(world, checkpoint=checkpoint) == right
+    assert recalled(world, copies, checkpoint=checkpoint) == right
+    assert recalled(world, copies[::-1], checkpoint=checkpoint) == right
+    again(world.broker, copies)
+    finishes(world, 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("checkpoint", [False, True], ids=["without-a-checkpoint", "after-a-checkpoint"])
+def test_any_single_record_appended_again_in_an_attempt_changes_nothing_that_a_coordinator_remembers(
+    mode: str, checkpoint: bool
+) -> None:
+    world = under_way(made(mode), mode)
+    right = known(world.coordinator)
+    for record in records_of(world):
+        assert recalled(world, [record], checkpoint=checkpoint) == right, heading_of(record.value)
+        steps = [one for one in records_of(world) if (heading := heading_of(one.value)) and heading.kind == "step"]
+        assert recalled(world, [steps[0], record, steps[-1]], checkpoint=checkpoint) == right
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_records_appended_again_do_not_end_an_attempt_for_those_who_take_part(
+    mode: str, hidden: tuple[int, ...]
+) -> None:
+    world = under_way(made(mode, hidden), mode)
+    again(world.broker, records_of(world))
+    world.participants_turn()
+    again(world.broker, records_of(world, ("control",)))
+    finishes(world, 3)
+    kinds = [entry.kind for entry in told(world).entries]
+    assert (kinds.count("plan"), kinds.count("failure")) == (4, 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_old_records_between_those_of_one_decision_change_nothing(mode: str, hidden: tuple[int, ...]) -> None:
+    """Kafka keeps a transaction's records in their order, and others' may stand between them."""
+    world = made(mode, hidden, rounds=1)
+    old = records_of(world)
+    steps = [record for record in old if (heading := heading_of(record.value)) and heading.kind == "step"]
+    long = [record for record in old if heading_of(record.value) is None]
+
+    def mingled(records: Sequence[Outgoing]) -> list[Outgoing]:
+        found: list[Outgoing] = []
+        for place, record in enumerate(records):
+            found.append(record)
+            copies = [*records[: place + 1], *(Outgoing(one.log, one.key, one.value) for one in (*steps, *long))]
+            # On its own log and on the two others.
+            found += [copied._replace(log=log) for copied in copies for log in OWN]
+        return found
+
+    right = known(world.coordinator)
+    meddle(world, mingled)
+    world.order_rounds(1)
+    for _ in range(100):
+        world.coordinator_turn()
+        right = known(world.coordinator)
+        assert recalled(world, checkpoint=True) == right
+        assert recalled(world, checkpoint=False) == right
+        if world.coordinator.coordinator.idle and world.state.model.version == 2:
+            break
+        # Participants hear nothing of the stranger: what is at stake is what a coordinator remembers.
+        unmeddled(world)
+        world.participants_turn()
+        world.advance(500)
+    assert world.state.model.version == 2
+
+
+def meddle(world: World, mingled: Callable[[Sequence[Outgoing]], list[Outgoing]]) -> None:
+    transport = world.coordinator.transport
+    append = transport.append
+    transport.append = lambda records: append(mingled(records))  # type: ignore[method-assign]
+
+
+def unmeddled(world: World) -> None:
+    """Participants skip copies."""
+    for one in world.participants.values():
+        transport = one._transport
+        if hasattr(transport, "heard"):
+            continue
+        poll = transport.poll
+        heard: set[tuple[str, bytes]] = set()
+
+        def first(timeout_s: float, poll: Callable[[float], list[Record]] = poll, heard: set[tuple[str, bytes]] = heard) -> list[Record]:  # fmt: skip
+            found = []
+            for record in poll(timeout_s):
+                if (record.log, record.value) not in heard:
+                    heard.add((record.log, record.value))
+                    found.append(record)
+            return found
+
+        transport.poll = first  # type: ignore[method-assign]
+        transport.heard = heard  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_killed_coordinator_did_not_come_to_say_does_not_count_when_a_stranger_says_it(mode: str) -> None:
+    """Of a transaction that failed, anybody may have read the records."""
+    world = made(mode)
+    unsaid: list[Outgoing] = []
+
+    def lost(records: Sequence[Outgoing]) -> list[Outgoing]:
+        unsaid.extend(records)
+        raise CrashError
+
+    world.order_rounds(1)
+    meddle(world, lost)
+    world.coordinator_turn()
+    assert world.crashes == 1
+    right = known(world.coordinator)
+    assert recalled(world, unsaid, checkpoint=True) == right
+    assert recalled(world, unsaid[::-1], checkpoint=True) == right
+    for record in unsaid:
+        assert recalled(world, [record], checkpoint=True) == right
+    assert recalled(world, unsaid, checkpoint=False) == right
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("log", OWN)
+def test_a_decision_of_which_a_record_is_gone_is_not_taken_for_one_that_was_never_made(mode: str, log: LogName) -> None:
+    world = under_way(made(mode), mode)
+    records = world.broker._logs[log]
+    del records[-1]
+    if log == "control":
+        # Its Step stays, which stands before the rest.
+        assert (heading := heading_of(records[-1].value))
+        assert heading.kind == "step"
+    with pytest.raises(InvariantError, match="a decision is there only in part"):
+        recalled(world, checkpoint=False)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_ledger_whose_entries_are_appended_again_holds_and_is_no_longer(mode: str) -> None:
+    world = made(mode)
+    before = told(world)
+    again(world.broker, records_of(world, ("ledger", "control")))
+    after = told(world)
+    assert after.audit.holds
+    assert (after.entries, after.roster, after.refused) == (before.entries, before.roster, 0)
+
+
+def test_what_a_reader_keeps_before_it_knows_the_coordinator_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "EARLY_BYTES_MAX", 100_000)
+    world = made("masked", rounds=1)
+    control = world.broker._logs["control"]
+    real = list(control)
+    world.broker._logs["control"] = []
+    again(world.broker, [Outgoing("control", b"x", bytes(10_000)) for _ in range(50)])
+    reader = LogReader(MemoryTransport(world.broker, "reader"), world.settings.name, world.identity.public.fingerprint)
+    assert reader.read().entries == ()
+    assert reader._told._early_bytes <= 100_000
+    assert sum(len(record.value) for record in reader._told._early) == reader._told._early_bytes
+    again(world.broker, real)
+    found = reader.read()
+    assert found.audit.holds, "the ledger waited for the claim"
+    assert len(found.entries) == world.state.ledger.following
+    assert found.roster is not None
+    assert found.refused == 50
