@@ -5,7 +5,7 @@ chosen on anybody's data: a federated model knows no prior, so each institution 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from statistics import fmean
 from typing import NamedTuple
 
@@ -107,25 +107,15 @@ def judged(arrays: Arrays, test: Data, offset: float = 0.0) -> Judged:
     )
 
 
-def keeping(evaluate: Callable[[Arrays], dict[str, float]], last: list[Arrays]) -> Callable[[Arrays], dict[str, float]]:
-    """`evaluate`, which also keeps the model it was given last."""
-
-    def kept(arrays: Arrays) -> dict[str, float]:
-        last[:] = [arrays]
-        return evaluate(arrays)
-
-    return kept
-
-
 def run(banks: Mapping[str, Bank], test: Data, course: Course, title: str) -> Outcome:
     """One division: together, in one place, and each alone."""
     everything = joined([bank.own for bank in banks.values()])
-    last: list[Arrays] = []
+    models: list[Arrays] = []
     rounds = trial.advised(course, trial.share_of(banks))
-    results = trial.federated(title, banks, rounds, course, keeping(trial.judged_on(test), last))
+    results = trial.federated(title, banks, rounds, course, trial.keeping(trial.judged_on(test), models))
     return Outcome(
         results,
-        judged(last[0], test, log_odds(everything.labels)),
+        judged(models[-1], test, log_odds(everything.labels)),
         judged(trial.alone_arrays(everything, course), test),
         [judged(trial.alone_arrays(bank.own, course), test) for bank in banks.values() if bank.own.labels.any()],
     )

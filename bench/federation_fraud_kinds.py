@@ -8,7 +8,7 @@ chosen whose model counts: a retailer would not serve a later one that is worse.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -40,18 +40,6 @@ def of_one_kind(own: Payments, kind: int, until: int) -> Payments:
     return own.part(np.flatnonzero(~other))
 
 
-def keeping(
-    evaluate: Callable[[Arrays], dict[str, float]], models: list[Arrays]
-) -> Callable[[Arrays], dict[str, float]]:
-    """`evaluate`, which also keeps every model it was given."""
-
-    def kept(arrays: Arrays) -> dict[str, float]:
-        models.append(arrays)
-        return evaluate(arrays)
-
-    return kept
-
-
 def best(models: Iterable[Arrays], kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:
     """Of the models after each round the one that counts, calibrated."""
     return calibrated(trial.chosen(models, kept_back), kept_back)
@@ -80,7 +68,7 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
     kinds = np.concatenate([shop.test_kinds for shop in shops])
     models: list[Arrays] = []
     rounds = trial.advised(course, trial.share_of(banks))
-    trial.federated(title, banks, rounds, course, keeping(trial.judged_on(test), models))
+    trial.federated(title, banks, rounds, course, trial.keeping(trial.judged_on(test), models))
     kept_back = [one.newest for one in banks.values()]
     alone = [best(trial.course_alone(one.own, course), [one.newest]) for one in banks.values()]
     together, central = (best(found, kept_back) for found in (models, trial.course_alone(everything, course)))

@@ -149,6 +149,8 @@ class Outcome(NamedTuple):
 
     local: list[float]
     served: list[float]
+    common: list[float]
+    """Of the last common model, whoever took it."""
     central: list[float]
     choices: list[str]
 
@@ -168,7 +170,9 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
 
     everyone = joined([shop.test for shop in shops])
     rounds = trial.advised(course, trial.share_of(banks))
-    results = trial.federated(title, banks, rounds, course, trial.judged_on(everyone), learner=learner)
+    models: list[Arrays] = []
+    judge = trial.keeping(trial.judged_on(everyone), models)
+    results = trial.federated(title, banks, rounds, course, judge, learner=learner)
     everything = joined([one.own for one in banks.values()])
     central = trial.chosen(trial.course_alone(everything, course), [one.newest for one in banks.values()])
     served = [one.serving or [] for one in learners.values()]
@@ -177,7 +181,8 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
         return [trial.judged_on(shop.test)(model)["ap"] for model, shop in zip(models, shops, strict=True)]
 
     choices = [one.adopted for one in results.participants]
-    return Outcome(precisions(alone), precisions(served), precisions([central] * len(shops)), choices)
+    common = precisions([models[-1]] * len(shops))
+    return Outcome(precisions(alone), precisions(served), common, precisions([central] * len(shops)), choices)
 
 
 def measure(*, quick: bool, features: Path | None = None) -> list[Row]:
@@ -202,6 +207,7 @@ def _rows(history: str, found: Mapping[str, Outcome], *, judged: bool) -> list[R
     local = fmean(fmean(one.local) for one in found.values())
     served = fmean(fmean(one.served) for one in found.values())
     central = fmean(fmean(one.central) for one in found.values())
+    common = fmean(fmean(one.common) for one in found.values())
     gains = [mine - before for one in found.values() for mine, before in zip(one.served, one.local, strict=True)]
 
     def told(target: str, holds: bool) -> tuple[str | None, bool | None]:
@@ -214,6 +220,7 @@ def _rows(history: str, found: Mapping[str, Outcome], *, judged: bool) -> list[R
             *told(">= 0", min(gains) >= 0)),
         Row(f"{history}, beside one model of all examples", served, "", central, served / central,
             *told(f">= central - {GAP_MAX:g}", served >= central - GAP_MAX)),
+        Row(f"{history}, the last common model, whoever took it; baseline: what was served", common, "", served, common / served),
     ]  # fmt: skip
     for fold, one in found.items():
         rows += [

@@ -204,6 +204,18 @@ def judged_on(test: Data) -> Callable[[Arrays], dict[str, float]]:
     return evaluate
 
 
+def keeping(
+    evaluate: Callable[[Arrays], dict[str, float]], models: list[Arrays]
+) -> Callable[[Arrays], dict[str, float]]:
+    """`evaluate`, which also keeps every model it was given."""
+
+    def kept(arrays: Arrays) -> dict[str, float]:
+        models.append(arrays)
+        return evaluate(arrays)
+
+    return kept
+
+
 def data_file(name: str) -> Path:
     """A file of the data folder; raises ConfigurationError where it is absent."""
     file = Path(os.environ.get("TILLGUARD_DATA", "../shared/data")) / name

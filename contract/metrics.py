@@ -70,7 +70,6 @@ METRICS = (
     Metric("tillguard_federation_model_version", "gauge", "the newest global model", ("federation",)),
     Metric("tillguard_federation_epsilon", "gauge", "privacy spent at the delta of the settings", ("federation", "level")),
     Metric("tillguard_federation_shared_ratio", "gauge", "how what a participant took does on its own newest labels, where it shares that", ("federation", "participant", "figure")),
-    Metric("tillguard_federation_cross_site_ratio", "gauge", "average precision of a participant's model on another's newest labels, where both are willing", ("federation", "model", "participant")),
     Metric("tillguard_federation_received_bytes_total", "counter", "bytes of a participant's messages that counted", ("federation", "participant")),
     Metric("tillguard_federation_told_bytes_total", "counter", "bytes that the coordinator wrote, for every participant to read", ("federation",)),
     Metric("tillguard_federation_read_bytes_total", "counter", "bytes this participant read of what the coordinator says", ("retailer",)),

@@ -101,7 +101,7 @@ def adopted(state: CoordinatorState, name: str, message: Adoption) -> None:
 
 def judged(state: CoordinatorState, name: str, message: SiteFigures) -> None:
     """How models of others do at `name`, once; the ledger says that it was told, and no figure."""
-    cross_site.judged(state.sites, name, message)
+    cross_site.judged(state.evaluations, name, message)
     state.notes.append(
         Note(
             kind="site_figures",

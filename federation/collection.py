@@ -34,6 +34,15 @@ class Combined(NamedTuple):
     """Who broke the protocol, provably."""
 
 
+class Willing(NamedTuple):
+    """A participant that lets others see its update."""
+
+    update: NDArray[np.float64]
+    """Shape (parameters,), clipped."""
+    sealing_key: bytes
+    """Of the keys that signed the update."""
+
+
 class Collection(Protocol):
     """One attempt's messages. Called by one coordinator; changes nothing but its own memory."""
 
@@ -74,6 +83,6 @@ class Collection(Protocol):
         """Of whom `combine` can be asked apart: nobody in mode masked, where only the sum is known."""
         ...
 
-    def willing(self) -> dict[str, NDArray[np.float32]]:
-        """Called once the last stage is closed: updates that their senders let others see, clipped; in the order of the cohort."""
+    def willing(self) -> dict[str, Willing]:
+        """Called once the last stage is closed: of the members, those that let others see their update; in the order of the cohort."""
         ...

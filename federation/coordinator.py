@@ -170,7 +170,8 @@ class Coordinator:
         elif isinstance(message, GlobalModel):
             state.model = weights_of(message, say.round)
         elif isinstance(message, SiteModels):
-            state.sites = cross_site.Sites(model_version=message.model_version, shown=message.shown)
+            begun = cross_site.Sites(model_version=message.model_version, shown=message.shown)
+            state.evaluations = [*state.evaluations[-1:], begun]
             state.unshown = 0
         elif self.attempt is not None:
             self._advance(self.attempt, message, at_ms)
@@ -321,16 +322,21 @@ class Coordinator:
         ]
 
     def _shown(self, attempt: Attempt, made: GlobalModel) -> SiteModels | None:
-        """Models for participants to judge, where it is time for that and two are willing."""
+        """Models for participants to judge, where it is time for that, and two can be shown without telling of a third."""
         plan, every, state = attempt.plan, self._settings.rounds.cross_site_every, self.state
         if not every or plan.purpose != "training" or state.unshown + 1 < every:
             return None
-        updates = attempt.collection.willing()
-        names = cross_site.drawn(plan, [name for name in updates if state.members[name].status == "approved"])
+        # Whoever was revoked since, or holds other keys under the name by now, is another than the one that was willing.
+        willing = {
+            name: one
+            for name, one in attempt.collection.willing().items()
+            if state.members[name].status == "approved" and state.members[name].sealing_key == one.sealing_key
+        }
+        names = cross_site.drawn(plan, list(willing), in_model=len(attempt.collection.separable()))
         if not names:
             return None
-        models = cross_site.models_of(plan, state.model.payload, {name: updates[name] for name in names})
-        return cross_site.message(self._settings.name, plan, made.model_version, models, state.members)
+        shown = {name: willing[name] for name in names}
+        return cross_site.message(self._settings.name, plan, made.model_version, state.model.payload, shown)
 
     def _candidate(self, attempt: Attempt) -> Candidate:
         """Made once; a restarted coordinator makes the same again."""

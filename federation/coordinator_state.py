@@ -114,8 +114,8 @@ class CoordinatorState(Struct, kw_only=True):
     """By participant: what it did with which model."""
     shared: dict[str, dict[str, float]] = field(default_factory=dict)
     """By participant: how what it took does on its own newest labels, where it says so."""
-    sites: Sites | None = None
-    """Of the newest cross-site evaluation."""
+    evaluations: list[Sites] = field(default_factory=list)
+    """Across sites: the newest two, since one may begin before the last answer to the other has come."""
     unshown: int = 0
     """Trainings since models were shown for one."""
     drops: dict[str, int] = field(default_factory=dict)

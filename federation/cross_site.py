@@ -9,25 +9,24 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from msgspec import Struct, field
-from numpy.typing import NDArray
+from msgspec import Meta, Struct, field
 
 from contract.federation import (
     MESSAGE_BYTES_MAX,
     SITES_MAX,
-    Member,
     Payload,
     RoundPlan,
     SealedShare,
     SiteFigures,
     SiteModels,
 )
+from federation.collection import Willing
 from federation.identity import Identity
 from federation.learner import Arrays
 from federation.refusals import EnvelopeRefusedError
@@ -37,17 +36,19 @@ from federation.tensors import check_vector, places_of, read_vector, size_of, un
 _DOMAIN = b"tillguard/federation/cross-site/v1"
 _ONCE = bytes(12)
 """The nonce: every key encrypts one text."""
-_PAYLOADS = msgspec.msgpack.Decoder(tuple[Payload, ...])
+_PAYLOADS = msgspec.msgpack.Decoder(Annotated[tuple[Payload, ...], Meta(max_length=SITES_MAX)])
+_BOX_SPARE = 1_024
+"""Beyond the models' own bytes: lengths and the tag."""
 
 
 class Sites(Struct, kw_only=True):
-    """The newest evaluation, as far as it has come."""
+    """One evaluation, as far as it has come."""
 
     model_version: int
     """Of the global model that was made in the same round."""
     shown: tuple[str, ...]
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By who judged, average precision by whose model."""
+    """By who judged, average precision by whose model; empty of whoever could measure none."""
 
     def matrix(self) -> dict[str, dict[str, float]]:
         """By whose model, average precision by whose examples; what is not told yet is missing."""
@@ -65,38 +66,40 @@ class Shown(NamedTuple):
     """By whose they are."""
 
 
-def drawn(plan: RoundPlan, willing: Sequence[str]) -> tuple[str, ...]:
-    """Whose models are shown: all that are willing, or as many drawn at random as a message takes; none where it is one alone."""
+def drawn(plan: RoundPlan, willing: Sequence[str], *, in_model: int) -> tuple[str, ...]:
+    """Whose models are shown: of those that are willing all, or as many as may be, drawn by the plan's seed; none, or two at least.
+
+    A message takes a certain size. And whoever knows all updates but one can take them away from the global model: where some of the
+    `in_model` whose updates are in it are not willing, so many are kept back that they are hidden among `updates_min`.
+    """
     most = min(SITES_MAX, MESSAGE_BYTES_MAX // 2 // (4 * size_of(plan.shapes)))
+    if len(willing) < in_model:
+        most = min(most, in_model - plan.updates_min)
+    if min(most, len(willing)) < 2:
+        return ()
     chosen = set(random.Random(plan.seed).sample(sorted(willing), min(most, len(willing))))  # noqa: S311 - no secret
-    return tuple(name for name in willing if name in chosen) if len(chosen) > 1 else ()
-
-
-def models_of(plan: RoundPlan, base: bytes, updates: Mapping[str, NDArray[np.float32]]) -> dict[str, bytes]:
-    """Each one's model as it left its training, float32 little-endian: the base, moved by its update of the weights."""
-    weights, start = places_of(plan.shapes, "weights"), read_vector(base, size_of(plan.shapes))
-    found = {}
-    for name, update in updates.items():
-        moved = start.astype(np.float64)
-        moved[weights] += update
-        found[name] = check_vector(moved, len(start)).tobytes()
-    return found
+    return tuple(name for name in willing if name in chosen)
 
 
 def message(
-    federation: str, plan: RoundPlan, model_version: int, models: Mapping[str, bytes], readers: Mapping[str, Member]
+    federation: str, plan: RoundPlan, model_version: int, base: bytes, shown: Mapping[str, Willing]
 ) -> SiteModels:
-    """`models` for those whose they are; `readers` holds the keys of each of them."""
-    key, shown = ChaCha20Poly1305.generate_key(), tuple(models)
-    box = ChaCha20Poly1305(key).encrypt(_ONCE, msgspec.msgpack.encode(tuple(models.values())), _DOMAIN)
+    """The models of `shown` for these to read: the plan's base, float32 little-endian, moved by each one's update of the weights."""
+    key, weights = ChaCha20Poly1305.generate_key(), places_of(plan.shapes, "weights")
+    start = read_vector(base, size_of(plan.shapes))
+    models = []
+    for one in shown.values():
+        moved = start.astype(np.float64)
+        moved[weights] += one.update
+        models.append(check_vector(moved, len(start)).tobytes())
     keys = tuple(
         SealedShare(
-            recipient=name,
-            sealed=seal_to(readers[name].sealing_key, key, _info(federation, plan.round, plan.attempt, name)),
+            recipient=name, sealed=seal_to(one.sealing_key, key, _info(federation, plan.round, plan.attempt, name))
         )
-        for name in shown
+        for name, one in shown.items()
     )
-    return SiteModels(model_version=model_version, shapes=plan.shapes, shown=shown, keys=keys, box=box)
+    box = ChaCha20Poly1305(key).encrypt(_ONCE, msgspec.msgpack.encode(models), _DOMAIN)
+    return SiteModels(model_version=model_version, shapes=plan.shapes, shown=tuple(shown), keys=keys, box=box)
 
 
 def opened(said: SiteModels, identity: Identity, federation: str, round_number: int, attempt: int) -> Shown | None:
@@ -104,6 +107,8 @@ def opened(said: SiteModels, identity: Identity, federation: str, round_number: 
     sealed = next((one.sealed for one in said.keys if one.recipient == identity.name), None)
     if sealed is None or identity.name not in said.shown:
         return None
+    if len(said.box) > len(said.shown) * 4 * size_of(said.shapes) + _BOX_SPARE:
+        raise EnvelopeRefusedError("refused", "more than one model for each name")
     key = identity.unseal(sealed, _info(federation, round_number, attempt, identity.name))
     if key is None:
         raise EnvelopeRefusedError("unreadable", "a key that was sealed to other keys or for another round")
@@ -117,9 +122,16 @@ def opened(said: SiteModels, identity: Identity, federation: str, round_number: 
     return Shown(said.model_version, models)
 
 
-def judged(sites: Sites | None, sender: str, said: SiteFigures) -> None:
-    """Adds what `sender` found to the evaluation; raises EnvelopeRefusedError where it is not asked, or was told already."""
-    if sites is None or said.model_version != sites.model_version:
+def newest_finished(evaluations: Sequence[Sites]) -> Sites | None:
+    """The newest to which everyone has answered; where there is none the oldest, whose answers have had most time."""
+    finished = [one for one in evaluations if len(one.figures) == len(one.shown)]
+    return finished[-1] if finished else next(iter(evaluations), None)
+
+
+def judged(evaluations: Sequence[Sites], sender: str, said: SiteFigures) -> None:
+    """Adds what `sender` found to its evaluation; raises EnvelopeRefusedError where it was not asked, or has told it before."""
+    sites = next((one for one in evaluations if one.model_version == said.model_version), None)
+    if sites is None:
         raise EnvelopeRefusedError("wrong_round", "figures of models that were not shown, or long ago")
     if sender not in sites.shown:
         raise EnvelopeRefusedError("not_selected", "nothing was shown to it")

@@ -18,7 +18,7 @@ from contract.federation import (
     Unmasking,
 )
 from federation.attempt import closed_by
-from federation.collection import CLIP_RATE, Closing, Combined
+from federation.collection import CLIP_RATE, Closing, Combined, Willing
 from federation.envelope import Opened
 from federation.refusals import MaskingRefusedError
 from federation.secagg import masking_plan
@@ -84,7 +84,7 @@ class MaskedCollection:
     def separable(self) -> tuple[str, ...]:
         return ()
 
-    def willing(self) -> dict[str, NDArray[np.float32]]:
+    def willing(self) -> dict[str, Willing]:
         return {}
 
     def _close(self, stage: Stage, members: Sequence[str]) -> KeyList | ShareList | SurvivorList | StageOver:

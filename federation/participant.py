@@ -55,6 +55,8 @@ from federation.transports.ports import Record
 
 MODELS_KEPT = 3
 """The newest global models: a plan names the one it starts from."""
+WILLING_KEPT = 3
+"""The newest rounds in which it agreed to be compared."""
 EARLY_MAX = 320
 """The newest records of the models log, kept until the first claim says whose they are: one message of the largest size."""
 Progress = KeyList | ShareList | SurvivorList | Failure | Published | Halted
@@ -158,12 +160,12 @@ class Participant:
             self.outbox.append(Saying(Adoption(model_version=version, decision=result.decision, metrics=metrics)))
 
     def judged(self, figures: dict[str, float]) -> None:
-        """What became of `shown`: average precision by whose model; of whatever could not be judged, nothing."""
+        """What became of `shown`: average precision by whose model; of whatever could not be measured, nothing."""
         shown, self.shown = self.shown, None
         if shown is None:
             return
-        self.state.judged_version = shown.model_version
-        if figures and self.membership == "approved":
+        self.state.willing.pop(shown.model_version, None)
+        if self.membership == "approved":
             self.outbox.append(Saying(SiteFigures(model_version=shown.model_version, figures=figures)))
 
     def trained(self, result: Trained) -> None:
@@ -361,7 +363,13 @@ class Participant:
         counts = (result.examples, result.frauds) if plan.privacy.level == "none" else (0, 0)
         # At level client nothing protects a single update but that nobody else sees it.
         shows = self._settings.cross_site and plan.purpose == "training" and plan.privacy.level != "client"
+        if shows:
+            self._agree(plan)
         return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics, cross_site=shows)
+
+    def _agree(self, plan: RoundPlan) -> None:
+        willing = self.state.willing | {plan.base_version + 1: (plan.round, plan.attempt)}
+        self.state.willing = {version: willing[version] for version in sorted(willing)[-WILLING_KEPT:]}
 
     def _leaving(self, given: contribution.Contribution) -> NDArray[np.float64]:
         """Called once for each update that leaves."""
@@ -377,11 +385,14 @@ class Participant:
             self._sent = None
 
     def _showed(self, number: int, attempt: int, message: SiteModels) -> None:
-        """Models of others; of each global model's round once, so that nobody can ask again and again with models of its making."""
-        if not self._settings.cross_site or message.model_version <= self.state.judged_version:
+        """Models of others, where this retailer agreed to that with its update of just this attempt, and has not judged them yet.
+
+        So nobody can ask again and again with models made for the purpose, nor past what the settings have against a round.
+        """
+        if self.state.willing.get(message.model_version) != (number, attempt) or self._foreign(message.shapes):
             return
         found = cross_site.opened(message, self._identity, self._federation, number, attempt)
-        if found is not None and not self._foreign(message.shapes):
+        if found is not None:
             self.shown = found
 
     def _follow(self, number: int, attempt: int, message: Progress, at_ms: int) -> None:

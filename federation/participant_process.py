@@ -21,6 +21,8 @@ from federation.transports.ports import LogName, Outgoing, Transport
 
 _LOG = structlog.get_logger()
 READ: tuple[LogName, ...] = ("control", "models")
+FIGURE_DIGITS = 4
+"""Of an average precision that leaves: more would tell how many examples it was measured on."""
 
 
 def owner_of(federation: str, name: str) -> str:
@@ -67,13 +69,14 @@ class ParticipantProcess:
     def run_once(self, timeout_s: float) -> int:
         """Called again and again; returns how many records it read. Training and adoption happen here and may take minutes."""
         read = self._hear_all(timeout_s)
+        # First: what it says next may be what the coordinator waits for to begin the next evaluation.
+        self._judge()
         self._speak()
         participant = self.participant
         while participant.task is not None:
             self._train()
             self._speak()
         self._adopt()
-        self._judge()
         self._count_clipping()
         self._count_dropped()
         if read:
@@ -130,7 +133,9 @@ class ParticipantProcess:
         except TrainingUnableError as error:
             _LOG.warning("models_of_others_not_judged", model_version=shown.model_version, reason=str(error))
             found = []
-        figures = {name: one[AP] for name, one in zip(shown.models, found, strict=False) if AP in one}
+        figures = {
+            name: round(one[AP], FIGURE_DIGITS) for name, one in zip(shown.models, found, strict=False) if AP in one
+        }
         participant.judged(figures)
         # Told before it is stored: killed between the two, it tells once more, and the coordinator drops the second.
         self._deliver()

@@ -30,8 +30,9 @@ class ParticipantState(Struct, kw_only=True):
     adopted_version: int = -1
     given_up: int = -1
     """The newest round that ended without a model."""
-    judged_version: int = -1
-    """The newest global model of whose round it judged, or let pass, the models of others."""
+    willing: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Round and attempt of the newest updates with which it agreed to be compared, by the global model they were to make; models of
+    others are judged for these alone, and once."""
 
 
 class Saying(NamedTuple):

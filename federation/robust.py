@@ -13,7 +13,7 @@ from contract.federation import RoundPlan, Stage, StageOver, Update
 from contract.federation_settings import FederationSettings
 from federation import aggregate
 from federation.attempt import closed_by
-from federation.collection import CLIP_RATE, Closing, Combined
+from federation.collection import CLIP_RATE, Closing, Combined, Willing
 from federation.compression import decompress
 from federation.envelope import Opened
 from federation.identity import Identity
@@ -39,8 +39,8 @@ class RobustCollection:
         self._updates: dict[str, tuple[NDArray[np.float32], float]] = {}
         """Of each sender: the update and its weight."""
         self._members: tuple[str, ...] = ()
-        self._willing: set[str] = set()
-        """Whose updates others may see."""
+        self._willing: dict[str, bytes] = {}
+        """Of those whose updates others may see: the sealing key."""
 
     def accept(self, stage: Stage, opened: Opened) -> None:  # noqa: ARG002 - there is one
         message = opened.message
@@ -52,14 +52,14 @@ class RobustCollection:
         sender = opened.envelope.sender
         self._updates[sender] = (vector, weight_of(self._plan, message.examples, message.frauds))
         if message.cross_site:
-            self._willing.add(sender)
+            self._willing[sender] = opened.sender.sealing_key
 
     def accept_late(self, opened: Opened, staleness: int) -> None:
         """FedBuff: an update that began `staleness` models ago pulls less, and does not make fresh ones pull more."""
         self.accept("updates", opened)
         vector, weight = self._updates[opened.envelope.sender]
         self._updates[opened.envelope.sender] = (vector * np.float32(staleness_weight(staleness)), weight)
-        self._willing.discard(opened.envelope.sender)  # it moved another base
+        self._willing.pop(opened.envelope.sender, None)  # it moved another base
 
     def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
         objection = aggregate.too_few(self._robust.rule, len(members), self._robust.byzantine_max)
@@ -106,12 +106,13 @@ class RobustCollection:
     def separable(self) -> tuple[str, ...]:
         return self._members
 
-    def willing(self) -> dict[str, NDArray[np.float32]]:
+    def willing(self) -> dict[str, Willing]:
         chosen = [name for name in self._members if name in self._willing]
         if not chosen:
             return {}
-        rows, _ = aggregate.clip_norms(np.stack([self._updates[name][0] for name in chosen]), self._plan.clip_norm)
-        return dict(zip(chosen, rows.astype(np.float32), strict=True))
+        rows = np.stack([self._updates[name][0] for name in chosen]).astype(np.float64)
+        clipped, _ = aggregate.clip_norms(rows, self._plan.clip_norm)
+        return {name: Willing(row, self._willing[name]) for name, row in zip(chosen, clipped, strict=True)}
 
     def _noised(self, update: NDArray[np.float64]) -> NDArray[np.float64]:
         """With client-level privacy; everyone weighs the same there, so one of n moves the mean by clip_norm / n at most."""

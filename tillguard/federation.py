@@ -21,7 +21,7 @@ from federation.budget import account
 from federation.coordinator import Coordinator
 from federation.coordinator_process import CoordinatorProcess, owner_of_coordinator
 from federation.coordinator_state import CoordinatorState
-from federation.cross_site import Sites
+from federation.cross_site import Sites, newest_finished
 from federation.envelope import Inbox, seal, to_records
 from federation.finishing import Evaluate, StrategyFinishing
 from federation.identity import Identity, PublicIdentity
@@ -167,9 +167,6 @@ class _Watch:
         for participant, figures in state.shared.items():
             for figure, value in figures.items():
                 self._set("tillguard_federation_shared_ratio", value, participant=participant, figure=figure)
-        for model, row in (state.sites.matrix() if state.sites else {}).items():
-            for participant, value in row.items():
-                self._set("tillguard_federation_cross_site_ratio", value, model=model, participant=participant)
         self._begun, self._version = state.begun, state.model.version
         self._set("tillguard_federation_model_version", state.model.version)
         for status in ("approved", "revoked", "left"):
@@ -302,13 +299,18 @@ def remembered(settings: FederationSettings, retailer: str) -> ParticipantState:
 
 
 def cross_site(settings: FederationSettings) -> Sites | None:
-    """The newest cross-site evaluation that the coordinator has on its disk, running or not; None: none yet. Raises TransientError."""
+    """The newest finished cross-site evaluation that the coordinator has on its disk, running or not; None: none yet.
+
+    Where none is finished, the one under way. Raises TransientError.
+    """
     store = SqlStore(settings.coordinator.store_url.get_secret_value(), setting="federation.coordinator.store_url")
     try:
         checkpoint = store.load(owner_of_coordinator(settings.name))
     finally:
         store.close()
-    return None if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState).sites
+    if checkpoint is None:
+        return None
+    return newest_finished(msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState).evaluations)
 
 
 def enrol(settings: FederationSettings, identity: Identity) -> None:

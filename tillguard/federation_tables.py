@@ -35,12 +35,15 @@ def of_rounds(lines: Sequence[RoundLine]) -> list[Table]:
 
 
 def of_sites(sites: Sites) -> Table:
-    """Average precision: a row for each one's model, a column for each one's newest examples; empty: not told, or no fraud there."""
-    table = Table(
-        "Model of", *sites.shown, title=f"Average precision on the newest examples of (model {sites.model_version})"
-    )
+    """Average precision: a row for each one's model, a column, by the row's number, for each one's newest examples.
+
+    Empty: not told, or nothing to measure there. As narrow as it can be, since there may be 24.
+    """
+    numbered = {name: str(number) for number, name in enumerate(sites.shown, start=1)}
+    title = f"Average precision on the newest examples of (model {sites.model_version})"
+    table = Table("", "Model of", *numbered.values(), title=title, padding=(0, 0, 0, 1), pad_edge=False)
     for name, row in sites.matrix().items():
-        table.add_row(name, *(f"{row[other]:.4f}" if other in row else "" for other in sites.shown))
+        table.add_row(numbered[name], name, *(f"{row[other]:.3f}" if other in row else "" for other in numbered))
     return table
 
 

@@ -191,7 +191,10 @@ def cross_site(config: Path | None = COORDINATOR) -> None:
             "federation.participant.cross_site"
         )
         return
-    Console(width=None if sys.stdout.isatty() else 200).print(of_sites(sites))
+    table = of_sites(sites)
+    console = Console()
+    console.width = max(console.width, console.measure(table).maximum)  # a cell that is cut tells nothing
+    console.print(table)
     waiting = [name for name in sites.shown if name not in sites.figures]
     if waiting:
         typer.echo(f"not told yet by {', '.join(waiting)}")

@@ -3,25 +3,33 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from contract.federation import SiteFigures, SiteModels
 from contract.federation_settings import FederationSettings, ParticipantSettings
-from federation.cross_site import Sites
+from federation import cross_site
+from federation.collection import Willing
+from federation.coordinator_process import owner_of_coordinator
+from federation.coordinator_state import CoordinatorState
+from federation.cross_site import Sites, newest_finished
 from federation.envelope import Inbox
 from federation.learner import Arrays, Learner, Task, Trained
 from federation.operations import content_of
 from federation.participant_state import Saying
 from federation.simulated_world import World
-from federation.tensors import flatten
+from federation.tensors import flatten, summed_size
 from federation.transports.memory import CrashError
 from federation.transports.ports import LOGS
 from support.federation_kinds import headings_of
 from support.federation_ledger import ledger_of
 from support.federation_world import asking, killed_at_each_append, small_settings, small_world
+from support.lying_coordinator import Ear, next_plan, tell
 
-NAMES = tuple(f"shop-{number}" for number in range(4))
-WILLING = NAMES[:3]
+NAMES = tuple(f"shop-{number}" for number in range(7))
+WILLING = NAMES[:4]
 
 
 class Remembers:
@@ -63,16 +71,15 @@ def settings_for(every: int = 1, **rounds: Any) -> FederationSettings:
 
 
 def made(settings: FederationSettings, willing: tuple[str, ...] = WILLING, **options: Any) -> World:
-    """A world in which the others do everything but show their models."""
+    """A world of seven in which three at least do everything but show their models."""
     others = {name: ParticipantSettings(allow_robust=True) for name in NAMES if name not in willing}
-    world = small_world(settings, 4, asking=others, liar=Remembers, lying=NAMES, **options)
+    world = small_world(settings, len(NAMES), asking=others, liar=Remembers, lying=NAMES, examples=4_000, **options)
     world.enrol_all()
     return world
 
 
 def sites_of(world: World) -> Sites:
-    assert world.state.sites is not None
-    return world.state.sites
+    return world.state.evaluations[-1]
 
 
 def settled(world: World) -> Sites:
@@ -107,7 +114,7 @@ def test_the_ledger_says_who_was_shown_and_who_told_but_no_figure() -> None:
     assert entries(world, "site_models") == [{"model_version": 1, "shown": list(WILLING)}]
     told = entries(world, "site_figures")
     assert sorted(one["participant"] for one in told) == list(WILLING)
-    assert all(one == {"participant": one["participant"], "model_version": 1, "models": 3} for one in told)
+    assert all(one == {"participant": one["participant"], "model_version": 1, "models": 4} for one in told)
 
 
 def test_whoever_shows_nothing_is_shown_nothing_and_the_topic_has_no_model_to_read() -> None:
@@ -120,16 +127,14 @@ def test_whoever_shows_nothing_is_shown_nothing_and_the_topic_has_no_model_to_re
         model = flatten(learner.models[1]).astype("<f4").tobytes()
         assert not any(model[start : start + 16] in written for start in range(0, len(model) - 16, 4))
     assert world.state.model.payload in written, "what can be read would be found"
-    stranger = world.participants[NAMES[3]].participant
-    assert stranger.shown is None
-    assert stranger.state.judged_version == -1
+    assert world.participants[NAMES[-1]].participant.shown is None
 
 
-@pytest.mark.parametrize(("willing", "shown"), [((), 0), (NAMES[:1], 0), (NAMES[:2], 2), (NAMES, 4)])
+@pytest.mark.parametrize(("willing", "shown"), [((), 0), (NAMES[:1], 0), (NAMES[:2], 2), (NAMES[:6], 4), (NAMES, 7)])
 def test_it_takes_two(willing: tuple[str, ...], shown: int) -> None:
     world = made(settings_for(), willing)
     world.run_rounds(2)
-    assert len(world.state.sites.shown if world.state.sites else ()) == shown
+    assert [len(one.shown) for one in world.state.evaluations] == ([shown] * 2 if shown else [])
     assert len(entries(world, "site_models")) == (2 if shown else 0)
 
 
@@ -147,7 +152,7 @@ def test_every_second_training_and_none_of_the_rounds_between() -> None:
 def test_without_the_setting_nothing_is_shown_though_all_are_willing() -> None:
     world = made(settings_for(0), NAMES)
     world.run_rounds(1)
-    assert world.state.sites is None
+    assert world.state.evaluations == []
     assert entries(world, "site_models") == []
 
 
@@ -208,7 +213,7 @@ def test_nobody_can_be_asked_again_with_other_models() -> None:
     world.run_rounds(1)
     settled(world)
     victim = world.participants[WILLING[0]].participant
-    assert victim.state.judged_version == 1
+    assert victim.state.willing == {}
     inbox = Inbox(world.settings.name, world.identity)
     shown = [
         opened
@@ -221,11 +226,71 @@ def test_nobody_can_be_asked_again_with_other_models() -> None:
     assert victim.shown is None
 
 
+@pytest.mark.parametrize("mode", ["masked", "robust"])
+def test_a_coordinator_cannot_ask_without_a_round_to_which_the_retailer_agreed(mode: str) -> None:
+    """Its real keys, models of its making, the version after the newest: who has sent no update to be compared does not answer."""
+    world = small_world(asking(small_settings(mode), cross_site=True), 3)
+    world.enrol_all()
+    world.run_rounds(1)
+    ear = Ear(world)
+    plan = next_plan(world)
+    shown = {
+        name: Willing(np.ones(summed_size(plan)), one.public.sealing_key) for name, one in world.identities.items()
+    }
+    for version in (1, 2, 1_000):
+        tell(world, cross_site.message(world.settings.name, plan, version, world.state.model.payload, shown), plan)
+        world.participants_turn()
+    assert ear.answers() == []
+    assert all(one.participant.shown is None for one in world.participants.values())
+
+
+def test_where_rounds_follow_each_other_at_once_every_evaluation_is_finished_and_can_be_seen() -> None:
+    world = made(settings_for(calibration_every=0))
+    world.order_rounds(4)
+    seen = {}
+
+    def over() -> bool:
+        checkpoint = world.store.load(owner_of_coordinator(world.settings.name))
+        assert checkpoint is not None
+        newest = newest_finished(msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState).evaluations)
+        if newest is not None:
+            seen[newest.model_version] = len(newest.figures)
+        return world.coordinator.coordinator.idle
+
+    for _ in range(1_000):
+        if world.turn() == 0:
+            world.advance(500)
+        if over():
+            break
+    settled(world)
+    assert len(entries(world, "site_models")) == 4
+    assert len(entries(world, "site_figures")) == 4 * len(WILLING)
+    assert world.drops.get("wrong_round", 0) == 0
+    assert {version: told for version, told in seen.items() if version in (2, 3)} == {2: 4, 3: 4}
+
+
+def test_whoever_holds_the_name_by_other_keys_is_not_shown_what_the_one_before_agreed_to() -> None:
+    world = made(settings_for(), NAMES)
+    victim = NAMES[1]
+    finishing = world._finishing
+    candidate = finishing.candidate
+
+    def re_enrolled(state: CoordinatorState, *rest: Any) -> Any:
+        state.members[victim] = replace(state.members[victim], sealing_key=world.identity.public.sealing_key)
+        return candidate(state, *rest)
+
+    finishing.candidate = re_enrolled  # type: ignore[method-assign]
+    world.run_rounds(1)
+    (shown,) = entries(world, "site_models")
+    assert victim not in shown["shown"]
+    assert len(shown["shown"]) == len(NAMES) - 3, "hidden among as many as a round needs"
+
+
 def test_strangers_and_wrong_figures_do_not_count() -> None:
     world = made(settings_for())
     world.run_rounds(1)
     before = settled(world).matrix()
-    process = world.participants[NAMES[3]]
+    process = world.participants[NAMES[-1]]
     process._send(Saying(SiteFigures(model_version=1, figures={WILLING[0]: 1.0})))
     willing = world.participants[WILLING[0]]
     willing._send(Saying(SiteFigures(model_version=1, figures={WILLING[1]: 1.0})))

@@ -1,5 +1,7 @@
 """Models that are shown to those who are willing, and what comes back."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +15,6 @@ from contract.federation import (
     SITES_MAX,
     Envelope,
     LocalTraining,
-    Member,
     PrivacyTerms,
     RoundPlan,
     SealedShare,
@@ -25,6 +26,7 @@ from contract.federation import (
 )
 from contract.federation_settings import FederationSettings, RoundSettings
 from federation import cross_site
+from federation.collection import Willing
 from federation.compression import compress
 from federation.cross_site import Sites
 from federation.envelope import Opened
@@ -51,20 +53,14 @@ PLAN = RoundPlan(
     bits=32, masking=None, seed=1, roster_version=1, staleness_max=3,
 )  # fmt: skip
 IDENTITIES = {name: Identity.generate(name) for name in (*NAMES, "mallory")}
-READERS = {
-    name: Member(
-        name=name, signing_key=one.public.signing_key, sealing_key=one.public.sealing_key, allow_robust=True,
-        status="approved", since_ms=0,
-    )
-    for name, one in IDENTITIES.items()
-}  # fmt: skip
-MODELS = cross_site.models_of(
-    PLAN, BASE, {name: np.full(6, number, dtype=np.float32) for number, name in enumerate(NAMES)}
-)
+SHOWN = {
+    name: Willing(np.full(6, number, dtype=np.float64), IDENTITIES[name].public.sealing_key)
+    for number, name in enumerate(NAMES)
+}
 
 
 def said() -> SiteModels:
-    return cross_site.message("federation", PLAN, 7, MODELS, READERS)
+    return cross_site.message("federation", PLAN, 7, BASE, SHOWN)
 
 
 def read(message: SiteModels, name: str = "alma", **where: Any) -> cross_site.Shown | None:
@@ -102,8 +98,13 @@ def forged(payloads: object, shown: tuple[str, ...] = NAMES) -> SiteModels:
         bytes(12), msgspec.msgpack.encode(payloads), b"tillguard/federation/cross-site/v1"
     )
     info = b"tillguard/federation/cross-site/v1" + msgspec.msgpack.encode(("federation", 7, 1, "alma"))
-    keys = (SealedShare(recipient="alma", sealed=seal_to(READERS["alma"].sealing_key, key, info)),)
+    keys = (SealedShare(recipient="alma", sealed=seal_to(IDENTITIES["alma"].public.sealing_key, key, info)),)
     return SiteModels(model_version=7, shapes=SHAPES, shown=shown, keys=keys, box=box)
+
+
+def drawn(plan: RoundPlan, willing: Sequence[str]) -> tuple[str, ...]:
+    """Where everyone is willing."""
+    return cross_site.drawn(plan, willing, in_model=len(willing))
 
 
 WHOLE = np.ones(10, dtype="<f4").tobytes()
@@ -130,6 +131,13 @@ def test_models_that_do_not_fit_are_refused(payloads: object, shown: tuple[str, 
         read(forged(payloads, shown))
 
 
+def test_what_could_never_be_the_models_is_refused_before_it_is_opened() -> None:
+    with pytest.raises(EnvelopeRefusedError, match="more than one model"):
+        read(forged(tuple([b""] * 2_000)))
+    with pytest.raises(EnvelopeRefusedError, match="changed on the way"):
+        read(forged(tuple([b""] * (SITES_MAX + 1))))
+
+
 def test_a_box_that_was_changed_is_refused() -> None:
     message = said()
     for place in (0, len(message.box) // 2, len(message.box) - 1):
@@ -143,25 +151,50 @@ def test_a_box_that_was_changed_is_refused() -> None:
 
 def test_of_more_than_a_message_takes_a_seed_draws_some_and_two_are_the_least() -> None:
     many = tuple(f"shop-{number:02}" for number in range(40))
-    chosen = cross_site.drawn(PLAN, many)
+    chosen = drawn(PLAN, many)
     assert len(chosen) == SITES_MAX
     assert list(chosen) == sorted(chosen)
-    assert chosen == cross_site.drawn(PLAN, many)
-    assert chosen != cross_site.drawn(replace(PLAN, seed=2), many)
-    assert cross_site.drawn(PLAN, many[:2]) == many[:2]
-    assert cross_site.drawn(PLAN, many[:1]) == ()
+    assert chosen == drawn(PLAN, many)
+    assert chosen != drawn(replace(PLAN, seed=2), many)
+    assert drawn(PLAN, many[:2]) == many[:2]
+    assert drawn(PLAN, many[:1]) == drawn(PLAN, ()) == ()
     huge = replace(PLAN, shapes=(TensorShape(name="w", shape=(2**24,)),))
-    assert len(cross_site.drawn(huge, many)) == 2
-    assert cross_site.drawn(replace(PLAN, shapes=(TensorShape(name="w", shape=(2**24, 2)),)), many) == ()
+    assert len(drawn(huge, many)) == 2
+    assert drawn(replace(PLAN, shapes=(TensorShape(name="w", shape=(2**24, 2)),)), many) == ()
+
+
+@pytest.mark.parametrize(
+    ("in_model", "willing", "shown"),
+    [(4, 3, 0), (5, 4, 2), (10, 9, 7), (10, 7, 7), (10, 6, 6), (10, 10, 10), (40, 39, 24)],
+)
+def test_whoever_is_not_willing_is_hidden_among_as_many_as_a_round_needs(
+    in_model: int, willing: int, shown: int
+) -> None:
+    names = [f"shop-{number:02}" for number in range(willing)]
+    assert len(cross_site.drawn(PLAN, names, in_model=in_model)) == shown
 
 
 def sites() -> Sites:
     return Sites(model_version=7, shown=NAMES, figures={"berta": {"alma": 0.25, "berta": 0.5, "carl": 0.75}})
 
 
+def test_the_newest_finished_evaluation_is_shown_and_none_while_there_is_none() -> None:
+    begun, older = sites(), Sites(model_version=6, shown=NAMES)
+    finished = Sites(model_version=5, shown=NAMES, figures={name: {} for name in NAMES})
+    assert cross_site.newest_finished([]) is None
+    assert cross_site.newest_finished([begun]) is begun
+    assert cross_site.newest_finished([finished, begun]) is finished
+    assert cross_site.newest_finished([older, begun]) is older
+    assert cross_site.newest_finished([older, finished]) is finished
+
+
 def test_figures_are_taken_once_from_whoever_was_asked() -> None:
     found = sites()
-    cross_site.judged(found, "alma", SiteFigures(model_version=7, figures={"alma": 1.0, "carl": 0.0}))
+    cross_site.judged(
+        [Sites(model_version=8, shown=NAMES), found],
+        "alma",
+        SiteFigures(model_version=7, figures={"alma": 1.0, "carl": 0.0}),
+    )
     assert found.matrix() == {
         "alma": {"alma": 1.0, "berta": 0.25}, "berta": {"berta": 0.5}, "carl": {"alma": 0.0, "berta": 0.75},
     }  # fmt: skip
@@ -185,16 +218,16 @@ def test_other_figures_are_refused(
     known: Sites | None, sender: str, version: int, figures: dict[str, float], reason: str
 ) -> None:
     with pytest.raises(EnvelopeRefusedError) as refused:
-        cross_site.judged(known, sender, SiteFigures(model_version=version, figures=figures))
+        cross_site.judged([] if known is None else [known], sender, SiteFigures(model_version=version, figures=figures))
     assert refused.value.reason == reason
     assert known is None or known == sites()
 
 
-def collected(*, late: str = "", hidden: str = "") -> dict[str, np.ndarray]:
-    """Of a collection of three updates of norm 4, of which one comes late, or must not be seen."""
+def collected(*, late: str = "", hidden: str = "", value: float = 4 / math.sqrt(6)) -> dict[str, Willing]:
+    """Of a collection of three updates, of which one comes late, or must not be seen."""
     collection = RobustCollection(FederationSettings(rounds=RoundSettings(mode="robust")), IDENTITIES["mallory"], PLAN)
     for name in NAMES:
-        payload = compress(np.full(6, 4 / np.sqrt(6), dtype=np.float32), 32, Stream(bytes(32)))
+        payload = compress(np.full(6, value, dtype=np.float32), 32, Stream(bytes(32)))
         message = Update(payload=payload, examples=10, frauds=1, metrics={}, cross_site=name != hidden)
         envelope = Envelope(
             version=1, federation="federation", type="update", round=7, attempt=1, sender=name, recipient="coordinator",
@@ -211,10 +244,12 @@ def collected(*, late: str = "", hidden: str = "") -> dict[str, np.ndarray]:
 
 
 def test_an_update_is_shown_clipped_and_only_where_its_sender_lets_others_see_it() -> None:
-    whole = collected()
-    assert list(whole) == list(NAMES)
-    for update in whole.values():
-        assert np.linalg.norm(update) == pytest.approx(PLAN.clip_norm, rel=1e-6)
+    for value in (4 / math.sqrt(6), 1e30):
+        whole = collected(value=value)
+        assert list(whole) == list(NAMES)
+        for name, one in whole.items():
+            assert np.linalg.norm(one.update) == pytest.approx(PLAN.clip_norm, rel=1e-6)
+            assert one.sealing_key == IDENTITIES[name].public.sealing_key
     assert list(collected(hidden="berta")) == ["alma", "carl"]
 
 
@@ -240,7 +275,7 @@ def test_the_matrix_is_told_in_words_and_as_a_table() -> None:
     assert cross_site.in_words({"alma": {"alma": 0.8}}, "Models") == ""
     assert cross_site.in_words({}, "Models") == ""
     table = of_sites(sites())
-    assert [column.header for column in table.columns] == ["Model of", *NAMES]
+    assert [column.header for column in table.columns] == ["", "Model of", "1", "2", "3"]
     assert [list(column.cells) for column in table.columns] == [
-        list(NAMES), ["", "", ""], ["0.2500", "0.5000", "0.7500"], ["", "", ""],
+        ["1", "2", "3"], list(NAMES), ["", "", ""], ["0.250", "0.500", "0.750"], ["", "", ""],
     ]  # fmt: skip
