@@ -193,6 +193,28 @@ def test_bytes_and_what_was_not_believed_are_metrics_that_count_nothing_twice() 
     assert value(own, "unheard_total", retailer="shop-1", reason="malformed") == 1
 
 
+def test_every_round_that_ended_is_counted_though_the_next_began_in_the_same_step() -> None:
+    world, metrics = small_world(small_settings("masked"), 3), Metrics()
+    state, watch = world.state, _Watch(world.settings, world.coordinator, metrics)
+
+    def ended(outcome: str) -> float | None:
+        labels = {"federation": world.settings.name, "outcome": outcome}
+        return metrics.registry.get_sample_value("tillguard_federation_rounds_total", labels)
+
+    state.round_number, state.attempt, state.begun = 1, 1, True
+    watch.look()
+    assert (ended("published"), ended("failed")) == (None, None)
+    state.round_number, state.model = 2, msgspec.structs.replace(state.model, version=1)
+    watch.look()
+    assert (ended("published"), ended("failed")) == (1, None)
+    state.attempt = 2
+    watch.look()
+    state.begun = False
+    watch.look()
+    watch.look()
+    assert (ended("published"), ended("failed")) == (1, 1)
+
+
 @pytest.mark.parametrize("share", [True, False])
 def test_figures_of_participants_are_seen_by_whoever_runs_the_coordinator_only_where_they_share_them(
     share: bool,
