@@ -36,6 +36,7 @@ from federation.store import SqlStore
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing
 from tillguard import federation_topics
+from tillguard.federation_answers import orders_to_begin
 from tillguard.federation_keys import make_identity, read_model
 
 _LOG = structlog.get_logger()
@@ -114,9 +115,9 @@ def run_coordinator(
             state = process.coordinator.state
             if not ordered and rounds != 0:
                 ordered = True
-                if state.rounds_wanted == 0:
-                    give_order(settings, identity, Order(action="run", rounds=rounds or 1_000_000))
-                    wait_for(process, stop, lambda state: state.rounds_wanted > 0)
+                for order in orders_to_begin(state, rounds):
+                    give_order(settings, identity, order)
+                wait_for(process, stop, lambda state: not orders_to_begin(state, rounds))
             process.run_once(POLL_S)
             watch.look()
             if rounds and process.coordinator.idle:

@@ -21,6 +21,7 @@ from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import asking, small_settings, small_world
 from tillguard.federation import _Watch
+from tillguard.federation_answers import orders_to_begin
 
 
 class FarAway:
@@ -213,6 +214,32 @@ def test_every_round_that_ended_is_counted_though_the_next_began_in_the_same_ste
     watch.look()
     watch.look()
     assert (ended("published"), ended("failed")) == (1, 1)
+
+
+def test_a_run_of_so_many_rounds_ends_whatever_was_ordered_before_and_left_undone() -> None:
+    world = small_world(small_settings("masked"), 3)
+    world.enrol_all()
+    world.order_rounds(9)
+    while world.state.round_number < 2:
+        if world.turn() == 0:
+            world.advance(1_000)
+    begun = world.state.round_number
+    for order in orders_to_begin(world.state, 2):
+        world.order(order)
+    world.run_until(lambda: world.coordinator.coordinator.idle)
+    assert world.state.round_number - begun in (1, 2), "the one under way may be the first of them"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rounds", "orders"),
+    [(0, 3, ["run"]), (2, 3, []), (3, 3, []), (4, 3, ["pause", "run"]), (2, None, ["run"]), (999_000, None, [])],
+)
+def test_a_coordinator_that_was_killed_goes_on_with_its_order_and_a_larger_one_is_taken_back(
+    wanted: int, rounds: int | None, orders: list[str]
+) -> None:
+    state = small_world(small_settings("masked"), 3).state
+    state.rounds_wanted = wanted
+    assert [order.action for order in orders_to_begin(state, rounds)] == orders
 
 
 @pytest.mark.parametrize("share", [True, False])
