@@ -34,7 +34,7 @@ def load(retailer: str | None = None, file: Path | None = None) -> Settings:
     if chosen is None:
         raise ConfigurationError(["name the retailer (--retailer NAME) or its settings file (--config FILE)"])
     settings = parse(
-        _document(chosen, f"`tillguard init {retailer or 'NAME'}` writes one for the embedded stack"), where=str(chosen)
+        read_yaml(chosen, f"`tillguard init {retailer or 'NAME'}` writes one for the embedded stack"), where=str(chosen)
     )
     if retailer is not None and settings.retailer != retailer:
         raise ConfigurationError([f"{chosen} describes retailer {settings.retailer}, not {retailer}"])
@@ -49,12 +49,15 @@ def federation_folder() -> Path:
 def load_coordinator(file: Path | None = None) -> CoordinatorFile:
     """The coordinator's settings from `file`, or the state folder's, with the environment on top; raises ConfigurationError."""
     chosen = file or federation_folder() / "settings.yaml"
-    document = _document(chosen, "`tillguard federation init` writes one")
+    document = read_yaml(chosen, "`tillguard federation init` writes one")
     return parse_as(CoordinatorFile, document, where=str(chosen))
 
 
-def begin_coordinator(bootstrap_servers: str) -> Path:
-    """The coordinator's settings file in the state folder, written now where there is none; raises ConfigurationError."""
+def begin_coordinator(bootstrap_servers: str | None) -> Path:
+    """The coordinator's settings file in the state folder, written now where there is none.
+
+    None: the file's own, else localhost:9092. Raises ConfigurationError, also where a file that is there names other servers.
+    """
     folder = federation_folder()
     file = folder / "settings.yaml"
     own = {
@@ -62,23 +65,28 @@ def begin_coordinator(bootstrap_servers: str) -> Path:
         "store_url": f"sqlite:///{folder / 'coordinator.db'}",
         "model_file": str(folder / "model.npz"),
     }
-    document = {"federation": {"bootstrap_servers": bootstrap_servers, "coordinator": own}}
+    document = {"federation": {"bootstrap_servers": bootstrap_servers or "localhost:9092", "coordinator": own}}
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not file.exists():
             file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     except OSError as error:
         raise ConfigurationError([f"{file} cannot be written: {error.strerror}"]) from None
+    found = load_coordinator(file).federation.bootstrap_servers
+    if bootstrap_servers not in (None, found):
+        raise ConfigurationError(
+            [f"{file} names the servers {found}, not {bootstrap_servers}, and is never changed: correct it there"]
+        )
     return file
 
 
 def is_retailer(file: Path) -> bool:
     """Whether a settings file is a retailer's; a coordinator's names none."""
-    document = _document(file, "name a file that is there")
+    document = read_yaml(file, "name a file that is there")
     return isinstance(document, dict) and "retailer" in document
 
 
-def _document(chosen: Path, remedy: str) -> object:
+def read_yaml(chosen: Path, remedy: str) -> object:
     """The YAML in a file; raises ConfigurationError with the line of a fault, or with `remedy` where there is no file."""
     try:
         text = chosen.read_text(encoding="utf-8")

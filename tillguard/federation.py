@@ -36,6 +36,7 @@ from federation.store import SqlStore
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing
 from tillguard import federation_topics
+from tillguard.federation_answers import orders_to_begin
 from tillguard.federation_keys import make_identity, read_model
 
 _LOG = structlog.get_logger()
@@ -114,9 +115,9 @@ def run_coordinator(
             state = process.coordinator.state
             if not ordered and rounds != 0:
                 ordered = True
-                if state.rounds_wanted == 0:
-                    give_order(settings, identity, Order(action="run", rounds=rounds or 1_000_000))
-                    wait_for(process, stop, lambda state: state.rounds_wanted > 0)
+                for order in orders_to_begin(state, rounds):
+                    give_order(settings, identity, order)
+                wait_for(process, stop, lambda state: not orders_to_begin(state, rounds))
             process.run_once(POLL_S)
             watch.look()
             if rounds and process.coordinator.idle:
@@ -147,19 +148,19 @@ class _Watch:
     def look(self) -> None:
         """Called after every step of the process."""
         state, name = self._process.coordinator.state, self._settings.name
+        # The next round may have begun in the very step that ended this one.
+        if self._begun and (not state.begun or state.round_number != self._round):
+            outcome = "published" if state.model.version > self._version else "failed"
+            seconds = time.monotonic() - self._began_s
+            _LOG.info("round_ended", federation=name, round=self._round, outcome=outcome, seconds=round(seconds, 3))
+            self._add("tillguard_federation_rounds_total", outcome=outcome)
+            self._set("tillguard_federation_round_seconds", seconds)
+            self._begun = False
         if (state.round_number, state.attempt) != self._attempt and state.begun:
             self._attempt = (state.round_number, state.attempt)
             self._began_s = self._began_s if self._begun else time.monotonic()
             _LOG.info("attempt_begins", federation=name, round=state.round_number, attempt=state.attempt - 1)
             self._add("tillguard_federation_attempts_total")
-        if self._begun and not state.begun:
-            outcome = "published" if state.model.version > self._version else "failed"
-            seconds = time.monotonic() - self._began_s
-            _LOG.info(
-                "round_ended", federation=name, round=state.round_number, outcome=outcome, seconds=round(seconds, 3)
-            )
-            self._add("tillguard_federation_rounds_total", outcome=outcome)
-            self._set("tillguard_federation_round_seconds", seconds)
         if state.halted != self._halted:
             self._halted = state.halted
             _LOG.warning("no_further_round", federation=name, reason=state.halted)
@@ -167,7 +168,7 @@ class _Watch:
         for participant, figures in state.shared.items():
             for figure, value in figures.items():
                 self._set("tillguard_federation_shared_ratio", value, participant=participant, figure=figure)
-        self._begun, self._version = state.begun, state.model.version
+        self._begun, self._version, self._round = state.begun, state.model.version, state.round_number
         self._set("tillguard_federation_model_version", state.model.version)
         for status in ("approved", "revoked", "left"):
             count = sum(member.status == status for member in state.members.values())

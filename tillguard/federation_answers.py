@@ -4,8 +4,11 @@ import msgspec
 
 from contract.errors import ConfigurationError, TillguardError
 from contract.federation import Order
+from federation.coordinator_state import CoordinatorState
 from federation.orders import Answer
 
+ENDLESS = 1_000_000
+"""Rounds of an order without end."""
 _LOOK = "`tillguard federation participants list` shows who takes part and who waits, with fingerprints"
 _ADVICE = {"time": "set the clock, and give the order again"}
 
@@ -34,3 +37,16 @@ def check(answer: Answer, order: Order, *, federation: str, wait_s: float) -> No
             "(`tillguard federation run`) if none runs; if one does, its log says `message_dropped` where it does not heed the order. "
             f"Then {_LOOK}."
         )
+
+
+def orders_to_begin(state: CoordinatorState, rounds: int | None) -> list[Order]:
+    """What makes a coordinator go on for `rounds` more, None: round after round; nothing where it was ordered so. Pure.
+
+    Of an earlier, larger order what is left is taken back: nobody pays privacy for rounds that are no longer wanted.
+    """
+    run = Order(action="run", rounds=rounds or ENDLESS)
+    if rounds is None:
+        return [] if state.rounds_wanted > ENDLESS // 2 else [run]
+    if 0 < state.rounds_wanted <= rounds:
+        return []
+    return [Order(action="pause"), run] if state.rounds_wanted else [run]

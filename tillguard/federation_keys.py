@@ -3,6 +3,8 @@
 import io
 import secrets
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ from numpy.typing import NDArray
 from contract.errors import ConfigurationError, TillguardError
 from contract.federation import TensorShape
 from contract.federation_settings import CoordinatorSettings, ParticipantSettings
+from federation import identity as identities
 from federation.coordinator_state import GlobalWeights
-from federation.identity import Identity, PublicIdentity, public_of, secret_of
+from federation.identity import Identity, PublicIdentity, secret_of
+from federation.refusals import KeyStoreError
 from federation.tensors import check_shapes, flatten, role_of
 
 Keys = CoordinatorSettings | ParticipantSettings
@@ -28,21 +32,61 @@ def passphrase_of(keys: Keys) -> bytes:
 
 
 def make_identity(name: str, keys: Keys) -> PublicIdentity:
-    """The public half of `name`'s keys, made now where there are none. Without a passphrase in the settings one is made, too."""
+    """The public half of `name`'s keys, made now where there are none. Without a passphrase in the settings one is made, too.
+
+    Raises ConfigurationError where the file holds somebody else's.
+    """
     if keys.key_file.exists():
-        return public_of(keys.key_file)
+        public = public_of(keys)
+        _check_name(public.name, name, keys)
+        return public
     if keys.passphrase_file is None and keys.passphrase is None and not _generated_secret(keys).exists():
         _write_private(_generated_secret(keys), secrets.token_urlsafe(32).encode())
     identity = Identity.generate(name)
-    identity.save(keys.key_file, passphrase_of(keys))
+    with _named(keys):
+        identity.save(keys.key_file, passphrase_of(keys))
     return identity.public
 
 
-def load_identity(keys: Keys, command: str) -> Identity:
-    """The keys of this process; where there are none, the message names the command that makes them."""
+def load_identity(keys: Keys, command: str, name: str | None = None) -> Identity:
+    """The keys of this process; where there are none, the message names the command that makes them.
+
+    Raises ConfigurationError where they cannot be opened, or are not of `name`.
+    """
     if not keys.key_file.exists():
         raise ConfigurationError([f"{keys.key_file} does not exist: `tillguard federation {command}` makes it"])
-    return Identity.load(keys.key_file, passphrase_of(keys))
+    with _named(keys):
+        identity = Identity.load(keys.key_file, passphrase_of(keys))
+    if name is not None:
+        _check_name(identity.name, name, keys)
+    return identity
+
+
+def public_of(keys: Keys) -> PublicIdentity:
+    """The public half of the keys in the settings' file; raises ConfigurationError."""
+    with _named(keys):
+        return identities.public_of(keys.key_file)
+
+
+def _check_name(found: str, name: str, keys: Keys) -> None:
+    """Two retailers that share a key file would be one participant to everybody else."""
+    if found != name:
+        raise ConfigurationError(
+            [f"{keys.key_file} holds the keys of {found}: give {name} a {_section(keys)}.key_file of its own"]
+        )
+
+
+@contextmanager
+def _named(keys: Keys) -> Iterator[None]:
+    """A key file that cannot be used is a matter of settings: no restart heals it, and the message names file and section."""
+    try:
+        yield
+    except KeyStoreError as error:
+        raise ConfigurationError([f"{_section(keys)}: {error.detail} (key_file is {keys.key_file})"]) from None
+
+
+def _section(keys: Keys) -> str:
+    return f"federation.{'coordinator' if isinstance(keys, CoordinatorSettings) else 'participant'}"
 
 
 def _generated_secret(keys: Keys) -> Path:

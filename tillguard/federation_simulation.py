@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
-import yaml
 from pydantic import Field, ValidationError
 
 from contract.errors import ConfigurationError, TillguardError
@@ -23,6 +22,7 @@ from federation.simulation_report import cross_site_csv, participants_csv, repor
 from federation.tensors import flatten
 from federation.transports.memory import Faults
 from tillguard import federation_plots
+from tillguard.config import read_yaml
 
 
 class DataSection(Section):
@@ -64,10 +64,7 @@ class Description(Section):
 
 def read_description(file: Path) -> Description:
     """The description in `file`; raises ConfigurationError with every fault."""
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError([f"{file} cannot be read as YAML: {type(error).__name__}"]) from None
+    document = read_yaml(file, "docs/federation.md has one to begin with")
     try:
         return Description.model_validate(document or {})
     except ValidationError as error:

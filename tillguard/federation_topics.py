@@ -36,7 +36,9 @@ def ensure(settings: FederationSettings) -> list[str]:
     try:
         client = KafkaAdminClient(**settings.kafka_python(), request_timeout_ms=limit_ms, bootstrap_timeout_ms=limit_ms)
     except (KafkaError, OSError, RuntimeError) as error:
-        raise TransientError(f"no Kafka broker at {settings.bootstrap_servers}: {type(error).__name__}") from None
+        raise TransientError(
+            f"no Kafka broker answers at {settings.bootstrap_servers} (federation.bootstrap_servers): {type(error).__name__}"
+        ) from None
     try:
         missing = [name for name in wanted if name not in set(client.list_topics())]
         if missing:

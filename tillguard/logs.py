@@ -50,4 +50,6 @@ def configure(settings: LogSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    # Its warnings are of its own retries and event loop; what they come to reaches us as an error.
+    logging.getLogger("kafka").setLevel(max(level, logging.ERROR))
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)

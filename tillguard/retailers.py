@@ -45,6 +45,12 @@ trainer:
   registry_directory: {registry}
   examples_url: {examples_url}
 
+federation:                 # only where it learns with other retailers: docs/federation.md
+  bootstrap_servers: {kafka}
+  participant:
+    key_file: {federation_key}
+    store_url: {federation_url}
+
 log:
   format: text
 """
@@ -93,6 +99,8 @@ def render(
         registry_url=_scalar(f"sqlite:///{folder / 'registry.db'}"),
         registry=_scalar(str(folder / "registry")),
         examples_url=_scalar(f"sqlite:///{folder / 'examples.db'}"),
+        federation_key=_scalar(str(folder / "participant.key")),
+        federation_url=_scalar(f"sqlite:///{folder / 'participant.db'}"),
     )
     parse(yaml.safe_load(text), where="settings")
     return text

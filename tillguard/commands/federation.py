@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from contract.errors import ConfigurationError
 from tillguard.commands.federation_side import (
     coordinator_side,
     retailer_side,
@@ -26,6 +27,10 @@ RETAILER = typer.Option(
 )
 CONFIG = typer.Option(
     None, "--config", metavar="FILE", help="Settings of a retailer, or of the coordinator; else the state folder's."
+)
+OWN_RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer.")
+OWN_CONFIG = typer.Option(
+    None, "--config", metavar="FILE", help="The retailer's settings; else the state folder's of --retailer."
 )
 COORDINATOR = typer.Option(
     None, "--config", metavar="FILE", help="The coordinator's settings; else the state folder's."
@@ -70,10 +75,11 @@ def init(
     model: Path | None = typer.Option(
         None, "--model", metavar="FILE", help="Named float32 arrays (.npz) that the first round starts from."
     ),
-    bootstrap_servers: str = typer.Option(
-        "localhost:9092",
+    bootstrap_servers: str | None = typer.Option(
+        None,
         "--bootstrap-servers",
-        help="Of the federation's Kafka, for the settings file that this writes.",
+        metavar="HOST:PORT",
+        help="Of the federation's Kafka, for the settings file that this writes; else localhost:9092.",
     ),
 ) -> None:
     """Begin a federation: the coordinator's settings file, keys and topics, and the model of the first round.
@@ -101,7 +107,7 @@ def run(
         None, "--rounds", min=1, help="Coordinator: end after so many more. Without: round after round."
     ),
     on_orders: bool = typer.Option(
-        False, "--on-orders", help="Coordinator: begin no round by itself, carry out orders only."
+        False, "--on-orders", help="Coordinator: order no round; carry out what was ordered, approvals among it."
     ),
 ) -> None:
     """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood."""
@@ -117,7 +123,7 @@ def run(
         rounds = 0 if on_orders else count
         root.run_coordinator(side.settings, identity, stop, rounds=rounds, metrics=metrics, evaluate=evaluate)
         return
-    identity = keys.load_identity(side.settings.participant, "enrol")
+    identity = keys.load_identity(side.settings.participant, "enrol", side.retailer)
     metrics = root.serve_metrics(side.settings.participant.metrics_port)
     _take_part(retailer, config, identity, stop, metrics)
 
@@ -220,13 +226,15 @@ def audit(
     from federation.ledger import digest_of
     from federation.operations import content_of
 
+    index, _, digest = (head or "").partition(":")
+    if head and not (index.isdigit() and digest):
+        raise ConfigurationError([f"--head {head} is no INDEX:DIGEST; give it as this command printed it last time"])
     told = told_to(side_of(retailer, config), fingerprint)
     if show:
         for entry in told.entries:
             line = {"index": entry.index, "at_ms": entry.at_ms, "kind": entry.kind, "round": entry.round}
             typer.echo(msgspec.json.encode(line | {"attempt": entry.attempt, "content": content_of(entry)}).decode())
     say_audit(told)
-    index, _, digest = (head or "").partition(":")
     if head and not any(str(entry.index) == index and digest_of(entry).hex() == digest for entry in told.entries):
         typer.echo("the head noted earlier is no part of this chain: it was cut off or rewritten", err=True)
         raise typer.Exit(1)
@@ -298,21 +306,21 @@ def revoke(name: str = NAME, config: Path | None = COORDINATOR, wait: float = WA
     typer.echo(f"{name} {'is shut out' if done else _LATER.format('shut out')}")
 
 
-def enrol(retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
+def enrol(retailer: str | None = OWN_RETAILER, config: Path | None = OWN_CONFIG) -> None:
     """Ask to take part: makes this retailer's keys, and shows the fingerprint that the coordinator's operator needs."""
     from tillguard import federation as root
     from tillguard import federation_keys as keys
 
     side = retailer_side(retailer, config)
     public = keys.make_identity(side.retailer or "", side.settings.participant)
-    root.enrol(side.settings, keys.load_identity(side.settings.participant, "enrol"))
+    root.enrol(side.settings, keys.load_identity(side.settings.participant, "enrol", side.retailer))
     typer.echo(f"{public.name} has asked to take part in {side.settings.name}")
     typer.echo(f"fingerprint {public.fingerprint}")
 
 
 def leave(
-    retailer: str | None = RETAILER,
-    config: Path | None = CONFIG,
+    retailer: str | None = OWN_RETAILER,
+    config: Path | None = OWN_CONFIG,
     reason: str = typer.Option("", "--reason", help="For the ledger."),
 ) -> None:
     """Leave the federation for good; a round under way goes on without this retailer."""
@@ -320,13 +328,14 @@ def leave(
     from tillguard import federation_keys as keys
 
     side = retailer_side(retailer, config)
-    root.leave(side.settings, keys.load_identity(side.settings.participant, "enrol"), reason[:500])
+    identity = keys.load_identity(side.settings.participant, "enrol", side.retailer)
+    root.leave(side.settings, identity, reason[:500])
     typer.echo(f"{side.retailer} has left {side.settings.name}; its keys are of no more use there.")
 
 
 def examples(
-    retailer: str | None = RETAILER,
-    config: Path | None = CONFIG,
+    retailer: str | None = OWN_RETAILER,
+    config: Path | None = OWN_CONFIG,
     out: Path = typer.Option(..., "--out", metavar="FILE", help="Where they go (.npz)."),
 ) -> None:
     """Write this retailer's newest labelled examples to a file, for a coordinator to measure models on.

@@ -24,15 +24,14 @@ class Side(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """Of the coordinator to believe."""
-        from federation.identity import public_of
+        from tillguard.federation_keys import public_of
 
         if self.retailer is None:
-            return public_of(self.settings.coordinator.key_file).fingerprint
+            return public_of(self.settings.coordinator).fingerprint
         pinned = self.settings.participant.coordinator_fingerprint
         if pinned is None:
-            raise ConfigurationError(
-                ["federation.participant.coordinator_fingerprint is missing; or give --fingerprint"]
-            )
+            fault = "federation.participant.coordinator_fingerprint is missing: ask the coordinator's people for it, not Kafka"
+            raise ConfigurationError([f"{fault}; or give --fingerprint"])
         return pinned
 
 
@@ -60,9 +59,11 @@ def coordinator_side(config: Path | None) -> Side:
 
 def retailer_side(retailer: str | None, config: Path | None) -> Side:
     """A retailer's; raises ConfigurationError where none is named."""
-    side = side_of(retailer, config)
-    if side.retailer is None:
+    side = None if retailer is None and config is None else side_of(retailer, config)
+    if side is None:
         raise ConfigurationError(["name the retailer (--retailer NAME) or its settings file (--config FILE)"])
+    if side.retailer is None:
+        raise ConfigurationError([f"{config} is the coordinator's: this command needs a retailer's settings"])
     return side
 
 
@@ -72,7 +73,10 @@ def told_to(side: Side, fingerprint: str | None) -> "Told":
 
     told = root.told(side.settings, fingerprint or side.fingerprint)
     if told.coordinator is None:
-        raise TillguardError(f"no coordinator with this fingerprint has ever spoken in {side.settings.name}")
+        raise TillguardError(
+            f"no coordinator with this fingerprint has ever spoken in {side.settings.name} at {side.settings.bootstrap_servers}: "
+            "none was started yet (`tillguard federation run`), or the fingerprint, federation.name or servers are not its own"
+        )
     return told
 
 

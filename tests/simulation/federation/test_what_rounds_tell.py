@@ -21,6 +21,7 @@ from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import asking, small_settings, small_world
 from tillguard.federation import _Watch
+from tillguard.federation_answers import orders_to_begin
 
 
 class FarAway:
@@ -191,6 +192,54 @@ def test_bytes_and_what_was_not_believed_are_metrics_that_count_nothing_twice() 
     assert told is not None
     assert told > sum(said.values()) - sum(before.values()), "the ledger besides"
     assert value(own, "unheard_total", retailer="shop-1", reason="malformed") == 1
+
+
+def test_every_round_that_ended_is_counted_though_the_next_began_in_the_same_step() -> None:
+    world, metrics = small_world(small_settings("masked"), 3), Metrics()
+    state, watch = world.state, _Watch(world.settings, world.coordinator, metrics)
+
+    def ended(outcome: str) -> float | None:
+        labels = {"federation": world.settings.name, "outcome": outcome}
+        return metrics.registry.get_sample_value("tillguard_federation_rounds_total", labels)
+
+    state.round_number, state.attempt, state.begun = 1, 1, True
+    watch.look()
+    assert (ended("published"), ended("failed")) == (None, None)
+    state.round_number, state.model = 2, msgspec.structs.replace(state.model, version=1)
+    watch.look()
+    assert (ended("published"), ended("failed")) == (1, None)
+    state.attempt = 2
+    watch.look()
+    state.begun = False
+    watch.look()
+    watch.look()
+    assert (ended("published"), ended("failed")) == (1, 1)
+
+
+def test_a_run_of_so_many_rounds_ends_whatever_was_ordered_before_and_left_undone() -> None:
+    world = small_world(small_settings("masked"), 3)
+    world.enrol_all()
+    world.order_rounds(9)
+    while world.state.round_number < 2:
+        if world.turn() == 0:
+            world.advance(1_000)
+    begun = world.state.round_number
+    for order in orders_to_begin(world.state, 2):
+        world.order(order)
+    world.run_until(lambda: world.coordinator.coordinator.idle)
+    assert world.state.round_number - begun in (1, 2), "the one under way may be the first of them"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rounds", "orders"),
+    [(0, 3, ["run"]), (2, 3, []), (3, 3, []), (4, 3, ["pause", "run"]), (2, None, ["run"]), (999_000, None, [])],
+)
+def test_a_coordinator_that_was_killed_goes_on_with_its_order_and_a_larger_one_is_taken_back(
+    wanted: int, rounds: int | None, orders: list[str]
+) -> None:
+    state = small_world(small_settings("masked"), 3).state
+    state.rounds_wanted = wanted
+    assert [order.action for order in orders_to_begin(state, rounds)] == orders
 
 
 @pytest.mark.parametrize("share", [True, False])

@@ -28,6 +28,13 @@ def test_the_written_settings_are_valid_whatever_the_password_and_the_folder() -
     assert settings.connectors.positions_url.get_secret_value() == "sqlite:////var/lib/a folder: with #/positions.db"
 
 
+def test_every_retailer_has_keys_of_its_own_for_a_federation() -> None:
+    own = parse(yaml.safe_load(rendered()), where="test").federation
+    assert own.participant.key_file == Path("/var/lib/a folder: with #/participant.key")
+    assert own.participant.store_url.get_secret_value() == "sqlite:////var/lib/a folder: with #/participant.db"
+    assert own.bootstrap_servers == "127.0.0.1:19092"
+
+
 @pytest.mark.parametrize("name", ["yes", "null", "on", "e1"])
 def test_a_name_that_yaml_would_take_for_something_else_stays_a_name(name: str) -> None:
     assert parse(yaml.safe_load(rendered(name)), where="test").retailer == name

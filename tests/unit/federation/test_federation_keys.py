@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from contract.errors import ConfigurationError, TillguardError
+from contract.errors import ConfigurationError
 from contract.federation_settings import ParticipantSettings
 from contract.settings import CoordinatorFile, parse_as
 from tillguard import federation_keys as keys
@@ -35,8 +35,28 @@ def test_a_passphrase_of_the_settings_is_used_and_a_wrong_one_opens_nothing(tmp_
     keys.make_identity("harbour", own)
     assert not (tmp_path / "k.passphrase").exists()
     wrong = ParticipantSettings(key_file=tmp_path / "k.key", passphrase="battery staple")  # type: ignore[arg-type]
-    with pytest.raises(TillguardError, match="passphrase"):
+    with pytest.raises(ConfigurationError, match=r"federation\.participant: .*passphrase") as error:
         keys.load_identity(wrong, "enrol")
+    assert str(tmp_path / "k.key") in str(error.value)
+    assert "battery" not in str(error.value)
+
+
+def test_a_file_that_others_may_read_or_that_is_no_key_file_is_a_matter_of_settings(own: ParticipantSettings) -> None:
+    keys.make_identity("harbour", own)
+    own.key_file.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        keys.load_identity(own, "enrol")
+    own.key_file.chmod(0o600)
+    own.key_file.write_bytes(b"rubbish")
+    with pytest.raises(ConfigurationError, match="no key file"):
+        keys.make_identity("harbour", own)
+
+
+def test_a_retailer_does_not_take_part_with_another_s_keys(own: ParticipantSettings) -> None:
+    keys.make_identity("harbour", own)
+    for attempt in (lambda: keys.make_identity("meadow", own), lambda: keys.load_identity(own, "enrol", "meadow")):
+        with pytest.raises(ConfigurationError, match="holds the keys of harbour: give meadow"):
+            attempt()
 
 
 def test_without_keys_the_message_names_the_command_that_makes_them(own: ParticipantSettings) -> None:
@@ -70,7 +90,9 @@ def test_a_coordinator_s_settings_file_is_written_once_and_is_no_retailer_s(
 ) -> None:
     monkeypatch.setenv("TILLGUARD_STATE", str(tmp_path))
     file = begin_coordinator("kafka.example:9093")
-    begin_coordinator("other.example:1")
+    assert begin_coordinator(None) == begin_coordinator("kafka.example:9093") == file
+    with pytest.raises(ConfigurationError, match=r"names the servers kafka\.example:9093, not other"):
+        begin_coordinator("other.example:1")
     assert load_coordinator().federation.bootstrap_servers == "kafka.example:9093"
     assert not is_retailer(file)
 
@@ -98,3 +120,17 @@ def test_a_participant_without_keys_is_told_how_to_make_them(tmp_path: Path) -> 
     done = CliRunner().invoke(app, ["federation", "run", "--config", str(file)])
     assert isinstance(done.exception, ConfigurationError)
     assert "`tillguard federation enrol` makes it" in str(done.exception)
+
+
+@pytest.mark.parametrize("command", ["enrol", "leave", "examples"])
+def test_a_retailer_s_command_asks_for_the_retailer_and_not_for_a_coordinator(command: str, tmp_path: Path) -> None:
+    more = ["--out", str(tmp_path / "held.npz")] if command == "examples" else []
+    done = CliRunner().invoke(app, ["federation", command, *more])
+    assert isinstance(done.exception, ConfigurationError)
+    assert "name the retailer" in str(done.exception)
+
+
+def test_a_head_that_was_typed_wrong_is_no_broken_ledger() -> None:
+    done = CliRunner().invoke(app, ["federation", "audit", "--head", "41"])
+    assert isinstance(done.exception, ConfigurationError)
+    assert "INDEX:DIGEST" in str(done.exception)

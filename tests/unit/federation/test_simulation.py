@@ -75,6 +75,14 @@ def test_every_fault_of_a_description_is_listed(tmp_path: Path) -> None:
     assert len(error.value.faults) == 3
 
 
+def test_a_description_that_is_not_there_or_no_yaml_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"does not exist; docs/federation\.md has one"):
+        read_description(tmp_path / "none.yaml")
+    (tmp_path / "cut.yaml").write_text("seed: 1\nparticipants: [\n")
+    with pytest.raises(ConfigurationError, match=r"cut.yaml:\d: not valid YAML"):
+        read_description(tmp_path / "cut.yaml")
+
+
 DONE = RoundFacts(
     round=1, outcome="model 1", attempts=1, participants=3, virtual_ms=1000, cpu_s=0.5, bytes_up=10, bytes_down=20,
     figures={"ap": 0.5, "auc": 0.9},

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import sys
 from collections.abc import Iterator
 
@@ -32,6 +33,16 @@ def test_a_closed_standard_error_ends_nothing(monkeypatch: pytest.MonkeyPatch) -
     log.warning("taken", where="second")
     assert second.getvalue().count("\n") == 1
     assert "lost" not in second.getvalue()
+
+
+def test_what_the_kafka_library_says_of_its_own_event_loop_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", taken)
+    logs.configure(LogSettings(format="json", level="INFO"))
+    logging.getLogger("kafka.net.selector").warning("a task ran for 0.1 s")
+    assert taken.getvalue() == ""
+    logging.getLogger("kafka.net.selector").error("refused")
+    assert "refused" in taken.getvalue()
 
 
 class _FullDisk(io.StringIO):
