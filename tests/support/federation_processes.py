@@ -24,8 +24,7 @@ from federation.transports.ports import LOGS, LogName
 from support.dying_transport import last_words
 from support.federation_kinds import Heading, headings_of
 from support.federation_proof import of_round
-from tillguard import federation as root
-from tillguard import federation_keys as keys
+from tillguard.federation import keys, root
 
 DEADLINE_S = 240.0
 LOOK_AGAIN_S = 0.2

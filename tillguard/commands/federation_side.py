@@ -68,7 +68,7 @@ def retailer_side(retailer: str | None, config: Path | None) -> Side:
 
 def told_to(side: Side, fingerprint: str | None) -> "Told":
     """All that the coordinator of this fingerprint, else of that in the settings, has said; raises TillguardError, TransientError."""
-    from tillguard import federation as root
+    from tillguard.federation import root
 
     told = root.told(side.settings, fingerprint or side.fingerprint)
     if told.coordinator is None:

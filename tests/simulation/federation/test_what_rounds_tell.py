@@ -20,7 +20,7 @@ from federation.transports.memory import Faults, MemoryTransport
 from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import asking, small_settings, small_world
-from tillguard.federation import _Watch
+from tillguard.federation.root import _Watch
 
 
 class FarAway:
