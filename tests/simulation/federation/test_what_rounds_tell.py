@@ -11,6 +11,7 @@ from contract.federation_settings import CompressionSettings, RobustSettings, Ro
 from contract.metrics import Metrics
 from federation import admission, contribution
 from federation.compression import unpack
+from federation.contribution import Contribution
 from federation.learner import Adopted, Arrays, Learner, Task, Trained
 from federation.operations import content_of, rounds_of, standings_of
 from federation.planning import RoundPlanning
@@ -55,7 +56,8 @@ def test_updates_are_compressed_as_hard_as_the_coordinator_s_settings_say(level:
     world = small_world(settings, 3)
     world.enrol_all()
     participant = world.participants["shop-0"].participant
-    update = participant._robust_update(next_plan(world), np.zeros(1_000), Trained([], 10, 1, {}))
+    given = Contribution(np.zeros(1_000), clipped=False)
+    update = participant.updates.quantised(next_plan(world), given, Trained([], 10, 1, {}))
     assert unpack(update.payload, 4_000) == bytes(4_000)
     assert (len(update.payload) < 100) == (level > 0)
 
