@@ -20,13 +20,14 @@ from msgspec import Meta, Struct, field
 from contract.federation import (
     MESSAGE_BYTES_MAX,
     SITES_MAX,
+    Member,
     Payload,
     RoundPlan,
     SealedShare,
     SiteFigures,
     SiteModels,
 )
-from federation.collection import Willing
+from federation.collection import Collection, Willing
 from federation.identity import Identity
 from federation.learner import Arrays
 from federation.refusals import EnvelopeRefusedError
@@ -79,6 +80,28 @@ def drawn(plan: RoundPlan, willing: Sequence[str], *, in_model: int) -> tuple[st
         return ()
     chosen = set(random.Random(plan.seed).sample(sorted(willing), min(most, len(willing))))  # noqa: S311 - no secret
     return tuple(name for name in willing if name in chosen)
+
+
+def showing(
+    federation: str,
+    plan: RoundPlan,
+    model_version: int,
+    base: bytes,
+    *,
+    collection: Collection,
+    members: Mapping[str, Member],
+) -> SiteModels | None:
+    """The models of the attempt's willing participants for them to judge, where two can be shown without telling of a third."""
+    # Whoever was revoked since, or holds other keys under the name by now, is another than the one that was willing.
+    willing = {
+        name: one
+        for name, one in collection.willing().items()
+        if members[name].status == "approved" and members[name].sealing_key == one.sealing_key
+    }
+    names = drawn(plan, list(willing), in_model=len(collection.separable()))
+    if not names:
+        return None
+    return message(federation, plan, model_version, base, {name: willing[name] for name in names})
 
 
 def message(
