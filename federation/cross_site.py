@@ -38,6 +38,8 @@ _DOMAIN = b"tillguard/federation/cross-site/v1"
 _ONCE = bytes(12)
 """The nonce: every key encrypts one text."""
 _PAYLOADS = msgspec.msgpack.Decoder(Annotated[tuple[Payload, ...], Meta(max_length=SITES_MAX)])
+WILLING_KEPT = 3
+"""The newest rounds in which a participant agreed to be compared."""
 _BOX_SPARE = 1_024
 """Beyond the models' own bytes: lengths and the tag."""
 
@@ -123,6 +125,12 @@ def message(
     )
     box = ChaCha20Poly1305(key).encrypt(_ONCE, msgspec.msgpack.encode(models), _DOMAIN)
     return SiteModels(model_version=model_version, shapes=plan.shapes, shown=tuple(shown), keys=keys, box=box)
+
+
+def agreed(willing: Mapping[int, tuple[int, int]], plan: RoundPlan) -> dict[int, tuple[int, int]]:
+    """`willing` (federation.participant_state) with the attempt of `plan`: this participant's update in it says so."""
+    more = {**willing, plan.base_version + 1: (plan.round, plan.attempt)}
+    return {version: more[version] for version in sorted(more)[-WILLING_KEPT:]}
 
 
 def opened(said: SiteModels, identity: Identity, federation: str, round_number: int, attempt: int) -> Shown | None:

@@ -44,8 +44,6 @@ from federation.secagg import Attempts
 from federation.tensors import unflatten
 from federation.transports.ports import Record
 
-WILLING_KEPT = 3
-"""The newest rounds in which it agreed to be compared."""
 EARLY_MAX = 320
 """The newest records of the models log, kept until the first claim says whose they are: one message of the largest size."""
 Progress = KeyList | ShareList | SurvivorList | Failure | Published | Halted
@@ -255,16 +253,7 @@ class Participant:
         """Why this retailer takes no part, as a code of REFUSALS."""
         found = objections.to_plan(plan, self._settings, self.state, foreign=self._foreign(plan.shapes))
         if found is None and plan.privacy.level != "none":
-            spend = spend_of(
-                self.state.spends,
-                plan.privacy,
-                plan.training,
-                plan.purpose,
-                epsilon_max=self._settings.epsilon_max,
-                round_number=plan.round,
-                attempt=plan.attempt,
-                at_ms=at_ms,
-            )
+            spend = spend_of(self.state.spends, plan, epsilon_max=self._settings.epsilon_max, at_ms=at_ms)
             if spend is None:
                 return "budget"
             self.state.spends.append(spend)
@@ -287,8 +276,7 @@ class Participant:
         """The update leaves as it is, in mode robust."""
         update = self.updates.quantised(plan, given, result)
         if update.cross_site:
-            willing = self.state.willing | {plan.base_version + 1: (plan.round, plan.attempt)}
-            self.state.willing = {version: willing[version] for version in sorted(willing)[-WILLING_KEPT:]}
+            self.state.willing = cross_site.agreed(self.state.willing, plan)
         self._say(plan, update)
 
     def _closed(self, number: int, attempt: int, message: StageOver) -> None:
