@@ -111,7 +111,7 @@ def test_a_plan_that_counts_in_spite_of_privacy_gets_no_count() -> None:
 def test_what_lies_beyond_the_fixed_point_is_a_metric_of_the_participant() -> None:
     world = small_world(small_settings("masked"), 3)
     metrics = world.participants["shop-1"]._metrics = Metrics()
-    world.participants["shop-1"].participant.beyond = 0.25
+    world.participants["shop-1"].participant.updates.beyond = 0.25
     world.participants["shop-1"].run_once(0.0)
     assert metrics.registry.get_sample_value("tillguard_federation_clipped_ratio", {"retailer": "shop-1"}) == 0.25
     world.enrol_all()
