@@ -1,7 +1,7 @@
 """What leaves a participant: its update of an attempt, quantised or under masks, and what quantisation still owes.
 
-Nothing of it is stored: a crash in an attempt is one participant that dropped out, and costs what is owed, a little accuracy. Knows
-no log, no roster and no settings but whether something may be told with an update.
+Nothing of it is stored: a crash is one participant that dropped out of the attempt, and costs what is owed, which is a little accuracy.
+Knows no log, no outbox and nothing of what a participant remembers.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ Lists = KeyList | ShareList | SurvivorList
 
 
 class LocalUpdates:
-    """One participant's, attempt after attempt. Used by one thread."""
+    """Of one participant, attempt after attempt. Used by one thread."""
 
     def __init__(self, name: str, federation: str, settings: ParticipantSettings, random: RandomBytes) -> None:
         self.clipped = 0
@@ -73,7 +73,7 @@ class LocalUpdates:
         return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics, cross_site=shows)
 
     def masked(self, plan: RoundPlan, given: Contribution, result: Trained, roster: Roster) -> MaskKeys:
-        """Called once for each update that leaves in mode masked: its keys; then `answer` every list, until `forget`.
+        """Called once for each update that leaves in mode masked. Gives its keys; then `answer` gives the rest, until `forget`.
 
         `roster` gives the keys of the others. Raises MaskingRefusedError where the plan asks for what must not be.
         """
