@@ -25,8 +25,7 @@ from federation.participant_process import ParticipantProcess
 from federation.participant_state import ParticipantState
 from federation.store import MemoryStore
 from federation.transports.kafka_logs import KafkaTransport
-from tillguard import federation as root
-from tillguard import federation_topics
+from tillguard.federation import root, topics
 
 POLL_S = 0.01
 DEADLINE_S = 1_800.0
@@ -44,7 +43,7 @@ class KafkaFederation:
     ) -> None:
         """`settings` name the broker; its federation's name gets a random ending."""
         self.settings = settings.model_copy(update={"name": f"{settings.name}-{secrets.token_hex(4)}"})
-        federation_topics.ensure(self.settings)
+        topics.ensure(self.settings)
         self._transports: list[KafkaTransport] = []
         self._clock = SystemClock()
         self._identity = Identity.generate("coordinator")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from contract.federation import LocalTraining, PrivacyTerms, Purpose
+from contract.federation import LocalTraining, PrivacyTerms, Purpose, RoundPlan
 from federation.privacy import Level, PrivacyLedger, Release, Spend, training_release
 from federation.refusals import FederationRefusedError, PrivacyBudgetError
 
@@ -34,24 +34,15 @@ def account(spends: Sequence[LevelSpend], level: Level, *, delta: float, epsilon
     return PrivacyLedger(level=level, delta=delta, epsilon_max=epsilon_max, spends=chosen)
 
 
-def spend_of(
-    spends: Sequence[LevelSpend],
-    terms: PrivacyTerms,
-    training: LocalTraining,
-    purpose: Purpose = "training",
-    *,
-    epsilon_max: float,
-    round_number: int,
-    attempt: int,
-    at_ms: int,
-) -> LevelSpend | None:
-    """What a participant must count for an attempt; None where it would pass the participant's own budget."""
+def spend_of(spends: Sequence[LevelSpend], plan: RoundPlan, *, epsilon_max: float, at_ms: int) -> LevelSpend | None:
+    """What a participant must count for the plan's attempt; None where it would pass the participant's own budget."""
+    terms = plan.privacy
     if terms.level == "none":
         raise FederationRefusedError("privacy", "a round without privacy has no price")
     ledger = account(spends, terms.level, delta=terms.delta, epsilon_max=epsilon_max)
     try:
-        release = release_of(terms, training, purpose)
-        admitted = ledger.admit(release, round_number=round_number, attempt=attempt, at_ms=at_ms)
+        release = release_of(terms, plan.training, plan.purpose)
+        admitted = ledger.admit(release, round_number=plan.round, attempt=plan.attempt, at_ms=at_ms)
     except PrivacyBudgetError:
         return None
     return LevelSpend(level=terms.level, spend=admitted.spends[-1])

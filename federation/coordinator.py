@@ -25,7 +25,6 @@ from contract.federation import (
     LedgerEntry,
     Order,
     Published,
-    Refusal,
     Roster,
     RoundPlan,
     ShareList,
@@ -33,20 +32,18 @@ from contract.federation import (
     SiteModels,
     StageOver,
     SurvivorList,
-    Update,
     Withdrawal,
 )
-from contract.federation_reasons import DROP_REASONS, REFUSALS
+from contract.federation_reasons import DROP_REASONS
 from contract.federation_settings import FederationSettings
-from federation import admission, cross_site, rounds
+from federation import admission, cross_site, intake, rounds
 from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by, publication
 from federation.collection import Collection
 from federation.coordinator_state import CoordinatorState, message_of, weights_of
 from federation.envelope import Inbox, Opened
 from federation.identity import Identity, PublicIdentity
-from federation.ledger import head_after
-from federation.purposes import calibration_follows, purpose_due
-from federation.recording import Say, entries
+from federation.purposes import calibration_follows, purpose_due, round_over
+from federation.recording import Say, entries, recorded
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
 from federation.transports.ports import Record
 
@@ -127,7 +124,7 @@ class Coordinator:
                 return
             sender = opened.envelope.sender
             self._admit(opened, record.appended_ms)
-            self._weigh(opened)
+            intake.weigh(self.state, self.attempt, opened)
         except FederationRefusedError as error:
             reason = error.reason if error.reason in DROP_REASONS else "refused"
             self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
@@ -157,7 +154,7 @@ class Coordinator:
         """What was decided stands on its log; `epoch` and `at_ms` are its envelope's."""
         message, state = say.message, self.state
         if isinstance(message, LedgerEntry):
-            self._chained(message)
+            recorded(state, message)
         elif isinstance(message, Claim):
             state.epoch, state.instance, state.told_ms = epoch, message.instance, at_ms
         elif isinstance(message, Roster):
@@ -217,16 +214,7 @@ class Coordinator:
         elif isinstance(message, SiteFigures):
             admission.judged(state, envelope.sender, message)
         else:
-            self._answer(opened)
-
-    def _weigh(self, opened: Opened) -> None:
-        """Counts a message's bytes; only those that counted, since anybody may append a copy of another's record."""
-        sender, size = opened.envelope.sender, len(opened.signed.envelope) + len(opened.signed.signature)
-        if sender in self.state.members:
-            self.state.received[sender] = self.state.received.get(sender, 0) + size
-        attempt = self.attempt
-        if attempt is not None and opened.envelope.round and sender in attempt.state.cohort:
-            attempt.received[sender] = attempt.received.get(sender, 0) + size
+            intake.take(state, self.attempt, opened)
 
     def _order(self, opened: Opened, at_ms: int) -> None:
         message, envelope = opened.message, opened.envelope
@@ -236,47 +224,6 @@ class Coordinator:
         admission.obey(self.state, message, at_ms, members_max=self._settings.coordinator.enrolments_max)
         if message.action == "revoke" and message.participant:
             self._leaves(message.participant)
-
-    def _answer(self, opened: Opened) -> None:
-        """A message of the attempt under way."""
-        envelope, message, attempt = opened.envelope, opened.message, self.attempt
-        stage = None if attempt is None or isinstance(message, Refusal) else attempt.stage_of(message)
-        if attempt is not None and stage is None and not isinstance(message, Refusal):
-            raise EnvelopeRefusedError("wrong_stage", f"type {envelope.type} is not awaited in this mode")
-        objection = rounds.objection(
-            None if attempt is None else attempt.state, envelope.round, envelope.attempt, envelope.sender, stage
-        )
-        if attempt is not None and objection == "wrong_round" and self._comes_late(attempt, opened):
-            return
-        if objection is not None or attempt is None:
-            raise EnvelopeRefusedError(objection or "wrong_round", f"type {envelope.type}")
-        if isinstance(message, Refusal):
-            attempt.refusals[envelope.sender] = message.reason if message.reason in REFUSALS else "training"
-            attempt.state = rounds.leave(attempt.state, envelope.sender)
-        elif stage is not None:
-            attempt.collection.accept(stage, opened)
-            attempt.state = rounds.arrive(attempt.state, envelope.sender)
-            self._counted(attempt, envelope.round, envelope.sender)
-
-    def _comes_late(self, attempt: Attempt, opened: Opened) -> bool:
-        """FedBuff: takes an update of an earlier round into the one under way; each of a sender's updates counts once."""
-        envelope, plan, state = opened.envelope, attempt.plan, self.state
-        base = state.bases.get(envelope.round)
-        if not plan.staleness_max or base is None or not isinstance(opened.message, Update):
-            return False
-        if envelope.sender in state.counted.get(envelope.round, []):
-            raise EnvelopeRefusedError("duplicate", "it counted before")
-        objection = rounds.objection(attempt.state, plan.round, plan.attempt, envelope.sender, "updates")
-        if objection is not None:
-            raise EnvelopeRefusedError(objection, "a late update, for the round under way")
-        attempt.collection.accept_late(opened, max(plan.base_version - base, 0))
-        attempt.state = rounds.arrive(attempt.state, envelope.sender)
-        self._counted(attempt, envelope.round, envelope.sender)
-        return True
-
-    def _counted(self, attempt: Attempt, round_number: int, sender: str) -> None:
-        if attempt.plan.staleness_max:
-            self.state.counted.setdefault(round_number, []).append(sender)
 
     def _next_attempt(self, now_ms: int) -> list[Say]:
         state = self.state
@@ -322,21 +269,18 @@ class Coordinator:
         ]
 
     def _shown(self, attempt: Attempt, made: GlobalModel) -> SiteModels | None:
-        """Models for participants to judge, where it is time for that, and two can be shown without telling of a third."""
+        """Models for participants to judge, where it is time for that."""
         plan, every, state = attempt.plan, self._settings.rounds.cross_site_every, self.state
         if not every or plan.purpose != "training" or state.unshown + 1 < every:
             return None
-        # Whoever was revoked since, or holds other keys under the name by now, is another than the one that was willing.
-        willing = {
-            name: one
-            for name, one in attempt.collection.willing().items()
-            if state.members[name].status == "approved" and state.members[name].sealing_key == one.sealing_key
-        }
-        names = cross_site.drawn(plan, list(willing), in_model=len(attempt.collection.separable()))
-        if not names:
-            return None
-        shown = {name: willing[name] for name in names}
-        return cross_site.message(self._settings.name, plan, made.model_version, state.model.payload, shown)
+        return cross_site.showing(
+            self._settings.name,
+            plan,
+            made.model_version,
+            state.model.payload,
+            collection=attempt.collection,
+            members=state.members,
+        )
 
     def _candidate(self, attempt: Attempt) -> Candidate:
         """Made once; a restarted coordinator makes the same again."""
@@ -355,11 +299,7 @@ class Coordinator:
         self._planning.spent(state, plan, at_ms)
         state.halted, state.purpose = "", plan.purpose
         state.round_number, state.attempt, state.begun = plan.round, plan.attempt + 1, True
-        if plan.staleness_max:
-            oldest = plan.round - plan.staleness_max
-            state.bases = {number: base for number, base in state.bases.items() if number >= oldest}
-            state.bases[plan.round] = plan.base_version
-            state.counted = {number: names for number, names in state.counted.items() if number >= oldest}
+        intake.reach_back(state, plan)
         self.attempt = Attempt(plan, self._planning.rules(plan), self._collecting(plan), at_ms)
 
     def _advance(self, attempt: Attempt, message: CoordinatorMessage, at_ms: int) -> None:
@@ -372,26 +312,13 @@ class Coordinator:
             candidate = self._candidate(attempt)
             self.state.optimiser, self.state.reputations = candidate.optimiser, candidate.reputations
             attempt.state = rounds.advance(attempt.state, rounds.Moved("published"), at_ms)
-            training = attempt.plan.purpose == "training"
-            self.state.unshown += training
-            self._end_round(at_ms, ordered=training)
-            self.state.uncalibrated = {"training": self.state.uncalibrated + 1, "calibration": 0}.get(
-                attempt.plan.purpose, self.state.uncalibrated
-            )
+            round_over(self.state, attempt.plan.purpose, at_ms, published=True)
+            self._end_attempt()
         elif isinstance(message, Failure):
             attempt.state = rounds.advance(attempt.state, rounds.AttemptFailed(message.reason), at_ms)
             if message.final:
-                # A round of statistics counts when it fails, so that an order comes to an end.
-                self._end_round(at_ms, ordered=attempt.plan.purpose != "calibration")
-                if attempt.plan.purpose == "calibration":
-                    self.state.uncalibrated = 0
+                round_over(self.state, attempt.plan.purpose, at_ms, published=False)
             self._end_attempt()
-
-    def _end_round(self, at_ms: int, *, ordered: bool) -> None:
-        state = self.state
-        state.begun, state.attempt, state.ended_ms = False, 0, at_ms
-        state.rounds_wanted = max(state.rounds_wanted - ordered, 0)
-        self._end_attempt()
 
     def _end_attempt(self) -> None:
         """Whatever is unfinished belongs to what is over; a new inbox keeps nothing of it."""
@@ -410,13 +337,3 @@ class Coordinator:
         for member in self.state.members.values():
             if member.status != "approved":
                 self._inbox.forget(member.name)
-
-    def _chained(self, entry: LedgerEntry) -> None:
-        state = self.state
-        if (entry.index, entry.previous) != state.ledger:
-            raise InvariantError(f"entry {entry.index} does not follow {state.ledger.following - 1} in the ledger")
-        state.ledger = head_after(entry)
-        if entry.kind == "dropped":
-            state.drops = {}
-        elif state.notes and state.notes[0].kind == entry.kind:
-            del state.notes[0]

@@ -20,13 +20,14 @@ from msgspec import Meta, Struct, field
 from contract.federation import (
     MESSAGE_BYTES_MAX,
     SITES_MAX,
+    Member,
     Payload,
     RoundPlan,
     SealedShare,
     SiteFigures,
     SiteModels,
 )
-from federation.collection import Willing
+from federation.collection import Collection, Willing
 from federation.identity import Identity
 from federation.learner import Arrays
 from federation.refusals import EnvelopeRefusedError
@@ -37,6 +38,8 @@ _DOMAIN = b"tillguard/federation/cross-site/v1"
 _ONCE = bytes(12)
 """The nonce: every key encrypts one text."""
 _PAYLOADS = msgspec.msgpack.Decoder(Annotated[tuple[Payload, ...], Meta(max_length=SITES_MAX)])
+WILLING_KEPT = 3
+"""The newest rounds in which a participant agreed to be compared."""
 _BOX_SPARE = 1_024
 """Beyond the models' own bytes: lengths and the tag."""
 
@@ -81,6 +84,28 @@ def drawn(plan: RoundPlan, willing: Sequence[str], *, in_model: int) -> tuple[st
     return tuple(name for name in willing if name in chosen)
 
 
+def showing(
+    federation: str,
+    plan: RoundPlan,
+    model_version: int,
+    base: bytes,
+    *,
+    collection: Collection,
+    members: Mapping[str, Member],
+) -> SiteModels | None:
+    """The models of the attempt's willing participants for them to judge, where two can be shown without telling of a third."""
+    # Whoever was revoked since, or holds other keys under the name by now, is another than the one that was willing.
+    willing = {
+        name: one
+        for name, one in collection.willing().items()
+        if members[name].status == "approved" and members[name].sealing_key == one.sealing_key
+    }
+    names = drawn(plan, list(willing), in_model=len(collection.separable()))
+    if not names:
+        return None
+    return message(federation, plan, model_version, base, {name: willing[name] for name in names})
+
+
 def message(
     federation: str, plan: RoundPlan, model_version: int, base: bytes, shown: Mapping[str, Willing]
 ) -> SiteModels:
@@ -100,6 +125,12 @@ def message(
     )
     box = ChaCha20Poly1305(key).encrypt(_ONCE, msgspec.msgpack.encode(models), _DOMAIN)
     return SiteModels(model_version=model_version, shapes=plan.shapes, shown=tuple(shown), keys=keys, box=box)
+
+
+def agreed(willing: Mapping[int, tuple[int, int]], plan: RoundPlan) -> dict[int, tuple[int, int]]:
+    """`willing` (federation.participant_state) with the attempt of `plan`: this participant's update in it says so."""
+    more = {**willing, plan.base_version + 1: (plan.round, plan.attempt)}
+    return {version: more[version] for version in sorted(more)[-WILLING_KEPT:]}
 
 
 def opened(said: SiteModels, identity: Identity, federation: str, round_number: int, attempt: int) -> Shown | None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import TillguardError
-from contract.federation import LocalTraining, PrivacyTerms, Purpose
+from contract.federation import LocalTraining, PrivacyTerms, Purpose, RoundPlan
 
 Arrays = Sequence[NDArray[np.float32]]
 """A model's arrays, in the order of the plan's shapes."""
@@ -27,6 +27,20 @@ class Task(NamedTuple):
     seed: int
     """The same for every participant; mix it with the participant's name."""
     purpose: Purpose = "training"
+
+
+def task_of(plan: RoundPlan, base: Arrays) -> Task:
+    """What `plan` asks; `base` is its global model."""
+    return Task(
+        round=plan.round,
+        attempt=plan.attempt,
+        base=base,
+        training=plan.training,
+        privacy=plan.privacy,
+        clip_norm=plan.clip_norm,
+        seed=plan.seed,
+        purpose=plan.purpose,
+    )
 
 
 class Trained(NamedTuple):

@@ -5,12 +5,8 @@ Invariant: for each attempt keys are made once, and that is on disk before they 
 alone, so a crash is one participant that dropped out. Knows no clock, no transport, no TensorFlow.
 """
 
-import hashlib
 import secrets
 from collections import deque
-
-import numpy as np
-from numpy.typing import NDArray
 
 from contract.federation import (
     COORDINATOR,
@@ -31,32 +27,23 @@ from contract.federation import (
     SiteModels,
     StageOver,
     SurvivorList,
-    Update,
-    encode_message,
 )
 from contract.federation_settings import ParticipantSettings
-from federation import contribution, cross_site, objections
-from federation.admission import identity_of
+from federation import contribution, cross_site, objections, trust
 from federation.budget import spend_of
-from federation.compression import Compressed, compress_with_feedback
-from federation.coordinator_state import GlobalWeights, weights_of
+from federation.contribution import Contribution
+from federation.coordinator_state import GlobalWeights
 from federation.envelope import Inbox, Opened
 from federation.identity import Identity, PublicIdentity
-from federation.learner import Adopted, Arrays, Task, Trained
-from federation.masks import Stream
+from federation.learner import Adopted, Arrays, Task, Trained, task_of
+from federation.local_update import LocalUpdates
 from federation.participant_state import ParticipantState, Saying
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError, MaskingRefusedError
 from federation.sealing import RandomBytes
-from federation.secagg import Attempts, masking_plan
-from federation.secagg_member import MaskingMember
+from federation.secagg import Attempts
 from federation.tensors import unflatten
-from federation.terms import fixed_point_of, weight_of
 from federation.transports.ports import Record
 
-MODELS_KEPT = 3
-"""The newest global models: a plan names the one it starts from."""
-WILLING_KEPT = 3
-"""The newest rounds in which it agreed to be compared."""
 EARLY_MAX = 320
 """The newest records of the models log, kept until the first claim says whose they are: one message of the largest size."""
 Progress = KeyList | ShareList | SurvivorList | Failure | Published | Halted
@@ -84,26 +71,15 @@ class Participant:
         self.shown: cross_site.Shown | None = None
         """Models of others to be judged on this retailer's newest examples; then call `judged`."""
         self.dropped: dict[str, int] = {}
-        self._given: contribution.Contribution | None = None
-        """What goes into the sum of the attempt under way."""
-        self.clipped = 0
-        """Updates that were cut at the clipping norm before they left."""
-        self.beyond = 0.0
-        """Share of the newest masked update's numbers that lay beyond the bound of its fixed point."""
+        self.updates = LocalUpdates(identity.name, federation, settings, random)
+        """What leaves of what was trained."""
         self.last_failure = ""
         self._identity = identity
         self._federation = federation
         self._settings = settings
-        self._random = random
         self._plan: RoundPlan | None = None
         self._early: RoundPlan | None = None
         """A plan whose global model has not come: the two logs are not one order."""
-        self._member: MaskingMember | None = None
-        self._followed: set[bytes] = set()
-        """Digests of the lists of this attempt that were answered: a copy of one is not another."""
-        self._residual: NDArray[np.float32] | None = None
-        """What quantisation still owes; lost in a crash, which costs a little accuracy and nothing else."""
-        self._sent: Compressed | None = None
         self._trained: tuple[int, int, Trained] | None = None
         """Round, base version and what training gave: another attempt of the round uses it again."""
         self._unclaimed: deque[Record] = deque(maxlen=EARLY_MAX)
@@ -123,10 +99,7 @@ class Participant:
     @property
     def membership(self) -> str:
         """`approved`, `revoked`, `left`, or `unknown` where no roster names these keys."""
-        member = self.state.members.get(self.name)
-        if member is None or member.signing_key != self._identity.public.signing_key:
-            return "unknown"
-        return member.status
+        return trust.membership(self.state, self._identity.public)
 
     def hear(self, record: Record) -> None:
         """One record of the control or the models log, whoever wrote it and whatever it holds.
@@ -204,7 +177,7 @@ class Participant:
             return
         if self.state.joined.comes_before(plan):
             self.state.joined.admit(plan)
-            self._say(plan, self._robust_update(plan, self._leaving(given), result))
+            self._give(plan, given, result)
 
     def unable(self, reason: str) -> None:
         """Training of `task` is impossible; `reason` is a code of REFUSALS."""
@@ -213,26 +186,25 @@ class Participant:
             self._refuse(self._plan, reason)
 
     def _known(self, name: str) -> PublicIdentity | None:
-        if name == COORDINATOR:
-            return self.state.coordinator
-        member = self.state.members.get(name)
-        return None if member is None else identity_of(member)
+        return trust.known(self.state, name)
 
     def _heed(self, opened: Opened, at_ms: int) -> None:
         envelope, message, state = opened.envelope, opened.message, self.state
         if envelope.sender != COORDINATOR:
             raise EnvelopeRefusedError("unknown_sender", "only the coordinator speaks here")
         if isinstance(message, Claim):
-            self._claimed(opened, message)
+            trust.claimed(state, message, envelope.epoch, self._settings.coordinator_fingerprint)
+            while self._unclaimed:
+                self.hear(self._unclaimed.popleft())
         elif isinstance(message, GlobalModel):
             # Of whatever epoch: what a coordinator wrote before it was fenced off stands, and the newest's claim may come later.
-            self._received(message, envelope.round, at_ms)
+            trust.received(state, message, envelope.round)
+            if self._early is not None and self._early.base_version in state.models:
+                self._planned(self._early, at_ms)
         elif envelope.epoch != state.epoch:
             raise EnvelopeRefusedError("wrong_round", "of a coordinator that another has followed")
         elif isinstance(message, Roster):
-            if message.version > state.roster_version:
-                state.roster_version = message.version
-                state.members = {member.name: member for member in message.members}
+            trust.enrolled(state, message)
         elif isinstance(message, RoundPlan):
             self._planned(message, at_ms)
         else:
@@ -247,29 +219,10 @@ class Participant:
         elif isinstance(message, Progress):
             self._follow(number, attempt, message, at_ms)
 
-    def _claimed(self, opened: Opened, message: Claim) -> None:
-        keys = PublicIdentity(name=COORDINATOR, signing_key=message.signing_key, sealing_key=message.sealing_key)
-        if keys.fingerprint != self._settings.coordinator_fingerprint:
-            raise EnvelopeRefusedError("unsigned", "the keys are not those of the fingerprint in the settings")
-        if opened.envelope.epoch <= self.state.epoch:
-            raise EnvelopeRefusedError("duplicate", "of a coordinator that another has followed")
-        self.state.epoch, self.state.coordinator = opened.envelope.epoch, keys
-        while self._unclaimed:
-            self.hear(self._unclaimed.popleft())
-
-    def _received(self, message: GlobalModel, round_number: int, at_ms: int) -> None:
-        model = weights_of(message, round_number)
-        unflatten(model.shapes, model.payload)  # refused where lengths do not fit, or a value is not finite
-        if model.version not in self.state.models:
-            kept = sorted([*self.state.models.values(), model], key=lambda one: one.version)[-MODELS_KEPT:]
-            self.state.models = {one.version: one for one in kept}
-        if self._early is not None and self._early.base_version in self.state.models:
-            self._planned(self._early, at_ms)
-
     def _planned(self, plan: RoundPlan, at_ms: int) -> None:
         self._check_new(plan)
-        self._plan = self._early = self._member = self.task = None
-        self._followed.clear()
+        self._early = None
+        self._end_attempt()
         if self.name not in plan.cohort or self.membership != "approved":
             return
         if plan.base_version > max(self.state.models, default=-1):
@@ -280,12 +233,10 @@ class Participant:
         if objection is not None:
             self._refuse(plan, objection)
             return
-        self._plan = plan
+        self._plan, base = plan, self.state.models[plan.base_version]
+        self.task = task_of(plan, unflatten(base.shapes, base.payload))
         if self._trained is not None and self._trained[:2] == (plan.round, plan.base_version):
-            self.task = self._task(plan)
             self.trained(self._trained[2])
-        else:
-            self.task = self._task(plan)
 
     def _check_new(self, plan: RoundPlan) -> None:
         """Raises EnvelopeRefusedError for a plan that was heard before: a copy, which anybody may have appended, ends nothing."""
@@ -295,23 +246,14 @@ class Participant:
             return
         if heard is not None and (heard.round, heard.attempt) == (plan.round, plan.attempt) and heard != plan:
             # No copy: the coordinator itself says two things of one attempt, and gets no further answer in it.
-            self._plan = self._member = self.task = None
+            self._end_attempt()
         raise EnvelopeRefusedError("wrong_round", "the attempt was announced before")
 
     def _objection(self, plan: RoundPlan, at_ms: int) -> str | None:
         """Why this retailer takes no part, as a code of REFUSALS."""
         found = objections.to_plan(plan, self._settings, self.state, foreign=self._foreign(plan.shapes))
         if found is None and plan.privacy.level != "none":
-            spend = spend_of(
-                self.state.spends,
-                plan.privacy,
-                plan.training,
-                plan.purpose,
-                epsilon_max=self._settings.epsilon_max,
-                round_number=plan.round,
-                attempt=plan.attempt,
-                at_ms=at_ms,
-            )
+            spend = spend_of(self.state.spends, plan, epsilon_max=self._settings.epsilon_max, at_ms=at_ms)
             if spend is None:
                 return "budget"
             self.state.spends.append(spend)
@@ -321,60 +263,21 @@ class Participant:
         """Whether a model of these names and shapes is another than the one that is learned here."""
         return self._shapes is not None and shapes != self._shapes
 
-    def _task(self, plan: RoundPlan) -> Task:
-        base = self.state.models[plan.base_version]
-        return Task(
-            round=plan.round,
-            attempt=plan.attempt,
-            base=unflatten(base.shapes, base.payload),
-            training=plan.training,
-            privacy=plan.privacy,
-            clip_norm=plan.clip_norm,
-            seed=plan.seed,
-            purpose=plan.purpose,
-        )
-
     def _begin(self, plan: RoundPlan, result: Trained) -> None:
         base = self.state.models[plan.base_version]
-        self._given = contribution.of(plan, unflatten(base.shapes, base.payload), result)
-        update = self._leaving(self._given)
+        given = contribution.of(plan, unflatten(base.shapes, base.payload), result)
         self.state.joined.admit(plan)
         if plan.mode == "robust":
-            self._say(plan, self._robust_update(plan, update, result))
-            return
-        self._member = MaskingMember(
-            masking_plan(self._federation, plan),
-            self.name,
-            self._known,
-            members_min=self._settings.cohort_min,
-            random=self._random,
-        )
-        self._say(plan, self._member.keys(), sealed=False)
+            self._give(plan, given, result)
+        else:
+            self._say(plan, self.updates.masked(plan, given, result, self._known), sealed=False)
 
-    def _robust_update(self, plan: RoundPlan, update: NDArray[np.float64], result: Trained) -> Update:
-        """Quantised; what rounding takes away is owed to the next update, unless privacy bounds what one may hold."""
-        owed = self._residual if plan.privacy.level == "none" and plan.purpose == "training" else None
-        owed = owed if owed is not None and owed.shape == update.shape else None
-        # What is masked gets its noise later, with its weight.
-        update = contribution.noised(plan, update, self._random)
-        coins = Stream(self._random(32))
-        self._sent = compress_with_feedback(update, owed, plan.bits, coins, zstd_level=plan.zstd_level)
-        metrics = result.metrics if self._settings.share_metrics else {}
-        counts = (result.examples, result.frauds) if plan.privacy.level == "none" else (0, 0)
-        # At level client nothing protects a single update but that nobody else sees it.
-        shows = self._settings.cross_site and plan.purpose == "training" and plan.privacy.level != "client"
-        if shows:
-            self._agree(plan)
-        return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics, cross_site=shows)
-
-    def _agree(self, plan: RoundPlan) -> None:
-        willing = self.state.willing | {plan.base_version + 1: (plan.round, plan.attempt)}
-        self.state.willing = {version: willing[version] for version in sorted(willing)[-WILLING_KEPT:]}
-
-    def _leaving(self, given: contribution.Contribution) -> NDArray[np.float64]:
-        """Called once for each update that leaves."""
-        self.clipped += given.clipped
-        return given.values
+    def _give(self, plan: RoundPlan, given: Contribution, result: Trained) -> None:
+        """The update leaves as it is, in mode robust."""
+        update = self.updates.quantised(plan, given, result)
+        if update.cross_site:
+            self.state.willing = cross_site.agreed(self.state.willing, plan)
+        self._say(plan, update)
 
     def _closed(self, number: int, attempt: int, message: StageOver) -> None:
         """An update that came too late pays nothing of what is owed, unless a later round takes it in."""
@@ -382,7 +285,7 @@ class Participant:
         if plan is None or (number, attempt) != (plan.round, plan.attempt) or plan.staleness_max:
             return
         if self.name not in message.members:
-            self._sent = None
+            self.updates.missed()
 
     def _showed(self, number: int, attempt: int, message: SiteModels) -> None:
         """Models of others, where this retailer agreed to that with its update of just this attempt, and has not judged them yet.
@@ -405,20 +308,18 @@ class Participant:
         if plan is None or (number, attempt) != (plan.round, plan.attempt):
             return
         if isinstance(message, Failure | Published):
-            if isinstance(message, Published) and self._sent is not None and plan.purpose == "training":
-                self._residual = self._sent.residual
-            self._plan = self._member = self.task = self._sent = None
+            self.updates.settle(counted=isinstance(message, Published) and plan.purpose == "training")
+            self._end_attempt()
             return
-        if self._member is None:
-            return
-        self._follow_once(message)
         try:
-            answer, sealed = self._next_stage(plan, self._member, message, at_ms)
+            answered = self.updates.answer(message, at_ms)
         except MaskingRefusedError as error:
             self.last_failure = str(error)
             self._refuse(plan, "keys")
             return
-        self._say(plan, answer, sealed=sealed)
+        if answered is not None:
+            answer, sealed = answered
+            self._say(plan, answer, sealed=sealed)
 
     def _over(self, number: int, attempt: int, message: Failure | Published) -> None:
         early = self._early
@@ -427,36 +328,14 @@ class Participant:
         if isinstance(message, Failure) and message.final:
             self.state.given_up = max(self.state.given_up, number)
 
-    def _follow_once(self, message: Progress) -> None:
-        """A copy of a list that was answered is dropped; another list of its stage is for the member to refuse."""
-        digest = hashlib.sha256(encode_message(message)).digest()
-        if digest in self._followed:
-            raise EnvelopeRefusedError("duplicate", "it was answered before")
-        self._followed.add(digest)
-
-    def _next_stage(
-        self, plan: RoundPlan, member: MaskingMember, message: KeyList | ShareList | SurvivorList, at_ms: int
-    ) -> tuple[ParticipantMessage, bool]:
-        if isinstance(message, KeyList):
-            return member.shares(message.envelopes, at_ms), False
-        if isinstance(message, ShareList):
-            fixed = fixed_point_of(self._federation, plan)
-            encoded = fixed.encode(self._weighted(plan), Stream(self._random(32)))
-            self.beyond = encoded.clip_rate
-            return member.masked(message.envelopes, encoded.words, at_ms), False
-        return member.unmasking(message), True
-
-    def _weighted(self, plan: RoundPlan) -> NDArray[np.float64]:
-        """See federation.contribution.weighted."""
-        if self._trained is None or self._given is None:
-            raise MaskingRefusedError("stage", "nothing was trained")
-        result = self._trained[2]
-        weight = weight_of(plan, result.examples, result.frauds)
-        return contribution.weighted(plan, self._given, weight, self._random)
-
     def _refuse(self, plan: RoundPlan, reason: str) -> None:
         self._say(plan, Refusal(reason=reason))
-        self._plan = self._member = self.task = None
+        self._end_attempt()
+
+    def _end_attempt(self) -> None:
+        """Of the attempt under way nothing more is said."""
+        self._plan = self.task = None
+        self.updates.forget()
 
     def _say(self, plan: RoundPlan, message: ParticipantMessage, *, sealed: bool = True) -> None:
         self.outbox.append(Saying(message, plan.round, plan.attempt, sealed))

@@ -196,11 +196,12 @@ class ParticipantProcess:
 
     def _count_clipping(self) -> None:
         """What the participant cut since the last look."""
-        clipped, self._clipped = self.participant.clipped - self._clipped, self.participant.clipped
+        updates = self.participant.updates
+        clipped, self._clipped = updates.clipped - self._clipped, updates.clipped
         self._count("tillguard_federation_clipped_total", clipped)
         if self._metrics is not None:
             name = self._identity.name
-            self._metrics.set("tillguard_federation_clipped_ratio", self.participant.beyond, retailer=name)
+            self._metrics.set("tillguard_federation_clipped_ratio", updates.beyond, retailer=name)
 
     def _count_dropped(self) -> None:
         dropped = self.participant.dropped

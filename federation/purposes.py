@@ -1,4 +1,4 @@
-"""Which purpose the next round has. Pure.
+"""Which purpose the next round has, and what a round that ended counts for. Pure.
 
 Statistics come once, before the first training: what inputs are normalised by must stay while weights are learned on it. Only
 trainings count among the rounds that an operator orders.
@@ -22,6 +22,19 @@ def purpose_due(state: CoordinatorState, rounds: RoundSettings) -> Purpose | Non
 def calibration_follows(state: CoordinatorState, rounds: RoundSettings) -> bool:
     """Whether the model of the training under way will be calibrated by the round after it."""
     return _calibration_is_due(state, rounds, trainings=state.uncalibrated + 1, wanted=max(state.rounds_wanted - 1, 0))
+
+
+def round_over(state: CoordinatorState, purpose: Purpose, at_ms: int, *, published: bool) -> None:
+    """The round ended, with a model or for good without one."""
+    state.begun, state.attempt, state.ended_ms = False, 0, at_ms
+    # A round of statistics counts when it fails, so that an order comes to an end.
+    counts = purpose == "training" or (purpose == "statistics" and not published)
+    state.rounds_wanted = max(state.rounds_wanted - counts, 0)
+    if purpose == "calibration":
+        state.uncalibrated = 0
+    elif purpose == "training" and published:
+        state.uncalibrated += 1
+        state.unshown += 1
 
 
 def measured(model: GlobalWeights, role: Role) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from contract.errors import InvariantError
 from contract.federation import (
     Claim,
     CoordinatorMessage,
@@ -19,6 +20,7 @@ from contract.federation import (
     GlobalModel,
     Halted,
     KeyList,
+    LedgerEntry,
     Roster,
     RoundPlan,
     ShareList,
@@ -72,6 +74,17 @@ def entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | Non
         chained.append(Say("ledger", entry, number, attempt_number))
         head = head_after(entry)
     return chained
+
+
+def recorded(state: CoordinatorState, entry: LedgerEntry) -> None:
+    """The entry stands in the ledger: what it tells is not told again."""
+    if (entry.index, entry.previous) != state.ledger:
+        raise InvariantError(f"entry {entry.index} does not follow {state.ledger.following - 1} in the ledger")
+    state.ledger = head_after(entry)
+    if entry.kind == "dropped":
+        state.drops = {}
+    elif state.notes and state.notes[0].kind == entry.kind:
+        del state.notes[0]
 
 
 def _standings(plan: RoundPlan, candidate: Candidate) -> Content:

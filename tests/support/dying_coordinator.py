@@ -9,19 +9,19 @@ from pathlib import Path
 from threading import Event
 
 from support.dying_transport import DyingTransport
-from tillguard import federation, logs
-from tillguard import federation_keys as keys
+from tillguard import logs
 from tillguard.config import load_coordinator
+from tillguard.federation import keys, root
 
 
 def main(file: str, round_number: str, kind: str, moment: str) -> None:
     """Runs until it is killed."""
     DyingTransport.round_number, DyingTransport.kind, DyingTransport.moment = int(round_number), kind, moment
-    federation.KafkaTransport = DyingTransport  # type: ignore[misc]
+    root.KafkaTransport = DyingTransport  # type: ignore[misc]
     settings = load_coordinator(Path(file))
     logs.configure(settings.log)
     identity = keys.load_identity(settings.federation.coordinator, "init")
-    federation.run_coordinator(settings.federation, identity, Event(), rounds=0)
+    root.run_coordinator(settings.federation, identity, Event(), rounds=0)
 
 
 if __name__ == "__main__":

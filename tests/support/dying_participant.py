@@ -11,7 +11,7 @@ from federation.numpy_learner import NumpyLearner
 from support import numpy_participant
 from support.dying_transport import DyingTransport, die
 from support.federation_kinds import Heading
-from tillguard import federation
+from tillguard.federation import root
 
 
 class DyingLearner(NumpyLearner):
@@ -29,7 +29,7 @@ def main(file: str, data: str, kind: str, moment: str) -> None:
         numpy_participant.main(Path(file), Path(data), DyingLearner)
         return
     DyingTransport.kind, DyingTransport.moment = kind, moment
-    federation.KafkaTransport = DyingTransport  # type: ignore[misc]
+    root.KafkaTransport = DyingTransport  # type: ignore[misc]
     numpy_participant.main(Path(file), Path(data))
 
 

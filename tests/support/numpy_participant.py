@@ -15,8 +15,7 @@ import yaml
 
 from contract.settings import parse
 from federation.numpy_learner import Data, NumpyLearner
-from tillguard import federation as root
-from tillguard import federation_keys as keys
+from tillguard.federation import keys, root
 
 
 def main(file: Path, data: Path, learner_type: type[NumpyLearner] = NumpyLearner) -> None:

@@ -86,9 +86,9 @@ def init(
 
     Safe to run again: what is there stays.
     """
-    from tillguard import federation as root
     from tillguard.config import begin_coordinator
-    from tillguard.federation_models import begin_model
+    from tillguard.federation import root
+    from tillguard.federation.models import begin_model
 
     side = coordinator_side(config or begin_coordinator(bootstrap_servers))
     public = root.initialise(side.settings)
@@ -111,9 +111,8 @@ def run(
     ),
 ) -> None:
     """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood."""
-    from tillguard import federation as root
-    from tillguard import federation_keys as keys
-    from tillguard.federation_evaluation import evaluator
+    from tillguard.federation import keys, root
+    from tillguard.federation.evaluation import evaluator
 
     side, stop = side_of(retailer, config), until_stopped()
     if side.retailer is None:
@@ -133,7 +132,7 @@ def status(
 ) -> None:
     """Show who takes part, the newest round, the privacy spent, and whether the ledger holds."""
     from federation.operations import halted_of, rounds_of, spent_of, standings_of
-    from tillguard.federation_tables import lowest
+    from tillguard.federation.tables import lowest
 
     side = side_of(retailer, config)
     told = told_to(side, fingerprint)
@@ -170,7 +169,7 @@ def rounds(
     from rich.console import Console
 
     from federation.operations import rounds_of
-    from tillguard.federation_tables import of_rounds
+    from tillguard.federation.tables import of_rounds
 
     lines = rounds_of(told_to(side_of(retailer, config), fingerprint).entries)
     console = Console(width=None if sys.stdout.isatty() else 200)
@@ -187,8 +186,8 @@ def cross_site(config: Path | None = COORDINATOR) -> None:
     from rich.console import Console
 
     from federation.cross_site import in_words
-    from tillguard import federation as root
-    from tillguard.federation_tables import of_sites
+    from tillguard.federation import root
+    from tillguard.federation.tables import of_sites
 
     sites = root.cross_site(coordinator_side(config).settings)
     if sites is None:
@@ -269,8 +268,8 @@ def list_participants(config: Path | None = COORDINATOR, fingerprint: str | None
     """
     from federation.admission import identity_of
     from federation.operations import standings_of
-    from tillguard import federation as root
-    from tillguard.federation_tables import standing
+    from tillguard.federation import root
+    from tillguard.federation.tables import standing
 
     side = coordinator_side(config)
     told = told_to(side, fingerprint)
@@ -308,8 +307,7 @@ def revoke(name: str = NAME, config: Path | None = COORDINATOR, wait: float = WA
 
 def enrol(retailer: str | None = OWN_RETAILER, config: Path | None = OWN_CONFIG) -> None:
     """Ask to take part: makes this retailer's keys, and shows the fingerprint that the coordinator's operator needs."""
-    from tillguard import federation as root
-    from tillguard import federation_keys as keys
+    from tillguard.federation import keys, root
 
     side = retailer_side(retailer, config)
     public = keys.make_identity(side.retailer or "", side.settings.participant)
@@ -324,8 +322,7 @@ def leave(
     reason: str = typer.Option("", "--reason", help="For the ledger."),
 ) -> None:
     """Leave the federation for good; a round under way goes on without this retailer."""
-    from tillguard import federation as root
-    from tillguard import federation_keys as keys
+    from tillguard.federation import keys, root
 
     side = retailer_side(retailer, config)
     identity = keys.load_identity(side.settings.participant, "enrol", side.retailer)
@@ -343,8 +340,8 @@ def examples(
     It holds their features and labels: give it away only where this retailer may show them.
     """
     from tillguard.config import load
-    from tillguard.federation_evaluation import write_labelled
-    from tillguard.federation_learner import RetailerLearner
+    from tillguard.federation.evaluation import write_labelled
+    from tillguard.federation.learner import RetailerLearner
 
     side = retailer_side(retailer, config)
     count = write_labelled(RetailerLearner(load(retailer, config)), out)
@@ -356,7 +353,7 @@ def simulate(
     out: Path = typer.Option(Path("simulation"), "--out", metavar="FOLDER", help="Where results go."),
 ) -> None:
     """Run a whole federation in this process, with faults from a seed: results as JSON and CSV, and a risk report in words."""
-    from tillguard.federation_simulation import simulate_file
+    from tillguard.federation.simulation import simulate_file
 
     report = simulate_file(config, out)
     typer.echo(report)
@@ -366,9 +363,9 @@ def _take_part(
     retailer: str | None, config: Path | None, identity: "Identity", stop: "Event", metrics: "Metrics | None"
 ) -> None:
     """With the retailer's own examples and models; refused at once where there are too few examples."""
-    from tillguard import federation as root
     from tillguard.config import load
-    from tillguard.federation_learner import RetailerLearner, shapes
+    from tillguard.federation import root
+    from tillguard.federation.learner import RetailerLearner, shapes
 
     settings = load(retailer, config)
     learner = RetailerLearner(settings)
@@ -378,9 +375,8 @@ def _take_part(
 
 def _order(config: Path | None, action: str, name: str, fingerprint: str | None, wait_s: float) -> bool:
     """Whether the coordinator has carried it out; False: it was not waited for."""
-    from tillguard import federation as root
-    from tillguard import federation_keys as keys
-    from tillguard.federation_answers import check, order_of
+    from tillguard.federation import keys, root
+    from tillguard.federation.answers import check, order_of
 
     side = coordinator_side(config)
     identity = keys.load_identity(side.settings.coordinator, "init")

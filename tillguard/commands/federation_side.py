@@ -24,7 +24,7 @@ class Side(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """Of the coordinator to believe."""
-        from tillguard.federation_keys import public_of
+        from tillguard.federation.keys import public_of
 
         if self.retailer is None:
             return public_of(self.settings.coordinator).fingerprint
@@ -69,7 +69,7 @@ def retailer_side(retailer: str | None, config: Path | None) -> Side:
 
 def told_to(side: Side, fingerprint: str | None) -> "Told":
     """All that the coordinator of this fingerprint, else of that in the settings, has said; raises TillguardError, TransientError."""
-    from tillguard import federation as root
+    from tillguard.federation import root
 
     told = root.told(side.settings, fingerprint or side.fingerprint)
     if told.coordinator is None:

@@ -33,7 +33,7 @@ from federation.participant_state import ParticipantState, Saying
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import LogName, Outgoing, Record
 from tillguard.config import load
-from tillguard.federation_keys import load_identity
+from tillguard.federation.keys import load_identity
 
 POLL_S = 0.2
 SENT = "sent: "

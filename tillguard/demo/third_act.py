@@ -24,14 +24,14 @@ from contract.settings import CoordinatorFile, Settings, parse, parse_as
 from federation.operations import LogReader, Told, content_of, rounds_of
 from federation.transports.kafka_logs import KafkaTransport, topic_name
 from federation.transports.ports import LOGS, Record
-from tillguard import federation as root
 from tillguard.config import retailer_folder
 from tillguard.demo import alliance, beginnings, members, saboteur
 from tillguard.demo.children import Child, Children, DemoError
 from tillguard.demo.members import MEMBERS, Member, Prepared
 from tillguard.demo.view import Screen
 from tillguard.embedded.ledger import Endpoint
-from tillguard.federation_learner import CHOICE, lineage, shapes
+from tillguard.federation import root
+from tillguard.federation.learner import CHOICE, lineage, shapes
 from tillguard.training import serving_package
 from trainer.registry import Registry
 from trainer.run_onnx import served

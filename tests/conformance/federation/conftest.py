@@ -42,7 +42,7 @@ def world(request: pytest.FixtureRequest, retailer_name: str) -> Iterator[World]
     if request.param == "memory":
         yield MemoryWorld()
         return
-    from tillguard.federation_topics import ensure
+    from tillguard.federation.topics import ensure
 
     stack = request.getfixturevalue("stack")
     settings = FederationSettings(name=f"fed-{retailer_name}", bootstrap_servers=stack.endpoints["kafka"].uri)

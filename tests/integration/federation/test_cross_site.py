@@ -11,7 +11,7 @@ import yaml
 from contract.federation import Order
 from federation.cross_site import Sites
 from support.federation_processes import DEADLINE_S, LOOK_AGAIN_S, Processes
-from tillguard import federation as root
+from tillguard.federation import root
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 

@@ -16,8 +16,7 @@ from federation.orders import Answer, give
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing, Record
 from support.federation_processes import Processes
-from tillguard import federation as root
-from tillguard import federation_keys as keys
+from tillguard.federation import keys, root
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 WAIT_S = 120.0

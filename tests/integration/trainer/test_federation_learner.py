@@ -31,10 +31,9 @@ from federation.operations import rounds_of
 from federation.participant_process import ParticipantProcess
 from federation.tensors import unflatten
 from support.learning import BEGAN, Simulated, simulated
-from tillguard import federation as root
-from tillguard import federation_keys as keys
-from tillguard.federation_evaluation import evaluator, write_labelled
-from tillguard.federation_learner import RetailerLearner, initial_model, lineage, shapes
+from tillguard.federation import keys, root
+from tillguard.federation.evaluation import evaluator, write_labelled
+from tillguard.federation.learner import RetailerLearner, initial_model, lineage, shapes
 from tillguard.learning import learn
 from trainer import joint_form
 from trainer.example_store import ExampleStore

@@ -184,7 +184,10 @@ def copied_participant(world: World) -> Participant:
     participant = copy.copy(world.participants[SHOP].participant)
     participant.state = copy.deepcopy(participant.state)
     participant.outbox, participant.dropped = [], {}
-    participant._member = copy.copy(participant._member)
+    participant.updates = copy.copy(participant.updates)
+    masked = participant.updates._masked = copy.copy(participant.updates._masked)
+    if masked is not None:
+        masked.member = copy.copy(masked.member)
     participant._inboxes = {log: Inbox(world.settings.name, world.identities[SHOP]) for log in ("control", "models")}
     return participant
 

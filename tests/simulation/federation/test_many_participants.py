@@ -11,7 +11,7 @@ from federation.simulated_world import World
 from support.federation_ledger import ledger_of
 from support.federation_proof import assert_counted_once, members_of, participants_of
 from support.federation_world import small_settings, small_world, until_stage, weights_of
-from tillguard.federation_simulation import read_description, run_description
+from tillguard.federation.simulation import read_description, run_description
 
 RING = 40
 LOST = ["shop-3", "shop-17", "shop-31"]

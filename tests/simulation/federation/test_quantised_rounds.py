@@ -58,7 +58,7 @@ def world() -> World:
 
 
 def owed(world: World) -> Vector:
-    residual = world.participants[WATCHED].participant._residual
+    residual = world.participants[WATCHED].participant.updates._residual
     return np.zeros(1) if residual is None else residual.astype(np.float64)
 
 

@@ -11,6 +11,7 @@ from contract.federation_settings import CompressionSettings, RobustSettings, Ro
 from contract.metrics import Metrics
 from federation import admission, contribution
 from federation.compression import unpack
+from federation.contribution import Contribution
 from federation.learner import Adopted, Arrays, Learner, Task, Trained
 from federation.operations import content_of, rounds_of, standings_of
 from federation.planning import RoundPlanning
@@ -20,8 +21,12 @@ from federation.transports.memory import Faults, MemoryTransport
 from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import asking, small_settings, small_world
+<<<<<<< HEAD
 from tillguard.federation import _Watch
-from tillguard.federation_answers import orders_to_begin
+from tillguard.federation.answers import orders_to_begin
+=======
+from tillguard.federation.root import _Watch
+>>>>>>> split
 
 
 class FarAway:
@@ -56,7 +61,8 @@ def test_updates_are_compressed_as_hard_as_the_coordinator_s_settings_say(level:
     world = small_world(settings, 3)
     world.enrol_all()
     participant = world.participants["shop-0"].participant
-    update = participant._robust_update(next_plan(world), np.zeros(1_000), Trained([], 10, 1, {}))
+    given = Contribution(np.zeros(1_000), clipped=False)
+    update = participant.updates.quantised(next_plan(world), given, Trained([], 10, 1, {}))
     assert unpack(update.payload, 4_000) == bytes(4_000)
     assert (len(update.payload) < 100) == (level > 0)
 
@@ -110,7 +116,7 @@ def test_a_plan_that_counts_in_spite_of_privacy_gets_no_count() -> None:
 def test_what_lies_beyond_the_fixed_point_is_a_metric_of_the_participant() -> None:
     world = small_world(small_settings("masked"), 3)
     metrics = world.participants["shop-1"]._metrics = Metrics()
-    world.participants["shop-1"].participant.beyond = 0.25
+    world.participants["shop-1"].participant.updates.beyond = 0.25
     world.participants["shop-1"].run_once(0.0)
     assert metrics.registry.get_sample_value("tillguard_federation_clipped_ratio", {"retailer": "shop-1"}) == 0.25
     world.enrol_all()

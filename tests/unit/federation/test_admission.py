@@ -11,7 +11,7 @@ from federation.identity import Identity
 from federation.ledger import GENESIS, Head, next_entry
 from federation.orders import Answer, answer_in
 from federation.refusals import EnvelopeRefusedError
-from tillguard.federation_answers import check, order_of
+from tillguard.federation.answers import check, order_of
 
 NOON_MS = 1_800_000_000_000
 KEYS = {name: Identity.generate(name).public for name in ("harbour", "station")}

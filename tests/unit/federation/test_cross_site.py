@@ -35,7 +35,7 @@ from federation.masks import Stream
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
 from federation.robust import RobustCollection
 from federation.sealing import seal_to
-from tillguard.federation_tables import of_sites
+from tillguard.federation.tables import of_sites
 
 NAMES = ("alma", "berta", "carl")
 SHAPES = (

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from contract.errors import ConfigurationError, TillguardError
 from contract.features import names, schema_hash
 from contract.federation_settings import CoordinatorSettings, FederationSettings
-from tillguard import federation_keys as keys
 from tillguard.cli import app
-from tillguard.federation_evaluation import evaluator, read_labelled, write_labelled
-from tillguard.federation_learner import RetailerLearner
+from tillguard.federation import keys
+from tillguard.federation.evaluation import evaluator, read_labelled, write_labelled
+from tillguard.federation.learner import RetailerLearner
 
 FEATURES = np.zeros((4, len(names())), np.float32)
 GOOD: dict[str, Any] = {

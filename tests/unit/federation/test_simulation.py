@@ -9,8 +9,8 @@ from contract.errors import ConfigurationError
 from federation.simulation import ParticipantFacts, Results, RoundFacts
 from federation.simulation_report import cross_site_csv, participants_csv, report, rounds_csv, weak_spots
 from tillguard.cli import app
-from tillguard.federation_plots import drawn, figures
-from tillguard.federation_simulation import read_description, run_description
+from tillguard.federation.plots import drawn, figures
+from tillguard.federation.simulation import read_description, run_description
 
 DESCRIPTION = """
 title: four shops

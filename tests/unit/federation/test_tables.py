@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from federation.operations import RoundLine, Standing
-from tillguard.federation_tables import lowest, of_rounds, standing
+from tillguard.federation.tables import lowest, of_rounds, standing
 
 
 def shown(lines: list[RoundLine]) -> list[list[str]]:

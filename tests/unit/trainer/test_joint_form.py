@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from contract.features import schema
-from tillguard.federation_keys import read_model, write_model
-from tillguard.federation_learner import initial_model, shapes
+from tillguard.federation.keys import read_model, write_model
+from tillguard.federation.learner import initial_model, shapes
 from trainer import joint_form
 from trainer.plan import HIDDEN
 

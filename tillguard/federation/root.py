@@ -35,9 +35,9 @@ from federation.refusals import FederationRefusedError
 from federation.store import SqlStore
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing
-from tillguard import federation_topics
-from tillguard.federation_answers import orders_to_begin
-from tillguard.federation_keys import make_identity, read_model
+from tillguard.federation import topics
+from tillguard.federation.answers import orders_to_begin
+from tillguard.federation.keys import make_identity, read_model
 
 _LOG = structlog.get_logger()
 POLL_S = 0.5
@@ -47,7 +47,7 @@ BACKOFF_S_MAX = 10.0
 def initialise(settings: FederationSettings) -> PublicIdentity:
     """Keys and topics of a new federation; safe to run again."""
     public = make_identity(COORDINATOR, settings.coordinator)
-    federation_topics.ensure(settings)
+    topics.ensure(settings)
     return public
 
 

@@ -21,8 +21,8 @@ from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulat
 from federation.simulation_report import cross_site_csv, participants_csv, report, rounds_csv
 from federation.tensors import flatten
 from federation.transports.memory import Faults
-from tillguard import federation_plots
 from tillguard.config import read_yaml
+from tillguard.federation import plots
 
 
 class DataSection(Section):
@@ -82,12 +82,12 @@ def simulate_file(file: Path, out: Path) -> str:
         "cross_site.csv": cross_site_csv(results),
         "report.md": text,
     }
-    plots = federation_plots.drawn(results)
+    images = plots.drawn(results)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (out / name).write_text(content, encoding="utf-8")
-        for name, image in plots.items():
+        for name, image in images.items():
             (out / name).write_bytes(image)
     except OSError as error:
         raise TillguardError(f"{out} cannot be written: {error.strerror}") from None

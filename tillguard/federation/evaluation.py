@@ -17,8 +17,8 @@ from federation.figures import measured, probabilities
 from federation.finishing import Evaluate
 from federation.learner import Arrays
 from federation.refusals import UpdateRefusedError
-from tillguard.federation_keys import read_arrays, read_model
-from tillguard.federation_learner import RetailerLearner, shapes
+from tillguard.federation.keys import read_arrays, read_model
+from tillguard.federation.learner import RetailerLearner, shapes
 
 EXAMPLES_MAX = 1_000_000
 SETTING = "federation.coordinator.evaluation_file"

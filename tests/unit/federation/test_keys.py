@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 from contract.errors import ConfigurationError
 from contract.federation_settings import ParticipantSettings
 from contract.settings import CoordinatorFile, parse_as
-from tillguard import federation_keys as keys
 from tillguard.cli import app
 from tillguard.config import begin_coordinator, is_retailer, load_coordinator
+from tillguard.federation import keys
 
 
 @pytest.fixture

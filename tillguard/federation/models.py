@@ -4,8 +4,8 @@ from pathlib import Path
 
 from contract.errors import TillguardError
 from contract.federation_settings import FederationSettings
-from tillguard.federation_keys import read_model, write_model
-from tillguard.federation_learner import initial_model
+from tillguard.federation.keys import read_model, write_model
+from tillguard.federation.learner import initial_model
 
 
 def begin_model(settings: FederationSettings, *, given: Path | None) -> None:
