@@ -245,8 +245,11 @@ class ParticipantSettings(Section):
         False,
         description="true: in mode robust others that say so too are sent this retailer's model, and the coordinator is told how theirs do on its newest labels",
     )
-    gate_margin: float = Field(
-        0.0, ge=0, le=1, description="average precision by which another model must beat the local one to be taken"
+    gate_confidence: float = Field(
+        0.95,
+        gt=0,
+        lt=1,
+        description="how sure it must be that the model that serves is better, for a global one to be turned down; lower is stricter with global ones",
     )
 
 

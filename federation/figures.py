@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.ranking import Ranking
+
 Scores = NDArray[np.floating]
 Labels = NDArray[np.bool_]
 AP = "ap"
@@ -21,16 +23,7 @@ def auc(scores: Scores, labels: Labels) -> float:
 
 def average_precision(scores: Scores, labels: Labels) -> float:
     """Sum over thresholds of precision times the recall it adds, in [0, 1]; NaN without frauds."""
-    positives = int(labels.sum())
-    if not positives:
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    found = np.cumsum(labels[order])
-    last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    precision = found[last_of_ties] / (last_of_ties + 1)
-    recall = found[last_of_ties] / positives
-    # Where every fraud comes first the differences may add up to the least bit more than 1.
-    return min(float(np.sum(precision * np.diff(recall, prepend=0.0))), 1.0)
+    return Ranking(scores, labels).average_precision() if labels.any() else float("nan")
 
 
 def log_loss(probabilities: Scores, labels: Labels) -> float:

@@ -1,13 +1,18 @@
-"""Whether a retailer takes a global model: by what was measured on its own newest labels. Pure."""
+"""Whether a retailer takes a global model: by what was measured on its own newest labels. Pure.
 
-import math
+A retailer's newest labels hold few frauds, a global model has learned from those of all. So it has the benefit of the doubt:
+another serves only if it is better in nearly all of many samples drawn from these labels (contract.ranking). The higher
+figure alone would be luck: by 18 frauds two retailers in five turned down a model that was better for every one of them.
+"""
+
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from federation.learner import Choice
+import numpy as np
+from numpy.typing import NDArray
 
-SIMPLEST_FIRST: tuple[Choice, ...] = ("local", "global", "blended", "fine_tuned")
-"""Of equals the earlier is taken: what serves stays, then what needs least."""
+from contract.ranking import Ranking, surely_better
+from federation.learner import Choice
 
 
 class Verdict(NamedTuple):
@@ -17,23 +22,57 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def choose(measured: Mapping[Choice, float], *, frauds: int, frauds_min: int, margin: float) -> Verdict:
-    """The model to serve, by average precision (higher is better) of each candidate on the same newest examples.
+class Rival(NamedTuple):
+    """Another candidate beside the one that has the benefit of the doubt, on the same newest examples."""
 
-    Another than `local` must beat it by `margin`, on at least `frauds_min` frauds: below, chance decides more than the model.
-    A value that is not finite counts as not measured; `local` not measured (a newcomer without a model) loses to any.
+    precision: float
+    """Average precision, in [0, 1]."""
+    surely: float
+    """Share of samples in which it is the better of the two."""
+
+
+def choose(candidate: Choice, precision: float, rivals: Mapping[Choice, Rival], *, confidence: float) -> Verdict:
+    """The candidate, of average precision `precision`, unless rivals are better in at least `confidence` of samples: then the best."""
+    sure = [name for name in rivals if rivals[name].surely >= confidence]
+    if sure:
+        best = max(sure, key=lambda name: rivals[name].precision)
+        return Verdict(best, f"{best} has {_told(rivals[best])}, {candidate} {precision:.3f}")
+    beside = ", ".join(f"{name} {_told(rival)}" for name, rival in rivals.items())
+    return Verdict(candidate, f"{candidate} has {precision:.3f}" + (f"; {beside}" if beside else ""))
+
+
+def judged(
+    scores: Mapping[Choice, NDArray[np.floating]],
+    fraud: NDArray[np.bool_],
+    *,
+    frauds_min: int,
+    confidence: float,
+    seed: int,
+    weight: NDArray[np.floating] | None = None,
+) -> Verdict:
+    """The choice among candidates by their scores of the same newest examples, each of shape (n,); `global` must be there.
+
+    `weight`, shape (n,): what each example counts; None: all the same. On less than `frauds_min` frauds `local` stays where there is one: nothing bad would be noticed. Scores that are not finite are those of
+    no candidate.
     """
-    usable = {name: measured[name] for name in SIMPLEST_FIRST if math.isfinite(measured.get(name, math.nan))}
-    local = usable.get("local")
-    if local is None:
-        others = [name for name in usable if name != "local"]
-        if not others:
-            return Verdict("local", "nothing was measured")
-        only = max(others, key=lambda name: usable[name])
-        return Verdict(only, f"there is no local model; {only} has {usable[only]:.3f}")
-    if frauds < frauds_min:
+    usable = {name: each for name, each in scores.items() if np.isfinite(each).all()}
+    frauds = int(fraud.sum())
+    if "local" in usable and frauds < frauds_min:
         return Verdict("local", f"{frauds} known frauds are too few to judge by, {frauds_min} are needed")
-    best = max(usable, key=lambda name: usable[name])
-    if best == "local" or usable[best] < local + margin:
-        return Verdict("local", f"no other beats its {local:.3f} by {margin:g}")
-    return Verdict(best, f"{best} has {usable[best]:.3f}, local {local:.3f}")
+    if "global" not in usable:
+        return Verdict("local", "the global model's scores are no finite numbers")
+    common = usable.pop("global")
+    if not frauds:
+        return Verdict("global", "there is no local model, and no known fraud to judge by")
+    rivals = {
+        name: Rival(
+            Ranking(each, fraud).average_precision(weight),
+            surely_better(each, common, fraud, seed=seed, weight=weight),
+        )
+        for name, each in usable.items()
+    }
+    return choose("global", Ranking(common, fraud).average_precision(weight), rivals, confidence=confidence)
+
+
+def _told(rival: Rival) -> str:
+    return f"{rival.precision:.3f}, better in {rival.surely:.0%} of resamplings"

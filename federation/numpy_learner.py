@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from contract.federation import TensorShape
 from federation import calibration, numpy_form
 from federation.figures import measured, probabilities
-from federation.gate import choose
-from federation.learner import Adopted, Arrays, Task, Trained, TrainingUnableError
+from federation.gate import judged
+from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
 EXAMPLES_MIN = 8
+CONFIDENCE = 0.95
+"""The default of `federation.participant.gate_confidence`."""
 
 
 class Data(NamedTuple):
@@ -145,7 +147,14 @@ class NumpyLearner:
     """See federation.learner.Learner."""
 
     def __init__(
-        self, data: Data, newest: Data, *, seed: int, frauds_min: int = 5, margin: float = 0.0, dropout: float = 0.0
+        self,
+        data: Data,
+        newest: Data,
+        *,
+        seed: int,
+        frauds_min: int = 5,
+        confidence: float = CONFIDENCE,
+        dropout: float = 0.0,
     ) -> None:
         """`newest` is what global models are judged on, never trained on."""
         self._dropout = dropout
@@ -153,7 +162,7 @@ class NumpyLearner:
         self._newest = newest
         self._seed = seed
         self._frauds_min = frauds_min
-        self._margin = margin
+        self._confidence = confidence
         self.serving: list[NDArray[np.float32]] | None = None
         """The model in service; None before the first."""
         self._local: list[NDArray[np.float32]] | None = None
@@ -189,7 +198,7 @@ class NumpyLearner:
         return measured(predict(arrays, self._newest.features), self._newest.labels)
 
     def adopt(self, model_version: int, arrays: Arrays) -> Adopted:  # noqa: ARG002 - the port's; nothing is kept by version
-        candidates = {"global": list(arrays)}
+        candidates: dict[Choice, list[NDArray[np.float32]]] = {"global": list(arrays)}
         if self.serving is not None:
             candidates["local"] = self.serving
         if self._local is not None:
@@ -197,12 +206,14 @@ class NumpyLearner:
             own = numpy_form.parted(self._local).layers
             middle = [((one + other) / 2).astype(np.float32) for one, other in zip(layers, own, strict=True)]
             candidates["blended"] = [*middle, *form]
-        figures = {name: self.evaluate(candidate) for name, candidate in candidates.items()}
-        verdict = choose(
-            {name: figure.get("ap", math.nan) for name, figure in figures.items()},  # type: ignore[misc]
-            frauds=int(self._newest.labels.sum()),
+        verdict = judged(
+            {name: predict(candidate, self._newest.features) for name, candidate in candidates.items()},
+            self._newest.labels,
             frauds_min=self._frauds_min,
-            margin=self._margin,
+            confidence=self._confidence,
+            seed=self._seed,
         )
         self.serving = candidates.get(verdict.choice, self.serving)
-        return Adopted(verdict.choice, figures.get(verdict.choice, {}))
+        return Adopted(
+            verdict.choice, self.evaluate(candidates[verdict.choice]) if verdict.choice in candidates else {}
+        )

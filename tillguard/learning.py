@@ -296,6 +296,15 @@ def judge(
     """The gate's numbers, and why the model must not serve; (None, None) where nothing serves that could be compared with."""
     if champion is None:
         return None, None
+    found = compared(settings, material, trained, champion)
+    if isinstance(found, str):
+        return None, found
+    trainer = settings.trainer
+    return found, gate.refusal(found, confidence=trainer.gate_confidence, frauds_min=trainer.gate_frauds_min)
+
+
+def compared(settings: Settings, material: Material, trained: "Trained", champion: Package) -> gate.Comparison | str:
+    """The new model and the serving one on the newest labels of trusted sources; or why these tell nothing, in a sentence."""
     trainer, test, verified = settings.trainer, material.gathered.parts.test, material.gathered.verified
     fraud = verified == 1
     rows = verified != pool.UNVERIFIED
@@ -304,7 +313,7 @@ def judge(
     compared = rows.nonzero()[0][newer]
     features, fraud, amount = test.features[compared], fraud[compared], test.amount[compared]
     if not fraud.any() or fraud.all():
-        return None, (
+        return (
             f"none of the newest {len(fraud):,} transactions that trusted sources know is "
             f"{'genuine' if fraud.any() else 'fraud'}, so nothing can be compared (trainer.trusted_sources)"
         )
@@ -315,8 +324,7 @@ def judge(
         return gate.Side(score, costing.cost_each(decided, fraud, amount, trainer.costs))
 
     new, old = side(read_package(trained.package)), side(champion)
-    found = gate.compare(new, old, fraud, fraud_share=material.chosen.fraud_share, seed=trainer.seed)
-    return found, gate.refusal(found, confidence=trainer.gate_confidence, frauds_min=trainer.gate_frauds_min)
+    return gate.compare(new, old, fraud, fraud_share=material.chosen.fraud_share, seed=trainer.seed)
 
 
 def _praise(found: gate.Comparison | None) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.models import Thresholds
+from contract.ranking import Ranking
 
 BINS = 10
 
@@ -15,26 +16,6 @@ def auc_roc(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> float:
     frauds = int(fraud.sum())
     genuine = len(fraud) - frauds
     return float((mean_rank[inverse][fraud].sum() - frauds * (frauds + 1) / 2) / (frauds * genuine))
-
-
-class Ranking:
-    """Scores in descending order, so that their average precision under many weights costs one sort."""
-
-    def __init__(self, score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> None:
-        self._order = np.argsort(-score, kind="stable")
-        self._fraud = fraud[self._order]
-        self._ends = np.append(np.flatnonzero(np.diff(score[self._order])), len(score) - 1)
-
-    def average_precision(self, weight: NDArray[np.floating] | None = None) -> float:
-        """Sum of precision times gain of recall, equal scores taken together; needs a fraud of weight above 0.
-
-        `weight`, shape (n,), >= 0: what each row counts; None: all 1.
-        """
-        ranked = np.ones(len(self._order)) if weight is None else weight[self._order]
-        caught = np.cumsum(np.where(self._fraud, ranked, 0.0))[self._ends]
-        reached = np.cumsum(ranked)[self._ends]
-        precision = np.divide(caught, reached, out=np.zeros(len(caught)), where=reached > 0)
-        return float(np.sum(precision * np.diff(caught / caught[-1], prepend=0.0)))
 
 
 def average_precision(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluate import Ranking, average_precision
+from contract.ranking import GAIN_MIN, Ranking, times_drawn
+from trainer.evaluate import average_precision
 
 FRAUDS_MIN = 5
 """Fewer than this among what the serving model never saw, and all of the slice is compared on."""
@@ -19,8 +20,6 @@ LOSS_MAX = 0.02
 """Average precision that may be lost: below it, the difference is the luck of some few frauds."""
 SAMPLES = 1_000
 """Bootstrap samples: a probability of 0.9 is then known to within 0.02."""
-GAIN_MIN = 0.002
-"""Average precision by which a model must be better to count as better at all: trained again on the same, it moves by so much."""
 GENUINE_MAX = 50_000
 """Genuine transactions compared on at most, evenly over time, so that the time the gate takes is bounded."""
 
@@ -67,6 +66,8 @@ class Comparison:
     """Of the model that serves."""
     surely_better: float
     """Share of samples in which the challenger's is higher by GAIN_MIN at least."""
+    surely_worse: float
+    """In which that of the model that serves is."""
     new_cost: float
     """Mean cost of its decisions per transaction, where frauds are their true share."""
     old_cost: float
@@ -81,6 +82,7 @@ class Comparison:
             "average_precision": self.new,
             "average_precision_serving": self.old,
             "surely_better": self.surely_better,
+            "surely_worse": self.surely_worse,
             "cost": self.new_cost,
             "cost_serving": self.old_cost,
             "surely_costlier": self.surely_costlier,
@@ -103,11 +105,12 @@ def compare(
     weight = np.where(kept, fraud_share / kept.sum(), (1 - fraud_share) / (~kept).sum())
     rankings = [Ranking(side.score[rows], kept) for side in (new, old)]
     costs = [side.cost[rows] for side in (new, old)]
-    better = costlier = 0
+    better = worse = costlier = 0
     for _ in range(samples):
-        drawn = weight * _times_drawn(kept, random)
+        drawn = weight * times_drawn(kept, random, 1)[0]
         first, second = (ranking.average_precision(drawn) for ranking in rankings)
         better += first > second + GAIN_MIN
+        worse += second > first + GAIN_MIN
         difference = float(drawn @ (costs[0] - costs[1]))
         costlier += difference > 0
     return Comparison(
@@ -116,6 +119,7 @@ def compare(
         new=rankings[0].average_precision(weight),
         old=rankings[1].average_precision(weight),
         surely_better=better / samples,
+        surely_worse=worse / samples,
         new_cost=float(weight @ costs[0]),
         old_cost=float(weight @ costs[1]),
         surely_costlier=costlier / samples,
@@ -124,25 +128,34 @@ def compare(
 
 def refusal(found: Comparison, *, confidence: float, frauds_min: int) -> str | None:
     """Why the challenger must not serve, in a sentence with its numbers; None where it may."""
-    where = f"on the newest {found.transactions:,} trusted transactions, {found.frauds:,} of them frauds"
-    if found.frauds < frauds_min:
-        return f"{where}, nothing can be said: {frauds_min} frauds are needed (trainer.gate_frauds_min)"
-    if found.surely_better < confidence:
-        return (
-            f"average precision {found.new:.3f} against {found.old:.3f} of the model that serves, {where}: better in "
-            f"{found.surely_better:.0%} of resamplings, {confidence:.0%} are needed (trainer.gate_confidence)"
-        )
-    if found.surely_costlier > confidence:
-        return (
-            f"its decisions cost {found.new_cost:.4f} a transaction against {found.old_cost:.4f} of the model that serves, "
-            f"{where}: more in {found.surely_costlier:.0%} of resamplings"
-        )
-    return None
+    return too_few(found, frauds_min) or _not_better(found, confidence) or costlier(found, confidence)
 
 
-def _times_drawn(fraud: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.float64]:
-    """How often each row is drawn when as many are drawn with repetition, frauds and genuine ones apart."""
-    times = np.zeros(len(fraud))
-    for rows in (np.flatnonzero(fraud), np.flatnonzero(~fraud)):
-        times[rows] = np.bincount(random.integers(0, len(rows), len(rows)), minlength=len(rows))
-    return times
+def too_few(found: Comparison, frauds_min: int) -> str | None:
+    """That nothing can be said by so few frauds; None where they are enough."""
+    if found.frauds >= frauds_min:
+        return None
+    return f"{_where(found)}, nothing can be said: {frauds_min} frauds are needed (trainer.gate_frauds_min)"
+
+
+def costlier(found: Comparison, confidence: float) -> str | None:
+    """That the challenger surely costs more; None where that is not sure."""
+    if found.surely_costlier <= confidence:
+        return None
+    return (
+        f"its decisions cost {found.new_cost:.4f} a transaction against {found.old_cost:.4f} of the model that serves, "
+        f"{_where(found)}: more in {found.surely_costlier:.0%} of resamplings"
+    )
+
+
+def _not_better(found: Comparison, confidence: float) -> str | None:
+    if found.surely_better >= confidence:
+        return None
+    return (
+        f"average precision {found.new:.3f} against {found.old:.3f} of the model that serves, {_where(found)}: better in "
+        f"{found.surely_better:.0%} of resamplings, {confidence:.0%} are needed (trainer.gate_confidence)"
+    )
+
+
+def _where(found: Comparison) -> str:
+    return f"on the newest {found.transactions:,} trusted transactions, {found.frauds:,} of them frauds"

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from contract.errors import TrainingRefusedError
 from trainer import fit, joint_form, network
-from trainer.evaluate import average_precision
 from trainer.examples import Examples
 from trainer.plan import HIDDEN, Privacy
 from trainer.steps import Pull, Step, plain_step, private_step
@@ -72,12 +71,6 @@ def train(
 def scores(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits, shape (n,); higher is more suspicious. Raises TrainingRefusedError as `train`."""
     return fit.scorer(_network(arrays, 0))(features)
-
-
-def precision(arrays: Arrays, part: Examples) -> float:
-    """Average precision on a slice; 0 for logits that are no numbers."""
-    found = scores(arrays, part.features)
-    return average_precision(found, part.fraud, part.weight) if np.isfinite(found).all() else 0.0
 
 
 def fitted(arrays: Arrays) -> fit.Fitted:

@@ -22,9 +22,9 @@ from contract.package import Package
 from contract.settings import Settings, TrainerSettings
 from federation import calibration
 from federation.figures import measured, probabilities
-from federation.gate import Verdict, choose
+from federation.gate import Rival, Verdict, choose, judged
 from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
-from tillguard.learning import Material, data_of, gather, judge, notes_of
+from tillguard.learning import Material, compared, data_of, gather, notes_of
 from tillguard.publication import promote_model
 from tillguard.training import serving_package
 from trainer import gate, joint_form, joint_statistics, pool, snapshot
@@ -72,8 +72,7 @@ def lineage(federation: str, model_version: int) -> str:
 class _Candidate(NamedTuple):
     choice: Choice
     arrays: Arrays
-    precision: float
-    """Average precision on the validation slice."""
+    reason: str
 
 
 class RetailerLearner:
@@ -229,7 +228,7 @@ class RetailerLearner:
 
 
 def _best(arrays: Arrays, material: Material, own: Arrays | None, settings: Settings) -> _Candidate:
-    """The best of global, blended and fine-tuned on the validation slice, which none of them learned from here.
+    """Of global, blended and fine-tuned, by the validation slice, which none of them learned from here.
 
     So the newest slice, on which the best meets the serving model, has chosen nothing before.
     """
@@ -244,10 +243,18 @@ def _best(arrays: Arrays, material: Material, own: Arrays | None, settings: Sett
         "blended": local_round.between(arrays, mine),
         "fine_tuned": local_round.train(arrays, parts.train, how, seed, head_only=True),
     }
-    measured_ = {name: local_round.precision(each, parts.validation) for name, each in candidates.items()}
-    log.info("candidates_measured", **{name: round(value, 4) for name, value in measured_.items()})
-    choice = choose(measured_, frauds=0, frauds_min=0, margin=0.0).choice
-    return _Candidate(choice, candidates[choice], measured_[choice])
+    verdict = judged(
+        {name: local_round.scores(each, parts.validation.features) for name, each in candidates.items()},
+        parts.validation.fraud,
+        frauds_min=0,
+        confidence=settings.federation.participant.gate_confidence,
+        seed=seed,
+        weight=parts.validation.weight,
+    )
+    if verdict.choice not in candidates:
+        raise TrainingUnableError("model", verdict.reason)
+    log.info("candidate_chosen", choice=verdict.choice, reason=verdict.reason)
+    return _Candidate(verdict.choice, candidates[verdict.choice], verdict.reason)
 
 
 def _pooled_scaling(best: _Candidate, material: Material) -> Platt | None:
@@ -273,19 +280,19 @@ def _as_they_come(part: Examples, material: Material) -> Examples:
 def _verdict(
     settings: Settings, material: Material, made: "Made", champion: Package | None, best: _Candidate
 ) -> tuple[Verdict, gate.Comparison | None]:
-    """Local or `best`, on the newest labels of trusted sources, by the federation's gate and then the trainer's."""
+    """Local or `best`, on the newest labels of trusted sources; the trainer's gate still says what costs too much."""
     if champion is None:
-        return choose({best.choice: best.precision}, frauds=0, frauds_min=0, margin=0.0), None
-    comparison, objection = judge(settings, material, made, champion)
-    if comparison is None or objection is not None:
-        return Verdict("local", objection or "nothing could be compared"), comparison
-    verdict = choose(
-        {"local": comparison.old, best.choice: comparison.new},
-        frauds=comparison.frauds,
-        frauds_min=settings.trainer.gate_frauds_min,
-        margin=settings.federation.participant.gate_margin,
-    )
-    return verdict, comparison
+        return Verdict(best.choice, f"there is no local model; {best.reason}"), None
+    found = compared(settings, material, made, champion)
+    if isinstance(found, str):
+        return Verdict("local", found), None
+    trainer = settings.trainer
+    objection = gate.too_few(found, trainer.gate_frauds_min) or gate.costlier(found, trainer.gate_confidence)
+    if objection is not None:
+        return Verdict("local", objection), found
+    rival = Rival(found.old, found.surely_worse)
+    confidence = settings.federation.participant.gate_confidence
+    return choose(best.choice, found.new, {"local": rival}, confidence=confidence), found
 
 
 def _common_weights(registry: Registry, retailer: str, common: Arrays) -> Arrays | None:

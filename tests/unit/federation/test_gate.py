@@ -1,39 +1,87 @@
-import math
+"""When a retailer takes a global model, and what turns it down."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.gate import SIMPLEST_FIRST, choose
+from federation.gate import Rival, choose, judged
+from federation.learner import Choice
+
+RIVALS: list[Choice] = ["local", "blended", "fine_tuned"]
+FRAUD = np.arange(600) % 30 == 0
+
+
+def scored(signal: float, seed: int) -> np.ndarray:
+    return signal * FRAUD + np.random.default_rng(seed).normal(size=len(FRAUD))
+
+
+def decided(confidence: float = 0.9, frauds_min: int = 10, **scores: np.ndarray) -> str:
+    return judged(scores, FRAUD, frauds_min=frauds_min, confidence=confidence, seed=1).choice  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("measured", "choice"),
+    ("rivals", "choice"),
     [
-        ({"local": 0.5, "global": 0.6}, "global"),
-        ({"local": 0.5, "global": 0.505}, "local"),
-        ({"local": 0.6, "global": 0.5, "blended": 0.7}, "blended"),
-        ({"local": 0.6, "global": 0.7, "blended": 0.7}, "global"),
-        ({"local": 0.1, "global": 0.2, "blended": 0.3, "fine_tuned": 0.4}, "fine_tuned"),
-        ({"global": 0.2, "blended": 0.1}, "global"),
-        ({"local": math.nan, "global": 0.2}, "global"),
-        ({"local": 0.1, "global": math.nan}, "local"),
-        ({}, "local"),
+        ({}, "global"),
+        ({"local": Rival(0.6, 0.89)}, "global"),
+        ({"local": Rival(0.6, 0.9)}, "local"),
+        ({"local": Rival(0.6, 0.95), "blended": Rival(0.7, 0.92)}, "blended"),
+        ({"local": Rival(0.6, 0.95), "blended": Rival(0.7, 0.5)}, "local"),
     ],
 )
-def test_the_best_on_its_own_labels_serves_and_the_simplest_of_equals(measured: dict[str, float], choice: str) -> None:
-    assert choose(measured, frauds=50, frauds_min=10, margin=0.01).choice == choice  # type: ignore[arg-type]
-
-
-def test_too_few_frauds_decide_nothing() -> None:
-    verdict = choose({"local": 0.1, "global": 0.9}, frauds=9, frauds_min=10, margin=0.0)
-    assert verdict == ("local", "9 known frauds are too few to judge by, 10 are needed")
-
-
-@given(st.dictionaries(st.sampled_from(SIMPLEST_FIRST), st.floats(0, 1)), st.integers(0, 30), st.floats(0, 0.2))
-def test_no_retailer_is_ever_worse_off_by_what_it_measured(
-    measured: dict[str, float], frauds: int, margin: float
+def test_of_those_that_are_surely_better_the_best_serves_else_the_global_one(
+    rivals: dict[Choice, Rival], choice: str
 ) -> None:
-    chosen = choose(measured, frauds=frauds, frauds_min=10, margin=margin).choice  # type: ignore[arg-type]
-    if "local" in measured:
-        assert chosen == "local" or measured[chosen] >= measured["local"] + margin
+    assert choose("global", 0.5, rivals, confidence=0.9).choice == choice
+
+
+@given(
+    st.dictionaries(st.sampled_from(RIVALS), st.builds(Rival, st.floats(0, 1), st.floats(0, 1))), st.floats(0.05, 0.99)
+)
+def test_what_is_not_surely_better_never_displaces_and_what_is_always_does(
+    rivals: dict[Choice, Rival], confidence: float
+) -> None:
+    choice = choose("global", 0.5, rivals, confidence=confidence).choice
+    if choice == "global":
+        assert all(rival.surely < confidence for rival in rivals.values())
+    else:
+        assert rivals[choice].surely >= confidence
+
+
+def test_a_worse_global_model_is_turned_down_and_a_better_one_taken() -> None:
+    assert decided(local=scored(3.0, 1), **{"global": scored(0.5, 2)}) == "local"
+    assert decided(local=scored(0.5, 2), **{"global": scored(3.0, 1)}) == "global"
+
+
+def test_a_global_model_that_a_few_frauds_make_look_a_little_worse_is_taken() -> None:
+    common = scored(2.0, 1)
+    nearly = common + np.random.default_rng(5).normal(scale=0.3, size=len(FRAUD))
+    assert decided(local=nearly, **{"global": common}) == "global"
+    assert decided(confidence=0.01, local=nearly, **{"global": common}) == "local"
+
+
+def test_the_verdict_tells_the_figures_it_was_made_by() -> None:
+    scores: dict[Choice, np.ndarray] = {"global": scored(0.5, 2), "local": scored(3.0, 1)}
+    reason = judged(scores, FRAUD, frauds_min=10, confidence=0.9, seed=1).reason
+    assert "better in 100% of resamplings" in reason
+    assert "local has 0." in reason
+
+
+def test_on_too_few_frauds_what_serves_stays() -> None:
+    scores: dict[Choice, np.ndarray] = {"global": scored(3.0, 1), "local": scored(0.5, 2)}
+    verdict = judged(scores, FRAUD, frauds_min=21, confidence=0.9, seed=1)
+    assert verdict == ("local", "20 known frauds are too few to judge by, 21 are needed")
+
+
+def test_a_newcomer_without_a_model_takes_the_global_one_whatever_is_known() -> None:
+    nothing = np.zeros(len(FRAUD), dtype=bool)
+    assert decided(frauds_min=1000, **{"global": scored(0.0, 1)}) == "global"
+    assert judged({"global": scored(0.0, 1)}, nothing, frauds_min=5, confidence=0.9, seed=1).choice == "global"
+
+
+def test_scores_that_are_no_numbers_are_of_no_candidate() -> None:
+    broken = np.full(len(FRAUD), np.nan)
+    assert decided(local=scored(0.5, 2), **{"global": broken}) == "local"
+    assert decided(local=broken, **{"global": scored(0.5, 1)}) == "global"
+    assert decided(**{"global": broken}) == "local"

@@ -60,7 +60,7 @@ def test_a_model_that_is_read_before_the_coordinators_claim_is_not_lost(epochs: 
         return Participant(own, "f", settings, state)
 
     process = ParticipantProcess(
-        own, "f", transport, MemoryStore(), ManualClock(EPOCH), learner=NumpyLearner(data, data, seed=0, margin=0.0),
+        own, "f", transport, MemoryStore(), ManualClock(EPOCH), learner=NumpyLearner(data, data, seed=0),
         assemble=assemble,
     )  # fmt: skip
     process._adopt = lambda: None  # type: ignore[method-assign] - the model is none of a network
