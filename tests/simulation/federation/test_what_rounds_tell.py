@@ -21,12 +21,8 @@ from federation.transports.memory import Faults, MemoryTransport
 from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import asking, small_settings, small_world
-<<<<<<< HEAD
-from tillguard.federation import _Watch
 from tillguard.federation.answers import orders_to_begin
-=======
 from tillguard.federation.root import _Watch
->>>>>>> split
 
 
 class FarAway:
