@@ -120,18 +120,22 @@ class Coordinator:
 
     def absorb(self, record: Record) -> None:
         """One record of the updates log, whoever wrote it and whatever it holds."""
-        sender = ""
         try:
             opened = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
-            if opened is None:
-                return
-            sender = opened.envelope.sender
-            self._admit(opened, record.appended_ms)
-            self._weigh(opened)
         except FederationRefusedError as error:
-            reason = error.reason if error.reason in DROP_REASONS else "refused"
-            self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
-            self._dropped(sender, reason)
+            self._drop("", error)
+            return
+        for each in () if opened is None else opened.every():
+            try:
+                self._admit(each, record.appended_ms)
+                self._weigh(each)
+            except FederationRefusedError as error:
+                self._drop(each.envelope.sender, error)
+
+    def _drop(self, sender: str, error: FederationRefusedError) -> None:
+        reason = error.reason if error.reason in DROP_REASONS else "refused"
+        self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
+        self._dropped(sender, reason)
 
     def decide(self, now_ms: int) -> list[Say]:
         """What is due, to be written all at once; empty when nothing is. Call again after applying it."""

@@ -29,9 +29,6 @@ from federation.store import Checkpoint, Store
 from federation.transports.ports import LOGS, LogName, Outgoing, Record, Transport
 
 RECOVERY_POLL_S = 1.0
-ANNOUNCED_MAX = 10_000
-"""Of its own long messages, unfinished while it recovers: copies of old announcements must not push out a message between whose
-parts they stand."""
 
 
 def owner_of_coordinator(federation: str) -> str:
@@ -187,7 +184,7 @@ class CoordinatorProcess:
         logs: tuple[LogName, ...] = ("control", "models", "ledger")
         ends = {log: self.transport.bounds(log)[1] for log in logs}
         self.transport.read_from({log: self._positions[log] for log in logs})
-        inboxes = {log: Inbox(self._federation, self._identity, unfinished_max=ANNOUNCED_MAX) for log in logs}
+        inboxes = {log: Inbox(self._federation, self._identity) for log in logs}
         journal = Journal()
         while not all(self.transport.caught_up(log, end) for log, end in ends.items()):
             for record in self.transport.poll(RECOVERY_POLL_S):

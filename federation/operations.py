@@ -126,8 +126,8 @@ class _Believed:
             else:
                 self.refused += 1
             return
-        if opened is not None:
-            self._heed(opened)
+        for each in () if opened is None else opened.every():
+            self._heed(each)
 
     def _keep(self, record: Record) -> None:
         self._early.append(record)

@@ -51,7 +51,7 @@ from federation.secagg import Attempts, masking_plan
 from federation.secagg_member import MaskingMember
 from federation.tensors import unflatten
 from federation.terms import fixed_point_of, weight_of
-from federation.transports.ports import Record
+from federation.transports.ports import LogName, Record
 
 MODELS_KEPT = 3
 """The newest global models: a plan names the one it starts from."""
@@ -138,10 +138,17 @@ class Participant:
             return
         try:
             opened = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
-            if opened is not None:
-                self._heed(opened, record.appended_ms)
         except FederationRefusedError as error:
-            self.dropped[error.reason] = self.dropped.get(error.reason, 0) + 1
+            self._drop(error)
+            return
+        for each in () if opened is None else opened.every():
+            try:
+                self._heed(record.log, each, record.appended_ms)
+            except FederationRefusedError as error:
+                self._drop(error)
+
+    def _drop(self, error: FederationRefusedError) -> None:
+        self.dropped[error.reason] = self.dropped.get(error.reason, 0) + 1
 
     def to_adopt(self) -> GlobalWeights | None:
         """The newest global model, where this retailer has not decided on it yet."""
@@ -218,10 +225,14 @@ class Participant:
         member = self.state.members.get(name)
         return None if member is None else identity_of(member)
 
-    def _heed(self, opened: Opened, at_ms: int) -> None:
+    def _heed(self, log: LogName, opened: Opened, at_ms: int) -> None:
         envelope, message, state = opened.envelope, opened.message, self.state
         if envelope.sender != COORDINATOR:
             raise EnvelopeRefusedError("unknown_sender", "only the coordinator speaks here")
+        if (log == "models") != isinstance(message, GlobalModel):
+            raise EnvelopeRefusedError(
+                "refused", "a copy on another log than its own, where no order holds between them"
+            )
         if isinstance(message, Claim):
             self._claimed(opened, message)
         elif isinstance(message, GlobalModel):
