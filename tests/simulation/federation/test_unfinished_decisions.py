@@ -19,17 +19,17 @@ from federation.transports.ports import LogName, Outgoing
 from support.copies import OWN, again, known, made, meddle, recalled, records_of, told, under_way
 from support.federation_kinds import heading_of
 from support.federation_proof import verdict_of
-from support.federation_world import small_settings, small_world
+from support.federation_world import small_settings, small_world, until_stage
 
 MODES = ["masked", "robust"]
 PRIVACY = RoundPrivacySettings(level="client", noise_multiplier=1.0, epsilon_max=500.0)
 Chosen = Callable[[list[Outgoing]], Sequence[Outgoing]]
 
 
-def private(mode: str) -> World:
+def private(mode: str, participants: int = 4) -> World:
     """Whose rounds cost, so that it shows whether a spend was forgotten."""
     rule = {"rule": "mean", "weight_max": 1.0}
-    world = small_world(small_settings(mode, privacy=PRIVACY, attempts_max=8, robust=rule), 4)
+    world = small_world(small_settings(mode, privacy=PRIVACY, attempts_max=8, robust=rule), participants)
     world.enrol_all()
     return world
 
@@ -161,21 +161,36 @@ def test_a_plan_that_is_appended_while_the_next_coordinator_starts_is_paid_for(
 
 
 def test_a_roster_that_was_appended_is_followed_by_a_newer_one() -> None:
-    world = private("masked")
-    world.order(Order(action="revoke", participant="shop-0"))
+    world = private("masked", 6)
+    world.order_rounds(1)
+    until_stage(world, "updates")
+    gone = {"shop-0", "shop-1"}
+    for name in sorted(gone):
+        world.order(Order(action="revoke", participant=name))
+    version = world.state.roster_version
     dying(world, 1, lambda said: of(said, "roster"), heard=True)
+    # The next one has heard both orders when it says the roster that the first would have said after one of them.
     world.coordinator_turn()
-    # What the first said nobody came to: the second has heard more by then.
-    world.order(Order(action="revoke", participant="shop-1"))
-    world.run_until(lambda: True)
+    assert {one.participant.state.roster_version for one in world.participants.values()} == {version + 1}
+    world.run_until(lambda: world.coordinator.coordinator.idle)
     check(world)
-    assert {name for name, one in world.state.members.items() if one.status == "revoked"} == {"shop-0", "shop-1"}
+    assert {name for name, one in world.state.members.items() if one.status == "revoked"} == gone
+    assert world.state.roster_version == version + 2
 
 
 def test_what_is_appended_on_another_log_than_its_own_is_followed_by_nobody() -> None:
     world = private("masked")
-    dying(world, 1, lambda said: [one._replace(log="models") for one in said], heard=True)
+    followed: list[object] = []
+
+    def chosen(records: list[Outgoing]) -> list[Outgoing]:
+        again(world.broker, [one._replace(log="models") for one in records])
+        world.participants_turn()
+        followed.extend(one.participant.plan for one in world.participants.values())
+        return []
+
+    dying(world, 1, chosen)
     world.run_rounds(1)
+    assert followed == [None] * 4
     assert [(one.spend.round, one.spend.attempt) for one in world.state.spends] == [(1, 0)]
     check(world)
 
