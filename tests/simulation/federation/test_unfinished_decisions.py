@@ -226,6 +226,30 @@ def test_no_coordinator_starts_where_an_attempt_was_spoken_of_whose_plan_is_lost
         recalled(world, checkpoint=False)
 
 
+@pytest.mark.parametrize("lost", ["two decisions", "what a claim follows", "a claim"])
+def test_no_coordinator_starts_where_something_was_built_upon_what_is_lost(lost: str) -> None:
+    world = private("masked")
+    world.order_rounds(1)
+    until_stage(world, "keys")
+    ledger, control = world.broker._logs["ledger"], world.broker._logs["control"]
+    announced = len(ledger)
+    if lost == "two decisions":
+        until_stage(world, "updates")
+        del ledger[announced:]
+    elif lost == "what a claim follows":
+        until_stage(world, "shares")
+        world.restart_coordinator()
+        kinds = [heading.kind for one in control if (heading := heading_of(one.value))]
+        assert kinds[-3:] == ["key_list", "step", "claim"]
+        del control[-3]
+    else:
+        world.restart_coordinator()
+        until_stage(world, "shares")
+        del ledger[announced:]
+    with pytest.raises(InvariantError, match="upon which others were built"):
+        recalled(world, checkpoint=True)
+
+
 def test_a_coordinator_follows_that_upon_which_most_was_built_whatever_is_appended_later() -> None:
     """One dies in a plan, the next in its claim; the plan is appended whole, the third builds on it, and then comes the claim."""
     world = private("masked")
