@@ -14,6 +14,7 @@ DROP_REASONS = {
     "time": "sent_at lies in the future, or far from when it was received",
     "unreadable": "sealed to somebody else, or changed on the way",
     "refused": "its contents do not fit what the round asked for",
+    "unfinished": "of a decision of which records are missing and upon which nothing was built: its coordinator failed midway",
     "parts": "parts that belong to no announced message, or too many at once",
 }
 """Why a message is dropped; the closed list of what is counted."""

@@ -12,6 +12,7 @@ import msgspec
 
 from contract.errors import InvariantError
 from contract.federation import (
+    COORDINATOR,
     OPERATOR,
     Adoption,
     Claim,
@@ -36,12 +37,13 @@ from contract.federation import (
 )
 from contract.federation_reasons import DROP_REASONS
 from contract.federation_settings import FederationSettings
-from federation import admission, cross_site, intake, rounds
+from federation import admission, cross_site, intake, making_good, rounds
 from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by, publication
 from federation.collection import Collection
 from federation.coordinator_state import CoordinatorState, message_of, weights_of
 from federation.envelope import Inbox, Opened
 from federation.identity import Identity, PublicIdentity
+from federation.journal import Followed
 from federation.purposes import calibration_follows, purpose_due, round_over
 from federation.recording import Say, entries, recorded
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
@@ -117,18 +119,27 @@ class Coordinator:
 
     def absorb(self, record: Record) -> None:
         """One record of the updates log, whoever wrote it and whatever it holds."""
-        sender = ""
         try:
             opened = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
-            if opened is None:
-                return
-            sender = opened.envelope.sender
-            self._admit(opened, record.appended_ms)
-            intake.weigh(self.state, self.attempt, opened)
         except FederationRefusedError as error:
-            reason = error.reason if error.reason in DROP_REASONS else "refused"
-            self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
-            self._dropped(sender, reason)
+            self._drop("", error.reason)
+            return
+        for each in () if opened is None else opened.every():
+            try:
+                self._admit(each, record.appended_ms)
+                intake.weigh(self.state, self.attempt, each)
+            except FederationRefusedError as error:
+                self._drop(each.envelope.sender, error.reason)
+
+    def unfinished(self, messages: int) -> None:
+        """Called before `start`: so many of its own logs' messages do not count."""
+        for _ in range(messages):
+            self._drop(COORDINATOR, "unfinished")
+
+    def _drop(self, sender: str, reason: str) -> None:
+        reason = reason if reason in DROP_REASONS else "refused"
+        self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
+        self._dropped(sender, reason)
 
     def decide(self, now_ms: int) -> list[Say]:
         """What is due, to be written all at once; empty when nothing is. Call again after applying it."""
@@ -149,6 +160,11 @@ class Coordinator:
         if self.state.epoch == 0:
             said.append(Say("models", message_of(self.state.model)))
         return [*said, *entries(self.state, said, self.attempt, now_ms)]
+
+    def make_good(self, followed: Followed, now_ms: int) -> list[Say]:
+        """The second thing, where participants followed what does not count; else empty."""
+        said = making_good.said(followed, self.state, attempts_max=self._settings.rounds.attempts_max)
+        return [*said, *entries(self.state, said, self.attempt, now_ms)] if said else []
 
     def apply(self, say: Say, epoch: int, at_ms: int) -> None:
         """What was decided stands on its log; `epoch` and `at_ms` are its envelope's."""

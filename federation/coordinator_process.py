@@ -9,29 +9,23 @@ from collections import deque
 from collections.abc import Callable
 
 import msgspec
+import structlog
 
 from contract.clock import Clock, epoch_ms
 from contract.errors import InvariantError, PositionDeadError
-from contract.federation import (
-    CLOCK_TOLERANCE_MS,
-    COORDINATOR,
-    LedgerEntry,
-    Step,
-)
+from contract.federation import COORDINATOR, LedgerEntry, Step
 from federation.coordinator import Coordinator
 from federation.coordinator_state import CoordinatorState
-from federation.envelope import Inbox, Opened, seal, to_records
-from federation.identity import Identity, PublicIdentity
-from federation.journal import Decision, Journal
+from federation.envelope import seal, to_records
+from federation.identity import Identity
+from federation.journal import Decision, Followed
+from federation.making_good import unpaid
+from federation.own_logs import OWN, RECOVERY_POLL_S, OwnLogs
 from federation.recording import Say
-from federation.refusals import FederationRefusedError
 from federation.store import Checkpoint, Store
 from federation.transports.ports import LOGS, LogName, Outgoing, Record, Transport
 
-RECOVERY_POLL_S = 1.0
-ANNOUNCED_MAX = 10_000
-"""Of its own long messages, unfinished while it recovers: copies of old announcements must not push out a message between whose
-parts they stand."""
+_LOG = structlog.get_logger()
 
 
 def owner_of_coordinator(federation: str) -> str:
@@ -56,7 +50,6 @@ class CoordinatorProcess:
     ) -> None:
         """`transport` is an exclusive writer; `initial` is the state of a federation in which nothing was said yet."""
         self._identity = identity
-        self._speaker = msgspec.structs.replace(identity.public, name=COORDINATOR)
         self._federation = federation
         self.transport = transport
         self._store = store
@@ -73,14 +66,37 @@ class CoordinatorProcess:
     def recover(self) -> None:
         """Called once, first: becomes what the logs say, takes up what was under way, and says that it is here.
 
-        Raises TransientError, FencedError, PositionDeadError where the logs no longer reach back to the checkpoint.
+        Raises TransientError, FencedError, PositionDeadError where the logs no longer reach back to the checkpoint,
+        InvariantError where records are lost that counted.
         """
-        self._recall()
+        own = self._recall()
         now_ms = self._now()
-        self._commit(self.coordinator.start(self._instance, now_ms), now_ms, epoch=self.coordinator.state.epoch + 1)
+        self._say(self.coordinator.start(self._instance, now_ms), now_ms, epoch=own.journal.epoch + 1)
+        self._make_good(own)
+        self._checkpoint()
         self._decide()
 
-    def _recall(self) -> None:
+    def _make_good(self, own: OwnLogs) -> None:
+        """From the claim on nobody follows an earlier epoch, so only now is it known what was followed.
+
+        No checkpoint is written before: a coordinator that is killed in between must read it again.
+        """
+        own.read()
+        self._said_ms = max(self._said_ms, own.said_ms)
+        self.transport.read_from({"updates": self._positions["updates"]})
+        followed, now_ms = self._unpaid(own), self._now()
+        said = self.coordinator.make_good(followed, now_ms)
+        if said:
+            _LOG.warning(
+                "unfinished_decision_made_good", plan=followed.plan is not None, roster=followed.roster_version
+            )
+            self._say(said, now_ms, epoch=self.coordinator.state.epoch)
+
+    def _unpaid(self, own: OwnLogs) -> Followed:
+        coordinator = self.coordinator
+        return unpaid(own.journal, coordinator.state, under_way=coordinator.attempt is not None)
+
+    def _recall(self) -> OwnLogs:
         """Becomes what checkpoint and logs say; says nothing."""
         checkpoint = self._store.load(owner_of_coordinator(self._federation))
         if checkpoint is not None:
@@ -92,7 +108,17 @@ class CoordinatorProcess:
             raise PositionDeadError(
                 "there is no checkpoint, and the logs no longer go back to the beginning: restore the coordinator's database"
             )
-        self._replay()
+        state = self.coordinator.state
+        own = OwnLogs(self._identity, self._federation, self.transport, self._positions, state.epoch)
+        own.read()
+        self._positions |= own.positions
+        self._said_ms = max(self._said_ms, own.said_ms)
+        self._replay(own.journal.decisions(state.ledger, state.epoch))
+        self._unpaid(own)
+        if own.journal.dropped:
+            _LOG.warning("unfinished_decision_dropped", messages=own.journal.dropped)
+            self.coordinator.unfinished(own.journal.dropped)
+        return own
 
     def run_once(self, timeout_s: float) -> int:
         """Called again and again: reads what came and does what is due; returns how many records it read.
@@ -122,6 +148,10 @@ class CoordinatorProcess:
         raise InvariantError("the coordinator's decisions do not come to an end")
 
     def _commit(self, said: list[Say], now_ms: int, *, epoch: int) -> None:
+        self._say(said, now_ms, epoch=epoch)
+        self._checkpoint()
+
+    def _say(self, said: list[Say], now_ms: int, *, epoch: int) -> None:
         entries = sum(isinstance(say.message, LedgerEntry) for say in said)
         if entries == 0:
             raise InvariantError("a decision without an entry in the ledger has no place among the others")
@@ -139,8 +169,6 @@ class CoordinatorProcess:
         self.bytes_told += sum(len(each.value) for each in outgoing)
         for say in said:
             self.coordinator.apply(say, epoch, now_ms)
-        if self.coordinator.quiet:
-            self._save(now_ms)
 
     def _records(self, say: Say, now_ms: int, epoch: int) -> list[bytes]:
         signed = seal(
@@ -155,15 +183,19 @@ class CoordinatorProcess:
         )
         return to_records(signed, self._identity)
 
-    def _save(self, now_ms: int) -> None:
-        for log in ("control", "models", "ledger"):
+    def _checkpoint(self) -> None:
+        """As of the newest decision, where nothing is under way."""
+        if not self.coordinator.quiet:
+            return
+        for log in OWN:
             self._positions[log] = self.transport.bounds(log)[1]
         state = msgspec.msgpack.encode(self.coordinator.state)
-        self._store.save(owner_of_coordinator(self._federation), Checkpoint(dict(self._positions), state, now_ms))
+        self._store.save(
+            owner_of_coordinator(self._federation), Checkpoint(dict(self._positions), state, self._said_ms)
+        )
 
-    def _replay(self) -> None:
+    def _replay(self, decisions: list[Decision]) -> None:
         """The same handlers over the same logs: each decision sees those messages that it saw then."""
-        decisions = self._said_before()
         self.transport.read_from({"updates": self._positions["updates"]})
         end = self.transport.bounds("updates")[1]
         waiting: deque[Record] = deque()
@@ -181,35 +213,6 @@ class CoordinatorProcess:
                 self.coordinator.apply(say, decision.epoch, decision.at_ms)
         for record in waiting:
             self._absorb(record)
-
-    def _said_before(self) -> list[Decision]:
-        """All that coordinators of this federation decided since the checkpoint."""
-        logs: tuple[LogName, ...] = ("control", "models", "ledger")
-        ends = {log: self.transport.bounds(log)[1] for log in logs}
-        self.transport.read_from({log: self._positions[log] for log in logs})
-        inboxes = {log: Inbox(self._federation, self._identity, unfinished_max=ANNOUNCED_MAX) for log in logs}
-        journal = Journal()
-        while not all(self.transport.caught_up(log, end) for log, end in ends.items()):
-            for record in self.transport.poll(RECOVERY_POLL_S):
-                opened = self._own(inboxes[record.log], record)
-                if opened is not None:
-                    self._said_ms = max(self._said_ms, opened.envelope.sent_at_ms)
-                    journal.take(record.log, opened)
-        self._positions |= ends
-        state = self.coordinator.state
-        return journal.decisions(state.ledger, state.epoch)
-
-    def _own(self, inbox: Inbox, record: Record) -> Opened | None:
-        """The message, where it is this coordinator's own; anything else on its logs is somebody's rubbish."""
-        try:
-            opened = inbox.take(record.value, roster=self._roster, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS)
-        except FederationRefusedError:
-            return None
-        own = opened is not None and opened.sender.signing_key == self._speaker.signing_key
-        return opened if own and opened is not None and opened.envelope.sender == COORDINATOR else None
-
-    def _roster(self, name: str) -> PublicIdentity | None:
-        return self._speaker if name == COORDINATOR else None
 
     def _now(self) -> int:
         """The clock, but later than the decision before: by epoch and time it is told what belongs to which."""

@@ -45,8 +45,11 @@ SINGLE_BYTES_MAX = RECORD_BYTES_MAX - 2 * SIGNATURE_BYTES
 """An envelope up to this size is one record, with its signature."""
 PENDING_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
 """What an inbox keeps of unfinished messages, all senders together; reached only if the senders of many long ones stop midway."""
-PENDING_PER_SENDER_MAX = 2
-"""Announcing one more drops the sender's oldest unfinished message."""
+PENDING_MS_MAX = 60 * 60 * 1000
+"""From announcement to last part, by the log's clock. A sender appends them in one go; an announcement that stands alone is a copy."""
+ANNOUNCED_BYTES, DIGEST_BYTES = 1_000, 200
+"""What an announcement is reckoned to take in memory, and each of its digests."""
+_HEADING_BYTES_MAX = 1_000
 
 Roster = Callable[[str], PublicIdentity | None]
 """The keys of a sender's name; None for a stranger. A caller that knows somebody as revoked raises EnvelopeRefusedError."""
@@ -67,6 +70,12 @@ class Opened(NamedTuple):
     """Whose key made the signature. For an enrolment or a claim it is the key that the message itself names."""
     signed: SignedEnvelope
     """To be passed on as it is, so that others can check the signature themselves; a long message has none of its own."""
+    also: tuple["Opened", ...] = ()
+    """Further long messages that the same part completed, later ones: two may share a part, and anybody may announce another's."""
+
+    def every(self) -> tuple["Opened", ...]:
+        """This one and those."""
+        return (self, *self.also)
 
 
 def seal(
@@ -220,33 +229,59 @@ def _seal_info(envelope: Envelope) -> bytes:
 class _Pending:
     """A long message, announced and signed, of which not all parts have come."""
 
-    def __init__(self, announcement: Announcement) -> None:
+    def __init__(self, announcement: Announcement, announced_ms: int) -> None:
         self.sender = announcement.sender
         self.digests = announcement.digests
         self.bytes = announcement.bytes
         self.missing = set(announcement.digests)
         self.data: dict[bytes, bytes] = {}
-        self.kept = 0
+        self.announced_ms = announced_ms
+        self.sent_at_ms: int | None = None
+        """As its first part says; None before that has come."""
+        self.held = ANNOUNCED_BYTES + DIGEST_BYTES * len(announcement.digests)
+        """Bytes of memory, about."""
 
     def add(self, digest: bytes, data: bytes) -> None:
         self.missing.discard(digest)
         self.data[digest] = data
-        self.kept += len(data)
+        self.held += len(data)
+        if digest == self.digests[0]:
+            self.sent_at_ms = _sent_at_ms(data, self.bytes)
+
+    @property
+    def worth(self) -> tuple[int, int]:
+        """The least goes first where room is short: parts without a first one, then the oldest message, a mere announcement last.
+
+        So whatever was said before cannot push out what is being said, however much of it is appended again.
+        """
+        if not self.data:
+            return 2, 0
+        return (0, 0) if self.sent_at_ms is None else (1, self.sent_at_ms)
+
+
+def _sent_at_ms(first: bytes, size: int) -> int | None:
+    """Of the envelope of `size` bytes that begins so: its body comes last, and is most of it."""
+    for place in range(min(len(first), _HEADING_BYTES_MAX)):
+        width = {0xC5: 2, 0xC6: 4}.get(first[place], 0)
+        start = place + 1 + width
+        if width and int.from_bytes(first[place + 1 : start]) == size - start:
+            try:
+                return _ENVELOPES.decode(first[:place] + b"\xc4\x00").sent_at_ms
+            except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+                continue
+    return None
 
 
 class Inbox:
-    """Puts records together to messages, for one federation and reader. Bounded in memory, per sender and in all."""
+    """Puts records together to messages, for one federation and reader. Bounded in memory, per sender and in all.
+
+    Anybody may append copies of announcements and parts, between those of another message, too: they take the place of none
+    that is newer, and are forgotten after PENDING_MS_MAX.
+    """
 
     def __init__(
-        self,
-        federation: str,
-        reader: Identity | None = None,
-        *,
-        message_bytes_max: int = MESSAGE_BYTES_MAX,
-        unfinished_max: int = PENDING_PER_SENDER_MAX,
+        self, federation: str, reader: Identity | None = None, *, message_bytes_max: int = MESSAGE_BYTES_MAX
     ) -> None:
-        """`unfinished_max`: of each sender's messages; one more drops its oldest."""
-        self._unfinished_max = unfinished_max
         self._federation = federation
         self._reader = reader
         self._message_bytes_max = message_bytes_max
@@ -259,29 +294,40 @@ class Inbox:
 
     def take(self, record: bytes, *, roster: Roster, now_ms: int) -> Opened | None:
         """The message that `record` holds or completes; None while parts are missing; raises EnvelopeRefusedError."""
+        self._expire(now_ms)
         if len(record) > RECORD_BYTES_MAX:
             raise EnvelopeRefusedError("oversized", f"{len(record)} bytes, at most {RECORD_BYTES_MAX}")
         frame = _decode(_FRAMES, record)
         if isinstance(frame, PartsAnnounced):
-            self._announce(frame, roster)
+            self._announce(frame, roster, now_ms)
             return None
         if isinstance(frame, SignedEnvelope):
             return unseal(frame, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader)
-        return self._open_first(self._add_part(frame), roster, now_ms)
+        return self._open_all(self._add_part(frame), roster, now_ms)
 
     def forget(self, sender: str) -> None:
         """Drops what is unfinished of `sender` (it was revoked, or its round is over)."""
         for key in [key for key in self._pending if key[0] == sender]:
             del self._pending[key]
 
-    def _open_first(self, complete: list[_Pending], roster: Roster, now_ms: int) -> Opened | None:
-        """Several only where somebody announced another's parts, too: its own is refused, the other's opens."""
+    def _expire(self, now_ms: int) -> None:
+        for key, pending in list(self._pending.items()):
+            if now_ms - pending.announced_ms <= PENDING_MS_MAX:
+                return
+            del self._pending[key]
+
+    def _open_all(self, complete: list[_Pending], roster: Roster, now_ms: int) -> Opened | None:
+        """In the order in which they were sent; what somebody announced of another's parts is passed over."""
+        found: list[Opened] = []
         refusal: EnvelopeRefusedError | None = None
         for pending in complete:
             try:
-                return self._open_long(pending, roster, now_ms)
+                found.append(self._open_long(pending, roster, now_ms))
             except EnvelopeRefusedError as error:
                 refusal = error
+        if found:
+            first, *also = sorted(found, key=lambda opened: opened.envelope.sent_at_ms)
+            return first._replace(also=tuple(also))
         if refusal:
             raise refusal
         return None
@@ -298,7 +344,7 @@ class Inbox:
         message = _read_message(envelope, self._reader)
         return Opened(envelope, message, sender, SignedEnvelope(envelope=data, signature=b""))
 
-    def _announce(self, frame: PartsAnnounced, roster: Roster) -> None:
+    def _announce(self, frame: PartsAnnounced, roster: Roster, now_ms: int) -> None:
         announcement = _decode(_ANNOUNCEMENTS, frame.announcement)
         if announcement.federation != self._federation:
             raise EnvelopeRefusedError("wrong_federation", "field federation names another one")
@@ -314,10 +360,8 @@ class Inbox:
         key = (announcement.sender, hashlib.sha256(frame.announcement).digest())
         if key in self._pending:
             raise EnvelopeRefusedError("duplicate", "announced already")
-        own = [key for key in self._pending if key[0] == announcement.sender]
-        if len(own) >= self._unfinished_max:
-            del self._pending[own[0]]
-        self._pending[key] = _Pending(announcement)
+        self._pending[key] = _Pending(announcement, now_ms)
+        self._evict()
 
     def _add_part(self, part: Part) -> list[_Pending]:
         """What `part` completes; such messages are no longer pending."""
@@ -332,10 +376,12 @@ class Inbox:
         return complete
 
     def _evict(self) -> None:
-        """Past the bound, whoever holds most loses its oldest: one sender cannot push out another's message."""
-        kept: dict[str, int] = {}
+        """Past a bound, whoever holds most loses what is worth least: one sender cannot push out another's message."""
+        held: dict[str, int] = {}
         for pending in self._pending.values():
-            kept[pending.sender] = kept.get(pending.sender, 0) + pending.kept
-        if sum(kept.values()) > PENDING_BYTES_MAX:
-            worst = max(kept, key=lambda sender: kept[sender])
-            del self._pending[next(key for key in self._pending if key[0] == worst)]
+            held[pending.sender] = held.get(pending.sender, 0) + pending.held
+        own_max = min(2 * self._message_bytes_max, PENDING_BYTES_MAX)
+        while held and (sum(held.values()) > PENDING_BYTES_MAX or max(held.values()) > own_max):
+            worst = max(held, key=lambda sender: held[sender])
+            least = min((key for key in self._pending if key[0] == worst), key=lambda key: self._pending[key].worth)
+            held[worst] -= self._pending.pop(least).held

@@ -5,7 +5,8 @@ chain at that place; only cutting off the newest leaves no trace here, which is 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -41,6 +42,50 @@ class Audit(NamedTuple):
     def holds(self) -> bool:
         """Whether every link does."""
         return self.broken is None
+
+
+class Spoken(NamedTuple):
+    """An entry as it stands on the log: with the epoch and time of its envelope, which the entries of one decision share."""
+
+    entry: LedgerEntry
+    epoch: int
+    at_ms: int
+
+    @property
+    def decision(self) -> tuple[int, int]:
+        """Which it belongs to."""
+        return self.epoch, self.at_ms
+
+
+def counted(spoken: Sequence[Spoken]) -> list[LedgerEntry]:
+    """`spoken` without what coordinators left behind whose transaction failed, in the order of the chain.
+
+    Anybody may append that later. A decision is left out where nothing was built upon it, and what it follows is not there, or
+    was followed by another coordinator's decision that counts. Who writes two in one epoch is found out by `verify_chain`.
+    """
+    following: dict[Head, list[Spoken]] = defaultdict(list)
+    decisions: dict[tuple[int, int], list[Spoken]] = defaultdict(list)
+    for one in spoken:
+        following[Head(one.entry.index, one.entry.previous)].append(one)
+        decisions[one.decision].append(one)
+    made = {Head(), *(head_after(one.entry) for one in spoken)}
+
+    def built_upon(decision: tuple[int, int]) -> bool:
+        after = (other for one in decisions[decision] for other in following.get(head_after(one.entry), []))
+        return any(other.decision != decision for other in after)
+
+    def left_behind(decision: tuple[int, int]) -> bool:
+        if built_upon(decision):
+            return False
+        begins = any(one.entry.kind == "claim" for one in decisions[decision])
+        heads = {Head(one.entry.index, one.entry.previous) for one in decisions[decision]}
+        rivals = {other.decision for head in heads for other in following[head]} - {decision}
+        chosen = (one[0] > decision[0] or (built_upon(one) and (begins or one[0] < decision[0])) for one in rivals)
+        return not heads <= made or any(chosen)
+
+    aside = {decision for decision in decisions if left_behind(decision)}
+    # A decision that was appended again before anybody built upon it counts, and may stand there in any order.
+    return sorted((one.entry for one in spoken if one.decision not in aside), key=lambda entry: entry.index)
 
 
 def digest_of(entry: LedgerEntry) -> bytes:

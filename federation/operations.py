@@ -13,7 +13,7 @@ from contract.federation_settings import RoundPrivacySettings
 from federation.envelope import Inbox, Opened
 from federation.figures import AP
 from federation.identity import PublicIdentity
-from federation.ledger import TOO_MANY, Audit, digest_of, verify_chain
+from federation.ledger import TOO_MANY, Audit, Spoken, counted, digest_of, verify_chain
 from federation.privacy import PrivacyLedger, Release, Spend
 from federation.refusals import FederationRefusedError
 from federation.transports.ports import LogName, Record, Transport
@@ -35,6 +35,8 @@ class Told(NamedTuple):
     audit: Audit
     refused: int
     """Records on the coordinator's logs that are not its own."""
+    unfinished: int = 0
+    """Its own entries that do not count, since its transaction failed; somebody appended them later."""
 
 
 class RoundLine(NamedTuple):
@@ -87,9 +89,9 @@ class LogReader:
         # The claim on the control log says which keys sign the ledger, which waits on its log until then.
         if told.coordinator is not None:
             self._read("ledger")
-        return Told(
-            told.coordinator, told.epoch, told.roster, tuple(told.entries), verify_chain(told.entries), told.refused
-        )
+        entries = tuple(counted(told.spoken))
+        unfinished = len(told.spoken) - len(entries)
+        return Told(told.coordinator, told.epoch, told.roster, entries, verify_chain(entries), told.refused, unfinished)
 
     def _read(self, log: LogName) -> None:
         first, end = self._transport.bounds(log)
@@ -105,13 +107,13 @@ class _Believed:
         self.coordinator: PublicIdentity | None = None
         self.epoch = 0
         self.roster: Roster | None = None
-        self.entries: list[LedgerEntry] = []
+        self.spoken: list[Spoken] = []
         self.refused = 0
         self._early: deque[Record] = deque()
         """What stands before the first claim that is there, and so before it is known whose it is; the newest of it."""
         self._early_bytes = 0
         self._chained: set[bytes] = set()
-        """Digests of `entries`: whoever may write to the log can append a copy, which breaks no chain."""
+        """Digests of `spoken`: whoever may write to the log can append a copy, which breaks no chain."""
         self._fingerprint = fingerprint
         self._inboxes = {log: Inbox(federation) for log in _LOGS}
 
@@ -126,8 +128,8 @@ class _Believed:
             else:
                 self.refused += 1
             return
-        if opened is not None:
-            self._heed(opened)
+        for each in () if opened is None else opened.every():
+            self._heed(each)
 
     def _keep(self, record: Record) -> None:
         self._early.append(record)
@@ -153,13 +155,13 @@ class _Believed:
             if self.roster is None or message.version > self.roster.version:
                 self.roster = message
         elif isinstance(message, LedgerEntry):
-            self._chain(message)
+            self._chain(Spoken(message, opened.envelope.epoch, opened.envelope.sent_at_ms))
 
-    def _chain(self, entry: LedgerEntry) -> None:
-        digest = digest_of(entry)
+    def _chain(self, spoken: Spoken) -> None:
+        digest = digest_of(spoken.entry)
         if digest not in self._chained:
             self._chained.add(digest)
-            self.entries.append(entry)
+            self.spoken.append(spoken)
 
 
 def content_of(entry: LedgerEntry) -> dict[str, Any]:

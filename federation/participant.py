@@ -42,7 +42,7 @@ from federation.refusals import EnvelopeRefusedError, FederationRefusedError, Ma
 from federation.sealing import RandomBytes
 from federation.secagg import Attempts
 from federation.tensors import unflatten
-from federation.transports.ports import Record
+from federation.transports.ports import LogName, Record
 
 EARLY_MAX = 320
 """The newest records of the models log, kept until the first claim says whose they are: one message of the largest size."""
@@ -111,10 +111,17 @@ class Participant:
             return
         try:
             opened = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
-            if opened is not None:
-                self._heed(opened, record.appended_ms)
         except FederationRefusedError as error:
-            self.dropped[error.reason] = self.dropped.get(error.reason, 0) + 1
+            self._drop(error)
+            return
+        for each in () if opened is None else opened.every():
+            try:
+                self._heed(record.log, each, record.appended_ms)
+            except FederationRefusedError as error:
+                self._drop(error)
+
+    def _drop(self, error: FederationRefusedError) -> None:
+        self.dropped[error.reason] = self.dropped.get(error.reason, 0) + 1
 
     def to_adopt(self) -> GlobalWeights | None:
         """The newest global model, where this retailer has not decided on it yet."""
@@ -188,10 +195,14 @@ class Participant:
     def _known(self, name: str) -> PublicIdentity | None:
         return trust.known(self.state, name)
 
-    def _heed(self, opened: Opened, at_ms: int) -> None:
+    def _heed(self, log: LogName, opened: Opened, at_ms: int) -> None:
         envelope, message, state = opened.envelope, opened.message, self.state
         if envelope.sender != COORDINATOR:
             raise EnvelopeRefusedError("unknown_sender", "only the coordinator speaks here")
+        if (log == "models") != isinstance(message, GlobalModel):
+            raise EnvelopeRefusedError(
+                "refused", "a copy on another log than its own, where no order holds between them"
+            )
         if isinstance(message, Claim):
             trust.claimed(state, message, envelope.epoch, self._settings.coordinator_fingerprint)
             while self._unclaimed:

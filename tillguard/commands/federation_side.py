@@ -91,3 +91,7 @@ def say_audit(told: "Told") -> None:
         typer.echo(f"ledger        BROKEN: {told.audit.reason}", err=True)
     if told.refused:
         typer.echo(f"              {told.refused} records on its logs are not the coordinator's")
+    if told.unfinished:
+        typer.echo(
+            f"              {told.unfinished} entries do not count: their coordinator failed midway, and was followed"
+        )

@@ -1,25 +1,20 @@
 """A stranger who may write to the coordinator's logs appends again what stands there: nothing that is remembered may change."""
 
-import copy
 from collections.abc import Callable, Sequence
 
-import msgspec
 import pytest
 
 from contract.errors import InvariantError
 from federation import envelope, operations
-from federation.coordinator_process import CoordinatorProcess
-from federation.coordinator_state import CoordinatorState
-from federation.operations import LogReader, Told
+from federation.operations import LogReader
 from federation.simulated_world import World
-from federation.store import MemoryStore
-from federation.transports.memory import CrashError, MemoryBroker, MemoryTransport
+from federation.transports.memory import CrashError, MemoryTransport
 from federation.transports.ports import LogName, Outgoing, Record
+from support.copies import OWN, again, known, made, meddle, recalled, records_of, told, under_way
 from support.federation_kinds import heading_of
-from support.federation_world import HIDDEN, asking, small_settings, small_world, until_stage
+from support.federation_world import HIDDEN
 
 MODES = ["masked", "robust"]
-OWN: tuple[LogName, ...] = ("control", "models", "ledger")
 
 
 @pytest.fixture(params=["short", pytest.param("long", marks=pytest.mark.slow)])
@@ -30,65 +25,6 @@ def hidden(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> t
     monkeypatch.setattr(envelope, "PART_BYTES", 10_000)
     monkeypatch.setattr(envelope, "SINGLE_BYTES_MAX", 14_000)
     return (800,)
-
-
-def made(mode: str, hidden: tuple[int, ...] = HIDDEN, *, rounds: int = 2) -> World:
-    """In mode robust models of participants are shown, so that control has messages beyond those of rounds."""
-    options = {"cross_site_every": 1, "calibration_every": 0} if mode == "robust" else {}
-    world = small_world(asking(small_settings(mode, **options), cross_site=mode == "robust"), 4, hidden=hidden)
-    world.enrol_all()
-    world.run_rounds(rounds)
-    world.run_until(lambda: True)
-    return world
-
-
-def under_way(world: World, mode: str) -> World:
-    """In the last stage of an attempt that nobody has answered."""
-    world.order_rounds(1)
-    until_stage(world, "unmasking" if mode == "masked" else "updates")
-    return world
-
-
-def records_of(world: World, logs: Sequence[LogName] = OWN) -> list[Record]:
-    return [record for log in logs for record in world.broker.read(log, 0, 1_000_000)]
-
-
-def again(broker: MemoryBroker, records: Sequence[Record | Outgoing]) -> None:
-    broker.take([Outgoing(record.log, record.key, record.value) for record in records], "stranger", exclusive=True)
-
-
-def recalled(world: World, appended: Sequence[Record | Outgoing] = (), *, checkpoint: bool) -> object:
-    """What a coordinator knows that starts now, after somebody appended these."""
-    broker = copy.deepcopy(world.broker)
-    del broker._logs["updates"][world.coordinator._positions["updates"] :]
-    again(broker, appended)
-    transport = MemoryTransport(broker, "coordinator", exclusive=True)
-    process = CoordinatorProcess(
-        world.identity,
-        world.settings.name,
-        transport,
-        copy.deepcopy(world.store) if checkpoint else MemoryStore(),
-        world.clock,
-        initial=CoordinatorState(model=world._model),
-        assemble=world._assemble,
-    )
-    process._recall()
-    # What came after the newest decision is read as always.
-    while records := transport.poll(0.0):
-        for record in records:
-            process._absorb(record)
-    return known(process)
-
-
-def known(process: CoordinatorProcess) -> object:
-    coordinator = process.coordinator
-    attempt = coordinator.attempt
-    return msgspec.to_builtins(coordinator.state), attempt and (attempt.plan, attempt.state)
-
-
-def told(world: World) -> Told:
-    transport = MemoryTransport(world.broker, "reader")
-    return LogReader(transport, world.settings.name, world.identity.public.fingerprint).read()
 
 
 def finishes(world: World, version: int) -> None:
@@ -178,12 +114,6 @@ def test_old_records_between_those_of_one_decision_change_nothing(mode: str, hid
     assert world.state.model.version == 2
 
 
-def meddle(world: World, mingled: Callable[[Sequence[Outgoing]], list[Outgoing]]) -> None:
-    transport = world.coordinator.transport
-    append = transport.append
-    transport.append = lambda records: append(mingled(records))  # type: ignore[method-assign]
-
-
 def unmeddled(world: World) -> None:
     """Participants skip copies."""
     for one in world.participants.values():
@@ -229,16 +159,20 @@ def test_what_a_killed_coordinator_did_not_come_to_say_does_not_count_when_a_str
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("log", OWN)
-def test_a_decision_of_which_a_record_is_gone_is_not_taken_for_one_that_was_never_made(mode: str, log: LogName) -> None:
-    world = under_way(made(mode), mode)
+def test_a_decision_of_which_a_record_is_gone_and_upon_which_others_are_built_is_not_taken_for_one_that_was_never_made(
+    mode: str, log: LogName
+) -> None:
+    """Of three in each log; of the newest decision another test says what becomes."""
+    world = under_way(made(mode, rounds=1), mode)
     records = world.broker._logs[log]
-    del records[-1]
-    if log == "control":
-        # Its Step stays, which stands before the rest.
-        assert (heading := heading_of(records[-1].value))
-        assert heading.kind == "step"
-    with pytest.raises(InvariantError, match="a decision is there only in part"):
-        recalled(world, checkpoint=False)
+    newest = [place for place, one in enumerate(records) if heading_of(one.value).kind == "step"][-1:]  # type: ignore[union-attr]
+    last = {"control": (newest or [0])[0] - 1, "models": len(records) - 1, "ledger": len(records) - 4}[log]
+    for place in {last, last // 2, 1 if log == "control" else 0}:
+        gone = records.pop(place)
+        with pytest.raises(InvariantError, match="records of the federation's topics are lost"):
+            recalled(world, checkpoint=False)
+        records.insert(place, gone)
+    recalled(world, checkpoint=False)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,11 +1,12 @@
 """A message arrives as it was sent, or is refused with the reason; nothing else is ever raised, whatever the bytes."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.federation import (
@@ -20,7 +21,8 @@ from contract.federation import (
     encode_message,
 )
 from contract.federation_reasons import DROP_REASONS
-from federation.envelope import PART_BYTES, PENDING_PER_SENDER_MAX, Inbox, Opened, seal, to_records, unseal
+from federation import envelope
+from federation.envelope import PART_BYTES, PENDING_MS_MAX, Inbox, Opened, seal, to_records, unseal
 from federation.identity import Identity
 from federation.refusals import EnvelopeRefusedError
 from support.masking_round import FEDERATION, NOW_MS, identity, roster, seeded_bytes
@@ -208,17 +210,106 @@ def test_a_message_longer_than_the_round_needs_is_refused_before_its_parts_come(
     assert refused(records(LONG)[0], Inbox(FEDERATION, message_bytes_max=1_000_000)) == "oversized"
 
 
-def test_a_sender_has_few_unfinished_messages_and_only_its_own_are_dropped() -> None:
+def test_an_announcement_counts_once_and_is_forgotten_with_its_sender_or_after_its_time() -> None:
     inbox = Inbox(FEDERATION)
     take(records(LONG, "berta")[0], inbox)
     first = records(LONG, "alma", round_number=0)
     take(first[0], inbox)
     assert refused(first[0], inbox) == "duplicate"
-    for number in range(1, PENDING_PER_SENDER_MAX + 1):
-        take(records(LONG, "alma", round_number=number)[0], inbox)
-    assert inbox.pending == PENDING_PER_SENDER_MAX + 1
-    inbox.forget("alma")
+    take(records(LONG, "alma", round_number=1)[0], inbox, NOW_MS + 1)
+    assert inbox.pending == 3
+    inbox.forget("berta")
+    assert inbox.pending == 2
+    assert take(record(), inbox, NOW_MS + PENDING_MS_MAX + 1) is not None
     assert inbox.pending == 1
+    assert refused(first[1], inbox, NOW_MS + PENDING_MS_MAX + 1) == "parts"
+
+
+def long_of(times: Sequence[int], parts: int = 3) -> list[list[bytes]]:
+    """Messages of these times, of short parts; all but the first part of each are the same."""
+    return [records(MaskedUpdate(payload=bytes(SHORT * parts)), sent_at_ms=NOW_MS - 99 + at_ms) for at_ms in times]
+
+
+SHORT = 500
+
+
+@lru_cache
+def earlier() -> list[list[bytes]]:
+    """Each of an announcement and four parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(envelope, "PART_BYTES", SHORT)
+        patch.setattr(envelope, "SINGLE_BYTES_MAX", SHORT)
+        return long_of(range(12))
+
+
+@given(st.integers(0, 2**32), st.integers(0, 12))
+@settings(max_examples=20, deadline=None)
+def test_a_long_message_opens_with_its_last_part_whatever_copies_stand_between(seed: int, between: int) -> None:
+    *old, genuine = earlier()
+    copies, chosen = [one for each in old for one in each], random.Random(seed)
+    inbox, heard = Inbox(FEDERATION, message_bytes_max=12_000), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(envelope, "PART_BYTES", SHORT)
+        for part in genuine:
+            for one in (*chosen.choices(copies, k=between), part):
+                try:
+                    opened = take(one, inbox)
+                except EnvelopeRefusedError:
+                    continue
+                heard += [] if opened is None else [each.envelope.sent_at_ms for each in opened.every()]
+                assert sum(each.held for each in inbox._pending.values()) <= 24_000
+            copies.append(part)
+    assert NOW_MS - 99 + 11 in heard
+
+
+def test_what_is_said_now_is_not_pushed_out_by_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "PART_BYTES", SHORT)
+    monkeypatch.setattr(envelope, "SINGLE_BYTES_MAX", SHORT)
+    monkeypatch.setattr(envelope, "ANNOUNCED_BYTES", 0)
+    monkeypatch.setattr(envelope, "DIGEST_BYTES", 1)
+    *old, genuine = (
+        records(MaskedUpdate(payload=random.Random(at_ms).randbytes(SHORT * 3)), sent_at_ms=at_ms) for at_ms in range(9)
+    )
+    inbox = Inbox(FEDERATION, message_bytes_max=2 * SHORT * 3)
+
+    def copied(chosen: slice) -> None:
+        for one in old:
+            for copy in one[chosen]:
+                try:
+                    take(copy, inbox)
+                except EnvelopeRefusedError:
+                    continue
+
+    for place, part in enumerate(genuine):
+        copied(slice(0, 3))
+        copied(slice(0, 4, 3))
+        opened = take(part, inbox)
+        assert (opened is None) == (place < len(genuine) - 1)
+        assert sum(each.held for each in inbox._pending.values()) <= 4 * SHORT * 3
+
+
+def test_a_part_that_completes_the_messages_of_two_opens_both() -> None:
+    """Whoever sees another's announcement can make a message that ends as it does."""
+    import hashlib
+
+    from contract.federation import Announcement, PartsAnnounced
+    from federation.envelope import ANNOUNCEMENT_DOMAIN
+
+    data = bytes(2 * PART_BYTES)
+    head, *parts = records(MaskedUpdate(payload=data), "alma")
+    _, first, *_ = records(MaskedUpdate(payload=data), "emil")
+    genuine = msgspec.msgpack.decode(msgspec.msgpack.decode(head)[1], type=Announcement)
+    digest = hashlib.sha256(msgspec.msgpack.decode(first)[1]).digest()
+    announced = msgspec.msgpack.encode(
+        msgspec.structs.replace(genuine, sender="emil", digests=(digest, *genuine.digests[1:]))
+    )
+    signature = identity("emil").sign(hashlib.sha512(announced).digest(), ANNOUNCEMENT_DOMAIN)
+    inbox = Inbox(FEDERATION)
+    for one in (msgspec.msgpack.encode(PartsAnnounced(announcement=announced, signature=signature)), first, head):
+        take(one, inbox)
+    opened = [take(part, inbox) for part in parts][-1]
+    assert opened is not None
+    assert {each.envelope.sender for each in opened.every()} == {"alma", "emil"}
 
 
 def test_whoever_announces_another_s_parts_as_its_own_does_no_harm() -> None:
@@ -276,7 +367,7 @@ def test_whoever_is_revoked_between_announcement_and_last_part_is_refused() -> N
 
 
 def test_past_the_bound_the_one_that_holds_most_loses_its_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.envelope.PENDING_BYTES_MAX", 2 * PART_BYTES)
+    monkeypatch.setattr("federation.envelope.PENDING_BYTES_MAX", 2 * PART_BYTES + 10_000)
     inbox = Inbox(FEDERATION)
     small, greedy = records(LONG, "alma"), records(LONG, "berta", round_number=9)
     for data in (small[0], small[1], greedy[0], greedy[1]):

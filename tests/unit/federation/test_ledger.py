@@ -1,12 +1,14 @@
 """Whoever changes, drops, adds, moves or forges an entry is found at that place."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.federation import LedgerEntry
-from federation.ledger import GENESIS, Head, digest_of, head_after, next_entry, verify_chain
+from federation.ledger import GENESIS, Head, Spoken, counted, digest_of, head_after, next_entry, verify_chain
 
 
 def chain(length: int = 6) -> list[LedgerEntry]:
@@ -84,3 +86,54 @@ def test_an_auditor_may_go_on_from_the_head_it_noted(start: int) -> None:
     noted = head_after(entries[start - 1])
     assert verify_chain(entries[start:], noted).holds
     assert verify_chain(entries[start + 1 :], noted).broken == 0
+
+
+def decision(head: Head, epoch: int, at_ms: int, kinds: Sequence[str] = ("plan", "stage_over")) -> list[Spoken]:
+    spoken = []
+    for kind in kinds:
+        entry = next_entry(head, kind, {}, at_ms=at_ms)
+        spoken.append(Spoken(entry, epoch, at_ms))
+        head = head_after(entry)
+    return spoken
+
+
+def end(spoken: Sequence[Spoken]) -> Head:
+    return head_after(spoken[-1].entry)
+
+
+FIRST = decision(Head(), 1, 10)
+CLAIM = decision(end(FIRST), 2, 30, ["claim"])
+NEXT = decision(end(CLAIM), 2, 40)
+LEFT_BEHIND = {
+    "whole": decision(end(FIRST), 1, 20),
+    "without its first": decision(end(FIRST), 1, 20)[1:],
+    "without its last": decision(end(FIRST), 1, 20)[:1],
+    "a claim": decision(end(FIRST), 2, 25, ["claim"]),
+    "a later claim": decision(end(FIRST), 3, 25, ["dropped", "claim"])[:1],
+}
+
+
+@pytest.mark.parametrize("left", LEFT_BEHIND)
+@pytest.mark.parametrize("place", [0, 2, 3, 5])
+def test_what_a_coordinator_left_behind_and_another_followed_is_left_out_wherever_it_is_appended(
+    left: str, place: int
+) -> None:
+    stood = [*FIRST, *CLAIM, *NEXT]
+    found = counted([*stood[:place], *LEFT_BEHIND[left], *stood[place:]])
+    assert found == [one.entry for one in stood]
+    assert counted(stood[::-1]) == found
+    assert verify_chain(found).holds
+
+
+def test_what_was_left_behind_is_left_out_as_soon_as_its_follower_claims() -> None:
+    assert counted([*FIRST, *CLAIM, *LEFT_BEHIND["whole"]]) == [one.entry for one in (*FIRST, *CLAIM)]
+    assert counted([*FIRST, *LEFT_BEHIND["whole"]]) == [one.entry for one in (*FIRST, *LEFT_BEHIND["whole"])]
+
+
+def test_two_decisions_of_one_epoch_and_two_that_were_both_built_upon_are_not_hidden_from_an_audit() -> None:
+    twice = decision(end(CLAIM), 2, 41)
+    assert verify_chain(counted([*FIRST, *CLAIM, *NEXT, *twice])).broken is not None
+    other = LEFT_BEHIND["whole"]
+    assert verify_chain(counted([*FIRST, *CLAIM, *NEXT, *other, *decision(end(other), 3, 50)])).broken is not None
+    lost = decision(end(NEXT), 2, 60)
+    assert verify_chain(counted([*FIRST, *CLAIM, *lost, *decision(end(lost), 2, 70)])).broken is not None
