@@ -172,7 +172,7 @@ def status(
         typer.echo(
             f"privacy       epsilon {spent['epsilon_after']:.3f} at delta {spent['delta']:g} ({spent['level']} level)"
         )
-    standings = lowest({name: one for name, one in standings_of(told.entries).items() if name in approved})
+    standings = lowest(standings_of(told.entries), approved)
     if standings:
         typer.echo(f"reputations   lowest: {standings}")
     say_audit(told)
