@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError, model_valid
 from connectors.fields import LabelFields, ResolutionFields, Spec, TransactionFields
 from connectors.yaml_lines import Document, expect_mapping
 from contract.errors import ConfigurationError
+from contract.section import NAME, worded
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Path_ = tuple[str | int, ...]
@@ -167,7 +168,7 @@ class Limits(Spec):
 class ConnectorConfig(Spec):
     """A whole connector file."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,47}$", description="names the connector's positions and metrics")
+    name: str = Field(pattern=NAME, description="names the connector's positions and metrics")
     source: Annotated[MysqlServer | MongodbServer | Files, Field(discriminator="kind")]
     transactions: Transactions
     labels: list[Labels] = Field(default_factory=list)
@@ -238,7 +239,7 @@ def _worded(error: ValidationError) -> Iterator[tuple[Path_, str]]:
     """Each fault of pydantic with its place, without the offending value (it may be a secret)."""
     for fault in error.errors(include_input=False, include_url=False):
         place = tuple(step for step in fault["loc"] if step not in ("mysql", "mongodb", "file"))
-        message = fault["msg"].removeprefix("Value error, ")
+        message = worded(fault)
         if fault["type"] == "extra_forbidden":
             message = "no such setting here; `tillguard connector fields` lists them"
         elif fault["type"] == "missing":

@@ -8,7 +8,7 @@ TillguardError
 ├── DeadLetterLimitError    too many bad rows: the connector stops before it drains everything
 ├── PackageRefusedError     a model package is damaged or does not fit: the old model goes on
 ├── PinnedError             the serving model is pinned: a training does not replace it by itself
-├── FencedError             another process has taken this one's place: it stops and leaves the work to it
+├── FencedError             another process has taken this one's place: it leaves the work to it, and exits with 3
 ├── TrainingRefusedError    the history or its model is not good enough to serve: nothing is published
 └── InvariantError          a promise of the design is broken: crash
 """

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from contract.kafka_connection import KafkaConnection
-from contract.section import Seconds, Section
+from contract.section import FINGERPRINT, NAME, Seconds, Section
 
 Mode = Literal["masked", "robust"]
 Selection = Literal["random", "stratified", "reputation"]
@@ -117,11 +117,14 @@ class RoundSettings(Section):
     pause_s: float = Field(0.0, ge=0, le=31_536_000, description="between two rounds")
     selection: Selection = Field("random", description="how a cohort is chosen from those approved")
     seed: int = Field(7, ge=0, lt=2**63, description="of the selection")
-    keys: PhaseTimes = Field(default_factory=lambda: PhaseTimes(min_s=60.0, max_s=3_600.0))
-    """Includes local training: a participant trains first, then sends its keys."""
-    shares: PhaseTimes = Field(default_factory=PhaseTimes)
-    updates: PhaseTimes = Field(default_factory=PhaseTimes)
-    unmasking: PhaseTimes = Field(default_factory=PhaseTimes)
+    keys: PhaseTimes = Field(
+        default_factory=lambda: PhaseTimes(min_s=60.0, max_s=3_600.0),
+        description="training and keys, in mode robust training and updates",
+    )
+    """Includes local training: a participant trains first, then sends its keys (mode robust: its update)."""
+    shares: PhaseTimes = Field(default_factory=PhaseTimes, description="mode masked")
+    updates: PhaseTimes = Field(default_factory=PhaseTimes, description="mode masked (robust has keys)")
+    unmasking: PhaseTimes = Field(default_factory=PhaseTimes, description="mode masked")
     clip_norm: float = Field(10.0, gt=0, le=1e6, description="L2 norm that every update is clipped to, by its sender")
     frauds_weight: float = Field(
         0.5,
@@ -218,7 +221,7 @@ class ParticipantSettings(Section):
     )
     coordinator_fingerprint: str | None = Field(
         None,
-        pattern=r"^[0-9a-f]{64}$",
+        pattern=FINGERPRINT,
         description="of the coordinator's keys, received by another way than Kafka; nothing else is believed",
     )
     allow_robust: bool = Field(
@@ -256,7 +259,7 @@ class ParticipantSettings(Section):
 class FederationSettings(KafkaConnection):
     """The federation's Kafka, and this process's side of it."""
 
-    name: str = Field("federation", pattern=r"^[a-z][a-z0-9-]{0,47}$", description="first part of its topics")
+    name: str = Field("federation", pattern=NAME, description="first part of its topics")
     replication_factor: int = Field(1, ge=1, le=9, description="3 in production")
     request_timeout_s: Seconds = Field(30.0, description="a broker that does not answer for so long counts as down")
     retention_days: float = Field(

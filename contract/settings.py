@@ -23,7 +23,7 @@ from contract.learning_settings import LearningSettings
 from contract.model_settings import CapacitySettings, DriftSettings
 from contract.policies import BreakerSettings, FallbackSettings, HoldSettings
 from contract.risk import LABEL_DELAY_DAYS_MAX
-from contract.section import Days, Seconds, Section
+from contract.section import CURRENCY, NAME, Days, Seconds, Section, worded
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
 
@@ -39,7 +39,7 @@ def _since_1970(moment: datetime) -> datetime:
     return moment
 
 
-CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+CurrencyCode = Annotated[str, Field(pattern=CURRENCY)]
 Rate = Annotated[float, Field(gt=0)]
 UtcMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_since_1970)]
 
@@ -256,8 +256,8 @@ class Settings(BaseSettings):
         env_prefix="TILLGUARD_", env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
     )
 
-    retailer: str = Field(pattern=r"^[a-z][a-z0-9-]{0,47}$", description="name, first part of every topic")
-    base_currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="ISO 4217; windows sum in it")
+    retailer: str = Field(pattern=NAME, description="name, first part of every topic")
+    base_currency: str = Field("EUR", pattern=CURRENCY, description="ISO 4217; windows sum in it")
     rates: dict[CurrencyCode, Rate] = Field(
         default_factory=dict, description="units of base currency that one unit of a currency is worth"
     )
@@ -356,7 +356,7 @@ def faults_of(error: ValidationError, *, where: str) -> list[str]:
     """Each fault of a pydantic validation as one sentence, without the offending value."""
     return [
         f"{where}: {'.'.join(str(part) for part in fault['loc']) or '(whole file)'}: "
-        + ("no such setting" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, "))
+        + ("no such setting" if fault["type"] == "extra_forbidden" else worded(fault))
         for fault in error.errors(include_input=False, include_url=False)
     ]
 

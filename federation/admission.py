@@ -80,6 +80,13 @@ def enrol(state: CoordinatorState, name: str, request: EnrolmentRequest, at_ms: 
     state.waiting[fingerprint] = waiting
 
 
+def waits(member: Member | None, keys: PublicIdentity, asked_ms: int) -> bool:
+    """Whether a request on the log is one that an operator can approve, as `enrol` sees it; `member`: who has its name."""
+    if member is None:
+        return keys.name not in RESERVED_NAMES
+    return member.status != "approved" and asked_ms >= member.since_ms and identity_of(member) != keys
+
+
 def withdraw(state: CoordinatorState, name: str, message: Withdrawal, at_ms: int) -> None:
     """`name` leaves; its signature was checked against the roster."""
     member = state.members.get(name)

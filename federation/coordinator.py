@@ -40,7 +40,7 @@ from contract.federation_settings import FederationSettings
 from federation import admission, cross_site, intake, making_good, rounds
 from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by, publication
 from federation.collection import Collection
-from federation.coordinator_state import CoordinatorState, message_of, weights_of
+from federation.coordinator_state import CoordinatorState, FailedAttempt, message_of, weights_of
 from federation.envelope import Inbox, Opened
 from federation.identity import Identity, PublicIdentity
 from federation.journal import Followed
@@ -332,6 +332,9 @@ class Coordinator:
             self._end_attempt()
         elif isinstance(message, Failure):
             attempt.state = rounds.advance(attempt.state, rounds.AttemptFailed(message.reason), at_ms)
+            self.state.failed = FailedAttempt(
+                round=attempt.plan.round, attempt=attempt.plan.attempt, reason=message.reason
+            )
             if message.final:
                 round_over(self.state, attempt.plan.purpose, at_ms, published=False)
             self._end_attempt()

@@ -66,6 +66,14 @@ class Note(Struct, frozen=True, kw_only=True):
     content: dict[str, object]
 
 
+class FailedAttempt(Struct, frozen=True, kw_only=True):
+    """An attempt that came to nothing."""
+
+    round: int
+    attempt: int
+    reason: str
+
+
 class CoordinatorState(Struct, kw_only=True):
     """Changed only by `federation.coordinator.Coordinator`, in the order of the logs."""
 
@@ -100,6 +108,8 @@ class CoordinatorState(Struct, kw_only=True):
     """Trainings since the model was calibrated."""
     halted: str = ""
     """Why no further round began, until one does."""
+    failed: FailedAttempt | None = None
+    """The newest, whatever came after it."""
     ended_ms: int = 0
     counted: dict[int, list[str]] = field(default_factory=dict)
     """FedBuff: by round, whose update of that round has counted; as far back as a late one may still come."""

@@ -1,9 +1,11 @@
 """The next attempt's plan: who, how, and what it costs in privacy. Pure; the budget is checked here, before anyone trains."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
-from contract.federation import Halted, LocalTraining, MaskingTerms, PrivacyTerms, Purpose, RoundPlan
-from contract.federation_settings import FederationSettings, RoundSettings
+from contract.federation import Halted, LocalTraining, MaskingTerms, Member, PrivacyTerms, Purpose, RoundPlan
+from contract.federation_settings import FederationSettings, Mode, RoundSettings
 from federation import selection
 from federation.attempt import rules_of
 from federation.budget import LevelSpend, account, release_of
@@ -62,13 +64,11 @@ class RoundPlanning:
         return replace(terms, epsilon_before=ledger.epsilon(), epsilon_after=admitted.epsilon())
 
     def _candidates(self, state: CoordinatorState) -> list[selection.Candidate]:
-        robust = self._settings.rounds.mode == "robust"
         return [
             selection.Candidate(
                 member.name, stratum=_stratum(state, member.name), reputation=_reputation(state, member.name)
             )
-            for member in state.approved()
-            if member.allow_robust or not robust
+            for member in able(state.approved(), self._settings.rounds.mode)
         ]
 
     def _drafted(
@@ -100,6 +100,19 @@ class RoundPlanning:
             purpose=purpose,
         )
         return plan if rounds.mode == "robust" else _masked(plan)
+
+
+def able(members: Iterable[Member], mode: Mode) -> list[Member]:
+    """Who may be selected: approved and, in mode robust, willing to let single updates leave."""
+    return [member for member in members if member.status == "approved" and (member.allow_robust or mode == "masked")]
+
+
+def shortage(members: Iterable[Member], rounds: RoundSettings) -> str:
+    """How many there are of how many that a round needs, in words; empty where there are enough."""
+    count = len(able(members, rounds.mode))
+    if count >= rounds.cohort_min:
+        return ""
+    return f"{count} of {rounds.cohort_min}" + (" that allow mode robust" if rounds.mode == "robust" else "")
 
 
 def _masked(plan: RoundPlan) -> RoundPlan:

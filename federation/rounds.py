@@ -151,15 +151,20 @@ def due(state: RoundState, rules: RoundRules, now_ms: int) -> StageClosed | Atte
     needed = least(state, rules)
     possible = len(state.members) - sum(name in state.members for name in state.gone)
     if min(possible, stage.count_max) < needed:
-        return AttemptFailed(f"{state.stage}: {possible} can still answer, {needed} are needed")
+        return AttemptFailed(f"{_named(state)}: {possible} can still answer, {needed} are needed")
     answered = len(state.arrived)
     waited_ms = now_ms - state.opened_ms
     if answered >= needed and (answered >= min(possible, stage.count_max) or waited_ms >= stage.min_ms):
         taken = set(state.arrived[: stage.count_max])
         return StageClosed(state.stage, tuple(name for name in state.cohort if name in taken))
     if waited_ms >= stage.max_ms:
-        return AttemptFailed(f"{state.stage}: {answered} answered in time, {needed} are needed")
+        return AttemptFailed(f"{_named(state)}: {answered} answered in time, {needed} are needed")
     return None
+
+
+def _named(state: RoundState) -> str:
+    """The open stage, and the settings to change where they bear another name (federation.attempt.rules_of)."""
+    return "updates (ruled by federation.rounds.keys)" if state.mode == "robust" else str(state.stage)
 
 
 def advance(state: RoundState, transition: Transition, at_ms: int) -> RoundState:

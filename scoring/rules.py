@@ -21,6 +21,7 @@ from contract.clock import epoch_ms
 from contract.errors import ConfigurationError
 from contract.events import Transaction
 from contract.features import names, schema
+from contract.section import LONG_NAME
 from contract.settings import faults_of
 from contract.verdicts import Decision
 from contract.windows import DAY_MS, ENTITY_NAMES, HOUR_MS
@@ -45,7 +46,7 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(pattern=r"^[a-z][a-z0-9-]{0,63}$", description="names the rule in verdicts and metrics")
+    id: str = Field(pattern=LONG_NAME, description="names the rule in verdicts and metrics")
     text: Annotated[str, Field(min_length=1, max_length=300)]
     """For a person; `{feature}` is replaced by its value."""
     when: Annotated[str, Field(min_length=1)]

@@ -1,6 +1,6 @@
 """The command line: assembles the groups of commands and turns known errors into one clear message.
 
-Exit codes: 0 done, 1 failed, 2 wrong configuration or usage (every fault listed).
+Exit codes: 0 done, 1 failed, 2 wrong configuration or usage (every fault listed), 3 another process has taken this one's place.
 """
 
 import importlib
@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from contract.errors import ConfigurationError, TillguardError
+from contract.errors import ConfigurationError, FencedError, TillguardError
 from tillguard import __version__
 
 GROUPS = (
@@ -91,6 +91,10 @@ def main() -> None:
             raise
         typer.echo(f"tillguard: this command needs the extra `{extra}`: pip install 'tillguard[{extra}]'", err=True)
         sys.exit(1)
+    except FencedError as error:
+        # A code of its own: a supervisor that starts this one again takes the place back, and so on without end.
+        typer.echo(f"tillguard: {error}", err=True)
+        sys.exit(3)
     except TillguardError as error:
         typer.echo(f"tillguard: {error}", err=True)
         sys.exit(1)

@@ -24,6 +24,11 @@ class _StandardError:
     debug = info = warning = error = critical = exception = log = msg
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that this process was fenced: that ends it with an error of its own, which says so better."""
+    return not any(name in record.getMessage() for name in ("ProducerFencedError", "InvalidProducerEpochError"))
+
+
 def configure(settings: LogSettings) -> None:
     """Sets up structlog and the standard library's logging alike, so that libraries' warnings come in the same form."""
     shared: list[structlog.typing.Processor] = [
@@ -52,4 +57,6 @@ def configure(settings: LogSettings) -> None:
     )
     # Its warnings are of its own retries and event loop; what they come to reaches us as an error.
     logging.getLogger("kafka").setLevel(max(level, logging.ERROR))
+    for name in ("sender", "transaction_manager"):
+        logging.getLogger(f"kafka.producer.{name}").addFilter(_is_news)
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)

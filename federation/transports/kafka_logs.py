@@ -51,6 +51,12 @@ def topic_name(federation: str, log: LogName) -> str:
     return f"{federation}.{log}.v1"
 
 
+def require_broker(settings: FederationSettings) -> None:
+    """Raises TransientError at once where nothing listens: a client that is made then waits long, and leaves sockets behind."""
+    if not any(map(_answers, settings.bootstrap_servers.split(","))):
+        raise TransientError(f"no Kafka broker answers at {settings.bootstrap_servers} (federation.bootstrap_servers)")
+
+
 class KafkaTransport:
     """See federation.transports.ports.Transport."""
 
@@ -64,9 +70,7 @@ class KafkaTransport:
         self._committed: Any = None
         self._loose: Any = None
         self._positions: dict[LogName, TopicPartition] = {}
-        if not any(map(_answers, settings.bootstrap_servers.split(","))):
-            # a client that is made while no broker answers leaves sockets behind for ever
-            raise TransientError(f"no Kafka broker answers at {settings.bootstrap_servers}")
+        require_broker(settings)
         try:
             with self._translated():
                 self._connect()

@@ -236,6 +236,16 @@ class Processes:
             time.sleep(LOOK_AGAIN_S)
         raise AssertionError(f"{what} did not come; {self.logs()}")
 
+    def await_logged(self, *words: str) -> None:
+        """The coordinator's log has a line with all of them."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not any(
+            all(word in line for word in words) for line in (self.folder / "coordinator.log").read_text().splitlines()
+        ):
+            self._check_alive()
+            assert time.monotonic() < deadline, f"{words} were not logged; {self.logs()}"
+            time.sleep(LOOK_AGAIN_S)
+
     def _check_alive(self, *, except_for: Sequence[str] = ()) -> None:
         dead = [name for name, one in self.running.items() if name not in except_for and one.poll() is not None]
         assert not dead, f"{dead} ended; {self.logs()}"

@@ -1,5 +1,6 @@
 """Learning together: the coordinator's commands, the retailer's, and the simulation."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from contract.metrics import Metrics
     from federation.identity import Identity
 
+
+def _fingerprint(text: str | None) -> str | None:
+    """Refused before anything is asked of Kafka, which knows nobody of such a fingerprint."""
+    from contract.section import FINGERPRINT, IN_WORDS
+
+    if text is not None and re.fullmatch(FINGERPRINT, text) is None:
+        raise typer.BadParameter(IN_WORDS[FINGERPRINT])
+    return text
+
+
 RETAILER = typer.Option(
     None, "--retailer", metavar="NAME", help="The retailer; without it and a file of one: the coordinator."
 )
@@ -40,6 +51,7 @@ FINGERPRINT = typer.Option(
     "--fingerprint",
     metavar="HEX",
     help="Of the coordinator to believe; else that of the settings or the key file.",
+    callback=_fingerprint,
 )
 WAIT = typer.Option(
     30.0,
@@ -110,7 +122,10 @@ def run(
         False, "--on-orders", help="Coordinator: order no round; carry out what was ordered, approvals among it."
     ),
 ) -> None:
-    """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood."""
+    """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood.
+
+    Exit code 3: another coordinator of this federation was started, and this one leaves the rounds to it.
+    """
     from tillguard.federation import keys, root
     from tillguard.federation.evaluation import evaluator
 
@@ -132,6 +147,7 @@ def status(
 ) -> None:
     """Show who takes part, the newest round, the privacy spent, and whether the ledger holds."""
     from federation.operations import halted_of, rounds_of, spent_of, standings_of
+    from federation.planning import shortage
     from tillguard.federation.tables import lowest
 
     side = side_of(retailer, config)
@@ -145,6 +161,9 @@ def status(
         typer.echo(f"this retailer {side.retailer}: {own}")
     lines = rounds_of(told.entries)
     typer.echo(f"newest round  {lines[-1].round}: {lines[-1].outcome}" if lines else "newest round  none yet")
+    short = shortage(members, side.settings.rounds) if side.retailer is None else ""
+    if short and not (lines and lines[-1].outcome == "under way"):
+        typer.echo(f"waits for     participants, {short} (federation.rounds.cohort_min)")
     halted = halted_of(told.entries)
     if halted:
         typer.echo(f"halted        {halted}")
@@ -153,7 +172,7 @@ def status(
         typer.echo(
             f"privacy       epsilon {spent['epsilon_after']:.3f} at delta {spent['delta']:g} ({spent['level']} level)"
         )
-    standings = lowest(standings_of(told.entries))
+    standings = lowest(standings_of(told.entries), approved)
     if standings:
         typer.echo(f"reputations   lowest: {standings}")
     say_audit(told)
@@ -266,7 +285,7 @@ def list_participants(config: Path | None = COORDINATOR, fingerprint: str | None
 
     Where the ledger says it, also each one's reputation, and what its update did to the model the last time.
     """
-    from federation.admission import identity_of
+    from federation.admission import identity_of, waits
     from federation.operations import standings_of
     from tillguard.federation import root
     from tillguard.federation.tables import standing
@@ -277,16 +296,20 @@ def list_participants(config: Path | None = COORDINATOR, fingerprint: str | None
     for member in members:
         said = standing(known.get(member.name))
         typer.echo(f"{member.status:9} {member.name:24} {identity_of(member).fingerprint} {said}".rstrip())
-    approved = {identity_of(member).fingerprint for member in members}
-    for asking in root.requests(side.settings):
-        if asking.fingerprint not in approved:
+    of_name = {member.name: member for member in members}
+    for asking, asked_ms in root.requests(side.settings):
+        if waits(of_name.get(asking.name), asking, asked_ms):
             typer.echo(f"{'waiting':9} {asking.name:24} {asking.fingerprint}")
 
 
 def approve(
     name: str = NAME,
     fingerprint: str = typer.Option(
-        ..., "--fingerprint", metavar="HEX", help="Of the participant's keys, as its people say it."
+        ...,
+        "--fingerprint",
+        metavar="HEX",
+        help="Of the participant's keys, as its people say it.",
+        callback=_fingerprint,
     ),
     config: Path | None = COORDINATOR,
     wait: float = WAIT,

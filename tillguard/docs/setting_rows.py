@@ -37,19 +37,24 @@ class SettingRow:
 def settings_rows() -> list[SettingRow]:
     """Every setting, in the order of the code; a section's fields carry its name as prefix."""
     document = Settings.model_json_schema()
-    return list(_rows(Settings, document, document["$defs"], ""))
+    return list(_rows(Settings, document, document["$defs"], "", None))
 
 
 def _rows(
-    model: type[BaseModel], node: dict[str, Any], definitions: dict[str, Any], prefix: str
+    model: type[BaseModel], node: dict[str, Any], definitions: dict[str, Any], prefix: str, section: FieldInfo | None
 ) -> Iterator[SettingRow]:
+    """`section`: where the model stands, which may have defaults of its own, and something to say of all below it."""
+    own = section.get_default(call_default_factory=True) if section is not None else None
+    remark = f"{section.description}: " if section is not None and section.description else ""
     for name, field in model.model_fields.items():
         described = node["properties"][name]
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             below = definitions[field.annotation.__name__]
-            yield from _rows(field.annotation, below, definitions, f"{prefix}{name}.")
+            yield from _rows(field.annotation, below, definitions, f"{prefix}{name}.", field)
         else:
-            yield SettingRow(prefix + name, _kind(described), _default(field), field.description or "")
+            yield SettingRow(
+                prefix + name, _kind(described), _default(field, own, name), remark + (field.description or "")
+            )
 
 
 def _kind(node: dict[str, Any]) -> str:
@@ -74,10 +79,10 @@ def _values(node: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo, section: BaseModel | None, name: str) -> str:
     if field.is_required():
         return "**required**"
-    value = field.get_default(call_default_factory=True)
+    value = field.get_default(call_default_factory=True) if section is None else getattr(section, name)
     value = value.get_secret_value() if isinstance(value, SecretStr) else value
     if value is None or value == {}:
         return NONE

@@ -3,7 +3,6 @@
 Everything here connects what `federation` decides to files, Kafka and databases; nothing is connected at import.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -17,7 +16,6 @@ from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Order, 
 from contract.federation_settings import FederationSettings
 from contract.metrics import Metrics
 from federation.assembly import coordinator_for
-from federation.budget import account
 from federation.coordinator import Coordinator
 from federation.coordinator_process import CoordinatorProcess, owner_of_coordinator
 from federation.coordinator_state import CoordinatorState
@@ -38,6 +36,7 @@ from federation.transports.ports import Outgoing
 from tillguard.federation import topics
 from tillguard.federation.answers import orders_to_begin
 from tillguard.federation.keys import make_identity, read_model
+from tillguard.federation.watch import Watch
 
 _LOG = structlog.get_logger()
 POLL_S = 0.5
@@ -110,7 +109,7 @@ def run_coordinator(
     def once(process: CoordinatorProcess) -> None:
         nonlocal ordered
         _LOG.info("coordinator_speaks", federation=settings.name, epoch=process.coordinator.state.epoch)
-        watch = _Watch(settings, process, metrics)
+        watch = Watch(settings, process, metrics)
         while not stop.is_set():
             state = process.coordinator.state
             if not ordered and rounds != 0:
@@ -132,68 +131,6 @@ def wait_for(process: CoordinatorProcess, stop: Event, reached: Callable[[Coordi
     """Runs the process until its state is as wanted, or `stop`."""
     while not stop.is_set() and not reached(process.coordinator.state):
         process.run_once(POLL_S)
-
-
-class _Watch:
-    """Logs and counts what changed since it looked last."""
-
-    def __init__(self, settings: FederationSettings, process: CoordinatorProcess, metrics: Metrics | None) -> None:
-        self._settings, self._process, self._metrics = settings, process, metrics
-        state = process.coordinator.state
-        self._version, self._round, self._began_s = state.model.version, state.round_number, time.monotonic()
-        self._attempt = (state.round_number, state.attempt)
-        self._begun, self._halted = state.begun, state.halted
-        self._received, self._told = dict(state.received), 0
-
-    def look(self) -> None:
-        """Called after every step of the process."""
-        state, name = self._process.coordinator.state, self._settings.name
-        # The next round may have begun in the very step that ended this one.
-        if self._begun and (not state.begun or state.round_number != self._round):
-            outcome = "published" if state.model.version > self._version else "failed"
-            seconds = time.monotonic() - self._began_s
-            _LOG.info("round_ended", federation=name, round=self._round, outcome=outcome, seconds=round(seconds, 3))
-            self._add("tillguard_federation_rounds_total", outcome=outcome)
-            self._set("tillguard_federation_round_seconds", seconds)
-            self._begun = False
-        if (state.round_number, state.attempt) != self._attempt and state.begun:
-            self._attempt = (state.round_number, state.attempt)
-            self._began_s = self._began_s if self._begun else time.monotonic()
-            _LOG.info("attempt_begins", federation=name, round=state.round_number, attempt=state.attempt - 1)
-            self._add("tillguard_federation_attempts_total")
-        if state.halted != self._halted:
-            self._halted = state.halted
-            _LOG.warning("no_further_round", federation=name, reason=state.halted)
-        self._count_bytes()
-        for participant, figures in state.shared.items():
-            for figure, value in figures.items():
-                self._set("tillguard_federation_shared_ratio", value, participant=participant, figure=figure)
-        self._begun, self._version, self._round = state.begun, state.model.version, state.round_number
-        self._set("tillguard_federation_model_version", state.model.version)
-        for status in ("approved", "revoked", "left"):
-            count = sum(member.status == status for member in state.members.values())
-            self._set("tillguard_federation_participants", count, status=status)
-        self._set("tillguard_federation_participants", len(state.waiting), status="waiting")
-        privacy = self._settings.rounds.privacy
-        if privacy.level != "none":
-            ledger = account(state.spends, privacy.level, delta=privacy.delta, epsilon_max=privacy.epsilon_max)
-            self._set("tillguard_federation_epsilon", ledger.epsilon(), level=privacy.level)
-
-    def _count_bytes(self) -> None:
-        received, told = self._process.coordinator.state.received, self._process.bytes_told
-        for name, total in received.items():
-            more = total - self._received.get(name, 0)
-            self._add("tillguard_federation_received_bytes_total", more, participant=name)
-        self._add("tillguard_federation_told_bytes_total", told - self._told)
-        self._received, self._told = dict(received), told
-
-    def _add(self, metric: str, amount: float = 1.0, **labels: str) -> None:
-        if self._metrics is not None:
-            self._metrics.add(metric, amount, federation=self._settings.name, **labels)
-
-    def _set(self, metric: str, value: float, **labels: str) -> None:
-        if self._metrics is not None:
-            self._metrics.set(metric, value, federation=self._settings.name, **labels)
 
 
 def give_order(settings: FederationSettings, identity: Identity, order: Order, *, wait_s: float = 0.0) -> Answer:
@@ -368,10 +305,10 @@ def serve_metrics(port: int | None) -> Metrics | None:
     return metrics
 
 
-def requests(settings: FederationSettings) -> list[PublicIdentity]:
-    """Everyone whose request to take part is still on the updates log, the newest last; signatures checked."""
+def requests(settings: FederationSettings) -> list[tuple[PublicIdentity, int]]:
+    """Everyone whose request to take part is still on the updates log, and when it came last; signatures checked."""
     transport = KafkaTransport(settings, "reader")
-    found: dict[str, PublicIdentity] = {}
+    found: dict[str, tuple[PublicIdentity, int]] = {}
     inbox = Inbox(settings.name)
     try:
         first, end = transport.bounds("updates")
@@ -383,7 +320,7 @@ def requests(settings: FederationSettings) -> list[PublicIdentity]:
                 except FederationRefusedError:
                     continue
                 if opened is not None and isinstance(opened.message, EnrolmentRequest):
-                    found[opened.sender.fingerprint] = opened.sender
+                    found[opened.sender.fingerprint] = opened.sender, record.appended_ms
     finally:
         transport.close()
     return list(found.values())

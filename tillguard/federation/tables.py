@@ -1,6 +1,6 @@
 """What `tillguard federation` shows of rounds and participants as tables. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.table import Table
 
@@ -57,7 +57,9 @@ def standing(known: Standing | None) -> str:
     return ", ".join(f"{what} {value}" for what, value in parts.items() if value)
 
 
-def lowest(known: Mapping[str, Standing]) -> str:
-    """Whose reputation is lowest, the worst first."""
-    found = sorted((one.reputation, name) for name, one in known.items() if one.reputation is not None)
+def lowest(known: Mapping[str, Standing], among: Collection[str]) -> str:
+    """Whose reputation is lowest, the worst first, of those who take part: the ledger knows those who have left, too."""
+    found = sorted(
+        (one.reputation, name) for name, one in known.items() if name in among and one.reputation is not None
+    )
     return ", ".join(f"{name} {reputation:.2f}" for reputation, name in found[:LOWEST])

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from contract.errors import ConfigurationError, TransientError
 from contract.federation_settings import FederationSettings
-from federation.transports.kafka_logs import topic_name
+from federation.transports.kafka_logs import require_broker, topic_name
 from federation.transports.ports import LOGS, LogName
 
 DAY_MS = 86_400_000
@@ -31,6 +31,7 @@ def ensure(settings: FederationSettings) -> list[str]:
 
     Raises TransientError when no broker answers, ConfigurationError for what it refuses.
     """
+    require_broker(settings)
     limit_ms = round(settings.request_timeout_s * 1000)
     wanted = {topic_name(settings.name, log): configuration(log, settings) for log in LOGS}
     try:

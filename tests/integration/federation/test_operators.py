@@ -43,12 +43,12 @@ class Operators:
     def approval(self, shop: str) -> Order:
         return Order(action="approve", participant=shop, fingerprint=self.fingerprints[shop])
 
-    def give(self, order: Order, clock: ManualClock) -> Answer:
+    def give(self, order: Order, clock: ManualClock, wait_s: float = WAIT_S) -> Answer:
         transport = KafkaTransport(self.processes.settings, "operator")
         try:
             return give(
                 order, identity=self.processes.identity, federation=self.processes.name, transport=transport,
-                clock=clock, wait_s=WAIT_S,
+                clock=clock, wait_s=wait_s,
             )  # fmt: skip
         finally:
             transport.close()
@@ -144,3 +144,39 @@ def test_orders_given_in_one_moment_all_hold_and_every_command_says_what_became_
     assert dropped == [{"duplicate": len(orders) + 1}], "the replayed, and the one that was refused"
     kinds = [entry.kind for entry in told.entries if "order_id" in content_of(entry)]
     assert sorted(kinds) == ["approved"] * 4 + ["order_refused", "revoked"]
+
+
+def test_a_coordinator_that_waits_for_participants_says_so_and_the_list_has_who_can_be_approved(
+    operators: Operators,
+) -> None:
+    processes = operators.processes
+    first, second, *_ = processes.names
+    config = ["--config", str(processes.file("coordinator"))]
+    operators.give(operators.approval(first), ManualClock(SystemClock().now()), wait_s=0)
+    processes.order(Order(action="run", rounds=1))
+    processes.start_coordinator()
+    processes.await_told(lambda told: any(entry.kind == "run_ordered" for entry in told.entries), "the order")
+    processes.await_logged("waits_for_participants", "1 of 3")
+    assert "waits for     participants, 1 of 3 (federation.rounds.cohort_min)" in processes.call("status", *config)
+
+    # Keys that were lost and made anew: while the name is approved they wait for nothing, and afterwards they do.
+    own = processes.retailer(first).federation
+    lost = operators.fingerprints[first]
+    own.participant.key_file.unlink()
+    operators.fingerprints[first] = keys.make_identity(first, own.participant).fingerprint
+
+    def listed() -> list[tuple[str, ...]]:
+        lines = processes.call("participants", "list", *config).splitlines()
+        return [tuple(line.split()[:3]) for line in lines if line.split()[1] in (first, second)]
+
+    root.enrol(own, keys.load_identity(own.participant, "enrol"))
+    waits = ("waiting", second, operators.fingerprints[second])
+    assert listed() == [("approved", first, lost), waits]
+    (revoked,) = operators.at_once(["revoke", first, "--wait", str(WAIT_S)])
+    assert revoked.code == 0, revoked.said
+    root.enrol(own, keys.load_identity(own.participant, "enrol"))
+    assert sorted(listed()) == sorted(
+        [("revoked", first, lost), waits, ("waiting", first, operators.fingerprints[first])]
+    )
+    (approved,) = operators.at_once(operators.approve(first))
+    assert approved.code == 0, approved.said

@@ -22,7 +22,7 @@ from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import asking, small_settings, small_world
 from tillguard.federation.answers import orders_to_begin
-from tillguard.federation.root import _Watch
+from tillguard.federation.watch import Watch
 
 
 class FarAway:
@@ -174,7 +174,7 @@ def test_bytes_and_what_was_not_believed_are_metrics_that_count_nothing_twice() 
     own = world.participants["shop-1"]._metrics = Metrics()
     world.enrol_all()
     metrics = Metrics()
-    watch = _Watch(world.settings, world.coordinator, metrics)
+    watch = Watch(world.settings, world.coordinator, metrics)
     watch.look()
     before = {log: sum(len(one.value) for one in world.broker.read(log, 0, 10_000)) for log in ("control", "models")}
     world.broker.take([Outgoing("control", b"x", b"rubbish")], "mallory", exclusive=True)
@@ -198,7 +198,7 @@ def test_bytes_and_what_was_not_believed_are_metrics_that_count_nothing_twice() 
 
 def test_every_round_that_ended_is_counted_though_the_next_began_in_the_same_step() -> None:
     world, metrics = small_world(small_settings("masked"), 3), Metrics()
-    state, watch = world.state, _Watch(world.settings, world.coordinator, metrics)
+    state, watch = world.state, Watch(world.settings, world.coordinator, metrics)
 
     def ended(outcome: str) -> float | None:
         labels = {"federation": world.settings.name, "outcome": outcome}
@@ -253,7 +253,7 @@ def test_figures_of_participants_are_seen_by_whoever_runs_the_coordinator_only_w
     world.enrol_all()
     world.run_rounds(1)
     metrics = Metrics()
-    _Watch(world.settings, world.coordinator, metrics).look()
+    Watch(world.settings, world.coordinator, metrics).look()
     labels = {"federation": settings.name, "participant": "shop-1", "figure": "ap"}
     shown = metrics.registry.get_sample_value("tillguard_federation_shared_ratio", labels)
     assert (shown is not None) == share

@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from contract.errors import ConfigurationError
-from contract.settings import KafkaSettings, RedisSettings, Settings, parse
+from contract.section import IN_WORDS
+from contract.settings import CoordinatorFile, KafkaSettings, RedisSettings, Settings, parse
 
 SECRET = "correct-horse-battery-staple"
 KEY = "0123456789abcdef" * 2
@@ -242,3 +244,25 @@ def test_paths_are_read_as_paths() -> None:
     assert parse({"retailer": "acme", "scoring": {"rules_file": "r.yaml"}}, where="f").scoring.rules_file == Path(
         "r.yaml"
     )
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"retailer": "Acme!"}, "retailer: must be lower-case letters, digits and dashes"),
+        ({"federation": {"name": "Our_federation"}}, "federation.name: must be lower-case letters, digits and dashes"),
+        ({"base_currency": "euro"}, "base_currency: must be three capital letters"),
+        ({"federation": {"participant": {"coordinator_fingerprint": "12"}}}, "must be a fingerprint: 64 digits"),
+    ],
+)
+def test_what_a_name_must_be_is_said_in_words(document: Any, said: str) -> None:
+    (fault,) = faults({"retailer": "acme", **document})
+    assert said in fault
+    assert "^" not in fault
+
+
+def test_every_pattern_of_a_setting_has_words() -> None:
+    written = json.dumps([kind.model_json_schema() for kind in (Settings, CoordinatorFile)])
+    patterns = set(re.findall(r'"(\^.*?)"', written))
+    assert patterns
+    assert patterns <= set(IN_WORDS)

@@ -67,6 +67,14 @@ def test_every_setting_has_a_row_a_meaning_and_a_variable_that_really_overrides_
     assert (settings.scoring.hold.on_expiry, settings.log.level) == ("flag", "DEBUG")
 
 
+def test_a_section_s_own_defaults_and_meaning_are_those_of_its_rows() -> None:
+    rows = {row.name: row for row in settings_rows()}
+    keys, shares = rows["federation.rounds.keys.max_s"], rows["federation.rounds.shares.max_s"]
+    assert (keys.default, shares.default) == ("`3600.0`", "`300.0`")
+    assert "updates" in keys.text
+    assert "mode masked" in shares.text
+
+
 def test_no_default_on_the_page_is_a_redacted_or_a_machine_s_own_value() -> None:
     assert "***" not in PAGES["settings.md"]
     assert str(Path.home()) not in "".join(PAGES.values())

@@ -5,7 +5,7 @@ from msgspec import json
 from msgspec.structs import replace
 
 from contract.federation import OPERATOR, EnrolmentRequest, Envelope, Order
-from federation.admission import ORDERS_KEPT, admit_order, enrol, obey
+from federation.admission import ORDERS_KEPT, admit_order, enrol, identity_of, obey, waits
 from federation.coordinator_state import CoordinatorState, GlobalWeights
 from federation.identity import Identity
 from federation.ledger import GENESIS, Head, next_entry
@@ -149,3 +149,18 @@ def test_an_order_that_no_coordinator_could_read_is_not_given(name: str, fingerp
     assert order_of("revoke", "harbour", None) == Order(action="revoke", participant="harbour")
     with pytest.raises(ConfigurationError, match="lower-case letters"):
         order_of("approve", name, fingerprint)
+
+
+def test_only_a_request_that_can_be_approved_waits(state: CoordinatorState) -> None:
+    keys, others = KEYS["harbour"], Identity.generate("harbour").public
+    assert waits(None, keys, NOON_MS)
+    given(state, FIRST)
+    member = state.members["harbour"]
+    assert identity_of(member) == keys
+    for asking in (keys, others):
+        assert not waits(member, asking, NOON_MS), "the name is approved"
+    revoked = replace(member, status="revoked", since_ms=NOON_MS + 10)
+    assert not waits(revoked, others, NOON_MS), "it was refused while the name was approved"
+    assert waits(revoked, others, NOON_MS + 20)
+    assert not waits(revoked, keys, NOON_MS + 20), "these keys were used before"
+    assert not waits(None, replace(keys, name="operator"), NOON_MS), "the name is reserved"

@@ -1,3 +1,4 @@
+import socket
 import stat
 from pathlib import Path
 
@@ -5,12 +6,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from contract.errors import ConfigurationError
-from contract.federation_settings import ParticipantSettings
+from contract.errors import ConfigurationError, FencedError, TransientError
+from contract.federation_settings import FederationSettings, ParticipantSettings
 from contract.settings import CoordinatorFile, parse_as
-from tillguard.cli import app
+from tillguard.cli import app, main
 from tillguard.config import begin_coordinator, is_retailer, load_coordinator
-from tillguard.federation import keys
+from tillguard.federation import keys, topics
 
 
 @pytest.fixture
@@ -134,3 +135,38 @@ def test_a_head_that_was_typed_wrong_is_no_broken_ledger() -> None:
     done = CliRunner().invoke(app, ["federation", "audit", "--head", "41"])
     assert isinstance(done.exception, ConfigurationError)
     assert "INDEX:DIGEST" in str(done.exception)
+
+
+@pytest.mark.parametrize("words", [["status"], ["audit"], ["participants", "list"], ["participants", "approve", "a"]])
+@pytest.mark.parametrize("text", ["12", "A" * 64, "a" * 65, "a" * 64 + "\n"])
+def test_what_is_no_fingerprint_is_refused_before_anything_is_looked_for(words: list[str], text: str) -> None:
+    result = CliRunner().invoke(app, ["federation", *words, "--fingerprint", text, "--config", "/nowhere.yaml"])
+    assert result.exit_code == 2
+    assert "64 digits" in result.output
+    assert "nowhere" not in result.output
+
+
+def test_a_process_whose_place_was_taken_ends_with_a_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fenced() -> None:
+        raise FencedError("another process is coordinator of federation now")
+
+    monkeypatch.setattr("tillguard.cli.app", fenced)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    assert capsys.readouterr().err == "tillguard: another process is coordinator of federation now\n"
+
+
+def test_where_no_broker_listens_a_federation_is_not_begun_and_only_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as taken:
+        # bound and not listening: nobody answers there, and nobody else can begin to
+        taken.bind(("127.0.0.1", 0))
+        servers = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = FederationSettings(bootstrap_servers=servers, request_timeout_s=600)
+        with pytest.raises(TransientError, match=rf"no Kafka broker answers at {servers} \(federation"):
+            topics.ensure(settings)
+    assert caplog.text == ""

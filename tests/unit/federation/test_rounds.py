@@ -26,6 +26,8 @@ from federation.rounds import (
 )
 
 COHORT = ("ada", "bea", "cid", "dan")
+ROBUST = "updates (ruled by federation.rounds.keys)"
+"""A failure names the settings that can mend it."""
 
 
 def rules_of(mode: Mode, count_min: int = 2, count_max: int = 4, min_ms: int = 10, max_ms: int = 100) -> RoundRules:
@@ -74,13 +76,13 @@ def test_no_more_than_the_largest_number_is_taken_and_it_closes_the_stage() -> N
 
 def test_at_the_greatest_time_too_few_fail_with_the_numbers() -> None:
     state, rules = robust()
-    assert due(answered(state, "ada"), rules, 1_100) == AttemptFailed("updates: 1 answered in time, 2 are needed")
+    assert due(answered(state, "ada"), rules, 1_100) == AttemptFailed(f"{ROBUST}: 1 answered in time, 2 are needed")
 
 
 def test_an_attempt_fails_at_once_when_too_few_can_still_answer() -> None:
     state, rules = robust(count_min=3)
     state = leave(leave(state, "ada"), "bea")
-    assert due(state, rules, 1_000) == AttemptFailed("updates: 2 can still answer, 3 are needed")
+    assert due(state, rules, 1_000) == AttemptFailed(f"{ROBUST}: 2 can still answer, 3 are needed")
 
 
 def test_those_who_are_gone_are_not_waited_for_and_their_answers_do_not_count() -> None:

@@ -55,4 +55,6 @@ def test_of_a_participant_only_what_is_known_is_said_and_the_lowest_reputations_
     assert standing(Standing(reputation=0.5)) == "reputation 0.50"
     assert standing(Standing(contribution=-0.01, reputation=0.8)) == "reputation 0.80, contribution -0.0100"
     known = {name: Standing(reputation=value) for name, value in zip("abcdefg", [7, 6, 5, 4, 3, 2, 1], strict=True)}
-    assert lowest(known | {"x": Standing(contribution=1.0)}) == "g 1.00, f 2.00, e 3.00, d 4.00, c 5.00"
+    known["x"] = Standing(contribution=1.0)
+    assert lowest(known, known) == "g 1.00, f 2.00, e 3.00, d 4.00, c 5.00"
+    assert lowest(known, ["a", "b", "f", "x"]) == "f 2.00, b 6.00, a 7.00", "the others have left"

@@ -59,3 +59,16 @@ def test_a_full_disk_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     logs.configure(LogSettings(format="json", level="INFO"))
     log.info("lost")
     assert full.asked == 1
+
+
+def test_what_the_kafka_library_says_of_a_fence_is_left_to_the_error_that_it_becomes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", taken)
+    logs.configure(LogSettings(format="json", level="INFO"))
+    library = logging.getLogger("kafka.producer.sender")
+    library.error("%s: Aborting producer batches due to fatal error: %s", "producer", "[Error 90] ProducerFencedError")
+    assert taken.getvalue() == ""
+    library.error("%s: Error sending produce request to node %d: %s", "producer", 1, "[Error 29] refused")
+    assert "refused" in taken.getvalue()
