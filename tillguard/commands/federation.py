@@ -1,6 +1,5 @@
 """Learning together: the coordinator's commands, the retailer's, and the simulation."""
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
+from tillguard.commands import federation_participants
 from tillguard.commands.federation_side import (
+    COORDINATOR,
+    FINGERPRINT,
     coordinator_side,
     retailer_side,
     say_audit,
@@ -24,15 +26,6 @@ if TYPE_CHECKING:
     from federation.identity import Identity
 
 
-def _fingerprint(text: str | None) -> str | None:
-    """Refused before anything is asked of Kafka, which knows nobody of such a fingerprint."""
-    from contract.section import FINGERPRINT, IN_WORDS
-
-    if text is not None and re.fullmatch(FINGERPRINT, text) is None:
-        raise typer.BadParameter(IN_WORDS[FINGERPRINT])
-    return text
-
-
 RETAILER = typer.Option(
     None, "--retailer", metavar="NAME", help="The retailer; without it and a file of one: the coordinator."
 )
@@ -43,31 +36,11 @@ OWN_RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retail
 OWN_CONFIG = typer.Option(
     None, "--config", metavar="FILE", help="The retailer's settings; else the state folder's of --retailer."
 )
-COORDINATOR = typer.Option(
-    None, "--config", metavar="FILE", help="The coordinator's settings; else the state folder's."
-)
-FINGERPRINT = typer.Option(
-    None,
-    "--fingerprint",
-    metavar="HEX",
-    help="Of the coordinator to believe; else that of the settings or the key file.",
-    callback=_fingerprint,
-)
-WAIT = typer.Option(
-    30.0,
-    "--wait",
-    metavar="SECONDS",
-    min=0,
-    help="For the coordinator's answer; 0: not at all, the order stands on Kafka.",
-)
-NAME = typer.Argument(metavar="NAME", help="A participant.")
-_LATER = "will be {} when the coordinator has read this; `federation participants list` shows it."
 federation = typer.Typer(
     no_args_is_help=True,
     help="Learn fraud together with other retailers, showing no record.",
     rich_markup_mode="markdown",
 )
-participants = typer.Typer(no_args_is_help=True, help="Who takes part.", rich_markup_mode="markdown")
 
 
 def register(app: typer.Typer) -> None:
@@ -75,10 +48,7 @@ def register(app: typer.Typer) -> None:
     federation.command("cross-site")(cross_site)
     for command in (init, run, status, rounds, audit, budget, enrol, leave, examples, simulate):
         federation.command(command.__name__)(command)
-    participants.command("list")(list_participants)
-    participants.command("approve")(approve)
-    participants.command("revoke")(revoke)
-    federation.add_typer(participants, name="participants")
+    federation_participants.register(federation)
     app.add_typer(federation, name="federation")
 
 
@@ -280,54 +250,6 @@ def budget(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPR
     typer.echo(f"{left} more attempts of the present settings are allowed")
 
 
-def list_participants(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPRINT) -> None:
-    """List who is on the roster, and who asked to be: compare fingerprints by telephone before you approve.
-
-    Where the ledger says it, also each one's reputation, and what its update did to the model the last time.
-    """
-    from federation.admission import identity_of, waits
-    from federation.operations import standings_of
-    from tillguard.federation import root
-    from tillguard.federation.tables import standing
-
-    side = coordinator_side(config)
-    told = told_to(side, fingerprint)
-    members, known = told.roster.members if told.roster else (), standings_of(told.entries)
-    for member in members:
-        said = standing(known.get(member.name))
-        typer.echo(f"{member.status:9} {member.name:24} {identity_of(member).fingerprint} {said}".rstrip())
-    of_name = {member.name: member for member in members}
-    for asking, asked_ms in root.requests(side.settings):
-        if waits(of_name.get(asking.name), asking, asked_ms):
-            typer.echo(f"{'waiting':9} {asking.name:24} {asking.fingerprint}")
-
-
-def approve(
-    name: str = NAME,
-    fingerprint: str = typer.Option(
-        ...,
-        "--fingerprint",
-        metavar="HEX",
-        help="Of the participant's keys, as its people say it.",
-        callback=_fingerprint,
-    ),
-    config: Path | None = COORDINATOR,
-    wait: float = WAIT,
-) -> None:
-    """Let a retailer take part, and wait until the coordinator has answered; one that does not run does it when it starts.
-
-    Exit code 1: it was refused, or nobody answered in time.
-    """
-    done = _order(config, "approve", name, fingerprint, wait)
-    typer.echo(f"{name} {'is approved' if done else _LATER.format('approved')}")
-
-
-def revoke(name: str = NAME, config: Path | None = COORDINATOR, wait: float = WAIT) -> None:
-    """Shut a participant out, also of the round under way, and wait for the coordinator's answer as `approve` does."""
-    done = _order(config, "revoke", name, None, wait)
-    typer.echo(f"{name} {'is shut out' if done else _LATER.format('shut out')}")
-
-
 def enrol(retailer: str | None = OWN_RETAILER, config: Path | None = OWN_CONFIG) -> None:
     """Ask to take part: makes this retailer's keys, and shows the fingerprint that the coordinator's operator needs."""
     from tillguard.federation import keys, root
@@ -394,16 +316,3 @@ def _take_part(
     learner = RetailerLearner(settings)
     learner.check()
     root.run_participant(settings.federation, identity, learner, stop, shapes=shapes(), metrics=metrics)
-
-
-def _order(config: Path | None, action: str, name: str, fingerprint: str | None, wait_s: float) -> bool:
-    """Whether the coordinator has carried it out; False: it was not waited for."""
-    from tillguard.federation import keys, root
-    from tillguard.federation.answers import check, order_of
-
-    side = coordinator_side(config)
-    identity = keys.load_identity(side.settings.coordinator, "init")
-    order = order_of(action, name, fingerprint)
-    answer = root.give_order(side.settings, identity, order, wait_s=wait_s)
-    check(answer, order, federation=side.settings.name, wait_s=wait_s)
-    return answer.outcome == "done"

@@ -1,5 +1,6 @@
-"""Whose settings a federation command was given, and what it reads of the logs for them."""
+"""Whose settings a federation command was given, the options that say so, and what it reads of the logs for them."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,27 @@ if TYPE_CHECKING:
     from contract.federation_settings import FederationSettings
     from contract.settings import LogSettings
     from federation.operations import Told
+
+
+def as_fingerprint(text: str | None) -> str | None:
+    """Refused before anything is asked of Kafka, which knows nobody of such a fingerprint."""
+    from contract.section import FINGERPRINT, IN_WORDS
+
+    if text is not None and re.fullmatch(FINGERPRINT, text) is None:
+        raise typer.BadParameter(IN_WORDS[FINGERPRINT])
+    return text
+
+
+COORDINATOR = typer.Option(
+    None, "--config", metavar="FILE", help="The coordinator's settings; else the state folder's."
+)
+FINGERPRINT = typer.Option(
+    None,
+    "--fingerprint",
+    metavar="HEX",
+    help="Of the coordinator to believe; else that of the settings or the key file.",
+    callback=as_fingerprint,
+)
 
 
 class Side(NamedTuple):
