@@ -222,7 +222,7 @@ def test_nobody_can_be_asked_again_with_other_models() -> None:
         and isinstance(opened.message, SiteModels)
     ]
     assert len(shown) == 1
-    victim._heed(shown[0], 0)
+    victim._heed("control", shown[0], 0)
     assert victim.shown is None
 
 
