@@ -117,7 +117,7 @@ def _rebuilt(world: World) -> CoordinatorProcess:
         initial=CoordinatorState(model=small_model()),
         assemble=world._assemble,
     )
-    process._replay()
+    process._recall()
     return process
 
 
