@@ -245,7 +245,8 @@ def _travelled(act: Mapping[str, Any]) -> str:
         f"Stopped: of the frauds among the sales kept back, when every model may stop {100 * act['alert_share']:.0f} sales in 100. "
         "No sale, score or label left its retailer. What left is each one's change to the common model, hidden under random numbers that "
         "cancel out when all are added up: the coordinator reads the sum, and no single change. Each retailer then tried the common "
-        "model on its own newest labels, and took it only where it did better there in at least 8 of 10 resamplings (usually 95 of 100)."
+        "model on its own newest labels, and turned it down only where the model that it had did better there in 95 of 100 resamplings, or cost "
+        "less in 8 of 10 (usually 95)."
     )
 
 

@@ -70,7 +70,8 @@ QUICK = {
     f"{TRAINER}GATE_FRAUDS_MIN": str(GATE_FRAUDS_MIN),
     f"{TRAINER}GATE_CONFIDENCE": str(GATE_CONFIDENCE),
 }
-"""For small histories: a trainer's own learning is short, and the gate decides on fewer frauds, so less surely than the usual 0.95."""
+"""For small histories: a trainer's own learning is short, and the gate decides on fewer frauds, by which it is seldom as sure as
+the usual 0.95 that a model costs more."""
 
 
 @dataclass(frozen=True, slots=True)
