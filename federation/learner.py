@@ -100,7 +100,7 @@ class Learner(Protocol):
         ...
 
     def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
-        """Called once for each global model: measures it against the local one, and puts the better in service.
+        """Called once for each global model: puts it, or what is made of it, in service, unless the local one is surely better.
 
         Called again with the same version after a crash; the second call changes nothing.
         """
