@@ -120,16 +120,16 @@ class Coordinator:
     def absorb(self, record: Record) -> None:
         """One record of the updates log, whoever wrote it and whatever it holds."""
         try:
-            opened = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
+            found = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
         except FederationRefusedError as error:
             self._drop("", error.reason)
             return
-        for each in () if opened is None else opened.every():
+        for opened in found:
             try:
-                self._admit(each, record.appended_ms)
-                intake.weigh(self.state, self.attempt, each)
+                self._admit(opened, record.appended_ms)
+                intake.weigh(self.state, self.attempt, opened)
             except FederationRefusedError as error:
-                self._drop(each.envelope.sender, error.reason)
+                self._drop(opened.envelope.sender, error.reason)
 
     def unfinished(self, messages: int) -> None:
         """Called before `start`: so many of its own logs' messages do not count."""

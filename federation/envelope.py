@@ -70,12 +70,6 @@ class Opened(NamedTuple):
     """Whose key made the signature. For an enrolment or a claim it is the key that the message itself names."""
     signed: SignedEnvelope
     """To be passed on as it is, so that others can check the signature themselves; a long message has none of its own."""
-    also: tuple["Opened", ...] = ()
-    """Further long messages that the same part completed, later ones: two may share a part, and anybody may announce another's."""
-
-    def every(self) -> tuple["Opened", ...]:
-        """This one and those."""
-        return (self, *self.also)
 
 
 def seal(
@@ -292,17 +286,20 @@ class Inbox:
         """How many announced messages are not complete; at 0 no earlier record is needed again."""
         return len(self._pending)
 
-    def take(self, record: bytes, *, roster: Roster, now_ms: int) -> Opened | None:
-        """The message that `record` holds or completes; None while parts are missing; raises EnvelopeRefusedError."""
+    def take(self, record: bytes, *, roster: Roster, now_ms: int) -> tuple[Opened, ...]:
+        """The message that `record` holds or completes; none while parts are missing; raises EnvelopeRefusedError.
+
+        A part may complete several long messages: two may share it, and anybody may announce another's.
+        """
         self._expire(now_ms)
         if len(record) > RECORD_BYTES_MAX:
             raise EnvelopeRefusedError("oversized", f"{len(record)} bytes, at most {RECORD_BYTES_MAX}")
         frame = _decode(_FRAMES, record)
         if isinstance(frame, PartsAnnounced):
             self._announce(frame, roster, now_ms)
-            return None
+            return ()
         if isinstance(frame, SignedEnvelope):
-            return unseal(frame, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader)
+            return (unseal(frame, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader),)
         return self._open_all(self._add_part(frame), roster, now_ms)
 
     def forget(self, sender: str) -> None:
@@ -316,7 +313,7 @@ class Inbox:
                 return
             del self._pending[key]
 
-    def _open_all(self, complete: list[_Pending], roster: Roster, now_ms: int) -> Opened | None:
+    def _open_all(self, complete: list[_Pending], roster: Roster, now_ms: int) -> tuple[Opened, ...]:
         """In the order in which they were sent; what somebody announced of another's parts is passed over."""
         found: list[Opened] = []
         refusal: EnvelopeRefusedError | None = None
@@ -325,12 +322,9 @@ class Inbox:
                 found.append(self._open_long(pending, roster, now_ms))
             except EnvelopeRefusedError as error:
                 refusal = error
-        if found:
-            first, *also = sorted(found, key=lambda opened: opened.envelope.sent_at_ms)
-            return first._replace(also=tuple(also))
-        if refusal:
+        if refusal and not found:
             raise refusal
-        return None
+        return tuple(sorted(found, key=lambda opened: opened.envelope.sent_at_ms))
 
     def _open_long(self, pending: _Pending, roster: Roster, now_ms: int) -> Opened:
         """A long message, whose sender signed the digests of all its bytes. It has no signature that could be passed on."""

@@ -119,7 +119,7 @@ class _Believed:
 
     def take(self, record: Record) -> None:
         try:
-            opened = self._inboxes[record.log].take(
+            found = self._inboxes[record.log].take(
                 record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS
             )
         except FederationRefusedError:
@@ -128,8 +128,8 @@ class _Believed:
             else:
                 self.refused += 1
             return
-        for each in () if opened is None else opened.every():
-            self._heed(each)
+        for opened in found:
+            self._heed(opened)
 
     def _keep(self, record: Record) -> None:
         self._early.append(record)

@@ -90,11 +90,11 @@ class _Answers:
 
     def take(self, record: Record) -> Answer | None:
         try:
-            opened = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS)
+            found = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS)
         except FederationRefusedError:
             return None
-        entry = None if opened is None else opened.message
-        return answer_in(entry, self._order) if isinstance(entry, LedgerEntry) else None
+        entries = (opened.message for opened in found if isinstance(opened.message, LedgerEntry))
+        return next((answer for entry in entries if (answer := answer_in(entry, self._order)) is not None), None)
 
     def _known(self, name: str) -> PublicIdentity | None:
         return self._coordinator if name == COORDINATOR else None

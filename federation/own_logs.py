@@ -47,13 +47,13 @@ class OwnLogs:
         """The coordinator's own messages; anything else on its logs is somebody's rubbish."""
         now_ms = record.appended_ms + CLOCK_TOLERANCE_MS
         try:
-            opened = self._inboxes[record.log].take(record.value, roster=self._roster, now_ms=now_ms)
+            found = self._inboxes[record.log].take(record.value, roster=self._roster, now_ms=now_ms)
         except FederationRefusedError:
             return []
         return [
-            each
-            for each in (() if opened is None else opened.every())
-            if each.sender.signing_key == self._speaker.signing_key and each.envelope.sender == COORDINATOR
+            opened
+            for opened in found
+            if opened.sender.signing_key == self._speaker.signing_key and opened.envelope.sender == COORDINATOR
         ]
 
     def _roster(self, name: str) -> PublicIdentity | None:

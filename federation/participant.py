@@ -110,13 +110,13 @@ class Participant:
             self._unclaimed.append(record)
             return
         try:
-            opened = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
+            found = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
         except FederationRefusedError as error:
             self._drop(error)
             return
-        for each in () if opened is None else opened.every():
+        for opened in found:
             try:
-                self._heed(record.log, each, record.appended_ms)
+                self._heed(record.log, opened, record.appended_ms)
             except FederationRefusedError as error:
                 self._drop(error)
 

@@ -8,8 +8,9 @@ from federation.simulated_world import World
 def ledger_of(world: World) -> list[LedgerEntry]:
     """Every entry, its signature checked."""
     inbox = Inbox(world.settings.name, world.identity)
-    found = [
-        inbox.take(record.value, roster=lambda _: world.identity.public, now_ms=record.appended_ms)
+    return [
+        opened.message
         for record in world.broker.read("ledger", 0, 100_000)
+        for opened in inbox.take(record.value, roster=lambda _: world.identity.public, now_ms=record.appended_ms)
+        if isinstance(opened.message, LedgerEntry)
     ]
-    return [opened.message for opened in found if opened is not None and isinstance(opened.message, LedgerEntry)]

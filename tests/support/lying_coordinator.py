@@ -66,8 +66,11 @@ class Ear:
         world = self._world
         records = world.broker.read("updates", self._position, 10_000)
         self._position += len(records)
-        found = [self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms) for record in records]
-        return [opened for opened in found if opened is not None]
+        return [
+            opened
+            for record in records
+            for opened in self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
+        ]
 
     def _known(self, name: str) -> PublicIdentity | None:
         return self._world.identities.get(name, self._world.identity).public

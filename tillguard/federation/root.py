@@ -316,11 +316,12 @@ def requests(settings: FederationSettings) -> list[tuple[PublicIdentity, int]]:
         while not transport.caught_up("updates", end):
             for record in transport.poll(POLL_S):
                 try:
-                    opened = inbox.take(record.value, roster=lambda _: None, now_ms=record.appended_ms)
+                    taken = inbox.take(record.value, roster=lambda _: None, now_ms=record.appended_ms)
                 except FederationRefusedError:
                     continue
-                if opened is not None and isinstance(opened.message, EnrolmentRequest):
-                    found[opened.sender.fingerprint] = opened.sender, record.appended_ms
+                for opened in taken:
+                    if isinstance(opened.message, EnrolmentRequest):
+                        found[opened.sender.fingerprint] = opened.sender, record.appended_ms
     finally:
         transport.close()
     return list(found.values())

@@ -218,8 +218,8 @@ def test_nobody_can_be_asked_again_with_other_models() -> None:
     shown = [
         opened
         for record in world.broker.read("control", 0, 100_000)
-        if (opened := inbox.take(record.value, roster=lambda _: world.identity.public, now_ms=record.appended_ms))
-        and isinstance(opened.message, SiteModels)
+        for opened in inbox.take(record.value, roster=lambda _: world.identity.public, now_ms=record.appended_ms)
+        if isinstance(opened.message, SiteModels)
     ]
     assert len(shown) == 1
     victim._heed("control", shown[0], 0)

@@ -152,11 +152,11 @@ def told(mode: str, level: str, counts: list[tuple[int, int]]) -> tuple[bytes, f
     world.run_rounds(1)
     updates = [opened.message for opened in ear.answers() if isinstance(opened.message, Update)]
     inbox = Inbox(settings.name)
-    opened = [
-        inbox.take(record.value, roster=lambda _: world.identity.public, now_ms=record.appended_ms)
+    *_, newest = (
+        opened.message
         for record in world.broker.read("models", 0, 100)
-    ]
-    newest = opened[-1].message if opened[-1] is not None else None
+        for opened in inbox.take(record.value, roster=lambda _: world.identity.public, now_ms=record.appended_ms)
+    )
     assert isinstance(newest, GlobalModel)
     assert newest.participants == len(counts)
     return newest.payload, newest.weight, [(one.examples, one.frauds) for one in updates]

@@ -75,13 +75,13 @@ def counted(world: World) -> dict[int, Vector]:
     for record in world.broker.read("updates", 0, 100_000):
         if record.key.decode() != WATCHED:
             continue
-        opened = inbox.take(record.value, roster=lambda name: world.identities[name].public, now_ms=record.appended_ms)
-        if opened is None or not isinstance(opened.message, Update):
-            continue
-        place = (opened.envelope.round, opened.envelope.attempt)
-        if place in models & with_it:
-            size = sum(int(np.prod(shape.shape)) for shape in world.state.model.shapes)
-            found[place[0]] = decompress(opened.message.payload, size, BITS).astype(np.float64)
+        for opened in inbox.take(
+            record.value, roster=lambda name: world.identities[name].public, now_ms=record.appended_ms
+        ):
+            place = (opened.envelope.round, opened.envelope.attempt)
+            if isinstance(opened.message, Update) and place in models & with_it:
+                size = sum(int(np.prod(shape.shape)) for shape in world.state.model.shapes)
+                found[place[0]] = decompress(opened.message.payload, size, BITS).astype(np.float64)
     return found
 
 
