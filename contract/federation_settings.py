@@ -15,6 +15,8 @@ from contract.section import FINGERPRINT, NAME, Seconds, Section
 Mode = Literal["masked", "robust"]
 Selection = Literal["random", "stratified", "reputation"]
 PrivacyLevel = Literal["none", "client", "sample"]
+GATE_CONFIDENCE = 0.95
+"""Of a retailer's gate for global models, where nothing else is set."""
 
 
 class PhaseTimes(Section):
@@ -249,7 +251,7 @@ class ParticipantSettings(Section):
         description="true: in mode robust others that say so too are sent this retailer's model, and the coordinator is told how theirs do on its newest labels",
     )
     gate_confidence: float = Field(
-        0.95,
+        GATE_CONFIDENCE,
         gt=0,
         lt=1,
         description="how sure it must be that the model that serves is better, for a global one to be turned down; lower is stricter with global ones",

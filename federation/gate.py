@@ -2,7 +2,7 @@
 
 A retailer's newest labels hold few frauds, a global model has learned from those of all. So it has the benefit of the doubt:
 another serves only if it is better in nearly all of many samples drawn from these labels (contract.ranking). The higher
-figure alone would be luck: by 18 frauds two retailers in five turned down a model that was better for every one of them.
+figure alone would be luck: by 18 frauds two retailers in five turned down a model that was better for 39 of 40.
 """
 
 from collections.abc import Mapping
@@ -52,8 +52,8 @@ def judged(
 ) -> Verdict:
     """The choice among candidates by their scores of the same newest examples, each of shape (n,); `global` must be there.
 
-    `weight`, shape (n,): what each example counts; None: all the same. On less than `frauds_min` frauds `local` stays where there is one: nothing bad would be noticed. Scores that are not finite are those of
-    no candidate.
+    `weight`, shape (n,): what each example counts; None: all the same. On less than `frauds_min` frauds `local` stays where there
+    is one: nothing bad would be noticed. Scores that are not finite are those of no candidate.
     """
     usable = {name: each for name, each in scores.items() if np.isfinite(each).all()}
     frauds = int(fraud.sum())

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.federation import TensorShape
+from contract.federation_settings import GATE_CONFIDENCE
 from federation import calibration, numpy_form
 from federation.figures import measured, probabilities
 from federation.gate import judged
@@ -21,8 +22,6 @@ from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingU
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
 EXAMPLES_MIN = 8
-CONFIDENCE = 0.95
-"""The default of `federation.participant.gate_confidence`."""
 
 
 class Data(NamedTuple):
@@ -153,7 +152,6 @@ class NumpyLearner:
         *,
         seed: int,
         frauds_min: int = 5,
-        confidence: float = CONFIDENCE,
         dropout: float = 0.0,
     ) -> None:
         """`newest` is what global models are judged on, never trained on."""
@@ -162,7 +160,6 @@ class NumpyLearner:
         self._newest = newest
         self._seed = seed
         self._frauds_min = frauds_min
-        self._confidence = confidence
         self.serving: list[NDArray[np.float32]] | None = None
         """The model in service; None before the first."""
         self._local: list[NDArray[np.float32]] | None = None
@@ -206,14 +203,9 @@ class NumpyLearner:
             own = numpy_form.parted(self._local).layers
             middle = [((one + other) / 2).astype(np.float32) for one, other in zip(layers, own, strict=True)]
             candidates["blended"] = [*middle, *form]
-        verdict = judged(
-            {name: predict(candidate, self._newest.features) for name, candidate in candidates.items()},
-            self._newest.labels,
-            frauds_min=self._frauds_min,
-            confidence=self._confidence,
-            seed=self._seed,
-        )
-        self.serving = candidates.get(verdict.choice, self.serving)
-        return Adopted(
-            verdict.choice, self.evaluate(candidates[verdict.choice]) if verdict.choice in candidates else {}
-        )
+        scores = {name: predict(candidate, self._newest.features) for name, candidate in candidates.items()}
+        choice = judged(
+            scores, self._newest.labels, frauds_min=self._frauds_min, confidence=GATE_CONFIDENCE, seed=self._seed
+        ).choice
+        self.serving = candidates.get(choice, self.serving)
+        return Adopted(choice, measured(scores[choice], self._newest.labels) if choice in scores else {})

@@ -91,10 +91,7 @@ def main() -> None:
             raise
         typer.echo(f"tillguard: this command needs the extra `{extra}`: pip install 'tillguard[{extra}]'", err=True)
         sys.exit(1)
-    except FencedError as error:
-        # A code of its own: a supervisor that starts this one again takes the place back, and so on without end.
-        typer.echo(f"tillguard: {error}", err=True)
-        sys.exit(3)
     except TillguardError as error:
         typer.echo(f"tillguard: {error}", err=True)
-        sys.exit(1)
+        # A code of its own: a supervisor that starts a fenced one again takes the place back, and so on without end.
+        sys.exit(3 if isinstance(error, FencedError) else 1)

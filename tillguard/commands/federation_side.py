@@ -81,9 +81,9 @@ def coordinator_side(config: Path | None) -> Side:
 
 def retailer_side(retailer: str | None, config: Path | None) -> Side:
     """A retailer's; raises ConfigurationError where none is named."""
-    side = None if retailer is None and config is None else side_of(retailer, config)
-    if side is None:
+    if retailer is None and config is None:
         raise ConfigurationError(["name the retailer (--retailer NAME) or its settings file (--config FILE)"])
+    side = side_of(retailer, config)
     if side.retailer is None:
         raise ConfigurationError([f"{config} is the coordinator's: this command needs a retailer's settings"])
     return side
