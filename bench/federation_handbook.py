@@ -31,9 +31,9 @@ from federation.simulated_data import joined
 from trainer.spool import Spool
 
 RETAILERS = 5
-COURSE, QUICK_COURSE = Course(rounds=20, epochs=1, learning_rate=1e-3), Course(rounds=2, epochs=1)
-"""For all history. Rounds and rate were chosen on two weeks before the book's (first training weeks 2018-06-13 and 06-27): with half the
-rounds at half the rate neither the common model nor the central one had learned all it could."""
+COURSE, QUICK_COURSE = Course(rounds=40, epochs=1, learning_rate=1e-3), Course(rounds=2, epochs=1)
+"""For all history. Rounds and rate were chosen on three weeks before the book's (first training weeks 2018-06-13, 06-20 and 06-27): with
+fewer rounds, or half the rate, the common model had not learned all it could."""
 WEEK = Course(rounds=10, epochs=5)
 """For the book's one week of training, a twentieth of all history: as many epochs as in the other sections."""
 LONGER = 2
