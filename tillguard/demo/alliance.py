@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.federation import LedgerEntry
+from contract.federation_settings import GATE_CONFIDENCE
 from federation.operations import Told, content_of, rounds_of
 from federation.transports.ports import Record
 from tillguard.demo.members import Member, recall, stopped
@@ -245,8 +246,8 @@ def _travelled(act: Mapping[str, Any]) -> str:
         f"Stopped: of the frauds among the sales kept back, when every model may stop {100 * act['alert_share']:.0f} sales in 100. "
         "No sale, score or label left its retailer. What left is each one's change to the common model, hidden under random numbers that "
         "cancel out when all are added up: the coordinator reads the sum, and no single change. Each retailer then tried the common "
-        "model on its own newest labels, and turned it down only where the model that it had did better there in 95 of 100 resamplings, or cost "
-        "less in 8 of 10 (usually 95)."
+        "model on its own newest labels, and turned it down only where the model that it had did better there "
+        f"in {100 * GATE_CONFIDENCE:.0f} of 100 resamplings, or surely cost less."
     )
 
 

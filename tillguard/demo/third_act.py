@@ -43,7 +43,7 @@ PRIVATE_ROUNDS = 1
 """More, with noise for differential privacy: what it costs among so few."""
 EPOCHS, BATCH, RATE = 4, 128, 2e-3
 """Of each round's training: few examples, so small batches."""
-OWN_EPOCHS_MAX, GATE_FRAUDS_MIN, GATE_CONFIDENCE = 8, 5, 0.8
+OWN_EPOCHS_MAX, GATE_FRAUDS_MIN = 8, 5
 CLIP_NORM = 3.0
 ROUND_SETTINGS: Mapping[str, Any] = {
     "cohort_min": len(MEMBERS),
@@ -65,13 +65,8 @@ WAIT_MAX_S = 600.0
 POLL_S = 0.2
 LOOKED_EVERY_S = 1.0
 TRAINER = "TILLGUARD_TRAINER__"
-QUICK = {
-    f"{TRAINER}EPOCHS_MAX": str(OWN_EPOCHS_MAX),
-    f"{TRAINER}GATE_FRAUDS_MIN": str(GATE_FRAUDS_MIN),
-    f"{TRAINER}GATE_CONFIDENCE": str(GATE_CONFIDENCE),
-}
-"""For small histories: a trainer's own learning is short, and the gate decides on fewer frauds, by which it is seldom as sure as
-the usual 0.95 that a model costs more."""
+QUICK = {f"{TRAINER}EPOCHS_MAX": str(OWN_EPOCHS_MAX), f"{TRAINER}GATE_FRAUDS_MIN": str(GATE_FRAUDS_MIN)}
+"""For small histories: a trainer's own learning is short, and the gate decides on fewer frauds."""
 
 
 @dataclass(frozen=True, slots=True)
