@@ -354,6 +354,8 @@ class GlobalModel(Struct, frozen=True, kw_only=True, tag="global_model"):
     """Of the round that made it."""
     calibration_follows: bool = False
     """The next round calibrates it: participants wait for that, or for word that it will not come."""
+    trainings: Count = 0
+    """Rounds of training behind it, from the first model on."""
 
 
 class Adoption(Struct, frozen=True, kw_only=True, tag="adoption"):

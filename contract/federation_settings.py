@@ -15,9 +15,9 @@ from contract.section import FINGERPRINT, NAME, Seconds, Section
 Mode = Literal["masked", "robust"]
 Selection = Literal["random", "stratified", "reputation"]
 PrivacyLevel = Literal["none", "client", "sample"]
-GATE_CONFIDENCE = 0.99
-"""Of a retailer's gate for global models, where nothing else is set. Each round is decided on much the same few frauds: with 0.95 now and
-then an early model that these happened to flatter stayed for good (docs/federation-benchmarks.md)."""
+GATE_CONFIDENCE, PROVING_TRAININGS = 0.95, 2
+"""Of a retailer's gate for global models, where nothing else is set; chosen on weeks before those of any benchmark
+(docs/federation-benchmarks.md)."""
 
 
 class PhaseTimes(Section):
@@ -256,6 +256,12 @@ class ParticipantSettings(Section):
         gt=0,
         lt=1,
         description="how sure it must be that the model that serves is better, for a global one to be turned down; lower is stricter with global ones",
+    )
+    proving_trainings: int = Field(
+        PROVING_TRAININGS,
+        ge=0,
+        le=1_000_000,
+        description="so many trainings long it is the other way round: a global model of that age must surely be better itself",
     )
 
 

@@ -107,8 +107,13 @@ def _senders(envelopes: tuple[SignedEnvelope, ...]) -> tuple[str, ...]:
     return tuple(_ENVELOPES.decode(signed.envelope).sender for signed in envelopes)
 
 
-def publication(plan: RoundPlan, candidate: Candidate, *, calibration: bool) -> tuple[Published, GlobalModel]:
-    """What is said of a round that ends well; `calibration`: the next round calibrates its model."""
+def publication(
+    plan: RoundPlan, candidate: Candidate, *, trainings: int, calibration: bool
+) -> tuple[Published, GlobalModel]:
+    """What is said of a round that ends well.
+
+    `trainings`: rounds of training before this one; `calibration`: the next round calibrates its model.
+    """
     version = candidate.evaluated.model_version
     model = GlobalModel(
         model_version=version,
@@ -120,5 +125,6 @@ def publication(plan: RoundPlan, candidate: Candidate, *, calibration: bool) -> 
         metrics=candidate.evaluated.metrics,
         purpose=plan.purpose,
         calibration_follows=calibration,
+        trainings=trainings + (plan.purpose == "training"),
     )
     return Published(model_version=version, payload_sha256=hashlib.sha256(candidate.payload).digest()), model

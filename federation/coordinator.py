@@ -275,7 +275,9 @@ class Coordinator:
     def _publish(self, attempt: Attempt) -> list[Say]:
         plan = attempt.plan
         follows = plan.purpose == "training" and calibration_follows(self.state, self._settings.rounds)
-        published, model = publication(plan, self._candidate(attempt), calibration=follows)
+        published, model = publication(
+            plan, self._candidate(attempt), trainings=self.state.model.trainings, calibration=follows
+        )
         shown = self._shown(attempt, model)
         # In this order: what the strategy keeps is made from the model before.
         return [

@@ -38,6 +38,8 @@ class GlobalWeights(Struct, frozen=True, kw_only=True):
     """Of the round that made it."""
     calibration_after: int = -1
     """The round that made it, where the one after it calibrates; else -1."""
+    trainings: int = 0
+    """Rounds of training behind it."""
 
 
 def weights_of(message: GlobalModel, round_number: int) -> GlobalWeights:
@@ -48,6 +50,7 @@ def weights_of(message: GlobalModel, round_number: int) -> GlobalWeights:
         payload=message.payload,
         purpose=message.purpose,
         calibration_after=round_number if message.calibration_follows else -1,
+        trainings=message.trainings,
     )
 
 
@@ -55,7 +58,7 @@ def message_of(model: GlobalWeights) -> GlobalModel:
     """The model told again, to whom it is news."""
     return GlobalModel(
         model_version=model.version, base_version=model.version, shapes=model.shapes, payload=model.payload,
-        participants=0, weight=0.0, metrics={}, purpose=model.purpose,
+        participants=0, weight=0.0, metrics={}, purpose=model.purpose, trainings=model.trainings,
     )  # fmt: skip
 
 

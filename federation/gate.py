@@ -2,7 +2,8 @@
 
 A retailer's newest labels hold few frauds, a global model has learned from those of all. So it has the benefit of the doubt:
 another serves only if it is better in nearly all of many samples drawn from these labels (contract.ranking). The higher
-figure alone would be luck: by 18 frauds two retailers in five turned down a model that was better for 39 of 40.
+figure alone would be luck: by 18 frauds two retailers in five turned down a model that was better for 39 of 40. The first global
+models have not learned much yet, and have to be surely better themselves.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,14 @@ class Rival(NamedTuple):
     """Average precision, in [0, 1]."""
     surely: float
     """Share of samples in which it is the better of the two."""
+
+
+def asked(confidence: float, *, trainings: int, proving: int) -> float:
+    """The share of samples in which another must be the better to serve, in place of a global model of so many rounds of training.
+
+    One of the first `proving` gives way to what is better in more than 1 - `confidence`.
+    """
+    return confidence if trainings > proving else 1 - confidence
 
 
 def choose(candidate: Choice, precision: float, rivals: Mapping[Choice, Rival], *, confidence: float) -> Verdict:

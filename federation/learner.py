@@ -99,9 +99,9 @@ class Learner(Protocol):
         """
         ...
 
-    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
-        """Called once for each global model: puts it, or what is made of it, in service, unless the local one is surely better.
+    def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:
+        """Called once for each global model: puts it, or what is made of it, in service, where the retailer's gate lets it.
 
-        Called again with the same version after a crash; the second call changes nothing.
+        `trainings`: rounds of training behind it (federation.gate.asked). Called again with the same version after a crash; the second call changes nothing.
         """
         ...

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.federation import TensorShape
-from contract.federation_settings import GATE_CONFIDENCE
+from contract.federation_settings import GATE_CONFIDENCE, PROVING_TRAININGS
 from federation import calibration, numpy_form
 from federation.figures import measured, probabilities
-from federation.gate import judged
+from federation.gate import asked, judged
 from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
@@ -194,7 +194,7 @@ class NumpyLearner:
         """How one model does on the newest examples."""
         return measured(predict(arrays, self._newest.features), self._newest.labels)
 
-    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:  # noqa: ARG002 - the port's; nothing is kept by version
+    def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:  # noqa: ARG002 - the port's; nothing is kept by version
         candidates: dict[Choice, list[NDArray[np.float32]]] = {"global": list(arrays)}
         if self.serving is not None:
             candidates["local"] = self.serving
@@ -204,8 +204,9 @@ class NumpyLearner:
             middle = [((one + other) / 2).astype(np.float32) for one, other in zip(layers, own, strict=True)]
             candidates["blended"] = [*middle, *form]
         scores = {name: predict(candidate, self._newest.features) for name, candidate in candidates.items()}
+        confidence = asked(GATE_CONFIDENCE, trainings=trainings, proving=PROVING_TRAININGS)
         choice = judged(
-            scores, self._newest.labels, frauds_min=self._frauds_min, confidence=GATE_CONFIDENCE, seed=self._seed
+            scores, self._newest.labels, frauds_min=self._frauds_min, confidence=confidence, seed=self._seed
         ).choice
         self.serving = candidates.get(choice, self.serving)
         return Adopted(choice, measured(scores[choice], self._newest.labels) if choice in scores else {})

@@ -112,7 +112,8 @@ class ParticipantProcess:
         if model is None:
             return
         try:
-            result = self._learner.adopt(model.version, unflatten(model.shapes, model.payload))
+            arrays = unflatten(model.shapes, model.payload)
+            result = self._learner.adopt(model.version, arrays, trainings=model.trainings)
         except TrainingUnableError as error:
             _LOG.warning("global_model_not_judged", model_version=model.version, reason=str(error))
             participant.state.adopted_version = model.version

@@ -145,6 +145,10 @@ EXAMPLES: dict[str, Struct] = {
         model_version=2, base_version=1, shapes=FORMED, payload=bytes(56), participants=3, weight=2.5, metrics={},
         purpose="training", calibration_follows=True,
     ),
+    "global-model-of-trainings": GlobalModel(
+        model_version=9, base_version=8, shapes=SHAPES, payload=bytes(32), participants=3, weight=2.5, metrics={},
+        trainings=4,
+    ),
     "adoption": Adoption(model_version=7, decision="blended", metrics={}),
     "ledger-entry": LedgerEntry(
         index=41, previous=DIGEST, at_ms=NOON_MS, kind="plan", round=7, attempt=1, content=b'{"mode":"masked"}'

@@ -22,7 +22,7 @@ from contract.package import Package
 from contract.settings import Settings, TrainerSettings
 from federation import calibration
 from federation.figures import measured, probabilities
-from federation.gate import Rival, Verdict, choose, judged
+from federation.gate import Rival, Verdict, asked, choose, judged
 from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
 from tillguard.learning import Material, compared, data_of, gather, notes_of
 from tillguard.publication import promote_model
@@ -137,14 +137,14 @@ class RetailerLearner:
         rows = np.flatnonzero(gathered.verified != pool.UNVERIFIED)
         return np.asarray(gathered.parts.test.features[rows], dtype=np.float32), gathered.verified[rows] == 1
 
-    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
+    def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:
         if model_version == 0:
             return Adopted("local", {})  # nobody has taught it anything
         _refuse_shapes(arrays)
         trainer = self._settings.trainer
         registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
         try:
-            return self._finished(registry, model_version) or self._decide(registry, model_version, arrays)
+            return self._finished(registry, model_version) or self._decide(registry, model_version, arrays, trainings)
         except PinnedError as error:
             return self._kept(model_version, str(error))
         finally:
@@ -162,7 +162,7 @@ class RetailerLearner:
             self._promote(registry, entry, "promotion taken up again")
         return Adopted(_choice(entry), _figures(entry.manifest.metrics))
 
-    def _decide(self, registry: Registry, model_version: int, arrays: Arrays) -> Adopted:
+    def _decide(self, registry: Registry, model_version: int, arrays: Arrays, trainings: int) -> Adopted:
         pinned = pin_objection(registry.pinned(self._settings.retailer))
         if pinned is not None:
             return self._kept(model_version, pinned)
@@ -171,7 +171,7 @@ class RetailerLearner:
         with _unable("training"):
             best = _best(arrays, material, _common_weights(registry, self._settings.retailer, arrays), self._settings)
             made = self._make(best, material, champion, model_version)
-        verdict, comparison = _verdict(self._settings, material, made, champion, best)
+        verdict, comparison = _verdict(self._settings, material, made, champion, best, trainings=trainings)
         if verdict.choice == "local":
             return self._kept(model_version, verdict.reason, comparison)
         entry = registry.add(made.package, made.attachments)
@@ -278,7 +278,13 @@ def _as_they_come(part: Examples, material: Material) -> Examples:
 
 
 def _verdict(
-    settings: Settings, material: Material, made: "Made", champion: Package | None, best: _Candidate
+    settings: Settings,
+    material: Material,
+    made: "Made",
+    champion: Package | None,
+    best: _Candidate,
+    *,
+    trainings: int,
 ) -> tuple[Verdict, gate.Comparison | None]:
     """Local or `best`, on the newest labels of trusted sources; the trainer's gate still says what costs too much."""
     if champion is None:
@@ -291,7 +297,8 @@ def _verdict(
     if objection is not None:
         return Verdict("local", objection), found
     rival = Rival(found.old, found.surely_worse)
-    confidence = settings.federation.participant.gate_confidence
+    own = settings.federation.participant
+    confidence = asked(own.gate_confidence, trainings=trainings, proving=own.proving_trainings)
     return choose(best.choice, found.new, {"local": rival}, confidence=confidence), found
 
 

@@ -241,11 +241,13 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_surely_bett
     )
     known = len(newcomer.registry.models(newcomer.settings.retailer))
     # As after a kill before the decision was stored.
-    assert newcomer.learner.adopt(version, arrays).decision == taken.manifest.parameters["federation_choice"]
+    assert (
+        newcomer.learner.adopt(version, arrays, trainings=1).decision == taken.manifest.parameters["federation_choice"]
+    )
     assert len(newcomer.registry.models(newcomer.settings.retailer)) == known
     assert newcomer.serving().manifest.model_version == taken.manifest.model_version
     with pytest.raises(TrainingUnableError, match="finite"):
-        newcomer.learner.adopt(3, [*arrays[:-1], np.full(3, np.nan, np.float32)])
+        newcomer.learner.adopt(3, [*arrays[:-1], np.full(3, np.nan, np.float32)], trainings=1)
 
 
 class Killed(BaseException):
@@ -270,13 +272,13 @@ def test_killed_while_it_takes_a_global_model_a_retailer_takes_it_once_and_whole
 
         patched.setattr(Registry, step, die)
         with pytest.raises(Killed):
-            shop.learner.adopt(1, arrays)
+            shop.learner.adopt(1, arrays, trainings=1)
     assert shop.registry.serving(shop.settings.retailer) is None, "nothing serves that was not taken wholly"
-    taken = shop.learner.adopt(1, arrays)
+    taken = shop.learner.adopt(1, arrays, trainings=1)
     assert taken.decision != "local"
     assert shop.serving().manifest.base == lineage(shop.settings.federation.name, 1)
     assert len(shop.registry.models(shop.settings.retailer)) == 1
-    again = shop.learner.adopt(1, arrays)
+    again = shop.learner.adopt(1, arrays, trainings=1)
     assert again.decision == taken.decision
     promotions = shop.registry.promotions(shop.settings.retailer)
     assert [promotion.confirmed for promotion in promotions].count(True) == 1

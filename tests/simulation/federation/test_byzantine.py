@@ -37,8 +37,8 @@ class Liar:
     def summarise(self, task: Task) -> Trained:
         return self._honest.summarise(task)
 
-    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
-        return self._honest.adopt(model_version, arrays)
+    def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:
+        return self._honest.adopt(model_version, arrays, trainings=trainings)
 
 
 def last_ap(rule: str, *, liars: bool) -> tuple[float, World]:

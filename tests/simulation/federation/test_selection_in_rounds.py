@@ -44,8 +44,8 @@ class Decides(Wrapped):
         super().__init__(honest)
         self._decision = decision
 
-    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
-        return Adopted(self._decision, self._honest.adopt(model_version, arrays).metrics)
+    def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:
+        return Adopted(self._decision, self._honest.adopt(model_version, arrays, trainings=trainings).metrics)
 
 
 def cohorts(world: World) -> list[list[str]]:

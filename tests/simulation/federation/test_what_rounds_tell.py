@@ -40,8 +40,8 @@ class FarAway:
     def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
         return self._own.judge(models)
 
-    def adopt(self, model_version: int, arrays: Arrays) -> Adopted:
-        return self._own.adopt(model_version, arrays)
+    def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:
+        return self._own.adopt(model_version, arrays, trainings=trainings)
 
 
 def next_plan(world: World) -> RoundPlan:

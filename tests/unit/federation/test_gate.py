@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.gate import Rival, choose, judged
+from federation.gate import Rival, asked, choose, judged
 from federation.learner import Choice
 
 RIVALS: list[Choice] = ["local", "blended", "fine_tuned"]
@@ -59,6 +59,13 @@ def test_a_global_model_that_a_few_frauds_make_look_a_little_worse_is_taken() ->
     nearly = common + np.random.default_rng(5).normal(scale=0.3, size=len(FRAUD))
     assert decided(local=nearly, **{"global": common}) == "global"
     assert decided(confidence=0.01, local=nearly, **{"global": common}) == "local"
+
+
+def test_the_first_global_models_must_surely_be_better_themselves_and_later_ones_not_surely_worse() -> None:
+    assert [asked(0.95, trainings=number, proving=2) for number in (1, 2, 3)] == pytest.approx([0.05, 0.05, 0.95])
+    assert asked(0.95, trainings=1, proving=0) == 0.95
+    for level, choice in ((0.05, "local"), (0.95, "global")):
+        assert choose("global", 0.5, {"local": Rival(0.49, 0.4)}, confidence=level).choice == choice
 
 
 def test_the_verdict_tells_the_figures_it_was_made_by() -> None:
