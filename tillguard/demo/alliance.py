@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.federation import LedgerEntry
-from contract.federation_settings import GATE_CONFIDENCE
+from contract.federation_settings import GATE_CONFIDENCE, PROVING_TRAININGS
 from federation.operations import Told, content_of, rounds_of
 from federation.transports.ports import Record
 from tillguard.demo.members import Member, recall, stopped
@@ -242,12 +242,13 @@ def sentences(act: Mapping[str, Any]) -> list[str]:
 
 
 def _travelled(act: Mapping[str, Any]) -> str:
+    sure = round(100 * GATE_CONFIDENCE)
     return (
         f"Stopped: of the frauds among the sales kept back, when every model may stop {100 * act['alert_share']:.0f} sales in 100. "
         "No sale, score or label left its retailer. What left is each one's change to the common model, hidden under random numbers that "
         "cancel out when all are added up: the coordinator reads the sum, and no single change. Each retailer then tried the common "
-        "model on its own newest labels, and turned it down only where the model that it had did better there "
-        f"in {100 * GATE_CONFIDENCE:.0f} of 100 resamplings, or surely cost less."
+        f"model on its own newest labels. The first {PROVING_TRAININGS} had to be better there in {sure} of 100 resamplings to serve; later "
+        f"ones were turned down only where the model that served was better in {sure} of 100. One that surely costs more never serves."
     )
 
 

@@ -60,6 +60,12 @@ def test_statistics_come_first_and_each_training_is_calibrated_before_anyone_tak
     assert all(decision.endswith(" 5") for decision in world.state.adoptions.values())
     versions = [version for one in world.participants.values() for version in one.participant.state.models]
     assert set(versions) == {3, 4, 5}
+    learned = {
+        version: one.trainings
+        for heard in world.participants.values()
+        for version, one in heard.participant.state.models.items()
+    }
+    assert learned == {3: 1, 4: 2, 5: 2}
     statistics, scaling = arrays_of(world)[-2:]
     assert np.any(statistics)
     assert scaling[0] > 0
