@@ -11,7 +11,7 @@ DROP_REASONS = {
     "wrong_stage": "the round does not wait for such a message now: late, or in the wrong order",
     "not_selected": "the sender has no part in this attempt or left it",
     "duplicate": "the sender said this before",
-    "time": "sent_at lies in the future, or far from when it was received",
+    "time": "sent_at lies in the future",
     "unreadable": "sealed to somebody else, or changed on the way",
     "refused": "its contents do not fit what the round asked for",
     "unfinished": "of a decision of which records are missing and upon which nothing was built: its coordinator failed midway",

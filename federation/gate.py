@@ -35,9 +35,9 @@ class Rival(NamedTuple):
 def asked(confidence: float, *, trainings: int, proving: int) -> float:
     """The share of samples in which another must be the better to serve, in place of a global model of so many rounds of training.
 
-    One of the first `proving` gives way to what is better in more than 1 - `confidence`.
+    One of the first `proving` gives way to what is better in 1 - `confidence` of them, and never later than others do.
     """
-    return confidence if trainings > proving else 1 - confidence
+    return confidence if trainings > proving else min(confidence, 1 - confidence)
 
 
 def choose(candidate: Choice, precision: float, rivals: Mapping[Choice, Rival], *, confidence: float) -> Verdict:

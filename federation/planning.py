@@ -29,8 +29,11 @@ class RoundPlanning:
 
     def plan(self, state: CoordinatorState, now_ms: int) -> RoundPlan | Halted | None:
         rounds = self._settings.rounds
-        candidates, purpose = self._candidates(state), purpose_due(state, rounds)
-        if purpose is None or len(candidates) < rounds.cohort_min:
+        purpose = purpose_due(state, rounds)
+        if purpose is None:
+            return None
+        candidates = self._candidates(state, mode_of(purpose, rounds))
+        if len(candidates) < rounds.cohort_min:
             return None
         number, attempt = (state.round_number, state.attempt) if state.begun else (state.round_number + 1, 0)
         cohort = selection.select(
@@ -63,12 +66,12 @@ class RoundPlanning:
         admitted = ledger.admit(release, round_number=plan.round, attempt=plan.attempt, at_ms=now_ms)
         return replace(terms, epsilon_before=ledger.epsilon(), epsilon_after=admitted.epsilon())
 
-    def _candidates(self, state: CoordinatorState) -> list[selection.Candidate]:
+    def _candidates(self, state: CoordinatorState, mode: Mode) -> list[selection.Candidate]:
         return [
             selection.Candidate(
                 member.name, stratum=_stratum(state, member.name), reputation=_reputation(state, member.name)
             )
-            for member in able(state.approved(), self._settings.rounds.mode)
+            for member in able(state.approved(), mode)
         ]
 
     def _drafted(
@@ -80,7 +83,7 @@ class RoundPlanning:
         plan = RoundPlan(
             round=number,
             attempt=attempt,
-            mode=rounds.mode,
+            mode=mode_of(purpose, rounds),
             cohort=cohort,
             updates_min=rounds.strategy.buffer_size if buffered else rounds.cohort_min,
             base_version=state.model.version,
@@ -99,7 +102,12 @@ class RoundPlanning:
             staleness_max=rounds.strategy.staleness_max if buffered else 0,
             purpose=purpose,
         )
-        return plan if rounds.mode == "robust" else _masked(plan)
+        return plan if plan.mode == "robust" else _masked(plan)
+
+
+def mode_of(purpose: Purpose, rounds: RoundSettings) -> Mode:
+    """Statistics and calibration are masked sums in every mode: what a retailer's inputs and scores are like is nobody's to see."""
+    return rounds.mode if purpose == "training" else "masked"
 
 
 def able(members: Iterable[Member], mode: Mode) -> list[Member]:

@@ -127,12 +127,9 @@ def _noise_between(high: float, target: float, delta: float, steps: int, samplin
     return math.exp(right)
 
 
-def sensitivity(clip_norm: float, weight_max: float, weight_scale: float = 0.0) -> float:
-    """How far one participant can move a released weighted sum (L2), where its update has a norm of at most `clip_norm`.
-
-    `weight_scale`: what the weight is multiplied by where the sum of weights is released beside it; 0 where all weigh the same.
-    """
-    return weight_max * math.hypot(clip_norm, weight_scale)
+def sensitivity(clip_norm: float, weight_max: float) -> float:
+    """How far one participant can move a released weighted sum (L2), where its update has a norm of at most `clip_norm`."""
+    return weight_max * clip_norm
 
 
 def noise_share(noise_multiplier: float, moved: float, survivors_min: int) -> float:
@@ -160,10 +157,6 @@ class PrivacyLedger(Struct, frozen=True, kw_only=True):
     def epsilon(self, more: Sequence[Release] = ()) -> float:
         """Of all spends, and of `more` that are only considered."""
         return epsilon([*(spend.release for spend in self.spends), *more], self.delta)
-
-    def remaining(self) -> float:
-        """The part of the budget that is left; 0 where it is spent."""
-        return max(self.epsilon_max - self.epsilon(), 0.0)
 
     def has(self, round_number: int, attempt: int) -> bool:
         """Whether this attempt is in the ledger already: a replay must not write it twice."""

@@ -8,7 +8,7 @@ graph and the thresholds are computed here, and a list of survivors must fit wha
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -218,11 +218,3 @@ class MaskingMember:
                 "shares", f"the seed of {owner} was not sealed to this member's key of this attempt"
             )
         return seed
-
-
-def clear_sum(vectors: Mapping[str, Words], survivors: Sequence[str]) -> Words:
-    """What a masked sum must equal: the plain sum of the survivors' words in the ring. For tests and simulation."""
-    first = vectors[survivors[0]].copy()
-    for name in survivors[1:]:
-        first += vectors[name]
-    return first

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contract.federation import MaskShares, SurvivorList, encode_message
+from contract.federation import MaskedUpdate, MaskShares, Refusal, SurvivorList, encode_message
+from federation.envelope import Inbox, Opened, seal, to_records
 from federation.identity import Identity
 from federation.refusals import KeyStoreError
 from federation.secagg import (
@@ -26,6 +27,9 @@ KNOWN: dict[str, str] = json.loads((HERE / "federation-known-answers.json").read
 SEEDS = bytes(range(64))
 SEED = bytes(range(100, 132))
 PASSPHRASE = b"golden passphrase"
+SHOP, COORDINATOR = Identity("shop", SEEDS), Identity("coordinator", bytes(range(64, 128)))
+NOON_MS = 1_800_000_000_000
+SHORT, LONG = Refusal(reason="data"), MaskedUpdate(payload=bytes(1_000_000))
 
 
 def sha256(*parts: bytes) -> str:
@@ -90,3 +94,32 @@ def test_a_key_file_written_once_opens_for_ever(tmp_path: Path) -> None:
     assert identity.secret_for(b"noise/shops/3/1").hex() == KNOWN["secret for a purpose"]
     with pytest.raises(KeyStoreError):
         Identity.load(path, PASSPHRASE + b"!")
+
+
+def records(message: Refusal | MaskedUpdate, *, sealed: bool) -> list[bytes]:
+    """As the shop says it to the coordinator; signatures and what is sealed are other bytes each time."""
+    reader = COORDINATOR.public if sealed else None
+    signed = seal(
+        message, SHOP, federation="shops", round_number=3, attempt=1, sent_at_ms=NOON_MS, epoch=2, reader=reader
+    )
+    return to_records(signed, SHOP)
+
+
+def read(*found: bytes) -> list[Opened]:
+    inbox = Inbox("shops", COORDINATOR)
+    names = {"shop": SHOP.public}
+    return [each for record in found for each in inbox.take(record, roster=names.get, now_ms=NOON_MS)]
+
+
+@pytest.mark.parametrize("name", ["signed", "sealed"])
+def test_a_record_signed_and_sealed_once_is_read_for_ever(name: str) -> None:
+    (opened,) = read((HERE / "federation-v1" / f"record-{name}.bin").read_bytes())
+    assert opened.message == SHORT
+    assert (opened.envelope.round, opened.envelope.attempt, opened.envelope.epoch) == (3, 1, 2)
+
+
+def test_a_long_message_announced_once_is_put_together_for_ever() -> None:
+    """The announcement names the parts by their digests, so these are the same bytes for ever, too."""
+    head = (HERE / "federation-v1" / "record-announcement.bin").read_bytes()
+    (opened,) = read(head, *records(LONG, sealed=False)[1:])
+    assert opened.message == LONG

@@ -1,7 +1,7 @@
 """A whole masked sum in one process, with members that vanish where a test says so."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -21,6 +21,14 @@ FEDERATION = "shops"
 def seeded_bytes(seed: object) -> Callable[[int], bytes]:
     """Random bytes that a seed repeats."""
     return random.Random(str(seed)).randbytes
+
+
+def clear_sum(vectors: Mapping[str, Words], survivors: Sequence[str]) -> Words:
+    """What a masked sum must equal: the plain sum of the survivors' words in the ring."""
+    first = vectors[survivors[0]].copy()
+    for name in survivors[1:]:
+        first += vectors[name]
+    return first
 
 
 @lru_cache

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 import msgspec
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from contract.errors import ConfigurationError, TillguardError
 from contract.federation import SITES_MAX, LocalTraining, PrivacyTerms
@@ -60,6 +61,16 @@ class Description(Section):
     data: DataSection = Field(default_factory=DataSection)
     faults: FaultSection = Field(default_factory=FaultSection)
     federation: RoundSettings = Field(default_factory=RoundSettings, description="as federation.rounds of the settings")
+
+    @model_validator(mode="after")
+    def _can_be_simulated(self) -> Self:
+        if self.federation.privacy.level == "sample":
+            raise ValueError("federation.privacy.level sample needs DP-SGD, which simulated participants do not know")
+        if self.federation.cross_site_every:
+            raise ValueError(
+                "federation.cross_site_every: a simulation tells everyone's model on everyone's data anyway"
+            )
+        return self
 
 
 def read_description(file: Path) -> Description:

@@ -56,6 +56,11 @@ def test_statistics_come_first_and_each_training_is_calibrated_before_anyone_tak
     world = made(mode)
     world.run_rounds(2)
     assert purposes(world) == ["statistics", "training", "calibration", "training", "calibration"]
+    assert {(plan["purpose"], plan["mode"]) for plan in plans(world)} == {
+        ("statistics", "masked"),
+        ("training", mode),
+        ("calibration", "masked"),
+    }, "nobody's own statistics or scores are seen in any mode"
     assert world.state.model.version == 5
     assert all(decision.endswith(" 5") for decision in world.state.adoptions.values())
     versions = [version for one in world.participants.values() for version in one.participant.state.models]

@@ -64,6 +64,7 @@ def test_a_global_model_that_a_few_frauds_make_look_a_little_worse_is_taken() ->
 def test_the_first_global_models_must_surely_be_better_themselves_and_later_ones_not_surely_worse() -> None:
     assert [asked(0.95, trainings=number, proving=2) for number in (1, 2, 3)] == pytest.approx([0.05, 0.05, 0.95])
     assert asked(0.95, trainings=1, proving=0) == 0.95
+    assert asked(0.05, trainings=1, proving=2) == 0.05, "who is strict with all is not lax with the first"
     for level, choice in ((0.05, "local"), (0.95, "global")):
         assert choose("global", 0.5, {"local": Rival(0.49, 0.4)}, confidence=level).choice == choice
 

@@ -14,10 +14,11 @@ from federation.masks import RING_TYPES
 from federation.refusals import MaskingRefusedError
 from federation.secagg import Attempts, MaskingPlan, check_overflow, masking_plan, split_keys, transcript_of
 from federation.secagg_coordinator import MaskingCoordinator
-from federation.secagg_member import MaskingMember, clear_sum
+from federation.secagg_member import MaskingMember
 from support.masking_round import (
     FEDERATION,
     NOW_MS,
+    clear_sum,
     identity,
     plan_for,
     roster,

@@ -9,8 +9,8 @@ import pytest
 from contract.federation import MaskKeys, MaskShares, SignedEnvelope, SurvivorList, Unmasking
 from federation.refusals import MaskingRefusedError
 from federation.secagg_coordinator import MaskingCoordinator
-from federation.secagg_member import MaskingMember, clear_sum
-from support.masking_round import NOW_MS, Attempt, plan_for, roster, seeded_bytes, signed
+from federation.secagg_member import MaskingMember
+from support.masking_round import NOW_MS, Attempt, clear_sum, plan_for, roster, seeded_bytes, signed
 
 
 def reason(call: Callable[[], object]) -> str:

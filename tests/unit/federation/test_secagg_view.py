@@ -13,8 +13,8 @@ from federation.masks import RING_TYPES, Words, add_masks
 from federation.sealing import SealingKey, seal_to
 from federation.secagg import MaskingPlan, PublicKeys, SealedPair, Transcript, commitment_of, mask_key_seed
 from federation.secagg_coordinator import MaskingCoordinator
-from federation.secagg_member import MaskingMember, clear_sum
-from support.masking_round import NOW_MS, plan_for, roster, seeded_bytes, signed
+from federation.secagg_member import MaskingMember
+from support.masking_round import NOW_MS, clear_sum, plan_for, roster, seeded_bytes, signed
 
 CHI_SQUARE_MAX = 110.0
 """Of 63 degrees of freedom: passed once in 4,000. All is seeded, so it is passed never or always."""

@@ -75,6 +75,20 @@ def test_every_fault_of_a_description_is_listed(tmp_path: Path) -> None:
     assert len(error.value.faults) == 3
 
 
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [
+        ("privacy: {level: sample, noise_multiplier: 1.0}", "DP-SGD"),
+        ("{mode: robust, cross_site_every: 1}", "everyone's data anyway"),
+    ],
+)
+def test_what_a_simulation_cannot_show_is_refused_before_it_begins(tmp_path: Path, section: str, why: str) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text("federation: " + (section if section.startswith("{") else f"{{{section}}}"))
+    with pytest.raises(ConfigurationError, match=why):
+        read_description(file)
+
+
 def test_a_description_that_is_not_there_or_no_yaml_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"does not exist; docs/federation\.md has one"):
         read_description(tmp_path / "none.yaml")
