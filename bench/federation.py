@@ -1,6 +1,6 @@
 """What a federation costs and gives: `python -m bench.federation SECTION [--quick] [--json FILE]`.
 
-Each section runs the product's own coordinator and participants, prints its figures beside their targets, and ends with 1 where
+Sections that learn run the product's own coordinator and participants. Each prints its figures beside their targets, and ends with 1 where
 a target is missed. `--quick` shows that a section works; what it measures is judged by nobody.
 """
 
