@@ -22,7 +22,7 @@ from bench.federation_card import Judged, judged
 from bench.federation_handbook import GENUINE_STEP, QUICK_COURSE, Shop, bank, by_terminal, prepared, shops_of
 from bench.federation_local import Course
 from bench.handbook_protocol import SCENARIOS, Payments
-from bench.table import Row
+from bench.table import Row, ratio
 from federation.learner import Arrays
 from federation.numpy_learner import Data
 from federation.simulated_data import joined
@@ -105,7 +105,7 @@ def measure(*, quick: bool, features: Path | None = None) -> list[Row]:
     central = fmean(one.central.f1 for one in found.values())
     rows = [
         Row(
-            "federation, F1 on all kinds; baseline: alone", together, "", local, together / local if local else None,
+            "federation, F1 on all kinds; baseline: alone", together, "", local, ratio(together, local),
             None if quick else f">= alone + {UPLIFT_MIN:g}", None if quick else together >= local + UPLIFT_MIN,
         ),
         Row("central, F1 on all kinds", central, ""),
@@ -117,9 +117,19 @@ def _rows(fold: str, found: Outcome) -> list[Row]:
     together, central = found.together, found.central
     rows = [
         Row(f"fold {fold}, federation, F1; baseline: alone", together.f1, "", found.local),
-        Row(f"fold {fold}, federation, F1; baseline: central", together.f1, "", central.f1, together.f1 / central.f1),
         Row(
-            f"fold {fold}, average precision; baseline: central", together.ap, "", central.ap, together.ap / central.ap
+            f"fold {fold}, federation, F1; baseline: central",
+            together.f1,
+            "",
+            central.f1,
+            ratio(together.f1, central.f1),
+        ),
+        Row(
+            f"fold {fold}, average precision; baseline: central",
+            together.ap,
+            "",
+            central.ap,
+            ratio(together.ap, central.ap),
         ),
     ]
     for kind, one in zip(SCENARIOS, found.alone, strict=True):

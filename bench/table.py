@@ -28,6 +28,11 @@ class Row:
     holds: bool | None = None
 
 
+def ratio(value: float, baseline: float) -> float | None:
+    """None where the baseline is 0: what learned next to nothing, as in quick runs, is nothing to compare with."""
+    return value / baseline if baseline else None
+
+
 def print_table(rows: Sequence[Row]) -> None:
     """Prints the rows to standard output."""
     table = Table("measure", "value", "unit", "baseline", "ratio", "target", "holds")
