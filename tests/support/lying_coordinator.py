@@ -93,8 +93,13 @@ class Conversation:
 
     def tell(self, message: Message) -> list[Message]:
         """Says it as part of the attempt; gives what the first of the cohort answers."""
+        return self.tell_all(message)[self.plan.cohort[0]]
+
+    def tell_all(self, message: Message) -> dict[str, list[Message]]:
+        """Likewise; gives what each of the cohort answers."""
         tell(self.world, message, self.plan)
-        return said_by(self.ear.answers(), self.plan.cohort[0])
+        answers = self.ear.answers()
+        return {name: said_by(answers, name) for name in self.plan.cohort}
 
     def _closed(self, stage: str) -> KeyList | ShareList | SurvivorList:
         masking, cohort = self._masking, self.plan.cohort

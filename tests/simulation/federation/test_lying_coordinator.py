@@ -119,12 +119,25 @@ REFUSED_FOR_ITS_LIE = {
 }
 
 
+LIES_TO_ONE = {"the keys of all others", "the shares of all others"}
+"""For the others that one has vanished, which is no lie."""
+
+
 @pytest.mark.parametrize("lie", REFUSED_FOR_ITS_LIE, ids=lambda lie: lie.replace(" ", "-"))
 def test_a_signed_lie_is_answered_with_a_refusal_and_the_truth_after_it_with_nothing(world: World, lie: str) -> None:
     stage, make = REFUSED_FOR_ITS_LIE[lie]
     led = Conversation(world, stage)
     assert led.tell(make(led)) == [Refusal(reason="keys")]
     assert led.tell(led.due) == []
+
+
+@pytest.mark.parametrize("lie", REFUSED_FOR_ITS_LIE, ids=lambda lie: lie.replace(" ", "-"))
+def test_every_member_to_which_it_is_a_lie_refuses(world: World, lie: str) -> None:
+    stage, make = REFUSED_FOR_ITS_LIE[lie]
+    led = Conversation(world, stage)
+    answers = led.tell_all(make(led))
+    refused = {name for name, said in answers.items() if said == [Refusal(reason="keys")]}
+    assert refused == ({SHOP} if lie in LIES_TO_ONE else set(led.plan.cohort))
 
 
 def test_of_two_lists_of_survivors_only_the_first_is_answered(world: World) -> None:
