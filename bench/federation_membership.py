@@ -69,7 +69,7 @@ class PrivateLearner(NumpyLearner):
         if task.privacy.level != "sample":
             return super().train(task)
         arrays = private_fit(task, self._own, self._own_seed + task.seed)
-        return Trained(arrays, len(self._own.labels), int(self._own.labels.sum()), self.evaluate(arrays))
+        return Trained(arrays, len(self._own.labels), int(self._own.labels.sum()))
 
 
 def private_fit(task: Task, data: Data, seed: int) -> list[NDArray[np.float32]]:

@@ -305,6 +305,7 @@ class Update(Struct, frozen=True, kw_only=True, tag="update"):
     """With differential privacy 0, like the frauds: an exact count would tell what no noise covers."""
     frauds: Count
     metrics: Figures
+    """Empty. How a model does on a retailer's own labels is told of what it took, where its settings let that leave."""
     cross_site: bool = False
     """The model that this update makes may be shown to others of whom the same holds; its sender judges theirs."""
 

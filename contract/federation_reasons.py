@@ -20,7 +20,7 @@ DROP_REASONS = {
 """Why a message is dropped; the closed list of what is counted."""
 
 REFUSALS = {
-    "mode": "this retailer's settings do not allow the round's mode",
+    "mode": "this retailer's settings do not allow the round's mode, or its statistics or scores are asked for without masks",
     "cohort": "fewer participants than this retailer's settings ask for",
     "privacy": "no differential privacy where this retailer's settings ask for it, or a greater delta than they allow",
     "budget": "the round would pass this retailer's own privacy budget",

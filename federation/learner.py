@@ -50,7 +50,6 @@ class Trained(NamedTuple):
     """The locally trained model, whose difference to the base is the update; of a summary, its one vector."""
     examples: int
     frauds: int
-    metrics: dict[str, float]
 
 
 class Adopted(NamedTuple):

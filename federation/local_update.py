@@ -60,17 +60,16 @@ class LocalUpdates:
         What rounding takes away is owed to the next update, unless privacy bounds what one may hold.
         """
         self.clipped += given.clipped
-        owed = self._residual if plan.privacy.level == "none" and plan.purpose == "training" else None
+        owed = self._residual if plan.privacy.level == "none" else None
         owed = owed if owed is not None and owed.shape == given.values.shape else None
         # What is masked gets its noise later, with its weight.
         update = contribution.noised(plan, given.values, self._random)
         coins = Stream(self._random(32))
         self._sent = compress_with_feedback(update, owed, plan.bits, coins, zstd_level=plan.zstd_level)
-        metrics = result.metrics if self._settings.share_metrics else {}
         counts = (result.examples, result.frauds) if plan.privacy.level == "none" else (0, 0)
         # At level client nothing protects a single update but that nobody else sees it.
-        shows = self._settings.cross_site and plan.purpose == "training" and plan.privacy.level != "client"
-        return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics=metrics, cross_site=shows)
+        shows = self._settings.cross_site and plan.privacy.level != "client"
+        return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics={}, cross_site=shows)
 
     def masked(self, plan: RoundPlan, given: Contribution, result: Trained, roster: Roster) -> MaskKeys:
         """Called once for each update that leaves in mode masked. Gives its keys; then `answer` gives the rest, until `forget`.

@@ -172,7 +172,7 @@ class NumpyLearner:
                 "training", "this learner knows no DP-SGD, so it cannot keep what the plan promises"
             )
         self._local = self._fitted(task)
-        return Trained(self._local, len(self._data.labels), int(self._data.labels.sum()), self.evaluate(self._local))
+        return Trained(self._local, len(self._data.labels), int(self._data.labels.sum()))
 
     def _fitted(self, task: Task) -> list[NDArray[np.float32]]:
         return fit(task.base, self._data, task, self._seed + task.seed, self._dropout)
@@ -185,7 +185,7 @@ class NumpyLearner:
             vector = numpy_form.summary(data.features)
         else:
             vector = calibration.histogram(logits(task.base, data.features), data.labels).astype(np.float32)
-        return Trained([vector], len(data.labels), int(data.labels.sum()), {})
+        return Trained([vector], len(data.labels), int(data.labels.sum()))
 
     def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
         return [self.evaluate(arrays) for arrays in models]

@@ -13,7 +13,7 @@ def to_plan(plan: RoundPlan, own: ParticipantSettings, state: ParticipantState, 
     """
     base = state.models.get(plan.base_version)
     checks = {
-        "mode": plan.mode == "robust" and not own.allow_robust,
+        "mode": plan.mode == "robust" and (not own.allow_robust or plan.purpose != "training"),
         "cohort": len(plan.cohort) < own.cohort_min or (plan.mode == "masked" and plan.updates_min < own.cohort_min),
         "privacy": own.require_privacy if plan.privacy.level == "none" else plan.privacy.delta > own.delta_max,
         "keys": not all(_is_approved(state, name) for name in plan.cohort) or _may_isolate(plan),

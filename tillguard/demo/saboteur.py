@@ -84,7 +84,7 @@ class Saboteur:
             self._read_all()  # the model may have come before anybody could know whose it is
             return
         if task is not None:
-            participant.trained(Trained(task.base, EXAMPLES, FRAUDS, {}))
+            participant.trained(Trained(task.base, EXAMPLES, FRAUDS))
         outbox, participant.outbox = participant.outbox, []
         for saying in outbox:
             self._answer(saying)

@@ -104,7 +104,7 @@ class RetailerLearner:
         with _unable("training"):
             arrays = local_round.train(task.base, train, _round(task, self._settings.trainer), seed)
         log.info("round_trained", round=task.round, attempt=task.attempt, examples=len(train))
-        return Trained(arrays, len(train), int(train.fraud.sum()), {})
+        return Trained(arrays, len(train), int(train.fraud.sum()))
 
     def summarise(self, task: Task) -> Trained:
         _refuse_shapes(task.base)
@@ -125,7 +125,7 @@ class RetailerLearner:
                 raise TrainingUnableError("model", "the model's scores are no finite numbers")
             vector = calibration.histogram(logits, part.fraud, part.weights).astype(np.float32)
         log.info("summary_made", purpose=task.purpose, round=task.round, attempt=task.attempt, examples=len(part))
-        return Trained([vector], len(part), int(part.fraud.sum()), {})
+        return Trained([vector], len(part), int(part.fraud.sum()))
 
     def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
         features, labels = self.newest()

@@ -67,6 +67,20 @@ def test_a_plan_that_states_its_epsilon_at_a_great_delta_is_refused_and_costs_no
     assert world.participants[SHOP].participant.state.spends == []
 
 
+def test_nobody_s_own_statistics_are_given_to_a_coordinator_that_asks_for_them_without_masks() -> None:
+    world = small_world(small_settings("robust"), 4, form=True)
+    world.enrol_all()
+    ear = Ear(world)
+    plan = next_plan(world)
+    assert (plan.purpose, plan.mode) == ("statistics", "masked")
+    bare = replace(plan, mode="robust", masking=None)
+    tell(world, bare, bare)
+    assert {type(opened.message) for opened in ear.answers()} == {Refusal}
+    honest = replace(plan, attempt=1)
+    tell(world, honest, honest)
+    assert types_of(ear.answers()) == {"keys"}
+
+
 # Lies within an attempt. SHOP is the first of the cohort.
 
 

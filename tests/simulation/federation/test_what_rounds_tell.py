@@ -58,7 +58,7 @@ def test_updates_are_compressed_as_hard_as_the_coordinator_s_settings_say(level:
     world.enrol_all()
     participant = world.participants["shop-0"].participant
     given = Contribution(np.zeros(1_000), clipped=False)
-    update = participant.updates.quantised(next_plan(world), given, Trained([], 10, 1, {}))
+    update = participant.updates.quantised(next_plan(world), given, Trained([], 10, 1))
     assert unpack(update.payload, 4_000) == bytes(4_000)
     assert (len(update.payload) < 100) == (level > 0)
 
