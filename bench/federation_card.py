@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from bench import federation_trial as trial
 from bench.federation_local import Course
 from bench.federation_trial import Bank
-from bench.table import Row
+from bench.table import Row, ratio
 from federation.figures import average_precision
 from federation.learner import Arrays
 from federation.numpy_learner import Data, predict
@@ -138,7 +138,7 @@ def measure(*, quick: bool) -> list[Row]:
         told = name == "f1" and not quick
         rows.append(
             Row(
-                f"federation, {text}, mean", ours, "", central, ours / central if central else None,
+                f"federation, {text}, mean", ours, "", central, ratio(ours, central),
                 f">= central - {GAP_MAX:g}" if told else None, ours >= central - GAP_MAX if told else None,
             )
         )  # fmt: skip

@@ -39,11 +39,8 @@ def of(plan: RoundPlan, base: Arrays, result: Trained) -> Contribution:
 
 def weighted(plan: RoundPlan, given: Contribution, weight: float, random: RandomBytes) -> NDArray[np.float64]:
     """All numbers of a masked sum: the weighted values with their noise, the weight, and whether they were cut where that is counted."""
+    values, sigma = given.values * weight, noise_share(plan)
+    if sigma:
+        values = values + sigma * Stream(random(32)).normal(len(values))
     counted = [plan.weight_max * given.clipped] if counts_clipped(plan) else []
-    return np.concatenate([noised(plan, given.values * weight, random), [weight], counted])
-
-
-def noised(plan: RoundPlan, values: NDArray[np.float64], random: RandomBytes) -> NDArray[np.float64]:
-    """`values` with this participant's share of the noise, where it is for participants to add."""
-    sigma = noise_share(plan)
-    return values + sigma * Stream(random(32)).normal(len(values)) if sigma else values
+    return np.concatenate([values, [weight], counted])

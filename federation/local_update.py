@@ -62,10 +62,8 @@ class LocalUpdates:
         self.clipped += given.clipped
         owed = self._residual if plan.privacy.level == "none" else None
         owed = owed if owed is not None and owed.shape == given.values.shape else None
-        # What is masked gets its noise later, with its weight.
-        update = contribution.noised(plan, given.values, self._random)
         coins = Stream(self._random(32))
-        self._sent = compress_with_feedback(update, owed, plan.bits, coins, zstd_level=plan.zstd_level)
+        self._sent = compress_with_feedback(given.values, owed, plan.bits, coins, zstd_level=plan.zstd_level)
         counts = (result.examples, result.frauds) if plan.privacy.level == "none" else (0, 0)
         # At level client nothing protects a single update but that nobody else sees it.
         shows = self._settings.cross_site and plan.privacy.level != "client"

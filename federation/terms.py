@@ -39,25 +39,22 @@ def clipped(plan: RoundPlan, update: NDArray[np.float64]) -> tuple[NDArray[np.fl
 
 
 def noise_share(plan: RoundPlan) -> float:
-    """Standard deviation of the noise that each participant adds to each number of its weighted update; 0 without.
+    """Standard deviation of the noise that each participant adds to each number of its weighted part of a masked sum; 0 without.
 
     The sum of any `updates_min` of them has at least noise_multiplier * clip_norm * weight_max. At sample level the summaries of
     statistics and calibration are means over at least examples_min examples, of which one moves its participant's by twice
-    its own part over examples_min at most; in mode robust the coordinator sees single ones, so each has the whole noise.
+    its own part over examples_min at most; a training's noise is in it already. In mode robust the coordinator adds what is promised.
     """
-    if _is_noised_per_example(plan):
-        part = plan.clip_norm * (calibration.EXAMPLE_NORM_MAX if plan.purpose == "calibration" else 1.0)
-        one = privacy.sensitivity(2 * part / plan.privacy.examples_min, plan.weight_max)
-        together = plan.updates_min if plan.mode == "masked" else 1
-        return privacy.noise_share(plan.privacy.noise_multiplier, one, together)
-    if plan.privacy.level != "client" or plan.mode != "masked":
+    if plan.mode != "masked":
         return 0.0
-    moved = privacy.sensitivity(plan.clip_norm, plan.weight_max)
+    if plan.privacy.level == "sample" and plan.purpose != "training":
+        part = plan.clip_norm * (calibration.EXAMPLE_NORM_MAX if plan.purpose == "calibration" else 1.0)
+        moved = privacy.sensitivity(2 * part / plan.privacy.examples_min, plan.weight_max)
+    elif plan.privacy.level == "client":
+        moved = privacy.sensitivity(plan.clip_norm, plan.weight_max)
+    else:
+        return 0.0
     return privacy.noise_share(plan.privacy.noise_multiplier, moved, plan.updates_min)
-
-
-def _is_noised_per_example(plan: RoundPlan) -> bool:
-    return plan.privacy.level == "sample" and plan.purpose != "training"
 
 
 def value_bound(plan: RoundPlan) -> float:

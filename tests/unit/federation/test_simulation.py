@@ -78,13 +78,13 @@ def test_every_fault_of_a_description_is_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "why"),
     [
-        ("privacy: {level: sample, noise_multiplier: 1.0}", "DP-SGD"),
+        ("{privacy: {level: sample, noise_multiplier: 1.0}}", "DP-SGD"),
         ("{mode: robust, cross_site_every: 1}", "everyone's data anyway"),
     ],
 )
 def test_what_a_simulation_cannot_show_is_refused_before_it_begins(tmp_path: Path, section: str, why: str) -> None:
     file = tmp_path / "file.yaml"
-    file.write_text("federation: " + (section if section.startswith("{") else f"{{{section}}}"))
+    file.write_text(f"federation: {section}")
     with pytest.raises(ConfigurationError, match=why):
         read_description(file)
 
