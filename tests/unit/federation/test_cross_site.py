@@ -13,12 +13,8 @@ from pydantic import ValidationError
 
 from contract.federation import (
     SITES_MAX,
-    Envelope,
-    LocalTraining,
-    PrivacyTerms,
     RoundPlan,
     SealedShare,
-    SignedEnvelope,
     SiteFigures,
     SiteModels,
     TensorShape,
@@ -29,12 +25,12 @@ from federation import cross_site
 from federation.collection import Willing
 from federation.compression import compress
 from federation.cross_site import Sites
-from federation.envelope import Opened
 from federation.identity import Identity
 from federation.masks import Stream
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
 from federation.robust import RobustCollection
 from federation.sealing import seal_to
+from support.robust_round import opened, robust_plan
 from tillguard.federation.tables import of_sites
 
 NAMES = ("alma", "berta", "carl")
@@ -43,15 +39,7 @@ SHAPES = (
     TensorShape(name="statistics", shape=(4,), role="statistics"),
 )
 BASE = np.arange(10, dtype="<f4").tobytes()
-PLAN = RoundPlan(
-    round=7, attempt=1, mode="robust", cohort=NAMES, updates_min=3, base_version=6, shapes=SHAPES,
-    training=LocalTraining(epochs=1, batch_size=1, learning_rate=0.1, prior_offset=True, proximal_mu=0.0),
-    clip_norm=2.0, frauds_weight=0.5, weight_unit=1.0, weight_max=1.0,
-    privacy=PrivacyTerms(
-        level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1
-    ),
-    bits=32, masking=None, seed=1, roster_version=1, staleness_max=3,
-)  # fmt: skip
+PLAN = robust_plan(cohort=NAMES, shapes=SHAPES, staleness_max=3)
 IDENTITIES = {name: Identity.generate(name) for name in (*NAMES, "mallory")}
 SHOWN = {
     name: Willing(np.full(6, number, dtype=np.float64), IDENTITIES[name].public.sealing_key)
@@ -229,16 +217,11 @@ def collected(*, late: str = "", hidden: str = "", value: float = 4 / math.sqrt(
     for name in NAMES:
         payload = compress(np.full(6, value, dtype=np.float32), 32, Stream(bytes(32)))
         message = Update(payload=payload, examples=10, frauds=1, metrics={}, cross_site=name != hidden)
-        envelope = Envelope(
-            version=1, federation="federation", type="update", round=7, attempt=1, sender=name, recipient="coordinator",
-            sent_at_ms=0, epoch=1, body=b"",
-        )  # fmt: skip
-        signed = SignedEnvelope(envelope=b"", signature=b"")
-        opened = Opened(envelope, message, IDENTITIES[name].public, signed)
+        update = opened(message, IDENTITIES[name], PLAN)
         if name == late:
-            collection.accept_late(opened, 1)
+            collection.accept_late(update, 1)
         else:
-            collection.accept("updates", opened)
+            collection.accept("updates", update)
     collection.closed(collection.closing("updates", NAMES))
     return collection.willing()
 

@@ -143,7 +143,7 @@ def test_what_is_in_an_envelope_can_be_passed_on_and_checked_again() -> None:
 
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_are_refused_and_nothing_else_is_raised(data: bytes) -> None:
-    refused(data)
+    assert refused(data)
 
 
 LONG = MaskedUpdate(payload=random.Random(7).randbytes(2 * PART_BYTES + 1_000))
@@ -160,13 +160,13 @@ def test_changed_bytes_of_a_real_record_are_refused_and_nothing_else_is_raised(
     for position, flip in changes:
         changed[position % len(data)] ^= flip
     if bytes(changed) != data:
-        refused(bytes(changed))
+        assert refused(bytes(changed))
 
 
 @given(st.sampled_from(FUZZED), st.integers(0, 10_000), st.binary(max_size=20))
 def test_cut_and_spliced_records_are_refused(data: bytes, position: int, more: bytes) -> None:
     position %= len(data)
-    refused(data[:position] + more[: len(data) - position - 1])
+    assert refused(data[:position] + more[: len(data) - position - 1])
 
 
 @given(
@@ -177,6 +177,6 @@ def test_cut_and_spliced_records_are_refused(data: bytes, position: int, more: b
     )
 )
 def test_any_msgpack_is_refused_and_nothing_else_is_raised(value: object) -> None:
-    refused(msgspec.msgpack.encode(["envelope", msgspec.msgpack.encode(value), b""]))
-    refused(msgspec.msgpack.encode(["parts", msgspec.msgpack.encode(value), b""]))
-    refused(msgspec.msgpack.encode(value))
+    assert refused(msgspec.msgpack.encode(["envelope", msgspec.msgpack.encode(value), b""]))
+    assert refused(msgspec.msgpack.encode(["parts", msgspec.msgpack.encode(value), b""]))
+    assert refused(msgspec.msgpack.encode(value))

@@ -10,8 +10,6 @@ from pydantic import ValidationError
 from contract.federation import (
     COHORT_MAX,
     LedgerEntry,
-    LocalTraining,
-    PrivacyTerms,
     RoundPlan,
     StageOver,
     TensorShape,
@@ -24,6 +22,7 @@ from federation.collection import Collection
 from federation.coordinator_state import CoordinatorState, GlobalWeights
 from federation.operations import content_of, rounds_of
 from federation.recording import NAMES_MAX, Say, entries
+from support.robust_round import robust_plan
 
 SHAPES = (TensorShape(name="w", shape=(1,)),)
 
@@ -33,15 +32,7 @@ def cohort_of(size: int) -> tuple[str, ...]:
 
 
 def plan_of(size: int) -> RoundPlan:
-    return RoundPlan(
-        round=1, attempt=0, mode="robust", cohort=cohort_of(size), updates_min=3, base_version=0, shapes=SHAPES,
-        training=LocalTraining(epochs=1, batch_size=1, learning_rate=0.1, prior_offset=True, proximal_mu=0.0),
-        clip_norm=1.0, frauds_weight=0.5, weight_unit=1.0, weight_max=1.0,
-        privacy=PrivacyTerms(
-            level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=1
-        ),
-        bits=32, masking=None, seed=1, roster_version=1,
-    )  # fmt: skip
+    return robust_plan(round=1, attempt=0, cohort=cohort_of(size), base_version=0, shapes=SHAPES, clip_norm=1.0)
 
 
 def entries_of(size: int, nothing: Any = None) -> list[LedgerEntry]:
