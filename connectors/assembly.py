@@ -66,7 +66,7 @@ def source_of(
     source = config.source
     # drivers are imported by who needs them: a retailer on MongoDB needs none of MySQL's
     if isinstance(source, MysqlServer):
-        from connectors.mysql import MysqlSource  # noqa: PLC0415
+        from connectors.mysql.source import MysqlSource  # noqa: PLC0415
 
         return MysqlSource(config, source, source.secret(environment), mapper.columns)
     if isinstance(source, MongodbServer):

@@ -77,7 +77,7 @@ def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], st
     config = _bare(wanted)
     source = config.source
     if isinstance(source, MysqlServer):
-        from connectors.mysql import MysqlSource  # noqa: PLC0415 - only who reads MySQL needs its driver
+        from connectors.mysql.source import MysqlSource  # noqa: PLC0415 - only who reads MySQL needs its driver
 
         reader = MysqlSource(config, source, source.secret(environment), lambda _: set())
         return list(reader.columns(wanted.table)), reader.primary_key(wanted.table)
@@ -120,7 +120,7 @@ def check_position(text: str) -> None:
 
     from connectors.files import FilePosition  # noqa: PLC0415 - drivers only where they are needed
     from connectors.mongodb_position import parse_position  # noqa: PLC0415
-    from connectors.mysql_position import parse_stream  # noqa: PLC0415
+    from connectors.mysql.position import parse_stream  # noqa: PLC0415
     from connectors.ports import Position  # noqa: PLC0415
 
     position = Position("stream", text)

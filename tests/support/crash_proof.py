@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from connectors.mysql_position import parse_snapshot, parse_stream
+from connectors.mysql.position import parse_snapshot, parse_stream
 from connectors.ports import Position
 from contract.dead_letters import DeadLetter
 from contract.events import Transaction

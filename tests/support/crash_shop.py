@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pymysql
 
-from connectors.mysql_position import BinlogPosition
+from connectors.mysql.position import BinlogPosition
 
 CONNECTOR = "orders"
 TABLE = """\

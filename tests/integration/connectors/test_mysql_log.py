@@ -12,7 +12,7 @@ import pytest
 from connectors.config import parse
 from connectors.health import Vitals
 from connectors.mapping import Mapper
-from connectors.mysql import MysqlSource
+from connectors.mysql.source import MysqlSource
 from connectors.ports import Item, Mark, Position, Row
 from connectors.runner import Runner
 from contract.clock import SystemClock

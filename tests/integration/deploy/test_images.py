@@ -139,7 +139,7 @@ IMPORTED_BY = {
         "tillguard.cli",
         "connectors.assembly",
         "connectors.runner",
-        "connectors.mysql",
+        "connectors.mysql.source",
         "connectors.mongodb",
     ],
     "scoring": ["tillguard.cli", "tillguard.worker", "scoring.faust_app"],

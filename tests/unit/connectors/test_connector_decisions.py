@@ -23,8 +23,8 @@ from connectors.mongodb_position import (
     snapshot_text,
     stream_text,
 )
-from connectors.mysql_binlog import _Gtids, server_id
-from connectors.mysql_position import (
+from connectors.mysql.binlog import _Gtids, server_id
+from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
     comparable,
@@ -33,7 +33,7 @@ from connectors.mysql_position import (
     snapshot_position,
     stream_position,
 )
-from connectors.mysql_server import setting_faults, translated, unreadable
+from connectors.mysql.server import setting_faults, translated, unreadable
 from connectors.partitions import partition_of
 from connectors.ports import Position, SchemaSeen
 from connectors.schema_guard import SchemaGuard

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from connectors.mysql_position import BinlogPosition, SnapshotPosition, snapshot_position, stream_position
+from connectors.mysql.position import BinlogPosition, SnapshotPosition, snapshot_position, stream_position
 from contract.events import Origin, Transaction
 from contract.features import FeatureRecord, schema_hash
 from contract.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from connectors.config import parse as parse_connector
-from connectors.mysql_server import GRANTS
+from connectors.mysql.server import GRANTS
 from contract.codec import Decoder, encode
 from contract.dead_letters import REASONS
 from contract.events import Resolution

@@ -8,10 +8,10 @@ from typing import Any
 
 from pymysql.cursors import SSCursor
 
-from connectors import mysql_server as db
 from connectors.config import ConnectorConfig, MysqlServer, Table
-from connectors.mysql_binlog import BinlogReader, server_id
-from connectors.mysql_position import (
+from connectors.mysql import server as db
+from connectors.mysql.binlog import BinlogReader, server_id
+from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
     comparable,

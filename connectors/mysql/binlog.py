@@ -20,7 +20,7 @@ from pymysqlreplication.event import (
 from pymysqlreplication.gtid import Gtid, GtidSet
 from pymysqlreplication.row_event import RowsEvent, TableMapEvent, UpdateRowsEvent, WriteRowsEvent
 
-from connectors.mysql_position import BinlogPosition, stream_position
+from connectors.mysql.position import BinlogPosition, stream_position
 from connectors.ports import Item, Mark, Row, SchemaSeen, Unreadable
 from contract.errors import TransientError
 
