@@ -100,6 +100,21 @@ def own_stack(tmp_path: Path) -> Iterator[SuiteStack]:
 
 
 @pytest.fixture(scope="session")
+def mysql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real MySQL server for the whole run, in GTID mode with full row images and names; see support.debian_mysql.
+
+    Other tests use it too: take a database of your own, and leave global variables as they were.
+    """
+    from support.debian_mysql import UnavailableError, started
+
+    try:
+        with started(tmp_path_factory.mktemp("mysql") / "data") as server:
+            yield server
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
 def redis_url(stack: SuiteStack) -> str:
     """redis://… of the suite's Redis; starts nothing else."""
     return str(stack.endpoints["redis"].uri)
