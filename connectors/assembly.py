@@ -1,7 +1,7 @@
 """Puts a connector together from its file and the retailer's settings: the one place here that knows every part."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -44,7 +44,14 @@ def mapper_of(config: ConnectorConfig, settings: Settings) -> Mapper:
     """The mapping at work for the retailer; raises ConfigurationError when tokens are wanted and no key is set."""
     keys = settings.connectors
     tokens = tokeniser(keys) if keys.token_keys or keys.token_key_id or config.tokenises() else None
-    return Mapper(config, settings.admission, tokens)
+    # a row of a file was read long after its label became known
+    delay = timedelta(days=settings.trainer.label_delay_days) if isinstance(config.source, Files) else None
+    return Mapper(config, settings.admission, tokens, untimed_label=delay)
+
+
+def has_untimed_labels(config: ConnectorConfig) -> bool:
+    """Whether a label in the transaction's own row has no time of its own."""
+    return any(not section.name and section.fields.label_time is None for section in config.labels)
 
 
 def source_of(
@@ -149,8 +156,7 @@ def outcomes_of_file(
     if not isinstance(config.source, Files):
         raise ConfigurationError([f"{mapping}: source.kind must be `file` to read a file"])
     if file is not None:
-        source = config.source.model_copy(update={"path": file.absolute()})
-        config = config.model_copy(update={"source": source})
+        config = config.model_copy(update={"source": config.source.at(file.absolute())})
     mapper = mapper_of(config, settings)
     source_ = source_of(config, mapper, mapping.parent, {}, lambda _: False)
     faults = source_.check()

@@ -98,6 +98,13 @@ class Files(Spec):
             raise ValueError(f"path: ends in none of {', '.join(FORMATS)}; say `format: csv`, `jsonl` or `parquet`")
         return self
 
+    def at(self, path: Path) -> Self:
+        """The same settings for the file at `path`; raises ConfigurationError where its ending says no format."""
+        try:
+            return type(self).model_validate(self.model_dump(exclude_unset=True) | {"path": path})
+        except ValidationError as error:
+            raise ConfigurationError([f"{path}: {message}" for _, message in _worded(error)]) from None
+
     def file_format(self) -> str:
         """parquet, csv or jsonl."""
         return self.format or FORMATS[self.path.suffix.lower()]

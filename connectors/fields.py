@@ -1,5 +1,6 @@
 """How a connector file says where a canonical field comes from. One model per kind of field, so that only sensible options fit."""
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -7,7 +8,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from connectors.values import TIME_FORMATS
 
-Scalar = str | int | float | bool | None
+
+def _one_value(value: Any) -> Any:
+    if isinstance(value, date):
+        raise ValueError("YAML reads this as a date; write it in quotes")  # noqa: TRY004 - pydantic words a ValueError
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError("expected one value: text, a number, true, false or null")
+    return value
+
+
+Scalar = Annotated[str | int | float | bool | None, BeforeValidator(_one_value)]
 Family = Literal["number", "text", "time", "binary", "other"]
 
 

@@ -35,8 +35,12 @@ class Feedback(Protocol):
 class LabelRule:
     """One entry of `labels`, compiled."""
 
-    def __init__(self, section: Labels, transactions: TransactionRule, *, flat: bool) -> None:
+    def __init__(
+        self, section: Labels, transactions: TransactionRule, *, flat: bool, untimed: timedelta | None = None
+    ) -> None:
+        """Compiles `section`; `untimed`: how long after its transaction a label of the own row counts as known where it has no time."""
         fields = section.fields
+        self._untimed = untimed if not section.name else None
         fraud = fields.fraud or BooleanField(column=section.column)
         self._own_row = not section.name
         self._transactions = transactions
@@ -82,12 +86,17 @@ class LabelRule:
 
     def _known_at(self, row: Row, now: datetime, admission: Admission) -> datetime:
         if self._after is not None:
-            event_time = self._transactions.event_time(row.values, None)
-            if event_time is None:
-                raise InvalidEventError("field_missing", "event_time: null or empty")
-            return event_time + self._after
-        moment = self._time(row.values, None) if self._time else None
-        return _believed("label_time", moment, now, admission) or row.changed_at or now
+            return self._later(row, self._after)
+        moment = _believed("label_time", self._time(row.values, None) if self._time else None, now, admission)
+        if moment is not None or self._untimed is None:
+            return moment or row.changed_at or now
+        return min(now, self._later(row, self._untimed))
+
+    def _later(self, row: Row, delay: timedelta) -> datetime:
+        event_time = self._transactions.event_time(row.values, None)
+        if event_time is None:
+            raise InvalidEventError("field_missing", "event_time: null or empty")
+        return event_time + delay
 
 
 class ResolutionRule:

@@ -6,7 +6,7 @@ reason, and no value.
 
 import hashlib
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -29,8 +29,23 @@ KEY_LENGTH_MAX = 256
 class Mapper:
     """One connector file at work for one retailer."""
 
-    def __init__(self, config: ConnectorConfig, admission: Admission, tokens: Tokeniser | None) -> None:
-        """Compiles the file; raises ConfigurationError when a token is wanted and no key is there."""
+    def __init__(
+        self,
+        config: ConnectorConfig,
+        admission: Admission,
+        tokens: Tokeniser | None,
+        *,
+        untimed_label: timedelta | None = None,
+    ) -> None:
+        """Compiles the file; raises ConfigurationError when a token is wanted and no key is there.
+
+        Args:
+            config: The connector file.
+            admission: What the retailer accepts.
+            tokens: Makes tokens of personal data.
+            untimed_label: How long after its transaction a label in the same row counts as known where nothing says when;
+                None: it counts as known when its row was written or read.
+        """
         self.config = config
         self._admission = admission
         self._tokens = tokens
@@ -40,7 +55,9 @@ class Mapper:
         self.transactions = TransactionRule(config, admission.retailer, tokens, flat=self._flat)
         self._main = config.transactions.name
         self._own = [
-            LabelRule(section, self.transactions, flat=self._flat) for section in config.labels if not section.name
+            LabelRule(section, self.transactions, flat=self._flat, untimed=untimed_label)
+            for section in config.labels
+            if not section.name
         ]
         self._feedback: dict[str, list[Feedback]] = {}
         for labels in config.labels:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.fields import FieldSpec, MoneyField, TextField, TimeField
 from connectors.tokens import Tokeniser, normalise
-from connectors.values import ABSENT, as_money, as_text, as_time, at_path
+from connectors.values import ABSENT, as_money, as_text, as_time, at_path, whole
 from contract.errors import ConfigurationError, InvalidEventError
 
 T = TypeVar("T")
@@ -87,9 +87,8 @@ def _translated(field: str, value: object, table: Mapping[str, object], default:
     text = as_text(field, value)
     if text is None:
         return None
-    found = table.get(text, ABSENT)
-    if found is ABSENT:
-        found = table.get(text.lower(), ABSENT)
+    spellings = (text, text.lower(), whole(text))
+    found = next((table[each] for each in spellings if each in table), ABSENT)
     if found is ABSENT:
         if default is None:
             raise InvalidEventError("field_invalid", f"{field}: a value that `values` does not list")

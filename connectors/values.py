@@ -4,6 +4,7 @@ Every fault is an InvalidEventError that names the field and the rule, never the
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
@@ -27,6 +28,7 @@ INTEGER_BITS_MAX = 256
 """No database column holds more; a document could."""
 _TRUE = frozenset(("1", "true", "t", "yes", "y"))
 _FALSE = frozenset(("0", "false", "f", "no", "n"))
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _EPOCH_UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
 DAYS_BEFORE_EVENT = "days_before_event"
 TIME_FORMATS = ("iso", *_EPOCH_UNITS, DAYS_BEFORE_EVENT)
@@ -191,18 +193,24 @@ def as_seconds(field: str, value: object) -> float | None:
 
 
 def as_boolean(field: str, value: object) -> bool | None:
-    """`value` as true or false: 1/0, true/false, t/f, yes/no, y/n; None stays None."""
+    """`value` as true or false: 1/0 (also 1.0/0.0), true/false, t/f, yes/no, y/n; None stays None."""
     if value is None or isinstance(value, bool):
         return value
     text = as_text(field, value)
     if text is None:
         return None
-    word = text.lower()
+    word = whole(text.lower())
     if word in _TRUE:
         return True
     if word in _FALSE:
         return False
     raise InvalidEventError("field_invalid", f"{field}: neither true nor false; list what it holds under `values`")
+
+
+def whole(text: str) -> str:
+    """`text` without the zeros behind its point: writers of tables turn a column of whole numbers with gaps into 1.0, 0.0."""
+    found = _WHOLE.fullmatch(text)
+    return found[1] if found else text
 
 
 def as_time(field: str, value: object, zone: tzinfo, form: str, event_time: datetime | None = None) -> datetime | None:

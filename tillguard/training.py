@@ -7,7 +7,8 @@ moment leaves either no model or a whole one, and a promotion only behind a whol
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +56,10 @@ class Read:
     unlabelled: int
     refused: Counter[str]
     seconds: float
+    unusable: tuple[str, ...] = ()
+    """Sentences about rows and labels that could not be used."""
+    doubts: tuple[str, ...] = ()
+    """Sentences about labels whose times make a model worse, or look better, than it is."""
 
 
 class Result(NamedTuple):
@@ -127,7 +132,8 @@ def train(
                 now=clock.now(),
                 told=told,
             )
-            test = split(examples).test  # refuses a thin history before TensorFlow's ten seconds
+            with _explained(read.unusable):
+                test = split(examples).test  # refuses a thin history before TensorFlow's ten seconds
             serving = serving_package(registry, settings.retailer)
             from trainer import training  # noqa: PLC0415 - it imports TensorFlow
 
@@ -223,18 +229,28 @@ def _examples(
         progress=lambda count: told("read", count),
     )
     joined = spool.examples(seen.labels, label_delay_days=None, minor_per_major=minor_per_major)
-    refused = seen.refused + replayed.refused
     if not len(joined.examples):
-        raise TrainingRefusedError(_nothing_labelled(Path(source), replayed.applied, refused, seen.first_fault))
+        raise TrainingRefusedError(_nothing_labelled(Path(source), replayed, seen))
     return joined.examples, Read(
         transactions=replayed.applied,
         labelled=len(seen.labels),
         repeated=replayed.repeated,
         unripe=joined.unripe,
         unlabelled=joined.unlabelled,
-        refused=refused,
+        refused=seen.rows.counts + replayed.refused,
         seconds=time.monotonic() - started,
+        unusable=tuple(seen.unusable()),
+        doubts=tuple(seen.doubts(settings.trainer.label_delay_days)),
     )
+
+
+@contextmanager
+def _explained(unusable: Sequence[str]) -> Iterator[None]:
+    """Tells beside a refusal what could not be used: it may be why the history is too thin."""
+    try:
+        yield
+    except TrainingRefusedError as error:
+        raise TrainingRefusedError("; ".join([str(error), *unusable])) from None
 
 
 def _nothing_ripe(retailer: str, records: int, delay_days: float) -> str:
@@ -246,10 +262,11 @@ def _nothing_ripe(retailer: str, records: int, delay_days: float) -> str:
     )
 
 
-def _nothing_labelled(file: Path, applied: int, refused: Counter[str], first_fault: str) -> str:
-    if applied:
-        return (
-            f"{file}: none of its {applied:,} transactions is labelled; training needs a column that says fraud or not"
-        )
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused.most_common())
-    return f"{file} holds no usable transaction ({reasons or 'it is empty'}){': ' if first_fault else ''}{first_fault}"
+def _nothing_labelled(file: Path, replayed: replay.Replayed, seen: history.Found) -> str:
+    if replayed.applied:
+        remedy = "" if seen.unusable_labels.counts else "; training needs a column that says fraud or not"
+        told = f"{file}: none of its {replayed.applied:,} transactions is labelled{remedy}"
+    else:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in replayed.refused.most_common())
+        told = f"{file} holds no usable transaction{f' ({reasons})' if reasons else ''}"
+    return "; ".join([told, *seen.unusable()])

@@ -27,6 +27,7 @@ def render(settings: Settings, result: Result) -> RenderableType:
     return Group(
         Text(f"{manifest.retailer}: model {manifest.model_version}", style="bold"),
         Text(_history(manifest, result.read)),
+        *(Text(f"Note: {note}.") for note in (*result.read.unusable, *result.read.doubts)),
         _slices(result),
         Text(_quality(manifest)),
         decisions_table(manifest, settings.base_currency),

@@ -100,6 +100,10 @@ def split(examples: Examples) -> Split:
     if frauds in {0, n}:
         kind = "fraudulent" if frauds else "genuine"
         raise TrainingRefusedError(f"all {n:,} labelled transactions are {kind}: a model needs examples of both")
+    if examples.event_time_ms[0] == examples.event_time_ms[-1]:
+        raise TrainingRefusedError(
+            f"all {n:,} labelled transactions have the same event_time: they cannot be split by time"
+        )
     first = _boundary(examples.event_time_ms, round(n * TRAIN_SHARE))
     second = _boundary(examples.event_time_ms, round(n * (TRAIN_SHARE + VALIDATION_SHARE)))
     parts = Split(examples.part(slice(0, first)), examples.part(slice(first, second)), examples.part(slice(second, n)))

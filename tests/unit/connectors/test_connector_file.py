@@ -63,6 +63,16 @@ def test_all_faults_come_at_once_in_the_order_of_the_file() -> None:
     assert lines == sorted(lines)
 
 
+@pytest.mark.parametrize(
+    ("constant", "remedy"),
+    [("2026-11-30", "write it in quotes"), ("2026-11-30T10:00:00Z", "write it in quotes"), ("[1, 2]", "one value")],
+)
+def test_a_constant_that_is_no_plain_value_is_one_fault(constant: str, remedy: str) -> None:
+    (fault,) = faults(MYSQL_TEXT.replace("column: placed_at", f"constant: {constant}"))
+    assert "event_time.constant: " in fault
+    assert remedy in fault
+
+
 def test_no_fault_repeats_a_value() -> None:
     assert "not-a-secret" not in " ".join(faults(MYSQL_TEXT.replace("host: db.example", "host: 7, port: not-a-port")))
 

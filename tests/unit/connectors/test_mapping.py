@@ -325,3 +325,21 @@ def test_a_date_and_epoch_numbers_are_times() -> None:
     text = MYSQL_TEXT.replace("time_zone: Europe/Berlin", 'time_zone: Europe/Berlin, format: "%d.%m.%Y %H:%M"')
     found = only(mapper(text).outcomes(row(1, placed_at="01.04.2026 10:00"), NOW))
     assert found.event_time == datetime(2026, 4, 1, 8, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("held", "fraud"),
+    [("1.0", True), ("0.0", False), ("1", True), ("0", False), (1.0, True), (Decimal("0.00"), False), ("True", True), ("FALSE", False), ("2.0", None)],
+)  # fmt: skip
+def test_labels_are_read_as_writers_of_tables_leave_them(held: object, fraud: bool | None) -> None:
+    text = MYSQL_TEXT.replace("column: is_fraud", "fields: {fraud: is_fraud}")
+    outcomes = mapper(text).outcomes(row(1, is_fraud=held), NOW)
+    if fraud is None:
+        assert "list what it holds under `values`" in outcomes[1].detail
+    else:
+        assert outcomes[1].fraud is fraud
+    listed = text.replace("fraud: is_fraud", "fraud: {column: is_fraud, values: {1: true, 0: false, 2: null}}")
+    if held in ("1.0", "0.0", "2.0"):
+        assert [each.fraud for each in mapper(listed).outcomes(row(1, is_fraud=held), NOW)[1:]] == (
+            [] if fraud is None else [fraud]
+        )
