@@ -1,3 +1,4 @@
+import functools
 from datetime import UTC, datetime, timedelta
 
 from connectors.simulator.sales import KINDS, NEW_KINDS
@@ -7,8 +8,10 @@ NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 AMOUNTS = Amounts(rate=50.0, transactions=1_001, history_rows=1_200)
 
 
-def simulated(seed: int = 7) -> Simulated:
-    return Simulated(seed, AMOUNTS, NOW, ("A-", "B-"))
+@functools.cache
+def simulated() -> Simulated:
+    """Drawn once: populations take a second, and what is sold does not depend on what was asked for before."""
+    return Simulated(7, AMOUNTS, NOW, ("A-", "B-"))
 
 
 def test_transactions_are_shared_out_between_the_two_retailers() -> None:
