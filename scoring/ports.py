@@ -112,7 +112,8 @@ class WindowStore(Protocol):
         """Sends a batch without waiting for its answer; at most a few tickets are open at once, collected in order.
 
         The versions are pinned for sightings not seen before; `others` names the model of those, by their place, that another
-        one judges. Raises StoreUnavailableError.
+        one judges. With an empty `model_version` nothing is pinned: a history fills the windows, and the first send of the same
+        transaction that names a model pins its versions and its content. Raises StoreUnavailableError.
         """
         ...
 

@@ -28,7 +28,8 @@
 --
 -- A first-sight record is what is returned: <1 first, 0 again, 2 conflict><digest 8><applied_seq 8><mask of entities 1><mask of
 -- those with risk 1><mask of those in doubles 1><1: with what v2 adds 1><length of model version><of rules version><number of
--- marks><these three><numbers of every entity><habits of those that have any><risk of those that have any>.
+-- marks><these three><numbers of every entity><habits of those that have any><risk of those that have any>. Where the length of the
+-- model version is 0, the transaction was loaded from a file and nobody judged it yet: whoever does so first pins versions and content.
 
 local call, pack, unpack_at = redis.call, struct.pack, struct.unpack
 local sub, byte, char, find, floor = string.sub, string.byte, string.char, string.find, math.floor
@@ -36,6 +37,10 @@ local sub, byte, char, find, floor = string.sub, string.byte, string.char, strin
 local t, amount, digest = unpack_at('<I6I6c8', ARGV[1])
 local record = call('GET', KEYS[1])
 if record then
+  if byte(record, 22) == 0 and byte(ARGV[2], 16) > 0 then
+    record = '1' .. digest .. sub(record, 10, 21) .. sub(ARGV[2], 16, 17) .. sub(record, 24, 24) .. sub(ARGV[2], 24) .. sub(record, 25)
+    call('SET', KEYS[1], record, 'EX', (unpack_at('<I4', ARGV[2], 9)))
+  end
   return (sub(record, 2, 9) == digest and '0' or '2') .. sub(record, 2)
 end
 

@@ -49,6 +49,8 @@ class Known(NamedTuple):
 
     transaction_id: str
     fraud: bool
+    known_ms: int = 0
+    """When, as LabelQueue.due found it."""
 
 
 class LabelQueue:
@@ -70,8 +72,13 @@ class LabelQueue:
         """Takes out what became known before then, in that order."""
         found = []
         while self._heap and self._heap[0][0] < before_ms:
-            found.append(heapq.heappop(self._heap)[2])
+            due_ms, _, known = heapq.heappop(self._heap)
+            found.append(known._replace(known_ms=due_ms))
         return found
+
+    def __len__(self) -> int:
+        """Labels that are not due yet."""
+        return len(self._heap)
 
 
 @dataclass(slots=True)

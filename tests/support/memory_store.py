@@ -71,6 +71,8 @@ class MemoryStore:
                     self._marks_of(sighting),
                 )
                 self.sights[sighting.transaction_id] = known
+            elif not known.model_version and model_version:
+                known.model_version, known.rules_version, known.digest = model_version, rules_version, sighting.digest
             rows.append(known)
         return Applied(
             applied_seq=np.array([row.applied_seq for row in rows], dtype=np.int64),

@@ -62,6 +62,27 @@ def test_another_content_under_a_known_id_is_a_conflict_and_is_not_applied(store
     assert after.aggregates[0, column("card.sum_1m")] == 101
 
 
+def test_a_loaded_history_fills_windows_and_whoever_judges_it_first_pins_versions_and_content(
+    store: WindowStore,
+) -> None:
+    loaded = store.send([sighting("a", 0, card="x"), sighting("b", 1, card="x")], "", "").wait(WAIT_S)
+    assert loaded.first.all()
+    assert loaded.model_versions == ["", ""]
+    again = store.send([sighting("a", 0, card="x")], "", "").wait(WAIT_S)
+    assert (again.first.tolist(), again.model_versions) == ([False], [""])
+    judged = store.send([sighting("a", 0, card="x", digest=b"digest-2")], "m1", "r1").wait(WAIT_S)
+    assert (judged.first.tolist(), judged.conflict.tolist()) == ([False], [False])
+    assert (judged.model_versions, judged.rules_versions) == (["m1"], ["r1"])
+    assert judged.applied_seq.tolist() == loaded.applied_seq.tolist()[:1]
+    np.testing.assert_array_equal(judged.aggregates, loaded.aggregates[:1])
+    later = store.send([sighting("a", 0, card="x", digest=b"digest-2")], "m2", "r2").wait(WAIT_S)
+    assert (later.model_versions, later.conflict.tolist()) == (["m1"], [False])
+    other = store.send([sighting("a", 0, card="x")], "m2", "r2").wait(WAIT_S)
+    assert other.conflict.tolist() == [True]
+    live = store.send([sighting("c", 2, card="x")], "m2", "r2").wait(WAIT_S)
+    assert live.aggregates[0, column("card.count_1m")] == 3
+
+
 def test_several_batches_may_be_open_at_once(store: WindowStore) -> None:
     tickets = [store.send([sighting(f"t{i}-{j}", card="x") for j in range(3)], "m1", "r1") for i in range(4)]
     answers = [ticket.wait(WAIT_S) for ticket in tickets]

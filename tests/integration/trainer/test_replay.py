@@ -28,7 +28,7 @@ from scoring.redis_store import RedisStore
 from scoring.rules import load_rules
 from support.tiny_model import tiny_messages, tiny_package
 from support.workbench import RULES, features_of, record, transaction
-from tillguard import replay as replay_module
+from tillguard import history_pass
 from tillguard.history import Known, LabelQueue
 from tillguard.private_redis import executable, private_redis
 from tillguard.replay import replay
@@ -248,10 +248,10 @@ def test_a_redis_that_stays_away_ends_the_replay_with_a_sentence(
 ) -> None:
     from contract.errors import TransientError
 
-    monkeypatch.setattr(replay_module, "OUTAGE_MAX_S", 0.3)
+    monkeypatch.setattr(history_pass, "OUTAGE_MAX_S", 0.3)
     nowhere = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1, "timeout_s": 0.2})})
     rows = history(settings, random.Random(1), 10)
-    with pytest.raises(TransientError, match="the replay ended"), Spool(tmp_path) as spool:
+    with pytest.raises(TransientError, match="Redis did not take the history"), Spool(tmp_path) as spool:
         replay(nowhere, rows, spool, now=NOW, private=False)
 
 

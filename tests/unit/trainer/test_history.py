@@ -111,8 +111,8 @@ def test_labels_become_known_by_their_time_and_only_frauds_and_what_takes_them_b
     found.label("delayed", True, event_time_ms=0)
     found.label("late", False, label_time_ms=900)
     assert queue.due(200) == []
-    assert queue.due(901) == [Known("early", True), Known("late", True), Known("late", False)]
-    assert queue.due(86_400_001) == [Known("delayed", True)]
+    assert queue.due(901) == [Known("early", True, 200), Known("late", True, 500), Known("late", False, 900)]
+    assert queue.due(86_400_001) == [Known("delayed", True, 86_400_000)]
     assert found.labels == {"late": False, "genuine": False, "early": True, "delayed": True}
 
 
