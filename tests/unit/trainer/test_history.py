@@ -168,8 +168,8 @@ def test_a_label_of_a_file_without_a_time_is_known_the_label_delay_after_its_tra
     assert found.labels == {"1": True, "2": False, "3": True, "5": False}
     assert found.queue is not None
     assert found.queue.due(day(8)) == []
-    assert found.queue.due(day(9)) == [Known("1", True)]
-    assert found.queue.due(day(28)) == [Known("3", True)]
+    assert found.queue.due(day(9)) == [Known("1", True, day(8))]
+    assert found.queue.due(day(28)) == [Known("3", True, day(27))]
     assert [told for told in found.doubts(7) if "have no time of their own" in told]
 
 
