@@ -20,7 +20,10 @@ from contract.errors import ConfigurationError, InvalidEventError, TrainingRefus
 from contract.events import Label, Transaction
 from contract.settings import Settings
 from contract.windows import DAY_MS
+from trainer.label_log import LabelLog
 
+OWN_SOURCE = "review"
+"""The source of a label that stands in its transaction's own row, as in a connector file that names none."""
 NO_BOOLEAN = (
     "fraud: neither true, false, 1, 0 nor null; write null for what is unknown, or read the file through a connector file "
     "(--mapping FILE) whose `values` say what each number means"
@@ -58,13 +61,13 @@ class LabelQueue:
 
     def __init__(self, label_delay_days: float) -> None:
         """Where a label has no time of its own it becomes known `label_delay_days` after its transaction."""
-        self._delay_ms = round(label_delay_days * DAY_MS)
+        self.delay_ms = round(label_delay_days * DAY_MS)
         self._heap: list[tuple[int, int, Known]] = []
         self._pushed = 0
 
     def push(self, known: Known, *, event_time_ms: int | None = None, label_time_ms: int | None = None) -> None:
         """Takes a label; one of its times is given."""
-        due_ms = (event_time_ms or 0) + self._delay_ms if label_time_ms is None else label_time_ms
+        due_ms = (event_time_ms or 0) + self.delay_ms if label_time_ms is None else label_time_ms
         heapq.heappush(self._heap, (due_ms, self._pushed, known))
         self._pushed += 1
 
@@ -122,10 +125,23 @@ class Found:
     last_event_ms: int = 0
     """Time of the last transaction."""
 
+    log: LabelLog = field(default_factory=LabelLog)
+    """The same labels once more, every revision with its time and source."""
+
     def label(
-        self, transaction_id: str, fraud: bool, *, event_time_ms: int | None = None, label_time_ms: int | None = None
+        self,
+        transaction_id: str,
+        fraud: bool,
+        *,
+        event_time_ms: int | None = None,
+        label_time_ms: int | None = None,
+        source: str = OWN_SOURCE,
+        kind: str | None = None,
     ) -> None:
         """Notes one label. Genuine ones wait for nothing, unless they take a fraud back."""
+        delay_ms = 0 if self.queue is None else self.queue.delay_ms
+        due_ms = (event_time_ms or 0) + delay_ms if label_time_ms is None else label_time_ms
+        self.log.add(transaction_id, fraud, due_ms, source, kind)
         if fraud and label_time_ms is not None:
             self.first_fraud_ms = min(label_time_ms, self.first_fraud_ms or label_time_ms)
             self.frauds_at_purchase += event_time_ms is not None and label_time_ms <= event_time_ms
@@ -260,5 +276,11 @@ def _note_known(label: Label, event_time_ms: int, now: datetime, found: Found) -
             label.origin.position, InvalidEventError("time_future", "label_time is ahead of the clock")
         )
     else:
-        times = {"event_time_ms": event_time_ms, "label_time_ms": epoch_ms(label.label_time)}
-        found.label(label.transaction_id, label.fraud, **times)
+        found.label(
+            label.transaction_id,
+            label.fraud,
+            event_time_ms=event_time_ms,
+            label_time_ms=epoch_ms(label.label_time),
+            source=label.source,
+            kind=label.kind,
+        )

@@ -6,7 +6,7 @@ and the same risk.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -98,22 +98,23 @@ class Memory:
 
     def __init__(self, span_ms: int) -> None:
         self._span_ms = span_ms
-        self._told: dict[str, Told] = {}
+        self.told: dict[str, Told] = {}
+        """By transaction_id, oldest first."""
 
     def keep(self, passed: Passed, sightings: list[Sighting]) -> None:
         """Takes a batch, forgets what is too old; a history in event-time order has the oldest first."""
         columns = passed.vectors[:, list(plain_columns())].tolist()
         for sighting, (ratio, unusual) in zip(sightings, columns, strict=True):
             entities = extract.entities_of(sighting)
-            self._told[sighting.transaction_id] = Told(sighting.event_time_ms, entities, plain(ratio, unusual))
+            self.told[sighting.transaction_id] = Told(sighting.event_time_ms, entities, plain(ratio, unusual))
         oldest = passed.times_ms[-1] - self._span_ms
-        for transaction_id in list(islice(self._told, 2 * len(sightings))):
-            if self._told[transaction_id].event_time_ms < oldest:
-                del self._told[transaction_id]
+        for transaction_id in list(islice(self.told, 2 * len(sightings))):
+            if self.told[transaction_id].event_time_ms < oldest:
+                del self.told[transaction_id]
 
     def learned(self, known: Known) -> Learned | None:
         """The label as the store takes it; None for a transaction that is not (any more) there."""
-        told = self._told.get(known.transaction_id)
+        told = self.told.get(known.transaction_id)
         if told is None:
             return None
         finding = Finding(
@@ -170,6 +171,10 @@ class HistoryPass:
             if len(self._open) >= self._way.in_flight_max:
                 self._take()
         self._take_all()
+
+    def recent(self) -> Mapping[str, Told]:
+        """By transaction_id, the newest transactions, oldest first: those that a later label can still name. Empty without labels."""
+        return self._memory.told
 
     def learn_until(self, before_ms: int) -> None:
         """Applies what became known after the last transaction and before then; raises TransientError."""

@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from scoring.ports import StoreUnavailableError
 from scoring.redis_space import KeySpace
 from scoring.redis_store import RedisStore
 from tillguard.history import LabelQueue
-from tillguard.history_pass import HistoryPass, Passed, Way
+from tillguard.history_pass import HistoryPass, Passed, Told, Way
 from tillguard.private_redis import executable, private_redis
 from trainer.spool import Spool
 
@@ -47,6 +47,8 @@ class Replayed(NamedTuple):
     refused: Counter[str]
     """Left out, by reason: what serving would have made a dead letter."""
     seconds: float
+    recent: Mapping[str, Told]
+    """See HistoryPass.recent."""
 
 
 def _short_lived(settings: Settings) -> Settings:
@@ -119,7 +121,7 @@ def _run(  # noqa: PLR0917 - the arguments of `replay`
         one.run(history)
     finally:
         store.close()
-    return Replayed(len(spool), one.repeated, one.refused, time.monotonic() - started_s)
+    return Replayed(len(spool), one.repeated, one.refused, time.monotonic() - started_s, one.recent())
 
 
 @contextmanager

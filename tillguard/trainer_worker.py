@@ -23,16 +23,16 @@ from contract.clock import Clock, SystemClock
 from contract.errors import ConfigurationError, TransientError
 from contract.metrics import Metrics
 from contract.settings import Settings
-from contract.topics import DEAD_LETTERS, FEATURES, LABELS, OUTCOMES, Topic
+from contract.topics import DEAD_LETTERS, FEATURES, LABELS
 from tillguard import __version__, alarms, logs
 from tillguard.drift_watch import DriftWatch
 from tillguard.learner import Answer, Failed, Learner
 from tillguard.learning import Attempt
+from tillguard.outcome_feed import OutcomeFeed
+from tillguard.outlets import Outlets
 from tillguard.stopping import until_stopped
-from trainer import outcomes
 from trainer.example_store import ExampleStore
 from trainer.intake import Batch, Intake, Message, encoded
-from trainer.publish import KafkaOutlet
 from trainer.schedule import Schedule
 
 BATCH_MAX = 500
@@ -89,6 +89,7 @@ class TrainerWorker:
     store: ExampleStore
     consumer: Any
     learner: Learner
+    outlets: Outlets
     clock: Clock
     metrics: Metrics
     stop: Event
@@ -96,8 +97,7 @@ class TrainerWorker:
     _intake: Intake = field(init=False)
     _schedule: Schedule = field(init=False)
     _training: _Training = field(init=False)
-    _outlets: dict[str, KafkaOutlet] = field(default_factory=dict)
-    """Producers by topic, opened when they are needed."""
+    _outcomes: OutcomeFeed = field(init=False)
     _lag_read_s: float = 0.0
     _pruned_s: float = 0.0
     _taken: int = 0
@@ -107,12 +107,14 @@ class TrainerWorker:
         self._intake = Intake(retailer, FEATURES.name(retailer), LABELS.name(retailer))
         self._schedule = Schedule(trainer.train_every_labels, trainer.train_every_minutes * 60)
         self._training = _Training(self.store.new_labels(), self.clock.monotonic_s())
+        self._outcomes = OutcomeFeed(self.settings, self.store, self.clock, self.outlets)
         self._pruned_s = self.clock.monotonic_s()
 
     def run(self) -> None:
         """Until asked to stop; raises TillguardError for what waiting cannot mend."""
         self._show_store()
         while not self.stop.is_set():
+            self._tell_due()
             messages = self._read()
             if messages:
                 self._take(messages)
@@ -159,34 +161,21 @@ class TrainerWorker:
 
     def _keep(self, batch: Batch) -> None:
         if batch.letters:
-            self._send(DEAD_LETTERS, encoded(batch.letters))
+            self.outlets.send(DEAD_LETTERS, encoded(batch.letters))
         if batch.forgotten:
             self.store.forget(batch.forgotten)
         self._training.new_labels += self.store.put(batch.records, batch.labels)
         # Told again when the batch is read again after a crash: workers apply an outcome once.
         touched = [record.transaction_id for record in batch.records] + [label.transaction_id for label in batch.labels]
-        known = self.store.outcomes(touched)
-        if known:
-            self._send(OUTCOMES, outcomes.encoded(known))
+        self._outcomes.tell(touched)
 
-    def _send(self, topic: Topic, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        """Raises TransientError where Kafka does not take all of them."""
-        outlet = self._outlets.get(topic.kind)
-        kafka = self.settings.kafka
+    def _tell_due(self) -> None:
         try:
-            if outlet is None:
-                outlet = KafkaOutlet(kafka.kafka_python(), topic.name(self.settings.retailer), kafka.request_timeout_s)
-                self._outlets[topic.kind] = outlet
-            outlet.deliver(messages)
-        except TransientError:
-            if outlet is not None:
-                self._outlets.pop(topic.kind).close()
-            raise
-
-    def close(self) -> None:
-        """Ends the producers."""
-        for outlet in self._outlets.values():
-            outlet.close()
+            self._outcomes.begin()
+            self._outcomes.tell_due()
+        except TransientError as error:
+            log.warning("outcomes_not_told", reason=str(error))
+            self.stop.wait(BACKOFF_S)
 
     def _commit(self) -> None:
         try:
@@ -339,9 +328,9 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
         opened.callback(watch.close)
         watch.start()
         learner.warm_up()
-        worker = TrainerWorker(settings, store, consumer, learner, clock, metrics, stop, vitals)
-        opened.callback(worker.close)
-        worker.run()
+        outlets = Outlets(settings)
+        opened.callback(outlets.close)
+        TrainerWorker(settings, store, consumer, learner, outlets, clock, metrics, stop, vitals).run()
         log.info("trainer_ends")
 
 

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,8 +22,9 @@ from contract.features import widths
 from contract.models import Manifest
 from contract.money import exponent
 from contract.package import Package, read_package
+from contract.risk import KnownOutcome
 from contract.settings import Settings
-from tillguard import feature_log, history, replay
+from tillguard import feature_log, history, outcome_feed, replay
 from tillguard.publication import promote_model
 from trainer import gate
 from trainer.examples import Examples, split
@@ -60,6 +61,8 @@ class Read:
     """Sentences about rows and labels that could not be used."""
     doubts: tuple[str, ...] = ()
     """Sentences about labels whose times make a model worse, or look better, than it is."""
+    outcomes: list[KnownOutcome] = field(default_factory=list)
+    """What workers must know before a model of this history serves."""
 
 
 class Result(NamedTuple):
@@ -151,6 +154,7 @@ def train(
         registered = time.monotonic()
         if promote and objection is None:
             try:
+                outcome_feed.publish(settings, read.outcomes, clock.now())
                 promote_model(settings, registry, entry, by=by, now=clock.now(), kind="trained")
             except PinnedError as error:
                 objection = str(error)
@@ -241,6 +245,7 @@ def _examples(
         seconds=time.monotonic() - started,
         unusable=tuple(seen.unusable()),
         doubts=tuple(seen.doubts(settings.trainer.label_delay_days)),
+        outcomes=outcome_feed.of_history(settings, replayed.recent, seen.log, now),
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contract.clock import epoch_ms
 from contract.events import Label
-from contract.features import FeatureRecord
+from contract.features import FeatureRecord, plain, plain_columns
 from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
 from trainer.database import Database
@@ -148,19 +148,38 @@ class ExampleStore:
             if rows:
                 yield places, np.stack(rows)
 
-    def outcomes(self, transaction_ids: Sequence[str]) -> list[KnownOutcome]:
-        """What is known of these transactions and acts on the risk of their entities. Raises TransientError."""
+    def outcomes(self, transaction_ids: Sequence[str], as_of: datetime) -> list[KnownOutcome]:
+        """What is known of these transactions at `as_of` and acts on the risk of their entities. Raises TransientError."""
         c = EXAMPLES.c
         columns = (c.transaction_id, c.event_time_ms, c.feature_schema, c.features, c.entities)
         found: list[KnownOutcome] = []
         for chunk in _chunks(list(dict.fromkeys(transaction_ids)), IDS_MAX):
             labelled = sa.select(*columns).where(*self._of(EXAMPLES, chunk), c.fraud.is_not(None))
             with self._database.connection() as connection:
-                rows = [Seen(*row) for row in connection.execute(labelled)]
+                rows = [_seen(row) for row in connection.execute(labelled)]
                 revisions = self._revisions(connection, [row.transaction_id for row in rows])
-            told = (outcome(self._retailer, row, revisions.get(row.transaction_id, [])) for row in rows)
+            told = (
+                outcome(self._retailer, row, revisions.get(row.transaction_id, []), epoch_ms(as_of)) for row in rows
+            )
             found += [each for each in told if each is not None]
         return found
+
+    def labelled_since(self, event_time_ms: int) -> list[str]:
+        """Transactions from then on that a label came for, by event_time. Raises TransientError."""
+        c = EXAMPLES.c
+        query = sa.select(c.transaction_id).where(
+            c.retailer == self._retailer, c.event_time_ms >= event_time_ms, c.fraud.is_not(None)
+        )
+        with self._database.connection() as connection:
+            return list(connection.execute(query.order_by(c.event_time_ms)).scalars())
+
+    def labelled_between(self, after: datetime, until: datetime) -> list[str]:
+        """Transactions with a label whose label_time lies after the one moment and not after the other. Raises TransientError."""
+        c = LABELS.c
+        dated = (c.label_time_ms > epoch_ms(after), c.label_time_ms <= epoch_ms(until))
+        query = sa.select(c.transaction_id).where(c.retailer == self._retailer, *dated).distinct()
+        with self._database.connection() as connection:
+            return list(connection.execute(query).scalars())
 
     def revisions(self, transaction_id: str) -> list[Revision]:
         """Every label that came for the transaction, in order of label_time. Raises TransientError."""
@@ -326,6 +345,12 @@ def _known(row: Any, revisions: Sequence[Revision]) -> Known:
         row.amount_base_minor,
         tuple(revisions),
     )
+
+
+def _seen(row: Any) -> Seen:
+    features = widened(row.features, row.feature_schema)
+    unexplained = features is not None and plain(*(float(features[column]) for column in plain_columns()))
+    return Seen(row.transaction_id, row.event_time_ms, row.entities, unexplained)
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

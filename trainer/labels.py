@@ -1,7 +1,7 @@
 """What is known of a transaction, from all the labels that came for it, in whatever order. Pure.
 
 Labels come late, twice and out of order; each is a revision, and the one with the latest label_time holds (of equals the one
-that came last). Most transactions never get one: frauds become known, honest customers say nothing. So a transaction without a
+that came last). A label dated in the future does not exist until then: what was said before it holds. Most transactions never get one: frauds become known, honest customers say nothing. So a transaction without a
 label counts as genuine once it is older than the label delay by event time; until then nothing is known of it.
 
 Selection effects, which no label repairs:
@@ -83,9 +83,14 @@ def newest(revisions: Iterable[Revision]) -> Revision | None:
     return max(revisions, key=lambda revision: (revision.label_time_ms, revision.number), default=None)
 
 
+def known_by(revisions: Iterable[Revision], as_of_ms: int) -> list[Revision]:
+    """Those that had become known by then."""
+    return [revision for revision in revisions if revision.label_time_ms <= as_of_ms]
+
+
 def judge(known: Known, terms: Terms) -> Judged | None:
     """What the transaction is, under `terms`; None where it is no example (yet)."""
-    told = [revision for revision in known.revisions if revision.label_time_ms <= terms.as_of_ms]
+    told = known_by(known.revisions, terms.as_of_ms)
     held = newest(revision for revision in told if revision.source not in terms.distrusted)
     if held is not None:
         trusted = newest(revision for revision in told if revision.source in terms.trusted_sources)
@@ -140,7 +145,6 @@ def distrusted(found: Mapping[str, Overlap], disagreement_max: float) -> frozens
 
 def _newest_by_source(revisions: Sequence[Revision], as_of_ms: int) -> dict[str, Revision]:
     by_source: dict[str, Revision] = {}
-    for revision in sorted(revisions, key=lambda revision: (revision.label_time_ms, revision.number)):
-        if revision.label_time_ms <= as_of_ms:
-            by_source[revision.source] = revision
+    for revision in sorted(known_by(revisions, as_of_ms), key=lambda one: (one.label_time_ms, one.number)):
+        by_source[revision.source] = revision
     return by_source

@@ -21,6 +21,7 @@ from trainer.example_tables import METADATA
 from trainer.labels import Known
 
 Opener = Callable[[str], ExampleStore]
+LATER = BEGAN + timedelta(days=60)
 UNBOUNDED = {"examples_max": 10**9, "examples_days": 36_500.0, "frauds_days": 36_500.0}
 
 
@@ -183,11 +184,23 @@ def test_outcomes_are_told_of_frauds_and_of_what_was_called_one_before(store: Ex
         ],
         [label(1), label(2), label(3), label(4, fraud=False), label(5), label(5, fraud=False, day=30)],
     )
-    told = {each.transaction_id: each for each in store.outcomes([f"t-{n}" for n in range(1, 7)])}
+    told = {each.transaction_id: each for each in store.outcomes([f"t-{n}" for n in range(1, 7)], LATER)}
     assert {name: (each.fraud, each.plain) for name, each in told.items()} == {
         "t-1": (True, True), "t-2": (True, False), "t-5": (False, False),
     }  # fmt: skip
     assert told["t-1"].entities == named
+
+
+def test_labels_are_found_by_the_time_of_their_transaction_and_by_their_own(store: ExampleStore) -> None:
+    store.put(
+        [feature_record(number) for number in range(4)], [label(1), label(3, day=2), label(3, day=9, fraud=False)]
+    )
+    third = BEGAN + timedelta(minutes=3)
+    assert store.labelled_since(epoch_ms(third)) == ["t-3"]
+    assert store.labelled_since(0) == ["t-1", "t-3"]
+    assert store.labelled_between(BEGAN, third + timedelta(days=2)) == ["t-1", "t-3"]
+    assert store.labelled_between(third + timedelta(days=2), LATER) == ["t-3"]
+    assert store.labelled_between(third + timedelta(days=9), LATER) == []
 
 
 def test_retailers_share_a_database_and_nothing_in_it(opened: Opener) -> None:

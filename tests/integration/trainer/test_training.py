@@ -13,15 +13,19 @@ from contract.clock import SystemClock
 from contract.errors import TrainingRefusedError
 from contract.events import Label
 from contract.features import FeatureRecord, names, schema_hash
-from contract.topics import FEATURES, LABELS, MODELS
+from contract.risk import KnownOutcome
+from contract.topics import FEATURES, LABELS, MODELS, OUTCOMES
 from support.live_worker import Topics, tillguard
 from support.workbench import ORIGIN, transaction
+from tillguard import outcome_feed
 from tillguard.training import TOPIC, train
 from trainer.registry import Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 NOW = SystemClock().now().replace(microsecond=0)
 ROWS = 1_200
+HISTORY_ENDS = NOW - timedelta(days=10)
+"""So long ago that all its labels are known, by trainer.label_delay_days."""
 
 
 def write_history(file: Path, retailer: str, *, channel_tells_until: int = 0) -> Path:
@@ -33,7 +37,7 @@ def write_history(file: Path, retailer: str, *, channel_tells_until: int = 0) ->
             row = transaction(
                 number,
                 retailer=retailer,
-                event_time=NOW - timedelta(minutes=2 * (ROWS - number)),
+                event_time=HISTORY_ENDS - timedelta(minutes=2 * (ROWS - number)),
                 amount_minor=int((40_000 if fraud and not by_channel else 3_000) * random.uniform(0.5, 1.5)),
                 customer=f"c-{number % 40}",
                 channel="app" if fraud and by_channel else "web",
@@ -58,6 +62,13 @@ def test_a_model_trained_on_a_file_is_registered_and_promoted(retailer: Any, tmp
     keys = [key for key, _ in Topics(retailer.settings).read(MODELS)]
     assert keys[-1] == b"serving"
     assert keys[0] == f"{result.manifest.model_version}/0".encode()
+    told = [
+        msgspec.json.decode(value or b"", type=KnownOutcome) for _, value in Topics(retailer.settings).read(OUTCOMES)
+    ]
+    assert {each.transaction_id for each in told} == {f"t-{number}" for number in range(0, ROWS, 10)}
+    assert all(each.fraud and each.label_time == each.event_time + timedelta(days=7) for each in told)
+    assert outcome_feed.publish(retailer.settings, result.read.outcomes, NOW) == 0
+    assert len(Topics(retailer.settings).read(OUTCOMES)) == len(told)
 
 
 def test_a_worse_model_is_registered_and_not_promoted(retailer: Any, tmp_path: Path) -> None:
