@@ -6,7 +6,7 @@ and the same risk.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -172,7 +172,7 @@ class HistoryPass:
                 self._take()
         self._take_all()
 
-    def recent(self) -> Mapping[str, Told]:
+    def recent(self) -> dict[str, Told]:
         """By transaction_id, the newest transactions, oldest first: those that a later label can still name. Empty without labels."""
         return self._memory.told
 

@@ -4,7 +4,7 @@ Whoever puts a model in service calls `publish` first: `trainer run`, `train` fr
 before it is written, so the same again writes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -39,7 +39,7 @@ def of_store(settings: Settings, store: ExampleStore, now: datetime) -> list[Kno
     return store.outcomes(store.labelled_since(begins_ms), now)
 
 
-def of_history(settings: Settings, recent: Mapping[str, Told], labels: LabelLog, as_of: datetime) -> list[KnownOutcome]:
+def of_history(settings: Settings, recent: dict[str, Told], labels: LabelLog, as_of: datetime) -> list[KnownOutcome]:
     """The same of a replayed history.
 
     Args:
@@ -50,7 +50,7 @@ def of_history(settings: Settings, recent: Mapping[str, Told], labels: LabelLog,
     """
     if not recent:
         return []
-    newest_ms = next(reversed(recent.values())).event_time_ms
+    newest_ms = recent[next(reversed(recent))].event_time_ms
     begins_ms = horizon_begins_ms(newest_ms, settings.trainer.label_delay_days)
     seen = [Seen(name, *recent[name]) for name in labels.called_fraud() if name in recent]
     told = (

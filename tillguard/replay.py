@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
@@ -47,7 +47,7 @@ class Replayed(NamedTuple):
     refused: Counter[str]
     """Left out, by reason: what serving would have made a dead letter."""
     seconds: float
-    recent: Mapping[str, Told]
+    recent: dict[str, Told]
     """See HistoryPass.recent."""
 
 
