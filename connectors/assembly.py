@@ -9,7 +9,7 @@ from typing import NamedTuple
 from connectors.config import ConnectorConfig, Files, MongodbServer, MysqlServer, parse
 from connectors.health import Vitals
 from connectors.mapping import Mapper, Outcome
-from connectors.ports import Mark, OffsetStore, Row, Source, Unreadable
+from connectors.ports import Mark, OffsetStore, Position, Row, Source, Unreadable
 from connectors.positions import SqlOffsetStore
 from connectors.runner import Runner
 from connectors.sink import KafkaSink
@@ -60,6 +60,8 @@ def source_of(
     folder: Path,
     environment: Mapping[str, str],
     pause: Callable[[float], bool],
+    *,
+    known: Position | None = None,
 ) -> Source:
     """The source that the file names; connects to nothing yet.
 
@@ -69,6 +71,7 @@ def source_of(
         folder: Where the connector file stands; relative paths start there.
         environment: Where `password_env` is looked up.
         pause: Waits so many seconds; True when asked to stop meanwhile.
+        known: The saved position, for reading single rows as the running connector reads them.
     """
     source = config.source
     # drivers are imported by who needs them: a retailer on MongoDB needs none of MySQL's
@@ -77,9 +80,9 @@ def source_of(
 
         return MysqlSource(config, source, source.secret(environment), mapper.columns)
     if isinstance(source, MongodbServer):
-        from connectors.mongodb import MongodbSource  # noqa: PLC0415
+        from connectors.mongodb.source import MongodbSource  # noqa: PLC0415
 
-        return MongodbSource(config, source, source.secret(environment), mapper.columns)
+        return MongodbSource(config, source, source.secret(environment), mapper.columns, known)
     return _file_source(config, source, mapper, folder, pause)
 
 

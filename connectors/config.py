@@ -79,6 +79,10 @@ class MongodbServer(Server):
     replica_set: str | None = Field(None, description="name of the replica set; `host` may then list several host:port")
     auth_source: str = Field("admin", description="database that knows the user")
     direct: bool = Field(False, description="true: talk to this one server only")
+    uuid_representation: Literal["standard", "pythonLegacy", "javaLegacy", "csharpLegacy"] = Field(
+        "standard",
+        description="how the shop's driver writes UUIDs of binary subtype 3; those of subtype 4 need nothing",
+    )
 
 
 class Files(Spec):

@@ -65,6 +65,8 @@ class Unreadable(NamedTuple):
     reason: str
     """A code of contract.dead_letters.REASONS."""
     detail: str
+    key: str | None = None
+    """The row's key, where the source could still tell it, so that a retry finds the row."""
 
 
 Item = Row | Mark | SchemaSeen | Unreadable

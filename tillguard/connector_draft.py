@@ -82,7 +82,7 @@ def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], st
         reader = MysqlSource(config, source, source.secret(environment), lambda _: set())
         return list(reader.columns(wanted.table)), reader.primary_key(wanted.table)
     if isinstance(source, MongodbServer):
-        from connectors.mongodb import MongodbSource  # noqa: PLC0415 - as above
+        from connectors.mongodb.source import MongodbSource  # noqa: PLC0415 - as above
 
         documents = MongodbSource(config, source, source.secret(environment), lambda _: set())
         try:
@@ -119,7 +119,7 @@ def check_position(text: str) -> None:
     import msgspec  # noqa: PLC0415
 
     from connectors.files import FilePosition  # noqa: PLC0415 - drivers only where they are needed
-    from connectors.mongodb_position import parse_position  # noqa: PLC0415
+    from connectors.mongodb.position import parse_position  # noqa: PLC0415
     from connectors.mysql.position import parse_stream  # noqa: PLC0415
     from connectors.ports import Position  # noqa: PLC0415
 

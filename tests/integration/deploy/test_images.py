@@ -140,7 +140,7 @@ IMPORTED_BY = {
         "connectors.assembly",
         "connectors.runner",
         "connectors.mysql.source",
-        "connectors.mongodb",
+        "connectors.mongodb.source",
     ],
     "scoring": ["tillguard.cli", "tillguard.worker", "scoring.faust_app"],
     "trainer": [

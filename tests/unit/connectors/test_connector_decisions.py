@@ -1,12 +1,9 @@
 """Small pure decisions: limits, schema, partitions, positions, health, guesses, suspicions, server settings."""
 
 import zlib
-from datetime import UTC, datetime
 
 import pytest
 import yaml
-from bson.objectid import ObjectId
-from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,15 +11,7 @@ from connectors.config import Limits, parse
 from connectors.guess import guess, paths, render
 from connectors.health import Vitals, ailments
 from connectors.limits import DeadLetterLimits
-from connectors.mongodb import DEAD, DEAD_AT_OPENING, _failure, _projection, row_of
-from connectors.mongodb_position import (
-    CollectionStart,
-    MongoPosition,
-    key_candidates,
-    parse_position,
-    snapshot_text,
-    stream_text,
-)
+from connectors.mongodb.position import parse_position
 from connectors.mysql.binlog import _Gtids, server_id
 from connectors.mysql.position import (
     BinlogPosition,
@@ -97,14 +86,6 @@ def test_a_position_that_is_none_is_refused_with_its_form(text: str) -> None:
         parse_position(Position("stream", text))
 
 
-def test_change_stream_positions_survive_being_written_down() -> None:
-    streams = {"a": CollectionStart(token={"_data": "82"}), "b": CollectionStart(at=Timestamp(5, 6))}
-    assert parse_position(stream_text(MongoPosition(streams))).streams == streams
-    for after in (ObjectId(), 5, "x", datetime(2026, 1, 1, tzinfo=UTC)):
-        found = parse_position(snapshot_text(MongoPosition(streams), "a", after))
-        assert (found.table, found.after) == ("a", after)
-
-
 def test_what_cannot_be_compared_by_the_server_restarts_the_scan() -> None:
     assert comparable(naive(2026, 1, 2, 3, 4, 5)) == "2026-01-02 03:04:05"
     assert comparable(5) == "5"
@@ -152,40 +133,6 @@ def test_errors_of_mysql_mean_what_they_should(code: int, text: str, kind: type[
     server = config().source
     assert server.kind == "mysql"
     assert isinstance(translated(pymysql.OperationalError(code, text), server), kind)
-
-
-def test_some_codes_of_mongodb_are_fatal_always_and_some_at_opening_only() -> None:
-    from pymongo.errors import OperationFailure
-
-    for code in DEAD:
-        assert isinstance(_failure(OperationFailure("x", code), opening=False), PositionDeadError)
-    for code in DEAD_AT_OPENING:
-        assert isinstance(_failure(OperationFailure("x", code), opening=True), PositionDeadError)
-        assert isinstance(_failure(OperationFailure("x", code), opening=False), TransientError)
-    assert isinstance(_failure(OperationFailure("x", 13), opening=False), ConfigurationError)
-
-
-def test_a_change_event_becomes_a_row_and_a_delete_none() -> None:
-    event = {
-        "operationType": "update",
-        "fullDocument": {"_id": 1, "a": 2},
-        "clusterTime": Timestamp(1_700_000_000, 3),
-        "updateDescription": {"updatedFields": {"a.b": 1}, "removedFields": ["c"]},
-    }
-    found = row_of(event, "t")
-    assert found is not None
-    assert (found.change, found.coordinates, found.touched) == ("update", "oplog 1700000000.3", frozenset({"a", "c"}))
-    assert row_of({"operationType": "delete", "documentKey": {"_id": 1}}, "t") is None
-    assert row_of(event | {"fullDocument": None}, "t") is None
-
-
-def test_a_projection_has_no_path_inside_another() -> None:
-    assert _projection({"a", "a.b", "c.0.d", "_id"}) == {"a": 1, "c": 1, "_id": 1}
-
-
-def test_a_key_in_text_is_looked_for_as_whatever_it_may_have_been() -> None:
-    assert key_candidates("5") == ["5", 5]
-    assert key_candidates("507f1f77bcf86cd799439011")[1] == ObjectId("507f1f77bcf86cd799439011")
 
 
 def test_replica_ids_keep_clear_of_those_given_by_hand() -> None:

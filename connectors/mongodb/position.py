@@ -1,18 +1,22 @@
 """Positions in MongoDB's change streams, one per collection, and how an unfinished scan goes on. Pure."""
 
+import math
 from collections.abc import Mapping
-from contextlib import suppress
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from bson import json_util
-from bson.errors import BSONError, InvalidId
+from bson.codec_options import DatetimeConversion
+from bson.decimal128 import Decimal128
+from bson.errors import BSONError
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
+from connectors.mongodb.values import Spelling
 from connectors.ports import Position
 from contract.errors import ConfigurationError
 
-_WITH_ZONE = json_util.JSONOptions(tz_aware=True)
+_OPTIONS = json_util.JSONOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _FORM = (
     'a MongoDB position looks like {"streams": {"orders": {"token": {"_data": "82…"}}}}, or for a moment '
     '{"streams": {"orders": {"at": {"$timestamp": {"t": 1700000000, "i": 0}}}}}'
@@ -32,32 +36,41 @@ class MongoPosition(NamedTuple):
     streams: Mapping[str, CollectionStart]
     table: str | None = None
     after: object = None
+    spellings: Mapping[str, Spelling] | None = None
+    """How each collection's keys are written; it never changes, since transactions are known by these texts. A collection that is
+    absent held no document so far. None: nobody has looked yet."""
 
 
 def stream_text(position: MongoPosition) -> Position:
     """`position` as the runner keeps it."""
-    return Position("stream", _text(position.streams))
+    return Position("stream", _text(position))
 
 
 def snapshot_text(position: MongoPosition, table: str, after: object) -> Position:
     """A scan of `table` that gave every document up to the ordering value `after`."""
-    return Position("snapshot", _text(position.streams, {"table": table, "after": after}))
+    return Position("snapshot", _text(position, {"table": table, "after": after}))
 
 
-def _text(streams: Mapping[str, CollectionStart], scan: Mapping[str, object] | None = None) -> str:
+def _text(position: MongoPosition, scan: Mapping[str, object] | None = None) -> str:
     starts = {
-        name: {"token": start.token} if start.token is not None else {"at": start.at} for name, start in streams.items()
+        name: {"token": start.token} if start.token is not None else {"at": start.at}
+        for name, start in position.streams.items()
     }
-    return json_util.dumps({"streams": starts} | ({"scan": scan} if scan else {}))
+    document: dict[str, object] = {"streams": starts}
+    if position.spellings is not None:
+        document["keys"] = {name: spelling.text() for name, spelling in position.spellings.items()}
+    return json_util.dumps(document | ({"scan": scan} if scan else {}))
 
 
 def parse_position(position: Position) -> MongoPosition:
     """Reads a position; raises ConfigurationError when an operator set something else."""
     try:
-        document = json_util.loads(position.text, json_options=_WITH_ZONE)
+        document = json_util.loads(position.text, json_options=_OPTIONS)
         streams = {str(name): _start(start) for name, start in document["streams"].items()}
         scan = document.get("scan") or {}
-        return MongoPosition(streams, scan.get("table"), scan.get("after"))
+        keys = document.get("keys")
+        spellings = None if keys is None else {str(name): Spelling.parse(text) for name, text in keys.items()}
+        return MongoPosition(streams, scan.get("table"), scan.get("after"), spellings)
     except (ValueError, KeyError, TypeError, AttributeError, BSONError):
         raise ConfigurationError([_FORM]) from None
 
@@ -71,11 +84,12 @@ def _start(start: Mapping[str, Any]) -> CollectionStart:
     raise ValueError("neither token nor at")
 
 
-def key_candidates(key: str) -> list[object]:
-    """What a key written as text may have been in the database."""
-    found: list[object] = [key]
-    with suppress(InvalidId):
-        found.append(ObjectId(key))
-    if key.lstrip("-").isdecimal() and len(key) < 19:
-        found.append(int(key))
-    return found
+def can_resume_from(value: object) -> bool:
+    """Whether a scan can ask for "not before `value`" later: of all values only those that are compared with their own kind."""
+    if isinstance(value, str):
+        return not any(0xD800 <= ord(c) <= 0xDFFF for c in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Decimal128):
+        return value.to_decimal().is_finite()
+    return isinstance(value, int | bytes | ObjectId | datetime)
