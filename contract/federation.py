@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from contract.errors import InvalidEventError
-from contract.federation_settings import Mode, PrivacyLevel
+from contract.federation_settings import CLIP_NORM_MAX, CLIP_NORM_MIN, WEIGHT_MAX, WEIGHT_MIN, Mode, PrivacyLevel
 
 COORDINATOR = "coordinator"
 """Sender of all that the coordinator says; no participant may have this name."""
@@ -45,8 +45,12 @@ SigningPublicKey = Annotated[bytes, Meta(min_length=1952, max_length=1952)]
 SealingPublicKey = Annotated[bytes, Meta(min_length=32, max_length=2048)]
 """ML-KEM-768 + X25519."""
 Payload = Annotated[bytes, Meta(max_length=MESSAGE_BYTES_MAX)]
-Figures = Annotated[dict[Annotated[str, Meta(max_length=64)], float], Meta(max_length=64)]
-"""Measured numbers by name; a reader refuses those that are not finite."""
+NUMBER_MAX = 1e15
+"""No number of the wire format is larger, but for a fixed point's scale; bounds on both sides keep out NaN and infinities too."""
+EPSILON_MAX = 1e6
+Number = Annotated[float, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
+Figures = Annotated[dict[Annotated[str, Meta(max_length=64)], Number], Meta(max_length=64)]
+"""Measured numbers by name."""
 
 Stage = Literal["keys", "shares", "updates", "unmasking"]
 STAGES: dict[Mode, tuple[Stage, ...]] = {"masked": ("keys", "shares", "updates", "unmasking"), "robust": ("updates",)}
@@ -190,10 +194,10 @@ class PrivacyTerms(Struct, frozen=True, kw_only=True):
     level: PrivacyLevel
     noise_multiplier: Annotated[float, Meta(ge=0, le=1000)]
     delta: Annotated[float, Meta(gt=0, lt=1)]
-    epsilon_before: Annotated[float, Meta(ge=0)]
-    epsilon_after: Annotated[float, Meta(ge=0)]
+    epsilon_before: Annotated[float, Meta(ge=0, le=EPSILON_MAX)]
+    epsilon_after: Annotated[float, Meta(ge=0, le=EPSILON_MAX)]
     """With this attempt; already in the ledger when the plan is sent."""
-    examples_min: Annotated[int, Meta(ge=1)]
+    examples_min: Annotated[int, Meta(ge=1, le=2**53)]
     """Level sample: a participant with fewer has no part, since the cost is worked out for so many."""
 
 
@@ -204,7 +208,7 @@ class MaskingTerms(Struct, frozen=True, kw_only=True):
     neighbours: Annotated[int, Meta(ge=1, le=COHORT_MAX)]
     threshold: Annotated[int, Meta(ge=1, le=COHORT_MAX)]
     """How many of the whole cohort must stay; members refuse another than they work out themselves."""
-    scale: Annotated[float, Meta(gt=0)]
+    scale: Annotated[float, Meta(gt=0, le=2.0**80)]
     """Fixed point: a value x travels as round(x * scale)."""
 
 
@@ -220,10 +224,10 @@ class RoundPlan(Struct, frozen=True, kw_only=True, tag="plan"):
     """The global model that training starts from."""
     shapes: Shapes
     training: LocalTraining
-    clip_norm: Annotated[float, Meta(gt=0)]
+    clip_norm: Annotated[float, Meta(ge=CLIP_NORM_MIN, le=CLIP_NORM_MAX)]
     frauds_weight: Annotated[float, Meta(ge=0, le=1)]
-    weight_unit: Annotated[float, Meta(gt=0)]
-    weight_max: Annotated[float, Meta(gt=0)]
+    weight_unit: Annotated[float, Meta(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
+    weight_max: Annotated[float, Meta(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
     privacy: PrivacyTerms
     bits: Literal[4, 8, 16, 32]
     masking: MaskingTerms | None
@@ -327,7 +331,7 @@ class SiteFigures(Struct, frozen=True, kw_only=True, tag="site_figures"):
     """How models that were shown to a participant do on its newest labelled examples."""
 
     model_version: Count
-    figures: Annotated[dict[SenderName, float], Meta(max_length=SITES_MAX)]
+    figures: Annotated[dict[SenderName, Number], Meta(max_length=SITES_MAX)]
     """Average precision, by whose model."""
 
 
@@ -349,7 +353,7 @@ class GlobalModel(Struct, frozen=True, kw_only=True, tag="global_model"):
     """float32, little-endian, arrays in the order of `shapes`."""
     participants: Count
     """Whose updates are in it: so many, not who."""
-    weight: float
+    weight: Annotated[float, Meta(ge=0, le=NUMBER_MAX)]
     metrics: Figures
     purpose: Purpose = "training"
     """Of the round that made it."""
@@ -442,9 +446,15 @@ def decode_message(data: bytes) -> Message:
     try:
         return _DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise InvalidEventError("malformed", type(error).__name__) from None
+        raise InvalidEventError("malformed", _field_of(error)) from None
 
 
-def type_of(message: Struct) -> str:
+def _field_of(error: Exception) -> str:
+    """Which field does not fit, as msgspec names it at the end of its message; never what the field holds."""
+    _, found, place = str(error).rpartition(" - at `$.")
+    return f"field {place.rstrip('`')}" if found else f"field body, {type(error).__name__}"
+
+
+def type_of(message: Struct | type[Struct]) -> str:
     """The name of a message's type, as its envelope carries it."""
-    return str(type(message).__struct_config__.tag)
+    return str((message if isinstance(message, type) else type(message)).__struct_config__.tag)

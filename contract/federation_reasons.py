@@ -4,6 +4,7 @@ DROP_REASONS = {
     "malformed": "bytes that are no message of this version",
     "oversized": "longer than such a message can be",
     "unsigned": "the signature is not the sender's",
+    "no_right": "a type of message that its sender may not send on this log",
     "unknown_sender": "no approved participant has this name",
     "revoked": "the sender was revoked",
     "wrong_federation": "meant for another federation",
@@ -15,6 +16,7 @@ DROP_REASONS = {
     "unreadable": "sealed to somebody else, or changed on the way",
     "refused": "its contents do not fit what the round asked for",
     "unfinished": "of a decision of which records are missing and upon which nothing was built: its coordinator failed midway",
+    "defect": "this program failed while it read or checked the message: please report it, with the line of the log",
     "parts": "parts that belong to no announced message, or too many at once",
 }
 """Why a message is dropped; the closed list of what is counted."""

@@ -15,6 +15,9 @@ from contract.section import FINGERPRINT, NAME, Seconds, Section
 Mode = Literal["masked", "robust"]
 Selection = Literal["random", "stratified", "reputation"]
 PrivacyLevel = Literal["none", "client", "sample"]
+CLIP_NORM_MIN, CLIP_NORM_MAX = 1e-6, 1e6
+"""Of a round's plan, too: with a smaller one, noise and rounding would be all that is left of an update."""
+WEIGHT_MIN, WEIGHT_MAX = 1e-6, 1e9
 GATE_CONFIDENCE, PROVING_TRAININGS = 0.95, 2
 """Of a retailer's gate for global models, where nothing else is set; chosen on weeks before those of any benchmark
 (docs/federation-benchmarks.md)."""
@@ -128,7 +131,9 @@ class RoundSettings(Section):
     shares: PhaseTimes = Field(default_factory=PhaseTimes, description="mode masked")
     updates: PhaseTimes = Field(default_factory=PhaseTimes, description="mode masked (robust has keys)")
     unmasking: PhaseTimes = Field(default_factory=PhaseTimes, description="mode masked")
-    clip_norm: float = Field(10.0, gt=0, le=1e6, description="L2 norm that every update is clipped to, by its sender")
+    clip_norm: float = Field(
+        10.0, ge=CLIP_NORM_MIN, le=CLIP_NORM_MAX, description="L2 norm that every update is clipped to, by its sender"
+    )
     frauds_weight: float = Field(
         0.5,
         ge=0,
@@ -136,7 +141,7 @@ class RoundSettings(Section):
         description="a participant weighs by frauds for this part, by examples for the rest; with privacy all weigh the same",
     )
     weight_unit: float = Field(
-        10_000.0, gt=0, le=1e9, description="examples (or 100 times frauds) that weigh 1 at most"
+        10_000.0, ge=WEIGHT_MIN, le=WEIGHT_MAX, description="examples (or 100 times frauds) that weigh 1 at most"
     )
     statistics: bool = Field(
         True,

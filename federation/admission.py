@@ -1,12 +1,14 @@
 """Who may take part: enrolment, approval, revocation and leaving, as changes of the coordinator's state. Pure.
 
-Everything raises EnvelopeRefusedError with a code of DROP_REASONS where it does not count. What counts leaves a note for the
+Everything raises EnvelopeRefusedError with a code of DROP_REASONS where it does not count. What participants and strangers say is
+checked without a change of the state; what it changes is given back (federation.foreign says why). What counts leaves a note for the
 ledger, with names and fingerprints; a mere request leaves none, because anyone who may write to the topic can make requests.
 An order leaves one also where it is refused, which answers the operator; a replayed order leaves none, for the same reason.
 """
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -21,7 +23,7 @@ from contract.federation import (
     Withdrawal,
 )
 from federation import cross_site
-from federation.coordinator_state import CoordinatorState, Note, Waiting
+from federation.coordinator_state import Change, CoordinatorState, Note, Waiting
 from federation.identity import PublicIdentity
 from federation.refusals import EnvelopeRefusedError
 
@@ -37,12 +39,18 @@ def identity_of(member: Member) -> PublicIdentity:
     return PublicIdentity(name=member.name, signing_key=member.signing_key, sealing_key=member.sealing_key)
 
 
-def admit_once(state: CoordinatorState, envelope: Envelope) -> None:
+def check_new(state: CoordinatorState, envelope: Envelope) -> None:
     """Outside of rounds a sender's messages of a type count in the order of their times: a repeated one is a replay."""
-    key = f"{envelope.sender}/{envelope.type}"
-    if envelope.sent_at_ms <= state.said_ms.get(key, -1):
+    if envelope.sent_at_ms <= state.said_ms.get(_said_key(envelope), -1):
         raise EnvelopeRefusedError("duplicate", f"type {envelope.type}")
-    state.said_ms[key] = envelope.sent_at_ms
+
+
+def _said_key(envelope: Envelope) -> str:
+    return f"{envelope.sender}/{envelope.type}"
+
+
+def _said(state: CoordinatorState, envelope: Envelope) -> None:
+    state.said_ms[_said_key(envelope)] = envelope.sent_at_ms
 
 
 def admit_order(state: CoordinatorState, envelope: Envelope, order: Order) -> None:
@@ -51,7 +59,8 @@ def admit_order(state: CoordinatorState, envelope: Envelope, order: Order) -> No
     One without (of an earlier build) counts in the order of times, as it did then.
     """
     if order.order_id is None:
-        admit_once(state, envelope)
+        check_new(state, envelope)
+        _said(state, envelope)
         return
     if order.order_id in state.orders or envelope.sent_at_ms <= state.orders_forgotten_ms:
         raise EnvelopeRefusedError("duplicate", f"type {envelope.type}")
@@ -61,8 +70,8 @@ def admit_order(state: CoordinatorState, envelope: Envelope, order: Order) -> No
         state.orders_forgotten_ms = max(state.orders_forgotten_ms, state.orders.pop(oldest))
 
 
-def enrol(state: CoordinatorState, name: str, request: EnrolmentRequest, at_ms: int, *, waiting_max: int) -> None:
-    """`name` asks to take part; where it waits already with these keys, nothing changes."""
+def enrol(state: CoordinatorState, name: str, request: EnrolmentRequest, at_ms: int, *, waiting_max: int) -> Change:
+    """`name` asks to take part; refused where it waits already with these keys."""
     if name in RESERVED_NAMES:
         raise EnvelopeRefusedError("refused", "the name is reserved")
     member = state.members.get(name)
@@ -74,6 +83,10 @@ def enrol(state: CoordinatorState, name: str, request: EnrolmentRequest, at_ms: 
     fingerprint = waiting.identity.fingerprint
     if fingerprint in state.waiting:
         raise EnvelopeRefusedError("duplicate", "waits already")
+    return partial(_wait, state, fingerprint, waiting, waiting_max)
+
+
+def _wait(state: CoordinatorState, fingerprint: str, waiting: Waiting, waiting_max: int) -> None:
     if len(state.waiting) >= waiting_max:
         # The oldest goes: whoever fills the list pushes out its own requests as well, and asking again is free.
         del state.waiting[min(state.waiting, key=lambda key: state.waiting[key].asked_ms)]
@@ -87,34 +100,48 @@ def waits(member: Member | None, keys: PublicIdentity, asked_ms: int) -> bool:
     return member.status != "approved" and asked_ms >= member.since_ms and identity_of(member) != keys
 
 
-def withdraw(state: CoordinatorState, name: str, message: Withdrawal, at_ms: int) -> None:
-    """`name` leaves; its signature was checked against the roster."""
-    member = state.members.get(name)
+def withdraw(state: CoordinatorState, envelope: Envelope, message: Withdrawal, at_ms: int) -> Change:
+    """Its sender leaves; the signature was checked against the roster."""
+    check_new(state, envelope)
+    member = state.members.get(envelope.sender)
     if member is None or member.status != "approved":
         raise EnvelopeRefusedError("revoked", "it takes no part any more")
-    _become(state, replace(member, status="left", since_ms=at_ms))
-    state.notes.append(Note(kind="left", content={"participant": name, "reason": message.reason}))
+
+    def change() -> None:
+        _said(state, envelope)
+        _become(state, replace(member, status="left", since_ms=at_ms))
+        state.notes.append(Note(kind="left", content={"participant": member.name, "reason": message.reason}))
+
+    return change
 
 
-def adopted(state: CoordinatorState, name: str, message: Adoption) -> None:
-    """What `name` did with a model, and, where it shares them, its figures; those stay here, since the ledger is for everyone to read."""
+def adopted(state: CoordinatorState, envelope: Envelope, message: Adoption) -> Change:
+    """What its sender did with a model, and, where it shares them, its figures; those stay here: everyone may read the ledger."""
+    check_new(state, envelope)
     if message.model_version > state.model.version:
         raise EnvelopeRefusedError("refused", "field model_version names no model")
     if not all(map(math.isfinite, message.metrics.values())):
         raise EnvelopeRefusedError("refused", "field metrics must be finite")
-    state.adoptions[name] = f"{message.decision} {message.model_version}"
-    state.shared[name] = {figure: message.metrics[figure] for figure in SHARED if figure in message.metrics}
+    name, shared = envelope.sender, {figure: message.metrics[figure] for figure in SHARED if figure in message.metrics}
+
+    def change() -> None:
+        _said(state, envelope)
+        state.adoptions[name] = f"{message.decision} {message.model_version}"
+        state.shared[name] = shared
+
+    return change
 
 
-def judged(state: CoordinatorState, name: str, message: SiteFigures) -> None:
+def judged(state: CoordinatorState, name: str, message: SiteFigures) -> Change:
     """How models of others do at `name`, once; the ledger says that it was told, and no figure."""
-    cross_site.judged(state.evaluations, name, message)
-    state.notes.append(
-        Note(
-            kind="site_figures",
-            content={"participant": name, "model_version": message.model_version, "models": len(message.figures)},
-        )
-    )
+    sites = cross_site.judged(state.evaluations, name, message)
+    told = {"participant": name, "model_version": message.model_version, "models": len(message.figures)}
+
+    def change() -> None:
+        sites.figures[name] = dict(message.figures)
+        state.notes.append(Note(kind="site_figures", content=told))
+
+    return change
 
 
 def obey(state: CoordinatorState, order: Order, at_ms: int, *, members_max: int) -> None:

@@ -1,11 +1,9 @@
 """A coordinator with everything that it is made of; the same for processes, simulations and tests."""
 
-from collections.abc import Callable
-
 from contract.federation import RoundPlan
 from contract.federation_settings import FederationSettings
 from federation.collection import Collection
-from federation.coordinator import Coordinator, Finishing
+from federation.coordinator import Coordinator, Dropped, Finishing
 from federation.coordinator_state import CoordinatorState
 from federation.identity import Identity
 from federation.masked import MaskedCollection
@@ -19,7 +17,7 @@ def coordinator_for(
     state: CoordinatorState,
     *,
     finishing: Finishing,
-    dropped: Callable[[str, str], None] = lambda _sender, _reason: None,
+    dropped: Dropped = lambda _sender, _reason, _detail: None,
 ) -> Coordinator:
     """See federation.coordinator.Coordinator."""
 

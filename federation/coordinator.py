@@ -6,6 +6,7 @@ same. `decide` changes nothing, so what a killed coordinator was about to say is
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -18,6 +19,7 @@ from contract.federation import (
     Claim,
     CoordinatorMessage,
     EnrolmentRequest,
+    Envelope,
     Evaluated,
     Failure,
     GlobalModel,
@@ -40,8 +42,9 @@ from contract.federation_settings import FederationSettings
 from federation import admission, cross_site, intake, making_good, rounds
 from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by, publication
 from federation.collection import Collection
-from federation.coordinator_state import CoordinatorState, FailedAttempt, message_of, weights_of
+from federation.coordinator_state import Change, CoordinatorState, FailedAttempt, message_of, weights_of
 from federation.envelope import Inbox, Opened
+from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
 from federation.journal import Followed
 from federation.purposes import calibration_follows, purpose_due, round_over
@@ -54,6 +57,10 @@ TELL_AGAIN_AFTER = 0.25
 """Of the logs' retention."""
 MESSAGE_BYTES_SPARE = 64 * 1024
 """Beyond the model's own size, for whatever else a message of a participant carries."""
+
+
+Dropped = Callable[[str, str, str], None]
+"""Called with the sender, where it is known, a code of DROP_REASONS, and which part does not fit, without what it holds."""
 
 
 class Planning(Protocol):
@@ -92,9 +99,9 @@ class Coordinator:
         planning: Planning,
         collecting: CollectionMaker,
         finishing: Finishing,
-        dropped: Callable[[str, str], None] = lambda _sender, _reason: None,
+        dropped: Dropped = lambda _sender, _reason, _detail: None,
     ) -> None:
-        """`dropped` is told of every message that does not count: the sender it names, and a code of DROP_REASONS."""
+        """`dropped` is told of every message that does not count: see `Dropped`."""
         self.state = state
         self.attempt: Attempt | None = None
         self._identity = identity
@@ -119,27 +126,32 @@ class Coordinator:
 
     def absorb(self, record: Record) -> None:
         """One record of the updates log, whoever wrote it and whatever it holds."""
-        try:
-            found = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
-        except FederationRefusedError as error:
-            self._drop("", error.reason)
-            return
-        for opened in found:
+        for opened in self._opened(record):
             try:
-                self._admit(opened, record.appended_ms)
+                with reading_foreign():
+                    change = self._checked(opened, record.appended_ms)
+                change()
                 intake.weigh(self.state, self.attempt, opened)
             except FederationRefusedError as error:
-                self._drop(opened.envelope.sender, error.reason)
+                self._drop(opened.envelope.sender, error)
+
+    def _opened(self, record: Record) -> tuple[Opened, ...]:
+        try:
+            with reading_foreign():
+                return self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
+        except EnvelopeRefusedError as error:
+            self._drop(error.sender, error)
+            return ()
 
     def unfinished(self, messages: int) -> None:
         """Called before `start`: so many of its own logs' messages do not count."""
         for _ in range(messages):
-            self._drop(COORDINATOR, "unfinished")
+            self._drop(COORDINATOR, EnvelopeRefusedError("unfinished", "its transaction failed"))
 
-    def _drop(self, sender: str, reason: str) -> None:
-        reason = reason if reason in DROP_REASONS else "refused"
+    def _drop(self, sender: str, error: FederationRefusedError) -> None:
+        reason = error.reason if error.reason in DROP_REASONS else "refused"
         self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
-        self._dropped(sender, reason)
+        self._dropped(sender, reason, error.detail)
 
     def decide(self, now_ms: int) -> list[Say]:
         """What is due, to be written all at once; empty when nothing is. Call again after applying it."""
@@ -208,34 +220,31 @@ class Coordinator:
         member = self.state.members.get(name)
         return None if member is None else admission.identity_of(member)
 
-    def _admit(self, opened: Opened, at_ms: int) -> None:
+    def _checked(self, opened: Opened, at_ms: int) -> Change:
+        """What a message of a type and sender that federation.rights lets through does to the state; raises where it does not count."""
         message, envelope, state = opened.message, opened.envelope, self.state
+        if isinstance(message, Order):
+            return partial(self._obey, message, envelope, at_ms)
         if isinstance(message, EnrolmentRequest):
-            admission.enrol(
+            return admission.enrol(
                 state, envelope.sender, message, at_ms, waiting_max=self._settings.coordinator.enrolments_max
             )
-            return
-        if isinstance(message, Order) or envelope.sender == OPERATOR:
-            self._order(opened, at_ms)
-            return
-        if state.members[envelope.sender].status != "approved":
+        member = state.members.get(envelope.sender)
+        if member is None or member.status != "approved":
             raise EnvelopeRefusedError("revoked", "field sender")
         if isinstance(message, Withdrawal):
-            admission.admit_once(state, envelope)
-            admission.withdraw(state, envelope.sender, message, at_ms)
-            self._leaves(envelope.sender)
-        elif isinstance(message, Adoption):
-            admission.admit_once(state, envelope)
-            admission.adopted(state, envelope.sender, message)
-        elif isinstance(message, SiteFigures):
-            admission.judged(state, envelope.sender, message)
-        else:
-            intake.take(state, self.attempt, opened)
+            return partial(self._withdraw, admission.withdraw(state, envelope, message, at_ms), member.name)
+        if isinstance(message, Adoption):
+            return admission.adopted(state, envelope, message)
+        if isinstance(message, SiteFigures):
+            return admission.judged(state, envelope.sender, message)
+        return intake.take(state, self.attempt, opened)
 
-    def _order(self, opened: Opened, at_ms: int) -> None:
-        message, envelope = opened.message, opened.envelope
-        if not isinstance(message, Order) or envelope.sender != OPERATOR:
-            raise EnvelopeRefusedError("unsigned", "orders are the operator's, and all that it sends")
+    def _withdraw(self, change: Change, name: str) -> None:
+        change()
+        self._leaves(name)
+
+    def _obey(self, message: Order, envelope: Envelope, at_ms: int) -> None:
         admission.admit_order(self.state, envelope, message)
         admission.obey(self.state, message, at_ms, members_max=self._settings.coordinator.enrolments_max)
         if message.action == "revoke" and message.participant:

@@ -3,6 +3,8 @@
 Bounded: participants and those who wait for approval by settings, counters by closed lists and by participants.
 """
 
+from collections.abc import Callable
+
 from msgspec import Struct, field
 
 from contract.federation import EnrolmentRequest, GlobalModel, Member, Purpose, Shapes
@@ -10,6 +12,9 @@ from federation.budget import LevelSpend
 from federation.cross_site import Sites
 from federation.identity import PublicIdentity
 from federation.ledger import Head
+
+Change = Callable[[], None]
+"""What a message does to the state, once all of it has been checked."""
 
 
 class Waiting(Struct, frozen=True, kw_only=True):

@@ -159,8 +159,8 @@ def newest_finished(evaluations: Sequence[Sites]) -> Sites | None:
     return finished[-1] if finished else next(iter(evaluations), None)
 
 
-def judged(evaluations: Sequence[Sites], sender: str, said: SiteFigures) -> None:
-    """Adds what `sender` found to its evaluation; raises EnvelopeRefusedError where it was not asked, or has told it before."""
+def judged(evaluations: Sequence[Sites], sender: str, said: SiteFigures) -> Sites:
+    """The evaluation to which what `sender` found belongs; raises EnvelopeRefusedError where it was not asked, or has told it before."""
     sites = next((one for one in evaluations if one.model_version == said.model_version), None)
     if sites is None:
         raise EnvelopeRefusedError("wrong_round", "figures of models that were not shown, or long ago")
@@ -172,7 +172,7 @@ def judged(evaluations: Sequence[Sites], sender: str, said: SiteFigures) -> None
         raise EnvelopeRefusedError("refused", "field figures names models that were not shown")
     if not all(math.isfinite(value) and 0 <= value <= 1 for value in said.figures.values()):
         raise EnvelopeRefusedError("refused", "field figures must lie in [0, 1]")
-    sites.figures[sender] = dict(said.figures)
+    return sites
 
 
 def in_words(matrix: Mapping[str, Mapping[str, float]], models: str) -> str:

@@ -9,7 +9,8 @@ Signatures carry a domain of their own (ML-DSA's context); a sealed body is boun
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -33,8 +34,10 @@ from contract.federation import (
     encode_message,
     type_of,
 )
+from federation import rights
 from federation.identity import SIGNATURE_BYTES, Identity, PublicIdentity
 from federation.refusals import EnvelopeRefusedError
+from federation.transports.ports import LogName
 
 ENVELOPE_DOMAIN = b"tillguard/federation/envelope/v1"
 ANNOUNCEMENT_DOMAIN = b"tillguard/federation/announcement/v1"
@@ -130,10 +133,17 @@ def to_records(signed: SignedEnvelope, identity: Identity) -> list[bytes]:
 
 
 def unseal(
-    signed: SignedEnvelope, *, federation: str, roster: Roster, now_ms: int, reader: Identity | None = None
+    signed: SignedEnvelope,
+    *,
+    federation: str,
+    roster: Roster,
+    now_ms: int,
+    reader: Identity | None = None,
+    log: LogName = "updates",
 ) -> Opened:
-    """The message in `signed`; raises EnvelopeRefusedError. `reader` opens what is sealed to it."""
-    envelope = _read_envelope(signed.envelope, federation, now_ms, reader)
+    """The message in `signed`, which stands on `log`; raises EnvelopeRefusedError. `reader` opens what is sealed to it."""
+    envelope = _read_envelope(signed.envelope, federation, reader)
+    _check_right(envelope, log, roster)
     message: Message | None = None
     if envelope.type in _SELF_SIGNED and envelope.recipient is None:
         message = _read_body(envelope.body, envelope.type)
@@ -142,7 +152,34 @@ def unseal(
         sender = _known(envelope.sender, roster)
     if not sender.verify(signed.signature, _signed_bytes(signed.envelope), ENVELOPE_DOMAIN):
         raise EnvelopeRefusedError("unsigned", f"type {envelope.type}")
-    return Opened(envelope, message or _read_message(envelope, reader), sender, signed)
+    with _said_by(envelope.sender):
+        _check_time(envelope, now_ms)
+        return Opened(envelope, message or _read_message(envelope, reader), sender, signed)
+
+
+@contextmanager
+def _said_by(sender: str) -> Iterator[None]:
+    """What is refused from here on is known to be of `sender`."""
+    try:
+        yield
+    except EnvelopeRefusedError as error:
+        error.sender = sender
+        raise
+
+
+def _check_right(envelope: Envelope, log: LogName, roster: Roster) -> None:
+    """By the name alone, before anything dear is done."""
+    office = rights.office_of(envelope.sender, on_roster=roster(envelope.sender) is not None)
+    reason = rights.objection(log, envelope.type, office)
+    if reason is not None:
+        raise EnvelopeRefusedError(reason, f"type {envelope.type[:32]!a} of a {office} on {log}")
+
+
+def _check_time(envelope: Envelope, now_ms: int) -> None:
+    """After the signature, so that whoever's clock is wrong can be named."""
+    ahead_ms = envelope.sent_at_ms - now_ms
+    if ahead_ms > CLOCK_TOLERANCE_MS:
+        raise EnvelopeRefusedError("time", f"the sender's clock is {ahead_ms // 60_000} minutes ahead of the log's")
 
 
 def _known(name: str, roster: Roster) -> PublicIdentity:
@@ -165,7 +202,7 @@ def _self_signed(message: Message, name: str) -> PublicIdentity:
     return sender
 
 
-def _read_envelope(data: bytes, federation: str, now_ms: int, reader: Identity | None) -> Envelope:
+def _read_envelope(data: bytes, federation: str, reader: Identity | None) -> Envelope:
     """The heading's own checks: all that need no key."""
     envelope = _decode(_ENVELOPES, data)
     if envelope.version != WIRE_VERSION:
@@ -174,8 +211,6 @@ def _read_envelope(data: bytes, federation: str, now_ms: int, reader: Identity |
         )
     if envelope.federation != federation:
         raise EnvelopeRefusedError("wrong_federation", "field federation names another one")
-    if envelope.sent_at_ms > now_ms + CLOCK_TOLERANCE_MS:
-        raise EnvelopeRefusedError("time", "field sent_at_ms is ahead of the clock")
     if envelope.recipient is not None and (reader is None or envelope.recipient != reader.name):
         raise EnvelopeRefusedError("unreadable", "field recipient names another reader")
     return envelope
@@ -194,7 +229,7 @@ def _read_body(body: bytes, kind: str) -> Message:
     try:
         message = decode_message(body)
     except InvalidEventError as error:
-        raise EnvelopeRefusedError("oversized" if error.reason == "oversized" else "malformed", "field body") from None
+        raise EnvelopeRefusedError("oversized" if error.reason == "oversized" else "malformed", error.detail) from None
     if type_of(message) != kind:
         raise EnvelopeRefusedError("malformed", "the body is no message of its type")
     return message
@@ -274,9 +309,16 @@ class Inbox:
     """
 
     def __init__(
-        self, federation: str, reader: Identity | None = None, *, message_bytes_max: int = MESSAGE_BYTES_MAX
+        self,
+        federation: str,
+        reader: Identity | None = None,
+        *,
+        log: LogName = "updates",
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> None:
+        """`log`: on which the records stand; it decides what may be said, and by whom (federation.rights)."""
         self._federation = federation
+        self._log: LogName = log
         self._reader = reader
         self._message_bytes_max = message_bytes_max
         self._pending: dict[tuple[str, bytes], _Pending] = {}
@@ -299,7 +341,10 @@ class Inbox:
             self._announce(frame, roster, now_ms)
             return ()
         if isinstance(frame, SignedEnvelope):
-            return (unseal(frame, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader),)
+            opened = unseal(
+                frame, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader, log=self._log
+            )
+            return (opened,)
         return self._open_all(self._add_part(frame), roster, now_ms)
 
     def forget(self, sender: str) -> None:
@@ -331,11 +376,14 @@ class Inbox:
         data = b"".join(pending.data[digest] for digest in pending.digests)
         if len(data) != pending.bytes:
             raise EnvelopeRefusedError("parts", "field bytes does not fit the parts")
-        envelope = _read_envelope(data, self._federation, now_ms, self._reader)
+        envelope = _read_envelope(data, self._federation, self._reader)
         if envelope.sender != pending.sender:
             raise EnvelopeRefusedError("unsigned", "announced by somebody else than its sender")
+        _check_right(envelope, self._log, roster)
         sender = _known(envelope.sender, roster)  # asked again: it may have been revoked since
-        message = _read_message(envelope, self._reader)
+        with _said_by(envelope.sender):
+            _check_time(envelope, now_ms)
+            message = _read_message(envelope, self._reader)
         return Opened(envelope, message, sender, SignedEnvelope(envelope=data, signature=b""))
 
     def _announce(self, frame: PartsAnnounced, roster: Roster, now_ms: int) -> None:
@@ -344,6 +392,9 @@ class Inbox:
             raise EnvelopeRefusedError("wrong_federation", "field federation names another one")
         if announcement.bytes > self._message_bytes_max:
             raise EnvelopeRefusedError("oversized", f"{announcement.bytes} bytes, at most {self._message_bytes_max}")
+        office = rights.office_of(announcement.sender, on_roster=roster(announcement.sender) is not None)
+        if office != "stranger" and not rights.may_write(self._log, office):
+            raise EnvelopeRefusedError("no_right", f"an announcement of a {office} on {self._log}")
         count = len(announcement.digests)
         if not (count - 1) * PART_BYTES < announcement.bytes <= count * PART_BYTES:
             raise EnvelopeRefusedError("parts", "fields bytes and digests do not fit")

@@ -3,17 +3,22 @@
 Everything raises FederationRefusedError where it does not count. What is said outside of rounds is for federation.admission.
 """
 
+from functools import partial
+
 from contract.federation import Refusal, RoundPlan, Update
 from contract.federation_reasons import REFUSALS
 from federation import rounds
 from federation.attempt import Attempt
-from federation.coordinator_state import CoordinatorState
+from federation.coordinator_state import Change, CoordinatorState
 from federation.envelope import Opened
 from federation.refusals import EnvelopeRefusedError
 
 
-def take(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> None:
-    """A message of the attempt under way, or of an earlier one, where its update still counts."""
+def take(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> Change:
+    """A message of the attempt under way, or of an earlier one, where its update still counts.
+
+    What it holds is in the attempt's collection then, which keeps nothing of what does not fit; the rest is given back.
+    """
     envelope, message = opened.envelope, opened.message
     stage = None if attempt is None or isinstance(message, Refusal) else attempt.stage_of(message)
     if attempt is not None and stage is None and not isinstance(message, Refusal):
@@ -22,16 +27,26 @@ def take(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> No
         None if attempt is None else attempt.state, envelope.round, envelope.attempt, envelope.sender, stage
     )
     if attempt is not None and objection == "wrong_round" and _comes_late(state, attempt, opened):
-        return
+        return partial(_arrived, state, attempt, opened)
     if objection is not None or attempt is None:
         raise EnvelopeRefusedError(objection or "wrong_round", f"type {envelope.type}")
     if isinstance(message, Refusal):
-        attempt.refusals[envelope.sender] = message.reason if message.reason in REFUSALS else "training"
-        attempt.state = rounds.leave(attempt.state, envelope.sender)
-    elif stage is not None:
-        attempt.collection.accept(stage, opened)
-        attempt.state = rounds.arrive(attempt.state, envelope.sender)
-        _counted(state, attempt, opened)
+        return partial(_refused, attempt, envelope.sender, message.reason if message.reason in REFUSALS else "training")
+    if stage is None:
+        raise EnvelopeRefusedError("wrong_stage", f"type {envelope.type} is of no stage")
+    attempt.collection.accept(stage, opened)
+    return partial(_arrived, state, attempt, opened)
+
+
+def _refused(attempt: Attempt, sender: str, reason: str) -> None:
+    attempt.refusals[sender] = reason
+    attempt.state = rounds.leave(attempt.state, sender)
+
+
+def _arrived(state: CoordinatorState, attempt: Attempt, opened: Opened) -> None:
+    attempt.state = rounds.arrive(attempt.state, opened.envelope.sender)
+    if attempt.plan.staleness_max:
+        state.counted.setdefault(opened.envelope.round, []).append(opened.envelope.sender)
 
 
 def reach_back(state: CoordinatorState, plan: RoundPlan) -> None:
@@ -53,7 +68,7 @@ def weigh(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> N
 
 
 def _comes_late(state: CoordinatorState, attempt: Attempt, opened: Opened) -> bool:
-    """FedBuff: takes an update of an earlier round into the one under way; each of a sender's updates counts once."""
+    """FedBuff: whether an update of an earlier round is taken into the one under way; each of a sender's counts once."""
     envelope, plan = opened.envelope, attempt.plan
     base = state.bases.get(envelope.round)
     if not plan.staleness_max or base is None or not isinstance(opened.message, Update):
@@ -64,11 +79,4 @@ def _comes_late(state: CoordinatorState, attempt: Attempt, opened: Opened) -> bo
     if objection is not None:
         raise EnvelopeRefusedError(objection, "a late update, for the round under way")
     attempt.collection.accept_late(opened, max(plan.base_version - base, 0))
-    attempt.state = rounds.arrive(attempt.state, envelope.sender)
-    _counted(state, attempt, opened)
     return True
-
-
-def _counted(state: CoordinatorState, attempt: Attempt, opened: Opened) -> None:
-    if attempt.plan.staleness_max:
-        state.counted.setdefault(opened.envelope.round, []).append(opened.envelope.sender)

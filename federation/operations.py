@@ -2,22 +2,24 @@
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, Claim, LedgerEntry, Roster
+from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, NUMBER_MAX, Claim, LedgerEntry, PrivacyTerms, Roster
 from contract.federation_settings import RoundPrivacySettings
 from federation.envelope import Inbox, Opened
 from federation.figures import AP
+from federation.foreign import reading_foreign
 from federation.identity import PublicIdentity
 from federation.ledger import TOO_MANY, Audit, Spoken, counted, digest_of, verify_chain
 from federation.privacy import PrivacyLedger, Release, Spend
 from federation.refusals import FederationRefusedError
 from federation.transports.ports import LogName, Record, Transport
 
+T = TypeVar("T")
 POLL_S = 1.0
 EARLY_MAX = 10_000
 EARLY_BYTES_MAX = 64 * 1024 * 1024
@@ -115,13 +117,14 @@ class _Believed:
         self._chained: set[bytes] = set()
         """Digests of `spoken`: whoever may write to the log can append a copy, which breaks no chain."""
         self._fingerprint = fingerprint
-        self._inboxes = {log: Inbox(federation) for log in _LOGS}
+        self._inboxes = {log: Inbox(federation, log=log) for log in _LOGS}
 
     def take(self, record: Record) -> None:
         try:
-            found = self._inboxes[record.log].take(
-                record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS
-            )
+            with reading_foreign():
+                found = self._inboxes[record.log].take(
+                    record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS
+                )
         except FederationRefusedError:
             if self.coordinator is None:
                 self._keep(record)
@@ -165,9 +168,32 @@ class _Believed:
 
 
 def content_of(entry: LedgerEntry) -> dict[str, Any]:
-    """An entry's content."""
-    content = json.loads(entry.content)
+    """An entry's content; empty where its bytes are no JSON object: a coordinator's signature makes no content well formed."""
+    try:
+        content = json.loads(entry.content)
+    except (ValueError, RecursionError):
+        return {}
     return content if isinstance(content, dict) else {}
+
+
+def _section(content: Mapping[str, object], name: str) -> dict[str, Any]:
+    section = content.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _whole(value: object) -> int:
+    """A count or a version; 0 where it is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53 else 0
+
+
+def _read(entry: LedgerEntry, section: object, kind: type[T]) -> T:
+    """Raises FederationRefusedError: what is said of privacy is never guessed."""
+    try:
+        return msgspec.convert(section, kind)
+    except msgspec.ValidationError:
+        raise FederationRefusedError(
+            "ledger", f"entry {entry.index} tells of privacy in a form that this build does not read"
+        ) from None
 
 
 def rounds_of(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
@@ -178,22 +204,22 @@ def rounds_of(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
             continue
         line = lines.get(entry.round, RoundLine(entry.round, 0, "under way", 0, entry.at_ms, 0, {}))
         content = content_of(entry)
-        line = line._replace(bytes_up=line.bytes_up + int(content.get("bytes", {}).get("up", 0)))
+        line = line._replace(bytes_up=line.bytes_up + _whole(_section(content, "bytes").get("up")))
         if entry.kind == "plan":
             purpose = str(content.get("purpose", "training"))
             line = line._replace(attempts=entry.attempt + 1, outcome="under way", purpose=purpose, cohort=())
         elif entry.kind in {"survivors", "stage_over"} and content.get("stage") == "updates":
             members = content.get("members")
-            line = line._replace(cohort=tuple(members) if isinstance(members, list) else ())
+            line = line._replace(cohort=tuple(map(str, members)) if isinstance(members, list) else ())
         elif entry.kind == "failure":
             final = bool(content.get("final"))
             line = line._replace(outcome=f"failed: {content.get('reason', '')}", ended_ms=entry.at_ms if final else 0)
         elif entry.kind == "global_model":
             line = line._replace(
                 outcome=f"model {content.get('model_version')}",
-                participants=int(content.get("participants", 0)),
+                participants=_whole(content.get("participants")),
                 ended_ms=entry.at_ms,
-                metrics=dict(content.get("metrics", {})),
+                metrics=dict(_numbers(content.get("metrics"))),
             )
         lines[entry.round] = line
     return _with_changes([lines[number] for number in sorted(lines)])
@@ -236,7 +262,11 @@ def _numbers(values: object) -> list[tuple[str, float]]:
     """None stands for what could not be measured; where there are too many names, the ledger has none of them."""
     if not isinstance(values, dict) or TOO_MANY in values:
         return []
-    return [(name, float(value)) for name, value in values.items() if isinstance(value, int | float)]
+    return [
+        (name, float(value))
+        for name, value in values.items()
+        if isinstance(value, int | float) and abs(value) <= NUMBER_MAX  # NaN is not
+    ]
 
 
 def by_cohort(lines: Sequence[RoundLine]) -> list[CohortLine]:
@@ -261,8 +291,11 @@ def by_cohort(lines: Sequence[RoundLine]) -> list[CohortLine]:
 
 def spent_of(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
     """What the newest plan said of privacy; empty where no round began."""
-    plans = [content_of(entry) for entry in entries if entry.kind == "plan"]
-    return dict(plans[-1].get("privacy", {})) if plans else {}
+    newest = next((entry for entry in reversed(entries) if entry.kind == "plan"), None)
+    if newest is None:
+        return {}
+    terms = _read(newest, content_of(newest).get("privacy"), PrivacyTerms)
+    return dict(msgspec.to_builtins(terms))
 
 
 def halted_of(entries: Sequence[LedgerEntry]) -> str:
@@ -278,8 +311,8 @@ def account_of(entries: Sequence[LedgerEntry], privacy: RoundPrivacySettings) ->
     spends = []
     for entry in entries:
         content = content_of(entry) if entry.kind == "plan" else {}
-        if content.get("privacy", {}).get("level") == privacy.level:
-            release = msgspec.convert(content["release"], Release)
+        if entry.kind == "plan" and _read(entry, content.get("privacy"), PrivacyTerms).level == privacy.level:
+            release = _read(entry, content.get("release"), Release)
             spends.append(Spend(round=entry.round, attempt=entry.attempt, at_ms=entry.at_ms, release=release))
     return PrivacyLedger(
         level=privacy.level, delta=privacy.delta, epsilon_max=privacy.epsilon_max, spends=tuple(spends)

@@ -14,6 +14,7 @@ from contract.clock import Clock, epoch_ms
 from contract.errors import TransientError
 from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, OPERATOR, LedgerEntry, Order
 from federation.envelope import Inbox, seal, to_records
+from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
 from federation.operations import content_of
 from federation.refusals import FederationRefusedError
@@ -86,11 +87,14 @@ class _Answers:
     def __init__(self, order: Order, federation: str, coordinator: PublicIdentity) -> None:
         self._order = order
         self._coordinator = coordinator
-        self._inbox = Inbox(federation)
+        self._inbox = Inbox(federation, log="ledger")
 
     def take(self, record: Record) -> Answer | None:
         try:
-            found = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS)
+            with reading_foreign():
+                found = self._inbox.take(
+                    record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS
+                )
         except FederationRefusedError:
             return None
         entries = (opened.message for opened in found if isinstance(opened.message, LedgerEntry))

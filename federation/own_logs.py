@@ -6,6 +6,7 @@ import msgspec
 
 from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR
 from federation.envelope import Inbox, Opened
+from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
 from federation.journal import Journal
 from federation.refusals import FederationRefusedError
@@ -28,7 +29,7 @@ class OwnLogs:
         """When the newest message was sent."""
         self._speaker = msgspec.structs.replace(identity.public, name=COORDINATOR)
         self._transport = transport
-        self._inboxes = {log: Inbox(federation, identity) for log in OWN}
+        self._inboxes = {log: Inbox(federation, identity, log=log) for log in OWN}
 
     def read(self) -> None:
         """Raises TransientError, PositionDeadError."""
@@ -47,7 +48,8 @@ class OwnLogs:
         """The coordinator's own messages; anything else on its logs is somebody's rubbish."""
         now_ms = record.appended_ms + CLOCK_TOLERANCE_MS
         try:
-            found = self._inboxes[record.log].take(record.value, roster=self._roster, now_ms=now_ms)
+            with reading_foreign():
+                found = self._inboxes[record.log].take(record.value, roster=self._roster, now_ms=now_ms)
         except FederationRefusedError:
             return []
         return [

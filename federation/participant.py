@@ -9,7 +9,6 @@ import secrets
 from collections import deque
 
 from contract.federation import (
-    COORDINATOR,
     Adoption,
     Claim,
     Failure,
@@ -34,6 +33,7 @@ from federation.budget import spend_of
 from federation.contribution import Contribution
 from federation.coordinator_state import GlobalWeights
 from federation.envelope import Inbox, Opened
+from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Adopted, Arrays, Task, Trained, task_of
 from federation.local_update import LocalUpdates
@@ -44,6 +44,7 @@ from federation.secagg import Attempts
 from federation.tensors import unflatten
 from federation.transports.ports import LogName, Record
 
+HEARD: tuple[LogName, ...] = ("control", "models")
 EARLY_MAX = 320
 """The newest records of the models log, kept until the first claim says whose they are: one message of the largest size."""
 Progress = KeyList | ShareList | SurvivorList | Failure | Published | Halted
@@ -71,6 +72,9 @@ class Participant:
         self.shown: cross_site.Shown | None = None
         """Models of others to be judged on this retailer's newest examples; then call `judged`."""
         self.dropped: dict[str, int] = {}
+        """How many messages did not count, by a code of DROP_REASONS."""
+        self.last_drop = ""
+        """Why the newest of them did not."""
         self.updates = LocalUpdates(identity.name, federation, settings, random)
         """What leaves of what was trained."""
         self.last_failure = ""
@@ -83,7 +87,7 @@ class Participant:
         self._trained: tuple[int, int, Trained] | None = None
         """Round, base version and what training gave: another attempt of the round uses it again."""
         self._unclaimed: deque[Record] = deque(maxlen=EARLY_MAX)
-        self._inboxes = {"control": Inbox(federation, identity), "models": Inbox(federation, identity)}
+        self._inboxes = {log: Inbox(federation, identity, log=log) for log in HEARD}
 
     @property
     def name(self) -> str:
@@ -110,18 +114,24 @@ class Participant:
             self._unclaimed.append(record)
             return
         try:
-            found = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
-        except FederationRefusedError as error:
+            with reading_foreign():
+                found = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
+        except EnvelopeRefusedError as error:
             self._drop(error)
             return
         for opened in found:
             try:
-                self._heed(record.log, opened, record.appended_ms)
+                with reading_foreign():
+                    self._heed(opened, record.appended_ms)
             except FederationRefusedError as error:
                 self._drop(error)
+                if error.reason == "defect" and self._plan is not None:
+                    # Its signature holds, so it is the coordinator's doing. Whatever was begun of the attempt is thrown away.
+                    self._refuse(self._plan, "training")
 
     def _drop(self, error: FederationRefusedError) -> None:
         self.dropped[error.reason] = self.dropped.get(error.reason, 0) + 1
+        self.last_drop = str(error)
 
     def to_adopt(self) -> GlobalWeights | None:
         """The newest global model, where this retailer has not decided on it yet."""
@@ -159,12 +169,11 @@ class Participant:
             return
         self._trained = (plan.round, plan.base_version, result)
         try:
-            self._begin(plan, result)
-        except ValueError:
-            self._refuse(plan, "training")
+            with reading_foreign():
+                self._begin(plan, result)
         except FederationRefusedError as error:
             self.last_failure = str(error)
-            self._refuse(plan, "keys")
+            self._refuse(plan, "training" if error.reason == "defect" else "keys")
 
     @property
     def plan(self) -> RoundPlan | None:
@@ -195,14 +204,9 @@ class Participant:
     def _known(self, name: str) -> PublicIdentity | None:
         return trust.known(self.state, name)
 
-    def _heed(self, log: LogName, opened: Opened, at_ms: int) -> None:
+    def _heed(self, opened: Opened, at_ms: int) -> None:
+        """A message of a type that the coordinator may say on its log (federation.rights)."""
         envelope, message, state = opened.envelope, opened.message, self.state
-        if envelope.sender != COORDINATOR:
-            raise EnvelopeRefusedError("unknown_sender", "only the coordinator speaks here")
-        if (log == "models") != isinstance(message, GlobalModel):
-            raise EnvelopeRefusedError(
-                "refused", "a copy on another log than its own, where no order holds between them"
-            )
         if isinstance(message, Claim):
             trust.claimed(state, message, envelope.epoch, self._settings.coordinator_fingerprint)
             while self._unclaimed:

@@ -28,6 +28,9 @@ class KeyStoreError(FederationRefusedError):
 class EnvelopeRefusedError(FederationRefusedError):
     """A message is dropped; `reason` is a code of `contract.federation_reasons.DROP_REASONS`."""
 
+    sender = ""
+    """Whose message it is, where its signature was found to hold."""
+
 
 class MaskingRefusedError(FederationRefusedError):
     """The masked sum is not given: plan | stage | keys | shares | lists | threshold | overflow | words | reconstruction."""

@@ -213,7 +213,7 @@ class World:
             assemble=assemble,
         )
 
-    def _count_drop(self, _sender: str, reason: str) -> None:
+    def _count_drop(self, _sender: str, reason: str, _detail: str) -> None:
         self.drops[reason] = self.drops.get(reason, 0) + 1
 
     def _bytes(self, count: int) -> bytes:

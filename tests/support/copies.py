@@ -7,7 +7,9 @@ import msgspec
 
 from federation.coordinator_process import CoordinatorProcess
 from federation.coordinator_state import CoordinatorState
+from federation.envelope import Inbox
 from federation.operations import LogReader, Told
+from federation.participant import HEARD, Participant
 from federation.simulated_world import World
 from federation.store import MemoryStore
 from federation.transports.memory import MemoryBroker, MemoryTransport
@@ -80,3 +82,16 @@ def meddle(world: World, mingled: Callable[[Sequence[Outgoing]], list[Outgoing]]
     transport = world.coordinator.transport
     append = transport.append
     transport.append = lambda records: append(mingled(records))  # type: ignore[method-assign]
+
+
+def copied_participant(world: World, name: str) -> Participant:
+    """As it stands in the attempt under way, to be spoiled; it has said and dropped nothing."""
+    participant = copy.copy(world.participants[name].participant)
+    participant.state = copy.deepcopy(participant.state)
+    participant.outbox, participant.dropped = [], {}
+    participant.updates = copy.copy(participant.updates)
+    masked = participant.updates._masked = copy.copy(participant.updates._masked)
+    if masked is not None:
+        masked.member = copy.copy(masked.member)
+    participant._inboxes = {log: Inbox(world.settings.name, world.identities[name], log=log) for log in HEARD}
+    return participant

@@ -7,7 +7,7 @@ from federation.simulated_world import World
 
 def ledger_of(world: World) -> list[LedgerEntry]:
     """Every entry, its signature checked."""
-    inbox = Inbox(world.settings.name, world.identity)
+    inbox = Inbox(world.settings.name, world.identity, log="ledger")
     return [
         opened.message
         for record in world.broker.read("ledger", 0, 100_000)

@@ -22,6 +22,7 @@ from federation.coordinator_state import CoordinatorState
 from federation.cross_site import Sites, newest_finished
 from federation.envelope import Inbox, seal, to_records
 from federation.finishing import Evaluate, StrategyFinishing
+from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Learner
 from federation.operations import Told, read_told
@@ -65,8 +66,8 @@ def coordinator_process(
             identity, settings, state, finishing=StrategyFinishing(settings.rounds, evaluate), dropped=dropped
         )
 
-    def dropped(sender: str, reason: str) -> None:
-        _LOG.warning("message_dropped", sender=sender or "?", reason=reason)
+    def dropped(sender: str, reason: str, detail: str) -> None:
+        _LOG.warning("message_dropped", sender=sender or "?", reason=reason, detail=detail)
         if metrics is not None:
             metrics.add("tillguard_federation_dropped_total", federation=settings.name, reason=reason)
 
@@ -309,14 +310,15 @@ def requests(settings: FederationSettings) -> list[tuple[PublicIdentity, int]]:
     """Everyone whose request to take part is still on the updates log, and when it came last; signatures checked."""
     transport = KafkaTransport(settings, "reader")
     found: dict[str, tuple[PublicIdentity, int]] = {}
-    inbox = Inbox(settings.name)
+    inbox = Inbox(settings.name, log="updates")
     try:
         first, end = transport.bounds("updates")
         transport.read_from({"updates": first})
         while not transport.caught_up("updates", end):
             for record in transport.poll(POLL_S):
                 try:
-                    taken = inbox.take(record.value, roster=lambda _: None, now_ms=record.appended_ms)
+                    with reading_foreign():
+                        taken = inbox.take(record.value, roster=lambda _: None, now_ms=record.appended_ms)
                 except FederationRefusedError:
                     continue
                 for opened in taken:

@@ -214,7 +214,7 @@ def test_nobody_can_be_asked_again_with_other_models() -> None:
     settled(world)
     victim = world.participants[WILLING[0]].participant
     assert victim.state.willing == {}
-    inbox = Inbox(world.settings.name, world.identity)
+    inbox = Inbox(world.settings.name, world.identity, log="control")
     shown = [
         opened
         for record in world.broker.read("control", 0, 100_000)
@@ -222,7 +222,7 @@ def test_nobody_can_be_asked_again_with_other_models() -> None:
         if isinstance(opened.message, SiteModels)
     ]
     assert len(shown) == 1
-    victim._heed("control", shown[0], 0)
+    victim._heed(shown[0], 0)
     assert victim.shown is None
 
 

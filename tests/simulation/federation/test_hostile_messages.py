@@ -93,7 +93,7 @@ HOSTILE: dict[str, tuple[str, Callable[[World, Identity], None]]] = {
         lambda world, mallory: said(world, Order(action="revoke", participant=SHOP), by=mallory, name="operator"),
     ),
     "an order from a participant": (
-        "unsigned",
+        "no_right",
         lambda world, _: said(world, Order(action="revoke", participant="shop-1"), by=world.identities[SHOP]),
     ),
     "a withdrawal forged": ("unsigned", lambda world, mallory: said(world, Withdrawal(), by=mallory, name=SHOP)),
@@ -139,7 +139,7 @@ HOSTILE: dict[str, tuple[str, Callable[[World, Identity], None]]] = {
         lambda world, _: said(world, MaskKeys(key=bytes(100)), by=world.identities[SHOP]),
     ),
     "what only the coordinator says": (
-        "wrong_stage",
+        "no_right",
         lambda world, _: said(world, Failure(reason="stop", final=True), by=world.identities[SHOP]),
     ),
     "a model that does not exist is adopted": (

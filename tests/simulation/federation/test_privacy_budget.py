@@ -151,7 +151,7 @@ def told(mode: str, level: str, counts: list[tuple[int, int]]) -> tuple[bytes, f
     ear = Ear(world)
     world.run_rounds(1)
     updates = [opened.message for opened in ear.answers() if isinstance(opened.message, Update)]
-    inbox = Inbox(settings.name)
+    inbox = Inbox(settings.name, log="models")
     *_, newest = (
         opened.message
         for record in world.broker.read("models", 0, 100)

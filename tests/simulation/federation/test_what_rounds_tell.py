@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.federation import Adoption, RoundPlan
+from contract.federation import Adoption, Envelope, RoundPlan
 from contract.federation_settings import CompressionSettings, RobustSettings, RoundPrivacySettings
 from contract.metrics import Metrics
 from federation import admission, contribution
@@ -265,7 +265,11 @@ def test_figures_of_participants_are_seen_by_whoever_runs_the_coordinator_only_w
 def test_figures_that_are_no_numbers_do_not_count() -> None:
     world = small_world(small_settings("masked"), 3)
     told = Adoption(model_version=0, decision="local", metrics={"ap": float("nan")})
+    heading = Envelope(
+        version=1, federation="f", type="adoption", round=0, attempt=0, sender="shop-1", recipient=None, sent_at_ms=1,
+        epoch=0, body=b"",
+    )  # fmt: skip
     with pytest.raises(EnvelopeRefusedError, match="finite"):
-        admission.adopted(world.state, "shop-1", told)
-    admission.adopted(world.state, "shop-1", msgspec.structs.replace(told, metrics={"ap": 0.5, "colour": 3.0}))
+        admission.adopted(world.state, heading, told)
+    admission.adopted(world.state, heading, msgspec.structs.replace(told, metrics={"ap": 0.5, "colour": 3.0}))()
     assert world.state.shared == {"shop-1": {"ap": 0.5}}

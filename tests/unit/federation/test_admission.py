@@ -27,7 +27,7 @@ def state() -> CoordinatorState:
     made = CoordinatorState(model=GlobalWeights(version=0, shapes=(), payload=b""))
     for name, keys in KEYS.items():
         request = EnrolmentRequest(signing_key=keys.signing_key, sealing_key=keys.sealing_key, allow_robust=False)
-        enrol(made, name, request, NOON_MS, waiting_max=10)
+        enrol(made, name, request, NOON_MS, waiting_max=10)()
     return made
 
 

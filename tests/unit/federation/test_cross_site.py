@@ -21,9 +21,10 @@ from contract.federation import (
     Update,
 )
 from contract.federation_settings import FederationSettings, RoundSettings
-from federation import cross_site
+from federation import admission, cross_site
 from federation.collection import Willing
 from federation.compression import compress
+from federation.coordinator_state import CoordinatorState, GlobalWeights
 from federation.cross_site import Sites
 from federation.identity import Identity
 from federation.masks import Stream
@@ -178,11 +179,11 @@ def test_the_newest_finished_evaluation_is_shown_and_none_while_there_is_none() 
 
 def test_figures_are_taken_once_from_whoever_was_asked() -> None:
     found = sites()
-    cross_site.judged(
-        [Sites(model_version=8, shown=NAMES), found],
-        "alma",
-        SiteFigures(model_version=7, figures={"alma": 1.0, "carl": 0.0}),
-    )
+    state = CoordinatorState(model=GlobalWeights(version=0, shapes=(), payload=b""))
+    state.evaluations = [Sites(model_version=8, shown=NAMES), found]
+    change = admission.judged(state, "alma", SiteFigures(model_version=7, figures={"alma": 1.0, "carl": 0.0}))
+    assert found == sites(), "to check a message changes nothing"
+    change()
     assert found.matrix() == {
         "alma": {"alma": 1.0, "berta": 0.25}, "berta": {"berta": 0.5}, "carl": {"alma": 0.0, "berta": 0.75},
     }  # fmt: skip
