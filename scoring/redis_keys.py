@@ -60,6 +60,16 @@ class Keys:
         return self.prefix + b"holds"
 
     @property
+    def history(self) -> bytes:
+        """What was loaded of a history, as JSON."""
+        return self.prefix + b"history"
+
+    @property
+    def history_lock(self) -> bytes:
+        """Who loads a history now."""
+        return self.prefix + b"history/lock"
+
+    @property
     def breaker(self) -> bytes:
         """Hash of the breaker's counts and state."""
         return self.prefix + b"breaker"

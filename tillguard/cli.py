@@ -21,6 +21,7 @@ GROUPS = (
     "lists",
     "forget",
     "train",
+    "history",
     "trainer",
     "models",
     "drift",

@@ -24,7 +24,7 @@ from contract.money import exponent
 from contract.package import Package, read_package
 from contract.risk import KnownOutcome
 from contract.settings import Settings
-from tillguard import feature_log, history, outcome_feed, replay
+from tillguard import feature_log, history, live_history, outcome_feed, replay
 from tillguard.publication import promote_model
 from trainer import gate
 from trainer.examples import Examples, split
@@ -43,7 +43,7 @@ TOPIC = "topic"
 """In place of a file: the retailer's own feature log and labels."""
 
 Progress = Callable[[str, int], None]
-"""Told a stage (`read`, `fit`) and a count (transactions, epochs)."""
+"""Told a stage (`read`, `fit`, `load`) and a count (transactions, epochs, transactions)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ class Result(NamedTuple):
     promoted: bool
     objection: str | None
     """Why it was not promoted although that was asked for."""
+    live: live_history.Loaded | str | None
+    """What the live windows took of the history; None: nothing was to be taken."""
     seconds: dict[str, float]
     """Wall time by stage, and `total`."""
 
@@ -90,6 +92,7 @@ def train(
     epochs_max: int | None = None,
     label_delay_days: float | None = None,
     promote: bool = True,
+    load: bool = True,
     private_redis: bool | None = None,
     by: str = "trainer",
     clock: Clock | None = None,
@@ -106,6 +109,7 @@ def train(
         epochs_max: likewise.
         label_delay_days: likewise; for TOPIC only.
         promote: whether it goes to the workers.
+        load: whether the live windows take the history of a file before its model is put in service.
         private_redis: see tillguard.replay.replay.
         by: who trained it.
         clock: the machine's where None.
@@ -123,7 +127,10 @@ def train(
     )
     # Opened first: a registry that cannot be used is better known before minutes of work.
     registry = Registry(settings.trainer.registry_url.get_secret_value(), settings.trainer.registry_directory)
+    load = load and promote and source != TOPIC
     try:
+        if load:
+            live_history.need_store(settings)
         with tempfile.TemporaryDirectory(prefix="tillguard-training-") as folder, Spool(Path(folder)) as spool:
             examples, read = _examples(
                 settings,
@@ -152,7 +159,12 @@ def train(
         entry = registry.add(trained.package, trained.attachments)
         log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
         registered = time.monotonic()
+        live = None
         if promote and objection is None:
+            if load:
+                live = live_history.load(
+                    settings, Path(source), mapping, now=clock.now(), progress=lambda count: told("load", count)
+                )
             try:
                 outcome_feed.publish(settings, read.outcomes, clock.now())
                 promote_model(settings, registry, entry, by=by, now=clock.now(), kind="trained")
@@ -163,7 +175,9 @@ def train(
         registry.close()
     ended = time.monotonic()
     seconds = {"read": read.seconds, **trained.seconds, "publish": ended - registered, "total": ended - started}
-    return Result(entry.manifest, trained.counts, read, entry.file, entry.package_bytes, promoted, objection, seconds)
+    return Result(
+        entry.manifest, trained.counts, read, entry.file, entry.package_bytes, promoted, objection, live, seconds
+    )
 
 
 def serving_package(registry: Registry, retailer: str) -> Package | None:

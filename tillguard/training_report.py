@@ -10,6 +10,7 @@ from contract.models import Manifest
 from contract.package import THRESHOLD_NEVER
 from contract.settings import Settings
 from contract.topics import MODELS
+from tillguard import live_history
 from tillguard.training import Read, Result
 
 STAGES = {
@@ -33,6 +34,7 @@ def render(settings: Settings, result: Result) -> RenderableType:
         decisions_table(manifest, settings.base_currency),
         costs_table(manifest, settings.base_currency),
         Text(_whereabouts(settings, result)),
+        *([] if result.live is None else [Text(live_history.sentence(result.live))]),
         Text(_time(result)),
     )
 

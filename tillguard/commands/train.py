@@ -46,11 +46,16 @@ def train(
     promote: bool = typer.Option(
         True, "--promote/--no-promote", help="Put the model in service unless the one that serves is better."
     ),
+    load_windows: bool = typer.Option(
+        True,
+        "--load/--no-load",
+        help="With a file: fill the live windows from it before its model serves (as `tillguard history load`).",
+    ),
 ) -> None:
     """Train a model on labelled history, prove it, register it, and put it in service.
 
-    A file is replayed through the same windows as live transactions, apart from them. The newest 15% are never learned from:
-    the report's figures are measured there. Without --mapping, a line is a Transaction as on the transactions topic, with a
+    A file is replayed through the same windows as live transactions, apart from them; then the live windows take it too, so that the
+    model serves with what it was trained on. The newest 15% are never learned from: the report's figures are measured there. Without --mapping, a line is a Transaction as on the transactions topic, with a
     field `fraud` (true, false or null) beside.
     """
     from tillguard import logs
@@ -73,6 +78,7 @@ def train(
             epochs_max=epochs,
             label_delay_days=label_delay_days,
             promote=promote,
+            load=load_windows,
             progress=told,
         )
     _print(settings, result)
@@ -92,7 +98,11 @@ def _progress() -> "Iterator[Progress]":
         yield silent
         return
     with console.status("starting (TensorFlow takes some seconds)") as status:
-        texts = {"read": "history: {:,} transactions", "fit": "learning: epoch {}"}
+        texts = {
+            "read": "history: {:,} transactions",
+            "fit": "learning: epoch {}",
+            "load": "live windows: {:,} transactions",
+        }
         yield lambda stage, count: status.update(texts[stage].format(count))
 
 

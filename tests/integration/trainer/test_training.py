@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from contract.clock import SystemClock
-from contract.errors import TrainingRefusedError
+from contract.errors import TrainingRefusedError, TransientError
 from contract.events import Label
 from contract.features import FeatureRecord, names, schema_hash
 from contract.risk import KnownOutcome
@@ -18,6 +18,7 @@ from contract.topics import FEATURES, LABELS, MODELS, OUTCOMES
 from support.live_worker import Topics, tillguard
 from support.workbench import ORIGIN, transaction
 from tillguard import outcome_feed
+from tillguard.live_history import Loaded
 from tillguard.training import TOPIC, train
 from trainer.registry import Registry
 
@@ -58,7 +59,9 @@ def test_a_model_trained_on_a_file_is_registered_and_promoted(retailer: Any, tmp
     assert result.manifest.metrics["auc_roc"] > 0.9
     assert result.read.transactions == result.read.labelled == ROWS
     assert sum(transactions for transactions, _ in result.counts.values()) == ROWS
-    assert set(stages) == {"read", "fit"}
+    assert set(stages) == {"read", "fit", "load"}
+    assert isinstance(result.live, Loaded)
+    assert result.live.applied == ROWS
     keys = [key for key, _ in Topics(retailer.settings).read(MODELS)]
     assert keys[-1] == b"serving"
     assert keys[0] == f"{result.manifest.model_version}/0".encode()
@@ -69,6 +72,16 @@ def test_a_model_trained_on_a_file_is_registered_and_promoted(retailer: Any, tmp
     assert all(each.fraud and each.label_time == each.event_time + timedelta(days=7) for each in told)
     assert outcome_feed.publish(retailer.settings, result.read.outcomes, NOW) == 0
     assert len(Topics(retailer.settings).read(OUTCOMES)) == len(told)
+
+
+def test_a_redis_that_does_not_answer_is_told_before_minutes_of_training(retailer: Any, tmp_path: Path) -> None:
+    nowhere = retailer.settings.model_copy(update={"redis": retailer.settings.redis.model_copy(update={"port": 1})})
+    file = write_history(tmp_path / "history.jsonl", retailer.name)
+    stages: list[str] = []
+    with pytest.raises(TransientError, match="--no-load"):
+        train(nowhere, file, epochs_max=3, progress=lambda stage, count: stages.append(stage))
+    assert stages == []
+    assert train(nowhere, file, epochs_max=1, load=False).live is None
 
 
 def test_a_worse_model_is_registered_and_not_promoted(retailer: Any, tmp_path: Path) -> None:
