@@ -20,7 +20,9 @@ from typing import Any, Protocol
 import faust
 import structlog
 from aiohttp.web import TCPSite
+from aiokafka.errors import KafkaError
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 from faust.web.drivers.aiohttp import Web
 from mode import Service
@@ -29,6 +31,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from contract.clock import Clock
 from contract.settings import KafkaSettings
 from scoring.feeds.client_log import calm
+from scoring.feeds.offsets import unread
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import FeedState
 from scoring.feeds.publisher import KafkaPublisher
@@ -38,6 +41,8 @@ from scoring.ports import RawEvent
 AGENT_TICK_S = 0.02
 """How often the agent feed looks at deliveries, retries and commits while no transaction arrives."""
 AGENT_COMMIT_EVERY_S = 0.25
+AGENT_ASK_S = 1.0
+"""Longest wait for where Faust's consumer stands."""
 AGENT_GATHER_S = 0.025
 """Longest wait for a whole batch while there is a backlog."""
 STOP_WITHIN_S = 30.0
@@ -108,6 +113,27 @@ class WorkerApp(faust.App):
         web = WorkerWeb(self)
         web.hosted = self.hosted
         return web
+
+
+class CommittedConsumerThread(AIOKafkaConsumerThread):
+    """Reads as librdkafka does: nothing of a transaction that was aborted, or that is still open."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust asks for it only together with transactional producers.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        return consumer
+
+    def highwater(self, tp: TP) -> int:
+        """Up to where the partition can be read; 0 or below where no broker said it yet."""
+        return self._ensure_consumer().last_stable_offset(tp) or 0
+
+
+class CommittedConsumer(Consumer):
+    """Faust's consumer over such a thread."""
+
+    def _new_consumer_thread(self) -> CommittedConsumerThread:
+        return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
 class LoopService(Service):
@@ -274,23 +300,55 @@ class AgentFeed:
                 self._score_now([], more=False)
                 if self._pipeline.pending:
                     await self._in_thread(self._pipeline.retry)
-                await self._commit_when_due()
+                due = await self._commit_when_due()
+            if due:
+                await self._look_where_idle()
+                self._lag = self._unread()
             await asyncio.sleep(AGENT_TICK_S)
 
-    async def _commit_when_due(self) -> None:
+    async def _commit_when_due(self) -> bool:
         now_s = self._clock.monotonic_s()
         if now_s < self._commit_due_s:
-            return
+            return False
         self._commit_due_s = now_s + AGENT_COMMIT_EVERY_S
-        self._lag = self._unread()
         await self._commit()
+        return True
 
     def _unread(self) -> int:
-        unread = 0
-        for partition, position in self._pipeline.tracker.positions.items():
-            high = self._app.consumer.highwater(TP(self._topic, partition))
-            unread += max(0, (high or 0) - position)
-        return unread
+        ends = self._ends()
+        return sum(
+            unread(position, 0, ends.get(partition, 0))
+            for partition, position in self._pipeline.tracker.positions().items()
+        )
+
+    def _ends(self) -> dict[int, int]:
+        """Up to where partitions can be read, as the newest answer of their brokers said; 0 before the first."""
+        consumer = self._app.consumer
+        return {place.partition: max(0, consumer.highwater(place)) for place in consumer.assignment()}
+
+    async def _look_where_idle(self) -> None:
+        """Asks where the consumer stands in partitions that seem unread though all that Faust handed over was taken.
+
+        Nothing was handed over yet, or the log ends in records that are not handed out.
+        """
+        ends = self._ends()
+        for partition, position in self._pipeline.tracker.positions().items():
+            place = TP(self._topic, partition)
+            if position is not None and position >= ends.get(partition, 0):
+                continue
+            try:
+                stands = await asyncio.wait_for(self._app.consumer.position(place), AGENT_ASK_S)
+            except (TimeoutError, KafkaError):  # a rebalance, or a broker that is away: the next look asks again
+                continue
+            if stands is not None and not self._waiting and self._all_taken(partition):
+                self._pipeline.tracker.reach(partition, stands)
+
+    def _all_taken(self, partition: int) -> bool:
+        place, consumer = TP(self._topic, partition), self._app.consumer
+        # Faust tells nobody what it handed over: the first is the newest offset that it did, or the committed one it began at.
+        handed, began = consumer._read_offset.get(place), consumer._committed_offset.get(place)  # noqa: SLF001
+        position = self._pipeline.tracker.positions().get(partition)
+        return handed is None or handed == began or (position is not None and handed < position)
 
     async def _commit(self) -> None:
         tracker = self._pipeline.tracker
@@ -363,6 +421,7 @@ def build(hosted: Hosted) -> WorkerApp:
         attributes = {"hosted_loop": loop, "hosted_name": name, "stop_within_s": hosted.stop_within_s}
         app.service(type(f"{name.title().replace('-', '')}Service", (LoopService,), attributes))
     if hosted.agent:
+        app.transport.Consumer = CommittedConsumer  # type: ignore[misc] # this application's transport alone
         hosted.agent.install(app)
     else:
         _keep_alive(app, hosted.control_topic)

@@ -15,6 +15,7 @@ from contract.clock import Clock
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
 from scoring.feeds.client_log import client_logger
+from scoring.feeds.offsets import unread
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import FeedState
 from scoring.feeds.publisher import KafkaPublisher
@@ -25,6 +26,8 @@ IDLE_WAIT_S = 0.02
 COMMIT_EVERY_S = 0.25
 """What a crash makes the next worker read again, at most."""
 STATE_EVERY_S = 0.5
+ASK_S = 0.5
+"""Longest wait for what a broker says of offsets: at a rebalance, and while a partition does not move."""
 REFUSED = frozenset({
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -68,8 +71,11 @@ class LibrdkafkaFeed:
         self._commit_broken = False
         self._commit_due_s = 0.0
         self._state_due_s = 0.0
+        self._stuck_at: dict[int, int | None] = {}
         self._consumer = Consumer(
-            consumer_properties(kafka, group, client_id) | {"on_commit": self._on_commit},
+            consumer_properties(kafka, group, client_id)
+            # The end of a partition is told, for a log may end in records that are not handed out.
+            | {"on_commit": self._on_commit, "enable.partition.eof": True},
             logger=client_logger(client_id),
         )
 
@@ -132,20 +138,26 @@ class LibrdkafkaFeed:
                 message.key(),
             )
             for message in messages
-            if (message.error() is None or self._heed(message))
+            if not self._is_notice(message)
             and (offset := message.offset()) is not None
             and (partition := message.partition()) is not None
             and partition in assigned
         ]
 
-    def _heed(self, message: Message) -> bool:
+    def _is_notice(self, message: Message) -> bool:
+        """Whether this is no record but what the client has to say; raises KafkaRefusedError where waiting does not help."""
         error = message.error()
-        if error is not None and error.code() in REFUSED:
+        if error is None:
+            return False
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name begins so
+            self._pipeline.tracker.reach(message.partition() or 0, message.offset() or 0)
+            return True
+        if error.code() in REFUSED:
             raise KafkaRefusedError(
                 f"Kafka refuses to serve {self._topic}: {error.name()}; check the ACLs of this user"
             )
-        log.warning("consume_error", topic=self._topic, error=error.name() if error else None)
-        return False
+        log.warning("consume_error", topic=self._topic, error=error.name())
+        return True
 
     def _pause_or_resume(self) -> None:
         full = self._pipeline.full or self._publisher.full
@@ -189,6 +201,8 @@ class LibrdkafkaFeed:
     def _on_assign(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         numbers = [partition.partition for partition in partitions]
         self._pipeline.tracker.assign(numbers)
+        for partition, offset in self._begins(partitions).items():
+            self._pipeline.tracker.reach(partition, offset)
         self._assigned = True
         if self._paused:
             self._paused = False
@@ -224,13 +238,37 @@ class LibrdkafkaFeed:
             committed=dict(self._committed),
         )
 
+    def _begins(self, partitions: Sequence[TopicPartition]) -> dict[int, int]:
+        """The group's committed offsets, of partitions that have one; none where the broker does not say."""
+        try:
+            found = self._consumer.committed(list(partitions), timeout=ASK_S)
+        except KafkaException as error:
+            log.info("committed_offsets_not_read", topic=self._topic, error=error.args[0].name())
+            return {}
+        return {one.partition: one.offset for one in found if one.error is None and one.offset >= 0}
+
     def _unread(self) -> int:
-        unread = 0
-        for position in self._consumer.position(self._consumer.assignment()):
-            low, high = self._consumer.get_watermark_offsets(position, cached=True)
-            if high >= 0:
-                unread += max(0, high - max(position.offset, low))
-        return unread
+        total, before = 0, self._stuck_at
+        self._stuck_at = {}
+        for partition, position in self._pipeline.tracker.positions().items():
+            place = TopicPartition(self._topic, partition)
+            low, high = self._consumer.get_watermark_offsets(place, cached=True)
+            count = unread(position, low, high)
+            if count and partition in before and before[partition] == position:
+                low, high = self._readable(place) or (low, high)
+                count = unread(position, low, high)
+            if count:
+                self._stuck_at[partition] = position
+            total += count
+        return total
+
+    def _readable(self, place: TopicPartition) -> tuple[int, int] | None:
+        """Where the log of a partition that does not move begins, and where an open transaction ends what can be read of it."""
+        try:
+            found: tuple[int, int] | None = self._consumer.get_watermark_offsets(place, timeout=ASK_S)
+        except KafkaException:
+            return None
+        return found
 
 
 def consumer_properties(kafka: KafkaSettings, group: str, client_id: str) -> dict[str, Any]:

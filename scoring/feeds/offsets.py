@@ -1,6 +1,7 @@
 """Which offsets may be committed: per partition, only as far as every earlier event is complete. Pure.
 
-Kafka's log has gaps (compaction), so the tracker follows the offsets that were taken, not the numbers between them.
+Kafka's log has gaps (compaction), so the tracker follows the offsets that were taken, not the numbers between them. It may end
+in records that no reader gets (markers of transactions, records of an aborted one), so it also notes how far the reader came.
 A partition that left and came back is another assignment: completions that belong to an earlier one are ignored.
 """
 
@@ -23,6 +24,15 @@ class _Partition:
     next_offset: int | None = None
     """Everything before it is complete; None until something is."""
     committed: int | None = None
+    reached: int | None = None
+    """The offset that the reader said it stands at; None until it said so."""
+
+    @property
+    def position(self) -> int | None:
+        """The offset that is read next; None where nobody knows yet."""
+        if self.last_taken < 0:
+            return self.reached
+        return max(self.last_taken + 1, self.reached or 0)
 
 
 class OffsetTracker:
@@ -126,11 +136,24 @@ class OffsetTracker:
             if number in self._partitions:
                 self._partitions[number].committed = None
 
-    @property
-    def positions(self) -> dict[int, int]:
-        """Per partition the offset after the last one taken; partitions of which none was taken are absent."""
-        return {
-            number: partition.last_taken + 1
-            for number, partition in list(self._partitions.items())
-            if partition.last_taken >= 0
-        }
+    def reach(self, partition: int, offset: int) -> None:
+        """Notes where the reader stands: the committed offset it begins at, or the end that it reached.
+
+        The newest word holds: a reader whose offset is out of range begins elsewhere.
+        """
+        if partition in self._partitions:
+            self._partitions[partition].reached = offset
+
+    def positions(self) -> dict[int, int | None]:
+        """Per assigned partition the offset that is read next; None where none was taken and nobody said where it begins."""
+        return {number: partition.position for number, partition in list(self._partitions.items())}
+
+
+def unread(position: int | None, low: int, high: int) -> int:
+    """How many offsets lie between a reader and the end of a partition whose log holds [low, high).
+
+    A reader without a position, or with one that is out of range, begins at `low`, as `auto.offset.reset: earliest` says.
+    """
+    low = max(0, low)
+    begins = low if position is None or not low <= position <= high else position
+    return max(0, high - begins)

@@ -11,9 +11,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from contract.topics import DEAD_LETTERS, FEATURES, TRANSACTIONS, VERDICTS, Topic
 from support.kafka_ends import end_of
@@ -100,6 +102,30 @@ class Retailer:
         consumer.close()
         return found
 
+    def commit(self, partition: int, offset: int) -> None:
+        """Moves the group, which has no member now."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"{self.name}.scoring"})
+        place = TopicPartition(TRANSACTIONS.name(self.name), partition, offset)
+        consumer.commit(offsets=[place], asynchronous=False)
+        consumer.close()
+
+    def forget_before(self, partition: int, offset: int) -> None:
+        """Moves the start of the log, as retention does."""
+        place = TopicPartition(TRANSACTIONS.name(self.name), partition, offset)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})  # one that is collected answers no more
+        admin.delete_records([place])[place].result(30)
+
+    def transaction_of_kafka(self, ids: Sequence[str], partition: int) -> Producer:
+        """Appends transactions within a Kafka transaction that is left open."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": f"{self.name}-{ids[0]}"})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        for each in ids:
+            value = json.dumps({"id": each}).encode()
+            producer.produce(TRANSACTIONS.name(self.name), value, each.encode(), partition)
+        assert producer.flush(30) == 0
+        return producer
+
     def assert_no_offset_is_ahead(self) -> None:
         """Everything before a committed offset has its full answer or a dead letter already."""
         committed = self.committed()
@@ -120,6 +146,16 @@ class Worker:
 
     process: subprocess.Popen[bytes]
     log: Path
+    address: Path
+    """Of the file that holds the URL of its web server."""
+
+    def lag(self) -> str:
+        """What its feed says of itself; empty before it serves pages, `unknown` before it has partitions."""
+        url = self.address.read_text() if self.address.exists() else ""
+        if not url:
+            return ""
+        with urlopen(f"{url}/ready", timeout=10) as answer:
+            return str(json.loads(answer.read())["checks"]["lag"]["reason"])
 
     def terminate(self) -> int:
         """SIGTERM, as an operator does; returns the exit code."""
@@ -152,7 +188,7 @@ class Workers:
             process = subprocess.Popen(
                 command, stdout=sink, stderr=sink, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}
             )
-        worker = Worker(process, log)
+        worker = Worker(process, log, self.folder / f"{name}.url")
         self._ended.callback(self._end, worker)
         return worker
 

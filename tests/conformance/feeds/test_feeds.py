@@ -172,11 +172,43 @@ def test_the_web_pages_answer(retailer: Retailer, workers: Workers) -> None:
     from urllib.request import urlopen
 
     worker = workers.start()
-    address = workers.folder / "worker-0.url"
-    retailer.until(address.exists, "the web server's address")
-    retailer.until(lambda: address.read_text().startswith("http"), "the web server's address")
-    url = address.read_text()
+    retailer.until(lambda: worker.lag() != "", "the web server's address")
+    url = worker.address.read_text()
     assert json.loads(urlopen(f"{url}/health", timeout=10).read()) == {"alive": True}
     assert json.loads(urlopen(f"{url}/ready", timeout=10).read())["ready"] is True
     assert urlopen(f"{url}/metrics", timeout=10).status == 200
     assert worker.terminate() == 0
+
+
+def test_a_worker_with_nothing_left_to_read_has_no_lag_wherever_its_offsets_stand(
+    retailer: Retailer, workers: Workers
+) -> None:
+    ids = retailer.transactions(40)
+    worker = workers.start()
+    retailer.until(lambda: retailer.full() == set(ids), "the first life's verdicts")
+    assert worker.terminate() == 0
+    retailer.forget_before(1, retailer.ends()[1])  # retention took all
+    retailer.forget_before(2, 4)
+    retailer.commit(3, 10_000)  # of a topic that was made again: out of range, so it is read from its beginning
+    worker = workers.start()
+    retailer.until(lambda: worker.lag() == "0", "no lag before anything is read")
+    sale = retailer.transactions(1, "live")
+    retailer.until(lambda: retailer.full() == {*ids, *sale}, "the verdict of a live sale")
+    retailer.until(lambda: worker.lag() == "0", "no lag after one live sale and quiet partitions")
+    assert worker.terminate() == 0
+
+
+def test_a_log_that_ends_in_what_no_reader_gets_is_no_lag(retailer: Retailer, workers: Workers) -> None:
+    worker = workers.start()
+    retailer.transaction_of_kafka(["kept"], 0).commit_transaction(30)
+    retailer.until(lambda: retailer.full() == {"kept"}, "the verdict of what was committed")
+    retailer.transaction_of_kafka(["aborted-1", "aborted-2"], 1).abort_transaction(30)
+    still_open = retailer.transaction_of_kafka(["late"], 2)
+    sale = retailer.transactions(1, "live")
+    retailer.until(lambda: retailer.full() == {"kept", *sale}, "the verdict of a sale without a transaction of Kafka")
+    retailer.until(lambda: worker.lag() == "0", "no lag behind markers, aborted records and an open transaction")
+    still_open.commit_transaction(30)
+    retailer.until(lambda: retailer.full() == {"kept", "late", *sale}, "the verdict of what was open")
+    retailer.until(lambda: worker.lag() == "0", "no lag at the end")
+    assert worker.terminate() == 0
+    assert {str(verdict["id"]) for verdict in retailer.verdicts()} == {"kept", "late", *sale}

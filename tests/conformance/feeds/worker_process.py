@@ -17,8 +17,9 @@ from contract.topics import CONTROL, TRANSACTIONS
 from scoring import faust_app
 from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
 from scoring.feeds.pipeline import Pipeline
+from scoring.feeds.ports import FeedState
 from scoring.feeds.publisher import KafkaPublisher
-from scoring.health import Readiness
+from scoring.health import Fault, Readiness
 from scoring.ports import Outcome, RawEvent
 
 
@@ -57,6 +58,12 @@ class FileSteeredScorer:
         return Outcome(key=identity.encode(), verdict=verdict, features=features, complete=not degraded)
 
 
+def lag_of(state: FeedState) -> Readiness:
+    """Always ready; tells the lag of a feed that has its partitions as the reason of a check."""
+    lag = "unknown" if state.assigned is None else str(state.lag)
+    return Readiness(ready=True, checks={"lag": Fault(lag, "none")})
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--feed", choices=("librdkafka", "agent"), required=True)
@@ -76,12 +83,12 @@ def main() -> int:
     topic, group = TRANSACTIONS.name(chosen.retailer), f"{chosen.retailer}.scoring"
     loops: dict[str, faust_app.Loop] = {}
     agent = None
+    feed: LibrdkafkaFeed | faust_app.AgentFeed
     if chosen.feed == "librdkafka":
-        loops["transactions"] = LibrdkafkaFeed(
-            kafka, pipeline, publisher, clock, topic=topic, group=group, client_id=chosen.name
-        )
+        feed = LibrdkafkaFeed(kafka, pipeline, publisher, clock, topic=topic, group=group, client_id=chosen.name)
+        loops["transactions"] = feed
     else:
-        agent = faust_app.AgentFeed(pipeline, publisher, clock, topic=topic, batch_max=64)
+        feed = agent = faust_app.AgentFeed(pipeline, publisher, clock, topic=topic, batch_max=64)
     app = faust_app.build(
         faust_app.Hosted(
             name=group if agent else f"{group}-control",
@@ -89,7 +96,7 @@ def main() -> int:
             control_topic=CONTROL.name(chosen.retailer),
             web_host="127.0.0.1",
             web_port=0,
-            ready=lambda: Readiness(ready=True, checks={}),
+            ready=lambda: lag_of(feed.state),
             registry=CollectorRegistry(),
             loops=loops,
             agent=agent,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvariantError
-from scoring.feeds.offsets import OffsetTracker
+from scoring.feeds.offsets import OffsetTracker, unread
 from scoring.ports import RawEvent
 
 
@@ -139,3 +139,51 @@ def test_the_commit_is_always_the_longest_complete_run(order: list[int], gaps: l
             assert offsets.committable().get(partition) == (mine[run - 1].offset + 1 if run else None)
     assert offsets.outstanding == 0
     assert offsets.completed_total == 24
+
+
+def test_a_position_is_the_last_event_taken_or_what_the_reader_says() -> None:
+    offsets = tracker(0, 1, 2)
+    offsets.reach(1, 40)
+    offsets.take(events([5, 6], 0))
+    assert offsets.positions() == {0: 7, 1: 40, 2: None}
+    offsets.reach(0, 9)  # two records that nobody gets
+    offsets.reach(7, 3)
+    assert offsets.positions() == {0: 9, 1: 40, 2: None}
+    offsets.take(events([9], 0))
+    assert offsets.positions()[0] == 10
+
+
+def test_a_partition_that_came_back_has_no_position_of_before() -> None:
+    offsets = tracker(0)
+    offsets.reach(0, 40)
+    offsets.revoke([0])
+    offsets.assign([0])
+    assert offsets.positions() == {0: None}
+
+
+def test_a_reader_that_begins_elsewhere_than_was_committed_stands_there() -> None:
+    offsets = tracker(0)
+    offsets.reach(0, 5_000)
+    offsets.take(events([0, 1], 0))
+    offsets.reach(0, 2)
+    assert offsets.positions() == {0: 2}
+
+
+@pytest.mark.parametrize(
+    ("position", "low", "high", "count"),
+    [
+        (1500, 0, 1500, 0),
+        (None, 0, 1500, 1500),
+        (None, 400, 1500, 1100),
+        (100, 400, 1500, 1100),  # retention took what was not read
+        (5_000, 0, 3, 3),  # a topic that was made again
+        (1500, 1500, 1500, 0),  # a topic that was emptied
+        (None, 0, 0, 0),
+        (None, -1001, -1001, 0),  # no broker said anything yet
+        (7, -1001, 9, 2),
+    ],
+)
+def test_what_is_unread_lies_between_the_reader_and_the_end(
+    position: int | None, low: int, high: int, count: int
+) -> None:
+    assert unread(position, low, high) == count
