@@ -66,6 +66,8 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     parameters: dict[str, str | int | float | bool]
     base: str | None = None
     """The version that training started from."""
+    risk: bool | None = None
+    """Whether the risk of entities (earlier frauds that were known) differed between the transactions it learned from; null: not told."""
 
 
 class ModelChunk(Struct, frozen=True, kw_only=True, tag_field="type", tag="chunk"):

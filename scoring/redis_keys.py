@@ -50,6 +50,11 @@ class Keys:
         return self.prefix + b"seq"
 
     @property
+    def coverage(self) -> bytes:
+        """Sorted set: from when to when what was applied reaches (scoring/redis_coverage.py)."""
+        return self.prefix + b"coverage"
+
+    @property
     def marks(self) -> bytes:
         """Hash of all marks, by entity key."""
         return self.prefix + b"marks"

@@ -13,6 +13,7 @@ from contract.settings import Settings
 from contract.windows import MAX_COUNTERPARTS, MAX_EVENTS
 from scoring.ports import Applied, Finding, Sighting, StoreUnavailableError
 from scoring.redis_client import passing_error
+from scoring.redis_coverage import CoverageNotes
 from scoring.redis_keys import LIVE, Keys
 from scoring.redis_link import RedisLink, command
 from scoring.redis_outcomes import OutcomePacker
@@ -37,11 +38,23 @@ class _Pending:
 class RedisTicket:
     """A batch on its way; `RedisStore.send` makes it."""
 
-    def __init__(self, store: "RedisStore", commands: list[bytes], pending: _Pending, generation: int) -> None:
+    def __init__(  # noqa: PLR0917 - one record of what was sent
+        self,
+        store: "RedisStore",
+        commands: list[bytes],
+        pending: _Pending,
+        generation: int,
+        sightings: int,
+        earliest_ms: int | None,
+    ) -> None:
         self._store = store
         self.commands = commands
         self.pending = pending
         self.generation = generation
+        self.sightings = sightings
+        """How many of the commands are sightings; they come first."""
+        self.earliest_ms = earliest_ms
+        """What the command after them notes, if there is one."""
 
     def wait(self, timeout_s: float) -> Applied:
         """The answer, as the port says."""
@@ -51,11 +64,15 @@ class RedisTicket:
 class OutcomeTicket:
     """Outcomes on their way; `RedisStore.learn` makes it."""
 
-    def __init__(self, store: "RedisStore", commands: list[bytes], pending: _Pending, generation: int) -> None:
+    def __init__(
+        self, store: "RedisStore", commands: list[bytes], pending: _Pending, generation: int, findings: int
+    ) -> None:
         self._store = store
         self.commands = commands
         self.pending = pending
         self.generation = generation
+        self.findings = findings
+        """How many of the commands are outcomes; they come first."""
 
     def wait(self, timeout_s: float) -> int:
         """How many were new; blocks at most `timeout_s`, raises StoreUnavailableError (sending again is safe)."""
@@ -97,6 +114,7 @@ class RedisStore:
         self._packer = SightingPacker(keys, sha1(text), bounds)
         self._outcomes = OutcomePacker(keys, sha1(outcome), bounds)
         self._reader = ReplyReader()
+        self._notes = CoverageNotes(keys)
         self._space = KeySpace(settings, namespace)
         self._wall_s = wall_s
         self._expected: deque[_Pending] = deque()
@@ -119,24 +137,29 @@ class RedisStore:
             )
         else:
             commands = self._packer.pack(sightings, shared)
+        notes, earliest_ms = self._notes.of_sightings(sightings)
+        commands += notes
         pending = self._post(commands)
-        return RedisTicket(self, commands, pending, self._generation)
+        return RedisTicket(self, commands, pending, self._generation, len(sightings), earliest_ms)
 
     def collect(self, ticket: RedisTicket, timeout_s: float) -> Applied:
         """Reads until the ticket's replies are there; earlier tickets' replies are kept for them."""
-        return self._reader.applied(self._answers(ticket.commands, ticket.pending, ticket.generation, timeout_s))
+        answers = self._answers(ticket.commands, ticket.pending, ticket.generation, timeout_s)
+        self._notes.confirm(ticket.earliest_ms)
+        return self._reader.applied(answers[: ticket.sightings])
 
     def learn(self, findings: Sequence[Finding]) -> "OutcomeTicket":
         """Sends what became known, between the sightings sent before and after it, without waiting; raises StoreUnavailableError.
 
         Idempotent by transaction_id: what is known already changes nothing.
         """
-        commands = self._outcomes.pack(findings)
-        return OutcomeTicket(self, commands, self._post(commands), self._generation)
+        commands = self._outcomes.pack(findings) + self._notes.of_findings(findings)
+        return OutcomeTicket(self, commands, self._post(commands), self._generation, len(findings))
 
     def learned(self, ticket: "OutcomeTicket", timeout_s: float) -> int:
         """How many of the ticket's outcomes were new, as OutcomeTicket.wait."""
-        return sum(self._answers(ticket.commands, ticket.pending, ticket.generation, timeout_s))
+        answers = self._answers(ticket.commands, ticket.pending, ticket.generation, timeout_s)
+        return sum(answers[: ticket.findings])
 
     def _answers(self, commands: list[bytes], pending: _Pending, generation: int, timeout_s: float) -> list[Any]:
         deadline_s = time.monotonic() + timeout_s

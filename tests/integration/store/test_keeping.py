@@ -83,7 +83,7 @@ def test_a_replays_key_space_is_apart_and_goes_wholly(open_store: Open, redis_cl
     applied = apply(replay, sighting("t", card="x"))
     assert applied.first.tolist() == [True]
     assert applied.aggregates[0, column("card.count_1m")] == 1
-    assert replay.drop() == 3
+    assert replay.drop() == 4
     left = set(redis_client.scan_iter(f"{{{keys.retailer}}}*"))
     assert left == {keys.sight("t"), keys.sequence, keys.entity("card", "x")}
     with pytest.raises(ValueError, match="live"):

@@ -1,0 +1,57 @@
+"""What the live state covers stands in Redis, written with what it is about."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract.settings import Settings
+from scoring.coverage import Coverage
+from scoring.ports import Finding
+from scoring.redis_coverage import read_coverage
+from scoring.redis_keys import Keys
+from scoring.redis_store import RedisStore
+from support.sightings import sighting
+
+pytestmark = pytest.mark.integration
+
+WAIT_S = 10.0
+
+
+def found(number: int, *, fraud: bool) -> Finding:
+    return Finding(f"o{number}", number, ((0, b"x" * 8),), fraud, plain=False)
+
+
+def test_coverage_widens_with_what_is_applied_whoever_applies_it(
+    open_store: Callable[..., RedisStore], settings: Settings
+) -> None:
+    assert read_coverage(settings) == Coverage()
+    first, second = open_store(), open_store()
+    middle, early, late = (sighting(name, hours, card="x") for name, hours in (("m", 5), ("e", 1), ("l", 9)))
+    first.send([middle, late], "m", "r").wait(WAIT_S)
+    assert read_coverage(settings) == Coverage(middle.event_time_ms)
+    second.send([early], "m", "r").wait(WAIT_S)
+    first.send([middle._replace(transaction_id="again")], "m", "r").wait(WAIT_S)
+    assert read_coverage(settings) == Coverage(early.event_time_ms)
+    assert first.learn([found(70, fraud=True), found(10, fraud=False), found(90, fraud=False)]).wait(WAIT_S) == 1
+    assert second.learn([found(60, fraud=True)]).wait(WAIT_S) == 1
+    assert read_coverage(settings) == Coverage(early.event_time_ms, 60, 70)
+
+
+def test_a_replay_beside_the_live_state_leaves_its_coverage(
+    open_store: Callable[..., RedisStore], settings: Settings, fresh_namespace: Callable[[], str]
+) -> None:
+    replay = open_store(namespace=fresh_namespace())
+    replay.send([sighting("t", card="x")], "m", "r").wait(WAIT_S)
+    assert read_coverage(settings) == Coverage()
+
+
+def test_what_a_server_never_confirmed_is_sent_again(
+    open_store: Callable[..., RedisStore], settings: Settings, keys: Keys, redis_client: Any
+) -> None:
+    store = open_store()
+    seen = sighting("t", card="x")
+    store.send([seen], "m", "r")  # nobody took the answer: it may be lost with the connection
+    redis_client.delete(keys.coverage)
+    store.send([seen._replace(transaction_id="u")], "m", "r").wait(WAIT_S)
+    assert read_coverage(settings) == Coverage(seen.event_time_ms)
