@@ -132,6 +132,15 @@ class CommittedConsumerThread(AIOKafkaConsumerThread):
 class CommittedConsumer(Consumer):
     """Faust's consumer over such a thread."""
 
+    async def perform_seek(self) -> None:
+        """As Faust's, which drops every record below a committed offset: one beyond the log's end is not heeded."""
+        await super().perform_seek()
+        begins = {place: offset for place, offset in self._read_offset.items() if offset is not None}
+        ends = await self.highwaters(*begins) if begins else {}
+        for place, offset in begins.items():
+            if offset > ends[place]:
+                self._read_offset[place] = None
+
     def _new_consumer_thread(self) -> CommittedConsumerThread:
         return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

@@ -149,13 +149,17 @@ class Worker:
     address: Path
     """Of the file that holds the URL of its web server."""
 
-    def lag(self) -> str:
-        """What its feed says of itself; empty before it serves pages, `unknown` before it has partitions."""
+    def says(self, name: str) -> str:
+        """`reason` (lag) or `remedy` (progress) of its feed; empty before it serves pages."""
         url = self.address.read_text() if self.address.exists() else ""
         if not url:
             return ""
         with urlopen(f"{url}/ready", timeout=10) as answer:
-            return str(json.loads(answer.read())["checks"]["lag"]["reason"])
+            return str(json.loads(answer.read())["checks"]["lag"][name])
+
+    def is_idle(self, events: int) -> bool:
+        """Whether it took and finished so many events in this life, and has no lag now."""
+        return int(self.says("remedy") or -1) == 2 * events and self.says("reason") == "0"
 
     def terminate(self) -> int:
         """SIGTERM, as an operator does; returns the exit code."""

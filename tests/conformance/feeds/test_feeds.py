@@ -172,7 +172,7 @@ def test_the_web_pages_answer(retailer: Retailer, workers: Workers) -> None:
     from urllib.request import urlopen
 
     worker = workers.start()
-    retailer.until(lambda: worker.lag() != "", "the web server's address")
+    retailer.until(lambda: worker.says("reason") != "", "the web server's address")
     url = worker.address.read_text()
     assert json.loads(urlopen(f"{url}/health", timeout=10).read()) == {"alive": True}
     assert json.loads(urlopen(f"{url}/ready", timeout=10).read())["ready"] is True
@@ -189,26 +189,23 @@ def test_a_worker_with_nothing_left_to_read_has_no_lag_wherever_its_offsets_stan
     assert worker.terminate() == 0
     retailer.forget_before(1, retailer.ends()[1])  # retention took all
     retailer.forget_before(2, 4)
-    retailer.commit(3, 10_000)  # of a topic that was made again: out of range, so it is read from its beginning
+    retailer.commit(3, 10_000)  # of a topic that was made again: out of range, so its 10 are read from the beginning
     worker = workers.start()
-    retailer.until(lambda: worker.lag() == "0", "no lag before anything is read")
-    sale = retailer.transactions(1, "live")
-    retailer.until(lambda: retailer.full() == {*ids, *sale}, "the verdict of a live sale")
-    retailer.until(lambda: worker.lag() == "0", "no lag after one live sale and quiet partitions")
+    for number in range(2):  # the second answer comes after the broker spoke of every partition
+        retailer.produce([(b"k", b'{"id": "live"}', 0)])
+        retailer.until(lambda: worker.is_idle(10 + number + 1), "no lag after a live sale and quiet partitions")  # noqa: B023
     assert worker.terminate() == 0
 
 
 def test_a_log_that_ends_in_what_no_reader_gets_is_no_lag(retailer: Retailer, workers: Workers) -> None:
     worker = workers.start()
     retailer.transaction_of_kafka(["kept"], 0).commit_transaction(30)
-    retailer.until(lambda: retailer.full() == {"kept"}, "the verdict of what was committed")
     retailer.transaction_of_kafka(["aborted-1", "aborted-2"], 1).abort_transaction(30)
     still_open = retailer.transaction_of_kafka(["late"], 2)
-    sale = retailer.transactions(1, "live")
-    retailer.until(lambda: retailer.full() == {"kept", *sale}, "the verdict of a sale without a transaction of Kafka")
-    retailer.until(lambda: worker.lag() == "0", "no lag behind markers, aborted records and an open transaction")
+    retailer.until(lambda: worker.is_idle(1), "no lag behind markers, aborted records and an open transaction")
+    retailer.transactions(1, "live")
+    retailer.until(lambda: worker.is_idle(2), "the same after a sale")
     still_open.commit_transaction(30)
-    retailer.until(lambda: retailer.full() == {"kept", "late", *sale}, "the verdict of what was open")
-    retailer.until(lambda: worker.lag() == "0", "no lag at the end")
+    retailer.until(lambda: worker.is_idle(3), "no lag at the end")
     assert worker.terminate() == 0
-    assert {str(verdict["id"]) for verdict in retailer.verdicts()} == {"kept", "late", *sale}
+    assert retailer.full() == {"kept", "late", "live0"}

@@ -59,9 +59,9 @@ class FileSteeredScorer:
 
 
 def lag_of(state: FeedState) -> Readiness:
-    """Always ready; tells the lag of a feed that has its partitions as the reason of a check."""
+    """Always ready; tells the lag of a feed that has its partitions, and its progress, as reason and remedy of a check."""
     lag = "unknown" if state.assigned is None else str(state.lag)
-    return Readiness(ready=True, checks={"lag": Fault(lag, "none")})
+    return Readiness(ready=True, checks={"lag": Fault(lag, str(state.progress))})
 
 
 def main() -> int:

@@ -159,7 +159,7 @@ def test_a_state_of_a_foreign_kind_stops_the_worker_and_changes_nothing(
     redis_client.rpush(keys.entity("device", "d"), "foreign")
     with pytest.raises(InvariantError):
         open_store().send([sighting("a", card="x", device="d")], "m", "r").wait(WAIT_S)
-    assert set(redis_client.scan_iter(f"{{{keys.retailer}}}*")) == {keys.entity("device", "d")}
+    assert set(redis_client.scan_iter(f"{{{keys.retailer}}}*")) == {keys.entity("device", "d"), keys.coverage}
 
 
 def test_a_full_redis_is_unavailable_and_nothing_is_half_applied(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_model_that_never_saw_risk_misses_none() -> None:
 
 
 def test_a_manifest_that_does_not_say_so_may_have_learned_from_risk() -> None:
-    assert [expects_risk(tiny_manifest(risk=known)) for known in (True, None, False)] == [True, True, False]
+    assert [expects_risk(tiny_manifest(b"", risk=known)) for known in (True, None, False)] == [True, True, False]
 
 
 def test_a_gap_names_its_end_and_what_to_do() -> None:
