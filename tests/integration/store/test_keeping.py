@@ -85,7 +85,7 @@ def test_a_replays_key_space_is_apart_and_goes_wholly(open_store: Open, redis_cl
     assert applied.aggregates[0, column("card.count_1m")] == 1
     assert replay.drop() == 4
     left = set(redis_client.scan_iter(f"{{{keys.retailer}}}*"))
-    assert left == {keys.sight("t"), keys.sequence, keys.entity("card", "x")}
+    assert left == {keys.sight("t"), keys.sequence, keys.coverage, keys.entity("card", "x")}
     with pytest.raises(ValueError, match="live"):
         live.drop()
 
