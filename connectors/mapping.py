@@ -95,8 +95,8 @@ class Mapper:
 
     def refused(self, item: Unreadable, now: datetime) -> DeadLetter:
         """The dead letter of a row that the source could not decode."""
-        row = Row(item.table, "read", {}, item.coordinates, "stream")
-        return self._letter(row, now, InvalidEventError(item.reason, item.detail), item.key)
+        row = Row(item.table, "read", item.known or {}, item.coordinates, "stream")
+        return self.rejected(row, now, item.reason, item.detail)
 
     def rejected(self, row: Row, now: datetime, reason: str, detail: str) -> DeadLetter:
         """The dead letter of a row that may not be mapped at all (its table's schema changed)."""

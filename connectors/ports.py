@@ -65,8 +65,8 @@ class Unreadable(NamedTuple):
     reason: str
     """A code of contract.dead_letters.REASONS."""
     detail: str
-    key: str | None = None
-    """The row's key, where the source could still tell it, so that a retry finds the row."""
+    known: Mapping[str, object] | None = None
+    """What was read of the row, its key among it if all went well; treated as `Row.values`."""
 
 
 Item = Row | Mark | SchemaSeen | Unreadable

@@ -76,8 +76,8 @@ class Reading:
         moment = event.get("clusterTime")
         at = f"oplog {moment.time}.{moment.inc}" if isinstance(moment, Timestamp) else "oplog unknown"
         if event.get(OVERSIZED):
-            key = self.key_of(event.get("documentKey") or {}, spelling)
-            return Unreadable(self.table, at, "oversized", "a change event of more than 16 MB", key)
+            known = {self.key: self.key_of(event.get("documentKey") or {}, spelling)}
+            return Unreadable(self.table, at, "oversized", "a change event of more than 16 MB", known)
         document = event.get("fullDocument")
         if not document:
             return None

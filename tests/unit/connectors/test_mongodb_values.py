@@ -20,7 +20,7 @@ from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.mongodb.documents import Reading, path_faults, top_level, touched, value_at
+from connectors.mongodb.documents import OVERSIZED, Reading, path_faults, top_level, touched, value_at
 from connectors.mongodb.position import (
     CollectionStart,
     MongoPosition,
@@ -37,6 +37,7 @@ from connectors.mongodb.values import (
     plain,
     spelling_of,
 )
+from connectors.ports import Unreadable
 from connectors.values import ABSENT
 from contract.dead_letters import DeadLetter
 from contract.events import Transaction
@@ -208,6 +209,16 @@ def test_whatever_a_field_holds_is_a_message_or_a_dead_letter_with_its_key(field
         assert {type(each) for each in outcomes} <= {Transaction, DeadLetter, *map(type, outcomes[1:])}
         if field != "_id":
             assert [each.key for each in outcomes if isinstance(each, DeadLetter)] in ([], ["7"])
+
+
+def test_an_event_too_large_becomes_a_dead_letter_with_its_key() -> None:
+    read = mapper(TEXT)
+    reading = Reading(config(TEXT), config(TEXT).transactions, read.columns("orders"), PYTHON)
+    event = {"operationType": "insert", "documentKey": {"_id": "7"}, "clusterTime": Timestamp(1, 2), OVERSIZED: True}
+    item = reading.changed(event, MIXED, MIXED)
+    assert isinstance(item, Unreadable)
+    letter = read.refused(item, NOW)
+    assert (letter.reason, letter.key, letter.position) == ("oversized", '"7"', "oplog 1.2")
 
 
 def test_a_dot_leads_into_documents_lists_and_text_and_never_names_a_field() -> None:
