@@ -28,6 +28,7 @@ from connectors.ports import (
     Unreadable,
 )
 from connectors.schema_guard import SchemaGuard
+from connectors.unexpected import told
 from contract.clock import Clock
 from contract.dead_letters import DeadLetter
 from contract.errors import ConfigurationError, PositionDeadError, TillguardError, TransientError
@@ -78,6 +79,7 @@ class Runner:
         self._vitals = vitals
         self._stop = stop
         self._name = self._config.name
+        self._saved = Saved(self._name, Position("snapshot", ""), {}, self._config.fingerprint(), 0, 0, _NEVER)
         self._limits = DeadLetterLimits(self._config.limits)
         self._marks: deque[tuple[int, Position]] = deque()
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -97,21 +99,30 @@ class Runner:
             PositionDeadError: The position is dead, and the file's policy is to fail (or resnapshots did not help).
             DeadLetterLimitError: Too many rows could not be used.
             ConfigurationError: Only a person can help.
+            UnexpectedError: The source, Kafka's client or the offset store failed in a way that no rule foresaw.
         """
-        self._load()
-        try:
-            self._loop(until_caught_up=until_caught_up)
-        except Interrupted:
-            _LOG.info("interrupted", connector=self._name)
-        finally:
-            self._finish()
+        with told(f"connector {self._name}", self._place):
+            self._load()
+            try:
+                self._loop(until_caught_up=until_caught_up)
+            except Interrupted:
+                _LOG.info("interrupted", connector=self._name)
+            finally:
+                self._finish()
         return self.tally
+
+    def _place(self) -> str:
+        """Where the next start begins; without the key that a scan stands at, which may be personal data."""
+        position = self._saved.position
+        if position.stage == "snapshot":
+            return "The next start goes on with the snapshot."
+        return f"Everything up to the saved position is delivered; the next start goes on there: {position.text}"
 
     def _load(self) -> None:
         fingerprint = self._config.fingerprint()
         saved = self._store.load(self._name)
         if saved is None:
-            saved = Saved(self._name, Position("snapshot", ""), {}, fingerprint, 0, 0, _NEVER)
+            saved = self._saved
         elif saved.mapping != fingerprint:
             _LOG.info("mapping_changed", connector=self._name)
             saved = saved._replace(schema={}, mapping=fingerprint)

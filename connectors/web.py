@@ -1,21 +1,26 @@
 """`/health` and `/metrics` of a connector, on a thread of its own."""
 
 import json
+import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Self
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from contract.errors import ConfigurationError
 from contract.metrics import Metrics
+
+_LOG = structlog.get_logger()
 
 
 class WebPage:
     """Serves until closed. A context manager."""
 
     def __init__(self, host: str, port: int, *, metrics: Metrics, ailments: Callable[[], list[str]]) -> None:
-        """Listens at once.
+        """Listens at once; raises ConfigurationError where that cannot be.
 
         Args:
             host: Address to listen on.
@@ -23,8 +28,11 @@ class WebPage:
             metrics: What /metrics shows.
             ailments: What is wrong now; asked at each request, from the page's thread.
         """
-        self._server = ThreadingHTTPServer((host, port), _handler(metrics, ailments))
-        self._server.daemon_threads = True
+        try:
+            self._server = _Server((host, port), _handler(metrics, ailments))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "no such address"
+            raise ConfigurationError([f"--web-host, --web-port: cannot listen at {host}:{port} ({reason})"]) from None
         self.port = int(self._server.server_address[1])
         self._thread = Thread(target=self._server.serve_forever, name="connector-web", daemon=True)
 
@@ -36,6 +44,16 @@ class WebPage:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    """Threads that end with the process, and that print nothing when a visitor goes away."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's form
+        error = sys.exception()
+        _LOG.debug("web_page_failed", error=type(error).__name__)
 
 
 def _handler(metrics: Metrics, ailments: Callable[[], list[str]]) -> type[BaseHTTPRequestHandler]:

@@ -10,6 +10,7 @@ TillguardError
 ├── PinnedError             the serving model is pinned: a training does not replace it by itself
 ├── FencedError             another process has taken this one's place: it leaves the work to it, and exits with 3
 ├── TrainingRefusedError    the history or its model is not good enough to serve: nothing is published
+├── UnexpectedError         something that no rule foresaw, in a sentence; the process exits with 1
 └── InvariantError          a promise of the design is broken: crash
 """
 
@@ -68,6 +69,10 @@ class TrainingRefusedError(TillguardError):
 
 class FencedError(TillguardError):
     """Another process has taken this one's place; whatever this one still writes is refused."""
+
+
+class UnexpectedError(TillguardError):
+    """Something that no rule foresaw: a fault of Tillguard or of a library. Names the kind of error and its place, no data."""
 
 
 class InvariantError(TillguardError):

@@ -10,6 +10,7 @@ import typer
 
 from contract.errors import ConfigurationError, FencedError, TillguardError
 from tillguard import __version__
+from tillguard.terminal import VisibleStream
 
 GROUPS = (
     "stack",
@@ -80,6 +81,7 @@ for group in GROUPS:
 
 def main() -> None:
     """Entry point of the console script."""
+    sys.stdout, sys.stderr = VisibleStream(sys.stdout), VisibleStream(sys.stderr)
     try:
         app()
     except ConfigurationError as error:

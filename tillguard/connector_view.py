@@ -25,13 +25,12 @@ def show_rows(mapper: Mapper, samples: Mapping[str, Sequence[Row]], console: Con
         samples: Rows by table.
         console: Where to print; standard output by default.
     """
-    out = console or Console(soft_wrap=True)
+    out = console or Console(soft_wrap=True, markup=False, emoji=False)
     refused = 0
     for table, rows in samples.items():
+        counted = f"{len(rows)} row{'s' if len(rows) > 1 else ''}"
         out.print(
-            f"[bold]{mapper.source_name(table)}[/bold]: {len(rows)} row{'s' if len(rows) > 1 else ''}"
-            if rows
-            else f"{table or 'file'}: no rows yet"
+            f"{mapper.source_name(table)}: {counted}" if rows else f"{table or 'file'}: no rows yet", style="bold"
         )
         for number, row in enumerate(rows, start=1):
             outcomes = mapper.outcomes(row, datetime.now(UTC))

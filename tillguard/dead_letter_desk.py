@@ -2,23 +2,37 @@
 
 A letter is named by where it stands on the topic, `partition:offset`. A retried letter is taken back by a tombstone, so it is
 listed no more; if the new try fails, a new letter comes.
+
+Whoever can write to the dead-letters topic can write any text into a letter. A letter therefore only chooses: among the topics of this
+retailer that scoring and trainers read, a record that stands there; among the connector files of one folder, a row by its key. It
+brings no bytes, no topic, no path, and no environment variable is read before the file and its table are known to be the operator's own.
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from connectors.unexpected import told
 from contract.codec import Decoder
 from contract.dead_letters import DeadLetter
-from contract.errors import InvalidEventError, TillguardError
+from contract.errors import ConfigurationError, InvalidEventError, TillguardError, TransientError
+from contract.section import NAME
 from contract.settings import Settings
-from contract.topics import DEAD_LETTERS
+from contract.topics import DEAD_LETTERS, LABELS, OUTCOMES, RESOLUTIONS, TRANSACTIONS
 from tillguard.topic_log import Record, TopicReader, TopicWriter
 
+if TYPE_CHECKING:
+    from connectors.config import ConnectorConfig
+
 CONNECTOR = "connector:"
+SENT_AGAIN = (TRANSACTIONS, LABELS, RESOLUTIONS, OUTCOMES)
+"""Topics whose records may be sent again; those that workers, trainers and publications write are not among them."""
+_PLACE = re.compile(r"([0-9]{1,6}):([0-9]{1,18})")
+_NAME = re.compile(NAME)
 
 
 class Filed(NamedTuple):
@@ -67,8 +81,11 @@ class Retry:
         """Each letter with None when it was sent again, or the reason why it was not."""
         for filed in letters:
             try:
-                self._retry(filed)
-            except NotRetriedError as error:
+                with told(f"the retry of {filed.name}"):
+                    self._retry(filed)
+            except TransientError:
+                raise
+            except TillguardError as error:
                 yield filed, str(error)
             else:
                 yield filed, None
@@ -86,37 +103,37 @@ class Retry:
 
     def _send_record(self, filed: Filed, writer: TopicWriter) -> None:
         letter = filed.letter
-        partition, _, offset = letter.position.partition(":")
-        if not letter.source.startswith(f"{self._settings.retailer}.") or not (
-            partition.isdigit() and offset.isdigit()
-        ):
-            raise NotRetriedError(f"its source {letter.source} {letter.position} is no record of this retailer")
-        original = self._reader.at(letter.source, int(partition), int(offset))
-        payload = letter.payload if original is None or original.value is None else original.value
-        if payload is None:
-            raise NotRetriedError("the record it is about has left the topic, and it was too large to be kept here")
-        key = original.key if original is not None else (letter.key or "").encode()
-        if not key:
-            raise NotRetriedError("the record it is about has left the topic, and its key is not known")
-        writer.send(letter.source, key, payload, int(partition))
+        place = _PLACE.fullmatch(letter.position)
+        if letter.source not in {topic.name(self._settings.retailer) for topic in SENT_AGAIN} or place is None:
+            raise NotRetriedError("it names no record of a topic from which records are sent again")
+        partition, offset = int(place[1]), int(place[2])
+        original = self._reader.at(letter.source, partition, offset)
+        if original is None or original.value is None or not original.key:
+            raise NotRetriedError("the record it is about has left the topic; its source must send it again")
+        writer.send(letter.source, original.key, original.value, partition)
 
     def _send_row(self, filed: Filed) -> None:
-        from connectors.assembly import load, mapper_of, sink_of, source_of  # noqa: PLC0415 - drivers come with them
+        from connectors.assembly import mapper_of, sink_of, source_of, store_of  # noqa: PLC0415 - drivers come with them
 
         letter = filed.letter
-        file = self._folder / f"{letter.part.removeprefix(CONNECTOR)}.yaml"
-        if not file.exists():
-            raise NotRetriedError(f"{file} does not exist; name the connector files' folder with --connectors")
+        file, config = self._connector(letter.part.removeprefix(CONNECTOR))
         if letter.key is None:
             raise NotRetriedError("the row has no key by which it could be found")
-        config = load(file)
         mapper = mapper_of(config, self._settings)
-        source = source_of(config, mapper, file.parent, os.environ, lambda _: False)
+        tables = [table.name for table in config.tables()] or [""]
+        table = next((each for each in tables if mapper.source_name(each) == letter.source), None)
+        if table is None:
+            raise NotRetriedError(f"{file.name} reads no {letter.source}")
+        store = store_of(self._settings)
+        try:
+            saved = store.load(config.name)
+        finally:
+            store.close()
+        known = saved.position if saved is not None else None
+        source = source_of(config, mapper, file.parent, os.environ, lambda _: False, known=known)
         sink = sink_of(config, self._settings, Event())
         try:
-            tables = [table.name for table in config.tables()] or [""]
-            found = [source.fetch(table, letter.key) for table in tables if mapper.source_name(table) == letter.source]
-            row = found[0] if found else None
+            row = source.fetch(table, letter.key)
             if row is None:
                 raise NotRetriedError(f"the row is not in {letter.source} any more, or its key is kept as a token only")
             outcomes = mapper.outcomes(row, datetime.now(UTC))
@@ -130,3 +147,23 @@ class Retry:
         finally:
             sink.close()
             source.close()
+
+    def _connector(self, name: str) -> "tuple[Path, ConnectorConfig]":
+        """The connector of this name among the files of the folder; a name never becomes a path."""
+        from connectors.assembly import load  # noqa: PLC0415 - as above
+
+        if _NAME.fullmatch(name) is None:
+            raise NotRetriedError("it names no connector")
+        files = sorted(self._folder.glob("*.yaml"), key=lambda file: (file.stem != name, file.name))
+        for file in files:
+            try:
+                config = load(file)
+            except ConfigurationError:
+                if file.stem == name:
+                    raise
+                continue
+            if name == config.name:
+                return file, config
+        raise NotRetriedError(
+            f"no file in {self._folder} is connector {name}; name the connector files' folder with --connectors"
+        )

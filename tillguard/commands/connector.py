@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
+from tillguard.guarding import guarded
 from tillguard.stopping import until_stopped
 
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ def register(app: typer.Typer) -> None:
         "A connector is one YAML file: which database, which table, and which column is which field of a transaction. "
         "`new` writes a first one from a live table, `check` shows what it makes of your rows, `run` runs it."
     )
-    connector.command("check")(check)
-    connector.command("new")(new)
-    connector.command("run")(run)
-    connector.command("fields")(fields)
-    positions.command("show")(show)
-    positions.command("set")(set_position)
-    positions.command("reset")(reset)
+    connector.command("check")(guarded(check))
+    connector.command("new")(guarded(new))
+    connector.command("run")(guarded(run))
+    connector.command("fields")(guarded(fields))
+    positions.command("show")(guarded(show))
+    positions.command("set")(guarded(set_position))
+    positions.command("reset")(guarded(reset))
     connector.add_typer(positions, name="positions", help="Show, set or forget how far a connector has read.")
     app.add_typer(connector, name="connector", help=help_text)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
+from tillguard.guarding import guarded
 
 if TYPE_CHECKING:
     from tillguard.dead_letter_desk import Filed
@@ -24,11 +25,11 @@ def register(app: typer.Typer) -> None:
     """Adds the group."""
     help_text = (
         "Messages and rows that could not be used, each with where it came from and why.\n\n"
-        "Mend the cause (the mapping, a setting, the row itself), then `retry`."
+        "Fix the cause (the mapping, a setting, the row itself), then `retry`."
     )
-    letters.command("list")(list_)
-    letters.command("show")(show)
-    letters.command("retry")(retry)
+    letters.command("list")(guarded(list_))
+    letters.command("show")(guarded(show))
+    letters.command("retry")(guarded(retry))
     app.add_typer(letters, name="dead-letters", help=help_text)
 
 
@@ -58,7 +59,7 @@ def list_(
         letter = filed.letter
         when = f"{letter.failed_at:%Y-%m-%d %H:%M:%S}"
         table.add_row(filed.name, when, letter.part, letter.reason, letter.source, letter.position, letter.key or "-")
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
     typer.echo(f"{len(found)} dead letters" + (f", the newest {len(shown)} shown" if len(shown) < len(found) else ""))
 
 
@@ -103,10 +104,11 @@ def retry(
         None, "--connectors", metavar="FOLDER", help="Folder of the connector files; else the retailer's own."
     ),
 ) -> None:
-    """Try dead letters again, after the cause was mended.
+    """Try dead letters again, after the cause was fixed.
 
-    A letter of scoring: its message goes to its topic again. A letter of a connector: the row is read again from the database
-    and mapped anew. A letter that was sent again disappears from the list; should it fail again, a new one comes.
+    A letter of scoring or of a trainer: the record that it names, as it stands on the topic, goes to that topic again. A letter of a
+    connector: the row is read again from the database and mapped again. A letter that was sent again disappears from the list; should it
+    fail again, a new one comes. What a letter says chooses among your own topics and connector files only.
     Exit code 1: some could not be sent, with the reason for each.
     """
     from tillguard.config import load, retailer_folder

@@ -82,4 +82,6 @@ def _look(settings: "Settings", registry: "Registry", raised: "Raised", *, as_js
     if as_json:
         typer.echo(msgspec.json.encode(drift_report.as_json(checked)).decode())
     else:
-        Console(width=None if sys.stdout.isatty() else 200).print(drift_report.render(checked))
+        Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(
+            drift_report.render(checked)
+        )

@@ -161,7 +161,7 @@ def rounds(
     from tillguard.federation.tables import of_rounds
 
     lines = rounds_of(told_to(side_of(retailer, config), fingerprint).entries)
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False)
     for table in of_rounds(lines):
         console.print(table)
 
@@ -186,7 +186,7 @@ def cross_site(config: Path | None = COORDINATOR) -> None:
         )
         return
     table = of_sites(sites)
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.width = max(console.width, console.measure(table).maximum)  # a cell that is cut tells nothing
     console.print(table)
     waiting = [name for name in sites.shown if name not in sites.figures]

@@ -136,7 +136,7 @@ def show(
             until = f"{entry.expires_at:%Y-%m-%d %H:%M} UTC" if entry.expires_at else "-"
             table.add_row(entry.mark, entry.entity, entry.value, until, entry.by, entry.reason_code)
     if table.row_count:
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)
     else:
         typer.echo("nobody is on a list")
 

@@ -285,7 +285,8 @@ def _print(shown: Any) -> None:
     from tillguard.models_report import width_for
 
     columns = Console().width if sys.stdout.isatty() else PIPED_WIDTH
-    Console(width=width_for(shown, columns) if isinstance(shown, Table) else columns).print(shown)
+    width = width_for(shown, columns) if isinstance(shown, Table) else columns
+    Console(width=width, markup=False, emoji=False).print(shown)
 
 
 def _echo_json(value: Any) -> None:

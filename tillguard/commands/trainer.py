@@ -91,7 +91,7 @@ def attempts(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode([each._asdict() for each in tried])).decode())
     elif tried:
-        Console().print(attempts_table(tried))
+        Console(markup=False, emoji=False).print(attempts_table(tried))
     else:
         typer.echo("No training yet; `tillguard trainer run` makes one when labels come.")
 
