@@ -34,13 +34,21 @@ DELETE_TIMEOUT_S = 30.0
 REDIS_KEYS = 2_000
 
 
+SERVERS = {MYSQL_RETAILER: "mariadb", MONGO_RETAILER: "mongodb"}
+"""Which server of the stack holds whose database."""
+
+
 def shops(endpoints: Mapping[str, Endpoint]) -> tuple[Shop, Shop]:
     """The two databases, connected."""
-    mysql, mongo = endpoints["mariadb"], endpoints["mongodb"]
-    return (
-        MysqlShop(MYSQL_RETAILER, mysql.host, mysql.port, mysql.user or "", mysql.password or ""),
-        MongoShop(MONGO_RETAILER, mongo.host, mongo.port),
-    )
+    return shop_of(MYSQL_RETAILER, endpoints), shop_of(MONGO_RETAILER, endpoints)
+
+
+def shop_of(retailer: str, endpoints: Mapping[str, Endpoint]) -> Shop:
+    """The database of one of the two, connected; asks for no other server than its own."""
+    server = endpoints[SERVERS[retailer]]
+    if retailer == MYSQL_RETAILER:
+        return MysqlShop(retailer, server.host, server.port, server.user or "", server.password or "")
+    return MongoShop(retailer, server.host, server.port)
 
 
 def connector_path(shop: Shop) -> Path:

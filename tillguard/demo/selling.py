@@ -37,19 +37,21 @@ def sell(retailer: str, state: Path, *, transactions: int, rate: float, seed: in
         )
     stack = Stack(state)
     running = {found.name for found in stack.status() if found.state == "running"}
-    missing = {"mariadb", "mongodb"} - running
-    if missing:
+    server = beginnings.SERVERS[retailer]
+    if server not in running:
         raise ConfigurationError(
-            [f"not running: {', '.join(sorted(missing))}; `tillguard up` starts the embedded stack"]
+            [f"not running: {server}, where {retailer} has its database; `tillguard up --only {server}` starts it"]
         )
     place = NAMES.index(retailer)
     begin = datetime.now(UTC)
     retail = Retail(
         PROFILES[place], 2 * seed + place, begin - timedelta(weeks=HISTORY_WEEKS), beginnings.PREFIXES[place]
     )
-    shops = beginnings.shops(stack.endpoints)
     try:
-        shop = shops[place]
+        shop = beginnings.shop_of(retailer, stack.endpoints)
+    except (pymysql.Error, pymongo.errors.PyMongoError) as error:
+        raise _refused(retailer, error) from None
+    try:
         sales = retail.more(
             begin,
             transactions / rate,
@@ -63,10 +65,13 @@ def sell(retailer: str, state: Path, *, transactions: int, rate: float, seed: in
         sender.announce(tally, planned)
         sender.send(shop, planned, begin.timestamp(), tally=tally, lock=threading.Lock(), stop=threading.Event())
     except (pymysql.Error, pymongo.errors.PyMongoError) as error:
-        raise TransientError(
-            f"the database of {retailer} refused the sales ({type(error).__name__}); has `tillguard demo` made it here?"
-        ) from None
+        raise _refused(retailer, error) from None
     finally:
-        for one in shops:
-            one.close()
+        shop.close()
     return len(planned), sum(one.entry.truth.fraud for one in planned)
+
+
+def _refused(retailer: str, error: Exception) -> TransientError:
+    return TransientError(
+        f"the database of {retailer} refused the sales ({type(error).__name__}); has `tillguard demo` made it here?"
+    )
