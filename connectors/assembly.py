@@ -6,7 +6,9 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
-from connectors.config import ConnectorConfig, Files, MongodbServer, MysqlServer, parse
+from connectors.config import ConnectorConfig, MongodbServer, MysqlServer, parse
+from connectors.files.config import Files
+from connectors.files.parts import resolved
 from connectors.health import Vitals
 from connectors.mapping import Mapper, Outcome
 from connectors.ports import Mark, OffsetStore, Position, Row, Source, Unreadable
@@ -29,15 +31,24 @@ class Parts(NamedTuple):
     silent_after_s: float
 
 
-def load(file: Path) -> ConnectorConfig:
-    """The connector file at `file`; raises ConfigurationError with every fault and its line."""
+def load(file: Path, *, at: Path | None = None) -> ConnectorConfig:
+    """The connector file at `file`; raises ConfigurationError with every fault and its line.
+
+    Args:
+        file: YAML.
+        at: For a source of kind `file`: read these files instead of those it names.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigurationError([f"{file} does not exist; `tillguard connector new` writes a first one"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError([f"{file} cannot be read: {type(error).__name__}"]) from None
-    return parse(text, str(file), name=file.stem)
+    config = parse(text, str(file), name=file.stem)
+    if not isinstance(config.source, Files):
+        return config
+    source = config.source if at is None else config.source.at(at.absolute())
+    return config.model_copy(update={"source": resolved(source, file.parent)})
 
 
 def mapper_of(config: ConnectorConfig, settings: Settings) -> Mapper:
@@ -89,7 +100,7 @@ def source_of(
 def _file_source(
     config: ConnectorConfig, source: Files, mapper: Mapper, folder: Path, pause: Callable[[float], bool]
 ) -> Source:
-    from connectors.files import FileSource  # noqa: PLC0415
+    from connectors.files.source import FileSource  # noqa: PLC0415
 
     def event_time_ms(row: Row) -> int | None:
         moment = mapper.event_time(row)
@@ -155,11 +166,9 @@ def outcomes_of_file(
         now: Becomes ingest_time.
         file: Read this file instead of the one that the connector file names.
     """
-    config = load(mapping)
+    config = load(mapping, at=file)
     if not isinstance(config.source, Files):
         raise ConfigurationError([f"{mapping}: source.kind must be `file` to read a file"])
-    if file is not None:
-        config = config.model_copy(update={"source": config.source.at(file.absolute())})
     mapper = mapper_of(config, settings)
     source_ = source_of(config, mapper, mapping.parent, {}, lambda _: False)
     faults = source_.check()

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, model_validator
 
 from connectors.fields import LabelFields, ResolutionFields, Spec, TransactionFields
+from connectors.files.config import Files
 from connectors.yaml_lines import Document, expect_mapping
 from contract.errors import ConfigurationError
 from contract.section import NAME, worded
@@ -83,38 +84,6 @@ class MongodbServer(Server):
         "standard",
         description="how the shop's driver writes UUIDs of binary subtype 3; those of subtype 4 need nothing",
     )
-
-
-class Files(Spec):
-    """A file that is replayed in event-time order."""
-
-    kind: Literal["file"]
-    path: Path = Field(description="Parquet, CSV or JSON lines; relative to the connector file")
-    format: Literal["parquet", "csv", "jsonl"] | None = Field(None, description="else by the name's ending")
-    delimiter: str = Field(",", min_length=1, max_length=1, description="between columns of a CSV")
-    rate: float | None = Field(
-        None, gt=0, le=1e6, description="rows a second; as fast as Kafka takes them where absent"
-    )
-
-    @model_validator(mode="after")
-    def _format_is_known(self) -> Self:
-        if self.format is None and self.path.suffix.lower() not in FORMATS:
-            raise ValueError(f"path: ends in none of {', '.join(FORMATS)}; say `format: csv`, `jsonl` or `parquet`")
-        return self
-
-    def at(self, path: Path) -> Self:
-        """The same settings for the file at `path`; raises ConfigurationError where its ending says no format."""
-        try:
-            return type(self).model_validate(self.model_dump(exclude_unset=True) | {"path": path})
-        except ValidationError as error:
-            raise ConfigurationError([f"{path}: {message}" for _, message in _worded(error)]) from None
-
-    def file_format(self) -> str:
-        """parquet, csv or jsonl."""
-        return self.format or FORMATS[self.path.suffix.lower()]
-
-
-FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 
 
 class Table(Spec):
@@ -269,7 +238,7 @@ def semantic_faults(config: ConnectorConfig) -> Iterator[tuple[Path_, str]]:
     for i, labels in enumerate(config.labels):
         yield from _label_faults(("labels", i), labels)
     if config.transactions.snapshot_order == "event_time" and len(config.transactions.fields.event_time.names()) != 1:
-        yield ("transactions", "snapshot_order"), "event_time is a constant; order by key"
+        yield ("transactions", "snapshot_order"), "event_time is not one column; order by key"
     if config.transactions.fields.transaction_id.constant is not None:
         yield ("transactions", "fields", "transaction_id"), "a constant cannot name transactions"
 

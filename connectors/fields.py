@@ -11,7 +11,7 @@ from connectors.values import TIME_FORMATS
 
 def _one_value(value: Any) -> Any:
     if isinstance(value, date):
-        raise ValueError("YAML reads this as a date; write it in quotes")  # noqa: TRY004 - pydantic words a ValueError
+        raise ValueError("a date as YAML reads it: write it in quotes")  # noqa: TRY004 - pydantic words a ValueError
     if value is not None and not isinstance(value, str | int | float):
         raise ValueError("expected one value: text, a number, true, false or null")
     return value
@@ -124,20 +124,41 @@ def _known_format(form: str) -> None:
         raise ValueError(f"format: one of {', '.join(TIME_FORMATS)}, or a strptime pattern such as %d.%m.%Y %H:%M:%S")
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 class TimeField(FieldSpec):
     """A moment."""
 
+    columns: list[str] | None = Field(
+        None, min_length=2, description="several columns, joined by a space (a day and a time of day)"
+    )
     time_zone: str = Field("UTC", description="zone of times that carry none, as Europe/Berlin")
-    format: str = Field("iso", description=f"{', '.join(TIME_FORMATS)}, or a strptime pattern; for text and numbers")
+    format: Annotated[list[str], BeforeValidator(_listed)] = Field(
+        ["iso"],
+        min_length=1,
+        description=f"{', '.join(TIME_FORMATS)}, or a strptime pattern, for text and numbers; of a list the first that fits",
+    )
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
-        _known_format(self.format)
+        for form in self.format:
+            _known_format(form)
         try:
             ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("time_zone: not a zone of the IANA database, such as UTC or Europe/Berlin") from None
         return self
+
+    def origins(self) -> tuple[object, ...]:
+        return (*super().origins(), self.columns)
+
+    def origin_names(self) -> tuple[str, ...]:
+        return (*super().origin_names(), "columns")
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.columns) if self.columns else super().names()
 
 
 class LabelTimeField(TimeField):

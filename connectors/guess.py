@@ -1,64 +1,112 @@
-"""Guesses which column is which canonical field, and writes a first connector file with the reasons beside. Pure."""
+"""Guesses which column is which canonical field, by the columns' names and a look at their values. Pure."""
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import yaml
+from connectors.column_forms import NumberForm, TimeForm, is_day, is_time_of_day, number_form, time_form
+from connectors.values import ABSENT, at_path, whole
 
-PERSONAL = ("card", "ip", "email", "phone", "address")
-UNKNOWN = "CHANGE_ME"
-"""Stands where no column was found; `connector check` then names the line."""
-
-_PATTERNS: Mapping[str, str] = {
-    "transaction_id": r"(transaction|order|payment|booking|txn|tx)[_ ]?(id|no|nr|number|ref)$|^_?id$",
-    "event_time": r"(placed|created|ordered|paid|purchased|booked)([_ ]?(at|on|time|date))?$|(tx|transaction|order|event)[_ ]?"
-    r"(datetime|timestamp|time|date)$|^timestamp$",
-    "amount": r"(^|[_. ])(total|amount|price|sum|value|betrag)([_ ]?(amount|price|minor|cents|value|due))?$|amount",
-    "currency": r"currency|^ccy$|waehrung",
-    "customer": r"(customer|user|account|client|member|kunde)[_. ]?(id|no|nr|number|ref)?$",
-    "card": r"(card|pan)[_. ]?(number|no|nr)$|^pan$|^card$",
-    "device": r"device([_. ]?(id|hash|fingerprint|used))?$|fingerprint",
-    "ip": r"(^|[_. ])ip([_. ]?(addr(ess)?))?$|client[_ ]?ip",
-    "email": r"e[-_]?mail",
-    "phone": r"phone|mobile|telefon",
-    "address": r"(ship|deliver)\w*[_. ]?(to|address|street|addr)|^address$",
-    "coupon": r"(coupon|voucher|promo)\w*[_. ]?(code|id)?$",
-    "terminal": r"terminal|till|store|pos([_ ]id)?$",
-    "channel": r"channel",
-    "payment_method": r"pay(ment)?[_ ]?(method|type|kind|means)",
-    "category": r"category|department",
-    "country_billing": r"bill\w*[_. ]?country|country[_ ]?bill",
-    "country_delivery": r"(ship|deliver)\w*[_. ]?country",
-    "country_ip": r"ip[_. ]?country",
-    "country_card": r"card[_. ]?country|issuer[_ ]?country",
-    "customer_since": r"(member|customer|account|registered|signup)\w*[_ ]?(since|created|at)$",
-    "basket_items": r"items|quantity|qty|item[_ ]?count",
-    "discount": r"discount|voucher[_ ]?amount|rebate",
-    "session_s": r"session\w*[_ ]?(s|sec|seconds|duration)|checkout[_ ]?seconds",
+_PATTERNS: Mapping[str, tuple[str, ...]] = {
+    "transaction_id": (
+        r"^(transaction|trans|txn|tx|order|payment|booking|invoice|receipt|bill|sale)_?(id|no|nr|num|number|ref|key|uuid)$",
+        r"(transaction|trans|txn|tx|order|payment|booking)_?(id|no|nr|num|number|ref)$",
+        r"^_?(id|uuid|guid|key)$",
+    ),
+    "event_time": (
+        r"^event_?time$|(trans|transaction|txn|tx|order|payment|purchase|invoice|sale|booking|event)_?(date_?)?(time_?stamp|date_?time|time|ts|date|dt)$",
+        r"(placed|created|ordered|paid|purchased|booked)(_?(at|on|time|date))?$",
+        r"^(time_?stamp|date_?time|ts|unix_?time|epoch)$",
+        r"^(date|time|day|when|datum|step)$",
+    ),
+    "amount": (
+        r"^(trans|transaction|txn|tx|order|payment|purchase|total|grand)_?(amount|amt|total|value|price|sum)$",
+        r"(^|[_.])(amount|amt|betrag)$|amount",
+        r"(^|[_.])(total|price|sum|value)(_?(amount|price|minor|cents|value|due))?$",
+    ),
+    "currency": (r"currency|^ccy$|waehrung",),
+    "customer": (
+        r"^(customer|cust|user|account|acct|client|member|kunden?|buyer|name_?orig)_?(id|no|nr|num|number|ref|key)?$",
+        r"(customer|user|account|client|member|kunden?|buyer)[_.]?(id|no|nr|number|ref)$",
+    ),
+    "card": (r"(card|pan|cc)[_.]?(number|no|nr|num)$|^pan$|^card$",),
+    "device": (r"device([_.]?(id|hash|fingerprint|used|info))?$|fingerprint",),
+    "ip": (r"(^|[_.])ip([_.]?(addr(ess)?))?$|client_?ip",),
+    "email": (r"e_?mail([_.]?addr(ess)?)?$",),
+    "phone": (r"phone|mobile|telefon",),
+    "address": (r"(ship|deliver)\w*[_.]?(to|address|street|addr)|^address$",),
+    "coupon": (r"(coupon|voucher|promo)\w*[_.]?(code|id)?$",),
+    "terminal": (
+        r"terminal(_id)?$|(^|_)till(_id)?$|(^|_)store(_id)?$|^pos(_id)?$",
+        r"^merchant(_(id|name))?$|^name_?dest$",
+    ),
+    "channel": (r"channel",),
+    "payment_method": (r"pay(ment)?_?(method|type|kind|means)",),
+    "category": (r"category|department|^product_?cd$",),
+    "country_billing": (r"bill\w*[_.]?country|country_?bill",),
+    "country_delivery": (r"(ship|deliver)\w*[_.]?country",),
+    "country_ip": (r"ip[_.]?country",),
+    "country_card": (r"card[_.]?country|issuer_?country",),
+    "customer_since": (r"(member|customer|account|registered|signup)\w*_?(since|created|at)$",),
+    "basket_items": (r"items|quantity|qty|item_?count",),
+    "discount": (r"discount|voucher_?amount|rebate",),
+    "session_s": (r"session\w*_?(s|sec|seconds|duration)|checkout_?seconds",),
 }
-_FRAUD = re.compile(r"(is[_ ]?)?fraud(ulent)?$|^tx_fraud$|chargeback(ed)?$", re.IGNORECASE)
-_REQUIRED = ("transaction_id", "event_time", "amount", "currency")
+FIELDS = tuple(_PATTERNS)
+_FRAUD = (
+    r"^(is_?|tx_?|trans_?|transaction_?)?(fraud|fraudulent|chargeback|charged_?back|scam)(_?(flag|label|ind|reported|bool))?$",
+    r"^(fraud|is_?fraud)",
+    r"^(is_?)?(label|target|class|y)$",
+)
+_YES = re.compile(r"(?i)(is[_ ]?)?(fraud(ulent)?|scam|bad|chargeback|illicit|suspicious)")
+_NO = re.compile(r"(?i)(not?[_ ]?(a )?|non[-_ ]?)fraud(ulent)?|legit(imate)?|genuine|normal|valid|good|ok|licit|clean")
+_BOOLEAN = re.compile(r"(?i)[01](\.0+)?|true|false|t|f|yes|no|y|n")
+LABEL_VALUES_MAX = 10
 
 
 class Guess(NamedTuple):
-    """Columns by field, the column that says fraud, and the columns nobody claimed."""
+    """What each column seems to be."""
 
     fields: dict[str, str]
+    """Column by canonical field."""
     fraud: str | None
+    """The column that says fraud."""
     unused: list[str]
+    """Columns that nobody claimed."""
+    day_and_time: tuple[str, str] | None = None
+    """Columns of the event's day and time of day, where they are two."""
+    time: TimeForm | None = None
+    """How the event's time is written; None where nothing fits, or nothing was looked at."""
+    numbers: NumberForm | None = None
+    """How the amount is written; likewise."""
+    fraud_values: dict[str, bool | None] | None = None
+    """What the label column holds, where that is not plainly true and false."""
+    repeated_id: bool = False
+    """Whether the id names several of the rows that were looked at."""
+    looked_at: int = 0
+    """Rows."""
 
 
-def guess(columns: Sequence[str], key: str | None) -> Guess:
-    """Assigns each column to at most one field, by its name."""
+def guess(columns: Sequence[str], key: str | None, rows: Sequence[Mapping[str, object]] = ()) -> Guess:
+    """Assigns each column to at most one field.
+
+    Args:
+        columns: Their names.
+        key: The primary key, where known.
+        rows: Some rows; with them, times must be times and amounts numbers.
+    """
     left = list(columns)
     found: dict[str, str] = {}
-    fraud = next((name for name in left if _FRAUD.search(name)), None)
+    fraud = _first(left, _FRAUD, lambda name: _may_be_label(_held(rows, name)))
     if fraud is not None:
         left.remove(fraud)
-    for field, pattern in _PATTERNS.items():
-        match = next((name for name in left if re.search(pattern, name, re.IGNORECASE)), None)
+    day_and_time = _day_and_time(left, rows)
+    for name in day_and_time or ():
+        left.remove(name)
+    for field, patterns in _PATTERNS.items():
+        if field == "event_time" and day_and_time is not None:
+            continue
+        match = _best(field, left, patterns, rows)
         if match is not None:
             found[field] = match
             left.remove(match)
@@ -66,76 +114,95 @@ def guess(columns: Sequence[str], key: str | None) -> Guess:
         found["transaction_id"] = key
         if key in left:
             left.remove(key)
-    return Guess(found, fraud, left)
+    ids = _held(rows, found.get("transaction_id", ""))
+    return Guess(
+        found,
+        fraud,
+        left,
+        day_and_time,
+        _event_time(found, day_and_time, rows),
+        number_form(_held(rows, found["amount"])) if "amount" in found else None,
+        _fraud_values(_held(rows, fraud)) if fraud is not None else None,
+        len(set(map(str, ids))) < len(ids),
+        len(rows),
+    )
 
 
-def render(name: str, source: Mapping[str, object], table: str | None, key: str | None, found: Guess) -> str:
-    """The text of a connector file.
-
-    Args:
-        name: The connector's name.
-        source: Settings of `source`, `kind` among them; no password.
-        table: Table or collection; None for a file.
-        key: Column that names a row, where known.
-        found: What was guessed.
-    """
-    word = {"mysql": "table", "mongodb": "collection"}.get(str(source["kind"]))
-    lines = [
-        "# A first connector file, guessed from the names of the columns. Read every line, correct it, then run",
-        "# `tillguard connector check FILE`: it shows ten rows as the transactions they become.",
-        f"name: {_scalar(name)}",
-        "source:",
-        *(f"  {setting}: {_scalar(value)}" for setting, value in source.items()),
-        "transactions:",
-    ]
-    if word is not None:
-        lines.append(f"  {word}: {_scalar(table)}")
-    if key is not None:
-        lines.append(f"  key: {_scalar(key)}          # names a row; dead letters show it")
-    lines += ["  updates: ignore       # an UPDATE of a row is no new transaction", "  fields:"]
-    lines += [f"    {line}" for line in _field_lines(found.fields)]
-    if found.fraud is not None:
-        lines += ["labels:", f"  - column: {_scalar(found.fraud)}    # 1 is fraud, 0 is genuine, null says nothing yet"]
-    else:
-        lines += [
-            "# Chargebacks in a table of their own:",
-            "# labels:",
-            f"#   - {word or 'table'}: chargebacks",
-            "#     fields: {transaction_id: order_id, fraud: {constant: true}, source: {constant: chargeback}}",
-        ]
-    if found.unused:
-        lines.append(f"# Not used: {', '.join(_scalar(name) for name in found.unused)}")
-    return "\n".join(lines) + "\n"
+def normal(name: str) -> str:
+    """`transDateTime`, `Trans Date-Time` and `TRANS_DATE_TIME` as `trans_date_time`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip())
+    return re.sub(r"[\s_-]+", "_", words).lower()
 
 
-def _field_lines(fields: Mapping[str, str]) -> list[str]:
-    lines = []
-    for field in _PATTERNS:
-        column = fields.get(field)
-        if column is None and field in _REQUIRED:
-            line = "currency: {constant: EUR}          # or the column that says it" if field == "currency" else None
-            lines.append(line or f"{field}: {UNKNOWN}          # needed: which column?")
-        elif column is not None:
-            lines.append(f"{field}: {_spec(field, column)}")
-    return lines
+def _first(names: Sequence[str], patterns: Sequence[str], may_be: Callable[[str], bool]) -> str | None:
+    for pattern in patterns:
+        for name in names:
+            if re.search(pattern, normal(name)) and may_be(name):
+                return name
+    return None
 
 
-def _spec(field: str, column: str) -> str:
-    if field in PERSONAL:
-        return f"{{column: {_scalar(column)}, tokenise: true}}"
-    if field == "event_time":
-        return f"{{column: {_scalar(column)}, time_zone: UTC}}          # the zone of times that carry none"
-    if field in ("amount", "discount"):
-        return f"{{column: {_scalar(column)}, unit: major}}          # major: 12.34; minor: 1234 cents"
-    return _scalar(column)
+def _best(
+    field: str, names: Sequence[str], patterns: Sequence[str], rows: Sequence[Mapping[str, object]]
+) -> str | None:
+    """The first column by name whose values fit the field; where none does, the first by name."""
+    fits = {
+        "event_time": lambda name: time_form(_held(rows, name)) is not None,
+        "amount": lambda name: number_form(_held(rows, name)) is not None,
+        "customer_since": lambda name: time_form(_held(rows, name)) is not None,
+    }.get(field)
+    if not rows or fits is None:
+        return _first(names, patterns, lambda _: True)
+    return _first(names, patterns, fits) or (
+        None if field == "customer_since" else _first(names, patterns, lambda _: True)
+    )
 
 
-def _scalar(value: object) -> str:
-    """`value` as YAML writes it inside a flow mapping."""
-    if isinstance(value, str) and not value.isprintable():
-        return json.dumps(value)
-    text = yaml.safe_dump([value], default_flow_style=True, width=10_000, allow_unicode=True).strip()
-    return text[1:-1]
+def _day_and_time(names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> tuple[str, str] | None:
+    """A column of days and one of times of day, both named like times, where no column holds both."""
+    named = [name for name in names if re.search(r"date|day|time|hour|datum|uhrzeit|zeit", normal(name))]
+    days = [name for name in named if _all(_held(rows, name), is_day)]
+    times = [name for name in named if _all(_held(rows, name), is_time_of_day)]
+    if not days or not times:
+        return None
+    whole = [name for name in named if name not in days and time_form(_held(rows, name)) is not None]
+    return None if whole else (days[0], times[0])
+
+
+def _event_time(
+    found: Mapping[str, str], parts: tuple[str, str] | None, rows: Sequence[Mapping[str, object]]
+) -> TimeForm | None:
+    if parts is None:
+        return time_form(_held(rows, found["event_time"])) if "event_time" in found else None
+    day, time = parts
+    return time_form([f"{row[day]} {row[time]}" for row in rows if row.get(day) and row.get(time)])
+
+
+def _held(rows: Sequence[Mapping[str, object]], name: str) -> list[object]:
+    held = (at_path(row, name) for row in rows)
+    return [value for value in held if value not in (None, "", ABSENT) and value == value]  # noqa: PLR0124 - NaN is a gap
+
+
+def _all(values: Sequence[object], test: Callable[[object], bool]) -> bool:
+    return bool(values) and all(map(test, values))
+
+
+def _may_be_label(values: Sequence[object]) -> bool:
+    return len(set(map(str, values))) <= LABEL_VALUES_MAX
+
+
+def _fraud_values(values: Sequence[object]) -> dict[str, bool | None] | None:
+    """A translation of what a label column holds; None where all of it is read as true or false anyway."""
+    held = sorted({whole(str(value).strip()) for value in values})
+    if all(_BOOLEAN.fullmatch(each) for each in held):
+        return None
+    return {each: _meaning(each) for each in held}
+
+
+def _meaning(text: str) -> bool | None:
+    if _NO.fullmatch(text) or text.lower() in ("0", "false", "no", "n", "f"):
+        return False
+    return True if _YES.fullmatch(text) or text.lower() in ("1", "true", "yes", "y", "t") else None
 
 
 def paths(documents: Sequence[Mapping[str, object]], *, depth: int = 4) -> list[str]:

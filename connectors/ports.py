@@ -83,8 +83,8 @@ class Source(Protocol):
         """Called by `connector check` and before the first snapshot: what a person must change, in words; empty when all is well."""
         ...
 
-    def sample(self, table: str, limit: int) -> list[Row]:
-        """Called by `connector check` and `new`: up to `limit` rows of `table`, in any order."""
+    def sample(self, table: str, limit: int) -> Sequence[Row | Unreadable]:
+        """Called by `connector check` and `new`: up to `limit` rows of `table`, in any order, also those it cannot decode."""
         ...
 
     def fetch(self, table: str, key: str) -> Row | None:

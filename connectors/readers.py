@@ -4,12 +4,14 @@ A reader returns None for "no value" and raises InvalidEventError, which names t
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from datetime import time as time_of_day
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from connectors.fields import FieldSpec, MoneyField, TextField, TimeField
+from connectors.number_text import Parse
 from connectors.tokens import Tokeniser, normalise
 from connectors.values import ABSENT, as_money, as_text, as_time, at_path, whole
 from contract.errors import ConfigurationError, InvalidEventError
@@ -18,6 +20,7 @@ T = TypeVar("T")
 Values = Mapping[str, object]
 Read = Callable[[Values], T]
 Aliases = dict[str, str]
+MIDNIGHT = time_of_day()
 
 
 _Form = tuple[Callable[[str], object], str]
@@ -181,12 +184,15 @@ def token(
 
 def time(field: str, spec: TimeField, *, flat: bool) -> Callable[[Values, datetime | None], datetime | None]:
     """Reads a moment; the second argument is the event's own time, for `days_before_event`."""
-    read = raw(field, spec, flat=flat)
-    zone, form, optional = ZoneInfo(spec.time_zone), spec.format, spec.optional
+    read = _day_and_time(field, spec, flat=flat) if spec.columns else raw(field, spec, flat=flat)
+    zone, (form, *others), optional = ZoneInfo(spec.time_zone), spec.format, spec.optional
 
     def moment(values: Values, event_time: datetime | None) -> datetime | None:
         try:
-            return as_time(field, read(values), zone, form, event_time)
+            value = read(values)
+            if others:
+                return _first_that_fits(field, value, zone, (form, *others), event_time)
+            return as_time(field, value, zone, form, event_time)
         except InvalidEventError:
             if optional:
                 return None
@@ -195,9 +201,60 @@ def time(field: str, spec: TimeField, *, flat: bool) -> Callable[[Values, dateti
     return moment
 
 
-def money(field: str, spec: MoneyField, *, flat: bool) -> Callable[[Values, str], int | None]:
-    """Reads an amount as minor units of the currency given."""
-    read = raw(field, spec, flat=flat)
+def _first_that_fits(
+    field: str, value: object, zone: ZoneInfo, forms: Sequence[str], event_time: datetime | None
+) -> datetime | None:
+    for form in forms:
+        try:
+            return as_time(field, value, zone, form, event_time)
+        except InvalidEventError:
+            continue
+    raise InvalidEventError(
+        "field_invalid", f"{field}: not a time of any format of {', '.join(f'`{form}`' for form in forms)}"
+    )
+
+
+def _day_and_time(field: str, spec: TimeField, *, flat: bool) -> Read[str | None]:
+    """Several columns joined by a space; None where one of them is empty, since a day alone is not when it happened."""
+    names = spec.columns or []
+    parts = [raw(field, spec.model_copy(update={"column": name, "columns": None}), flat=flat) for name in names]
+
+    def joined(values: Values) -> str | None:
+        found = [as_text(field, _day(part(values))) for part in parts]
+        return " ".join(word for word in found if word) if all(found) else None
+
+    return joined
+
+
+def _day(value: object) -> object:
+    """A day that its column holds as a moment at midnight."""
+    return value.date() if isinstance(value, datetime) and value.time() == MIDNIGHT else value
+
+
+def number(field: str, read: Read[object], parse: Parse | None, reason: str = "field_invalid") -> Read[object]:
+    """`read`, with text as a number by `parse`, where the file says how numbers are written."""
+    if parse is None:
+        return read
+
+    def parsed(values: Values) -> object:
+        value = read(values)
+        if not isinstance(value, str):
+            return value
+        if not value.strip():
+            return None
+        found = parse(value)
+        if found is None:
+            raise InvalidEventError(reason, f"{field}: not a number as `decimal` and `thousands` in `source` say")
+        return found
+
+    return parsed
+
+
+def money(
+    field: str, spec: MoneyField, *, flat: bool, numbers: Parse | None = None
+) -> Callable[[Values, str], int | None]:
+    """Reads an amount as minor units of the currency given; `numbers` reads text."""
+    read = number(field, raw(field, spec, flat=flat), numbers, "amount_invalid")
     unit, optional = spec.unit, spec.optional
 
     def amount(values: Values, currency: str) -> int | None:
@@ -211,7 +268,9 @@ def money(field: str, spec: MoneyField, *, flat: bool) -> Callable[[Values, str]
     return amount
 
 
-def converted(field: str, spec: FieldSpec, convert: Callable[[str, Any], T | None], *, flat: bool) -> Read[T | None]:
-    """Reads a value through one of the conversions of connectors.values."""
-    read = raw(field, spec, flat=flat)
+def converted(
+    field: str, spec: FieldSpec, convert: Callable[[str, Any], T | None], *, flat: bool, numbers: Parse | None = None
+) -> Read[T | None]:
+    """Reads a value through one of the conversions of connectors.values; `numbers` reads text as a number first."""
+    read = number(field, raw(field, spec, flat=flat), numbers)
     return lenient(spec, lambda values: convert(field, read(values)))

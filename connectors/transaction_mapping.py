@@ -11,6 +11,8 @@ from msgspec.structs import asdict
 from connectors import readers
 from connectors.config import ConnectorConfig
 from connectors.fields import TextField, TransactionFields
+from connectors.files.config import Files
+from connectors.number_text import Parse, number_parser
 from connectors.ports import Row
 from connectors.readers import Aliases, Read, Values
 from connectors.tokens import Tokeniser
@@ -39,16 +41,19 @@ class TransactionRule:
             self._identity |= set(fields.event_time.names())
         self.id = readers.text("transaction_id", fields.transaction_id, flat=flat)
         self.event_time = readers.time("event_time", fields.event_time, flat=flat)
-        self._amount = readers.money("amount", fields.amount, flat=flat)
+        numbers = _numbers(config)
+        self._amount = readers.money("amount", fields.amount, flat=flat, numbers=numbers)
         self._currency = readers.code("currency", fields.currency, flat=flat)
-        self._simple = _simple(fields, flat=flat)
+        self._simple = _simple(fields, numbers, flat=flat)
         self._tokenised = {
             name: readers.token(name, spec, tokens, flat=flat) for name, spec in _text_fields(fields) if spec.tokenise
         }
         self._since = (
             readers.time("customer_since", fields.customer_since, flat=flat) if fields.customer_since else None
         )
-        self._discount = readers.money("discount", fields.discount, flat=flat) if fields.discount else None
+        self._discount = (
+            readers.money("discount", fields.discount, flat=flat, numbers=numbers) if fields.discount else None
+        )
         self.names = {name for spec in _specs(fields) for name in spec.names()}
         self.personal = {name: field for field, spec in _text_fields(fields) if spec.tokenise for name in spec.names()}
 
@@ -118,7 +123,15 @@ def _needed(field: str, value: T | None) -> T:
     return value
 
 
-def _simple(fields: TransactionFields, *, flat: bool) -> list[tuple[str, Read[Any]]]:
+def _numbers(config: ConnectorConfig) -> Parse | None:
+    """How numbers are written in the text of a file; None: plainly, with a point."""
+    source = config.source
+    if not isinstance(source, Files) or (source.decimal is None and source.thousands is None):
+        return None
+    return number_parser(source.decimal or ".", source.thousands)
+
+
+def _simple(fields: TransactionFields, numbers: Parse | None, *, flat: bool) -> list[tuple[str, Read[Any]]]:
     """Readers of every optional field that needs nothing but its own value."""
     found: list[tuple[str, Read[Any]]] = []
     for name in (*TOKEN_FIELDS, *_PLAIN, *_CODES):
@@ -127,9 +140,11 @@ def _simple(fields: TransactionFields, *, flat: bool) -> list[tuple[str, Read[An
             read: Callable[..., Read[Any]] = readers.code if name in _CODES else readers.text
             found.append((name, read(name, spec, flat=flat)))
     if fields.basket_items is not None:
-        found.append(("basket_items", readers.converted("basket_items", fields.basket_items, as_integer, flat=flat)))
+        items = readers.converted("basket_items", fields.basket_items, as_integer, flat=flat, numbers=numbers)
+        found.append(("basket_items", items))
     if fields.session_s is not None:
-        found.append(("session_s", readers.converted("session_s", fields.session_s, as_seconds, flat=flat)))
+        seconds = readers.converted("session_s", fields.session_s, as_seconds, flat=flat, numbers=numbers)
+        found.append(("session_s", seconds))
     return found
 
 

@@ -29,7 +29,7 @@ INTEGER_BITS_MAX = 256
 _TRUE = frozenset(("1", "true", "t", "yes", "y"))
 _FALSE = frozenset(("0", "false", "f", "no", "n"))
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
-_EPOCH_UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
+_EPOCH_UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, "epoch_ns": 1_000_000_000}
 DAYS_BEFORE_EVENT = "days_before_event"
 TIME_FORMATS = ("iso", *_EPOCH_UNITS, DAYS_BEFORE_EVENT)
 """Named formats of time fields; anything with a % is a strptime format."""
@@ -246,10 +246,10 @@ def _counted(field: str, value: object, form: str, event_time: datetime | None) 
     number = as_decimal(field, value)
     if number is None:
         return None
-    if abs(number) > 10**17:
+    if abs(number) > 10**19:
         raise InvalidEventError("field_invalid", f"{field}: out of range")
     if form != DAYS_BEFORE_EVENT:
-        return _EPOCH + timedelta(microseconds=int(number * (1_000_000 // _EPOCH_UNITS[form])))
+        return _EPOCH + timedelta(microseconds=int(number * 1_000_000 / _EPOCH_UNITS[form]))
     if event_time is None:
         raise InvalidEventError("field_invalid", f"{field}: days_before_event needs the event's own time")
     return event_time - timedelta(days=float(number))

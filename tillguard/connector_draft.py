@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.config import ConnectorConfig, MongodbServer, MysqlServer, parse
-from connectors.guess import guess, paths, render
+from connectors.first_file import render
+from connectors.guess import guess, paths
+from connectors.ports import Row
 from contract.errors import ConfigurationError
 
 KINDS = ("mysql", "mongodb", "file")
@@ -32,7 +34,7 @@ class Wanted:
         if self.kind not in KINDS:
             raise ConfigurationError([f"--kind: one of {', '.join(KINDS)}"])
         if self.kind == "file":
-            return replace(self, path=self.path or Path(ask("Which file (Parquet, CSV or JSON lines)?")))
+            return replace(self, path=self.path or Path(ask("Which file or folder (Parquet, CSV or JSON lines)?")))
         word = "collection" if self.kind == "mongodb" else "table"
         return replace(
             self,
@@ -65,11 +67,29 @@ class Wanted:
         return (name if name[:1].isalpha() else f"c-{name}")[:48].rstrip("-")
 
 
-def draft(wanted: Wanted, environment: Mapping[str, str]) -> str:
-    """The text of a first connector file; raises ConfigurationError or TransientError where the table cannot be looked at."""
-    columns, key = _look(wanted, environment)
+def draft(wanted: Wanted, environment: Mapping[str, str], ask_after_days: Callable[[], float]) -> str:
+    """The text of a first connector file.
+
+    Args:
+        wanted: Complete answers.
+        environment: Where `password_env` is looked up.
+        ask_after_days: Called where a file's rows carry their labels: how many days after its transaction one becomes known.
+
+    Raises ConfigurationError or TransientError where the table cannot be looked at.
+    """
+    source = wanted.source()
+    if wanted.kind == "file":
+        from tillguard.file_draft import look_at_files  # noqa: PLC0415 - readers only where they are needed
+
+        key = None
+        found, settings = look_at_files(wanted.path or Path())
+        source |= settings
+    else:
+        columns, key = _look(wanted, environment)
+        found = guess(columns, key)
+    after_days = ask_after_days() if wanted.kind == "file" and found.fraud is not None else None
     table = wanted.table or None
-    return render(wanted.connector_name(), wanted.source(), table, key, guess(columns, key))
+    return render(wanted.connector_name(), source, table, key, found, label_after_days=after_days)
 
 
 def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], str | None]:
@@ -86,7 +106,7 @@ def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], st
 
         documents = MongodbSource(config, source, source.secret(environment), lambda _: set())
         try:
-            rows = documents.sample(wanted.table, _SAMPLE)
+            rows = [row for row in documents.sample(wanted.table, _SAMPLE) if isinstance(row, Row)]
         finally:
             documents.close()
         if not rows:
@@ -94,13 +114,7 @@ def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], st
                 [f"collection {wanted.table} is empty (or the user may not see it); nothing to guess from"]
             )
         return paths([row.values for row in rows]), None
-    from connectors.file_rows import ROW_NUMBER, column_names, read  # noqa: PLC0415 - as above
-
-    names = column_names(source, source.path)
-    if names is None:
-        first = [row.values for row, _ in zip(read(source, source.path), range(_SAMPLE), strict=False) if row.values]
-        names = paths(first)
-    return [name for name in names if name != ROW_NUMBER], None
+    raise ConfigurationError([f"--kind: one of {', '.join(KINDS)}"])
 
 
 def _bare(wanted: Wanted) -> ConnectorConfig:
@@ -118,7 +132,7 @@ def check_position(text: str) -> None:
     """Raises ConfigurationError unless `text` is a position of some kind of source."""
     import msgspec  # noqa: PLC0415
 
-    from connectors.files import FilePosition  # noqa: PLC0415 - drivers only where they are needed
+    from connectors.files.source import FilePosition  # noqa: PLC0415 - drivers only where they are needed
     from connectors.mongodb.position import parse_position  # noqa: PLC0415
     from connectors.mysql.position import parse_stream  # noqa: PLC0415
     from connectors.ports import Position  # noqa: PLC0415

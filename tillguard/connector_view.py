@@ -1,5 +1,6 @@
 """What `connector check` prints: rows as the transactions they become."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.mapping import Mapper, Outcome
-from connectors.ports import Row
+from connectors.ports import Row, Unreadable
 from connectors.suspicion import suspicions
 from contract.dead_letters import DeadLetter
 from contract.events import Transaction
@@ -17,38 +18,62 @@ from contract.money import exponent
 _LEFT_OUT = ("origin", "ingest_time", "retailer", "aliases")
 
 
-def show_rows(mapper: Mapper, samples: Mapping[str, Sequence[Row]], console: Console | None = None) -> int:
-    """Prints every sampled row as its messages, and gives the number of rows that cannot be used.
+Looked = Mapping[str, Sequence[Sequence[Outcome]]]
+"""What each row that was looked at becomes, by table."""
+
+
+def look(mapper: Mapper, samples: Mapping[str, Sequence[Row | Unreadable]]) -> Looked:
+    """Maps every sampled row."""
+    now = datetime.now(UTC)
+    return {table: [_outcomes(mapper, row, now) for row in rows] for table, rows in samples.items()}
+
+
+def _outcomes(mapper: Mapper, row: Row | Unreadable, now: datetime) -> list[Outcome]:
+    return [mapper.refused(row, now)] if isinstance(row, Unreadable) else mapper.outcomes(row, now)
+
+
+def show_rows(mapper: Mapper, looked: Looked, shown: int, console: Console | None = None) -> int:
+    """Prints some rows as their messages, and gives the number of all rows looked at that cannot be used.
 
     Args:
         mapper: The mapping.
-        samples: Rows by table.
+        looked: What the rows become.
+        shown: How many of each table are printed.
         console: Where to print; standard output by default.
     """
     out = console or Console(soft_wrap=True, markup=False, emoji=False)
-    refused = 0
-    for table, rows in samples.items():
-        counted = f"{len(rows)} row{'s' if len(rows) > 1 else ''}"
+    for table, rows in looked.items():
+        count = min(shown, len(rows))
+        of_all = f" of {len(rows):,} that were looked at" if count < len(rows) else ""
+        counted = f"{count} row{'s' if count > 1 else ''}{of_all}"
         out.print(
             f"{mapper.source_name(table)}: {counted}" if rows else f"{table or 'file'}: no rows yet", style="bold"
         )
-        for number, row in enumerate(rows, start=1):
-            outcomes = mapper.outcomes(row, datetime.now(UTC))
-            refused += any(isinstance(outcome, DeadLetter) for outcome in outcomes)
+        for number, outcomes in enumerate(rows[:shown], start=1):
             out.print(f"\nrow {number}" if outcomes else f"\nrow {number}: says nothing (yet)", highlight=False)
             for outcome in outcomes:
                 out.print(_table(outcome), highlight=False)
-    if refused:
-        out.print(
-            f"\n{refused} rows cannot be used; each would become a dead letter with the reason shown", style="bold red"
-        )
-    return refused
+    letters = [refusal for rows in looked.values() for outcomes in rows if (refusal := _first_refusal(outcomes))]
+    if letters:
+        out.print(f"\n{refusals(letters, sum(map(len, looked.values())))}", style="bold red", highlight=False)
+    return len(letters)
 
 
-def findings(mapper: Mapper, samples: Mapping[str, Sequence[Row]]) -> list[str]:
+def refusals(letters: Sequence[DeadLetter], rows: int) -> str:
+    """A sentence: how many of `rows` cannot be used, and why, the commonest reason first."""
+    reasons = Counter(letter.detail for letter in letters).most_common(3)
+    count = "none" if len(letters) == rows else f"{len(letters):,}"
+    why = reasons[0][0] if len(reasons) == 1 else ", ".join(f"{times:,} times {detail}" for detail, times in reasons)
+    return f"{count} of {rows:,} rows {'can' if count == 'none' else 'cannot'} be used: {why}"
+
+
+def _first_refusal(outcomes: Sequence[Outcome]) -> DeadLetter | None:
+    return next((outcome for outcome in outcomes if isinstance(outcome, DeadLetter)), None)
+
+
+def findings(looked: Looked) -> list[str]:
     """Personal data that the mapping seems to let through."""
-    now = datetime.now(UTC)
-    outcomes = [outcome for rows in samples.values() for row in rows for outcome in mapper.outcomes(row, now)]
+    outcomes = [outcome for rows in looked.values() for outcomes in rows for outcome in outcomes]
     return suspicions([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
 
 

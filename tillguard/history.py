@@ -195,9 +195,9 @@ def open_file(
 
     Without `mapping` the file holds LabelledTransaction as JSON, one a line. Raises ConfigurationError, TrainingRefusedError.
     """
-    if not file.is_file():
-        raise ConfigurationError([f"{file} does not exist" if not file.exists() else f"{file} is not a file"])
     if mapping is None:
+        if not file.is_file():
+            raise ConfigurationError([f"{file} does not exist" if not file.exists() else f"{file} is not a file"])
         if file.suffix.lower() not in LINES:
             raise ConfigurationError(
                 [f"{file}: say what its columns mean by a connector file (--mapping FILE), or give JSON lines (.jsonl)"]
@@ -256,7 +256,7 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 def mapped(settings: Settings, file: Path, mapping: Path, now: datetime, found: Found) -> Iterator[Transaction]:
     """Transactions of any file through a connector file of kind `file`; raises ConfigurationError."""
-    found.untimed = has_untimed_labels(load(mapping))
+    found.untimed = has_untimed_labels(load(mapping, at=file))
     position, event_time_ms = "", 0
     for outcome in outcomes_of_file(mapping, settings, now, file=file):
         if isinstance(outcome, Transaction):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,9 +59,12 @@ def check(
     Personal data is shown as the tokens that would leave. Exit code 2: something must be corrected; 1: rows cannot be used.
     """
     from connectors.assembly import load, mapper_of, source_of
-    from tillguard.connector_view import findings, show_rows
+    from tillguard.connector_view import findings, look, show_rows
+    from tillguard.file_draft import LOOKED_AT
+    from tillguard.file_notes import notes_on_file
 
     parsed, settings = load(file), _settings(file, retailer, config)
+    is_file = parsed.source.kind == "file"
     mapper = mapper_of(parsed, settings)
     source = source_of(parsed, mapper, file.parent, os.environ, lambda _: False)
     try:
@@ -68,11 +72,16 @@ def check(
         if faults:
             raise ConfigurationError([f"{file}: {fault}" for fault in faults])
         tables = [table.name for table in parsed.tables()] or [""]
-        samples = {table: source.sample(table, rows) for table in tables}
+        samples = {table: source.sample(table, max(rows, LOOKED_AT) if is_file else rows) for table in tables}
     finally:
         source.close()
-    refused = show_rows(mapper, samples)
-    doubts = findings(mapper, samples)
+    if is_file and not samples[""]:
+        raise ConfigurationError([f"{file}: the file holds no row"])
+    looked = look(mapper, samples)
+    refused = show_rows(mapper, looked, rows)
+    for note in notes_on_file(parsed, samples[""], looked[""], settings.trainer.label_delay_days) if is_file else ():
+        typer.echo(f"Note: {note}")
+    doubts = findings(looked)
     if doubts:
         raise ConfigurationError([f"{file}: {doubt}" for doubt in doubts])
     if refused:
@@ -130,6 +139,13 @@ def new(
     ),
     path: Path | None = typer.Option(None, "--path", help="The file to replay, for kind file."),
     name: str = typer.Option("", "--name", help="The connector's name; else made from the table."),
+    label_after_days: float | None = typer.Option(
+        None,
+        "--label-after-days",
+        min=0,
+        max=3650,
+        help="For a file whose rows carry their labels: so many days after its transaction a label becomes known; asked where absent.",
+    ),
     output: Path | None = typer.Option(None, "--output", "-o", help="Where to write; standard output where absent."),
     force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
 ) -> None:
@@ -143,13 +159,28 @@ def new(
         raise ConfigurationError([f"{output} exists; --force overwrites it"])
     kind = kind or typer.prompt("Where are the transactions? (mysql, mongodb, file)")
     wanted = Wanted(kind, table, database, host, port, user, password_env, path, name)
-    text = draft(wanted.asked(typer.prompt), os.environ)
+    text = draft(wanted.asked(typer.prompt), os.environ, lambda: _label_after_days(label_after_days, output))
     if output is None:
         typer.echo(text, nl=False)
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text, encoding="utf-8")
     typer.echo(f"{output} written; read it, then: tillguard connector check {output}")
+
+
+def _label_after_days(given: float | None, output: Path | None) -> float:
+    """When a label becomes known: as given, else as answered; where nobody can answer, as the retailer's settings say."""
+    from contract.settings import TrainerSettings
+
+    if given is not None:
+        return given
+    usual = TrainerSettings().label_delay_days
+    if output is not None and (output.absolute().parent.parent / "settings.yaml").is_file():
+        usual = _settings(output, None, None).trainer.label_delay_days
+    if not sys.stdin.isatty():
+        return usual
+    question = "How many days after a purchase does it become known that it was fraud?"
+    return float(typer.prompt(question, default=usual, type=float))
 
 
 def fields() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.config import Limits, parse
-from connectors.guess import guess, paths, render
+from connectors.first_file import render
+from connectors.guess import guess, paths
 from connectors.health import Vitals, ailments
 from connectors.limits import DeadLetterLimits
 from connectors.mongodb.position import parse_position

@@ -4,19 +4,23 @@ A file that is in order already is passed through. Rows without a readable event
 """
 
 import heapq
+import pickle
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import NamedTuple
 
-import msgspec
-
-from connectors.file_rows import FileRow
+from connectors.files.rows import FileRow
+from contract.errors import TillguardError
 
 RUN_ROWS = 50_000
 """Rows sorted in memory at once: some 50 MB."""
 RUNS_MAX = 64
 """Runs merged at once; more are merged in stages, so that open files stay few."""
+BLOCK_ROWS = 64
+"""Rows written and read at once: their columns' names are then written once."""
 NO_TIME = -(2**62)
 
 TimeOf = Callable[[FileRow], int | None]
@@ -39,9 +43,19 @@ def in_order(rows: Callable[[], Iterable[FileRow]], time_of: TimeOf) -> Iterator
     if is_sorted(rows(), time_of):
         yield from rows()
         return
-    with TemporaryDirectory(prefix="tillguard-replay-") as folder:
-        runs = _write_runs(rows(), time_of, Path(folder))
+    with _folder() as folder:
+        runs = _write_runs(rows(), time_of, Path(folder.name))
         yield from (keyed.row for keyed in _merged(runs))
+
+
+@contextmanager
+def _folder() -> Iterator["TemporaryDirectory[str]"]:
+    try:
+        folder = TemporaryDirectory(prefix="tillguard-replay-")
+    except OSError as error:
+        raise TillguardError(f"no folder for temporary files: {error.strerror} (TMPDIR chooses the place)") from None
+    with folder:
+        yield folder
 
 
 def is_sorted(rows: Iterable[FileRow], time_of: TimeOf) -> bool:
@@ -84,21 +98,27 @@ def _write_runs(rows: Iterable[FileRow], time_of: TimeOf, folder: Path) -> list[
 
 
 def _write(rows: Iterator[_Keyed], path: Path) -> Path:
-    encoder = msgspec.msgpack.Encoder(enc_hook=str)
-    with path.open("wb") as file:
-        for keyed in rows:
-            data = encoder.encode(keyed)
-            file.write(len(data).to_bytes(4, "big"))
-            file.write(data)
+    try:
+        with path.open("wb") as file:
+            while block := [(keyed.time_ms, keyed.number, tuple(keyed.row)) for keyed in islice(rows, BLOCK_ROWS)]:
+                # pickle keeps every type that a row can hold: times without a zone, durations, integers of any size
+                data = pickle.dumps(block, pickle.HIGHEST_PROTOCOL)
+                file.write(len(data).to_bytes(4, "big"))
+                file.write(data)
+    except OSError as error:
+        raise TillguardError(
+            f"the file is not in time order, and its rows do not fit in {gettempdir()} to be sorted: {error.strerror} "
+            "(TMPDIR chooses the place)"
+        ) from None
     return path
 
 
 def _read(path: Path) -> Iterator[_Keyed]:
-    decoder = msgspec.msgpack.Decoder()
     with path.open("rb") as file:
         while head := file.read(4):
-            time_ms, number, row = decoder.decode(file.read(int.from_bytes(head, "big")))
-            yield _Keyed(time_ms, number, FileRow(*row))
+            # written by this process into a folder that nobody else can open
+            for time_ms, number, row in pickle.loads(file.read(int.from_bytes(head, "big"))):  # noqa: S301
+                yield _Keyed(time_ms, number, FileRow(*row))
 
 
 def _merged(runs: list[Path]) -> Iterator[_Keyed]:

@@ -1,15 +1,20 @@
-"""A file as a source: Parquet, CSV or JSON lines, replayed in event-time order, at a set rate or as fast as Kafka takes it."""
+"""Files as a source: Parquet, CSV or JSON lines, replayed in event-time order, at a set rate or as fast as Kafka takes them."""
 
+import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
-from connectors.config import ConnectorConfig, Files
-from connectors.file_rows import FileRow, column_names, read
+from connectors.config import ConnectorConfig
+from connectors.files.config import Files
+from connectors.files.order import in_order
+from connectors.files.parts import parts
+from connectors.files.rows import FileRow, column_names, read
 from connectors.ports import Item, Mark, Position, Row, Unreadable
-from connectors.replay_order import in_order
 from connectors.values import ABSENT, as_text, at_path
 from contract.errors import ConfigurationError, InvalidEventError, PositionDeadError
 
@@ -17,10 +22,13 @@ MARK_ROWS = 500
 
 
 class FilePosition(msgspec.Struct, frozen=True, kw_only=True):
-    """How many rows, in replay order, were given; `size` (bytes) tells whether the file is still the same."""
+    """How many rows, in replay order, were given, and what tells whether the order is still the same."""
 
     rows: int
     size: int
+    """Of all files, in bytes."""
+    order: str = ""
+    """Digest of the settings that the order depends on; empty in positions that an older version saved."""
 
 
 class FileSource:
@@ -55,27 +63,37 @@ class FileSource:
         self._pause = pause
 
     def check(self) -> list[str]:
-        if not self._path.is_file():
-            return [f"{self._path} is not there"]
-        names = column_names(self._files, self._path)
+        try:
+            return [fault for path in self._parts for fault in self._column_faults(path)]
+        except ConfigurationError as error:
+            return error.faults
+
+    def _column_faults(self, path: Path) -> list[str]:
+        names = column_names(self._files, path)
         if names is None:
             return []
         wanted = {name for name in self._mapped if name not in names and name.partition(".")[0] not in names}
-        return [f"{self._path.name} has no column {name}" for name in sorted(wanted)]
+        if len(names) == 1:
+            return [f"{path.name} is empty: it has no header"]
+        if len(names) == 2 and wanted:
+            return [f"{path.name} has one column only, {names[0]}: is `delimiter` in `source` another?"]
+        twice = [name for name, count in Counter(names).items() if count > 1 and name in self._columns]
+        return [f"{path.name} has no column {name}" for name in sorted(wanted)] + [
+            f"{path.name} has {name} twice: rename one of these columns" for name in twice
+        ]
 
-    def sample(self, table: str, limit: int) -> list[Row]:
-        found = []
-        for row in read(self._files, self._path):
+    def sample(self, table: str, limit: int) -> list[Row | Unreadable]:
+        found: list[Row | Unreadable] = []
+        for row in self._rows():
             item = self._item(row)
-            if isinstance(item, Row):
-                found.append(item._replace(table=table, phase="direct"))
+            found.append(item._replace(table=table, phase="direct") if isinstance(item, Row) else item)
             if len(found) == limit:
                 break
         return found
 
     def fetch(self, table: str, key: str) -> Row | None:
         name = self._config.key_of(self._config.transactions)
-        for row in read(self._files, self._path):
+        for row in read(self._files, self._parts, self._columns | {name}):
             item = self._item(row)
             if isinstance(item, Row) and _text(at_path(item.values, name)) == key:
                 return item._replace(table=table, phase="direct")
@@ -107,25 +125,38 @@ class FileSource:
         """Nothing is left open between items."""
 
     def _rows(self) -> Iterator[FileRow]:
-        return read(self._files, self._path, self._columns)
+        return read(self._files, self._parts, self._columns)
 
     def _time_of(self, row: FileRow) -> int | None:
         item = self._item(row)
         return self._event_time_ms(item) if isinstance(item, Row) else None
 
     def _item(self, row: FileRow) -> Row | Unreadable:
+        where = f"{row.part} row {row.number}" if row.part else f"row {row.number}"
         if row.values is None:
-            return Unreadable("", f"row {row.number}", row.reason, row.detail)
-        return Row("", "read", row.values, f"row {row.number}", "replay")
+            return Unreadable("", where, row.reason, row.detail, row.known)
+        return Row("", "read", row.values, where, "replay")
+
+    @cached_property
+    def _parts(self) -> list[Path]:
+        return parts(self._files, self._path)
+
+    @cached_property
+    def _order(self) -> str:
+        """Whoever corrects the reading of times gets the rows in another order: a count of rows means nothing then."""
+        event_time = self._config.transactions.fields.event_time.model_dump_json()
+        source = self._files.model_dump_json(include={"format", "delimiter", "encoding"})
+        return hashlib.sha256(f"{event_time}{source}".encode()).hexdigest()[:12]
 
     def _position(self, rows: int) -> Position:
-        return Position("stream", msgspec.json.encode(FilePosition(rows=rows, size=self._size())).decode())
+        position = FilePosition(rows=rows, size=self._size(), order=self._order)
+        return Position("stream", msgspec.json.encode(position).decode())
 
     def _size(self) -> int:
         try:
-            return self._path.stat().st_size
+            return sum(path.stat().st_size for path in self._parts)
         except OSError:
-            raise ConfigurationError([f"{self._path} is not there"]) from None
+            raise ConfigurationError([f"{self._path} is not there any more"]) from None
 
     def _parsed(self, position: Position) -> FilePosition:
         try:
@@ -134,6 +165,8 @@ class FileSource:
             raise ConfigurationError(['a file position looks like {"rows": 1000, "size": 52345}']) from None
         if found.size != self._size():
             raise PositionDeadError(f"{self._path.name} changed since the position was saved")
+        if found.order not in ("", self._order):
+            raise PositionDeadError("event_time is read in another way than when the position was saved")
         return found
 
 

@@ -1,0 +1,70 @@
+"""Rows of JSON lines: one document a line; a line that is none is named and the file goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, AnyStr
+
+import msgspec
+
+from connectors.files.config import Files
+from connectors.files.parts import open_bytes, open_text
+from connectors.files.rows import ROW_NUMBER, FileRow
+
+LINE_BYTES_MAX = 1024 * 1024
+"""A longer line of JSON is no row; it is skipped without being held in memory."""
+_BOM = b"\xef\xbb\xbf"
+ARRAY = "a JSON array, not JSON lines: write one document a line, as `jq -c '.[]' FILE` does"
+
+
+def json_rows(files: Files, path: Path, _columns: set[str] | None, last: int) -> Iterator[FileRow]:
+    """Rows of one file; see connectors.files.rows.Reader. A row's number counts lines."""
+    for number, line in enumerate(_lines(files, path), start=last + 1):
+        if len(line) > LINE_BYTES_MAX:
+            yield FileRow(number, None, "oversized", f"a line of more than {LINE_BYTES_MAX} bytes")
+        elif line.strip():
+            yield _document(number, line)
+
+
+def _lines(files: Files, path: Path) -> Iterator[bytes]:
+    if not _is_utf8(files.encoding) or _ends_lines_by_cr(path):
+        with open_text(files, path) as text:
+            while line := text.readline(LINE_BYTES_MAX + 1):
+                if len(line) > LINE_BYTES_MAX:
+                    _skip(text, "\n")
+                yield line.encode("utf-8", "surrogateescape")
+        return
+    with open_bytes(path) as file:
+        while data := file.readline(LINE_BYTES_MAX + 1):
+            if len(data) > LINE_BYTES_MAX and not data.endswith(b"\n"):
+                _skip(file, b"\n")
+            yield data.removeprefix(_BOM)
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig", "ascii")
+
+
+def _ends_lines_by_cr(path: Path) -> bool:
+    with open_bytes(path) as file:
+        first = file.readline(LINE_BYTES_MAX)
+    return b"\r" in first.rstrip(b"\r\n")
+
+
+def _skip(file: IO[Any], end: AnyStr) -> None:
+    while (rest := file.readline(LINE_BYTES_MAX)) and not rest.endswith(end):
+        pass
+
+
+def _document(number: int, line: bytes) -> FileRow:
+    try:
+        values = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            return FileRow(number, None, "encoding", "text that is not valid UTF-8")
+        return FileRow(number, None, "malformed", ARRAY if line.lstrip()[:1] == b"[" else "not a line of JSON")
+    if not isinstance(values, dict):
+        return FileRow(number, None, "malformed", ARRAY if isinstance(values, list) else "not a JSON object")
+    values[ROW_NUMBER] = number
+    return FileRow(number, values)

@@ -1,0 +1,44 @@
+"""How a file is written, guessed from its first bytes: its encoding, and what stands between its columns. Pure."""
+
+import codecs
+import csv
+from collections import Counter
+
+DELIMITERS = (",", ";", "\t", "|")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def guess_encoding(head: bytes) -> str:
+    """The encoding that fits all of `head`, which may end inside a character.
+
+    Which of the many encodings of one byte a character it is no program can know: cp1252 (Western Europe) where all bytes mean
+    something there, else latin-1.
+    """
+    if head.startswith(_UTF16):
+        return "utf-16"
+    nuls = Counter(place % 2 for place, byte in enumerate(head[:4096]) if byte == 0)
+    if nuls.total() > len(head[:4096]) // 4:
+        return "utf-16-le" if nuls[1] >= nuls[0] else "utf-16-be"
+    for encoding in ("utf-8", "cp1252"):
+        if _decodes(head, encoding):
+            return encoding
+    return "latin-1"
+
+
+def _decodes(head: bytes, encoding: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(head, final=False)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def guess_delimiter(lines: list[str]) -> str | None:
+    """What gives every line as many cells as the header, more than one; else what does so for most; None: one column only."""
+    best: tuple[float, int, str] | None = None
+    for delimiter in DELIMITERS:
+        widths = [len(cells) for cells in csv.reader(lines, delimiter=delimiter) if cells]
+        if widths and widths[0] > 1:
+            share = sum(width == widths[0] for width in widths) / len(widths)
+            best = max(best or (0.0, 0, ""), (share, widths[0], delimiter))
+    return best[2] if best else None

@@ -1,0 +1,102 @@
+"""Rows of Parquet, CSV and JSON lines files, one by one and in file order; a bad row never stops the file.
+
+Every row also has the column `_row`, its number from 1 over all files, for files whose rows carry no id.
+"""
+
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from connectors.files.config import Files
+from contract.errors import ConfigurationError
+
+ROW_NUMBER = "_row"
+READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
+"""What reading a file raises that is damaged, or is not what its name says."""
+
+
+class FileRow(NamedTuple):
+    """A row, or why it is none."""
+
+    number: int
+    """From 1, in file order, over all files."""
+    values: Mapping[str, object] | None
+    reason: str = ""
+    detail: str = ""
+    part: str = ""
+    """The file's name, where there are several."""
+    known: Mapping[str, object] | None = None
+    """What was read of a row that is none, its key among it if all went well."""
+
+
+Reader = Callable[[Files, Path, set[str] | None, int], Iterator[FileRow]]
+"""Gives the rows of one file, those of some columns (None: all), numbered from the one after the last argument."""
+
+
+def read(files: Files, paths: Sequence[Path], columns: set[str] | None = None) -> Iterator[FileRow]:
+    """Every row of the files; raises ConfigurationError when one cannot be read to its end as what it should be.
+
+    Args:
+        files: The connector file's `source`.
+        paths: The files, in their order.
+        columns: Only these are needed (the others of Parquet are not read); None: all.
+    """
+    number = 0
+    for path in paths:
+        reader = _reader(files, path)
+        try:
+            for row in reader(files, path, columns, number):
+                number = row.number
+                yield row if len(paths) == 1 else row._replace(part=path.name)
+        except READ_ERRORS as error:
+            raise ConfigurationError([_unreadable(files, path, number, error)]) from None
+
+
+def column_names(files: Files, path: Path) -> list[str] | None:
+    """Names of the file's columns; None for JSON lines, where every row has its own."""
+    form = files.file_format(path)
+    try:
+        if form == "parquet":
+            from connectors.files.parquet_rows import parquet_names  # noqa: PLC0415 - PyArrow takes a second to import
+
+            return [*parquet_names(path), ROW_NUMBER]
+        if form == "csv":
+            from connectors.files.csv_rows import header  # noqa: PLC0415 - as above
+
+            return [*header(files, path), ROW_NUMBER]
+    except READ_ERRORS as error:
+        raise ConfigurationError([_unreadable(files, path, 0, error)]) from None
+    return None
+
+
+def _reader(files: Files, path: Path) -> Reader:
+    # each is imported by who needs it: PyArrow takes a second
+    form = files.file_format(path)
+    if form == "parquet":
+        from connectors.files.parquet_rows import parquet_rows  # noqa: PLC0415
+
+        return parquet_rows
+    if form == "csv":
+        from connectors.files.csv_rows import csv_rows  # noqa: PLC0415
+
+        return csv_rows
+    from connectors.files.json_rows import json_rows  # noqa: PLC0415
+
+    return json_rows
+
+
+def _unreadable(files: Files, path: Path, number: int, error: Exception) -> str:
+    form = files.file_format(path)
+    if isinstance(error, EOFError | zlib.error | lzma.LZMAError):
+        return f"{path}: the compressed data is damaged or ends too early, after row {number:,}; fetch the file again"
+    if isinstance(error, UnicodeError):
+        return (
+            f"{path}: not text of the encoding {files.encoding}, after row {number:,}; `encoding` in `source` says it"
+        )
+    if form == "parquet" and number == 0:
+        return (
+            f"{path} cannot be read as parquet ({type(error).__name__}): is it whole, and not compressed from outside?"
+        )
+    return f"{path} cannot be read as {form}: {getattr(error, 'strerror', None) or type(error).__name__}"

@@ -1,0 +1,127 @@
+"""What `connector check` adds for files: settings that would fit where the connector file does not, and doubts. Pure."""
+
+from collections.abc import Sequence
+
+from connectors.assembly import has_untimed_labels
+from connectors.column_forms import number_form, time_form
+from connectors.config import ConnectorConfig
+from connectors.files.config import Files
+from connectors.files.looks import guess_encoding
+from connectors.first_file import SWAPPABLE, scalar, written
+from connectors.mapping import Outcome
+from connectors.ports import Row, Unreadable
+from connectors.values import ABSENT, at_path
+from contract.dead_letters import DeadLetter
+from contract.events import Label, Transaction
+
+Rows = Sequence[Row | Unreadable]
+Looked = Sequence[Sequence[Outcome]]
+
+
+def notes_on_file(config: ConnectorConfig, rows: Rows, looked: Looked, label_delay_days: float) -> list[str]:
+    """Sentences about a file.
+
+    Args:
+        config: Its connector file.
+        rows: Rows that were looked at.
+        looked: What each of them becomes.
+        label_delay_days: When a label without a time of its own counts as known.
+    """
+    letters = [outcome for outcomes in looked for outcome in outcomes if isinstance(outcome, DeadLetter)]
+    return [
+        *_encoding_notes(config, rows, letters),
+        *_time_notes(config, rows, letters),
+        *_amount_notes(config, rows, letters),
+        *_identity_notes(looked),
+        *_label_notes(config, looked, label_delay_days),
+    ]
+
+
+def _encoding_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLetter]) -> list[str]:
+    if not isinstance(config.source, Files) or not any(letter.reason == "encoding" for letter in letters):
+        return []
+    texts = [value for row in rows if isinstance(row, Row) for value in row.values.values() if isinstance(value, str)]
+    data = "\n".join(texts).encode("utf-8", "surrogateescape")
+    fitting = guess_encoding(data)
+    return [
+        f"some text is not {config.source.encoding}: `encoding: {fitting}` in `source` would fit (then look at a few names)"
+    ]
+
+
+def _time_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLetter]) -> list[str]:
+    spec = config.transactions.fields.event_time
+    values = _values(rows, spec.names())
+    form = time_form(values)
+    if any(letter.detail.startswith("event_time:") for letter in letters):
+        if form is None:
+            return [f"event_time: no usual format fits all {len(values):,} rows that were looked at"]
+        swapped = f"; {SWAPPABLE}" if form.swappable else ""
+        return [
+            f"event_time: `format: {written(form.formats)}` would fit all {len(values):,} rows that were looked at{swapped}"
+        ]
+    return [f"event_time: {SWAPPABLE}"] if form is not None and form.swappable else []
+
+
+def _amount_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLetter]) -> list[str]:
+    values = _values(rows, config.transactions.fields.amount.names())
+    form = number_form(values)
+    if form is None:
+        return []
+    refused = any(letter.detail.startswith("amount: not a number") for letter in letters)
+    if refused and (form.decimal, form.thousands) != (None, None):
+        settings = [f"decimal: {scalar(form.decimal)}"] + (
+            [f"thousands: {scalar(form.thousands)}"] if form.thousands else []
+        )
+        return [f"amount: `{', '.join(settings)}` in `source` would fit all {len(values):,} rows that were looked at"]
+    if form.ambiguous and isinstance(config.source, Files) and config.source.thousands is None:
+        return ["amount: is 1.234 a thousand or a little more than one? All amounts that were looked at read both ways"]
+    return []
+
+
+def _identity_notes(looked: Looked) -> list[str]:
+    transactions = [outcome for outcomes in looked for outcome in outcomes if isinstance(outcome, Transaction)]
+    repeated = len(transactions) - len({each.transaction_id for each in transactions})
+    notes = []
+    if repeated:
+        notes.append(
+            f"transaction_id: {repeated:,} of {len(transactions):,} rows repeat the id of another, and only the first of each counts; "
+            "`transaction_id: _row` takes the row's number"
+        )
+    if len(transactions) > 1 and len({each.event_time for each in transactions}) == 1:
+        notes.append(
+            f"event_time: all {len(transactions):,} rows that were looked at have the same, so nothing can be learned over time"
+        )
+    return notes
+
+
+def _label_notes(config: ConnectorConfig, looked: Looked, label_delay_days: float) -> list[str]:
+    if has_untimed_labels(config):
+        told = (
+            f"labels have no time of their own: each counts as known {label_delay_days:g} days after its transaction "
+            "(trainer.label_delay_days); `fields: {label_time: {after_days: N}}` under `labels` says it better"
+        )
+        return [told]
+    labels = [label for outcomes in looked for label in outcomes if isinstance(label, Label)]
+    at_purchase = sum(_is_at_purchase(outcomes) for outcomes in looked)
+    if not at_purchase:
+        return []
+    told = (
+        f"{at_purchase:,} of {len(labels):,} labels are dated at their purchase or before it: a model learns as if each fraud "
+        "was known at once, and looks better than it is; `label_time` should say when it became known"
+    )
+    return [told]
+
+
+def _is_at_purchase(outcomes: Sequence[Outcome]) -> bool:
+    times = [outcome.event_time for outcome in outcomes if isinstance(outcome, Transaction)]
+    return any(isinstance(outcome, Label) and times and outcome.label_time <= times[0] for outcome in outcomes)
+
+
+def _values(rows: Rows, names: Sequence[str]) -> list[object]:
+    """What the rows hold in one column, or in several joined by a space."""
+    found = []
+    for row in rows:
+        held = [at_path(row.values, name) for name in names] if isinstance(row, Row) else []
+        if held and not any(value in (None, "", ABSENT) for value in held):
+            found.append(held[0] if len(held) == 1 else " ".join(map(str, held)))
+    return found
