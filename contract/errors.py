@@ -8,6 +8,7 @@ TillguardError
 ├── DeadLetterLimitError    too many bad rows: the connector stops before it drains everything
 ├── PackageRefusedError     a model package is damaged or does not fit: the old model goes on
 ├── PinnedError             the serving model is pinned: a training does not replace it by itself
+├── ServingChangedError     another model was put in service since a training compared its own with what served
 ├── FencedError             another process has taken this one's place: it leaves the work to it, and exits with 3
 ├── TrainingRefusedError    the history or its model is not good enough to serve: nothing is published
 ├── UnexpectedError         something that no rule foresaw, in a sentence; the process exits with 1
@@ -61,6 +62,10 @@ class PackageRefusedError(TillguardError):
 
 class PinnedError(TillguardError):
     """The retailer's serving model is pinned, so that no training puts another in service by itself; says by whom and why."""
+
+
+class ServingChangedError(TillguardError):
+    """What serves is not what a new model was compared with any more, or may not be for long: a person decided meanwhile."""
 
 
 class TrainingRefusedError(TillguardError):

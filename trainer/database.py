@@ -3,8 +3,7 @@
 Shared by the registry and the examples store; knows neither's tables.
 """
 
-import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ from alembic.config import Config
 
 from contract.errors import ConfigurationError, TransientError
 from trainer import package_files
+from trainer.held_lock import HeldLock, take
 
 LOCK_WAIT_S = 60
 EXAMPLES_VERSION_TABLE = "examples_version"
 """Where Alembic notes the version of the examples store, so that it and the registry may share a database."""
-_POSTGRESQL_LOCKS = {"registry": 7_420_318, "examples": 7_420_319}
-"""PostgreSQL knows advisory locks by number."""
 _DURABLE = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000")
 """SQLite: readers beside the writer, every commit on disk before it returns, patience with another process."""
 
@@ -57,7 +55,8 @@ class Database:
 
     def upgrade(self) -> None:
         """Brings the tables up to date; raises TransientError where the database does not answer."""
-        with self._faults(), self._engine.connect() as connection, self._migration_lock(connection), connection.begin():
+        # Two processes that start at once must not both create the tables: DDL is not transactional everywhere.
+        with self.hold(f"{self._lock}-migration", wait_s=LOCK_WAIT_S), self.connection() as connection:
             config = Config()
             config.set_main_option("script_location", self._location)
             config.attributes["connection"] = connection
@@ -74,42 +73,22 @@ class Database:
             yield connection
 
     @contextmanager
+    def alone(self, name: str) -> Iterator[sa.Connection]:
+        """A transaction as `connection`'s, of which only one at a time has this name. Raises TransientError."""
+        with self.hold(name, wait_s=LOCK_WAIT_S), self.connection() as connection:
+            yield connection
+
+    def hold(self, name: str, *, wait_s: float = 0.0, waits: Callable[[str], None] | None = None) -> HeldLock:
+        """See trainer.held_lock.take; raises LockBusyError, TransientError, and TillguardError for the lock file."""
+        with self._faults(), package_files.disk_faults():
+            return take(self._engine, name, wait_s=wait_s, waits=waits)
+
+    @contextmanager
     def _faults(self) -> Iterator[None]:
         try:
             yield
         except sa.exc.DBAPIError as error:
             raise TransientError(f"{self._what} failed: {type(error.orig).__name__}{_reason(error)}") from None
-
-    @contextmanager
-    def _migration_lock(self, connection: sa.Connection) -> Iterator[None]:
-        """Two processes that start at once must not both create the tables: DDL is not transactional everywhere.
-
-        Held until after the migration's commit; on entry `connection` has no transaction open.
-        """
-        dialect, database = connection.dialect.name, connection.engine.url.database
-        if dialect == "sqlite" and database:
-            with Path(f"{database}.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
-        elif dialect in {"mysql", "mariadb", "postgresql"}:
-            take, give = self._lock_statements(dialect)
-            if connection.scalar(sa.text(take)) == 0:
-                raise TransientError(f"{self._what}: another process has been migrating it for {LOCK_WAIT_S} s")
-            connection.commit()
-            try:
-                yield
-            finally:
-                connection.execute(sa.text(give))
-                connection.commit()
-        else:
-            yield
-
-    def _lock_statements(self, dialect: str) -> tuple[str, str]:
-        if dialect == "postgresql":
-            number = _POSTGRESQL_LOCKS[self._lock]
-            return f"SELECT pg_advisory_lock({number})", f"SELECT pg_advisory_unlock({number})"
-        name = f"tillguard_{self._lock}"
-        return f"SELECT GET_LOCK('{name}', {LOCK_WAIT_S})", f"SELECT RELEASE_LOCK('{name}')"
 
 
 def _make_durable(connection: Any, _record: object) -> None:

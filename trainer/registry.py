@@ -1,25 +1,28 @@
 """The model registry: what was trained, where its package lies, what serves and why. SQLAlchemy tables and files.
 
-Invariant: a row in `models` means a whole package on disk, with all its attachments. The files are written (see
-trainer.package_files) before the rows are inserted in one transaction, so a kill at any moment leaves either nothing or a
-complete model.
+Invariant: a row in `models` means a whole package on disk, with all its attachments. The files are on the disk under names of
+their own before the rows are inserted, and get their names in that same transaction. So of two processes that register one
+version the loser touches no file, and a kill at any moment leaves either nothing or a complete model.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 import sqlalchemy as sa
 
 from contract.clock import epoch_ms, from_epoch_ms
-from contract.errors import PackageRefusedError, PinnedError
+from contract.errors import PackageRefusedError, PinnedError, ServingChangedError
 from contract.models import PACKAGE_BYTES_MAX, ChallengeMode, Manifest
 from contract.package import is_version, read_package
 from trainer import package_files
+from trainer.held_lock import HeldLock
 from trainer.registry_database import Database
 from trainer.registry_tables import (
     ATTACHMENTS,
@@ -31,6 +34,7 @@ from trainer.registry_tables import (
     Attachment,
     Challenge,
     Entry,
+    Mark,
     Pin,
     Promotion,
     PromotionKind,
@@ -38,8 +42,9 @@ from trainer.registry_tables import (
 )
 from trainer.standing import challenger_of, pin_objection, serving_version
 
-__all__ = ["Attachment", "Challenge", "Entry", "Pin", "Promotion", "PromotionKind", "Registry", "Tried"]
+__all__ = ["Attachment", "Challenge", "Entry", "Mark", "Pin", "Promotion", "PromotionKind", "Registry", "Tried"]
 
+Lock = Literal["trainer", "training"]
 NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
 ROWS_MAX = 1_000
 REASON_MAX = 256
@@ -81,10 +86,9 @@ class Registry:
         known = self.find(manifest.retailer, manifest.model_version)
         if known is None:
             file = self._file(manifest.retailer, manifest.model_version)
-            for name, data in attachments.items():
-                package_files.write(_beside(file, name), data)
-            package_files.write(file, package)
-            self._insert(manifest, content.sha256, len(package), attachments)
+            contents = {file: package} | {_beside(file, name): data for name, data in attachments.items()}
+            with package_files.Staged(contents) as staged:
+                self._insert(manifest, content.sha256, len(package), attachments, staged)
             known = self.find(manifest.retailer, manifest.model_version)
         if known is None or known.package_sha256 != content.sha256:
             raise PackageRefusedError("format", f"model_version {manifest.model_version} is taken by another package")
@@ -105,9 +109,34 @@ class Registry:
         newest = MODELS.select().where(MODELS.c.retailer == retailer).order_by(MODELS.c.created_ms.desc())
         return self._entries(newest.limit(limit))
 
+    def hold(
+        self, name: Lock, retailer: str, *, wait_s: float = 0.0, waits: Callable[[str], None] | None = None
+    ) -> HeldLock:
+        """The retailer's one `trainer` process, or its one `training` at a time; see trainer.held_lock.take.
+
+        Raises LockBusyError, TransientError.
+        """
+        return self._database.hold(f"{name}-{retailer}", wait_s=wait_s, waits=waits)
+
     def package(self, entry: Entry) -> bytes:
         """The model's package, checked; raises PackageRefusedError where the file is gone or damaged."""
         return _checked(entry.file, entry.package_sha256)
+
+    def damage(self, entry: Entry) -> str | None:
+        """Why the model's package cannot be used, in a sentence; None where it is whole."""
+        try:
+            self.package(entry)
+        except PackageRefusedError as error:
+            return error.detail
+        return None
+
+    def restore(self, entry: Entry, package: bytes) -> None:
+        """Puts back a package whose file is gone or damaged; raises PackageRefusedError where it is not the one that was registered."""
+        if _sha256(package) != entry.package_sha256:
+            raise PackageRefusedError(
+                "checksum", f"{entry.manifest.model_version}: another package than the registered one"
+            )
+        package_files.write(entry.file, package)
 
     def attachments(self, entry: Entry) -> Sequence[Attachment]:
         """What lies beside the model's package, by name. Raises TransientError."""
@@ -148,23 +177,36 @@ class Registry:
         version = serving_version(self.promotions(retailer))
         return None if version is None else self.find(retailer, version)
 
+    def mark(self, retailer: str) -> Mark:
+        """Where promotions stand; to be read before the model that serves. Raises TransientError."""
+        with self._database.connection() as connection:
+            return _mark(connection, retailer)
+
     def begin_promotion(
-        self, entry: Entry, at: datetime, by: str, kind: PromotionKind = "manual", reason: str = ""
+        self,
+        entry: Entry,
+        at: datetime,
+        by: str,
+        kind: PromotionKind = "manual",
+        reason: str = "",
+        *,
+        since: Mark | None = None,
     ) -> int:
         """Notes the intent before anything is sent, so that a kill in between shows; gives its number.
 
-        Raises PinnedError for a training's promotion while the retailer is pinned, and notes nothing.
+        `since`: only if nothing was promoted since then. Raises PinnedError for a training's promotion while the retailer is
+        pinned, ServingChangedError; then nothing is noted.
         """
         retailer = entry.manifest.retailer
         row = {"retailer": retailer, "model_version": entry.manifest.model_version, "promoted_ms": epoch_ms(at)}
         row |= {"promoted_by": by, "confirmed": False, "kind": kind, "reason": reason[:REASON_MAX]}
-        with self._database.connection() as connection:
-            # Inserted before the pin is read: a pin that is being set either waits for this, or is seen.
-            number = _number(connection.execute(PROMOTIONS.insert().values(row)))
+        with self._database.alone(f"standing-{retailer}") as connection:
             objection = pin_objection(_open_pin(connection, retailer)) if kind == "trained" else None
             if objection is not None:
                 raise PinnedError(objection)
-        return number
+            if since is not None and _mark(connection, retailer) != since:
+                raise ServingChangedError(f"{retailer}: another model was put in service meanwhile; see `models list`")
+            return _number(connection.execute(PROMOTIONS.insert().values(row)))
 
     def confirm_promotion(self, promotion_id: int) -> None:
         """Kafka has the promotion; raises TransientError."""
@@ -176,7 +218,7 @@ class Registry:
         """From now on no training puts its model in service by itself; a pin that stands is replaced."""
         row = {"retailer": entry.manifest.retailer, "model_version": entry.manifest.model_version}
         row |= {"pinned_by": by, "reason": reason[:REASON_MAX]}
-        with self._database.connection() as connection:
+        with self._database.alone(f"standing-{entry.manifest.retailer}") as connection:
             _release(connection, entry.manifest.retailer, at, by)
             connection.execute(PINS.insert().values(**row, pinned_ms=epoch_ms(at)))
 
@@ -276,21 +318,40 @@ class Registry:
             raise PackageRefusedError("format", "model_version is no safe file name")
         return self._directory / retailer / f"{model_version}.zip"
 
-    def _insert(self, manifest: Manifest, sha256: str, size: int, attachments: Mapping[str, bytes]) -> None:
-        with self._database.connection() as connection:
-            connection.execute(
-                MODELS.insert().values(
-                    model_version=manifest.model_version,
-                    retailer=manifest.retailer,
-                    created_ms=epoch_ms(manifest.created_at),
-                    package_sha256=sha256,
-                    package_bytes=size,
-                    manifest=msgspec.json.encode(manifest).decode(),
-                )
-            )
-            for name, data in attachments.items():
-                row = {"model_version": manifest.model_version, "name": name}
-                connection.execute(ATTACHMENTS.insert().values(**row, sha256=_sha256(data), bytes=len(data)))
+    def _insert(
+        self,
+        manifest: Manifest,
+        sha256: str,
+        size: int,
+        attachments: Mapping[str, bytes],
+        staged: package_files.Staged,
+    ) -> None:
+        """Registers the version, unless another process does so in this moment."""
+        row = {"model_version": manifest.model_version, "retailer": manifest.retailer, "package_sha256": sha256}
+        row |= {"created_ms": epoch_ms(manifest.created_at), "package_bytes": size}
+        row["manifest"] = msgspec.json.encode(manifest).decode()
+        beside = [
+            {"model_version": manifest.model_version, "name": name, "sha256": _sha256(data), "bytes": len(data)}
+            for name, data in attachments.items()
+        ]
+        with suppress(_TakenError), self._database.connection() as connection:
+            try:
+                connection.execute(MODELS.insert().values(row))
+            except sa.exc.IntegrityError:
+                raise _TakenError from None
+            if beside:
+                connection.execute(ATTACHMENTS.insert(), beside)
+            staged.settle()
+
+
+class _TakenError(Exception):
+    """The version is registered already; ends the transaction that found out."""
+
+
+def _mark(connection: sa.Connection, retailer: str) -> Mark:
+    c = PROMOTIONS.c
+    mine = sa.select(sa.func.max(c.promotion_id)).where(c.retailer == retailer)
+    return Mark(connection.scalar(mine), connection.scalar(mine.where(c.confirmed.is_(True))))
 
 
 def _number(done: sa.CursorResult[tuple[object, ...]]) -> int:

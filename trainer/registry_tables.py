@@ -112,6 +112,15 @@ class Promotion(NamedTuple):
     """Why, in words of who did it."""
 
 
+class Mark(NamedTuple):
+    """How far a retailer's promotions have come: equal marks, nothing changed between."""
+
+    newest: int | None
+    """The number of the newest promotion, confirmed or not; None before the first."""
+    serving: int | None
+    """Of the newest confirmed one."""
+
+
 class Pin(NamedTuple):
     """While a retailer is pinned, no training puts its model in service by itself."""
 

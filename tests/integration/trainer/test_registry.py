@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,8 +14,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from contract.errors import ConfigurationError, PackageRefusedError, PinnedError, TillguardError, TransientError
+from contract.errors import (
+    ConfigurationError,
+    PackageRefusedError,
+    PinnedError,
+    ServingChangedError,
+    TillguardError,
+    TransientError,
+)
 from support.tiny_model import tiny_package
+from trainer.held_lock import LockBusyError
 from trainer.package_files import LEFTOVER_AGE_S
 from trainer.registry import Registry, Tried
 from trainer.registry_tables import METADATA
@@ -35,6 +44,16 @@ for number in range(10_000):
 """
 
 
+HOLDING = """
+import sys
+from pathlib import Path
+from trainer.registry import Registry
+held = Registry(sys.argv[1], Path(sys.argv[2])).hold("trainer", "shop")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
 def url_in(folder: Path) -> str:
     return f"sqlite:///{folder / 'registry.db'}"
 
@@ -49,7 +68,9 @@ def registry(tmp_path: Path) -> Any:
 def started(script: str, *arguments: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])}
     command = [sys.executable, "-c", script, *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_a_registered_model_is_found_with_its_very_bytes(registry: Registry) -> None:
@@ -130,9 +151,12 @@ def test_a_damaged_or_vanished_attachment_is_refused_by_name(registry: Registry)
         registry.attachment(entry, "profile")
 
 
-def test_a_disk_that_cannot_take_an_attachment_registers_nothing(tmp_path: Path, registry: Registry) -> None:
+def test_a_disk_that_cannot_take_an_attachment_registers_nothing(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.package_files.secrets.token_hex", lambda _: "x")
     (tmp_path / "packages" / "shop").mkdir()
-    (tmp_path / "packages" / "shop" / f"m-1.profile.{os.getpid()}.partial").symlink_to("/dev/full")
+    (tmp_path / "packages" / "shop" / "m-1.profile.x.partial").symlink_to("/dev/full")
     with pytest.raises(TillguardError, match="cannot be written: No space left on device"):
         registry.add(tiny_package("m-1"), {"profile": b"edges"})
     assert registry.find("shop", "m-1") is None
@@ -168,6 +192,92 @@ def test_while_pinned_a_training_promotes_nothing_and_a_person_may(registry: Reg
     assert registry.pinned("shop") is None
     registry.begin_promotion(two, NOW, "trainer", "trained")
     assert [promotion.kind for promotion in registry.promotions("shop")] == ["trained", "manual"]
+
+
+def test_a_promotion_is_refused_where_another_came_since_the_models_were_compared(registry: Registry) -> None:
+    old, bad, new = (registry.add(tiny_package(name)) for name in ("m-1", "m-2", "m-3"))
+    for entry in (old, bad):
+        registry.confirm_promotion(registry.begin_promotion(entry, NOW, "ann"))
+    compared = registry.mark("shop")
+    rollback = registry.begin_promotion(old, NOW, "ann", "rollback")
+    with pytest.raises(ServingChangedError, match="meanwhile"):
+        registry.begin_promotion(new, NOW, "trainer", "trained", since=compared)
+    begun = registry.mark("shop")
+    registry.confirm_promotion(rollback)
+    with pytest.raises(ServingChangedError):
+        registry.begin_promotion(new, NOW, "trainer", "trained", since=begun)
+    assert [promotion.model_version for promotion in registry.promotions("shop")] == ["m-1", "m-2", "m-1"]
+    registry.begin_promotion(new, NOW, "trainer", "trained", since=registry.mark("shop"))
+    assert registry.promotions("shop")[0].model_version == "m-3"
+
+
+def test_a_mark_is_one_retailers_own(registry: Registry) -> None:
+    other = registry.add(tiny_package("o-1", retailer="other"))
+    mark = registry.mark("shop")
+    registry.confirm_promotion(registry.begin_promotion(other, NOW, "ann"))
+    assert registry.mark("shop") == mark
+
+
+def test_a_damaged_package_is_told_and_only_its_own_bytes_restore_it(registry: Registry) -> None:
+    entry = registry.add(tiny_package("m-1"))
+    assert registry.damage(entry) is None
+    entry.file.write_bytes(entry.file.read_bytes()[:100])
+    assert "not the file that was registered" in (registry.damage(entry) or "")
+    with pytest.raises(PackageRefusedError, match="another package"):
+        registry.restore(entry, tiny_package("m-1", bias=-2.0))
+    registry.restore(entry, tiny_package("m-1"))
+    assert registry.package(entry) == tiny_package("m-1")
+
+
+def test_of_those_that_register_a_version_at_once_one_wins_wholly(tmp_path: Path) -> None:
+    Registry(url_in(tmp_path), tmp_path / "packages").close()
+    for number in range(5):
+        version, together = f"m-{number}", threading.Barrier(4)
+        refused: list[str] = []
+
+        def register(bias: int, version: str = version, together: threading.Barrier = together) -> None:
+            registry = Registry(url_in(tmp_path), tmp_path / "packages")
+            package = tiny_package(version, bias=float(-bias))
+            together.wait()
+            try:
+                registry.add(package, {"profile": str(bias).encode()})
+            except PackageRefusedError as error:
+                refused.append(error.detail)  # noqa: B023 - joined below
+            registry.close()
+
+        threads = [threading.Thread(target=register, args=(bias,)) for bias in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(refused) == 3
+        assert all("is taken by another package" in each for each in refused)
+        registry = Registry(url_in(tmp_path), tmp_path / "packages")
+        entry = registry.find("shop", version)
+        assert entry is not None
+        bias = registry.attachment(entry, "profile")
+        assert registry.package(entry) == tiny_package(version, bias=-float(bias or b"0"))
+        registry.close()
+    assert not list(tmp_path.glob("packages/*/*.partial"))
+
+
+def test_a_trainers_lock_is_held_once_says_by_whom_and_a_kill_frees_it(tmp_path: Path, registry: Registry) -> None:
+    holder = started(HOLDING, url_in(tmp_path), str(tmp_path / "packages"))
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(LockBusyError, match=f"process {holder.pid} on ") as raised:
+        registry.hold("trainer", "shop")
+    assert "since 20" in raised.value.by
+    with registry.hold("trainer", "other"), registry.hold("training", "shop") as mine:
+        assert mine.still_held()
+    waited: list[str] = []
+    with pytest.raises(LockBusyError):
+        registry.hold("trainer", "shop", wait_s=0.01, waits=waited.append)
+    assert len(waited) == 1
+    holder.kill()
+    holder.communicate()
+    with registry.hold("trainer", "shop", wait_s=30):
+        pass
 
 
 def test_a_pin_holds_one_retailer_and_the_newest_one_counts(registry: Registry) -> None:
@@ -311,9 +421,12 @@ def test_what_a_killed_trainer_left_half_written_is_removed_once_it_is_old(tmp_p
     assert [file.name for file in folder.iterdir()] == ["m.2.partial"]
 
 
-def test_a_full_disk_is_one_clear_sentence_and_registers_nothing(tmp_path: Path, registry: Registry) -> None:
+def test_a_full_disk_is_one_clear_sentence_and_registers_nothing(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.package_files.secrets.token_hex", lambda _: "x")
     (tmp_path / "packages" / "shop").mkdir()
-    (tmp_path / "packages" / "shop" / f"m-1.{os.getpid()}.partial").symlink_to("/dev/full")
+    (tmp_path / "packages" / "shop" / "m-1.x.partial").symlink_to("/dev/full")
     with pytest.raises(TillguardError, match="cannot be written: No space left on device"):
         registry.add(tiny_package("m-1"))
     assert registry.find("shop", "m-1") is None
