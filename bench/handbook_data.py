@@ -99,10 +99,15 @@ def featured(payments: Payments, spool: Spool, progress: Progress | None = None)
     )
     if replayed.applied != len(payments):
         raise TillguardError(f"{len(payments) - replayed.applied:,} payments were refused: {dict(replayed.refused)}")
-    joined = spool.examples(found.labels, label_delay_days=None, minor_per_major=10.0 ** exponent(CURRENCY))
-    if not np.array_equal(joined.examples.event_time_ms, payments.time_ms):
+    replayed_as = spool.columns()
+    if not np.array_equal(replayed_as.event_time_ms, payments.time_ms):
         raise TillguardError("the replay gave the payments in another order")
-    return joined.examples
+    return Examples(
+        event_time_ms=replayed_as.event_time_ms,
+        features=spool.features(replayed_as.transaction_ids),
+        fraud=np.array([found.labels[name] for name in replayed_as.transaction_ids]),
+        amount=replayed_as.amount_base_minor / 10.0 ** exponent(CURRENCY),
+    )
 
 
 def _after(payments: Payments) -> datetime:

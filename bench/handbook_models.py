@@ -18,7 +18,7 @@ from contract.package import read_package
 from contract.settings import CostSettings
 from contract.windows import DAY_MS
 from trainer import reservoir, snapshot, training
-from trainer.examples import Examples, Split
+from trainer.examples import Examples, Split, data_range
 from trainer.plan import Plan
 from trainer.run_onnx import served
 from trainer.snapshot import Snapshot
@@ -82,7 +82,7 @@ def _made(train: Examples, validation: Examples, plan: Plan, start: Snapshot | N
     newest = int(validation.event_time_ms[-1])
     trained = training.make(
         # Nothing is kept back to be measured on: that is what the test week is for.
-        training.Material(Split(train, validation, validation), training.data_range(train), start=start),
+        training.Material(Split(train, validation, validation), data_range(train), start=start),
         training.Deployment(RETAILER, CostSettings()),
         plan=plan,
         now=from_epoch_ms(newest) + timedelta(days=7),

@@ -125,6 +125,8 @@ class Found:
     last_event_ms: int = 0
     """Time of the last transaction."""
 
+    assumed: bool = False
+    """Whether any label has a time that is the delay after its transaction, because nothing says when it became known."""
     log: LabelLog = field(default_factory=LabelLog)
     """The same labels once more, every revision with its time and source."""
 
@@ -141,6 +143,7 @@ class Found:
         """Notes one label. Genuine ones wait for nothing, unless they take a fraud back."""
         delay_ms = 0 if self.queue is None else self.queue.delay_ms
         due_ms = (event_time_ms or 0) + delay_ms if label_time_ms is None else label_time_ms
+        self.assumed = self.assumed or label_time_ms is None
         self.log.add(transaction_id, fraud, due_ms, source, kind)
         if fraud and label_time_ms is not None:
             self.first_fraud_ms = min(label_time_ms, self.first_fraud_ms or label_time_ms)
@@ -280,7 +283,8 @@ def _note_known(label: Label, event_time_ms: int, now: datetime, found: Found) -
             label.transaction_id,
             label.fraud,
             event_time_ms=event_time_ms,
-            label_time_ms=epoch_ms(label.label_time),
+            # dated now, because the delay is not over: on the risk of entities it acts only from then on, as in the training
+            label_time_ms=None if found.untimed and label.label_time == now else epoch_ms(label.label_time),
             source=label.source,
             kind=label.kind,
         )

@@ -1,32 +1,37 @@
-"""One attempt to learn from the examples store: choose, train, compare, and publish only what is better.
+"""One attempt to learn, whatever from: choose, train, compare, and publish only what is better. Every command that trains makes it.
 
-Nothing is put in service by half: what is learned lies whole in the registry before the first byte goes to Kafka, and the labels
-count as learned from only after that. So an attempt that is killed anywhere is simply made again.
+Nothing is put in service by half: what is learned lies whole in the registry before the first byte goes to Kafka, the workers know the
+outcomes that it needs before it serves, and the labels count as learned from only after that. So an attempt that is killed anywhere
+is simply made again. A retailer's attempts follow one another: the second waits, and meets the first one's model.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import structlog
 
-from contract.clock import Clock, SystemClock, epoch_ms
-from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError, TransientError
+from contract.clock import Clock, SystemClock
+from contract.errors import (
+    PackageRefusedError,
+    PinnedError,
+    ServingChangedError,
+    TrainingRefusedError,
+    TransientError,
+)
 from contract.features import schema_hash
-from contract.models import DataRange
-from contract.money import exponent
-from contract.package import Package, read_package
 from contract.settings import Settings, TrainerSettings
-from contract.windows import DAY_MS
+from tillguard import outcome_feed
+from tillguard.judging import Judgement, Opponent, judge, opponent
+from tillguard.material import Material, Read, of_store
 from tillguard.publication import promote_model
-from tillguard.training import serving_package
-from trainer import costing, gate, labels, pool, snapshot
+from trainer import snapshot
 from trainer.example_store import ExampleStore
+from trainer.held_lock import LockBusyError
 from trainer.plan import Plan, Privacy
-from trainer.registry import Registry, Tried
-from trainer.run_onnx import served
+from trainer.registry import Entry, Registry, Tried
 from trainer.standing import pin_objection
 
 if TYPE_CHECKING:
@@ -34,9 +39,68 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Outcome = Literal["published", "refused", "pinned", "thin", "failed"]
-"""`thin`: the examples are too few yet; `failed`: the network or its export did not pass its checks."""
+Outcome = Literal["published", "registered", "refused", "pinned", "thin", "failed"]
+"""`registered`: made without being meant to serve; `thin`: the examples are too few yet; `failed`: the network or its export did not
+pass its checks, or what serves cannot be read."""
 Progress = Callable[[int, float], None]
+COMPARISONS_MAX = 3
+"""With models that a person puts in service while a training compares."""
+
+
+class Source(Protocol):
+    """Where an attempt's examples come from."""
+
+    name: str
+    """For reports: the examples store, or a file's name."""
+
+    def material(self, now: datetime) -> Material:
+        """Raises TrainingRefusedError where it is too little, TransientError, ConfigurationError, TillguardError (disk)."""
+        ...
+
+    def make_ready(self, now: datetime) -> str | None:
+        """Gives the workers what they must know before a model of this source serves; asked for after `material`.
+
+        Gives a sentence for the report where there is something to say. Raises TransientError, and may then be repeated.
+        """
+        ...
+
+    def learned(self, now: datetime) -> None:
+        """Its labels have been learned from, or refused with a reason. Raises TransientError."""
+        ...
+
+
+class StoreSource:
+    """The examples store, which the topics fill."""
+
+    name = "examples store"
+
+    def __init__(self, settings: Settings, store: ExampleStore) -> None:
+        self._settings, self._store, self._label_number = settings, store, 0
+
+    def material(self, now: datetime) -> Material:
+        self._label_number = self._store.label_number()
+        return of_store(self._settings, self._store, now)
+
+    def make_ready(self, now: datetime) -> str | None:
+        outcome_feed.publish(self._settings, outcome_feed.of_store(self._settings, self._store, now), now)
+        return None
+
+    def learned(self, now: datetime) -> None:
+        self._store.training_ended(self._label_number, now)
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What is to become of an attempt's model."""
+
+    by: str = "trainer"
+    """Who is noted as having promoted it."""
+    fresh: bool = False
+    """From the beginning, not on from the serving model."""
+    keep: bool = False
+    """Registers a refused model as well, so that a person may still promote it; and trains also while a model is pinned."""
+    promote: bool = True
+    """Whether it is meant to serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,101 +110,81 @@ class Attempt:
     outcome: Outcome
     reason: str
     """In a sentence, with numbers."""
+    source: str = StoreSource.name
     model_version: str | None = None
     """The model that was trained, registered or not."""
     base: str | None = None
     """The model it was learned on from."""
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Examples and frauds by slice."""
+    """Examples and frauds by slice (train, validation, test)."""
     comparison: dict[str, float] = field(default_factory=dict)
-    """The gate's numbers; empty where nothing served that could be compared."""
+    """The gate's numbers."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time by stage, and `total`."""
+    registered: Entry | None = None
+    read: Read | None = None
+    """What its source held; None where that was too little."""
+    live: str | None = None
+    """What the workers' windows took of it, in a sentence."""
 
 
 def learn(
     settings: Settings,
+    how: How | None = None,
     *,
-    by: str = "trainer",
-    fresh: bool = False,
-    keep: bool = False,
     clock: Clock | None = None,
     progress: Progress | None = None,
+    waits: Callable[[str], None] | None = None,
 ) -> Attempt:
-    """Makes one attempt.
+    """Makes one attempt on the examples store; see `attempt`."""
+    store = ExampleStore(settings.trainer.examples_url.get_secret_value(), settings.retailer)
+    try:
+        return attempt(settings, StoreSource(settings, store), how, clock=clock, progress=progress, waits=waits)
+    finally:
+        store.close()
+
+
+def attempt(
+    settings: Settings,
+    source: Source,
+    how: How | None = None,
+    *,
+    clock: Clock | None = None,
+    progress: Progress | None = None,
+    waits: Callable[[str], None] | None = None,
+) -> Attempt:
+    """Makes one attempt, after another one of this retailer that is under way.
 
     Args:
         settings: the retailer's.
-        by: who is noted as having promoted the model.
-        fresh: from the beginning, not on from the serving model.
-        keep: registers a refused model as well, so that a person may still promote it.
+        source: of the examples.
+        how: what is to become of the model; None: as the running trainer does.
         clock: the machine's where None.
         progress: told each epoch's number and average precision.
+        waits: told once, where it has to wait for another training, who is at it.
 
-    Raises TransientError where store, registry or Kafka does not answer, TillguardError for a full disk. Then nothing new
-    serves, and the labels still count as new.
+    Raises TransientError where a store, the registry or Kafka does not answer, or another training does not end; ConfigurationError
+    for a source that cannot be used; TillguardError for a full disk. Then nothing new serves, and the labels still count as new.
     """
-    clock = clock or SystemClock()
+    clock, how = clock or SystemClock(), how or How()
     trainer = settings.trainer
     # Opened first: a registry that cannot be used is better known before minutes of work.
     registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
     try:
-        store = ExampleStore(trainer.examples_url.get_secret_value(), settings.retailer)
-        try:
-            attempt = _learn(settings, registry, store, clock, by=by, fresh=fresh, keep=keep, progress=progress)
-            _note(settings, registry, attempt, clock.now())
-            return attempt
-        finally:
-            store.close()
+        with registry.hold("training", settings.retailer, wait_s=trainer.training_s_max, waits=waits or _log_wait):
+            started_s = time.monotonic()
+            made = _Attempt(settings, registry, source, how, clock, progress).make()
+            made.seconds["total"] = time.monotonic() - started_s
+            _note(settings, registry, made, clock.now())
+    except LockBusyError as busy:
+        raise TransientError(
+            f"another training of {settings.retailer} has been under way for {trainer.training_s_max:g} s ({busy.by}): try again "
+            "when it has ended"
+        ) from None
+    else:
+        return made
     finally:
         registry.close()
-
-
-def _note(settings: Settings, registry: Registry, attempt: Attempt, now: datetime) -> None:
-    """Keeps why, for `tillguard trainer attempts`; what is learned does not depend on it."""
-    seconds = {f"{stage}_s": value for stage, value in attempt.seconds.items()}
-    tried = Tried(
-        now, attempt.outcome, attempt.reason, attempt.model_version, attempt.base, attempt.comparison | seconds
-    )
-    try:
-        registry.note_attempt(settings.retailer, tried)
-    except TransientError as error:
-        log.warning("attempt_not_noted", outcome=attempt.outcome, reason=str(error))
-
-
-class Material(NamedTuple):
-    """What an attempt is made on."""
-
-    gathered: pool.Gathered
-    chosen: pool.Chosen
-    first_ms: int
-    """event_time of the oldest example that was chosen from."""
-    distrusted: frozenset[str]
-
-
-def gather(settings: Settings, store: ExampleStore, now: datetime) -> Material:
-    """Chooses from the store what a training takes; raises TrainingRefusedError where that is too little."""
-    trainer = settings.trainer
-    watermark_ms = store.watermark_ms()
-    if watermark_ms is None:
-        raise TrainingRefusedError("there is no example yet")
-    trusted = frozenset(trainer.trusted_sources)
-    labelled = (known for page in store.known(labelled=True) for known in page)
-    compared = labels.overlaps(labelled, trusted, epoch_ms(now))
-    distrusted = labels.distrusted(compared, trainer.disagreement_max)
-    for source in sorted(distrusted):
-        log.warning("label_source_not_learned_from", source=source, **compared[source]._asdict())
-    terms = labels.Terms(
-        as_of_ms=epoch_ms(now),
-        ripe_before_ms=watermark_ms - int(trainer.label_delay_days * DAY_MS),
-        unlabelled_weight=trainer.unlabelled_weight,
-        trusted_sources=trusted,
-        trust_unlabelled=trainer.trust_unlabelled,
-        distrusted=distrusted,
-    )
-    found = pool.outline(store.known(), terms)
-    chosen = pool.choose(found, newest=trainer.newest_examples, replayed=trainer.replay_examples, seed=trainer.seed)
-    gathered = pool.gather(store, found, chosen, 10.0 ** exponent(settings.base_currency))
-    return Material(gathered, chosen, int(found.event_time_ms[chosen.train[0]]), distrusted)
 
 
 def plan_of(trainer: TrainerSettings) -> Plan:
@@ -157,70 +201,168 @@ def plan_of(trainer: TrainerSettings) -> Plan:
     )
 
 
-def _learn(
-    settings: Settings,
-    registry: Registry,
-    store: ExampleStore,
-    clock: Clock,
-    *,
-    by: str,
-    fresh: bool,
-    keep: bool,
-    progress: Progress | None,
-) -> Attempt:
-    started = time.monotonic()
-    pinned = pin_objection(registry.pinned(settings.retailer))
-    if pinned is not None:
-        return Attempt("pinned", pinned)
-    _finish_promotion(settings, registry, clock.now())
-    label_number = store.label_number()
+def _log_wait(by: str) -> None:
+    log.info("training_waits", for_=by)
+
+
+def _note(settings: Settings, registry: Registry, made: Attempt, now: datetime) -> None:
+    """Keeps why, for `tillguard trainer attempts`; what is learned does not depend on it."""
+    seconds = {f"{stage}_s": value for stage, value in made.seconds.items()}
+    figures = made.comparison | seconds
+    tried = Tried(now, made.outcome, made.reason, made.model_version, made.base, figures, made.source)
     try:
-        material = gather(settings, store, clock.now())
-    except TrainingRefusedError as error:
-        return Attempt("thin", str(error))
-    read_s = time.monotonic() - started
-    champion = serving_package(registry, settings.retailer)
-    base = None if fresh else _base(registry, settings.retailer)
-    try:
-        trained = _train(settings, material, champion, base, now=clock.now(), progress=progress)
-    except TrainingRefusedError as error:
-        return Attempt("failed", str(error), base=base[0] if base else None)
-    comparison, objection = judge(settings, material, trained, champion)
-    attempt = Attempt(
-        "published" if objection is None else "refused",
-        objection or _praise(comparison),
-        model_version=trained.manifest.model_version,
-        base=trained.manifest.base,
-        counts=trained.counts,
-        comparison=comparison.values() if comparison else {},
-        seconds={"read": read_s} | trained.seconds,
-    )
-    if objection is None or keep:
-        entry = registry.add(trained.package, trained.attachments)
-    if objection is None:
+        registry.note_attempt(settings.retailer, tried)
+    except TransientError as error:
+        log.warning("attempt_not_noted", outcome=made.outcome, reason=str(error))
+
+
+class _Base(NamedTuple):
+    model_version: str
+    network: snapshot.Snapshot
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt, of which the lock is held."""
+
+    settings: Settings
+    registry: Registry
+    source: Source
+    how: How
+    clock: Clock
+    progress: Progress | None
+    live: str | None = None
+
+    def make(self) -> Attempt:
+        pinned = pin_objection(self.registry.pinned(self.settings.retailer))
+        if pinned is not None and not self.how.keep:
+            return self._ended("pinned", pinned)
+        _finish_promotion(self.settings, self.registry, self.clock.now())
+        started_s = time.monotonic()
         try:
-            promote_model(settings, registry, entry, by=by, now=clock.now(), kind="trained", reason=attempt.reason)
-        except PinnedError as error:  # pinned while it was trained
-            return Attempt("pinned", str(error), model_version=attempt.model_version, base=attempt.base)
-    store.training_ended(label_number, clock.now())
-    return attempt
+            material = self.source.material(self.clock.now())
+        except TrainingRefusedError as error:
+            return self._ended("thin", str(error))
+        read_s = time.monotonic() - started_s
+        base = None if self.how.fresh else _base(self.registry, self.settings.retailer)
+        try:
+            against = self._opponent()
+            trained = self._train(material, against, base)
+        except (TrainingRefusedError, PackageRefusedError) as error:
+            reason = error.detail if isinstance(error, PackageRefusedError) else str(error)
+            return self._ended("failed", reason, base=base.model_version if base else None, read=material.read)
+        trained_s = time.monotonic()
+        outcome, judgement, entry = self._settle(material, trained, against)
+        return self._ended(
+            outcome,
+            judgement.praise if judgement.objection is None else judgement.objection,
+            model_version=trained.manifest.model_version,
+            base=trained.manifest.base,
+            counts=trained.counts,
+            comparison=judgement.figures,
+            seconds={"read": read_s} | trained.seconds | {"publish": time.monotonic() - trained_s},
+            registered=entry,
+            read=material.read,
+            live=self.live,
+        )
+
+    def _ended(self, outcome: Outcome, reason: str, **known: object) -> Attempt:
+        return Attempt(outcome, reason, self.source.name, **known)  # type: ignore[arg-type]
+
+    def _opponent(self) -> Opponent:
+        """What serves; a model that is not meant to serve needs none."""
+        try:
+            return opponent(self.settings, self.registry)
+        except PackageRefusedError as error:
+            if self.how.promote:
+                raise
+            return Opponent(self.registry.mark(self.settings.retailer), None, error.detail)
+
+    def _train(self, material: Material, against: Opponent, base: _Base | None) -> "Trained":
+        from trainer import training  # noqa: PLC0415 - it imports TensorFlow
+
+        trainer = self.settings.trainer
+        return training.make(
+            training.Material(
+                material.parts,
+                material.data,
+                fraud_share=material.fraud_share,
+                base=base.model_version if base else None,
+                start=base.network if base else None,
+                notes=material.notes,
+            ),
+            training.Deployment(self.settings.retailer, trainer.costs, trainer.capacity, against.package),
+            plan=plan_of(trainer),
+            now=self.clock.now(),
+            progress=self.progress,
+        )
+
+    def _settle(
+        self, material: Material, trained: "Trained", against: Opponent
+    ) -> tuple[Outcome, Judgement, Entry | None]:
+        """Registers the model, and puts it in service where the gate lets it; what serves now decides, whoever changes it meanwhile."""
+        judgement = judge(self.settings, material, trained, against)
+        wanted = self.how.promote and judgement.objection is None
+        entry = None
+        if wanted or self.how.keep:
+            entry = self.registry.add(trained.package, trained.attachments)
+            log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
+        outcome: Outcome = "registered" if not self.how.promote else "refused"
+        if wanted and entry is not None:
+            outcome, judgement = self._publish(entry, material, trained, against, judgement)
+        if outcome != "pinned":
+            self.source.learned(self.clock.now())
+        return outcome, judgement, entry
+
+    def _publish(
+        self, entry: Entry, material: Material, trained: "Trained", against: Opponent, judgement: Judgement
+    ) -> tuple[Outcome, Judgement]:
+        self.live = self.source.make_ready(self.clock.now())
+        for _ in range(COMPARISONS_MAX):
+            try:
+                promote_model(
+                    self.settings, self.registry, entry, by=self.how.by, now=self.clock.now(), kind="trained",
+                    reason=judgement.praise, since=against.mark,
+                )  # fmt: skip
+            except PinnedError as error:  # pinned while it was trained
+                return "pinned", judgement._replace(objection=str(error))
+            except ServingChangedError as error:
+                changed = str(error)
+            else:
+                return "published", judgement
+            try:
+                against = opponent(self.settings, self.registry)
+            except PackageRefusedError as error:
+                return "refused", judgement._replace(objection=error.detail)
+            log.info("compared_again", model_version=entry.manifest.model_version, reason=changed)
+            judgement = judge(self.settings, material, trained, against)
+            if judgement.objection is not None:
+                return "refused", judgement
+        return "refused", judgement._replace(objection=changed)
 
 
 def _finish_promotion(settings: Settings, registry: Registry, now: datetime) -> None:
-    """Promotes again what a trainer was publishing when it was killed.
+    """Promotes again what a trainer was publishing when it was killed, unless a person has promoted something since.
 
     Workers may serve it already, while the registry does not say so: then the next model would be compared with another one.
     """
+    mark = registry.mark(settings.retailer)
     newest = next(iter(registry.promotions(settings.retailer, limit=1)), None)
     if newest is None or newest.confirmed or newest.kind != "trained":
         return
     entry = registry.find(settings.retailer, newest.model_version)
-    if entry is not None:
-        log.info("promotion_repeated", model_version=newest.model_version)
-        promote_model(settings, registry, entry, by=newest.promoted_by, now=now, kind="trained", reason=newest.reason)
+    if entry is None:
+        return
+    log.info("promotion_repeated", model_version=newest.model_version)
+    try:
+        promote_model(
+            settings, registry, entry, by=newest.promoted_by, now=now, kind="trained", reason=newest.reason, since=mark
+        )
+    except (PinnedError, ServingChangedError) as error:
+        log.info("promotion_not_repeated", model_version=newest.model_version, reason=str(error))
 
 
-def _base(registry: Registry, retailer: str) -> tuple[str, snapshot.Snapshot] | None:
+def _base(registry: Registry, retailer: str) -> _Base | None:
     """The serving model's network; None where there is none to go on from, which is said in the log."""
     entry = registry.serving(retailer)
     if entry is None:
@@ -231,106 +373,9 @@ def _base(registry: Registry, retailer: str) -> tuple[str, snapshot.Snapshot] | 
         try:
             kept = registry.attachment(entry, snapshot.ATTACHMENT)
             if kept is not None:
-                return version, snapshot.load(kept)
+                return _Base(version, snapshot.load(kept))
             reason = "it was registered without its network"
         except (PackageRefusedError, TrainingRefusedError) as error:
             reason = str(error)
     log.warning("training_from_the_beginning", serving=version, reason=reason)
     return None
-
-
-def _train(
-    settings: Settings,
-    material: Material,
-    champion: Package | None,
-    base: tuple[str, snapshot.Snapshot] | None,
-    *,
-    now: datetime,
-    progress: Progress | None,
-) -> "Trained":
-    from trainer import training  # noqa: PLC0415 - it imports TensorFlow
-
-    return training.make(
-        training.Material(
-            material.gathered.parts,
-            data_of(material),
-            fraud_share=material.chosen.fraud_share,
-            base=base[0] if base else None,
-            start=base[1] if base else None,
-            notes=notes_of(material),
-        ),
-        training.Deployment(settings.retailer, settings.trainer.costs, settings.trainer.capacity, champion),
-        plan=plan_of(settings.trainer),
-        now=now,
-        progress=progress,
-    )
-
-
-def data_of(material: Material) -> DataRange:
-    """What all slices together hold."""
-    from trainer import training  # noqa: PLC0415 - it imports TensorFlow
-
-    ranges = [training.data_range(part) for part in material.gathered.parts]
-    return DataRange(
-        first=min(each.first for each in ranges),
-        last=max(each.last for each in ranges),
-        transactions=sum(each.transactions for each in ranges),
-        frauds=sum(each.frauds for each in ranges),
-    )
-
-
-def notes_of(material: Material) -> dict[str, str | int | float | bool]:
-    """How the slices were chosen, for the manifest."""
-    notes: dict[str, str | int | float | bool] = {
-        "replayed": material.chosen.replayed,
-        "fraud_share": material.chosen.fraud_share,
-    }
-    if material.distrusted:
-        notes["distrusted_sources"] = ", ".join(sorted(material.distrusted))
-    return notes
-
-
-def judge(
-    settings: Settings, material: Material, trained: "Trained", champion: Package | None
-) -> tuple[gate.Comparison | None, str | None]:
-    """The gate's numbers, and why the model must not serve; (None, None) where nothing serves that could be compared with."""
-    if champion is None:
-        return None, None
-    found = compared(settings, material, trained, champion)
-    if isinstance(found, str):
-        return None, found
-    trainer = settings.trainer
-    return found, gate.refusal(found, confidence=trainer.gate_confidence, frauds_min=trainer.gate_frauds_min)
-
-
-def compared(settings: Settings, material: Material, trained: "Trained", champion: Package) -> gate.Comparison | str:
-    """The new model and the serving one on the newest labels of trusted sources; or why these tell nothing, in a sentence."""
-    trainer, test, verified = settings.trainer, material.gathered.parts.test, material.gathered.verified
-    fraud = verified == 1
-    rows = verified != pool.UNVERIFIED
-    until_ms = epoch_ms(champion.manifest.data.last)
-    newer = gate.unseen(test.event_time_ms[rows], fraud[rows], until_ms, trainer.gate_frauds_min)
-    compared = rows.nonzero()[0][newer]
-    features, fraud, amount = test.features[compared], fraud[compared], test.amount[compared]
-    if not fraud.any() or fraud.all():
-        return (
-            f"none of the newest {len(fraud):,} transactions that trusted sources know is "
-            f"{'genuine' if fraud.any() else 'fraud'}, so nothing can be compared (trainer.trusted_sources)"
-        )
-
-    def side(package: Package) -> gate.Side:
-        score = served(package.onnx, features)
-        decided = costing.decisions(score, package.manifest.thresholds)
-        return gate.Side(score, costing.cost_each(decided, fraud, amount, trainer.costs))
-
-    new, old = side(read_package(trained.package)), side(champion)
-    return gate.compare(new, old, fraud, fraud_share=material.chosen.fraud_share, seed=trainer.seed)
-
-
-def _praise(found: gate.Comparison | None) -> str:
-    if found is None:
-        return "no model serves that it could be compared with"
-    return (
-        f"average precision {found.new:.3f} against {found.old:.3f} on the newest {found.transactions:,} trusted "
-        f"transactions, better in {found.surely_better:.0%} of resamplings"
-    )

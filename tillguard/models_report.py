@@ -1,10 +1,10 @@
 """Registered models in words and tables, for a person at a terminal, and as JSON for machines. Pure: gives what rich prints."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +13,8 @@ from tillguard.training_report import costs_table, decisions_table, minute
 from trainer.registry_tables import Attachment, Challenge, Entry, Pin, Promotion, Tried
 from trainer.standing import challenger_of, pin_objection, serving_version
 
-_ANY_WIDTH = 10_000
+REPAIR = "`tillguard models publish VERSION` puts the file back from the models topic where that holds it"
+DAMAGED = "its file is damaged, see `models show`"
 
 
 class Standing(NamedTuple):
@@ -24,8 +25,8 @@ class Standing(NamedTuple):
     pin: Pin | None = None
 
 
-def models_table(models: Sequence[Entry], standing: Standing) -> Table:
-    """The registry, newest first; AP is the average precision."""
+def models_table(models: Sequence[Entry], standing: Standing, damaged: Collection[str] = ()) -> Table:
+    """The registry, newest first; AP is the average precision. `damaged`: versions whose file cannot be used."""
     table = Table(box=None)
     longest = max((len(entry.manifest.model_version) for entry in models), default=0)
     table.add_column("model", no_wrap=True, min_width=longest)  # to be copied whole, however narrow the terminal
@@ -40,22 +41,20 @@ def models_table(models: Sequence[Entry], standing: Standing) -> Table:
             f"{manifest.metrics.get('auc_roc', 0):.3f}",
             f"{manifest.metrics.get('average_precision', 0):.3f}",
             "" if manifest.base is None else manifest.base.rpartition("-")[2],
-            in_service(manifest.model_version, standing),
+            in_service(manifest.model_version, standing)
+            + (f"; {DAMAGED}" if manifest.model_version in damaged else ""),
         )
     return table
 
 
-def attempts_table(tried: Sequence[Tried]) -> Table:
-    """What became of trainings, newest first."""
-    table = Table("ended", "outcome", "model", "why", box=None)
-    for each in tried:
-        table.add_row(minute(each.ended_at), each.outcome, each.model_version or "", each.reason)
-    return table
-
-
-def width_for(table: Table, columns: int) -> int:
-    """`columns`, or what `table` needs at least: a terminal wraps lines that are too long, rich would cut them."""
-    return max(columns, Console(width=_ANY_WIDTH).measure(table).minimum)
+def attempts_lines(tried: Sequence[Tried]) -> list[Text]:
+    """What became of trainings, newest first: a line each, which a terminal wraps, so that every version can be copied whole."""
+    return [
+        Text(
+            f"{minute(each.ended_at)}  {each.outcome}  {each.model_version or 'no model'}  from {each.source}: {each.reason}"
+        )
+        for each in tried
+    ]
 
 
 def in_service(version: str, standing: Standing) -> str:
@@ -72,12 +71,14 @@ def in_service(version: str, standing: Standing) -> str:
     return "never" if newest is None else "before"
 
 
-def page(entry: Entry, attachments: Sequence[Attachment], standing: Standing, currency: str) -> RenderableType:
-    """All that is known of one model."""
+def page(
+    entry: Entry, attachments: Sequence[Attachment], standing: Standing, currency: str, damage: str | None = None
+) -> RenderableType:
+    """All that is known of one model; `damage`: why its file cannot be used."""
     manifest = entry.manifest
     parts: list[RenderableType] = [
         Text(f"{manifest.retailer}: model {manifest.model_version}", style="bold"),
-        _lineage(entry, attachments, standing),
+        _lineage(entry, attachments, standing, damage),
     ]
     if "decided_allow" in manifest.metrics:
         parts.append(decisions_table(manifest, currency))
@@ -91,13 +92,16 @@ def page(entry: Entry, attachments: Sequence[Attachment], standing: Standing, cu
     return Group(*parts)
 
 
-def as_json(entry: Entry, attachments: Sequence[Attachment], standing: Standing) -> dict[str, Any]:
+def as_json(
+    entry: Entry, attachments: Sequence[Attachment], standing: Standing, damage: str | None = None
+) -> dict[str, Any]:
     """The same for machines: the manifest, and what the registry knows besides."""
     manifest: dict[str, Any] = msgspec.to_builtins(entry.manifest)
     version = entry.manifest.model_version
     return manifest | {
         "package": str(entry.file),
         "package_sha256": entry.package_sha256,
+        "damage": damage,
         "package_bytes": entry.package_bytes,
         "attachments": {each.name: {"bytes": each.bytes, "sha256": each.sha256} for each in attachments},
         "examples": {"fraud": entry.manifest.data.frauds, "genuine": _genuine(entry.manifest)},
@@ -113,7 +117,7 @@ def as_json(entry: Entry, attachments: Sequence[Attachment], standing: Standing)
     }
 
 
-def _lineage(entry: Entry, attachments: Sequence[Attachment], standing: Standing) -> Table:
+def _lineage(entry: Entry, attachments: Sequence[Attachment], standing: Standing, damage: str | None) -> Table:
     manifest = entry.manifest
     beside = ", ".join(f"{each.name} ({each.bytes / 1024:,.0f} KiB)" for each in attachments)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -132,6 +136,8 @@ def _lineage(entry: Entry, attachments: Sequence[Attachment], standing: Standing
         ("SHA-256", entry.package_sha256),
         ("beside it", beside or "nothing"),
     ]
+    if damage is not None:
+        rows.append(("damage", f"{damage}; {REPAIR}"))
     for name, text in rows:
         table.add_row(name, text)
     return table

@@ -14,8 +14,9 @@ from contract.package import to_challenge, to_messages
 from contract.settings import Settings
 from contract.topics import MODELS
 from tillguard import topics
+from tillguard.package_repair import whole_package
 from trainer.publish import KafkaOutlet, publish
-from trainer.registry import Entry, PromotionKind, Registry
+from trainer.registry import Entry, Mark, PromotionKind, Registry
 from trainer.standing import previously_serving
 
 log = structlog.get_logger()
@@ -30,14 +31,15 @@ def promote_model(
     now: datetime,
     kind: PromotionKind = "manual",
     reason: str = "",
+    since: Mark | None = None,
 ) -> None:
     """Puts a registered model in service: every chunk confirmed, then the promotion. A challenger that is promoted ends as such.
 
-    Raises PinnedError for kind `trained` while the retailer is pinned; PackageRefusedError where the registered file is
-    damaged or made for other features, TransientError where Kafka or the registry does not answer; then the model that
-    served goes on.
+    `since`: only where nothing was promoted since then. Raises PinnedError for kind `trained` while the retailer is pinned;
+    ServingChangedError; PackageRefusedError where the registered file is damaged (and its copy on the topic too) or made for
+    other features, TransientError where Kafka or the registry does not answer; then the model that served goes on.
     """
-    package = registry.package(entry)
+    package = whole_package(settings, registry, entry)
     to_messages(package)  # refused here, before the registry says that it is on its way
     promotion = ModelPromotion(
         model_version=entry.manifest.model_version,
@@ -46,7 +48,7 @@ def promote_model(
         promoted_by=by,
     )
     with _outlet(settings) as outlet:
-        number = registry.begin_promotion(entry, now, by, kind, reason)
+        number = registry.begin_promotion(entry, now, by, kind, reason, since=since)
         publish(outlet, package, promotion)
     registry.confirm_promotion(number)
     log.info("model_promoted", model_version=promotion.model_version, by=by, kind=kind)
@@ -60,7 +62,7 @@ def publish_model(settings: Settings, registry: Registry, entry: Entry) -> None:
 
     Raises PackageRefusedError, TransientError.
     """
-    package = registry.package(entry)
+    package = whole_package(settings, registry, entry)
     with _outlet(settings) as outlet:
         publish(outlet, package, None)
     log.info("model_published", model_version=entry.manifest.model_version)
@@ -118,7 +120,7 @@ def challenge(
         raise ConfigurationError([f"{settings.retailer}: no model serves, so there is nothing to challenge"])
     if serving.manifest.model_version == version:
         raise ConfigurationError([f"{version} serves; it cannot challenge itself"])
-    messages = to_messages(registry.package(entry))
+    messages = to_messages(whole_package(settings, registry, entry))
     message = ModelChallenge(
         model_version=version,
         package_sha256=entry.package_sha256,

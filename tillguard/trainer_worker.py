@@ -7,8 +7,8 @@ label; what is read again changes nothing there.
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -20,7 +20,7 @@ from kafka.errors import CommitFailedError, KafkaError, UnsupportedCodecError
 
 from connectors.web import WebPage
 from contract.clock import Clock, SystemClock
-from contract.errors import ConfigurationError, TransientError
+from contract.errors import ConfigurationError, FencedError, TransientError
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS
@@ -31,8 +31,11 @@ from tillguard.learning import Attempt
 from tillguard.outcome_feed import OutcomeFeed
 from tillguard.outlets import Outlets
 from tillguard.stopping import until_stopped
+from tillguard.topic_intake import group_of
 from trainer.example_store import ExampleStore
+from trainer.held_lock import HeldLock, LockBusyError
 from trainer.intake import Batch, Intake, Message, encoded
+from trainer.registry import Registry
 from trainer.schedule import Schedule
 
 BATCH_MAX = 500
@@ -46,7 +49,8 @@ UNREADABLE = "a topic holds records packed by lz4, zstd or snappy: install the p
 BACKOFF_S, BACKOFF_MAX_S = 0.5, 15.0
 SILENT_S = 60.0
 GRACE_S = 300.0
-"""Beyond training_s_max, for reading, export and publication; then the training process is ended."""
+"""Beyond twice training_s_max (for a training by hand that it waits for, and its own), for reading, export and publication; then the
+training process is ended."""
 
 log = structlog.get_logger()
 
@@ -90,6 +94,8 @@ class TrainerWorker:
     consumer: Any
     learner: Learner
     outlets: Outlets
+    alone: HeldLock
+    """No other process is this retailer's trainer while it is held."""
     clock: Clock
     metrics: Metrics
     stop: Event
@@ -200,6 +206,8 @@ class TrainerWorker:
         if now_s - self._lag_read_s < LAG_EVERY_S:
             return
         self._lag_read_s = now_s
+        if not self.alone.still_held():
+            raise FencedError(f"the lock of {self.settings.retailer}'s trainer was lost; another trainer may run now")
         try:
             partitions: list[TopicPartition] = list(self.consumer.assignment())
             ends = self.consumer.end_offsets(partitions) if partitions else {}
@@ -216,7 +224,7 @@ class TrainerWorker:
         state, now_s = self._training, self.clock.monotonic_s()
         answer = self.learner.answer()
         if answer is None and self.learner.busy:
-            limit_s = self.settings.trainer.training_s_max + GRACE_S
+            limit_s = 2 * self.settings.trainer.training_s_max + GRACE_S
             if now_s - state.began_s > limit_s:
                 answer = self.learner.abandon(f"it took more than {limit_s:.0f} s and was ended")
         if answer is not None:
@@ -312,6 +320,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     stop, clock, metrics = until_stopped(), SystemClock(), Metrics()
     with ExitStack() as opened:
+        alone = opened.enter_context(_alone(settings))
         store = ExampleStore(settings.trainer.examples_url.get_secret_value(), settings.retailer)
         opened.callback(store.close)
         consumer = _consumer(settings)
@@ -330,8 +339,24 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
         learner.warm_up()
         outlets = Outlets(settings)
         opened.callback(outlets.close)
-        TrainerWorker(settings, store, consumer, learner, outlets, clock, metrics, stop, vitals).run()
+        TrainerWorker(settings, store, consumer, learner, outlets, alone, clock, metrics, stop, vitals).run()
         log.info("trainer_ends")
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[HeldLock]:
+    """Raises FencedError where another process is this retailer's trainer."""
+    trainer = settings.trainer
+    registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
+    try:
+        with registry.hold("trainer", settings.retailer) as held:
+            yield held
+    except LockBusyError as busy:
+        raise FencedError(
+            f"a trainer of {settings.retailer} runs already ({busy.by}); a second one would spoil its work"
+        ) from None
+    finally:
+        registry.close()
 
 
 def _page(settings: Settings, metrics: Metrics, ailments: Callable[[], list[str]]) -> WebPage:
@@ -351,7 +376,7 @@ def _consumer(settings: Settings) -> Any:
     try:
         consumer = KafkaConsumer(
             **kafka.kafka_python(),
-            group_id=f"{settings.retailer}.trainer",
+            group_id=group_of(settings.retailer),
             client_id=f"{settings.retailer}-trainer-{socket.gethostname()}-{os.getpid()}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

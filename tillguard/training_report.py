@@ -1,8 +1,8 @@
 """A finished training in words and tables, for a person at a terminal. Pure: gives what rich prints."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -10,33 +10,36 @@ from contract.models import Manifest
 from contract.package import THRESHOLD_NEVER
 from contract.settings import Settings
 from contract.topics import MODELS
-from tillguard import live_history
-from tillguard.training import Read, Result
+from tillguard.learning import Attempt
+from tillguard.material import Read
+from trainer.registry_tables import Entry
 
 STAGES = {
     "read": "reading",
     "fit": "learning",
     "export": "export and proof",
     "measure": "measuring",
-    "publish": "publishing",
+    "publish": "comparing and publishing",
 }
 
 
-def render(settings: Settings, result: Result) -> RenderableType:
-    """The report of `tillguard train`."""
-    manifest = result.manifest
-    return Group(
+def render(settings: Settings, made: Attempt) -> Sequence[Text | Table]:
+    """The report of `tillguard train`, from an attempt that registered its model."""
+    if made.registered is None or made.read is None:
+        raise ValueError("an attempt without a model has no report")
+    manifest = made.registered.manifest
+    return [
         Text(f"{manifest.retailer}: model {manifest.model_version}", style="bold"),
-        Text(_history(manifest, result.read)),
-        *(Text(f"Note: {note}.") for note in (*result.read.unusable, *result.read.doubts)),
-        _slices(result),
+        Text(_history(manifest, made.read)),
+        *(Text(f"Note: {remark}.") for remark in made.read.remarks),
+        _slices(made),
         Text(_quality(manifest)),
         decisions_table(manifest, settings.base_currency),
         costs_table(manifest, settings.base_currency),
-        Text(_whereabouts(settings, result)),
-        *([] if result.live is None else [Text(live_history.sentence(result.live))]),
-        Text(_time(result)),
-    )
+        Text(_whereabouts(settings, made, made.registered)),
+        *([] if made.live is None else [Text(made.live)]),
+        Text(_time(made, made.read)),
+    ]
 
 
 def decisions_table(manifest: Manifest, currency: str) -> Table:
@@ -91,24 +94,18 @@ def _history(manifest: Manifest, read: Read) -> str:
         f"Learned from {data.transactions:,} labelled transactions, {data.frauds:,} of them frauds "
         f"({data.frauds / data.transactions:.2%}), {minute(data.first)} to {minute(data.last)}."
     )
-    left_out = {
-        "younger than the label delay": read.unripe,
-        "without a label (they filled windows)": read.unlabelled,
-        "repeated": read.repeated,
-        **{f"unusable ({reason})": count for reason, count in read.refused.most_common()},
-    }
-    said = [f"{count:,} {reason}" for reason, count in left_out.items() if count]
+    said = [f"{count:,} {reason}" for reason, count in read.left_out.items() if count]
     return f"{learned} Left out: {', '.join(said)}." if said else learned
 
 
-def _slices(result: Result) -> Table:
+def _slices(made: Attempt) -> Table:
     table = Table("slice, in time order", "transactions", "frauds", "used for")
     uses = {
         "train": "learning",
         "validation": "early stop, calibration, thresholds",
         "test": "the figures below; never learned from",
     }
-    for name, (transactions, frauds) in result.counts.items():
+    for name, (transactions, frauds) in made.counts.items():
         table.add_row(name, f"{transactions:,}", f"{frauds:,}", uses[name])
     return table
 
@@ -122,20 +119,26 @@ def _quality(manifest: Manifest) -> str:
     )
 
 
-def _whereabouts(settings: Settings, result: Result) -> str:
-    where = f"Registered: {result.file} ({result.package_bytes / 1024:,.0f} KiB)."
-    if result.promoted:
-        return f"{where} In service: published on {MODELS.name(settings.retailer)}; workers load it now."
-    version = result.manifest.model_version
-    if result.objection is not None:
-        return f"{where} Not put in service: {result.objection}. `tillguard models promote {version}` does so all the same."
-    return f"{where} Not in service; `tillguard models promote {version}` puts it there."
+def _whereabouts(settings: Settings, made: Attempt, entry: Entry) -> str:
+    where = f"Registered: {entry.file} ({entry.package_bytes / 1024:,.0f} KiB)."
+    if made.outcome == "published":
+        told = f"In service: {made.reason}. Published on {MODELS.name(settings.retailer)}; workers load it now."
+    elif made.outcome == "registered":
+        told = f"Not in service, as asked; the gate says: {made.reason}. {_remedy(entry, 'puts it there')}"
+    else:
+        told = f"Not put in service: {made.reason}. {_remedy(entry, 'does so all the same')}"
+    return f"{where} {told}"
 
 
-def _time(result: Result) -> str:
-    stages = [f"{STAGES[name]} {seconds:.1f} s" for name, seconds in result.seconds.items() if name in STAGES]
-    rate = result.read.transactions / result.read.seconds if result.read.seconds else 0.0
-    return f"Took {result.seconds['total']:.1f} s: {', '.join(stages)} ({rate:,.0f} transactions/s read)."
+def _remedy(entry: Entry, does: str) -> str:
+    return f"`tillguard models promote {entry.manifest.model_version}` {does}."
+
+
+def _time(made: Attempt, read: Read) -> str:
+    stages = [f"{name} {made.seconds[stage]:.1f} s" for stage, name in STAGES.items() if stage in made.seconds]
+    read_s = made.seconds.get("read", 0.0)
+    rate = read.transactions / read_s if read_s else 0.0
+    return f"Took {made.seconds['total']:.1f} s: {', '.join(stages)} ({rate:,.0f} transactions/s read)."
 
 
 def minute(moment: datetime) -> str:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.clock import from_epoch_ms
 from contract.errors import TrainingRefusedError
 from contract.features import names
+from contract.models import DataRange
 
 FRAUDS_MIN = {"train": 10, "validation": 5, "test": 2}
 """Fewer frauds than this in a slice measure nothing."""
@@ -109,6 +111,16 @@ def split(examples: Examples) -> Split:
     parts = Split(examples.part(slice(0, first)), examples.part(slice(first, second)), examples.part(slice(second, n)))
     refuse_thin(parts)
     return parts
+
+
+def data_range(examples: Examples) -> DataRange:
+    """Of examples in time order, at least one."""
+    return DataRange(
+        first=from_epoch_ms(int(examples.event_time_ms[0])),
+        last=from_epoch_ms(int(examples.event_time_ms[-1])),
+        transactions=len(examples),
+        frauds=int(examples.fraud.sum()),
+    )
 
 
 def places(fraud: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -4,20 +4,22 @@ Both score the same newest transactions, of which trusted sources say what they 
 frauds may be luck, so both are measured again on many samples drawn from these transactions with repetition (a paired bootstrap,
 Efron 1979, frauds and genuine ones apart): the new model serves where it is better in nearly all of them, and is not costlier
 in nearly all of them.
+
+Where nothing serves that could be compared with, a model must show that it has any skill: that a score without any would hardly
+rank so many frauds so high by chance.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.ranking import GAIN_MIN, Ranking, times_drawn
-from trainer.evaluate import average_precision
+from trainer.evaluate import auc_roc, average_precision
 
 FRAUDS_MIN = 5
 """Fewer than this among what the serving model never saw, and all of the slice is compared on."""
-LOSS_MAX = 0.02
-"""Average precision that may be lost: below it, the difference is the luck of some few frauds."""
 SAMPLES = 1_000
 """Bootstrap samples: a probability of 0.9 is then known to within 0.02."""
 GENUINE_MAX = 50_000
@@ -34,14 +36,6 @@ def unseen(
     newer = event_time_ms > trained_until_ms
     enough = int(fraud[newer].sum()) >= frauds_min and not bool(fraud[newer].all())
     return newer if enough else np.ones(len(fraud), dtype=np.bool_)
-
-
-def objection(challenger: NDArray[np.floating], champion: NDArray[np.floating], fraud: NDArray[np.bool_]) -> str | None:
-    """Why the challenger must not serve, in a sentence; None where it may. Scores of shape (n,), at least one fraud."""
-    new, old = average_precision(challenger, fraud), average_precision(champion, fraud)
-    if new >= old - LOSS_MAX:
-        return None
-    return f"average precision {new:.3f} on the newest {len(fraud):,} transactions, where the model that serves reaches {old:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +117,55 @@ def compare(
         new_cost=float(weight @ costs[0]),
         old_cost=float(weight @ costs[1]),
         surely_costlier=costlier / samples,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """What a model achieves on transactions that it never saw, where nothing can be compared with it."""
+
+    transactions: int
+    frauds: int
+    auc: float
+    average_precision: float
+    chance: float
+    """Probability that a score without any skill reaches this AUC."""
+
+    def values(self) -> dict[str, float]:
+        """For an alarm or a report."""
+        return {
+            "transactions": float(self.transactions),
+            "frauds": float(self.frauds),
+            "auc_roc": self.auc,
+            "average_precision": self.average_precision,
+            "chance": self.chance,
+        }
+
+
+def skill(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> Skill:
+    """Of n scores, both kinds present.
+
+    Where the score says nothing, every order of the n is as likely. Then the AUC has the mean 1/2 and a known variance, less where
+    scores are equal (Mann and Whitney, 1947), and is nearly normal from two of each kind on.
+    """
+    n, frauds = len(fraud), int(fraud.sum())
+    _, ties = np.unique(score, return_counts=True)
+    tied = float(np.sum(ties.astype(np.float64) ** 3 - ties)) / (n * max(1, n - 1))
+    variance = (n + 1 - tied) / (12 * frauds * (n - frauds))
+    auc = auc_roc(score, fraud)
+    chance = 0.5 * math.erfc((auc - 0.5) / math.sqrt(2 * variance)) if variance > 0 else 1.0
+    return Skill(n, frauds, auc, average_precision(score, fraud), chance)
+
+
+def unskilled(found: Skill, confidence: float) -> str | None:
+    """Why a first model must not serve, in a sentence with its numbers; None where it may."""
+    if found.chance <= 1 - confidence:
+        return None
+    return (
+        f"it shows no skill: AUC {found.auc:.3f}, average precision {found.average_precision:.3f} (guessing gives "
+        f"{found.frauds / found.transactions:.3f}) on the newest {found.transactions:,} trusted transactions, "
+        f"{found.frauds:,} of them frauds; chance alone does as well in {found.chance:.0%} of cases, "
+        f"{1 - confidence:.0%} are allowed (trainer.gate_confidence)"
     )
 
 

@@ -48,6 +48,10 @@ class LabelLog:
             place = self._before[place]
         return tuple(found)
 
+    def sources(self) -> set[str]:
+        """Who labelled anything."""
+        return {source for source, _, _ in self._words}
+
     def called_fraud(self) -> list[str]:
         """Transactions of which any label says fraud, each once, in the order in which those labels were read."""
         frauds = {number for (_, fraud, _), number in self._words.items() if fraud}

@@ -49,6 +49,7 @@ NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
 ROWS_MAX = 1_000
 REASON_MAX = 256
 ATTEMPT_REASON_MAX = 512
+SOURCE_MAX = 128
 ATTEMPTS_MAX = 1_000
 """Kept of each retailer."""
 _ATTACHMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -274,7 +275,7 @@ class Registry:
         """Writes down what became of a training, and forgets what is older than the newest ATTEMPTS_MAX. Raises TransientError."""
         row = {"retailer": retailer, "ended_ms": epoch_ms(tried.ended_at), "outcome": tried.outcome}
         row |= {"reason": tried.reason[:ATTEMPT_REASON_MAX], "model_version": tried.model_version, "base": tried.base}
-        row["figures"] = msgspec.json.encode(tried.figures).decode()
+        row |= {"figures": msgspec.json.encode(tried.figures).decode(), "source": tried.source[:SOURCE_MAX]}
         mine = ATTEMPTS.c.retailer == retailer
         kept = sa.select(ATTEMPTS.c.attempt_id).where(mine).order_by(ATTEMPTS.c.attempt_id.desc())
         with self._database.connection() as connection:
@@ -296,6 +297,7 @@ class Registry:
                 row.model_version,
                 row.base,
                 msgspec.json.decode(row.figures, type=dict[str, float]),
+                row.source,
             )
             for row in rows
         ]
@@ -327,7 +329,8 @@ class Registry:
         staged: package_files.Staged,
     ) -> None:
         """Registers the version, unless another process does so in this moment."""
-        row = {"model_version": manifest.model_version, "retailer": manifest.retailer, "package_sha256": sha256}
+        row: dict[str, object] = {"model_version": manifest.model_version, "retailer": manifest.retailer}
+        row |= {"package_sha256": sha256}
         row |= {"created_ms": epoch_ms(manifest.created_at), "package_bytes": size}
         row["manifest"] = msgspec.json.encode(manifest).decode()
         beside = [

@@ -77,6 +77,7 @@ ATTEMPTS = sa.Table(
     sa.Column("model_version", sa.String(128)),
     sa.Column("base", sa.String(128)),
     sa.Column("figures", sa.Text),
+    sa.Column("source", sa.String(128)),
 )
 
 
@@ -149,7 +150,7 @@ class Tried(NamedTuple):
 
     ended_at: datetime
     outcome: str
-    """published, refused, pinned, thin or failed."""
+    """published, registered, refused, pinned, thin or failed."""
     reason: str
     """In a sentence, with numbers."""
     model_version: str | None
@@ -157,3 +158,5 @@ class Tried(NamedTuple):
     base: str | None
     figures: dict[str, float]
     """Of the gate's comparison and the seconds of each stage; empty where it did not come so far."""
+    source: str = "examples store"
+    """What it learned from: the examples store, or a file's name."""

@@ -4,7 +4,7 @@ In memory stay an id, a time, a number and an amount per transaction (about 150 
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,21 +15,18 @@ from numpy.typing import NDArray
 
 from contract.errors import TillguardError
 from contract.features import names
-from contract.windows import DAY_MS
-from trainer.examples import Examples
 
 GATHERED_ROWS = 16_384
 ROW_BYTES = 4 * len(names())
 
 
-class Joined(NamedTuple):
-    """Examples, and what was left out of them."""
+class Columns(NamedTuple):
+    """N transactions in event-time order (ties by applied_seq), without their features."""
 
-    examples: Examples
-    unripe: int
-    """Younger than the label delay, labelled or not."""
-    unlabelled: int
-    """Without a label, where only labelled ones are examples."""
+    transaction_ids: list[str]
+    event_time_ms: NDArray[np.int64]
+    applied_seq: NDArray[np.int64]
+    amount_base_minor: NDArray[np.int64]
 
 
 class Spool:
@@ -79,37 +76,29 @@ class Spool:
         self._applied_seq.extend(applied_seq)
         self._amount_base_minor.extend(amount_base_minor)
 
-    def examples(self, labels: Mapping[str, bool], *, label_delay_days: float | None, minor_per_major: float) -> Joined:
-        """Everything appended, joined with `labels` (True: fraud) by transaction_id, in event-time order (ties by applied_seq).
+    def columns(self) -> Columns:
+        """Everything appended, each id once. Some 100 bytes a transaction."""
+        transaction_ids = list(self._rows)
+        rows = np.fromiter(self._rows.values(), dtype=np.int64, count=len(self._rows))
+        times, sequence = self._column(self._event_time_ms), self._column(self._applied_seq)
+        order = np.lexsort((sequence[rows], times[rows]))
+        rows = rows[order]
+        amounts = self._column(self._amount_base_minor)
+        return Columns([transaction_ids[at] for at in order], times[rows], sequence[rows], amounts[rows])
 
-        With `label_delay_days` None, only labelled transactions become examples. Otherwise: frauds become known late, and
-        mostly only frauds are reported, so what is younger than the delay against the newest row is left out, labelled or
-        not (else the newest days would hold frauds only), and what is older and has no label counts as genuine.
+    def features(self, transaction_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Their rows in this order, shape (n, F), as a memory map that ends with the spool; the call before loses its own.
+
+        Raises TillguardError on a full disk.
         """
         try:
             self._stream.flush()
         except OSError as error:
             raise self._cannot_write(error) from None
-        transaction_ids = list(self._rows)
-        rows = np.fromiter(self._rows.values(), dtype=np.int64, count=len(self._rows))
-        times, sequence = self._column(self._event_time_ms), self._column(self._applied_seq)
-        order = np.lexsort((sequence[rows], times[rows]))
-        taken = order
-        unripe = unlabelled = 0
-        if label_delay_days is None:
-            known = np.fromiter((transaction_ids[at] in labels for at in order), dtype=np.bool_, count=len(order))
-            taken, unlabelled = order[known], int(len(order) - known.sum())
-        elif len(order):
-            ripe = times[rows[order]] <= times[rows[order[-1]]] - label_delay_days * DAY_MS
-            taken, unripe = order[ripe], int(len(order) - ripe.sum())
-        kept = rows[taken]
-        examples = Examples(
-            event_time_ms=times[kept],
-            features=self._gathered(kept),
-            fraud=np.fromiter((labels.get(transaction_ids[at], False) for at in taken), np.bool_, count=len(taken)),
-            amount=self._column(self._amount_base_minor)[kept] / minor_per_major,
+        rows = self._rows
+        return self._gathered(
+            np.fromiter((rows[name] for name in transaction_ids), np.int64, count=len(transaction_ids))
         )
-        return Joined(examples, unripe, unlabelled)
 
     def _gathered(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         if not len(rows):

@@ -19,7 +19,7 @@ from trainer import constants, costing, export, fit, network, snapshot, threshol
 from trainer.calibrate import Platt, fit_platt
 from trainer.drift import profile
 from trainer.evaluate import auc_roc, measure
-from trainer.examples import FRAUDS_MIN, Examples, Split, split
+from trainer.examples import FRAUDS_MIN, Examples, Split, data_range, split
 from trainer.plan import HIDDEN, Plan
 from trainer.privacy import epsilon
 from trainer.run_onnx import served
@@ -144,16 +144,6 @@ def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan:
             profile.ATTACHMENT: profile.encode(described),
         },
         seconds={"fit": fitted.seconds, "export": exported - started, "measure": time.monotonic() - exported},
-    )
-
-
-def data_range(examples: Examples) -> DataRange:
-    """Of examples in time order, at least one."""
-    return DataRange(
-        first=from_epoch_ms(int(examples.event_time_ms[0])),
-        last=from_epoch_ms(int(examples.event_time_ms[-1])),
-        transactions=len(examples),
-        frauds=int(examples.fraud.sum()),
     )
 
 

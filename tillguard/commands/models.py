@@ -23,8 +23,6 @@ CONFIG = typer.Option(
 )
 JSON = typer.Option(False, "--json", help="For machines.")
 REASON = typer.Option("", "--reason", metavar="TEXT", help="Why; kept in the registry, at most 256 letters.")
-PIPED_WIDTH = 200
-"""Columns of a table that no terminal shows."""
 VERSION = typer.Argument(metavar="VERSION", help="A model version of `tillguard models list`.")
 models = typer.Typer(
     no_args_is_help=True,
@@ -48,10 +46,18 @@ def list_models(retailer: str | None = RETAILER, config: Path | None = CONFIG, *
 
     with _registry(load(retailer, config)) as (settings, registry):
         known, standing = registry.models(settings.retailer), _standing(registry, settings.retailer)
+        damage = {entry.manifest.model_version: registry.damage(entry) for entry in known}
         if as_json:
-            _echo_json([models_report.as_json(entry, registry.attachments(entry), standing) for entry in known])
+            _echo_json(
+                [
+                    models_report.as_json(
+                        entry, registry.attachments(entry), standing, damage[entry.manifest.model_version]
+                    )
+                    for entry in known
+                ]
+            )
             return
-    _print(models_report.models_table(known, standing))
+    _print(models_report.models_table(known, standing, {version for version, why in damage.items() if why}))
 
 
 def show(
@@ -64,10 +70,11 @@ def show(
     with _registry(load(retailer, config)) as (settings, registry):
         entry = _entry(registry, settings.retailer, version)
         known = (entry, registry.attachments(entry), _standing(registry, settings.retailer))
+        damage = registry.damage(entry)
     if as_json:
-        _echo_json(models_report.as_json(*known))
+        _echo_json(models_report.as_json(*known, damage))
     else:
-        _print(models_report.page(*known, settings.base_currency))
+        _print(models_report.page(*known, settings.base_currency, damage))
 
 
 def compare(
@@ -155,6 +162,9 @@ def pin(
         wanted = None if version is None else _entry(registry, settings.retailer, version)
         by, now = _who_and_when()
         entry = publication.pin(settings, registry, wanted, by=by, now=now, reason=reason)
+        damage = registry.damage(entry)
+    if damage is not None:
+        typer.echo(f"{damage}; `tillguard models publish {entry.manifest.model_version}` puts it back from the topic.")
     typer.echo(f"{entry.manifest.model_version} is pinned; `tillguard models unpin` lets new models through.")
 
 
@@ -282,11 +292,13 @@ def _print(shown: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tillguard.models_report import width_for
+    from tillguard.printing import PIPED_WIDTH, show
 
-    columns = Console().width if sys.stdout.isatty() else PIPED_WIDTH
-    width = width_for(shown, columns) if isinstance(shown, Table) else columns
-    Console(width=width, markup=False, emoji=False).print(shown)
+    if isinstance(shown, Table):
+        show(shown)
+    else:
+        width = None if sys.stdout.isatty() else PIPED_WIDTH
+        Console(width=width, markup=False, emoji=False).print(shown)
 
 
 def _echo_json(value: Any) -> None:

@@ -11,7 +11,8 @@ from contract.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contract.settings import Settings
-    from tillguard.training import Progress, Result
+    from tillguard.learning import Attempt
+    from tillguard.training import Progress
 
 RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer.")
 CONFIG = typer.Option(
@@ -41,22 +42,24 @@ def train(
         None,
         "--label-delay-days",
         min=0,
-        help="With `topic`: younger transactions are left out, older ones without a label are genuine; else trainer.label_delay_days.",
+        help="With `topic`: older transactions without a label count as genuine; else trainer.label_delay_days.",
     ),
-    promote: bool = typer.Option(
-        True, "--promote/--no-promote", help="Put the model in service unless the one that serves is better."
-    ),
+    promote: bool = typer.Option(True, "--promote/--no-promote", help="Put the model in service if the gate lets it."),
     load_windows: bool = typer.Option(
         True,
         "--load/--no-load",
         help="With a file: fill the live windows from it before its model serves (as `tillguard history load`).",
     ),
 ) -> None:
-    """Train a model on labelled history, prove it, register it, and put it in service.
+    """Train a model on labelled history, prove it, register it, and put it in service if it passes the gate.
 
     A file is replayed through the same windows as live transactions, apart from them; then the live windows take it too, so that the
-    model serves with what it was trained on. The newest 15% are never learned from: the report's figures are measured there. Without --mapping, a line is a Transaction as on the transactions topic, with a
-    field `fraud` (true, false or null) beside.
+    model serves with what it was trained on. `topic` takes what the topics hold into the
+    examples store and learns from that, from the beginning. The newest 15% are never learned from: the report's figures and the
+    gate's are measured there. A first model must show skill; a later one must be surely better than the one that serves. Without
+    --mapping, a line is a Transaction as on the transactions topic, with a field `fraud` (true, false or null) beside.
+
+    Exit codes: 0 done, 1 failed or not put in service, 2 wrong configuration.
     """
     from tillguard import logs
     from tillguard.config import load
@@ -68,21 +71,13 @@ def train(
         raise ConfigurationError(["--mapping says what a file's columns mean; `topic` needs none"])
     source = history if history == TOPIC else Path(history)
     with _progress() as told:
+        from tillguard.training import Wishes
         from tillguard.training import train as run
 
-        result = run(
-            settings,
-            source,
-            mapping=mapping,
-            seed=seed,
-            epochs_max=epochs,
-            label_delay_days=label_delay_days,
-            promote=promote,
-            load=load_windows,
-            progress=told,
-        )
-    _print(settings, result)
-    if result.objection is not None:
+        wishes = Wishes(mapping, seed, epochs, label_delay_days, load=load_windows)
+        made = run(settings, source, wishes, promote=promote, progress=told, waits=_say_wait)
+    _print(settings, made)
+    if made.outcome in {"refused", "pinned"}:
         raise typer.Exit(1)
 
 
@@ -106,9 +101,12 @@ def _progress() -> "Iterator[Progress]":
         yield lambda stage, count: status.update(texts[stage].format(count))
 
 
-def _print(settings: "Settings", result: "Result") -> None:
-    from rich.console import Console
+def _say_wait(by: str) -> None:
+    typer.echo(f"another training is under way ({by}); this one begins when it has ended", err=True)
 
+
+def _print(settings: "Settings", made: "Attempt") -> None:
+    from tillguard.printing import show
     from tillguard.training_report import render
 
-    Console().print(render(settings, result))
+    show(*render(settings, made))

@@ -40,13 +40,13 @@ def run(
         None, "--address-file", metavar="FILE", help="Where to write the URL of the web page once it answers."
     ),
 ) -> None:
-    """Run the trainer: labels in, better models out. Ctrl-C or SIGTERM ends it without losing a label.
+    """Run the trainer: labels in, better models out. One for each retailer. Ctrl-C or SIGTERM ends it without losing a label.
 
     Takes feature records and labels from their topics into the examples store, and trains after trainer.train_every_labels new
     labels or trainer.train_every_minutes, on from the model that serves. A new model serves only where it is surely better on
     the newest transactions that trusted sources know; else an alarm says why not. Web pages: /health, /metrics.
 
-    Exit codes: 0 done, 1 failed or (with --once) not put in service, 2 wrong configuration.
+    Exit codes: 0 done, 1 failed or (with --once) not put in service, 2 wrong configuration, 3 another trainer of this retailer runs.
     """
     from contract.errors import ConfigurationError
     from tillguard import logs
@@ -74,12 +74,12 @@ def attempts(
     limit: int = typer.Option(20, "--limit", min=1, max=1_000, help="The newest so many."),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
-    """Show what became of each training, newest first: published, or why not, with the gate's numbers."""
+    """Show what became of each training, `trainer run`'s and `train`'s, newest first: published, or why not, with numbers."""
     import msgspec
-    from rich.console import Console
 
     from tillguard.config import load
-    from tillguard.models_report import attempts_table
+    from tillguard.models_report import attempts_lines
+    from tillguard.printing import show
     from trainer.registry import Registry
 
     settings = load(retailer, config)
@@ -91,7 +91,7 @@ def attempts(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode([each._asdict() for each in tried])).decode())
     elif tried:
-        Console(markup=False, emoji=False).print(attempts_table(tried))
+        show(*attempts_lines(tried))
     else:
         typer.echo("No training yet; `tillguard trainer run` makes one when labels come.")
 
@@ -99,9 +99,9 @@ def attempts(
 def _once(settings: "Settings", *, fresh: bool) -> None:
     import getpass
 
-    from tillguard.learning import learn
+    from tillguard.learning import How, learn
 
-    attempt = learn(settings, by=getpass.getuser(), fresh=fresh, keep=True)
+    attempt = learn(settings, How(by=getpass.getuser(), fresh=fresh, keep=True))
     typer.echo(_sentence(attempt))
     if attempt.outcome != "published":
         raise typer.Exit(1)
@@ -110,7 +110,7 @@ def _once(settings: "Settings", *, fresh: bool) -> None:
 def _sentence(attempt: "Attempt") -> str:
     if attempt.outcome == "published":
         return f"{attempt.model_version} is in service: {attempt.reason}."
-    if attempt.outcome == "refused":
+    if attempt.registered is not None:
         return (
             f"{attempt.model_version} was not put in service: {attempt.reason}. "
             f"`tillguard models promote {attempt.model_version}` does so all the same."

@@ -135,13 +135,12 @@ def prepare(settings: Settings, sold: Past, now: datetime) -> Prepared:
         Transaction(retailer=settings.retailer, ingest_time=each.sale.event_time, origin=_ORIGIN, **each.sale._asdict())
         for each in sales
     )
-    labels = {entry.sale.transaction_id: entry.truth.fraud for entry in sales}
     with tempfile.TemporaryDirectory(prefix="tillguard-demo-") as folder, Spool(Path(folder)) as spool:
         replay(settings, history, spool, now=now)
-        found = spool.examples(labels, label_delay_days=None, minor_per_major=1.0).examples
-        if len(found) != len(sales):
-            raise DemoError(f"{settings.retailer}: {len(found):,} of {len(sales):,} simulated sales got features")
-        every = Examples(sales, np.array(found.features), found.amount.astype(np.int64))
+        found = spool.columns()
+        if len(found.transaction_ids) != len(sales):
+            raise DemoError(f"{settings.retailer}: {len(spool):,} of {len(sales):,} simulated sales got features")
+        every = Examples(sales, np.array(spool.features(found.transaction_ids)), found.amount_base_minor)
     old, new = len(sold.old), len(sold.new)
     return Prepared(every.part(0, old), every.part(old, new), every.part(old + new, len(sold.later)))
 

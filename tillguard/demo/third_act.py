@@ -32,7 +32,7 @@ from tillguard.demo.view import Screen
 from tillguard.embedded.ledger import Endpoint
 from tillguard.federation import root
 from tillguard.federation.learner import CHOICE, lineage, shapes
-from tillguard.training import serving_package
+from tillguard.judging import opponent
 from trainer.registry import Registry
 from trainer.run_onnx import served
 
@@ -213,7 +213,7 @@ class ThirdAct:
     def _scores(self, name: str) -> NDArray[np.float64]:
         """Of the sales that `name` kept back, by the model that serves there."""
         with _registry(self._settings[name]) as registry:
-            package = serving_package(registry, name)
+            package = opponent(self._settings[name], registry).package
         if package is None:
             raise DemoError(f"{name} has no model in service; see {self._on.state / 'logs' / 'demo'}")
         return served(package.onnx, self._prepared[name].later.features)

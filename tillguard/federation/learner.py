@@ -16,7 +16,7 @@ import structlog
 from numpy.typing import NDArray
 
 from contract.clock import Clock, SystemClock
-from contract.errors import PackageRefusedError, PinnedError, TrainingRefusedError
+from contract.errors import PackageRefusedError, PinnedError, ServingChangedError, TrainingRefusedError
 from contract.federation import PrivacyTerms, Shapes, TensorShape
 from contract.package import Package
 from contract.settings import Settings, TrainerSettings
@@ -24,15 +24,15 @@ from federation import calibration
 from federation.figures import measured, probabilities
 from federation.gate import Rival, Verdict, asked, choose, judged
 from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
-from tillguard.learning import Material, compared, data_of, gather, notes_of
+from tillguard.judging import NOTHING_SERVES, Opponent, compared, opponent, skill_shown
+from tillguard.material import Material, of_store
 from tillguard.publication import promote_model
-from tillguard.training import serving_package
 from trainer import gate, joint_form, joint_statistics, pool, snapshot
 from trainer.calibrate import Platt
 from trainer.example_store import ExampleStore
 from trainer.examples import Examples
 from trainer.plan import HIDDEN, Plan, Privacy
-from trainer.registry import Entry, Registry
+from trainer.registry import Entry, Mark, Registry
 from trainer.standing import pin_objection
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class RetailerLearner:
 
     def train(self, task: Task) -> Trained:
         _refuse_shapes(task.base)
-        train = self._material().gathered.parts.train
+        train = self._material().parts.train
         terms = task.privacy
         if terms.level == "sample" and len(train) < terms.examples_min:
             raise TrainingUnableError(
@@ -110,7 +110,7 @@ class RetailerLearner:
         _refuse_shapes(task.base)
         material = self._material()
         # Scores of examples that the network was trained on here would look better than they are.
-        parts = material.gathered.parts
+        parts = material.parts
         part = parts.train if task.purpose == "statistics" else parts.validation
         # With privacy of single examples all count the same, so that what one of them moves is bounded.
         part = replace(part, weight=None) if task.privacy.level == "sample" else _as_they_come(part, material)
@@ -133,7 +133,7 @@ class RetailerLearner:
 
     def newest(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Features and labels of the newest examples whose outcome a trusted source told; training here never sees them."""
-        gathered = self._material().gathered
+        gathered = self._material()
         rows = np.flatnonzero(gathered.verified != pool.UNVERIFIED)
         return np.asarray(gathered.parts.test.features[rows], dtype=np.float32), gathered.verified[rows] == 1
 
@@ -145,7 +145,7 @@ class RetailerLearner:
         registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
         try:
             return self._finished(registry, model_version) or self._decide(registry, model_version, arrays, trainings)
-        except PinnedError as error:
+        except (PinnedError, ServingChangedError) as error:
             return self._kept(model_version, str(error))
         finally:
             registry.close()
@@ -159,7 +159,14 @@ class RetailerLearner:
             return None
         served = {each.model_version for each in registry.promotions(retailer) if each.confirmed}
         if entry.manifest.model_version not in served:
-            self._promote(registry, entry, "promotion taken up again")
+            mark = registry.mark(retailer)
+            if any(
+                each.promoted_at > entry.manifest.created_at
+                for each in registry.promotions(retailer)
+                if each.kind != "trained"
+            ):
+                return self._kept(model_version, "a person has put a model in service since it was made")
+            self._promote(registry, entry, "promotion taken up again", mark)
         return Adopted(_choice(entry), _figures(entry.manifest.metrics))
 
     def _decide(self, registry: Registry, model_version: int, arrays: Arrays, trainings: int) -> Adopted:
@@ -167,15 +174,18 @@ class RetailerLearner:
         if pinned is not None:
             return self._kept(model_version, pinned)
         material = self._material()
-        champion = serving_package(registry, self._settings.retailer)
+        try:
+            against = opponent(self._settings, registry)
+        except PackageRefusedError as error:
+            return self._kept(model_version, error.detail)
         with _unable("training"):
             best = _best(arrays, material, _common_weights(registry, self._settings.retailer, arrays), self._settings)
-            made = self._make(best, material, champion, model_version)
-        verdict, comparison = _verdict(self._settings, material, made, champion, best, trainings=trainings)
+            made = self._make(best, material, against.package, model_version)
+        verdict, comparison = _verdict(self._settings, material, made, against, best, trainings=trainings)
         if verdict.choice == "local":
             return self._kept(model_version, verdict.reason, comparison)
         entry = registry.add(made.package, made.attachments)
-        self._promote(registry, entry, verdict.reason)
+        self._promote(registry, entry, verdict.reason, against.mark)
         return Adopted(verdict.choice, _figures(made.manifest.metrics))
 
     def _make(self, best: _Candidate, material: Material, champion: Package | None, model_version: int) -> "Made":
@@ -184,7 +194,7 @@ class RetailerLearner:
 
         federation, trainer = self._settings.federation, self._settings.trainer
         scaling = _pooled_scaling(best, material)
-        notes = notes_of(material) | {
+        notes = material.notes | {
             "calibration": "own" if scaling is None else "federated",
             "imbalance": "prior_offset", "fraud_weight": 1.0, "learning_rate": OWN_RATE, "batch": OWN_BATCH,
             "federation": federation.name,
@@ -193,9 +203,9 @@ class RetailerLearner:
         return training.finish(
             local_round.fitted(best.arrays),
             training.Material(
-                material.gathered.parts,
-                data_of(material),
-                fraud_share=material.chosen.fraud_share,
+                material.parts,
+                material.data,
+                fraud_share=material.fraud_share,
                 base=lineage(federation.name, model_version),
                 notes=notes,
                 scaling=scaling,
@@ -205,8 +215,9 @@ class RetailerLearner:
             now=self._now(),
         )
 
-    def _promote(self, registry: Registry, entry: Entry, reason: str) -> None:
-        promote_model(self._settings, registry, entry, by=BY, now=self._now(), kind="trained", reason=reason)
+    def _promote(self, registry: Registry, entry: Entry, reason: str, since: Mark) -> None:
+        now = self._now()
+        promote_model(self._settings, registry, entry, by=BY, now=now, kind="trained", reason=reason, since=since)
         log.info(
             "global_model_taken", model_version=entry.manifest.model_version, base=entry.manifest.base, reason=reason
         )
@@ -219,7 +230,7 @@ class RetailerLearner:
         store = ExampleStore(self._settings.trainer.examples_url.get_secret_value(), self._settings.retailer)
         try:
             with _unable("data"):
-                return gather(self._settings, store, self._now())
+                return of_store(self._settings, store, self._now())
         finally:
             store.close()
 
@@ -234,7 +245,7 @@ def _best(arrays: Arrays, material: Material, own: Arrays | None, settings: Sett
     """
     from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
 
-    parts = material.gathered.parts
+    parts = material.parts
     how = local_round.Round(OWN_EPOCHS, OWN_BATCH, OWN_RATE, prior_offset=True)
     seed = settings.trainer.seed
     mine = own if own is not None else local_round.train(arrays, parts.train, how, seed)
@@ -263,7 +274,7 @@ def _pooled_scaling(best: _Candidate, material: Material) -> Platt | None:
     Moved by how this retailer's prior odds differ from those of all together.
     """
     slope, offset, log_odds = map(float, joint_form.parted(best.arrays).scaling)
-    parts = material.gathered.parts
+    parts = material.parts
     if best.choice != "global" or slope <= 0 or parts.validation.fraud.sum() >= OWN_CALIBRATION_FRAUDS_MIN:
         return None
     usual = _as_they_come(parts.train, material)
@@ -273,7 +284,7 @@ def _pooled_scaling(best: _Candidate, material: Material) -> Platt | None:
 
 def _as_they_come(part: Examples, material: Material) -> Examples:
     """Weighted to the share of frauds among transactions, where more of them were chosen to learn from."""
-    share = material.chosen.fraud_share
+    share = material.fraud_share
     return part if share is None or not part.fraud.any() else part.with_fraud_share(share)
 
 
@@ -281,18 +292,21 @@ def _verdict(
     settings: Settings,
     material: Material,
     made: "Made",
-    champion: Package | None,
+    against: Opponent,
     best: _Candidate,
     *,
     trainings: int,
 ) -> tuple[Verdict, gate.Comparison | None]:
     """Local or `best`, on the newest labels of trusted sources; the trainer's gate still says what costs too much."""
-    if champion is None:
-        return Verdict(best.choice, f"there is no local model; {best.reason}"), None
-    found = compared(settings, material, made, champion)
+    trainer = settings.trainer
+    if against.package is None:
+        shown = skill_shown(material, made)
+        lacking = shown if isinstance(shown, str) else gate.unskilled(shown, trainer.gate_confidence)
+        why = "there is no local model" if against.why_none == NOTHING_SERVES else against.why_none
+        return (Verdict("local", lacking) if lacking else Verdict(best.choice, f"{why}; {best.reason}")), None
+    found = compared(settings, material, made, against.package)
     if isinstance(found, str):
         return Verdict("local", found), None
-    trainer = settings.trainer
     objection = gate.too_few(found, trainer.gate_frauds_min) or gate.costlier(found, trainer.gate_confidence)
     if objection is not None:
         return Verdict("local", objection), found

@@ -16,8 +16,8 @@ from contract.package import read_package
 from contract.settings import Settings
 from support.learning import BEGAN, Simulated, simulated
 from support.tiny_model import tiny_package
-from tillguard.learning import Attempt, learn
-from tillguard.publication import pin, promote_model
+from tillguard.learning import Attempt, How, Progress, learn
+from tillguard.publication import pin, promote_model, roll_back
 from trainer import snapshot
 from trainer.evaluate import average_precision
 from trainer.example_store import ExampleStore
@@ -37,9 +37,9 @@ class Shop(NamedTuple):
     registry: Registry
     clock: ManualClock
 
-    def learn(self, **how: Any) -> Attempt:
+    def learn(self, *, progress: Progress | None = None, **how: Any) -> Attempt:
         self.clock.advance(60)
-        return learn(self.settings, clock=self.clock, **how)
+        return learn(self.settings, How(**how), clock=self.clock, progress=progress)
 
     def with_trainer(self, **changes: Any) -> "Shop":
         trainer = self.settings.trainer.model_copy(update=changes)
@@ -205,6 +205,47 @@ def test_a_promotion_that_a_kill_cut_short_is_finished_first(shop: Shop, some: S
     assert ("tiny-1", True) in versions
     assert again.outcome == "published"  # compared with what serves now, which knows nothing
     assert again.comparison["average_precision_serving"] < 0.5
+
+
+def test_a_rollback_during_a_training_is_not_undone_the_model_is_compared_with_what_serves_now(
+    shop: Shop, some: Simulated
+) -> None:
+    shop.store.put(some.records[:3_000], some.labels[:3_000])
+    good = shop.learn()
+    assert good.outcome == "published", good.reason
+    bad = shop.registry.add(tiny_package("tiny-1", shop.settings.retailer, weights={"basket_items": 0.01}))
+    promote_model(shop.settings, shop.registry, bad, by="ann", now=shop.clock.now())
+
+    def roll(epoch: int, _: float) -> None:
+        if epoch == 1:
+            roll_back(shop.settings, shop.registry, by="ann", now=shop.clock.now(), reason="bad")
+
+    late = shop.learn(fresh=True, progress=roll)
+    assert late.outcome == "refused"
+    assert f"it is the very model that serves, {good.model_version}" in late.reason
+    assert shop.serving() == good.model_version
+    assert shop.registry.promotions(shop.settings.retailer)[0].kind == "rollback"
+
+
+def test_a_damaged_file_of_the_serving_model_is_restored_and_never_opens_the_gate(shop: Shop, some: Simulated) -> None:
+    shop.store.put(some.records[:3_000], some.labels[:3_000])
+    good = shop.learn()
+    file = _find(shop).file
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    again = shop.learn(fresh=True)
+    assert again.outcome == "refused"
+    assert f"it is the very model that serves, {good.model_version}" in again.reason
+    assert file.read_bytes() == whole
+
+    unsent = shop.registry.add(tiny_package("tiny-1", shop.settings.retailer, weights={"basket_items": 0.01}))
+    shop.registry.confirm_promotion(shop.registry.begin_promotion(unsent, shop.clock.now(), "ann"))
+    unsent.file.write_bytes(b"half")
+    blind = shop.learn(fresh=True, keep=True)
+    assert blind.outcome == "failed"
+    assert "the model that serves, tiny-1, cannot be compared with, so no other is put in service" in blind.reason
+    assert "does not hold it whole either" in blind.reason
+    assert shop.serving() == "tiny-1"
 
 
 def _find(shop: Shop) -> Any:

@@ -61,7 +61,7 @@ def test_the_risk_of_entities_is_the_one_that_serving_saw_when_labels_came(
 
     with Spool(tmp_path) as spool:
         replay(settings, labelled(), spool, now=NOW, labels=queue, private=True)
-        matrix = np.array(spool.examples({}, label_delay_days=0, minor_per_major=100).examples.features)
+        matrix = np.array(spool.features(spool.columns().transaction_ids))
     order = [row.transaction_id for row in sorted(rows, key=lambda row: row.event_time)]
     again = dict(zip(order, matrix, strict=True))
     risk = [names().index(f"{entity}_frauds_30d") for entity in ("customer", "terminal", "coupon")]
@@ -81,9 +81,8 @@ def replayed(
     folder.mkdir()
     with Spool(folder) as spool:
         replay(settings, rows_given or rows, spool, now=NOW, private=private)
-        joined = spool.examples({}, label_delay_days=0, minor_per_major=100)
         order = sorted(rows, key=lambda row: row.event_time)
-        matrix = np.array(joined.examples.features)
+        matrix = np.array(spool.features(spool.columns().transaction_ids))
     assert len(matrix) == len(rows)
     return {row.transaction_id: vector.astype("<f4").tobytes() for row, vector in zip(order, matrix, strict=True)}
 

@@ -10,21 +10,23 @@ import numpy as np
 import pytest
 
 from contract.clock import SystemClock
+from contract.dead_letters import DeadLetter
 from contract.errors import TrainingRefusedError, TransientError
 from contract.events import Label
 from contract.features import FeatureRecord, names, schema_hash
 from contract.risk import KnownOutcome
-from contract.topics import FEATURES, LABELS, MODELS, OUTCOMES
+from contract.topics import DEAD_LETTERS, FEATURES, LABELS, MODELS, OUTCOMES
 from support.live_worker import Topics, tillguard
 from support.workbench import ORIGIN, transaction
-from tillguard import outcome_feed
-from tillguard.live_history import Loaded
-from tillguard.training import TOPIC, train
+from tillguard import outcome_feed, topic_intake
+from tillguard.training import TOPIC, Wishes, train
+from trainer.example_store import ExampleStore
 from trainer.registry import Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 NOW = SystemClock().now().replace(microsecond=0)
 ROWS = 1_200
+QUICK = Wishes(epochs_max=3)
 HISTORY_ENDS = NOW - timedelta(days=10)
 """So long ago that all its labels are known, by trainer.label_delay_days."""
 
@@ -49,28 +51,30 @@ def write_history(file: Path, retailer: str, *, channel_tells_until: int = 0) ->
 
 def test_a_model_trained_on_a_file_is_registered_and_promoted(retailer: Any, tmp_path: Path) -> None:
     stages: list[str] = []
-    result = train(
-        retailer.settings,
-        write_history(tmp_path / "history.jsonl", retailer.name),
-        epochs_max=3,
-        progress=lambda stage, count: stages.append(stage),
-    )
-    assert result.promoted
-    assert result.manifest.metrics["auc_roc"] > 0.9
-    assert result.read.transactions == result.read.labelled == ROWS
-    assert sum(transactions for transactions, _ in result.counts.values()) == ROWS
+    file = write_history(tmp_path / "history.jsonl", retailer.name)
+    made = train(retailer.settings, file, QUICK, progress=lambda stage, count: stages.append(stage))
+    assert made.outcome == "published"
+    assert "no model serves that it could be compared with; AUC " in made.reason
+    assert made.registered is not None
+    assert made.registered.manifest.metrics["auc_roc"] > 0.9
+    assert made.read is not None
+    assert made.read.transactions == ROWS
+    assert sum(transactions for transactions, _ in made.counts.values()) == ROWS
     assert set(stages) == {"read", "fit", "load"}
-    assert isinstance(result.live, Loaded)
-    assert result.live.applied == ROWS
+    assert made.live is not None
+    assert f"{ROWS:,}" in made.live
     keys = [key for key, _ in Topics(retailer.settings).read(MODELS)]
     assert keys[-1] == b"serving"
-    assert keys[0] == f"{result.manifest.model_version}/0".encode()
+    assert keys[0] == f"{made.model_version}/0".encode()
     told = [
         msgspec.json.decode(value or b"", type=KnownOutcome) for _, value in Topics(retailer.settings).read(OUTCOMES)
     ]
     assert {each.transaction_id for each in told} == {f"t-{number}" for number in range(0, ROWS, 10)}
     assert all(each.fraud and each.label_time == each.event_time + timedelta(days=7) for each in told)
-    assert outcome_feed.publish(retailer.settings, result.read.outcomes, NOW) == 0
+    again = train(retailer.settings, file, QUICK)
+    assert again.outcome == "refused"
+    assert f"it is the very model that serves, {made.model_version}" in again.reason
+    assert outcome_feed.publish(retailer.settings, told, NOW) == 0
     assert len(Topics(retailer.settings).read(OUTCOMES)) == len(told)
 
 
@@ -79,25 +83,52 @@ def test_a_redis_that_does_not_answer_is_told_before_minutes_of_training(retaile
     file = write_history(tmp_path / "history.jsonl", retailer.name)
     stages: list[str] = []
     with pytest.raises(TransientError, match="--no-load"):
-        train(nowhere, file, epochs_max=3, progress=lambda stage, count: stages.append(stage))
+        train(nowhere, file, QUICK, progress=lambda stage, count: stages.append(stage))
     assert stages == []
-    assert train(nowhere, file, epochs_max=1, load=False).live is None
+    assert train(nowhere, file, Wishes(epochs_max=1, load=False)).live is None
 
 
 def test_a_worse_model_is_registered_and_not_promoted(retailer: Any, tmp_path: Path) -> None:
-    good = train(retailer.settings, write_history(tmp_path / "good.jsonl", retailer.name), epochs_max=3)
+    good = train(retailer.settings, write_history(tmp_path / "good.jsonl", retailer.name), QUICK)
     # What told frauds no longer does: what was learned is right about yesterday and wrong about today.
     outdated = write_history(tmp_path / "outdated.jsonl", retailer.name, channel_tells_until=int(ROWS * 0.85))
-    worse = train(retailer.settings, outdated, epochs_max=3)
-    assert worse.objection is not None
-    assert not worse.promoted
+    worse = train(retailer.settings, outdated, QUICK)
+    assert worse.outcome == "refused"
+    assert "of the model that serves, on the newest 180 trusted transactions, 18 of them frauds" in worse.reason
     trainer = retailer.settings.trainer
     registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
     serving = registry.serving(retailer.name)
     assert serving is not None
-    assert serving.manifest.model_version == good.manifest.model_version
-    assert registry.find(retailer.name, worse.manifest.model_version) is not None
+    assert serving.manifest.model_version == good.model_version
+    assert worse.registered is not None
+    assert registry.package(worse.registered)
+    noted = [(each.outcome, each.model_version, each.source) for each in registry.attempts(retailer.name)]
+    assert noted == [
+        ("refused", worse.model_version, "outdated.jsonl"),
+        ("published", good.model_version, "good.jsonl"),
+    ]
     registry.close()
+
+
+def test_labels_drawn_by_chance_give_no_model_in_service(retailer: Any, tmp_path: Path) -> None:
+    file, chance = tmp_path / "chance.jsonl", np.random.default_rng(1)
+    lines = write_history(tmp_path / "history.jsonl", retailer.name).read_bytes().splitlines()
+    frauds = chance.random(ROWS) < 0.4
+    file.write_bytes(
+        b"\n".join(
+            line.replace(b'"fraud":true', b'"fraud":null').replace(b'"fraud":false', b'"label":%d' % fraud)
+            for line, fraud in zip(lines, frauds, strict=True)
+        )
+    )
+    try:
+        made = train(retailer.settings, file, QUICK)
+    except TrainingRefusedError as error:
+        assert "does not tell frauds from genuine" in str(error)  # noqa: PT017 - either check may find it
+    else:
+        assert made.outcome == "refused"
+        assert "it shows no skill: AUC 0." in made.reason
+        assert made.registered is not None
+    assert Topics(retailer.settings).read(MODELS) == []
 
 
 def feature_record(retailer: str, number: int, *, fraud: bool, **changes: Any) -> FeatureRecord:
@@ -112,7 +143,7 @@ def feature_record(retailer: str, number: int, *, fraud: bool, **changes: Any) -
 
 
 def label(retailer: str, number: int, *, fraud: bool, day: int = 0) -> Label:
-    moment = NOW + timedelta(days=day)
+    moment = NOW + timedelta(days=day - 1)
     return Label(
         transaction_id=f"t-{number}", retailer=retailer, fraud=fraud, source="chargeback", label_time=moment,
         ingest_time=moment, origin=ORIGIN,
@@ -121,18 +152,36 @@ def label(retailer: str, number: int, *, fraud: bool, day: int = 0) -> Label:
 
 def test_the_feature_log_joined_with_the_newest_labels_trains_a_model(retailer: Any) -> None:
     topics = Topics(retailer.settings)
-    records = [feature_record(retailer.name, number, fraud=number % 10 == 0) for number in range(ROWS)]
+    records = [
+        feature_record(retailer.name, number, fraud=number % 10 == 0, decision="block" if number % 20 == 5 else "allow")
+        for number in range(ROWS)
+    ]
     messages = [(record.transaction_id.encode(), msgspec.json.encode(record)) for record in records]
     strange = msgspec.json.encode(feature_record(retailer.name, 5_000, fraud=False, feature_schema="v0-000000000000"))
     topics.send(FEATURES, [*messages, *messages[:100], (b"t-5000", strange), (b"gone", None), (b"bad", b"{")])
-    labels = [label(retailer.name, number, fraud=True, day=1) for number in range(0, ROWS, 10)]
-    overruled = [label(retailer.name, 7, fraud=True, day=1), label(retailer.name, 7, fraud=False, day=2)]
-    topics.send(LABELS, [(one.transaction_id.encode(), msgspec.json.encode(one)) for one in [*labels, *overruled]])
-    result = train(retailer.settings, TOPIC, epochs_max=3, label_delay_days=0, promote=False)
-    assert not result.promoted
-    assert (result.manifest.data.transactions, result.manifest.data.frauds) == (ROWS, ROWS // 10)
-    assert result.read.refused == {"other_schema": 1, "malformed": 1}
+    labels = [label(retailer.name, number, fraud=True) for number in range(0, ROWS, 10)]
+    overruled = [label(retailer.name, 7, fraud=True), label(retailer.name, 7, fraud=False, day=1)]
+    future = [label(retailer.name, number, fraud=True, day=400) for number in range(1, ROWS, 10)]
+    sent = [*labels, *overruled, *future]
+    topics.send(LABELS, [(one.transaction_id.encode(), msgspec.json.encode(one)) for one in sent])
+    made = train(retailer.settings, TOPIC, QUICK._replace(label_delay_days=0), promote=False)
+    assert made.outcome == "registered"
+    assert made.registered is not None
+    blocked = ROWS // 20
+    data = made.registered.manifest.data
+    assert (data.transactions, data.frauds) == (ROWS - blocked, ROWS // 10)
+    assert made.read is not None
+    left_out = {reason: count for reason, count in made.read.left_out.items() if count}
+    assert list(left_out.values()) == [blocked, 1]
+    assert "stopped without a label" in next(iter(left_out))
     assert topics.read(MODELS) == []
+    assert [msgspec.json.decode(value or b"", type=DeadLetter).reason for _, value in topics.read(DEAD_LETTERS)] == [
+        "malformed"
+    ]
+    store = ExampleStore(retailer.settings.trainer.examples_url.get_secret_value(), retailer.name)
+    assert store.counts().total == ROWS + 1
+    topic_intake.take_in(retailer.settings, store, SystemClock(), lambda _: pytest.fail("all was read before"))
+    store.close()
 
 
 def test_a_feature_log_younger_than_the_label_delay_says_what_to_do(retailer: Any) -> None:
@@ -145,8 +194,12 @@ def test_a_feature_log_younger_than_the_label_delay_says_what_to_do(retailer: An
 
 
 def test_an_empty_feature_log_is_one_sentence(retailer: Any) -> None:
-    with pytest.raises(TrainingRefusedError, match="is empty: no transaction was scored"):
+    with pytest.raises(TrainingRefusedError, match="no transaction was scored"):
         train(retailer.settings, TOPIC)
+
+
+def version_of(report: str) -> str:
+    return report.splitlines()[0].split()[-1]
 
 
 def test_the_commands_train_show_and_promote(retailer: Any, tmp_path: Path) -> None:
@@ -157,9 +210,13 @@ def test_the_commands_train_show_and_promote(retailer: Any, tmp_path: Path) -> N
     told = " ".join(trained.stdout.split())  # however long the folders' names are that lines are broken behind
     assert "1,200 labelled transactions, 120 of them frauds (10.00%)" in told
     assert "average precision" in told
-    assert "Not in service" in told
+    assert "Not in service, as asked; the gate says: no model serves" in told
+    registered = next(line for line in trained.stdout.splitlines() if line.startswith("Registered: "))
+    assert f"{retailer.settings.trainer.registry_directory}" in registered
+    attempts = tillguard("trainer", "attempts", *config).stdout.splitlines()
+    assert any(version_of(trained.stdout) in line and "history.jsonl" in line and "AUC" in line for line in attempts)
     assert "Traceback" not in trained.stderr
-    version = trained.stdout.splitlines()[0].split()[-1]
+    version = version_of(trained.stdout)
     listed = tillguard("models", "list", *config)
     assert version in listed.stdout
     assert "never" in listed.stdout
