@@ -4,6 +4,7 @@ A package is an uncompressed zip of `manifest.json` and `model.onnx`. It goes ov
 that trainer and workers share no disk; a `ModelPromotion` on the same topic says which version serves.
 """
 
+import os
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -24,6 +25,8 @@ INPUT_NAME = "features"
 """float32, shape (n, number of features), NaN = missing."""
 OUTPUT_NAME = "score"
 """float32, shape (n, 1), calibrated probability of fraud."""
+NO_FOLDER = ("session.model_external_initializers_file_folder_path", os.devnull)
+"""ONNX Runtime's setting for where a graph's external data lie: nowhere, should a graph that names some ever get so far."""
 PROMOTION_KEY = "serving"
 """Kafka key of promotions, so that compaction keeps the newest."""
 CHALLENGE_KEY = "challenger"

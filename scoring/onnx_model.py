@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from contract.errors import PackageRefusedError
 from contract.features import names, schema
-from contract.models import INPUT_NAME, OUTPUT_NAME, Manifest
+from contract.models import INPUT_NAME, NO_FOLDER, OUTPUT_NAME, Manifest
+from contract.onnx_graph import check_graph
 from contract.package import Package
 
 PROBES = 64
@@ -116,10 +117,12 @@ def probes(ordinary: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _open(onnx: bytes) -> Any:
+    check_graph(onnx)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # a worker is one process per core; more threads only add latency
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    options.add_session_config_entry(*NO_FOLDER)
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises several unrelated classes, some of them not exported
