@@ -18,6 +18,11 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(_shown, text)
 
 
+def one_line(text: str) -> str:
+    """`visible`, and line ends as escapes too: one field cannot look like the next one."""
+    return visible(text).replace("\n", "\\n")
+
+
 def _shown(match: "re.Match[str]") -> str:
     found = match.group()
     return found if len(found) > 1 else found.encode("unicode_escape", "surrogatepass").decode()

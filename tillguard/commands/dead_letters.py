@@ -8,6 +8,7 @@ import typer
 
 from contract.errors import ConfigurationError
 from tillguard.guarding import guarded
+from tillguard.terminal import one_line
 
 if TYPE_CHECKING:
     from tillguard.dead_letter_desk import Filed
@@ -58,7 +59,8 @@ def list_(
     for filed in shown:
         letter = filed.letter
         when = f"{letter.failed_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(filed.name, when, letter.part, letter.reason, letter.source, letter.position, letter.key or "-")
+        told = (letter.part, letter.reason, letter.source, letter.position, letter.key or "-")
+        table.add_row(filed.name, when, *map(one_line, told))
     Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
     typer.echo(f"{len(found)} dead letters" + (f", the newest {len(shown)} shown" if len(shown) < len(found) else ""))
 
@@ -87,9 +89,9 @@ def show(
         ("key", found.key or "-"),
         ("failed at", found.failed_at.isoformat()),
     ):
-        typer.echo(f"{label:<10} {value}")
+        typer.echo(f"{label:<10} {one_line(value)}")
     if found.payload is not None:
-        typer.echo(f"{'message':<10} {found.payload.decode(errors='backslashreplace')}")
+        typer.echo(f"{'message':<10} {one_line(found.payload.decode(errors='backslashreplace'))}")
 
 
 def retry(
@@ -129,7 +131,7 @@ def retry(
     for filed, why in Retry(settings, folder).retry(chosen):
         if why is not None:
             refused += 1
-            typer.echo(f"{filed.name} not sent: {why}", err=True)
+            typer.echo(f"{filed.name} not sent: {one_line(why)}", err=True)
     typer.echo(f"{len(chosen) - refused} sent again, {refused} not")
     if refused:
         raise typer.Exit(1)

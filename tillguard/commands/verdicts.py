@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from contract.errors import ConfigurationError, TransientError
+from contract.errors import ConfigurationError, InvalidEventError, TransientError
 
 if TYPE_CHECKING:
+    from contract.codec import Decoder
     from contract.verdicts import Verdict
 
 RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer.")
@@ -72,7 +73,7 @@ def tail(
     decoder = Decoder(Verdict)
     records = chain(reader.until_now(topic) if beginning else (), reader.from_now(topic))
     values = (record.value for record in records if record is not None and record.value is not None)
-    found = ((value, decoder.decode(value)) for value in values)
+    found = ((value, verdict) for value in values if (verdict := _decoded(decoder, value)) is not None)
     wanted = ((value, verdict) for value, verdict in found if not decision or verdict.decision in decision)
     try:
         for value, verdict in islice(wanted, count):
@@ -80,6 +81,14 @@ def tail(
             sys.stdout.flush()
     except KeyboardInterrupt:
         return
+
+
+def _decoded(decoder: "Decoder[Verdict]", value: bytes) -> "Verdict | None":
+    """The verdict; None for what is none: whoever wrote it to the topic does not end the listing."""
+    try:
+        return decoder.decode(value)
+    except InvalidEventError:
+        return None
 
 
 def resolve(

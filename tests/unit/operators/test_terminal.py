@@ -16,7 +16,7 @@ from tillguard.dead_letter_desk import Filed
 from tillguard.terminal import VisibleStream, visible
 from tillguard.topic_log import Record
 
-HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202egpj.exe\u200b[/bold] [red]x\x1b[8mhidden"
+HOSTILE = "x\nreason     fine\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202egpj.exe\u200b[/bold] [red]x\x1b[8mhidden"
 
 
 @given(text=st.text(st.characters(max_codepoint=0x3000)))
@@ -69,3 +69,4 @@ def test_a_hostile_dead_letter_is_shown_in_full_and_moves_nothing(
     assert "gpj.exe" in shown.replace("\n", "")
     assert not any(c in shown for c in "\x07\x9b\r\u202e\u200b")
     assert "\x1b[2J" not in shown
+    assert "\nreason     fine" not in shown
