@@ -10,7 +10,7 @@ PURE := tests/unit tests/golden tests/architecture
 SERVED := $(wildcard tests/conformance tests/simulation tests/integration tests/e2e)
 ARGS ?=
 
-.PHONY: help setup demo test test-slow check lint types imports docs unit served bench up down clean lock lock-artifacts
+.PHONY: help setup demo test test-slow test-storm check lint types imports docs unit served bench up down clean lock lock-artifacts
 
 help: ## This list.
 	@sed -n -E 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,6 +52,9 @@ served:
 
 test-slow: setup ## The exhaustive variants as well; takes long.
 	$(PYTEST) tests $(ARGS)
+
+test-storm: setup ## Long storms of writers, definitions and kills on real databases; takes an hour.
+	$(PYTEST) -m slow tests/e2e/test_capture_storm.py $(ARGS)
 
 bench: setup ## The scoring benchmark: make bench ARGS="--quick"
 	$(BIN)/python -m bench.scoring $(ARGS)

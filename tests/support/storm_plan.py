@@ -19,6 +19,8 @@ CREATE TABLE orders (
 """
 BYSTANDERS = "CREATE TABLE bystanders (id BIGINT AUTO_INCREMENT PRIMARY KEY, x VARCHAR(40))"
 COLUMNS = ("id", "placed_at", "total", "currency", "customer", "device", "items", "note", "details")
+FIRST_ID: dict[Flavour, int] = {"mysql": 1, "mariadb": 1_000_001}
+"""Both may write to the topics of one retailer."""
 LARGE_BYTES = 3_000_000
 CHARSETS = ("utf8mb4", "latin1")
 ZONES = ("+00:00", "-08:00", "+05:45")
@@ -80,7 +82,7 @@ class Planner:
     def __init__(self, flavour: Flavour, chance: random.Random) -> None:
         self._flavour = flavour
         self._chance = chance
-        self._next_id = 1
+        self._next_id = FIRST_ID[flavour]
         self.written: list[int] = []
 
     def acts(self, count: int) -> Iterator[Act]:

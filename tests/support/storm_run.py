@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
 import pymysql
@@ -25,8 +25,9 @@ from support.crash_run import Program, until
 from support.storm_plan import BYSTANDERS, TABLE, Act, Flavour, Planner
 from support.storm_proof import Faults, TableRow, faults
 
+M = TypeVar("M", bound=msgspec.Struct)
 CONNECTOR = """\
-name: storm
+name: {name}
 source:
   {{kind: mysql, host: {host}, port: {port}, user: {user}, password: "{password}", database: {database}, heartbeat_s: 0.5,
     position_by: {position_by}{policy}}}
@@ -83,11 +84,12 @@ class Storm:
         self._execute(f"CREATE DATABASE {self._database}", database=None)
         for statement in (TABLE, BYSTANDERS):
             self._execute(statement)
-        file = folder / "connectors" / "storm.yaml"
+        self.name = f"storm-{server.flavour}"
+        file = folder / "connectors" / f"{self.name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(self._connector_file(position_by), encoding="utf-8")
         config = ["--config", str(folder / "settings.yaml")]
-        self.program = Program("storm", folder, ["connector", "run", str(file), *config])
+        self.program = Program(self.name, folder, ["connector", "run", str(file), *config])
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +98,7 @@ class Storm:
         self.program.kill()
         for log in self._logs.values():
             log.close()
-        sys.stdout.write(f"--- connector\n{self.program.tail()}\n")
+        sys.stdout.write(f"--- {self.name}\n{self.program.tail()}\n")
 
     def play(self, acts: Sequence[Act]) -> None:
         """Every act to its end; what the server refuses as a whole is rolled back and forgotten."""
@@ -129,7 +131,7 @@ class Storm:
         """Deletes the logs that the connector has left behind."""
         store = SqlOffsetStore(self._settings.connectors.positions_url.get_secret_value(), self._settings.retailer)
         try:
-            saved = store.load("storm")
+            saved = store.load(self.name)
         finally:
             store.close()
         if saved is None or saved.position.stage != "stream":
@@ -158,9 +160,9 @@ class Storm:
             cursor.execute("SET SESSION time_zone = '+00:00'")
             cursor.execute("SELECT id, placed_at, total, currency, customer, device, items, is_fraud FROM orders")
             table = [TableRow(*row)._replace(placed_at=row[1].replace(tzinfo=UTC)) for row in cursor.fetchall()]
-        transactions = [msgspec.json.decode(each.value, type=Transaction) for each in self._read("transactions")]
-        labels = [msgspec.json.decode(each.value, type=Label) for each in self._read("labels")]
-        letters = [msgspec.json.decode(each.value, type=DeadLetter) for each in self._read("dead-letters")]
+        transactions = [each for each in self._told("transactions", Transaction) if each.origin.connector == self.name]
+        labels = [each for each in self._told("labels", Label) if each.origin and each.origin.connector == self.name]
+        letters = [each for each in self._told("dead-letters", DeadLetter) if each.part == f"connector:{self.name}"]
         announced = {letter.key for letter in letters if letter.key}
         if any(letter.key is None for letter in letters):
             announced |= self.announced
@@ -235,6 +237,9 @@ class Storm:
         with contextlib.suppress(*REFUSALS):
             self._execute(act.statements[-1][0])
 
+    def _told(self, kind: str, message: type[M]) -> list[M]:
+        return [msgspec.json.decode(entry.value, type=message) for entry in self._read(kind)]
+
     def _read(self, kind: str) -> list[Entry]:
         return self._logs[kind].read()
 
@@ -252,7 +257,9 @@ class Storm:
             where = {"host": connection.host, "port": connection.port, "user": connection.user.decode()}
             where["password"] = connection.password.decode()
         policy = ", on_unreadable: dead_letter" if "on_unreadable" in MysqlServer.model_fields else ""
-        return CONNECTOR.format(database=self._database, position_by=position_by, policy=policy, **where)
+        return CONNECTOR.format(
+            name=self.name, database=self._database, position_by=position_by, policy=policy, **where
+        )
 
 
 def _closing(act: Act, name: str) -> Iterator[str]:
