@@ -109,7 +109,13 @@ class Part(Struct, frozen=True, kw_only=True, tag="part", array_like=True):
     data: Annotated[bytes, Meta(min_length=1, max_length=RECORD_BYTES_MAX)]
 
 
-Frame = SignedEnvelope | PartsAnnounced | Part
+class Probe(Struct, frozen=True, kw_only=True, tag="probe", array_like=True):
+    """Says nothing and counts for nothing: its writer wants to know the broker's time, which comes with every record."""
+
+    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
+
+
+Frame = SignedEnvelope | PartsAnnounced | Part | Probe
 
 
 class TensorShape(Struct, frozen=True, kw_only=True):

@@ -183,6 +183,8 @@ class RoundSettings(Section):
             raise ValueError(
                 "in mode robust, privacy level client needs rule mean: no other bounds what one participant moves"
             )
+        if self.strategy.name == "fedbuff" and self.strategy.buffer_size > self.cohort_max:
+            raise ValueError("strategy.buffer_size must not be above cohort_max")
         if self.mode == "masked" and self.strategy.name == "fedbuff":
             raise ValueError("strategy fedbuff needs mode robust")
         if self.cross_site_every and (self.mode == "masked" or self.privacy.level == "client"):

@@ -63,6 +63,8 @@ class Attempt:
         """By participant: a code of REFUSALS."""
         self.received: dict[str, int] = {}
         """Bytes of the cohort's messages of rounds that counted while this was under way, by participant."""
+        self.said: dict[tuple[str, str], bytes] = {}
+        """By sender and type of message: the SHA-256 of the envelope that counted."""
         self.candidate: Candidate | None = None
 
     def stage_of(self, message: Message) -> Stage | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from contract.errors import InvariantError
 from contract.federation import (
+    CLOCK_TOLERANCE_MS,
     COORDINATOR,
     OPERATOR,
     Adoption,
@@ -53,6 +54,7 @@ from federation.refusals import EnvelopeRefusedError, FederationRefusedError
 from federation.transports.ports import Record
 
 DAY_MS = 86_400_000
+BEGUN_AHEAD = "it began in the future: the clock of its coordinator was ahead"
 TELL_AGAIN_AFTER = 0.25
 """Of the logs' retention."""
 MESSAGE_BYTES_SPARE = 64 * 1024
@@ -158,7 +160,7 @@ class Coordinator:
         if self.state.roster_changed:
             members = tuple(member for _, member in sorted(self.state.members.items()))
             said: list[Say] = [Say("control", Roster(version=self.state.roster_version + 1, members=members))]
-        elif self.attempt is None and now_ms - self.state.told_ms >= self._retell_ms:
+        elif self.attempt is None and not 0 <= now_ms - self.state.told_ms < self._retell_ms:
             said = self._tell_again()
         elif self.attempt is None:
             said = self._next_attempt(now_ms)
@@ -254,7 +256,8 @@ class Coordinator:
         state = self.state
         if purpose_due(state, self._settings.rounds) is None:
             return []
-        if not state.begun and now_ms < state.ended_ms + round(self._settings.rounds.pause_s * 1000):
+        pause_ms = round(self._settings.rounds.pause_s * 1000)
+        if not state.begun and state.ended_ms <= now_ms < state.ended_ms + pause_ms:
             return []
         plan = self._planning.plan(state, now_ms)
         if plan is None:
@@ -273,6 +276,9 @@ class Coordinator:
                 message = self._candidate(attempt).evaluated
             else:
                 decision = rounds.due(attempt.state, attempt.rules, now_ms)
+                if attempt.state.opened_ms > now_ms + CLOCK_TOLERANCE_MS:
+                    # Its participants dropped what it said, and its time would not be over for as long.
+                    decision = rounds.AttemptFailed(BEGUN_AHEAD)
                 if isinstance(decision, rounds.AttemptFailed):
                     message = self._failure(attempt, decision.reason)
                 elif decision is not None:

@@ -11,14 +11,15 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from contract.clock import Clock, epoch_ms
+from contract.clock import Clock
 from contract.errors import InvariantError, PositionDeadError
-from contract.federation import COORDINATOR, LedgerEntry, Step
+from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, LedgerEntry, Step
 from federation.coordinator import Coordinator
 from federation.coordinator_state import CoordinatorState
 from federation.envelope import seal, to_records
 from federation.identity import Identity
 from federation.journal import Decision, Followed
+from federation.log_clock import LogClock
 from federation.making_good import unpaid
 from federation.own_logs import OWN, RECOVERY_POLL_S, OwnLogs
 from federation.recording import Say
@@ -53,7 +54,7 @@ class CoordinatorProcess:
         self._federation = federation
         self.transport = transport
         self._store = store
-        self._clock = clock
+        self._time = LogClock(clock, transport, COORDINATOR.encode())
         self._assemble = assemble
         self._instance = instance or secrets.token_hex(8)
         self._positions: dict[LogName, int] = dict.fromkeys(LOGS, 0)
@@ -66,10 +67,11 @@ class CoordinatorProcess:
     def recover(self) -> None:
         """Called once, first: becomes what the logs say, takes up what was under way, and says that it is here.
 
-        Raises TransientError, FencedError, PositionDeadError where the logs no longer reach back to the checkpoint,
+        Raises ConfigurationError where this machine's clock is away from the broker's, and says nothing then. Raises TransientError, FencedError, PositionDeadError where the logs no longer reach back to the checkpoint,
         InvariantError where records are lost that counted.
         """
         own = self._recall()
+        self._said_ms = self._not_ahead(self._said_ms)
         now_ms = self._now()
         self._say(self.coordinator.start(self._instance, now_ms), now_ms, epoch=own.journal.epoch + 1)
         self._make_good(own)
@@ -82,7 +84,7 @@ class CoordinatorProcess:
         No checkpoint is written before: a coordinator that is killed in between must read it again.
         """
         own.read()
-        self._said_ms = max(self._said_ms, own.said_ms)
+        self._said_ms = max(self._said_ms, self._not_ahead(own.said_ms))
         self.transport.read_from({"updates": self._positions["updates"]})
         followed, now_ms = self._unpaid(own), self._now()
         said = self.coordinator.make_good(followed, now_ms)
@@ -216,7 +218,14 @@ class CoordinatorProcess:
 
     def _now(self) -> int:
         """The clock, but later than the decision before: by epoch and time it is told what belongs to which."""
-        return max(self._said_ms + 1, epoch_ms(self._clock.now()))
+        return max(self._said_ms + 1, self._time.now_ms())
+
+    def _not_ahead(self, said_ms: int) -> int:
+        """When something was said last; 0 where that lies in the future, since its coordinator's clock was ahead.
+
+        What is said from here on is of an epoch of its own, so it need not be later, and it must not: nobody would believe it.
+        """
+        return said_ms if said_ms <= self._time.now_ms() + CLOCK_TOLERANCE_MS else 0
 
 
 def _key(say: Say) -> bytes:

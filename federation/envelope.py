@@ -29,6 +29,7 @@ from contract.federation import (
     Message,
     Part,
     PartsAnnounced,
+    Probe,
     SignedEnvelope,
     decode_message,
     encode_message,
@@ -53,6 +54,7 @@ PENDING_MS_MAX = 60 * 60 * 1000
 ANNOUNCED_BYTES, DIGEST_BYTES = 1_000, 200
 """What an announcement is reckoned to take in memory, and each of its digests."""
 _HEADING_BYTES_MAX = 1_000
+END_OF_TIME_MS = 2**53
 
 Roster = Callable[[str], PublicIdentity | None]
 """The keys of a sender's name; None for a stranger. A caller that knows somebody as revoked raises EnvelopeRefusedError."""
@@ -314,9 +316,14 @@ class Inbox:
         reader: Identity | None = None,
         *,
         log: LogName = "updates",
+        any_time: bool = False,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> None:
-        """`log`: on which the records stand; it decides what may be said, and by whom (federation.rights)."""
+        """`log`: on which the records stand; it decides what may be said, and by whom (federation.rights).
+
+        `any_time`: for readers of what a coordinator has said, which stands, whatever its clock showed.
+        """
+        self._any_time = any_time
         self._federation = federation
         self._log: LogName = log
         self._reader = reader
@@ -337,15 +344,25 @@ class Inbox:
         if len(record) > RECORD_BYTES_MAX:
             raise EnvelopeRefusedError("oversized", f"{len(record)} bytes, at most {RECORD_BYTES_MAX}")
         frame = _decode(_FRAMES, record)
+        if isinstance(frame, Probe):
+            return ()
         if isinstance(frame, PartsAnnounced):
             self._announce(frame, roster, now_ms)
             return ()
         if isinstance(frame, SignedEnvelope):
             opened = unseal(
-                frame, federation=self._federation, roster=roster, now_ms=now_ms, reader=self._reader, log=self._log
+                frame,
+                federation=self._federation,
+                roster=roster,
+                now_ms=self._latest(now_ms),
+                reader=self._reader,
+                log=self._log,
             )
             return (opened,)
         return self._open_all(self._add_part(frame), roster, now_ms)
+
+    def _latest(self, now_ms: int) -> int:
+        return END_OF_TIME_MS if self._any_time else now_ms
 
     def forget(self, sender: str) -> None:
         """Drops what is unfinished of `sender` (it was revoked, or its round is over)."""
@@ -382,7 +399,7 @@ class Inbox:
         _check_right(envelope, self._log, roster)
         sender = _known(envelope.sender, roster)  # asked again: it may have been revoked since
         with _said_by(envelope.sender):
-            _check_time(envelope, now_ms)
+            _check_time(envelope, self._latest(now_ms))
             message = _read_message(envelope, self._reader)
         return Opened(envelope, message, sender, SignedEnvelope(envelope=data, signature=b""))
 

@@ -3,6 +3,7 @@
 Everything raises FederationRefusedError where it does not count. What is said outside of rounds is for federation.admission.
 """
 
+import hashlib
 from functools import partial
 
 from contract.federation import Refusal, RoundPlan, Update
@@ -29,7 +30,7 @@ def take(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> Ch
     if attempt is not None and objection == "wrong_round" and _comes_late(state, attempt, opened):
         return partial(_arrived, state, attempt, opened)
     if objection is not None or attempt is None:
-        raise EnvelopeRefusedError(objection or "wrong_round", f"type {envelope.type}")
+        raise EnvelopeRefusedError(objection or "wrong_round", f"type {envelope.type}{_second(attempt, opened)}")
     if isinstance(message, Refusal):
         return partial(_refused, attempt, envelope.sender, message.reason if message.reason in REFUSALS else "training")
     if stage is None:
@@ -38,12 +39,25 @@ def take(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> Ch
     return partial(_arrived, state, attempt, opened)
 
 
+def _second(attempt: Attempt | None, opened: Opened) -> str:
+    """What tells of two processes that take part under one name: each signs an answer of its own to the same stage."""
+    counted = None if attempt is None else attempt.said.get((opened.envelope.sender, opened.envelope.type))
+    if counted is None or counted == _digest(opened):
+        return ""
+    return ", another one than the one that counted: do two processes of this participant run?"
+
+
+def _digest(opened: Opened) -> bytes:
+    return hashlib.sha256(opened.signed.envelope).digest()
+
+
 def _refused(attempt: Attempt, sender: str, reason: str) -> None:
     attempt.refusals[sender] = reason
     attempt.state = rounds.leave(attempt.state, sender)
 
 
 def _arrived(state: CoordinatorState, attempt: Attempt, opened: Opened) -> None:
+    attempt.said[opened.envelope.sender, opened.envelope.type] = _digest(opened)
     attempt.state = rounds.arrive(attempt.state, opened.envelope.sender)
     if attempt.plan.staleness_max:
         state.counted.setdefault(opened.envelope.round, []).append(opened.envelope.sender)

@@ -24,7 +24,7 @@ def to_plan(plan: RoundPlan, own: ParticipantSettings, state: ParticipantState, 
 
 def _is_approved(state: ParticipantState, name: str) -> bool:
     member = state.members.get(name)
-    return member is not None and member.status == "approved"
+    return member is not None and member.status == "approved" and name not in state.distrusted
 
 
 def _may_isolate(plan: RoundPlan) -> bool:

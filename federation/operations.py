@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, NUMBER_MAX, Claim, LedgerEntry, PrivacyTerms, Roster
+from contract.federation import COORDINATOR, NUMBER_MAX, Claim, LedgerEntry, PrivacyTerms, Roster
 from contract.federation_settings import RoundPrivacySettings
 from federation.envelope import Inbox, Opened
 from federation.figures import AP
@@ -117,14 +117,12 @@ class _Believed:
         self._chained: set[bytes] = set()
         """Digests of `spoken`: whoever may write to the log can append a copy, which breaks no chain."""
         self._fingerprint = fingerprint
-        self._inboxes = {log: Inbox(federation, log=log) for log in _LOGS}
+        self._inboxes = {log: Inbox(federation, log=log, any_time=True) for log in _LOGS}
 
     def take(self, record: Record) -> None:
         try:
             with reading_foreign():
-                found = self._inboxes[record.log].take(
-                    record.value, roster=self._known, now_ms=record.appended_ms + CLOCK_TOLERANCE_MS
-                )
+                found = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
         except FederationRefusedError:
             if self.coordinator is None:
                 self._keep(record)

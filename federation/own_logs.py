@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR
+from contract.federation import COORDINATOR
 from federation.envelope import Inbox, Opened
 from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
@@ -29,7 +29,7 @@ class OwnLogs:
         """When the newest message was sent."""
         self._speaker = msgspec.structs.replace(identity.public, name=COORDINATOR)
         self._transport = transport
-        self._inboxes = {log: Inbox(federation, identity, log=log) for log in OWN}
+        self._inboxes = {log: Inbox(federation, identity, log=log, any_time=True) for log in OWN}
 
     def read(self) -> None:
         """Raises TransientError, PositionDeadError."""
@@ -46,10 +46,9 @@ class OwnLogs:
 
     def _opened(self, record: Record) -> list[Opened]:
         """The coordinator's own messages; anything else on its logs is somebody's rubbish."""
-        now_ms = record.appended_ms + CLOCK_TOLERANCE_MS
         try:
             with reading_foreign():
-                found = self._inboxes[record.log].take(record.value, roster=self._roster, now_ms=now_ms)
+                found = self._inboxes[record.log].take(record.value, roster=self._roster, now_ms=record.appended_ms)
         except FederationRefusedError:
             return []
         return [

@@ -9,6 +9,7 @@ import secrets
 from collections import deque
 
 from contract.federation import (
+    COORDINATOR,
     Adoption,
     Claim,
     Failure,
@@ -38,6 +39,7 @@ from federation.identity import Identity, PublicIdentity
 from federation.learner import Adopted, Arrays, Task, Trained, task_of
 from federation.local_update import LocalUpdates
 from federation.participant_state import ParticipantState, Saying
+from federation.peers import Word
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError, MaskingRefusedError
 from federation.sealing import RandomBytes
 from federation.secagg import Attempts
@@ -79,6 +81,8 @@ class Participant:
         """What leaves of what was trained."""
         self.last_failure = ""
         self._identity = identity
+        self._accepted: dict[str, str] = {}
+        trust.recalled(state, identity.public)
         self._federation = federation
         self._settings = settings
         self._plan: RoundPlan | None = None
@@ -104,6 +108,17 @@ class Participant:
     def membership(self) -> str:
         """`approved`, `revoked`, `left`, or `unknown` where no roster names these keys."""
         return trust.membership(self.state, self._identity.public)
+
+    def told_by_people(self, word: Word) -> None:
+        """Called at the start and whenever there may be news; raises ConfigurationError where the settings name another coordinator."""
+        self._accepted = word.accepted
+        wanted = self._settings.coordinator_fingerprint
+        self.state = trust.under(self.state, wanted, word.accepted.get(COORDINATOR), self.name)
+        trust.let_in(self.state, word.accepted)
+
+    def warnings(self, *, left: bool) -> dict[str, str]:
+        """What this retailer's people should know of the roster, by name."""
+        return trust.warnings(self.state, self._identity.public, left=left)
 
     def hear(self, record: Record) -> None:
         """One record of the control or the models log, whoever wrote it and whatever it holds.
@@ -219,7 +234,7 @@ class Participant:
         elif envelope.epoch != state.epoch:
             raise EnvelopeRefusedError("wrong_round", "of a coordinator that another has followed")
         elif isinstance(message, Roster):
-            trust.enrolled(state, message)
+            trust.enrolled(state, message, self._identity.public, self._accepted)
         elif isinstance(message, RoundPlan):
             self._planned(message, at_ms)
         else:

@@ -13,8 +13,10 @@ from federation.envelope import seal, to_records
 from federation.figures import AP
 from federation.identity import Identity
 from federation.learner import Learner, TrainingUnableError
+from federation.log_clock import LogClock
 from federation.participant import Participant
 from federation.participant_state import ParticipantState, Saying
+from federation.peers import Word
 from federation.store import Checkpoint, Store
 from federation.tensors import unflatten
 from federation.transports.ports import LogName, Outgoing, Transport
@@ -30,8 +32,22 @@ def owner_of(federation: str, name: str) -> str:
     return f"participant/{federation}/{name}"
 
 
+def load_word(store: Store, federation: str, name: str) -> Word:
+    """What the people of the participant `name` have told it. Raises TransientError."""
+    stored = store.load(f"people/{federation}/{name}")
+    return Word() if stored is None else msgspec.msgpack.decode(stored.state, type=Word)
+
+
+def save_word(store: Store, federation: str, name: str, word: Word, at_ms: int) -> None:
+    """Tells it, running or not. Raises TransientError."""
+    store.save(f"people/{federation}/{name}", Checkpoint({}, msgspec.msgpack.encode(word), at_ms))
+
+
 class ParticipantProcess:
-    """One running participant. Used by one thread; after any error of the transport it is thrown away and made anew."""
+    """One running participant. Used by one thread; after any error of the transport it is thrown away and made anew.
+
+    Raises ConfigurationError where this machine's clock is away from the broker's, at the start and before it says anything.
+    """
 
     def __init__(
         self,
@@ -50,6 +66,7 @@ class ParticipantProcess:
         self._transport = transport
         self._store = store
         self._clock = clock
+        self._time = LogClock(clock, transport, identity.name.encode())
         self._learner = learner
         self._metrics = metrics
         self._owner = owner_of(federation, identity.name)
@@ -64,6 +81,12 @@ class ParticipantProcess:
         self._clipped = 0
         self._dropped: dict[str, int] = {}
         self.participant = assemble(state)
+        self._warned: dict[str, str] = {}
+        self._look_at_peers()
+        if self.participant.state.coordinator is None:
+            # Nothing was believed so far, or nothing is any more: all that stands there is news.
+            self._positions = dict.fromkeys(READ, 0)
+        self._time.now_ms()
         self._read_on()
 
     def run_once(self, timeout_s: float) -> int:
@@ -79,6 +102,8 @@ class ParticipantProcess:
         self._adopt()
         self._count_clipping()
         self._count_dropped()
+        if read or participant.state.distrusted:
+            self._look_at_peers()
         if read:
             self._save()
         return read
@@ -105,6 +130,18 @@ class ParticipantProcess:
             self._count("tillguard_federation_read_bytes_total", sum(len(record.value) for record in records))
             read += len(records)
         return read
+
+    def _look_at_peers(self) -> None:
+        """What this retailer's people have said of others' keys, and what they should know of them, each thing once."""
+        word = load_word(self._store, self._federation, self._identity.name)
+        self.participant.told_by_people(word)
+        warnings = self.participant.warnings(left=word.left)
+        for name, sentence in warnings.items():
+            if self._warned.get(name) != sentence:
+                _LOG.error("roster_warning", retailer=self._identity.name, about=name, what=sentence)
+        self._warned = warnings
+        if self._metrics is not None:
+            self._metrics.set("tillguard_federation_roster_warnings", len(warnings), retailer=self._identity.name)
 
     def _adopt(self) -> None:
         """Decides on the newest global model, once."""
@@ -212,7 +249,7 @@ class ParticipantProcess:
 
     def _later(self) -> int:
         """The clock, but later than at the message before: equal times would make the second a replay."""
-        self._sent_ms = max(self._sent_ms + 1, epoch_ms(self._clock.now()))
+        self._sent_ms = max(self._sent_ms + 1, self._time.now_ms())
         return self._sent_ms
 
     def _save(self) -> None:

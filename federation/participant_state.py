@@ -8,6 +8,7 @@ from contract.federation import Member, ParticipantMessage
 from federation.budget import LevelSpend
 from federation.coordinator_state import GlobalWeights
 from federation.identity import PublicIdentity
+from federation.peers import Fault
 from federation.secagg import Attempts
 
 
@@ -21,6 +22,12 @@ class ParticipantState(Struct, kw_only=True):
     coordinator: PublicIdentity | None = None
     roster_version: int = 0
     members: dict[str, Member] = field(default_factory=dict)
+    pins: dict[str, str] = field(default_factory=dict)
+    """By name, the fingerprint of the keys that it first came with, or that this retailer's people let in later; kept for ever."""
+    distrusted: dict[str, Fault] = field(default_factory=dict)
+    """By name, why the roster's keys for it are not believed."""
+    approved_as: str = ""
+    """The fingerprint of the own keys under which the newest approval was."""
     models: dict[int, GlobalWeights] = field(default_factory=dict)
     joined: Attempts = field(default_factory=Attempts)
     heard: Attempts = field(default_factory=Attempts)

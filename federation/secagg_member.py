@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from contract.errors import FencedError
 from contract.federation import (
     MaskedUpdate,
     MaskKeys,
@@ -89,8 +90,7 @@ class MaskingMember:
         self._turn("shares")
         found = open_signed(envelopes, "keys", self._plan, self._roster, now_ms)
         self._keys = {name: split_keys(message) for name, message in found.items() if isinstance(message, MaskKeys)}
-        if self._keys.get(self._name) != self._own_keys:
-            raise MaskingRefusedError("keys", "this member's own keys are missing or changed")
+        self._check_own(self._keys.get(self._name))
         if len(self._keys) < self._members_min:
             raise MaskingRefusedError("threshold", f"keys of {len(self._keys)}, at least {self._members_min}")
         published = [key for keys in self._keys.values() for key in (keys.channel, keys.mask)]
@@ -101,6 +101,16 @@ class MaskingMember:
         message = self._share_out()
         self._next = "updates"
         return message
+
+    def _check_own(self, shown: PublicKeys | None) -> None:
+        """Other keys that are signed as this member's can only be those of another process that has its signing key."""
+        if shown is None:
+            raise MaskingRefusedError("keys", "this member's own keys are missing")
+        if shown != self._own_keys:
+            raise FencedError(
+                f"another process takes part as {self._name}: it signed other keys for round {self._plan.round}, attempt"
+                f" {self._plan.attempt}, before this one; end one of the two"
+            )
 
     def masked(self, envelopes: Sequence[SignedEnvelope], words: Words, now_ms: int) -> MaskedUpdate:
         """Stage 3, from the signed shares of all who go on: `words` (shape (plan.words,), the ring's dtype) under masks."""

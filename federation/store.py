@@ -6,8 +6,8 @@ state and positions are written together or not at all.
 
 import fcntl
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ from alembic import command
 from alembic.config import Config
 
 from contract.errors import ConfigurationError, InvariantError, TillguardError, TransientError
+from federation import holding
 from federation.transports.ports import LogName
 
 LOCK_WAIT_S = 60
@@ -80,6 +81,7 @@ class SqlStore:
 
         Raises ConfigurationError for a URL that cannot be used, TransientError where the database does not answer.
         """
+        self._held: list[Callable[[], None]] = []
         try:
             self._engine = sa.create_engine(url, pool_pre_ping=True)
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError):
@@ -111,7 +113,21 @@ class SqlStore:
             if updated.rowcount == 0:
                 connection.execute(_CHECKPOINTS.insert().values(owner=owner, **values))
 
+    def hold(self, owner: str) -> None:
+        """Called at start, by whoever must be the only process of `owner`; until `close`, or until this process is gone.
+
+        Raises FencedError where another process has it, TransientError, TillguardError.
+        """
+        try:
+            self._held.append(holding.hold(self._engine, owner))
+        except sa.exc.DBAPIError as error:
+            raise _unanswered(error) from None
+
     def close(self) -> None:
+        for release in self._held:
+            with suppress(sa.exc.DBAPIError):
+                release()
+        self._held.clear()
         self._engine.dispose()
 
     @contextmanager
@@ -120,8 +136,12 @@ class SqlStore:
             with self._engine.begin() as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
-            # The driver's own text may repeat the URL; its class says enough.
-            raise TransientError(f"the federation's checkpoints: {type(error.orig).__name__}") from None
+            raise _unanswered(error) from None
+
+
+def _unanswered(error: sa.exc.DBAPIError) -> TransientError:
+    """The driver's own text may repeat the URL; its class says enough."""
+    return TransientError(f"the federation's checkpoints: {type(error.orig).__name__}")
 
 
 @contextmanager

@@ -4,7 +4,11 @@ The coordinator is believed under keys whose fingerprint this retailer was given
 coordinator's roster names. Everything raises EnvelopeRefusedError with a code of DROP_REASONS where it does not count.
 """
 
+from collections.abc import Mapping
+
+from contract.errors import ConfigurationError
 from contract.federation import COORDINATOR, Claim, GlobalModel, Roster
+from federation import peers
 from federation.admission import identity_of
 from federation.coordinator_state import weights_of
 from federation.identity import PublicIdentity
@@ -17,9 +21,11 @@ MODELS_KEPT = 3
 
 
 def known(state: ParticipantState, name: str) -> PublicIdentity | None:
-    """The keys under which `name` is believed."""
+    """The keys under which `name` is believed; None where there are none, or none that can be trusted (federation.peers)."""
     if name == COORDINATOR:
         return state.coordinator
+    if name in state.distrusted:
+        return None
     member = state.members.get(name)
     return None if member is None else identity_of(member)
 
@@ -42,11 +48,59 @@ def claimed(state: ParticipantState, message: Claim, epoch: int, fingerprint: st
     state.epoch, state.coordinator = epoch, keys
 
 
-def enrolled(state: ParticipantState, message: Roster) -> None:
-    """Who takes part, where that is news."""
+def enrolled(state: ParticipantState, message: Roster, own: PublicIdentity, accepted: Mapping[str, str]) -> None:
+    """Who takes part, where that is news. `accepted`: fingerprints that this retailer's people let in (federation.peers)."""
     if message.version > state.roster_version:
-        state.roster_version = message.version
+        pins = peers.pinned(state.pins, message.members, accepted) | {own.name: own.fingerprint}
+        faults = peers.distrusted(pins, message.members)
+        state.roster_version, state.pins, state.distrusted = message.version, pins, faults
         state.members = {member.name: member for member in message.members}
+        _note_approval(state, own)
+
+
+def recalled(state: ParticipantState, own: PublicIdentity) -> None:
+    """What an earlier build remembered of others is pinned, too; the own name always belongs to the own keys."""
+    state.pins = peers.pinned(state.pins, state.members.values(), {}) | {own.name: own.fingerprint}
+    _note_approval(state, own)
+
+
+def _note_approval(state: ParticipantState, own: PublicIdentity) -> None:
+    if membership(state, own) == "approved":
+        state.approved_as = own.fingerprint
+
+
+def let_in(state: ParticipantState, accepted: Mapping[str, str]) -> None:
+    """Believes changed keys from here on where this retailer's people let just these in."""
+    for name in [name for name, fault in state.distrusted.items() if fault == "changed"]:
+        if accepted.get(name) == peers.fingerprint_of(state.members[name]):
+            state.pins[name] = accepted[name]
+            del state.distrusted[name]
+
+
+def under(state: ParticipantState, wanted: str | None, accepted: str | None, retailer: str) -> ParticipantState:
+    """What is still true under the coordinator of the fingerprint `wanted`: all; where its people changed its keys, only pins and spends.
+
+    Raises ConfigurationError where it is another than before, and nobody has said `accepted` of just this one.
+    """
+    if state.coordinator is None or state.coordinator.fingerprint == wanted:
+        return state
+    if accepted != wanted:
+        raise ConfigurationError([peers.of_another_coordinator(state.coordinator.fingerprint, wanted, retailer)])
+    return ParticipantState(pins=state.pins, spends=state.spends, approved_as=state.approved_as)
+
+
+def warnings(state: ParticipantState, own: PublicIdentity, *, left: bool) -> dict[str, str]:
+    """What this retailer's people should know of the roster, in sentences that say what to do, by name. `left`: it left by itself."""
+    found = {
+        name: peers.of_other(
+            name, fault, own.name, pin=state.pins.get(name, ""), shown=peers.fingerprint_of(state.members[name])
+        )
+        for name, fault in state.distrusted.items()
+        if name != own.name
+    }
+    if state.approved_as == own.fingerprint and state.roster_version:
+        found[own.name] = peers.of_own(own, state.members.get(own.name), left=left)
+    return {name: sentence for name, sentence in found.items() if sentence}
 
 
 def received(state: ParticipantState, message: GlobalModel, round_number: int) -> None:

@@ -78,18 +78,18 @@ class KafkaTransport:
             self.close()
             raise
 
-    def append(self, records: Sequence[Outgoing]) -> None:
+    def append(self, records: Sequence[Outgoing]) -> int:
         if any(len(record.value) > RECORD_BYTES_MAX for record in records):
             raise ConfigurationError([f"{self._identity}: a record of more than {RECORD_BYTES_MAX} bytes is refused"])
         with self._translated():
             if self._fenced:
                 raise ProducerFencedError
             if not self._exclusive:
-                self._confirmed(records)
-                return
+                return self._confirmed(records)
             self._producer.begin_transaction()
-            self._confirmed(records)
+            appended_ms = self._confirmed(records)
             self._producer.commit_transaction()
+            return appended_ms
 
     def read_from(self, positions: Mapping[LogName, int]) -> None:
         for log, start in positions.items():
@@ -178,14 +178,14 @@ class KafkaTransport:
         if self._exclusive:
             self._producer.init_transactions()
 
-    def _confirmed(self, records: Sequence[Outgoing]) -> None:
-        """Sends and waits for every confirmation."""
+    def _confirmed(self, records: Sequence[Outgoing]) -> int:
+        """Sends and waits for every confirmation; gives the broker's time of the last (ms), which topics.py makes it set."""
         sent = [
             self._producer.send(topic_name(self._settings.name, record.log), record.value, key=record.key, partition=0)
             for record in records
         ]
-        for future in sent:
-            future.get(timeout=2 * self._settings.request_timeout_s + 1)
+        limit_s = 2 * self._settings.request_timeout_s + 1
+        return max(int(future.get(timeout=limit_s).timestamp) for future in sent)
 
     def _fetched(self, consumer: Any, timeout_s: float) -> list[Record]:
         if not consumer.assignment():

@@ -135,7 +135,7 @@ class MemoryTransport:
         self._token = broker.hold(identity) if exclusive else None
         self._positions: dict[LogName, int] = {}
 
-    def append(self, records: Sequence[Outgoing]) -> None:
+    def append(self, records: Sequence[Outgoing]) -> int:
         if self._token is not None and not self._broker.holds(self._identity, self._token):
             raise FencedError(f"another process is {self._identity} now")
         too_long = [record for record in records if len(record.value) > RECORD_BYTES_MAX]
@@ -144,6 +144,7 @@ class MemoryTransport:
         self.crash_before = _counted_down(self.crash_before)
         self._broker.take(records, self._identity, exclusive=self._token is not None)
         self.crash_after = _counted_down(self.crash_after)
+        return self._broker.now_ms
 
     def read_from(self, positions: Mapping[LogName, int]) -> None:
         for log, start in positions.items():

@@ -38,8 +38,10 @@ class Transport(Protocol):
     (refused for good: rights, size).
     """
 
-    def append(self, records: Sequence[Outgoing]) -> None:
+    def append(self, records: Sequence[Outgoing]) -> int:
         """Called for everything that is said, some times a round; returns when the records stand for good.
+
+        Gives when the log took the last of them, by the log's own clock, ms since 1970 UTC.
 
         An exclusive writer's records appear all together or not at all, also across logs; another's appear in their order,
         perhaps with others' between, and perhaps only some of them when the process is killed meanwhile.

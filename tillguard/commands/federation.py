@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
-from tillguard.commands import federation_participants
+from tillguard.commands import federation_participants, federation_peers
 from tillguard.commands.federation_side import (
     COORDINATOR,
     FINGERPRINT,
@@ -49,6 +49,7 @@ def register(app: typer.Typer) -> None:
     for command in (init, run, status, rounds, audit, budget, enrol, leave, examples, simulate):
         federation.command(command.__name__)(command)
     federation_participants.register(federation)
+    federation_peers.register(federation)
     app.add_typer(federation, name="federation")
 
 
@@ -94,7 +95,8 @@ def run(
 ) -> None:
     """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood.
 
-    Exit code 3: another coordinator of this federation was started, and this one leaves the rounds to it.
+    Exit code 2 also where this machine's clock is away from the Kafka broker's. Exit code 3: another coordinator of this federation was
+    started, or the retailer's participant runs already, and this one leaves the rounds to it.
     """
     from tillguard.federation import keys, root
     from tillguard.federation.evaluation import evaluator
@@ -118,6 +120,7 @@ def status(
     """Show who takes part, the newest round, the privacy spent, and whether the ledger holds."""
     from federation.operations import halted_of, rounds_of, spent_of, standings_of
     from federation.planning import shortage
+    from tillguard.federation import root
     from tillguard.federation.tables import lowest
 
     side = side_of(retailer, config)
@@ -129,6 +132,8 @@ def status(
     if side.retailer is not None:
         own = next((member.status for member in members if member.name == side.retailer), "not on the roster")
         typer.echo(f"this retailer {side.retailer}: {own}")
+        for warning in root.roster_warnings(side.settings, side.retailer):
+            typer.echo(f"WARNING       {warning}")
     lines = rounds_of(told.entries)
     typer.echo(f"newest round  {lines[-1].round}: {lines[-1].outcome}" if lines else "newest round  none yet")
     short = shortage(members, side.settings.rounds) if side.retailer is None else ""

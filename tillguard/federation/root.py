@@ -9,12 +9,14 @@ from threading import Event
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from contract.clock import SystemClock, epoch_ms
 from contract.errors import ConfigurationError, TillguardError, TransientError
 from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Shapes, Withdrawal
 from contract.federation_settings import FederationSettings
 from contract.metrics import Metrics
+from federation import trust
 from federation.assembly import coordinator_for
 from federation.coordinator import Coordinator
 from federation.coordinator_process import CoordinatorProcess, owner_of_coordinator
@@ -25,18 +27,20 @@ from federation.finishing import Evaluate, StrategyFinishing
 from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
 from federation.learner import Learner
+from federation.log_clock import LogClock, skew
 from federation.operations import Told, read_told
 from federation.orders import Answer, give
 from federation.participant import Participant
-from federation.participant_process import ParticipantProcess, owner_of
+from federation.participant_process import ParticipantProcess, load_word, owner_of, save_word
 from federation.participant_state import ParticipantState
+from federation.peers import Word
 from federation.refusals import FederationRefusedError
 from federation.store import SqlStore
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing
 from tillguard.federation import topics
 from tillguard.federation.answers import orders_to_begin
-from tillguard.federation.keys import make_identity, read_model
+from tillguard.federation.keys import make_identity, public_of, read_model
 from tillguard.federation.watch import Watch
 
 _LOG = structlog.get_logger()
@@ -73,6 +77,7 @@ def coordinator_process(
 
     store = SqlStore(settings.coordinator.store_url.get_secret_value(), setting="federation.coordinator.store_url")
     try:
+        _check_clock(settings)
         transport = KafkaTransport(settings, COORDINATOR, exclusive=True)
         try:
             process = CoordinatorProcess(
@@ -90,6 +95,15 @@ def coordinator_process(
             transport.close()
     finally:
         store.close()
+
+
+def _check_clock(settings: FederationSettings) -> None:
+    """Before a coordinator that runs is fenced off: one whose clock is wrong must not take its place."""
+    transport = KafkaTransport(settings, OPERATOR)
+    try:
+        LogClock(SystemClock(), transport, OPERATOR.encode()).now_ms()
+    finally:
+        transport.close()
 
 
 def run_coordinator(
@@ -166,7 +180,7 @@ def participant_process(
     shapes: Shapes | None = None,
     metrics: Metrics | None = None,
 ) -> Iterator[ParticipantProcess]:
-    """A participant that goes on where it stood; a second one of the same retailer is fenced off from nothing but its own rounds.
+    """A participant that goes on where it stood; raises FencedError where one of the same retailer has its store already.
 
     `shapes`: a plan or model of other names or shapes is refused; None: any.
     """
@@ -176,6 +190,7 @@ def participant_process(
 
     store = SqlStore(settings.participant.store_url.get_secret_value(), setting="federation.participant.store_url")
     try:
+        store.hold(owner_of(settings.name, identity.name))
         transport = KafkaTransport(settings, identity.name)
         try:
             yield ParticipantProcess(
@@ -229,12 +244,38 @@ def decided(settings: FederationSettings, retailer: str) -> int:
 
 def remembered(settings: FederationSettings, retailer: str) -> ParticipantState:
     """What this retailer's participant has on its disk, running or not. Raises TransientError."""
+    with _participant_store(settings) as store:
+        checkpoint = store.load(owner_of(settings.name, retailer))
+    return ParticipantState() if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=ParticipantState)
+
+
+def roster_warnings(settings: FederationSettings, retailer: str) -> list[str]:
+    """What this retailer's people should know of the roster that its participant has read. Raises TransientError."""
+    state = remembered(settings, retailer)
+    own = public_of(settings.participant)
+    with _participant_store(settings) as store:
+        left = load_word(store, settings.name, retailer).left
+    return list(trust.warnings(state, own, left=left).values())
+
+
+def accept_peer(settings: FederationSettings, retailer: str, name: str, fingerprint: str) -> None:
+    """Lets in these keys under `name`, for this retailer's participant, running or not. Raises TransientError."""
+    _tell(settings, retailer, lambda word: replace(word, accepted={**word.accepted, name: fingerprint}))
+
+
+def _tell(settings: FederationSettings, retailer: str, told: Callable[[Word], Word]) -> None:
+    with _participant_store(settings) as store:
+        word = told(load_word(store, settings.name, retailer))
+        save_word(store, settings.name, retailer, word, epoch_ms(SystemClock().now()))
+
+
+@contextmanager
+def _participant_store(settings: FederationSettings) -> Iterator[SqlStore]:
     store = SqlStore(settings.participant.store_url.get_secret_value(), setting="federation.participant.store_url")
     try:
-        checkpoint = store.load(owner_of(settings.name, retailer))
+        yield store
     finally:
         store.close()
-    return ParticipantState() if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=ParticipantState)
 
 
 def cross_site(settings: FederationSettings) -> Sites | None:
@@ -259,21 +300,27 @@ def enrol(settings: FederationSettings, identity: Identity) -> None:
         signing_key=keys.signing_key, sealing_key=keys.sealing_key, allow_robust=settings.participant.allow_robust
     )
     _say(settings, identity, request)
+    _tell(settings, identity.name, lambda word: replace(word, left=False))
 
 
 def leave(settings: FederationSettings, identity: Identity, reason: str) -> None:
     """Tells the coordinator that this retailer leaves for good. Raises TransientError."""
     _say(settings, identity, Withdrawal(reason=reason))
+    _tell(settings, identity.name, lambda word: replace(word, left=True))
 
 
 def _say(settings: FederationSettings, identity: Identity, message: EnrolmentRequest | Withdrawal) -> None:
-    signed = seal(message, identity, federation=settings.name, sent_at_ms=epoch_ms(SystemClock().now()))
+    sent_at_ms = epoch_ms(SystemClock().now())
+    signed = seal(message, identity, federation=settings.name, sent_at_ms=sent_at_ms)
     transport = KafkaTransport(settings, identity.name)
     try:
         key = identity.name.encode()
-        transport.append([Outgoing("updates", key, record) for record in to_records(signed, identity)])
+        appended_ms = transport.append([Outgoing("updates", key, record) for record in to_records(signed, identity)])
     finally:
         transport.close()
+    fault = skew(sent_at_ms - appended_ms)
+    if fault is not None and sent_at_ms > appended_ms:
+        raise ConfigurationError([f"{fault}; what was said does not count"])
 
 
 def _patiently(opened: Callable[[], object], run: Callable[..., None], stop: Event) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 from pydantic import Field, ValidationError, model_validator
@@ -12,6 +12,7 @@ from contract.federation import SITES_MAX, LocalTraining, PrivacyTerms
 from contract.federation_settings import RoundSettings
 from contract.section import Section
 from contract.settings import faults_of
+from federation import aggregate
 from federation.coordinator_state import GlobalWeights
 from federation.figures import measured
 from federation.learner import Arrays, Task
@@ -57,7 +58,9 @@ class Description(Section):
         False,
         description="true: as in the product's network, a round of statistics comes first, and calibration after each training",
     )
-    hidden: tuple[int, ...] = Field((64, 32), max_length=8, description="widths of the network's hidden layers")
+    hidden: tuple[Annotated[int, Field(ge=1, le=4_096)], ...] = Field(
+        (64, 32), max_length=8, description="widths of the network's hidden layers"
+    )
     data: DataSection = Field(default_factory=DataSection)
     faults: FaultSection = Field(default_factory=FaultSection)
     federation: RoundSettings = Field(default_factory=RoundSettings, description="as federation.rounds of the settings")
@@ -70,7 +73,23 @@ class Description(Section):
             raise ValueError(
                 "federation.cross_site_every: a simulation tells everyone's model on everyone's data anyway"
             )
+        faults = _too_few(self.participants, self.federation)
+        if faults:
+            raise ValueError("; ".join(f"participants: {self.participants}, and {fault}" for fault in faults))
         return self
+
+
+def _too_few(participants: int, rounds: RoundSettings) -> list[str]:
+    """What asks for more than there are, so that no round of the simulation could ever end well."""
+    asked = {"cohort_min": rounds.cohort_min}
+    stages = rounds.phases if rounds.mode == "masked" else {"keys": rounds.keys}
+    asked |= {f"{name}.count_min": phase.count_min for name, phase in stages.items() if phase.count_min is not None}
+    if rounds.strategy.name == "fedbuff":
+        asked["strategy.buffer_size"] = rounds.strategy.buffer_size
+    faults = [f"federation.{name} asks for {least}" for name, least in asked.items() if least > participants]
+    robust = rounds.robust
+    objection = aggregate.too_few(robust.rule, participants, robust.byzantine_max) if rounds.mode == "robust" else None
+    return [*faults, f"federation.robust.rule: {objection}"] if objection else faults
 
 
 def read_description(file: Path) -> Description:

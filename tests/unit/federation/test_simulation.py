@@ -3,6 +3,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from contract.errors import ConfigurationError
@@ -195,3 +196,41 @@ def test_each_weak_spot_comes_with_what_to_do(changes: dict[str, object], word: 
 def test_a_figure_that_was_not_measured_is_an_empty_cell() -> None:
     assert rounds_csv(results()).splitlines()[1] == "1,model 1,1,3,1000,0.500,10,20,0.900000,0.500000,,,,"
     assert participants_csv(results()).splitlines()[1] == "shop-0,100,10,0.100000,,0,,,0.200000,,,,,,"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"participants": 2}, "participants: 2, and federation.cohort_min asks for 3"),
+        ({"federation": {"cohort_min": 5}}, "participants: 4, and federation.cohort_min asks for 5"),
+        ({"federation": {"shares": {"count_min": 6}}}, "participants: 4, and federation.shares.count_min asks for 6"),
+        (
+            {"federation": {"mode": "robust", "strategy": {"name": "fedbuff", "buffer_size": 7}}},
+            "participants: 4, and federation.strategy.buffer_size asks for 7",
+        ),
+        (
+            {"federation": {"mode": "robust", "robust": {"rule": "krum", "byzantine_max": 1}}},
+            "krum against 1 liars needs 5 updates, there are 4",
+        ),
+        ({"rounds": 0}, "rounds"),
+        ({"hidden": [4, 0]}, "hidden.1"),
+        (
+            {"federation": {"mode": "robust", "cohort_max": 3, "strategy": {"name": "fedbuff"}}},
+            "buffer_size must not be above cohort_max",
+        ),
+    ],
+)
+def test_a_description_of_which_no_round_could_end_well_is_refused_before_it_starts(
+    file: Path, changes: dict[str, object], words: str
+) -> None:
+    description = yaml.safe_load(DESCRIPTION)
+    file.write_text(yaml.safe_dump(description | changes))
+    with pytest.raises(ConfigurationError) as refused:
+        read_description(file)
+    assert words in str(refused.value)
+
+
+def test_a_description_of_just_enough_participants_runs(file: Path) -> None:
+    exact = {"participants": 3, "rounds": 1, "federation": {"mode": "robust", "robust": {"byzantine_max": 1}}}
+    file.write_text(yaml.safe_dump(yaml.safe_load(DESCRIPTION) | exact))
+    assert [one.outcome for one in run_description(read_description(file)).rounds] == ["model 1"]
