@@ -36,15 +36,16 @@ class DyingTransport(KafkaTransport):
     round_number: int | None = None
     """None: in whatever round it comes to that."""
 
-    def append(self, records: Sequence[Outgoing]) -> None:
+    def append(self, records: Sequence[Outgoing]) -> int:
         meant = next(filter(self._is_meant, headings_of(record.value for record in records)), None)
         if meant is not None and self.moment == "before":
             die(meant)
         if meant is not None and self.moment == "during":
             self._producer.commit_transaction = lambda: die(meant)
-        super().append(records)
+        appended_ms = super().append(records)
         if meant is not None:
             die(meant)
+        return appended_ms
 
     def _is_meant(self, heading: Heading) -> bool:
         return heading.kind == self.kind and self.round_number in (None, heading.round)

@@ -259,12 +259,12 @@ def test_a_coordinator_follows_that_upon_which_most_was_built_whatever_is_append
 
     append = MemoryTransport.append
 
-    def lost(transport: MemoryTransport, records: Sequence[Outgoing]) -> None:
+    def lost(transport: MemoryTransport, records: Sequence[Outgoing]) -> int:
         if of(records, "claim") and not claims:
             claims.extend(records)
             again(world.broker, plan)
             raise CrashError
-        append(transport, records)
+        return append(transport, records)
 
     world.order_rounds(1)
     with pytest.MonkeyPatch.context() as patch:
