@@ -85,14 +85,15 @@ LabelSource = Literal["chargeback", "analyst", "customer", "step_up", "review"]
 
 
 class Label(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a transaction turned out to be. Topic `<retailer>.labels.v1`. A later label_time overrules an earlier one."""
+    """What a transaction turned out to be. Topic `<retailer>.labels.v1`. A later label_time overrules an earlier one, once it has come."""
 
     transaction_id: Identifier
     retailer: RetailerName
     fraud: bool
     source: LabelSource
     label_time: Moment
-    """When it became known, UTC; learning never uses it before."""
+    """When it became known, UTC. Before that moment it does not exist, for learning, comparison and the risk of entities. Of those that
+    exist the latest holds, of equals the one that came last: so a label dated in the future is taken back by one of the same label_time."""
     ingest_time: Moment
     origin: Origin
     kind: ShortText | None = None

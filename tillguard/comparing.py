@@ -7,7 +7,7 @@ kept whose id hashes low, so that a transaction is kept or dropped whatever beca
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -112,10 +112,9 @@ def find(
             rows.put(score.transaction_id, row)
     for record in _messages(reader, FEATURES.name(settings.retailer), Decoder(FeatureRecord), after, told):
         _add_record(rows, record, challenger)
+    now = datetime.now(UTC)
     for label in _messages(reader, LABELS.name(settings.retailer), Decoder(Label), None, told):
-        known = rows.by_id.get(label.transaction_id)
-        if known is not None and (known.label is None or label.label_time >= known.label[0]):
-            known.label = (label.label_time, label.fraud)
+        _add_label(rows, label, now)
     delay_days = settings.trainer.label_delay_days if label_delay_days is None else label_delay_days
     return _found(rows, delay_days, 10.0 ** exponent(settings.base_currency))
 
@@ -128,6 +127,13 @@ def _add_record(rows: _Rows, record: FeatureRecord, challenger: str) -> None:
     if row is not None:
         row.amount_minor = record.amount_base_minor
         row.stopped = record.decision in STOPPED and not record.control
+
+
+def _add_label(rows: _Rows, label: Label, now: datetime) -> None:
+    """The latest label_time holds, of equals what came last; a label of the future does not exist yet."""
+    row = rows.by_id.get(label.transaction_id)
+    if row is not None and label.label_time <= now and (row.label is None or label.label_time >= row.label[0]):
+        row.label = (label.label_time, label.fraud)
 
 
 def _found(rows: _Rows, delay_days: float, minor_per_major: float) -> Found:

@@ -8,16 +8,19 @@ from datetime import datetime
 
 import structlog
 
-from contract.errors import ConfigurationError
+from contract.errors import ConfigurationError, TransientError
 from contract.models import ChallengeMode, ModelChallenge, ModelPromotion
 from contract.package import to_challenge, to_messages
 from contract.settings import Settings
 from contract.topics import MODELS
 from tillguard import topics
 from tillguard.package_repair import whole_package
+from trainer.held_lock import HeldLock, LockBusyError
 from trainer.publish import KafkaOutlet, publish
 from trainer.registry import Entry, Mark, PromotionKind, Registry
 from trainer.standing import previously_serving
+
+STANDING_WAIT_S = 120.0
 
 log = structlog.get_logger()
 
@@ -47,10 +50,11 @@ def promote_model(
         promoted_at=now,
         promoted_by=by,
     )
-    with _outlet(settings) as outlet:
+    # One after another, to the end: what the registry calls the newest is also the last on the topic.
+    with _outlet(settings) as outlet, _standing(settings, registry):
         number = registry.begin_promotion(entry, now, by, kind, reason, since=since)
         publish(outlet, package, promotion)
-    registry.confirm_promotion(number)
+        registry.confirm_promotion(number)
     log.info("model_promoted", model_version=promotion.model_version, by=by, kind=kind)
     challenger = registry.challenger(settings.retailer)
     if challenger is not None and challenger.model_version == promotion.model_version:
@@ -94,7 +98,9 @@ def pin(
     wanted = entry or serving
     if wanted is None:
         raise ConfigurationError([f"{settings.retailer}: no model serves; name the one to pin"])
-    registry.pin(wanted, now, by, reason)  # first: from here on no training comes in between
+    with _standing(settings, registry):  # a training that is publishing does so to the end; from here on none begins
+        registry.pin(wanted, now, by, reason)
+    serving = registry.serving(settings.retailer)
     if serving is None or serving.manifest.model_version != wanted.manifest.model_version:
         promote_model(settings, registry, wanted, by=by, now=now, kind="pin", reason=reason)
     return wanted
@@ -157,6 +163,16 @@ def _send_challenge(
             outlet.deliver(before)
         outlet.deliver([to_challenge(message)])
     registry.confirm_challenge(number)
+
+
+def _standing(settings: Settings, registry: Registry) -> HeldLock:
+    """Raises TransientError where another change of what serves does not end."""
+    try:
+        return registry.hold("standing", settings.retailer, wait_s=STANDING_WAIT_S)
+    except LockBusyError as busy:
+        raise TransientError(
+            f"another process has been changing what serves at {settings.retailer} for {STANDING_WAIT_S:.0f} s ({busy.by})"
+        ) from None
 
 
 def _outlet(settings: Settings) -> KafkaOutlet:

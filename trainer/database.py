@@ -72,12 +72,6 @@ class Database:
         with self._faults(), self._engine.begin() as connection:
             yield connection
 
-    @contextmanager
-    def alone(self, name: str) -> Iterator[sa.Connection]:
-        """A transaction as `connection`'s, of which only one at a time has this name. Raises TransientError."""
-        with self.hold(name, wait_s=LOCK_WAIT_S), self.connection() as connection:
-            yield connection
-
     def hold(self, name: str, *, wait_s: float = 0.0, waits: Callable[[str], None] | None = None) -> HeldLock:
         """See trainer.held_lock.take; raises LockBusyError, TransientError, and TillguardError for the lock file."""
         with self._faults(), package_files.disk_faults():

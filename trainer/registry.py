@@ -44,7 +44,7 @@ from trainer.standing import challenger_of, pin_objection, serving_version
 
 __all__ = ["Attachment", "Challenge", "Entry", "Mark", "Pin", "Promotion", "PromotionKind", "Registry", "Tried"]
 
-Lock = Literal["trainer", "training"]
+Lock = Literal["trainer", "training", "standing"]
 NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
 ROWS_MAX = 1_000
 REASON_MAX = 256
@@ -113,7 +113,7 @@ class Registry:
     def hold(
         self, name: Lock, retailer: str, *, wait_s: float = 0.0, waits: Callable[[str], None] | None = None
     ) -> HeldLock:
-        """The retailer's one `trainer` process, or its one `training` at a time; see trainer.held_lock.take.
+        """The retailer's one `trainer` process, its one `training` or one change of its `standing` at a time; see trainer.held_lock.take.
 
         Raises LockBusyError, TransientError.
         """
@@ -195,13 +195,13 @@ class Registry:
     ) -> int:
         """Notes the intent before anything is sent, so that a kill in between shows; gives its number.
 
-        `since`: only if nothing was promoted since then. Raises PinnedError for a training's promotion while the retailer is
-        pinned, ServingChangedError; then nothing is noted.
+        `since`: only if nothing was promoted since then. While the retailer's `standing` is held, nothing can come in between.
+        Raises PinnedError for a training's promotion while the retailer is pinned, ServingChangedError; then nothing is noted.
         """
         retailer = entry.manifest.retailer
         row = {"retailer": retailer, "model_version": entry.manifest.model_version, "promoted_ms": epoch_ms(at)}
         row |= {"promoted_by": by, "confirmed": False, "kind": kind, "reason": reason[:REASON_MAX]}
-        with self._database.alone(f"standing-{retailer}") as connection:
+        with self._database.connection() as connection:
             objection = pin_objection(_open_pin(connection, retailer)) if kind == "trained" else None
             if objection is not None:
                 raise PinnedError(objection)
@@ -219,7 +219,7 @@ class Registry:
         """From now on no training puts its model in service by itself; a pin that stands is replaced."""
         row = {"retailer": entry.manifest.retailer, "model_version": entry.manifest.model_version}
         row |= {"pinned_by": by, "reason": reason[:REASON_MAX]}
-        with self._database.alone(f"standing-{entry.manifest.retailer}") as connection:
+        with self._database.connection() as connection:
             _release(connection, entry.manifest.retailer, at, by)
             connection.execute(PINS.insert().values(**row, pinned_ms=epoch_ms(at)))
 

@@ -105,6 +105,9 @@ def test_labels_late_twice_out_of_order_and_revised_end_where_they_belong(
         until(lambda: "tillguard_trainer_lag_messages" in trainer.page("/metrics")[1], "the lag")
         assert trainer.page("/health")[0] == 200
         assert trainer.metric("tillguard_trainer_dead_letters_total") == 2
+        second = tillguard("trainer", "run", "--web-port", "0", "--config", str(retailer.file))
+        assert second.returncode == 3
+        assert f"a trainer of {name} runs already (process {trainer.process.pid} on " in second.stderr
         assert trainer.terminate() == 0
 
 
