@@ -6,6 +6,7 @@ does, this does the same work once, as the same consumer group, and goes on from
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
@@ -43,27 +44,20 @@ def take_in(settings: Settings, store: ExampleStore, clock: Clock, progress: Cal
     """
     trainer = settings.trainer
     registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
-    consumer, outlets = _consumer(settings), Outlets(settings)
     try:
-        partitions = _partitions(consumer, settings.retailer)
-        ends = consumer.end_offsets(partitions) if partitions else {}
-        try:
-            with registry.hold("trainer", settings.retailer):
-                _seek(store, consumer, ends)
-                count, taker = 0, _Taker(settings, store, outlets, clock)
-                for messages in _batches(consumer, ends, settings.kafka.request_timeout_s):
-                    taker.take(messages)
-                    consumer.commit()
-                    count += len(messages)
-                    progress(count)
-                log.info("topics_taken_in", messages=count)
-        except LockBusyError:
-            _wait(consumer, ends)
+        with closing(_consumer(settings)) as consumer:
+            partitions = _partitions(consumer, settings.retailer)
+            ends = consumer.end_offsets(partitions) if partitions else {}
+            try:
+                with registry.hold("trainer", settings.retailer):
+                    _seek(store, consumer, ends)
+                    taker = _Taker(settings, store, clock)
+                    _take_all(consumer, ends, taker, progress, settings.kafka.request_timeout_s)
+            except LockBusyError:
+                _wait(consumer, ends)
     except KafkaError as error:
         raise TransientError(f"the topics of {settings.retailer} cannot be read: {type(error).__name__}") from None
     finally:
-        outlets.close()
-        consumer.close()
         registry.close()
 
 
@@ -99,11 +93,26 @@ def _seek(store: ExampleStore, consumer: KafkaConsumer, ends: Ends) -> None:
             consumer.seek(partition, at)
 
 
+def _take_all(
+    consumer: KafkaConsumer, ends: Ends, taker: "_Taker", progress: Callable[[int], None], silence_s: float
+) -> None:
+    count = 0
+    try:
+        for messages in _batches(consumer, ends, silence_s):
+            taker.take(messages)
+            consumer.commit()
+            count += len(messages)
+            progress(count)
+    finally:
+        taker.close()
+    log.info("topics_taken_in", messages=count)
+
+
 class _Taker:
     """Puts batches into the store, as the running trainer does."""
 
-    def __init__(self, settings: Settings, store: ExampleStore, outlets: Outlets, clock: Clock) -> None:
-        retailer = settings.retailer
+    def __init__(self, settings: Settings, store: ExampleStore, clock: Clock) -> None:
+        retailer, outlets = settings.retailer, Outlets(settings)
         self._intake = Intake(retailer, FEATURES.name(retailer), LABELS.name(retailer))
         self._store, self._outlets, self._clock = store, outlets, clock
 
@@ -113,6 +122,10 @@ class _Taker:
             self._outlets.send(DEAD_LETTERS, encoded(batch.letters))
         self._store.forget(batch.forgotten)
         self._store.put(batch.records, batch.labels)
+
+    def close(self) -> None:
+        """Ends the producer."""
+        self._outlets.close()
 
 
 def _batches(consumer: KafkaConsumer, ends: Ends, silence_s: float) -> Iterator[Sequence[Message]]:
