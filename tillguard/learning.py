@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import structlog
 
@@ -23,9 +23,9 @@ from contract.errors import (
 )
 from contract.features import schema_hash
 from contract.settings import Settings, TrainerSettings
-from tillguard import outcome_feed
 from tillguard.judging import Judgement, Opponent, judge, opponent
-from tillguard.material import Material, Read, of_store
+from tillguard.learning_source import Source, StoreSource
+from tillguard.material import Material, Read
 from tillguard.publication import promote_model
 from trainer import snapshot
 from trainer.example_store import ExampleStore
@@ -45,48 +45,6 @@ pass its checks, or what serves cannot be read."""
 Progress = Callable[[int, float], None]
 COMPARISONS_MAX = 3
 """With models that a person puts in service while a training compares."""
-
-
-class Source(Protocol):
-    """Where an attempt's examples come from."""
-
-    name: str
-    """For reports: the examples store, or a file's name."""
-
-    def material(self, now: datetime) -> Material:
-        """Raises TrainingRefusedError where it is too little, TransientError, ConfigurationError, TillguardError (disk)."""
-        ...
-
-    def make_ready(self, now: datetime) -> str | None:
-        """Gives the workers what they must know before a model of this source serves; asked for after `material`.
-
-        Gives a sentence for the report where there is something to say. Raises TransientError, and may then be repeated.
-        """
-        ...
-
-    def learned(self, now: datetime) -> None:
-        """Its labels have been learned from, or refused with a reason. Raises TransientError."""
-        ...
-
-
-class StoreSource:
-    """The examples store, which the topics fill."""
-
-    name = "examples store"
-
-    def __init__(self, settings: Settings, store: ExampleStore) -> None:
-        self._settings, self._store, self._label_number = settings, store, 0
-
-    def material(self, now: datetime) -> Material:
-        self._label_number = self._store.label_number()
-        return of_store(self._settings, self._store, now)
-
-    def make_ready(self, now: datetime) -> str | None:
-        outcome_feed.publish(self._settings, outcome_feed.of_store(self._settings, self._store, now), now)
-        return None
-
-    def learned(self, now: datetime) -> None:
-        self._store.training_ended(self._label_number, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from contract.clock import Clock, SystemClock
 from contract.errors import TrainingRefusedError
 from contract.settings import Settings
 from tillguard import history, live_history, outcome_feed, replay, topic_intake
-from tillguard.learning import Attempt, How, Source, StoreSource, attempt
+from tillguard.learning import Attempt, How, attempt
+from tillguard.learning_source import Source, StoreSource
 from tillguard.material import Material, Read, of_history
 from trainer.example_store import ExampleStore
 from trainer.spool import Spool

@@ -62,7 +62,7 @@ def run(
         logs.configure(settings.log)
         _once(settings, fresh=fresh)
         return
-    from tillguard.trainer_worker import run as run_worker
+    from tillguard.trainer_process import run as run_worker
 
     run_worker(settings, address_file=address_file)
 

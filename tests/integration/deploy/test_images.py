@@ -147,7 +147,7 @@ IMPORTED_BY = {
         "tillguard.cli",
         "tillguard.drift_watch",
         "tillguard.learner",
-        "tillguard.trainer_worker",
+        "tillguard.trainer_process",
         "tillguard.training",
         "trainer.drift.score_drift",
         "trainer.export",
