@@ -31,7 +31,7 @@ def render(settings: Settings, made: Attempt) -> Sequence[Text | Table]:
     return [
         Text(f"{manifest.retailer}: model {manifest.model_version}", style="bold"),
         Text(_history(manifest, made.read)),
-        *(Text(f"Note: {remark}.") for remark in made.read.remarks),
+        *(Text(f"Note: {remark}.") for remark in (*made.read.remarks, *_cut_short(manifest))),
         _slices(made),
         Text(_quality(manifest)),
         decisions_table(manifest, settings.base_currency),
@@ -96,6 +96,12 @@ def _history(manifest: Manifest, read: Read) -> str:
     )
     said = [f"{count:,} {reason}" for reason, count in read.left_out.items() if count]
     return f"{learned} Left out: {', '.join(said)}." if said else learned
+
+
+def _cut_short(manifest: Manifest) -> list[str]:
+    after_s = manifest.parameters.get("cut_short_after_s")
+    told = f"learning was stopped after {after_s} s and kept its best weights until then (trainer.training_s_max)"
+    return [] if after_s is None else [told]
 
 
 def _slices(made: Attempt) -> Table:

@@ -56,6 +56,8 @@ class Fitted:
     sampling_rate: float
     """Share of the examples in one step."""
     seconds: float
+    cut_short: bool = False
+    """Whether it ended because plan.seconds_max was over."""
 
     def snapshot(self) -> Snapshot:
         """What a later training may start from."""
@@ -97,6 +99,7 @@ def fit(
     random = np.random.default_rng(plan.seed if plan.privacy is None else None)
     best = _Best(-1.0 if start is None else _reached(logits, validation), 0, net.get_weights())
     steps = epoch = 0
+    cut_short = False
     while epoch < plan.epochs_max and epoch - best.epoch < PATIENCE_EPOCHS:
         epoch += 1
         steps += _run_epoch(step, train, plan, random, started + plan.seconds_max)
@@ -106,10 +109,11 @@ def fit(
         if reached > best.reached:
             best = _Best(reached, epoch, net.get_weights())
         if time.monotonic() - started > plan.seconds_max:
+            cut_short = True
             break
     net.set_weights(best.weights)
     rate = batch_size(len(train)) / len(train)
-    return Fitted(net, constants, logits, best.epoch, epoch, steps, rate, time.monotonic() - started)
+    return Fitted(net, constants, logits, best.epoch, epoch, steps, rate, time.monotonic() - started, cut_short)
 
 
 def calibrated(fitted: Fitted, platt: Platt) -> keras.Model:

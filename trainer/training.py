@@ -174,6 +174,8 @@ def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split, *, warm: bool) -> 
         "fraud_weight": fit.class_weight(plan, parts.train.fraud),
         "test_from": from_epoch_ms(int(parts.test.event_time_ms[0])).isoformat(),
     }
+    if fitted.cut_short:
+        parameters["cut_short_after_s"] = plan.seconds_max
     if plan.imbalance == "focal":
         parameters["focal_gamma"] = plan.focal_gamma
     return parameters | _private(plan, fitted)
