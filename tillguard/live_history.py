@@ -21,6 +21,7 @@ from contract.events import Transaction
 from contract.risk import KnownOutcome
 from contract.settings import Settings
 from scoring.ports import StoreUnavailableError
+from scoring.redis_coverage import read_coverage
 from scoring.redis_history import HELD_S, HistoryRecords, LoadRecord, Span
 from scoring.redis_store import RedisStore
 from tillguard import history, outcome_feed
@@ -156,7 +157,8 @@ def load(
     try:
         with _place(settings) as records:
             found = records.read()
-            known = known_span(found, records.applied(), None if before is None else epoch_ms(before))
+            begin_ms = read_coverage(settings).windows_from_ms
+            known = known_span(found, records.applied(), begin_ms, None if before is None else epoch_ms(before))
             if isinstance(known, str):
                 return known
             account = _Account(records, known, None if found is None else found.taken, progress)
@@ -200,21 +202,27 @@ def _pass(
     return one, seen
 
 
-def known_span(found: LoadRecord | None, applied: int, before_ms: int | None) -> Span | str | None:
+def known_span(
+    found: LoadRecord | None, applied: int, begin_ms: int | None, before_ms: int | None
+) -> Span | str | None:
     """What a load leaves out because the live windows know it themselves, or in a sentence why nothing may be loaded; pure.
 
     Args:
         found: what was loaded before.
         applied: how many transactions the live windows have taken.
+        begin_ms: event_time of the earliest of them; None where nothing says it.
         before_ms: the limit that the operator gave.
     """
     if before_ms is not None:
         return Span(before_ms, None)
     if found is not None and not found.complete:
         return found.known
-    if found is not None and found.taken is not None:
-        # while nothing else came, a file that goes on where the last one ended may follow it
-        return found.taken if applied == found.applied else found.taken._replace(to_ms=None)
+    taken = None if found is None else found.taken
+    if taken is not None and found is not None and applied == found.applied:
+        return taken  # nothing else came: a file that goes on where the last one ended may follow it
+    begins = [each for each in (begin_ms, None if taken is None else taken.from_ms) if each is not None]
+    if begins:
+        return Span(min(begins), None)
     if applied:
         return (
             f"they hold {applied:,} transactions already, and nothing says since when: what is in them and in the file might count "
@@ -256,7 +264,10 @@ def sentence(loaded: "Loaded | str") -> str:
     if isinstance(loaded, str):
         return f"Live windows left as they are: {loaded}."
     if loaded.first_ms is None or loaded.last_ms is None:
-        return f"Live windows left as they are: they know the {loaded.left:,} transactions of the file themselves."
+        return (
+            f"Live windows left as they are: they begin before the file and know its {loaded.left:,} transactions themselves. Where "
+            "that is not so, `tillguard history load --before TIME` says where they begin."
+        )
     first, last = from_epoch_ms(loaded.first_ms), from_epoch_ms(loaded.last_ms)
     text = (
         f"Live windows hold the history from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC: {loaded.applied:,} transactions "

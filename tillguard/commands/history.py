@@ -57,9 +57,12 @@ def load(
     from tillguard.config import load as settings_of
     from tillguard.live_history import load as fill
     from tillguard.live_history import sentence
+    from tillguard.mapping_doubts import doubts
 
     settings = settings_of(retailer, config)
     logs.configure(settings.log)
+    for doubt in doubts(settings, mapping):
+        typer.echo(f"Note: {doubt}.", err=True)
     with _progress() as told:
         since = None if before is None else before.replace(tzinfo=before.tzinfo or UTC)
         loaded = fill(settings, file, mapping, now=datetime.now(UTC), before=since, progress=told)

@@ -63,12 +63,15 @@ def train(
     """
     from tillguard import logs
     from tillguard.config import load
+    from tillguard.mapping_doubts import doubts
     from tillguard.training import TOPIC
 
     settings = load(retailer, config)
     logs.configure(settings.log)
     if history == TOPIC and mapping is not None:
         raise ConfigurationError(["--mapping says what a file's columns mean; `topic` needs none"])
+    for doubt in doubts(settings, mapping):
+        typer.echo(f"Note: {doubt}.", err=True)
     source = history if history == TOPIC else Path(history)
     with _progress() as told:
         from tillguard.training import Wishes

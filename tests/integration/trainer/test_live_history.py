@@ -16,6 +16,7 @@ from contract.events import Transaction
 from contract.features import names
 from contract.settings import Settings
 from scoring.redis_history import HistoryRecords
+from scoring.redis_keys import Keys
 from support.serving import engine_of, history, served_with_labels
 from support.workbench import features_of, record, transaction
 from tillguard.history import Known, LabelQueue
@@ -167,12 +168,26 @@ def test_a_row_that_the_connector_reads_otherwise_than_the_file_is_answered_and_
     assert other.dead_letter is not None
 
 
+def test_windows_that_serve_already_take_what_is_older_than_they_are(
+    settings: Settings, past: Past, tmp_path: Path, redis_client: Any
+) -> None:
+    file = past.write(tmp_path / "past.jsonl")
+    with engine_of(settings, NOW) as engine:
+        engine.score([record(row) for row in past.rows[OLD - 50 :]])
+    loaded = load(settings, file, None, now=NOW)
+    assert isinstance(loaded, Loaded)
+    begin = past.rows[OLD - 50].event_time
+    assert loaded.applied == sum(row.event_time < begin for row in past.rows[:OLD])
+    assert loaded.applied + loaded.left == OLD
+
+
 def test_windows_of_unknown_age_are_left_alone_unless_the_operator_says_where_they_begin(
-    settings: Settings, past: Past, tmp_path: Path
+    settings: Settings, past: Past, tmp_path: Path, redis_client: Any
 ) -> None:
     file = past.write(tmp_path / "past.jsonl")
     with engine_of(settings, NOW) as engine:
         engine.score([record(row) for row in past.rows[OLD:]])
+    redis_client.delete(Keys(settings.retailer).coverage)
     said = load(settings, file, None, now=NOW)
     assert isinstance(said, str)
     assert "--before" in said

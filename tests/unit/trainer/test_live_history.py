@@ -8,27 +8,30 @@ from scoring.redis_history import LoadRecord, Span
 from tillguard.live_history import OTHERS_FOR_S, REST_MAX_S, Loaded, Pace, known_span, sentence, widest
 
 
-def test_empty_windows_take_everything_and_windows_of_unknown_age_nothing() -> None:
-    assert known_span(None, 0, None) is None
-    said = known_span(None, 7, None)
+def test_empty_windows_take_everything_full_ones_what_is_older_and_those_of_unknown_age_nothing() -> None:
+    assert known_span(None, 0, None, None) is None
+    assert known_span(None, 7, 30, None) == Span(30, None)
+    said = known_span(None, 7, None, None)
     assert isinstance(said, str)
     assert "--before" in said
 
 
 def test_the_operators_limit_holds_whatever_was_loaded_before() -> None:
-    assert known_span(LoadRecord(True, None, Span(1, 2), 5), 9, 50) == Span(50, None)
-    assert known_span(None, 9, 50) == Span(50, None)
+    assert known_span(LoadRecord(True, None, Span(1, 2), 5), 9, 1, 50) == Span(50, None)
+    assert known_span(None, 9, 1, 50) == Span(50, None)
 
 
 def test_a_load_that_was_killed_goes_on_with_what_it_began_with() -> None:
-    assert known_span(LoadRecord(False, Span(50, None), Span(10, 20), 0), 9, None) == Span(50, None)
-    assert known_span(LoadRecord(False, None, Span(10, 20), 0), 9, None) is None
+    assert known_span(LoadRecord(False, Span(50, None), Span(10, 20), 0), 9, 10, None) == Span(50, None)
+    assert known_span(LoadRecord(False, None, Span(10, 20), 0), 9, 10, None) is None
 
 
 def test_a_longer_file_may_follow_while_nothing_else_came_and_else_only_what_is_older() -> None:
     record = LoadRecord(True, None, Span(10, 20), 9)
-    assert known_span(record, 9, None) == Span(10, 20)
-    assert known_span(record, 10, None) == Span(10, None)
+    assert known_span(record, 9, 10, None) == Span(10, 20)
+    assert known_span(record, 10, 10, None) == Span(10, None)
+    assert known_span(record, 10, 4, None) == Span(4, None), "a connector brought older ones"
+    assert known_span(record, 10, None, None) == Span(10, None)
 
 
 def test_a_span_holds_its_ends() -> None:
@@ -59,7 +62,5 @@ def test_a_load_says_what_it_took_and_what_it_left_out() -> None:
     assert "2024-10-04 00:00 to 2024-11-03 00:00 UTC: 1,200 transactions new, 3 known before, 17 labels" in said
     assert "4 of a time" in said
     assert "1 repeated, 2 unusable (time_future), 5 labels that become known later" in said
-    assert "know the 4 transactions of the file themselves" in sentence(
-        Loaded(0, 0, 4, 0, Counter(), 0, 0, None, None, 0.1, [])
-    )
+    assert "know its 4 transactions themselves" in sentence(Loaded(0, 0, 4, 0, Counter(), 0, 0, None, None, 0.1, []))
     assert sentence("because") == "Live windows left as they are: because."
