@@ -6,11 +6,11 @@ and the same risk.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from contract.settings import Settings
 from scoring import extract
 from scoring.ports import Applied, Finding, Sighting, StoreUnavailableError, Ticket
 from scoring.redis_outcomes import named
-from scoring.redis_store import OutcomeTicket, RedisStore
+from scoring.redis_store import OutcomeTicket
 from tillguard.history import Known, LabelQueue
 
 Result = TypeVar("Result")
@@ -123,13 +123,25 @@ class Memory:
         return Learned(finding, told.entities, known.known_ms)
 
 
+class HistoryStore(Protocol):
+    """A store that takes a history, as scoring.redis_store.RedisStore."""
+
+    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> Ticket:
+        """Sends transactions without waiting; raises StoreUnavailableError."""
+        ...
+
+    def learn(self, findings: Sequence[Finding]) -> OutcomeTicket:
+        """Sends what became known, between the transactions sent before and after it; raises StoreUnavailableError."""
+        ...
+
+
 class HistoryPass:
     """Applies a history to a store, in its order, which should be that of event_time."""
 
     def __init__(
         self,
         settings: Settings,
-        store: RedisStore,
+        store: HistoryStore,
         take: Callable[[Passed], None],
         now: datetime,
         *,
@@ -176,10 +188,13 @@ class HistoryPass:
         """By transaction_id, the newest transactions, oldest first: those that a later label can still name. Empty without labels."""
         return self._memory.told
 
+    def known_until(self, before_ms: int) -> list[Learned]:
+        """Takes what became known after the last transaction and before then; the store is not told."""
+        return self._learned([] if self._labels is None else self._labels.due(before_ms))
+
     def learn_until(self, before_ms: int) -> None:
-        """Applies what became known after the last transaction and before then; raises TransientError."""
-        known = [] if self._labels is None else self._labels.due(before_ms)
-        learned = self._learned(known)
+        """Tells the store what became known after the last transaction and before then; raises TransientError."""
+        learned = self.known_until(before_ms)
         if learned:
             deadline_s = time.monotonic() + OUTAGE_MAX_S
             _insist(lambda: self._store.learn([each.finding for each in learned]).wait(WAIT_S), deadline_s)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from contract.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from contract.settings import Settings
     from tillguard.drift import Raised
@@ -28,11 +30,37 @@ def drift(
     as_json: bool = typer.Option(False, "--json", help="For machines, one line a look."),
     watch: bool = typer.Option(False, "--watch", help="Look again every trainer.drift.every_s, until Ctrl-C."),
     alarms: bool = typer.Option(True, "--alarms/--no-alarms", help="Send alarms to the alarms topic."),
+    replay: int | None = typer.Option(
+        None,
+        "--replay",
+        metavar="N",
+        min=1,
+        max=1_000_000,
+        help="Instead: compare the newest N feature records, float by float, with a replay of the same transactions.",
+    ),
+    history: Path | None = typer.Option(
+        None,
+        "--history",
+        metavar="FILE",
+        help="With --replay: the file that was loaded, where no connector brought its rows since.",
+    ),
+    mapping: Path | None = typer.Option(
+        None, "--mapping", metavar="FILE", help="With --history: as for `tillguard train`."
+    ),
 ) -> None:
     """Compare what the serving model sees now with what it learned from: features, scores, and precision without labels.
 
     Reads the newest part of the feature log (trainer.drift.window_days). Alarms name what to do.
+
+    With --replay it asks something else: whether serving sees what training would see. The newest N transactions are replayed from the
+    topics in a Redis of their own, with each fraud known from its label's time on. Features that differ are shown with how often, how
+    far, and why it may be. Exit code 1: something differs.
     """
+    if replay is not None:
+        _skew(retailer, config, replay, history, mapping, as_json=as_json)
+        return
+    if history is not None or mapping is not None:
+        raise ConfigurationError(["--history and --mapping go with --replay N"])
     from tillguard import logs
     from tillguard.config import load
     from tillguard.drift import Raised
@@ -48,6 +76,30 @@ def drift(
             _look(settings, registry, Raised(), as_json=as_json, send=alarms)
     finally:
         registry.close()
+
+
+def _skew(
+    retailer: str | None, config: Path | None, newest: int, history: Path | None, mapping: Path | None, *, as_json: bool
+) -> None:
+    import sys
+    from datetime import UTC, datetime
+
+    import msgspec
+    from rich.console import Console
+
+    from tillguard import logs, skew_report
+    from tillguard.config import load
+    from tillguard.skew import check
+
+    settings = load(retailer, config)
+    logs.configure(settings.log)
+    checked = check(settings, newest, now=datetime.now(UTC), file=history, mapping=mapping)
+    if as_json:
+        typer.echo(msgspec.json.encode(skew_report.as_json(checked)).decode())
+    else:
+        Console(width=None if sys.stdout.isatty() else 200).print(skew_report.render(checked))
+    if checked.skew.different:
+        raise typer.Exit(1)
 
 
 def _watch(settings: "Settings", registry: "Registry", *, as_json: bool, send: bool) -> None:
