@@ -128,6 +128,8 @@ def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behin
     assert set(figures["recall_by_kind"]) == set(KINDS)
     assert figures["latency_ms"]["p50"] > 0
     assert figures["late"] == 0
+    assert figures["replayed"]["compared"] == figures["verdicts"]
+    assert figures["replayed"]["different"] == 0, figures["replayed"]
     # two of the shops' faults per kind, at the least one of each
     assert figures["dead_letters"] >= 13
     assert {"amount_invalid", "currency_unknown", "time_future", "oversized"} <= set(figures["dead_letters_by_reason"])
@@ -190,6 +192,13 @@ def test_a_real_file_is_accounted_for_as_well(state: Path, tmp_path: Path, name:
     assert figures["transactions_in"] == 2000
     assert figures["unaccounted"] == figures["history"]["unaccounted"] == figures["disagreeing_redeliveries"] == 0
     assert figures["late"] == figures["verdicts"]
+    replayed = figures["replayed"]
+    assert replayed["compared"] == figures["verdicts"]
+    assert set(replayed["causes"]) <= {"frauds_later", "frauds"}, (
+        "what differs is on its way from a label to the workers"
+    )
+    assert replayed["different"] < replayed["compared"] / 10
+    assert replayed["average_precision_served"] > replayed["average_precision_replayed"] - 0.03
     assert "second_act" not in figures
     assert "third_act" not in figures
     assert processes_of(state) == []

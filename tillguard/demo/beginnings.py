@@ -102,10 +102,11 @@ def delete_topics(wanted: Collection[str], endpoint: Endpoint) -> None:
         client.close()
 
 
-def fill(shop: Shop, history: Sequence[Labelled], settings: Settings) -> None:
-    """The shop's database, connector file and history file.
+def fill(shop: Shop, history: Sequence[Labelled], settings: Settings, known_by: datetime | None) -> int:
+    """The shop's database, connector file and history file; returns how many frauds are labelled in the database.
 
-    The history file holds what the connector would send: the same mapping, the same tokens, and the label beside.
+    The history file holds what the connector would send: the same mapping, the same tokens, and the label beside. With `known_by`
+    both hold only what had become known by then.
     """
     text = shop.connector_file()
     file = connector_path(shop)
@@ -113,11 +114,23 @@ def fill(shop: Shop, history: Sequence[Labelled], settings: Settings) -> None:
     file.touch(mode=0o600)
     file.write_text(text, encoding="utf-8")
     shop.create()
-    shop.load(history)
-    _write_history(shop, text, history, settings)
+    shop.load([one if is_known(one, known_by) else _without_label(one) for one in history])
+    _write_history(shop, text, history, settings, known_by)
+    return sum(one.truth.fraud and is_known(one, known_by) for one in history)
 
 
-def _write_history(shop: Shop, connector: str, history: Sequence[Labelled], settings: Settings) -> None:
+def is_known(one: Labelled, known_by: datetime | None) -> bool:
+    """Whether the sale's truth had become known by then; None: it does not matter when."""
+    return known_by is None or one.truth.known_at <= known_by
+
+
+def _without_label(one: Labelled) -> Labelled:
+    return one._replace(truth=one.truth._replace(fraud=False))
+
+
+def _write_history(
+    shop: Shop, connector: str, history: Sequence[Labelled], settings: Settings, known_by: datetime | None
+) -> None:
     config = parse(connector, str(connector_path(shop)))
     mapper = mapper_of(config, settings)
     now = datetime.now(UTC)
@@ -126,5 +139,5 @@ def _write_history(shop: Shop, connector: str, history: Sequence[Labelled], sett
             row = SourceRow(config.transactions.name, "read", shop.row(entry.sale), f"row {number}", "replay")
             for outcome in mapper.outcomes(row, now):
                 if isinstance(outcome, Transaction):
-                    fraud = b"true" if entry.truth.fraud else b"false"
+                    fraud = (b"true" if entry.truth.fraud else b"false") if is_known(entry, known_by) else b"null"
                     output.write(encode(outcome)[:-1] + b',"fraud":' + fraud + b"}\n")

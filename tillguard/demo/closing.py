@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tillguard.demo import alliance
+from tillguard.demo import alliance, comparison
 from tillguard.demo.beginnings import MYSQL_RETAILER
 from tillguard.demo.recovery import STAGES, learned
 from tillguard.demo.summary import DECISIONS, holds
@@ -36,6 +36,7 @@ def show(console: Console, figures: Mapping[str, Any], kinds: Mapping[str, str],
         "commit to a verdict that can be read.",
         highlight=False,
     )
+    console.print(comparison.sentence(figures["replayed"]), highlight=False)
     if replay:
         console.print(
             "The payments are years old, so every verdict says `late`: nobody waits at the till. Latency counts from their arrival."

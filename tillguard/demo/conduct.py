@@ -16,8 +16,9 @@ from kafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
+from connectors.simulator.sales import Labelled
 from contract.settings import Settings
-from tillguard.demo import alliance, beginnings, recovery, redelivery, sender, summary, view
+from tillguard.demo import alliance, beginnings, first_trainers, recovery, redelivery, replaying, sender, summary, view
 from tillguard.demo.children import Child, Children, DemoError
 from tillguard.demo.material import Material
 from tillguard.demo.reader import Reader
@@ -79,6 +80,7 @@ class Demonstration:
         self._reader: Reader | None = None
         self._shops: tuple[Shop, ...] = ()
         self._settings: list[Settings] = []
+        self._histories: Sequence[Sequence[Labelled]] = ()
         self._tallies: list[Tally] = []
         self._looked_s = 0.0
 
@@ -106,12 +108,15 @@ class Demonstration:
             )
             self._learn()
             self._live()
+            with self._screen.step("replay what was served, and compare"):
+                replayed = replaying.compare(self._settings, self._tallies, self._lock)
             act = self._second_act()
             if act is not None:
                 act.start_trainer()
             self._afterwards()
             course = act.play() if act is not None else None
             figures = summary.summarise(self._tallies)
+            figures["replayed"] = replayed
             second = self._tallies[0].judged("second")
             if course is not None:
                 figures["second_act"] = recovery.summarise(course, second, summary.account(self._tallies[:1], "second"))
@@ -128,13 +133,16 @@ class Demonstration:
         self._shops = beginnings.shops(endpoints)
         for shop in self._shops:
             ending.callback(shop.close)
-        histories = self._material.histories()
+        histories = self._histories = self._material.histories()
         self._tallies = [Tally(shop.retailer) for shop in self._shops]
         for tally, history in zip(self._tallies, histories, strict=True):
             for one in history:
                 tally.expect(one.sale.transaction_id, Entry("history", one.truth, one.sale.amount_minor))
+        ends = [self._material.known_by(history) for history in histories]
         with ThreadPoolExecutor(len(self._shops)) as pool:
-            list(pool.map(beginnings.fill, self._shops, histories, self._settings))
+            reported = list(pool.map(beginnings.fill, self._shops, histories, self._settings, ends))
+        for tally, count in zip(self._tallies, reported, strict=True):
+            tally.reported = count
         self._screen.detail(f"{sum(map(len, histories)):,} labelled transactions")
 
     def _learn(self) -> None:
@@ -150,11 +158,25 @@ class Demonstration:
                         del waiting[retailer]
                         self._screen.durations_s[f"train the model of {retailer}"] = time.monotonic() - started
                         self._children.start(f"{retailer}-score", ["score", "--retailer", retailer])
+                        if self._material.replay:
+                            first_trainers.start(self._children, retailer)
                 models = f"{len(self._shops) - len(waiting)} of {len(self._shops)} models, "
                 self._screen.detail(models + view.unanswered_text(self._tallies, "history"))
                 return not waiting and self._answered("history")
 
             self._wait(done, lambda: (len(waiting), *self._progress()), LEARNING_STALLED_AFTER_S)
+        if self._material.replay:
+            with (
+                self._screen.step("the trainers take in what was scored"),
+                first_trainers.Stores(self._settings) as stores,
+            ):
+
+                def taken_in() -> bool:
+                    there, wanted = stores.examples(), sum(tally.answered["history"] for tally in self._tallies)
+                    self._screen.detail(f"{there:,} of {wanted:,} transactions")
+                    return there >= wanted
+
+                self._wait(taken_in, lambda: (stores.examples(),), LEARNING_STALLED_AFTER_S)
 
     def _start_retailer(self, shop: Shop) -> Child:
         """Its connector, and its trainer, which is returned."""
@@ -194,6 +216,10 @@ class Demonstration:
         begin = datetime.now(UTC) + timedelta(seconds=HEAD_START_S)
         sales = self._material.live(begin)
         stop = threading.Event()
+        reports = [
+            None if (end := self._material.known_by(history)) is None else sender.Reports([*history, *live], end)
+            for history, live in zip(self._histories, sales, strict=True)
+        ]
         with ThreadPoolExecutor(len(self._shops)) as pool:
             try:
                 futures = []
@@ -203,7 +229,14 @@ class Demonstration:
                         sender.announce(tally, planned)
                     futures.append(
                         pool.submit(
-                            sender.send, shop, planned, begin.timestamp(), tally=tally, lock=self._lock, stop=stop
+                            sender.send,
+                            shop,
+                            planned,
+                            begin.timestamp(),
+                            tally=tally,
+                            lock=self._lock,
+                            stop=stop,
+                            reports=reports[number],
                         )
                     )
                 yield futures
@@ -215,11 +248,11 @@ class Demonstration:
         with self._screen.step("write chargebacks, deliver some transactions twice"):
             now = datetime.now(UTC)
             for shop, tally in zip(self._shops, self._tallies, strict=True):
-                shop.label(
-                    {transaction_id: truth._replace(known_at=now) for transaction_id, truth in tally.frauds("live")}
-                )
+                frauds = {name: truth._replace(known_at=now) for name, truth in tally.frauds("live")}
+                shop.label(frauds)
+                tally.reported += len(frauds)
             again = sum(redelivery.redeliver(settings, REDELIVERED_EACH) for settings in self._settings)
-            wanted = sum(len(tally.frauds(phase)) for tally in self._tallies for phase in ("history", "live"))
+            wanted = sum(tally.reported for tally in self._tallies)
 
             def done() -> bool:
                 answered, labels = self._redelivered(), self._labels()

@@ -104,7 +104,7 @@ FORMS = (
             "scenario_2": "compromised terminal",
             "scenario_3": "leaked credentials",
         },
-        weeks=3,
+        weeks=4,
     ),
     Form(
         name="e-commerce orders",

@@ -16,6 +16,8 @@ LATER_FRAUD_SHARE = 0.03
 """Of the known kinds, beside the new one of the second act."""
 LIVE_FRAUD_SHARE = 0.06
 """Three times the usual share, so that two minutes show enough frauds of every kind to measure recall."""
+KNOWN_MIN = 0.25
+"""Of a file's history: where less would be known because it is hardly longer than the label delay, the truth of every sale is given."""
 PROFILES = (
     Profile(home="DE", neighbours=("AT", "NL", "FR", "PL"), spend_median=38.0, store_share=0.25),
     Profile(home="NL", neighbours=("BE", "DE", "FR", "GB"), spend_median=29.0, store_share=0.12, tills=40),
@@ -34,6 +36,10 @@ class Material(Protocol):
 
     def histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
         """What the retailers sold before the demonstration."""
+        ...
+
+    def known_by(self, history: Sequence[Labelled]) -> datetime | None:
+        """When a history ends that holds only what had become known by then; None: one that holds the truth of every sale."""
         ...
 
     def live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
@@ -89,6 +95,9 @@ class Simulated:
         first, second = (retail.history(self._now, plan) for retail in self._retails)
         return first, second
 
+    def known_by(self, history: Sequence[Labelled]) -> datetime | None:  # noqa: ARG002 - it always holds the truth
+        return None
+
     def live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
         first, second = (
             retail.live(begin, self._amounts.seconds, rows, LIVE_FRAUD_SHARE, self._amounts.history_rows + 1)
@@ -131,6 +140,11 @@ class FromFile:
 
     def histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
         return self._parts[0][0], self._parts[1][0]
+
+    def known_by(self, history: Sequence[Labelled]) -> datetime | None:
+        end = history[-1].sale.event_time
+        known = sum(one.truth.known_at <= end for one in history)
+        return end if known >= KNOWN_MIN * len(history) else None
 
     def live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:  # noqa: ARG002 - they keep their own times
         return self._parts[0][1], self._parts[1][1]

@@ -4,9 +4,10 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from connectors.simulator.sales import Labelled
+from connectors.simulator.sales import Labelled, Truth
 from tillguard.demo.shop import Fault, Row, Shop
 from tillguard.demo.tally import Entry, Phase, Tally
 
@@ -14,6 +15,24 @@ COMMIT_ROWS_MAX = 50
 """Rows of one commit where several are due at once; few, as in a shop."""
 SPOILT_EACH = 2
 """How often each of a shop's faults occurs, when there are sales enough."""
+
+
+class Reports:
+    """Frauds that become known while sales go on, by the sales' own time: each once, in the order in which they become known."""
+
+    def __init__(self, sales: Sequence[Labelled], after: datetime) -> None:
+        """`sales`: of which the frauds that become known later than `after` are reported."""
+        self._waiting = sorted(
+            (one for one in sales if one.truth.fraud and one.truth.known_at > after), key=lambda one: one.truth.known_at
+        )
+        self._place = 0
+
+    def due(self, now: datetime) -> dict[str, Truth]:
+        """Takes out what has become known by then, by transaction id."""
+        begin = self._place
+        while self._place < len(self._waiting) and self._waiting[self._place].truth.known_at <= now:
+            self._place += 1
+        return {one.sale.transaction_id: one.truth for one in self._waiting[begin : self._place]}
 
 
 class Planned(NamedTuple):
@@ -60,8 +79,12 @@ def send(
     tally: Tally,
     lock: threading.Lock,
     stop: threading.Event,
+    reports: Reports | None = None,
 ) -> None:
-    """Writes every row at `begin_s` (wall clock, s) plus its offset, late ones at once; ends early when `stop` is set."""
+    """Writes every row at `begin_s` (wall clock, s) plus its offset, late ones at once; ends early when `stop` is set.
+
+    `reports`: what is written as a label once the sales have come to its time.
+    """
     place = 0
     while place < len(planned) and not stop.is_set():
         elapsed_s = time.time() - begin_s
@@ -76,4 +99,9 @@ def send(
         with lock:
             for one in planned[place:due]:
                 tally.committed(one.entry.sale.transaction_id, committed_s)
+        known = reports.due(planned[due - 1].entry.sale.event_time) if reports is not None else {}
+        if known:
+            shop.label(known)
+            with lock:
+                tally.reported += len(known)
         place = due

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.dead_letters import REASONS
-from tillguard.demo import alliance
+from tillguard.demo import alliance, comparison
 from tillguard.demo.recovery import STAGES, Course, learned, points
 from tillguard.demo.summary import DECISIONS, holds, precision_recall
 from tillguard.demo.tally import Judged
@@ -123,9 +123,13 @@ def _accounts(run: Run, summary: Mapping[str, Any]) -> str:
         page.table(("", "in", "verdicts", "dead letters", "unaccounted"), rows),
         "In = verdicts + dead letters + unaccounted. Some rows were spoilt on purpose: they must become dead letters. "
         f"{summary['redeliveries']:,} transactions were delivered twice; {summary['degraded']:,} were first answered by "
-        f"rules alone; {summary['labels']:,} labels arrived.",
+        f"rules alone; {summary['labels']:,} labels arrived.{_replayed(summary)}",
         wide=True,
     )
+
+
+def _replayed(summary: Mapping[str, Any]) -> str:
+    return f" {comparison.sentence(summary['replayed'])}" if "replayed" in summary else ""
 
 
 def _account(entry: Mapping[str, Any]) -> tuple[int, int, int, int]:

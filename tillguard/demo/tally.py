@@ -67,6 +67,8 @@ class Tally:
         self.strangers = 0
         """Verdicts and dead letters for rows that were never given."""
         self.labels = 0
+        self.reported = 0
+        """Labels written into the database."""
         self.promotions: list[ModelPromotion] = []
         """Models put in service, in order."""
         self.alarms: list[Alarm] = []

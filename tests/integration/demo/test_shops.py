@@ -176,7 +176,7 @@ def test_the_history_file_is_what_the_connector_would_send_with_labels(
 ) -> None:
     endpoints = {name: stack.endpoints[name] for name in ("kafka", "redis")}
     (settings,) = beginnings.begin([mysql.retailer], endpoints)
-    beginnings.fill(mysql, history, settings)
+    beginnings.fill(mysql, history, settings, None)
     found = Found()
     rows = list(canonical(beginnings.history_path(mysql.retailer), found))
     assert [row.transaction_id for row in rows] == [entry.sale.transaction_id for entry in history]

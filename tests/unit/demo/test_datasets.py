@@ -32,11 +32,11 @@ def read(file: Path, rows: int | None = None, weeks: float | None = None) -> dat
     return datasets.read(file, rows=rows, weeks=weeks, prefixes=PREFIXES)
 
 
-def test_the_handbook_is_split_by_terminal_and_read_for_three_weeks(tmp_path: Path) -> None:
+def test_the_handbook_is_split_by_terminal_and_read_for_four_weeks(tmp_path: Path) -> None:
     parquet.write_table(handbook(), tmp_path / "h.parquet")
     data = read(tmp_path / "h.parquet")
     sales = [entry.sale for half in data.halves for entry in half]
-    assert len(sales) == 252  # 21 days of 12
+    assert len(sales) == 336  # 28 days of 12
     for half, number in zip(data.halves, (0, 1), strict=True):
         assert {int(entry.sale.terminal or "") % 2 for entry in half} == {number}
         times = [entry.sale.event_time for entry in half]

@@ -1,8 +1,11 @@
 import functools
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
 
 from connectors.simulator.sales import KINDS, NEW_KINDS
-from tillguard.demo.material import Amounts, Simulated
+from tillguard.demo.material import Amounts, FromFile, Simulated
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 AMOUNTS = Amounts(rate=50.0, transactions=1_001, history_rows=1_200)
@@ -64,3 +67,23 @@ def test_the_new_fraud_is_in_no_history_and_no_live_phase_and_begins_when_it_is_
     ids = [entry.sale.transaction_id for sales in (first, *later) for entry in sales]
     assert len(set(ids)) == len(ids)
     assert material.later(NOW, 5.0, 200, besides=besides, sold=0, resting=set()) == later[0]
+
+
+@pytest.mark.parametrize(("days", "delayed"), [(30, True), (8, False)])
+def test_the_history_of_a_file_holds_what_was_known_at_its_end_unless_that_is_next_to_nothing(
+    tmp_path: Path, days: int, delayed: bool
+) -> None:
+    file = tmp_path / "payments.csv"
+    lines = ["TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD,TX_FRAUD_SCENARIO"]
+    begin = datetime(2018, 9, 1, tzinfo=UTC)
+    lines += [
+        f"{number},{begin + timedelta(hours=6 * number):%Y-%m-%d %H:%M:%S},{number % 5},{number},9.5,0,0"
+        for number in range(4 * days)
+    ]
+    file.write_text("\n".join(lines) + "\n")
+    material = FromFile(file, Amounts(10, 8, 0), None, None, ("A-", "B-"))
+    for history in material.histories():
+        end = material.known_by(history)
+        assert end == (history[-1].sale.event_time if delayed else None)
+    first, _ = simulated().histories()
+    assert simulated().known_by(first) is None

@@ -24,6 +24,8 @@ class MemoryShop:
 
     def __init__(self) -> None:
         self.commits: list[list[Row]] = []
+        self.labels: list[tuple[int, set[str]]] = []
+        """Rows that were there before, and whose labels came."""
         self.on_write = lambda: None
 
     def create(self) -> None:
@@ -40,7 +42,7 @@ class MemoryShop:
         self.on_write()
 
     def label(self, truths: Mapping[str, Truth]) -> None:
-        raise AssertionError("a sender writes no labels")
+        self.labels.append((sum(map(len, self.commits)), set(truths)))
 
     def connector_file(self) -> str:
         return ""
@@ -110,3 +112,21 @@ def test_a_stop_ends_the_writing_at_once(sales: list[Labelled]) -> None:
     shop.on_write = stop.set
     sender.send(shop, rows, time.time() - 10.0, tally=tally, lock=threading.Lock(), stop=stop)
     assert tally.sent == sender.COMMIT_ROWS_MAX
+
+
+def test_a_label_is_written_once_the_sales_have_come_to_its_time() -> None:
+    def sold(number: int, *, fraud: bool = False, known_after_s: float = 0) -> Labelled:
+        moment = NOW + timedelta(seconds=number)
+        sale = Sale(f"A-{number}", moment, 100, "EUR")
+        return Labelled(sale, Truth(fraud, "x" if fraud else None, moment + timedelta(seconds=known_after_s)))
+
+    old = [sold(-30, fraud=True, known_after_s=20), sold(-20, fraud=True, known_after_s=90), sold(-10)]
+    new = [sold(number, fraud=number == 3, known_after_s=50) for number in range(100)]
+    reports = sender.Reports([*old, *new], old[-1].sale.event_time)
+    shop, tally, lock = MemoryShop(), Tally("alder"), threading.Lock()
+    planned = sender.plan(shop, new, [0.0] * len(new), seed=None)
+    sender.announce(tally, planned)
+    sender.send(shop, planned, time.time(), tally=tally, lock=lock, stop=threading.Event(), reports=reports)
+    assert shop.labels == [(100, {"A--20", "A-3"})], "A--30 was known before"
+    assert tally.reported == 2
+    assert reports.due(NOW + timedelta(days=1)) == {}
