@@ -18,6 +18,7 @@ def _one_value(value: Any) -> Any:
 
 
 Scalar = Annotated[str | int | float | bool | None, BeforeValidator(_one_value)]
+IdFormat = Literal["uuid", "uuid_swapped", "hex"]
 Family = Literal["number", "text", "time", "binary", "other"]
 
 
@@ -70,6 +71,10 @@ class TextField(FieldSpec):
 
     columns: list[str] | None = Field(None, min_length=2, description="several columns, joined by a space (an address)")
     tokenise: bool = Field(False, description="true: a keyed token goes in place of the value")
+    format: IdFormat | None = Field(
+        None,
+        description="for ids that the column holds as bytes: uuid, uuid_swapped (of UUID_TO_BIN(id, 1)) or hex; else they are read as text",
+    )
 
     def origins(self) -> tuple[object, ...]:
         return (*super().origins(), self.columns)

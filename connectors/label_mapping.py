@@ -47,7 +47,7 @@ class LabelRule:
         self._fraud = readers.converted("fraud", fraud, as_boolean, flat=flat)
         self._fraud_names = fraud.names()
         self._id = (
-            readers.text("transaction_id", fields.transaction_id, flat=flat)
+            readers.name("transaction_id", fields.transaction_id, flat=flat)
             if fields.transaction_id
             else transactions.id
         )
@@ -105,12 +105,12 @@ class ResolutionRule:
     def __init__(self, config: ConnectorConfig, section: Resolutions, tokens: Tokeniser | None, *, flat: bool) -> None:
         fields = section.fields
         self._connector = config.name
-        self._transaction = readers.text("transaction_id", fields.transaction_id, flat=flat)
+        self._transaction = readers.name("transaction_id", fields.transaction_id, flat=flat)
         self._outcome = readers.text("outcome", fields.outcome, flat=flat)
         self._actor = readers.text("actor", fields.actor, flat=flat)
         self._actor_token = readers.token("actor", fields.actor, tokens, flat=flat) if fields.actor.tokenise else None
         self._time = readers.time("resolved_at", fields.resolved_at, flat=flat) if fields.resolved_at else None
-        self._id = readers.text("resolution_id", fields.resolution_id, flat=flat) if fields.resolution_id else None
+        self._id = readers.name("resolution_id", fields.resolution_id, flat=flat) if fields.resolution_id else None
         specs = [getattr(fields, name) for name in type(fields).model_fields]
         self.names: set[str] = {name for spec in specs if spec is not None for name in spec.names()}
 

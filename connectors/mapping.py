@@ -15,7 +15,7 @@ from connectors.label_mapping import Feedback, LabelRule, ResolutionRule
 from connectors.ports import Outgoing, Row, Unreadable
 from connectors.tokens import Tokeniser, normalise
 from connectors.transaction_mapping import TransactionRule
-from connectors.values import ABSENT, as_text, at_path
+from connectors.values import ABSENT, as_key, at_path, usable
 from contract.codec import Admission, Decoder, encode
 from contract.dead_letters import DeadLetter
 from contract.errors import InvalidEventError
@@ -169,7 +169,7 @@ class Mapper:
             if self._flat:
                 raise InvalidEventError("schema_changed", f"the row has no column {name} any more")
             value = None
-        text = as_text("key", value)
+        text = as_key(usable("key", value))
         if text is None:
             raise InvalidEventError("key_missing", f"{name} is null or empty")
         return text

@@ -13,7 +13,18 @@ from zoneinfo import ZoneInfo
 from connectors.fields import FieldSpec, MoneyField, TextField, TimeField
 from connectors.number_text import Parse
 from connectors.tokens import Tokeniser, normalise
-from connectors.values import ABSENT, as_money, as_text, as_time, at_path, whole
+from connectors.values import (
+    ABSENT,
+    UntoldError,
+    as_exact_text,
+    as_id,
+    as_money,
+    as_text,
+    as_time,
+    at_path,
+    usable,
+    whole,
+)
 from contract.errors import ConfigurationError, InvalidEventError
 
 T = TypeVar("T")
@@ -69,6 +80,7 @@ def raw(field: str, spec: FieldSpec, *, flat: bool) -> Read[object]:
                 if strict and name.partition(".")[0] not in values:
                     raise InvalidEventError("schema_changed", f"{field}: the row has no column {name} any more")
                 value = None
+        value = usable(field, value)
         if value is not None and table is not None:
             value = _translated(field, value, table, default)
         return default if value is None else value
@@ -107,6 +119,8 @@ def lenient(spec: FieldSpec, read: Read[T | None]) -> Read[T | None]:
     def tolerant(values: Values) -> T | None:
         try:
             return read(values)
+        except UntoldError:
+            raise
         except InvalidEventError:
             return None
 
@@ -143,17 +157,50 @@ def code(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
     return lenient(spec, upper)
 
 
+def name(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
+    """Reads what names something for ever, exactly as it stands: two different names never give one text."""
+    parts = _parts(field, spec, flat=flat, convert=as_exact_text)
+    fits, fault = _FORMS.get(field, _IDENTIFIER)
+
+    def read(values: Values) -> str | None:
+        found = [part(values) for part in parts]
+        if len(found) == 1 or not any(found):
+            text = found[0]
+        else:
+            # a blank inside a part is marked, so that `A B` and `C` are not taken for `A` and `B C`
+            text = " ".join((word or "").replace("\\", "\\\\").replace(" ", "\\ ") for word in found)
+        if text is not None and not fits(text):
+            raise InvalidEventError("field_invalid", f"{field}: {fault}")
+        return text
+
+    return lenient(spec, read)
+
+
 def _joined(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
-    if not spec.columns:
-        read = raw(field, spec, flat=flat)
-        return lambda values: as_text(field, read(values))
-    parts = [raw(field, spec.model_copy(update={"column": name, "columns": None}), flat=flat) for name in spec.columns]
+    parts = _parts(field, spec, flat=flat, convert=as_text)
+    if len(parts) == 1:
+        return parts[0]
 
     def joined(values: Values) -> str | None:
-        found = [as_text(field, part(values)) for part in parts]
+        found = [part(values) for part in parts]
         return " ".join(word for word in found if word) or None
 
     return joined
+
+
+def _parts(
+    field: str, spec: TextField, *, flat: bool, convert: Callable[[str, object], str | None]
+) -> list[Read[str | None]]:
+    """Readers of the columns that make up a text."""
+    form = spec.format
+
+    def part(read: Read[object]) -> Read[str | None]:
+        if form is None:
+            return lambda values: convert(field, read(values))
+        return lambda values: convert(field, as_id(field, read(values), form))
+
+    specs = [spec.model_copy(update={"column": each, "columns": None}) for each in spec.columns or ()]
+    return [part(raw(field, each, flat=flat)) for each in specs or [spec]]
 
 
 def token(
@@ -193,6 +240,8 @@ def time(field: str, spec: TimeField, *, flat: bool) -> Callable[[Values, dateti
             if others:
                 return _first_that_fits(field, value, zone, (form, *others), event_time)
             return as_time(field, value, zone, form, event_time)
+        except UntoldError:
+            raise
         except InvalidEventError:
             if optional:
                 return None
@@ -260,6 +309,8 @@ def money(
     def amount(values: Values, currency: str) -> int | None:
         try:
             return as_money(field, read(values), currency, unit)
+        except UntoldError:
+            raise
         except InvalidEventError:
             if optional:
                 return None

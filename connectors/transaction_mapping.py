@@ -39,7 +39,7 @@ class TransactionRule:
         if section.snapshot_order == "event_time":
             # a row whose place in the snapshot's order changes could slip past a resumed snapshot
             self._identity |= set(fields.event_time.names())
-        self.id = readers.text("transaction_id", fields.transaction_id, flat=flat)
+        self.id = readers.name("transaction_id", fields.transaction_id, flat=flat)
         self.event_time = readers.time("event_time", fields.event_time, flat=flat)
         numbers = _numbers(config)
         self._amount = readers.money("amount", fields.amount, flat=flat, numbers=numbers)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -24,8 +25,44 @@ class _Absent:
 ABSENT = _Absent()
 """A column or path that the row does not have at all; None is one that it has, empty."""
 
+
+class Unusable(NamedTuple):
+    """Stands in a row for a value that its source could not read; whoever reads the field meets the fault, and nobody else."""
+
+    reason: str
+    """A code of contract.dead_letters.REASONS."""
+    detail: str
+
+
+class _Untold:
+    """The type of UNTOLD."""
+
+
+UNTOLD = _Untold()
+"""A column that the row has, but of which the source does not tell the value (a log of partial rows)."""
+
+
+class UntoldError(InvalidEventError):
+    """A field's column is not in the log. `optional` does not help: the row has a value, and nobody knows which."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            "malformed",
+            f"{field}: the log does not tell this column (a session writes with binlog_row_image=MINIMAL or NOBLOB); "
+            "`tillguard dead-letters retry` reads the whole row",
+        )
+
+
+class PaddedBytes(bytes):
+    """Bytes of a column of fixed length: zero bytes at their end fill it up and mean nothing."""
+
+    __slots__ = ()
+
+
 INTEGER_BITS_MAX = 256
 """No database column holds more; a document could."""
+UUID_BYTES = 16
+_HEX = "0x"
 _TRUE = frozenset(("1", "true", "t", "yes", "y"))
 _FALSE = frozenset(("0", "false", "f", "no", "n"))
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -50,12 +87,12 @@ def at_path(values: Mapping[str, object], name: str) -> object:
 
 
 def _step(container: object, part: str) -> object:
+    if isinstance(container, Unusable | _Untold):
+        return container
     if isinstance(container, str | bytes):
         container = _parsed(container)
     if isinstance(container, Mapping):
-        value = container.get(part, ABSENT)
-        # the binlog reader gives the keys of MySQL's JSON as bytes
-        return container.get(part.encode(), ABSENT) if value is ABSENT else value
+        return container.get(part, ABSENT)
     if isinstance(container, list) and part.isdecimal() and len(part) < 6:
         index = int(part)
         return container[index] if index < len(container) else ABSENT
@@ -70,26 +107,74 @@ def _parsed(text: str | bytes) -> object:
 
 
 def as_text(field: str, value: object) -> str | None:
-    """`value` as stripped text: numbers, UUIDs and object ids as they are written; empty text and NaN are no value."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        text = value
-    elif isinstance(value, bytes | bytearray | memoryview):
-        text = _decoded(field, bytes(value))
-    elif isinstance(value, bool):
-        text = "true" if value else "false"
-    elif isinstance(value, float):
-        return _float_text(value)
-    elif isinstance(value, datetime | date):
-        text = value.isoformat()
-    elif isinstance(value, int | Decimal | UUID):
-        text = str(_bounded(field, value))
-    elif isinstance(value, Mapping | list | tuple | set | frozenset):
+    """`value` as text without blanks at its ends: numbers, UUIDs and object ids as they are written; empty text and NaN are no value."""
+    text = as_exact_text(field, value)
+    return None if text is None else text.strip() or None
+
+
+def as_exact_text(field: str, value: object) -> str | None:
+    """As `as_text`, with the blanks: what names a row for ever must not fall together with what names another."""
+    text = _written(field, value)
+    return None if text is None or not text.strip() else checked_text(field, text)
+
+
+def as_key(value: object) -> str | None:
+    """A row's key as dead letters show it and `bytes_of_key` reads it: exact text, or the hex digits of bytes that are no text."""
+    if isinstance(value, PaddedBytes):
+        value = bytes(value).rstrip(b"\x00")
+    # what looks like hex digits is written in hex digits, so that no two keys look alike
+    if isinstance(value, bytes) and (value.startswith(_HEX.encode()) or not _is_text(value)):
+        return _HEX + value.hex()
+    return as_exact_text("key", value)
+
+
+def as_id(field: str, value: object, form: str) -> object:
+    """Bytes of an id in the notation `form` (connectors.fields.IdFormat); what is no bytes passes, except for the letters of a UUID."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        if form == "hex" or not isinstance(value, str):
+            return value
+        try:
+            return str(UUID(value))
+        except ValueError:
+            raise InvalidEventError("field_invalid", f"{field}: not a UUID") from None
+    data = bytes(value)
+    if form == "hex":
+        return data.hex()
+    if len(data) != UUID_BYTES:
+        raise InvalidEventError("field_invalid", f"{field}: not the {UUID_BYTES} bytes of a UUID; is it `format: hex`?")
+    if form == "uuid_swapped":
+        data = data[4:8] + data[2:4] + data[:2] + data[8:]
+    return str(UUID(bytes=data))
+
+
+def bytes_of_key(text: str) -> bytes:
+    """The bytes that `as_key` wrote as `text`; raises ValueError where it writes none so."""
+    return bytes.fromhex(text.removeprefix(_HEX)) if text.startswith(_HEX) else text.encode()
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return data.decode("utf-8").isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def usable(field: str, value: object) -> object:
+    """`value`, unless its source could not read it or did not tell it."""
+    if isinstance(value, Unusable):
+        raise InvalidEventError(value.reason, f"{field}: {value.detail}")
+    if value is UNTOLD:
+        raise UntoldError(field)
+    return value
+
+
+def _written(field: str, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
         raise InvalidEventError("field_invalid", f"{field}: expected one value, found a nested document or list")
-    else:
-        text = str(value)
-    return checked_text(field, text.strip()) or None
+    write = next((write for kinds, write in _WRITERS if isinstance(value, kinds)), None)
+    return str(value) if write is None else write(field, value)
 
 
 def _bounded(field: str, value: object) -> object:
@@ -117,7 +202,18 @@ def _decoded(field: str, data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise InvalidEventError("encoding", f"{field}: text that is not valid UTF-8") from None
+        fault = f"{field}: bytes that are not valid UTF-8; where they are an id, say `format: uuid` or `format: hex`"
+        raise InvalidEventError("encoding", fault) from None
+
+
+def _duration_text(value: timedelta) -> str:
+    """A time of day or a duration as databases write it: -26:03:04.5 has more hours than a day."""
+    micro = abs(value) // timedelta(microseconds=1)
+    seconds, micro = divmod(micro, 1_000_000)
+    fraction = f".{micro:06}".rstrip("0") if micro else ""
+    return (
+        f"{'-' if value < timedelta(0) else ''}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{fraction}"
+    )
 
 
 def _float_text(value: float) -> str | None:
@@ -125,6 +221,17 @@ def _float_text(value: float) -> str | None:
         return None
     # pandas and spreadsheets store whole ids as floats
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+
+
+_WRITERS: tuple[tuple[Any, Callable[[str, Any], str | None]], ...] = (
+    (PaddedBytes, lambda field, value: _decoded(field, bytes(value).rstrip(b"\x00"))),
+    ((bytes, bytearray, memoryview), lambda field, value: _decoded(field, bytes(value))),
+    (bool, lambda _, value: "true" if value else "false"),
+    (float, lambda _, value: _float_text(value)),
+    (date, lambda _, value: value.isoformat()),
+    (timedelta, lambda _, value: _duration_text(value)),
+    (int, lambda field, value: str(_bounded(field, value))),
+)
 
 
 def as_decimal(field: str, value: object, *, reason: str = "field_invalid") -> Decimal | None:

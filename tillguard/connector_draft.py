@@ -100,7 +100,7 @@ def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], st
         from connectors.mysql.source import MysqlSource  # noqa: PLC0415 - only who reads MySQL needs its driver
 
         reader = MysqlSource(config, source, source.secret(environment), lambda _: set())
-        return list(reader.columns(wanted.table)), reader.primary_key(wanted.table)
+        return reader.columns(wanted.table), reader.primary_key(wanted.table)
     if isinstance(source, MongodbServer):
         from connectors.mongodb.source import MongodbSource  # noqa: PLC0415 - as above
 

@@ -15,7 +15,7 @@ from connectors.files.order import in_order
 from connectors.files.parts import parts
 from connectors.files.rows import FileRow, column_names, read
 from connectors.ports import Item, Mark, Position, Row, Unreadable
-from connectors.values import ABSENT, as_text, at_path
+from connectors.values import ABSENT, as_key, at_path
 from contract.errors import ConfigurationError, InvalidEventError, PositionDeadError
 
 MARK_ROWS = 500
@@ -172,6 +172,6 @@ class FileSource:
 
 def _text(value: object) -> str | None:
     try:
-        return None if value is ABSENT else as_text("key", value)
+        return None if value is ABSENT else as_key(value)
     except InvalidEventError:
         return None

@@ -1,15 +1,15 @@
 """The binary log as a flow of items: rows, and a Mark at every boundary between transactions."""
 
-import codecs
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pymysql
 from pymysqlreplication import BinLogStreamReader
-from pymysqlreplication.constants import FIELD_TYPE
+from pymysqlreplication.constants.BINLOG import TABLE_MAP_EVENT
 from pymysqlreplication.event import (
+    BinLogEvent,
     GtidEvent,
     HeartbeatLogEvent,
     MariadbGtidEvent,
@@ -18,41 +18,47 @@ from pymysqlreplication.event import (
     XidEvent,
 )
 from pymysqlreplication.gtid import Gtid, GtidSet
-from pymysqlreplication.row_event import RowsEvent, TableMapEvent, UpdateRowsEvent, WriteRowsEvent
+from pymysqlreplication.packet import BinLogPacketWrapper
 
+from connectors.mysql.columns.column_types import logged_type, may_be_named_bytes
+from connectors.mysql.columns.packed import UndecodableError
+from connectors.mysql.columns.row_images import RowDecoder, RowFault, told
+from connectors.mysql.columns.table_map import TableMap, parse_table_map, table_name
 from connectors.mysql.position import BinlogPosition, stream_position
 from connectors.ports import Item, Mark, Row, SchemaSeen, Unreadable
-from contract.errors import TransientError
+from contract.errors import ConfigurationError, TransientError
 
-_EVENTS = [
-    WriteRowsEvent, UpdateRowsEvent, TableMapEvent, XidEvent, QueryEvent, RotateEvent, HeartbeatLogEvent, GtidEvent,
-    MariadbGtidEvent,
-]  # fmt: skip
 _STANDALONE = 1
 """Flag of a MariaDB GTID event: a statement on its own, no COMMIT follows."""
-_CODEC = "tillguard_"
-_BY_TYPE = {
-    "number": ("DECIMAL", "TINY", "SHORT", "LONG", "FLOAT", "DOUBLE", "LONGLONG", "INT24", "YEAR", "NEWDECIMAL"),
-    "time": ("TIMESTAMP", "DATE", "TIME", "DATETIME", "NEWDATE", "TIMESTAMP2", "DATETIME2", "TIME2"),
-    "text": ("VARCHAR", "VAR_STRING", "STRING", "BLOB", "ENUM", "SET", "JSON"),
-}
-_FAMILY_OF = {getattr(FIELD_TYPE, name): family for family, names in _BY_TYPE.items() for name in names}
+_WORDS_OF_ROWS = {23: "insert", 24: "update", 30: "insert", 31: "update", 39: "update"}
 
 
-def _lossless(name: str) -> codecs.CodecInfo | None:
-    """A codec `tillguard_<encoding>` that keeps undecodable bytes as lone surrogates, so that one bad row stops nothing."""
-    if not name.startswith(_CODEC):
-        return None
-    try:
-        plain = codecs.lookup(name.removeprefix(_CODEC))
-    except LookupError:
-        return None
-    return codecs.CodecInfo(
-        plain.encode, lambda data, _errors="strict": plain.decode(data, "surrogateescape"), name=name
-    )
+class _Body(BinLogEvent):  # type: ignore[misc]
+    """An event that is read by our own code: its body, and nothing else."""
+
+    def __init__(self, from_packet: Any, event_size: int, table_map: Any, ctl_connection: Any, **options: Any) -> None:
+        super().__init__(from_packet, event_size, table_map, ctl_connection, **options)
+        self.table_id = 0
+        self.body: bytes = from_packet.read(event_size)
+
+    def get_table(self) -> None:
+        """The library keeps what this gives; nobody asks for it."""
 
 
-codecs.register(_lossless)
+class _TableMap(_Body):
+    """What the rows that follow look like."""
+
+
+class _Rows(_Body):
+    """Rows that were written or updated."""
+
+
+_CLASSES = BinLogPacketWrapper._BinLogPacketWrapper__event_map  # noqa: SLF001 - it has no other place for this
+_CLASSES[TABLE_MAP_EVENT] = _TableMap
+_CLASSES.update(dict.fromkeys(_WORDS_OF_ROWS, _Rows))
+_EVENTS = [
+    _Rows, _TableMap, XidEvent, QueryEvent, RotateEvent, HeartbeatLogEvent, GtidEvent, MariadbGtidEvent,
+]  # fmt: skip
 
 
 def _skip_status_variables(event: Any, _key: int) -> None:
@@ -104,6 +110,8 @@ class BinlogReader:
         heartbeat_s: float,
         database: str,
         tables: list[str],
+        mapped: Callable[[str], Collection[str]],
+        data_types: Callable[[str], Mapping[str, str]],
         by_gtid: bool,
         mariadb: bool,
     ) -> None:
@@ -117,6 +125,8 @@ class BinlogReader:
             heartbeat_s: How often a quiet server reports.
             database: Schema of the tables.
             tables: Tables whose rows are given.
+            mapped: Columns or paths of a table that are decoded.
+            data_types: Types of a table's columns in information_schema, asked for where the log does not tell them.
             by_gtid: Position by GTID instead of file and offset.
             mariadb: Whether the server is MariaDB (for GTIDs).
         """
@@ -128,6 +138,12 @@ class BinlogReader:
         self._rows_since = 0
         self._caught_up = False
         self._schemas: dict[str, dict[str, str]] = {}
+        self._database = database
+        self._mariadb = mariadb
+        self._tables = frozenset(tables)
+        self._mapped = mapped
+        self._data_types = data_types
+        self._decoders: dict[int, _Decoder] = {}
         self._reader = BinLogStreamReader(
             dict(options),
             replica_id,
@@ -138,11 +154,7 @@ class BinlogReader:
             auto_position=start.gtid if by_gtid else None,
             is_mariadb=by_gtid and mariadb,
             only_events=_EVENTS,
-            only_schemas=[database],
-            only_tables=tables,
             slave_heartbeat=heartbeat_s,
-            # a table keeps its id only as long as its columns; reading them once for each id doubles the speed
-            freeze_schema=True,
             pymysql_wrapper=_connection,
             enable_logging=False,
         )
@@ -150,10 +162,10 @@ class BinlogReader:
     def items(self) -> Iterator[Item]:
         """Rows and marks, in the order of the log; the driver's errors pass through."""
         while (event := self._reader.fetchone()) is not None:
-            if isinstance(event, RowsEvent):
+            if isinstance(event, _Rows):
                 yield from self._rows(event)
-            elif isinstance(event, TableMapEvent):
-                yield from self._table(event)
+            elif isinstance(event, _TableMap):
+                yield from self._table(event.body)
             elif self._boundary(event):
                 yield self._mark(idle=isinstance(event, HeartbeatLogEvent))
         raise TransientError("the server ended the binary log stream")
@@ -169,7 +181,7 @@ class BinlogReader:
         """Follows transactions; True when everything so far is complete."""
         if isinstance(event, RotateEvent):
             # a server that crashed begins the next file with ids counted from the start
-            self._reader.table_map = {}
+            self._decoders.clear()
             self._at = self._here(str(event.next_binlog), int(event.position))
             return not self._inside
         if isinstance(event, MariadbGtidEvent | GtidEvent):
@@ -202,39 +214,63 @@ class BinlogReader:
         self._caught_up = self._caught_up or reached
         return Mark(stream_position(self._at), idle=reached or (idle and self._caught_up))
 
-    def _table(self, event: TableMapEvent) -> Iterator[Item]:
-        seen = {}
-        for column in event.columns:
-            seen[str(column.name)] = _FAMILY_OF.get(column.type, "other")
-            if column.character_set_name != "binary":
-                column.character_set_name = _CODEC + _encoding(column.character_set_name)
-        if self._schemas.get(event.table) != seen:
-            self._schemas[event.table] = seen
-            yield SchemaSeen(event.table, seen)
+    def _table(self, body: bytes) -> Iterator[Item]:
+        number, database, table = table_name(body)
+        if database != self._database or table not in self._tables:
+            self._decoders.pop(number, None)
+            return
+        if number in self._decoders and self._decoders[number].body == body:
+            return
+        try:
+            found = parse_table_map(body, mariadb=self._mariadb)
+            self._decoders[number] = decoder = _Decoder(found, body, self._decoder(found))
+        except UndecodableError as error:
+            raise ConfigurationError([f"{error}; map no such column, or leave the table out"]) from None
+        if decoder.families and self._schemas.get(table) != decoder.families:
+            self._schemas[table] = decoder.families
+            yield SchemaSeen(table, decoder.families)
+
+    def _decoder(self, found: TableMap) -> RowDecoder | None:
+        """Decodes the mapped columns; None where the log has no names of columns."""
+        if not found.named:
+            return None
+        names = {str(column.name) for column in found.columns}
+        wanted = {name if name in names else name.partition(".")[0] for name in self._mapped(found.table)}
+        types = self._data_types(found.table) if may_be_named_bytes(found, wanted) else None
+        return RowDecoder(found, wanted, types)
 
     def _rows(self, event: Any) -> Iterator[Item]:
+        decoder = self._decoders.get(int.from_bytes(event.body[:6], "little"))
+        if decoder is None:
+            return
         # MariaDB gives rows no position of their own, so they are counted from the start of their transaction
         begin = f"{self._at.file}:{self._at.offset}"
-        try:
-            found = event.rows
-        except (ValueError, IndexError, KeyError, ArithmeticError, NotImplementedError, AssertionError) as error:
-            detail = f"rows that the binary log reader cannot decode ({type(error).__name__})"
-            yield Unreadable(event.table, f"{begin}+{self._rows_since}", "malformed", detail)
+        if decoder.rows is None:
+            detail = "rows without names of columns (binlog_row_metadata=MINIMAL)"
+            yield Unreadable(decoder.table, f"{begin}+{self._rows_since}", "malformed", detail)
             return
         changed_at = datetime.fromtimestamp(event.timestamp, UTC)
-        update = isinstance(event, UpdateRowsEvent)
-        for row in found:
-            values = row["after_values"] if update else row["values"]
-            before = row["before_values"] if update else None
-            kind = "update" if update else "insert"
+        kind = _WORDS_OF_ROWS[event.event_type]
+        for image in decoder.rows.rows(event.event_type, event.body):
             self._rows_since += 1
-            yield Row(event.table, kind, values, f"{begin}+{self._rows_since}", "stream", before, changed_at)  # type: ignore[arg-type]
+            place = f"{begin}+{self._rows_since}"
+            if isinstance(image, RowFault):
+                yield Unreadable(decoder.table, place, "malformed", image.detail)
+                return
+            before, after = told(image, decoder.rows.wanted)
+            yield Row(decoder.table, kind, after or {}, place, "stream", before, changed_at)  # type: ignore[arg-type]
 
 
-def _encoding(charset: str | None) -> str:
-    """Python's name of a MySQL character set."""
-    known = pymysql.charset.charset_by_name(charset) if charset else None
-    return str(known.encoding) if known is not None else (charset or "utf8")
+class _Decoder:
+    """One table, as its newest map describes it."""
+
+    def __init__(self, found: TableMap, body: bytes, rows: RowDecoder | None) -> None:
+        self.table = found.table
+        self.body = body
+        self.rows = rows
+        self.families: dict[str, str] = (
+            {str(column.name): logged_type(column).family for column in found.columns} if rows else {}
+        )
 
 
 class _Gtids:

@@ -1,8 +1,5 @@
 """Positions in a MySQL binary log, and how an unfinished snapshot goes on. Pure."""
 
-from datetime import date, datetime
-from decimal import Decimal
-
 import msgspec
 
 from connectors.ports import Position
@@ -62,12 +59,3 @@ def parse_snapshot(position: Position) -> SnapshotPosition:
         raise ConfigurationError(
             ["the saved snapshot position cannot be read; reset the connector's position"]
         ) from None
-
-
-def comparable(value: object) -> str | None:
-    """A column value as text that the server compares like the value itself; None where it cannot (the scan then restarts)."""
-    if isinstance(value, bool | int | Decimal | str):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat(" ")
-    return value.isoformat() if isinstance(value, date) else None

@@ -10,9 +10,13 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from connectors.config import MysqlServer, Tls
+from connectors.mysql.columns.column_types import Declared, family
 from contract.errors import ConfigurationError, PositionDeadError, TransientError
 
 CONNECT_TIMEOUT_S = 10
+_SESSION = "SET time_zone = '+00:00', sql_mode = ''"
+"""What a server's defaults must not change: moments in UTC, CHAR without padding, names in backquotes."""
+_AS_STORED = f"{_SESSION}, character_set_results = NULL"
 GRANTS = (
     "GRANT SELECT, LOCK TABLES ON {database}.* TO {user}; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}"
 )
@@ -22,15 +26,6 @@ _REFUSED = frozenset((1044, 1045, 1049, 1054, 1142, 1143, 1146, 1227, 1235, 1698
 """Access denied, unknown database, table or column, missing privilege, unknown sign-in method: only a person can help."""
 _POSITION_DEAD = frozenset((1236, 1373, 1789, 1945, 1955))
 """Binlog file or position not there, purged GTIDs (MySQL), GTID not found (MariaDB)."""
-_FAMILIES = {
-    "number": "tinyint smallint mediumint int bigint decimal float double year",
-    "time": "timestamp date time datetime",
-    "text": "char varchar tinytext text mediumtext longtext enum set json binary varbinary tinyblob blob mediumblob longblob "
-    "uuid inet4 inet6",
-}
-_FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names.split()}
-_UNREADABLE = frozenset(("uuid", "inet4", "inet6"))
-"""MariaDB types that the binary log carries as raw bytes of another order than SELECT shows."""
 _SETTINGS = (
     "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "binlog_transaction_compression",
     "log_bin_compress", "binlog_row_value_options", "server_uuid", "server_uid", "version",
@@ -49,7 +44,7 @@ def options(server: MysqlServer, password: str | None, *, read_timeout_s: float)
         "connect_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": read_timeout_s,
         "write_timeout": read_timeout_s,
-        "init_command": "SET time_zone = '+00:00'",
+        "init_command": _SESSION,
     } | ({"ssl": tls_context(server.tls)} if server.tls else {})
 
 
@@ -99,16 +94,22 @@ def connect(server: MysqlServer, password: str | None, *, read_timeout_s: float 
         return pymysql.connect(**options(server, password, read_timeout_s=read_timeout_s))
 
 
+def connect_for_rows(server: MysqlServer, password: str | None, *, read_timeout_s: float = 60.0) -> Any:
+    """A connection whose answers are the bytes that tables hold, as connectors.mysql.columns.selection reads them."""
+    given = options(server, password, read_timeout_s=read_timeout_s) | {
+        "init_command": _AS_STORED,
+        "use_unicode": False,
+        "conv": pymysql.converters.encoders,
+    }
+    with told(server):
+        return pymysql.connect(**given)
+
+
 def rows(connection: Any, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
     """All rows of a small query."""
     with connection.cursor(Cursor) as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
-
-
-def quoted(name: str) -> str:
-    """`name` as an identifier in a statement."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def settings(connection: Any) -> dict[str, str]:
@@ -167,25 +168,24 @@ def gtid_end(connection: Any, *, mariadb: bool) -> str:
     return re.sub(r"\s", "", str(rows(connection, statement)[0][0] or ""))
 
 
-def columns(connection: Any, database: str, table: str) -> dict[str, str]:
-    """Data type by column of a table, in order; empty when there is no such table."""
+def columns(connection: Any, database: str, table: str) -> dict[str, Declared]:
+    """Columns of a table by name, in order; empty when there is no such table."""
     found = rows(
         connection,
-        "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s "
-        "ORDER BY ordinal_position",
+        "SELECT column_name, data_type, character_set_name, collation_name, character_octet_length "
+        "FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
         (database, table),
     )
-    return {str(name): str(kind).lower() for name, kind in found}
+    declared = [
+        Declared(str(name), str(kind).lower(), charset, collation, int(octets) if octets is not None else None)
+        for name, kind, charset, collation, octets in found
+    ]
+    return {column.name: column for column in declared}
 
 
-def families(types: Mapping[str, str]) -> dict[str, str]:
+def families(found: Mapping[str, Declared]) -> dict[str, str]:
     """Family of each column: what must not change under a mapping. Pure."""
-    return {name: _FAMILY_OF.get(kind, "other") for name, kind in types.items()}
-
-
-def unreadable(types: Mapping[str, str], mapped: set[str]) -> list[str]:
-    """Mapped columns whose type the binary log does not carry as SELECT shows it. Pure."""
-    return sorted(name for name in mapped if types.get(name) in _UNREADABLE)
+    return {name: family(column.data_type) for name, column in found.items()}
 
 
 def unique_keys(connection: Any, database: str, table: str) -> set[str]:

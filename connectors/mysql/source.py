@@ -3,7 +3,7 @@
 The snapshot locks its tables for the moment it takes to read the position, so that no transaction lies on both sides.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from pymysql.cursors import SSCursor
@@ -11,17 +11,20 @@ from pymysql.cursors import SSCursor
 from connectors.config import ConnectorConfig, MysqlServer, Table
 from connectors.mysql import server as db
 from connectors.mysql.binlog import BinlogReader, server_id
+from connectors.mysql.columns.column_types import Declared
+from connectors.mysql.columns.packed import UndecodableError
+from connectors.mysql.columns.selection import Selection, condition, quoted, resumable
 from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
-    comparable,
     parse_snapshot,
     parse_stream,
     snapshot_position,
     stream_position,
 )
 from connectors.ports import Item, Mark, Position, Row, SchemaSeen
-from contract.errors import ConfigurationError, PositionDeadError
+from connectors.values import as_key, usable
+from contract.errors import ConfigurationError, InvalidEventError, PositionDeadError
 
 CHUNK_ROWS = 500
 """Rows fetched at once and between two marks."""
@@ -63,22 +66,23 @@ class MysqlSource:
             connection.close()
 
     def sample(self, table: str, limit: int) -> list[Row]:
-        names, statement = self._select(table)
+        selection, statement = self._select(table, self._columns(table))
         found = self._query(f"{statement} LIMIT {int(limit)}")
-        return [
-            Row(table, "read", dict(zip(names, row, strict=True)), f"sample#{i}", "direct")
-            for i, row in enumerate(found)
-        ]
+        return [Row(table, "read", selection.row(row), f"sample#{i}", "direct") for i, row in enumerate(found)]
 
     def fetch(self, table: str, key: str) -> Row | None:
-        names, statement = self._select(table)
-        column = db.quoted(self._config.key_of(self._tables[table]))
-        found = self._query(f"{statement} WHERE {column} = %s LIMIT 1", key)
-        return Row(table, "read", dict(zip(names, found[0], strict=True)), "fetch", "direct") if found else None
+        columns = self._columns(table)
+        selection, statement = self._select(table, columns)
+        wanted = condition(columns[self._config.key_of(self._tables[table])], key)
+        if wanted is None:
+            return None
+        found = self._query(f"{statement} WHERE {wanted.statement} LIMIT 1", wanted.value)
+        return Row(table, "read", selection.row(found[0]), "fetch", "direct") if found else None
 
     def snapshot(self, resume: Position | None) -> Iterator[Item]:
         resumed = parse_snapshot(resume) if resume is not None else None
-        lock, scan = self._connect(), self._connect(SNAPSHOT_TIMEOUT_S)
+        lock = self._connect()
+        scan = db.connect_for_rows(self._server, self._password, read_timeout_s=SNAPSHOT_TIMEOUT_S)
         try:
             with db.told(self._server):
                 begun = self._begin(lock, scan)
@@ -120,6 +124,8 @@ class MysqlSource:
             heartbeat_s=self._server.heartbeat_s,
             database=self._server.database,
             tables=list(self._tables),
+            mapped=self._mapped,
+            data_types=lambda table: {name: column.data_type for name, column in self._columns(table).items()},
             by_gtid=by_gtid,
             mariadb=db.is_mariadb(found),
         )
@@ -137,8 +143,11 @@ class MysqlSource:
             self._reader.close()
             self._reader = None
 
-    def columns(self, table: str) -> dict[str, str]:
-        """Data type by column, for `connector new`; raises ConfigurationError where there is no such table."""
+    def columns(self, table: str) -> list[str]:
+        """Names of the columns, for `connector new`; raises ConfigurationError where there is no such table."""
+        return list(self._columns(table))
+
+    def _columns(self, table: str) -> dict[str, Declared]:
         connection = self._connect()
         try:
             with db.told(self._server):
@@ -163,11 +172,11 @@ class MysqlSource:
         finally:
             connection.close()
 
-    def _connect(self, read_timeout_s: float = 60.0) -> Any:
-        return db.connect(self._server, self._password, read_timeout_s=read_timeout_s)
+    def _connect(self) -> Any:
+        return db.connect(self._server, self._password)
 
     def _query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        connection = self._connect()
+        connection = db.connect_for_rows(self._server, self._password)
         try:
             with db.told(self._server):
                 return db.rows(connection, statement, values)
@@ -184,12 +193,7 @@ class MysqlSource:
         key = self._config.key_of(section)
         if key in types and key not in db.unique_keys(connection, database, table):
             faults.append(f"table {table}: key {key} is neither a primary nor a unique key of its own")
-        faults += [
-            f"table {table}: column {name} has a type that the binary log does not show as text; "
-            "add a generated CHAR column and map that"
-            for name in db.unreadable(types, mapped)
-        ]
-        return faults
+        return faults + [fault for name in sorted(mapped & set(types)) for fault in _type_faults(table, types[name])]
 
     def _check_privileges(self, connection: Any) -> None:
         """Runs what the snapshot runs, so that a missing grant is told now."""
@@ -200,8 +204,8 @@ class MysqlSource:
             cursor.execute("UNLOCK TABLES")
 
     def _lock_list(self) -> str:
-        database = db.quoted(self._server.database)
-        return ", ".join(f"{database}.{db.quoted(name)} READ" for name in self._tables)
+        database = quoted(self._server.database)
+        return ", ".join(f"{database}.{quoted(name)} READ" for name in self._tables)
 
     def _end(self, connection: Any, found: Mapping[str, str]) -> BinlogPosition:
         file, offset = db.binlog_end(connection)
@@ -230,32 +234,33 @@ class MysqlSource:
         names = list(self._tables)
         first = names.index(resumed.table) if resumed and resumed.table in names else 0
         for table in names[first:]:
-            types = db.columns(scan, self._server.database, table)
-            if not types:
-                raise ConfigurationError([f"database {self._server.database} has no table {table}"])
-            yield SchemaSeen(table, db.families(types))
+            columns = self._columns(table)
+            yield SchemaSeen(table, db.families(columns))
             if not self._config.transactions.snapshot:
                 continue
             after = resumed.after if resumed and resumed.table == table else None
-            yield from self._scan(scan, start, table, after)
+            yield from self._scan(scan, start, table, columns, after)
 
-    def _scan(self, scan: Any, start: BinlogPosition, table: str, after: str | None) -> Iterator[Item]:
-        names, statement = self._select(table, scan)
-        order = self._order(table, names)
+    def _scan(
+        self, scan: Any, start: BinlogPosition, table: str, columns: Mapping[str, Declared], after: str | None
+    ) -> Iterator[Item]:
+        selection, statement = self._select(table, columns)
+        order = self._order(table, selection.names)
         # >= gives the last row again rather than risk one with an equal value
-        where = f" WHERE {db.quoted(order)} >= %s" if after is not None else ""
-        place = names.index(order)
+        behind = condition(columns[order], after, ">=") if after is not None else None
+        where = f" WHERE {behind.statement}" if behind else ""
         cursor = scan.cursor(SSCursor)
         finished = False
         try:
-            cursor.execute(f"{statement}{where} ORDER BY {db.quoted(order)}", (after,) if after is not None else ())
+            cursor.execute(f"{statement}{where} ORDER BY {quoted(order)}", (behind.value,) if behind else ())
             number = 0
             while chunk := cursor.fetchmany(CHUNK_ROWS):
-                for values in chunk:
+                for answers in chunk:
                     number += 1
                     coordinates = f"{start.file}:{start.offset} snapshot row {number}"
-                    yield Row(table, "read", dict(zip(names, values, strict=True)), coordinates, "snapshot")
-                after = comparable(chunk[-1][place])
+                    values = selection.row(answers)
+                    yield Row(table, "read", values, coordinates, "snapshot")
+                after = _place(columns[order], values[order])
                 yield Mark(snapshot_position(SnapshotPosition(start=start, table=table, after=after)))
             finished = True
         finally:
@@ -271,17 +276,37 @@ class MysqlSource:
                 return name
         return self._config.key_of(self._tables[table])
 
-    def _select(self, table: str, connection: Any | None = None) -> tuple[list[str], str]:
+    def _select(self, table: str, columns: Mapping[str, Declared]) -> tuple[Selection, str]:
         """The mapped columns that `table` has, and a SELECT of them."""
-        types = db.columns(connection, self._server.database, table) if connection else self.columns(table)
-        mapped = {_column(name, types) for name in self._mapped(table)}
-        names = [name for name in types if name in mapped]
-        if not names:
+        mapped = {_column(name, columns) for name in self._mapped(table)}
+        chosen = [column for name, column in columns.items() if name in mapped]
+        if not chosen:
             raise ConfigurationError([f"table {table} has none of the mapped columns"])
-        shown = ", ".join(db.quoted(name) for name in names)
-        return names, f"SELECT {shown} FROM {db.quoted(self._server.database)}.{db.quoted(table)}"  # noqa: S608 - quoted names
+        try:
+            selection = Selection(chosen)
+        except UndecodableError as error:
+            raise ConfigurationError([f"table {table}: {error}"]) from None
+        return selection, f"SELECT {selection.shown} FROM {quoted(self._server.database)}.{quoted(table)}"  # noqa: S608 - quoted names
 
 
-def _column(name: str, types: Mapping[str, str]) -> str:
+def _column(name: str, types: Collection[str]) -> str:
     """The column that a mapped name starts with: `details.card` reads inside the JSON column `details`."""
     return name if name in types else name.partition(".")[0]
+
+
+def _place(column: Declared, value: object) -> str | None:
+    """Where a scan can go on; None where it must begin again."""
+    if not resumable(column):
+        return None
+    try:
+        return as_key(usable(column.name, value))
+    except InvalidEventError:
+        return None
+
+
+def _type_faults(table: str, column: Declared) -> list[str]:
+    try:
+        Selection([column])
+    except UndecodableError as error:
+        return [f"table {table}: {error}"]
+    return []

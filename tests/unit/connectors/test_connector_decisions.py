@@ -17,20 +17,19 @@ from connectors.mysql.binlog import _Gtids, server_id
 from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
-    comparable,
     parse_snapshot,
     parse_stream,
     snapshot_position,
     stream_position,
 )
-from connectors.mysql.server import setting_faults, translated, unreadable
+from connectors.mysql.server import setting_faults, translated
 from connectors.partitions import partition_of
 from connectors.ports import Position, SchemaSeen
 from connectors.schema_guard import SchemaGuard
 from connectors.suspicion import luhn, suspicions
 from contract.errors import ConfigurationError, DeadLetterLimitError, PositionDeadError, TransientError
 from contract.events import Transaction
-from support.connector_parts import NOW, config, mapper, naive, row
+from support.connector_parts import NOW, config, mapper, row
 
 GOOD_SERVER = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}
 
@@ -87,13 +86,6 @@ def test_a_position_that_is_none_is_refused_with_its_form(text: str) -> None:
         parse_position(Position("stream", text))
 
 
-def test_what_cannot_be_compared_by_the_server_restarts_the_scan() -> None:
-    assert comparable(naive(2026, 1, 2, 3, 4, 5)) == "2026-01-02 03:04:05"
-    assert comparable(5) == "5"
-    assert comparable(None) is None
-    assert comparable(b"\xff") is None
-
-
 def test_gtids_count_when_their_transaction_is_complete() -> None:
     gtids = _Gtids("0-1-5,2-1-9", mariadb=True)
     gtids.begin("0-1-6")
@@ -114,7 +106,6 @@ def test_server_settings_that_cannot_be_read_are_each_named() -> None:
     )
     assert len(found) == 3
     assert any("binlog_format=MIXED" in fault for fault in found)
-    assert unreadable({"id": "uuid", "a": "char"}, {"id", "a"}) == ["id"]
 
 
 @pytest.mark.parametrize(
