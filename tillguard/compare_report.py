@@ -40,13 +40,23 @@ def render(
     return Group(*parts)
 
 
+def _history(answered: int) -> str:
+    """What else may be the cause, where the champion answered something."""
+    if not answered:
+        return ""
+    return (
+        f" The champion answered {answered:,} transactions meanwhile. Where they came from a replayed file or a snapshot, "
+        "that is the cause: these are history and are not scored in shadow."
+    )
+
+
 def conclusion(found: Found, compared: Comparison) -> str:
     """What a person may take from it, in a sentence or two."""
     if not found.scored:
         return (
             "The challenger has scored nothing beside this champion yet: `tillguard models shadow` starts it, and workers "
             "must be running."
-        )
+        ) + _history(found.answered)
     if not compared.enough:
         return (
             f"Too few labels to tell the models apart: {compared.frauds:,} frauds and {compared.genuine:,} genuine "

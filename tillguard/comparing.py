@@ -65,6 +65,8 @@ class Found(NamedTuple):
     """Held or blocked without a label: nobody knows what they would have been."""
     kept_of: int
     """One in so many transactions was kept."""
+    answered: int = 0
+    """Feature records of what the champion answered meanwhile, scored beside or not."""
 
 
 @dataclass(slots=True)
@@ -110,13 +112,15 @@ def find(
         if (score.model_version, score.champion_version) == (challenger, champion) and rows.wants(score.transaction_id):
             row = _Row(epoch_ms(score.event_time), score.score, score.champion_score)
             rows.put(score.transaction_id, row)
+    answered = 0
     for record in _messages(reader, FEATURES.name(settings.retailer), Decoder(FeatureRecord), after, told):
+        answered += record.model_version == champion
         _add_record(rows, record, challenger)
     now = datetime.now(UTC)
     for label in _messages(reader, LABELS.name(settings.retailer), Decoder(Label), None, told):
         _add_label(rows, label, now)
     delay_days = settings.trainer.label_delay_days if label_delay_days is None else label_delay_days
-    return _found(rows, delay_days, 10.0 ** exponent(settings.base_currency))
+    return _found(rows, delay_days, 10.0 ** exponent(settings.base_currency))._replace(answered=answered)
 
 
 def _add_record(rows: _Rows, record: FeatureRecord, challenger: str) -> None:

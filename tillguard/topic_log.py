@@ -75,7 +75,9 @@ class TopicReader:
             consumer.close()
 
     def spread(self, topic: str, at_most: int, since: datetime | None = None) -> Iterator[Record]:
-        """About `at_most` records, or all where there are fewer: taken in SLICES stretches evenly over what stands there now.
+        """About `at_most` records, or all where there are fewer: the ends of SLICES stretches, evenly over what stands there now.
+
+        So the newest records are among them.
 
         `since`: only of what was appended then or later, by the broker's clock.
         """
@@ -85,14 +87,8 @@ class TopicReader:
             total = sum(end - start for _, start, end in stretches)
             slices = 1 if total <= at_most else SLICES
             for at in range(slices):
-                cut = {
-                    number: (
-                        start + (end - start) * at // slices,
-                        math.ceil((end - start) * min(1.0, at_most / max(total, 1)) / slices),
-                        start + (end - start) * (at + 1) // slices,
-                    )
-                    for number, start, end in stretches
-                }
+                share = min(1.0, at_most / max(total, 1))
+                cut = {number: _cut(start, end, at, slices, share) for number, start, end in stretches}
                 yield from self._slice(consumer, topic, cut)
         finally:
             consumer.close()
@@ -198,6 +194,13 @@ class TopicReader:
         numbers = sorted(found.partitions) if partition is None else [partition]
         consumer.assign([TopicPartition(topic, number, offset) for number in numbers])
         return consumer
+
+
+def _cut(start: int, end: int, at: int, slices: int, share: float) -> tuple[int, int, int]:
+    """Of stretch `at` of `slices` of [start, end): (first offset, number of records, end offset) of its newest share."""
+    first, last = start + (end - start) * at // slices, start + (end - start) * (at + 1) // slices
+    count = math.ceil((end - start) * share / slices)
+    return max(first, last - count), count, last
 
 
 def _ends(message: Message) -> bool:
