@@ -12,6 +12,7 @@ ALARMS = {
     "drift_feature": "a feature's values have moved away from what the serving model learned from",
     "drift_score": "the serving model's scores have changed",
     "drift_performance": "without waiting for labels, the serving model's estimated precision or recall has fallen",
+    "state_incomplete": "windows or known frauds do not reach as far back as the serving model's features look",
     "model_refused": "a newly trained model was not put in service",
     "training_failed": "a training ended without a model",
 }

@@ -43,6 +43,7 @@ METRICS = (
     Metric("tillguard_scoring_packages_refused_total", "counter", "model packages refused", ("retailer", "reason")),
     Metric("tillguard_scoring_shadow_scores_total", "counter", "transactions that a challenger scored in shadow", ("retailer",)),
     Metric("tillguard_scoring_shadow_dropped_total", "counter", "transactions that a challenger should have scored in shadow and did not", ("retailer", "reason")),
+    Metric("tillguard_scoring_state_gap_info", "gauge", "1 while the state does not hold what the serving model expects: `risk` (known frauds) or `windows`", ("retailer", "kind")),
     Metric("tillguard_scoring_breaker_open_info", "gauge", "1 while more holds and blocks are wanted than the breaker allows", ("retailer",)),
     Metric("tillguard_scoring_breaker_flagged_total", "counter", "transactions that the breaker flagged in place of a hold or block", ("retailer",)),
     Metric("tillguard_scoring_control_total", "counter", "transactions of the control group, flagged in place of a hold or block", ("retailer",)),

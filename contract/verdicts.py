@@ -61,3 +61,5 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """For `hold`: when the hold policy decides in the absence of a resolution."""
     outcome: str | None = None
     """For revisions above 1: the resolution's outcome, or `expired`."""
+    incomplete: list[str] = []
+    """What the score did not know of: `risk` (no fraud became known lately) or `windows` (history begins less than 30 days before)."""

@@ -71,6 +71,7 @@ def full_verdict(
     rules: list[str],
     stage_us: dict[str, float],
     hold_until: datetime | None,
+    incomplete: list[str],
 ) -> bytes:
     """Revision 1."""
     return encode(
@@ -93,6 +94,7 @@ def full_verdict(
             latency_ms=moment.latency_ms(event),
             stage_us=stage_us,
             hold_until=hold_until,
+            incomplete=incomplete,
         )
     )
 

@@ -19,10 +19,11 @@ from contract.errors import InvalidEventError, InvariantError
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.verdicts import DegradedCause
-from scoring.answers import Moment, dead_letter, degraded_verdict, is_late
+from scoring.answers import Moment, dead_letter, degraded_verdict, is_history, is_late
 from scoring.batch import Batch, read
 from scoring.challenger import canary_rows
 from scoring.control import Control
+from scoring.coverage import expects_risk
 from scoring.decide import fallback
 from scoring.extract import Floats, as_vectors, quantities, sightings
 from scoring.handout import Answered, Handout, stage_times_us
@@ -42,6 +43,7 @@ from scoring.rules import Ruleset
 from scoring.rules_shelf import DirectoryRulesArchive, RulesShelf
 from scoring.settlement import Settlement
 from scoring.shadow import Shadow, ShadowWork, shadow_work
+from scoring.state_watch import StateWatch
 from scoring.time_limit import LateError
 
 WAIT_MIN_S = 0.001
@@ -74,8 +76,13 @@ class Engine:
         *,
         archive: RulesArchive | None = None,
         shadow: Shadow | None = None,
+        state: StateWatch | None = None,
     ) -> None:
-        """Takes every port; `archive` keeps old rules, in files of this machine where none is given, `shadow` hears challengers."""
+        """Takes every port; `archive` keeps old rules, in files of this machine where none is given, `shadow` hears challengers.
+
+        `state` knows what the store holds; without it no verdict says what its score did not know of.
+        """
+        self._state = state
         self._store = store
         self._cases = cases
         self._shelf = shelf
@@ -262,7 +269,17 @@ class Engine:
         seconds["decide"] = seconds.get("decide", 0.0) + taken_s
         moment = Moment.at(self._clock.now(), self._settings.scoring.late_after_s)
         unrecorded = self._handout.hand_out(
-            Answered(work.batch, work.applied, work.vectors, rows, judged, model_version, rules, moment)
+            Answered(
+                work.batch,
+                work.applied,
+                work.vectors,
+                rows,
+                judged,
+                model_version,
+                rules,
+                moment,
+                self._incomplete(work.batch, rows, model),
+            )
         )
         self._count_rules(judged, rules)
         self._note_for_shadow(work, rows, judged, model)
@@ -270,6 +287,15 @@ class Engine:
             work.batch.cause = "state_unavailable"
             self._degrade(work.batch, unrecorded)
         return None
+
+    def _incomplete(self, batch: Batch, rows: list[int], model: OnnxModel) -> list[list[str]]:
+        if self._state is None:
+            return [[]] * len(rows)
+        risk, state = expects_risk(model.manifest), self._state
+        return [
+            state.incomplete(batch.times_ms[row], risk=risk, live=not is_history(batch.transactions[row]))
+            for row in rows
+        ]
 
     def _note_for_shadow(self, work: _Work, rows: list[int], judged: Judged, champion: OnnxModel) -> None:
         """Keeps what a challenger should score until the answers have left."""

@@ -40,6 +40,8 @@ class Answered(NamedTuple):
     model_version: str
     rules: Ruleset
     moment: Moment
+    incomplete: list[list[str]]
+    """Per row of `rows`: what the state did not hold for it."""
 
 
 class _Answer(NamedTuple):
@@ -201,6 +203,7 @@ def _answer(
         else [],
         stage_us=stage_us,
         hold_until=hold_until,
+        incomplete=answered.incomplete[place],
     )
     return _Answer(row, decision, score, verdict, control)
 

@@ -1,7 +1,7 @@
 """Whether the worker can do its work now, and if not, what to do about it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -27,6 +27,8 @@ class Readiness:
 
     ready: bool
     checks: dict[str, Fault | None]
+    warnings: dict[str, Fault] = field(default_factory=dict)
+    """What does not keep it from working, but should be known."""
 
     def document(self) -> dict[str, Any]:
         """As JSON: which checks fail, why, and the remedy."""
@@ -36,10 +38,13 @@ class Readiness:
                 name: {"ok": True} if fault is None else {"ok": False, "reason": fault.reason, "remedy": fault.remedy}
                 for name, fault in self.checks.items()
             },
+            "warnings": {
+                name: {"reason": fault.reason, "remedy": fault.remedy} for name, fault in self.warnings.items()
+            },
         }
 
 
-def readiness(checks: Sequence[Check]) -> Readiness:
-    """Runs every check, whatever the others say."""
+def readiness(checks: Sequence[Check], warnings: Mapping[str, Fault] | None = None) -> Readiness:
+    """Runs every check, whatever the others say; warnings change nothing."""
     found = {check.name: check.look() for check in checks}
-    return Readiness(all(fault is None for fault in found.values()), found)
+    return Readiness(all(fault is None for fault in found.values()), found, dict(warnings or {}))

@@ -2,13 +2,14 @@
 
 import faulthandler
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from contract.clock import Clock
 from contract.errors import TillguardError
 from contract.metrics import Metrics
+from scoring.coverage import Gap
 from scoring.feeds.ports import FeedState
 from scoring.health import Check, Fault, Readiness, readiness
 from scoring.packages import ModelShelf, remedy_for_missing
@@ -39,8 +40,10 @@ class Supervision:
         metrics: Metrics,
         retailer: str,
         stall_after_s: float,
+        gaps: Callable[[], Sequence[Gap]] = tuple,
     ) -> None:
-        """`store_answers` and `brokers_answer` ask the servers and block for a second at most."""
+        """`store_answers` and `brokers_answer` ask the servers and block for a second at most; `gaps` are warnings."""
+        self._gaps = gaps
         self._feed_state = feed_state
         self._shelf = shelf
         self._store_answers = store_answers
@@ -94,12 +97,15 @@ class Supervision:
 
     def readiness(self) -> Readiness:
         """Whether this worker can give full answers now."""
-        return readiness([
-            Check("model", self._model),
-            Check("store", self._store),
-            Check("kafka", self._kafka),
-            Check("progress", self._progress),
-        ])  # fmt: skip
+        return readiness(
+            [
+                Check("model", self._model),
+                Check("store", self._store),
+                Check("kafka", self._kafka),
+                Check("progress", self._progress),
+            ],
+            {gap.kind: Fault(gap.text, gap.remedy) for gap in self._gaps()},
+        )
 
     def _model(self) -> Fault | None:
         if self._shelf.serving is None:

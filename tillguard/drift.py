@@ -5,6 +5,7 @@ given to remember, and reads a bounded number of records whatever the log holds.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,9 +19,13 @@ from contract.codec import Decoder
 from contract.errors import InvalidEventError, PackageRefusedError
 from contract.features import FeatureRecord, names, schema_hash
 from contract.metrics import Metrics
+from contract.models import Manifest
 from contract.settings import Settings
 from contract.topics import ALARMS, FEATURES
 from contract.windows import DAY_MS
+from scoring.coverage import Gap, expects_risk, gaps, missing
+from scoring.ports import StoreUnavailableError
+from scoring.redis_coverage import read_coverage
 from tillguard import topics
 from tillguard.topic_log import TopicReader, TopicWriter
 from trainer.drift import profile as profiles
@@ -58,6 +63,8 @@ class Checked(NamedTuple):
     alarms: list[Alarm]
     """Everything that is to be looked at, raised before or now."""
     unknown: str | None
+    gaps: Sequence[Gap] = ()
+    """What the workers' state does not hold of what the model expects."""
 
 
 def check(
@@ -98,7 +105,19 @@ def check(
         _show(metrics, settings.retailer, findings, now)
     if send:
         _raise_alarms(settings, alarms, metrics, raised or Raised())
-    return Checked(findings, alarms, None)
+    at_ms = epoch_ms(now) if findings.last_ms is None else findings.last_ms
+    return Checked(findings, alarms, None, state_gaps(settings, manifest, at_ms))
+
+
+def state_gaps(settings: Settings, manifest: Manifest, at_ms: int) -> list[Gap]:
+    """What a transaction of `at_ms` would not find; none where the store does not answer, which has an alert of its own."""
+    delay_days = settings.trainer.label_delay_days
+    try:
+        coverage = read_coverage(settings)
+    except StoreUnavailableError:
+        return []
+    kinds = missing(coverage, at_ms, risk=expects_risk(manifest), label_delay_days=delay_days)
+    return gaps(coverage, kinds, retailer=settings.retailer, label_delay_days=delay_days)
 
 
 def read_window(settings: Settings, model_version: str, now: datetime) -> Window:

@@ -32,6 +32,7 @@ def render(checked: Checked) -> RenderableType:
     if findings.performance:
         parts.append(_performance(findings))
     parts += [Text(f"Note: {note}.") for note in findings.notes]
+    parts += [Text(f"Attention: {gap.text}. To do: {gap.remedy}.") for gap in checked.gaps]
     parts += [_alarm(alarm) for alarm in checked.alarms] or [Text("Nothing to raise an alarm about.")]
     return Group(*parts)
 
@@ -58,6 +59,7 @@ def as_json(checked: Checked) -> dict[str, Any]:
         },
         "performance": [{"name": one.name, "before": one.before, **one.now._asdict()} for one in findings.performance],
         "notes": findings.notes,
+        "state": [gap._asdict() for gap in checked.gaps],
         "alarms": checked.alarms,
     }
 

@@ -27,11 +27,13 @@ from scoring.models_follower import ModelsFollower
 from scoring.packages import ModelShelf
 from scoring.redis_breaker import RedisBreaker
 from scoring.redis_cases import RedisCases
+from scoring.redis_coverage import read_coverage
 from scoring.redis_rules import RedisRules
 from scoring.redis_store import RedisStore
 from scoring.rules import Ruleset, default_rules, load_rules
 from scoring.settlement import Settlement
 from scoring.shadow import ShadowScorer
+from scoring.state_watch import StateWatch
 from scoring.supervision import Supervision
 from tillguard import __version__, logs
 
@@ -139,6 +141,15 @@ def _application(
         retailer=settings.retailer,
         time_share=scoring.shadow_time_share,
     )
+    state = StateWatch(
+        lambda: read_coverage(settings, PROBE_S),
+        parts.shelf,
+        lambda: parts.publisher("state"),
+        clock=parts.clock,
+        metrics=parts.metrics,
+        retailer=settings.retailer,
+        label_delay_days=settings.trainer.label_delay_days,
+    )
     engine = Engine(
         RedisStore(settings, connect_wait_s=budget_s),
         RedisCases(settings, timeout_s=budget_s),
@@ -149,6 +160,7 @@ def _application(
         parts.metrics,
         archive=RedisRules(settings, timeout_s=budget_s),
         shadow=shadow,
+        state=state,
     )
     pipeline = Pipeline(
         engine,
@@ -172,8 +184,14 @@ def _application(
         metrics=parts.metrics,
         retailer=settings.retailer,
         stall_after_s=scoring.stall_after_s,
+        gaps=lambda: state.warnings,
     )
-    loops: dict[str, faust_app.Loop] = {"models": follower, "supervision": supervision, "shadow": shadow}
+    loops: dict[str, faust_app.Loop] = {
+        "models": follower,
+        "supervision": supervision,
+        "shadow": shadow,
+        "state": state,
+    }
     loops |= _afterwards(parts)
     if isinstance(feed, LibrdkafkaFeed):
         loops["transactions"] = feed

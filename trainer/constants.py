@@ -95,6 +95,11 @@ def learn(
     )
 
 
+def tells_risk(constants: Constants) -> bool:
+    """Whether risk differed between the transactions of the training slice, so that the network learned from it."""
+    return any(scale > 0 for scale, feature in zip(constants.scale, schema(), strict=True) if feature.group == "risk")
+
+
 def ordinary(features: NDArray[np.float32], fraud: NDArray[np.bool_]) -> list[float | None]:
     """Per feature the median of genuine transactions, None where mostly missing: what a reason compares with.
 

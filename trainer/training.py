@@ -130,6 +130,7 @@ def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan:
         parity_max_abs_diff=difference,
         parameters=_parameters(plan, fitted, parts, warm=material.start is not None) | dict(material.notes),
         base=material.base,
+        risk=constants.tells_risk(fitted.constants),
     )
     kept = fitted.snapshot()
     # Shares of transactions as they come: the slice that was learned from holds more frauds.

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from contract.settings import Settings
+from contract.windows import DAY_MS
 from scoring.coverage import Coverage
 from scoring.ports import Finding
 from scoring.redis_coverage import read_coverage
 from scoring.redis_keys import Keys
 from scoring.redis_store import RedisStore
 from support.sightings import sighting
+from support.tiny_model import tiny_manifest
+from tillguard.drift import state_gaps
 
 pytestmark = pytest.mark.integration
 
@@ -55,3 +58,16 @@ def test_what_a_server_never_confirmed_is_sent_again(
     redis_client.delete(keys.coverage)
     store.send([seen._replace(transaction_id="u")], "m", "r").wait(WAIT_S)
     assert read_coverage(settings) == Coverage(seen.event_time_ms)
+
+
+def test_the_look_for_drift_says_what_the_state_does_not_hold(
+    open_store: Callable[..., RedisStore], settings: Settings
+) -> None:
+    seen = sighting("t", card="x")
+    open_store().send([seen], "m", "r").wait(WAIT_S)
+    kinds = [gap.kind for gap in state_gaps(settings, tiny_manifest(b"", risk=False), seen.event_time_ms)]
+    assert kinds == ["windows"]
+    kinds = [gap.kind for gap in state_gaps(settings, tiny_manifest(b""), seen.event_time_ms + 40 * DAY_MS)]
+    assert kinds == ["risk"]
+    away = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1})})
+    assert state_gaps(away, tiny_manifest(b""), seen.event_time_ms) == []

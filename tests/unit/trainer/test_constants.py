@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.features import Feature, names
-from trainer.constants import SEEN_MIN, compress, learn, ordinary
+from trainer.constants import SEEN_MIN, compress, learn, ordinary, tells_risk
 
 TABLE = (
     Feature("a", "amount", "a", "u"),
@@ -70,3 +70,11 @@ def test_compression_keeps_sign_and_order() -> None:
     assert np.all(np.diff(compress(values)) > 0)
     assert compress(values)[2] == 0
     assert compress(values)[0] == -compress(values)[4]
+
+
+def test_a_model_learned_from_risk_where_it_differed_between_transactions() -> None:
+    quiet = np.ones((200, len(names())), dtype=np.float32)
+    quiet[:, names().index("amount")] = np.arange(200)
+    assert not tells_risk(learn(quiet))
+    quiet[::2, names().index("terminal_frauds_7d")] = 3
+    assert tells_risk(learn(quiet))

@@ -9,6 +9,7 @@ import pytest
 
 from contract.clock import ManualClock
 from contract.metrics import Metrics
+from scoring.coverage import Gap
 from scoring.feeds.ports import FeedState
 from scoring.packages import ModelShelf
 from scoring.supervision import StalledError, Supervision
@@ -22,6 +23,7 @@ class Scene:
         self.state = FeedState(assigned=(0, 1))
         self.store_up = True
         self.kafka_up = True
+        self.gaps: list[Gap] = []
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.metrics = Metrics()
         self.shelf = ModelShelf(folder, "shop", self.metrics)
@@ -34,6 +36,7 @@ class Scene:
             metrics=self.metrics,
             retailer="shop",
             stall_after_s=30,
+            gaps=lambda: self.gaps,
         )
 
     def load_model(self) -> None:
@@ -57,6 +60,14 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
 def test_a_worker_with_model_store_and_partitions_is_ready(scene: Scene) -> None:
     scene.load_model()
     assert scene.supervision.readiness().ready
+
+
+def test_what_the_state_does_not_hold_is_a_warning_and_no_failure(scene: Scene) -> None:
+    scene.load_model()
+    scene.gaps.append(Gap("risk", "risk is not seeded", "run the trainer"))
+    answer = scene.supervision.readiness().document()
+    assert answer["ready"]
+    assert answer["warnings"] == {"risk": {"reason": "risk is not seeded", "remedy": "run the trainer"}}
 
 
 def test_every_missing_thing_is_named_with_its_remedy(scene: Scene) -> None:
