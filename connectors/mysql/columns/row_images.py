@@ -104,6 +104,8 @@ class RowDecoder:
             raise UndecodableError(f"rows of {count} columns after a table map of {len(self._steps)}")
         size = (count + 7) // 8
         first, at = self._plan(part(body, at, size)), at + size
+        if first.empty:
+            raise UndecodableError("rows of which no column is told (binlog_row_image=MINIMAL)")
         if event_type not in UPDATE:
             return first, None, at
         return first, self._plan(part(body, at, size)), at + size
@@ -122,6 +124,7 @@ class _Plan:
     """Reads images that hold certain columns."""
 
     def __init__(self, held: list[tuple[int, str | None, Any]], json: list[int]) -> None:
+        self.empty = not held
         self._nulls = (len(held) + 7) // 8
         self._steps = [(1 << place, name, step) for place, (_, name, step) in enumerate(held)]
         self._json = len(json)
