@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from contract.errors import FencedError
 from contract.federation import MaskKeys, MaskShares, SignedEnvelope, SurvivorList, Unmasking
 from federation.refusals import MaskingRefusedError
 from federation.secagg_coordinator import MaskingCoordinator
@@ -45,11 +46,21 @@ def test_one_member_s_keys_under_another_s_name_are_refused() -> None:
     assert refuses_keys(copy) == "keys"
 
 
-def test_its_own_keys_must_stand_unchanged_in_the_list() -> None:
+def test_its_own_keys_must_stand_in_the_list() -> None:
     assert refuses_keys(lambda _, envelopes: list(envelopes[1:])) == "keys"
 
+
+def test_other_keys_under_its_own_signature_are_those_of_another_process() -> None:
+    attempt = Attempt()
+    own = signed("p000", Attempt(9).members["p000"].keys(), attempt.plan)
+    envelopes = with_envelope(attempt.keys().envelopes, 0, own)
+    with pytest.raises(FencedError, match="another process takes part as p000"):
+        attempt.members["p000"].shares(envelopes, NOW_MS)
+
+
+def test_other_keys_that_it_did_not_sign_are_refused() -> None:
     def change(attempt: Attempt, envelopes: tuple[SignedEnvelope, ...]) -> list[SignedEnvelope]:
-        return with_envelope(envelopes, 0, signed("p000", Attempt(9).members["p000"].keys(), attempt.plan))
+        return with_envelope(envelopes, 0, signed("p001", Attempt(9).members["p000"].keys(), attempt.plan))
 
     assert refuses_keys(change) == "keys"
 
