@@ -251,6 +251,8 @@ def remembered(settings: FederationSettings, retailer: str) -> ParticipantState:
 
 def roster_warnings(settings: FederationSettings, retailer: str) -> list[str]:
     """What this retailer's people should know of the roster that its participant has read. Raises TransientError."""
+    if not settings.participant.key_file.exists():
+        return []  # it never asked to take part, or runs on another machine
     state = remembered(settings, retailer)
     own = public_of(settings.participant)
     with _participant_store(settings) as store:
