@@ -69,7 +69,11 @@ class MysqlServer(Server):
         None, ge=1, le=2**32 - 1, description="replica id, unique among all replicas; made from the names where absent"
     )
     position_by: Literal["file", "gtid"] = Field("file", description="gtid survives a failover to another server")
-    lock_wait_s: Seconds = Field(30.0, description="how long the snapshot may wait for its short read lock")
+    lock_wait_s: Seconds | None = Field(None, description="without effect: the snapshot locks nothing any more")
+    on_unreadable: Literal["stop", "dead_letter"] = Field(
+        "stop",
+        description="when the log tells of a change of mapped tables without its rows: stop before it, or leave a dead letter and go on",
+    )
 
 
 class MongodbServer(Server):

@@ -69,7 +69,15 @@ class Unreadable(NamedTuple):
     """What was read of the row, its key among it if all went well; treated as `Row.values`."""
 
 
-Item = Row | Mark | SchemaSeen | Unreadable
+class Rowless(NamedTuple):
+    """A transaction touched a mapped table, and no row comes of it."""
+
+    table: str
+    why: str
+    """`deleted` or `rolled_back`."""
+
+
+Item = Row | Mark | SchemaSeen | Unreadable | Rowless
 
 
 class Source(Protocol):

@@ -21,6 +21,7 @@ from connectors.ports import (
     OffsetStore,
     Position,
     Row,
+    Rowless,
     Saved,
     SchemaSeen,
     Sink,
@@ -207,6 +208,8 @@ class Runner:
             self._take_mark(item)
         elif isinstance(item, SchemaSeen):
             self._take_schema(item)
+        elif isinstance(item, Rowless):
+            self._counts["rowless", item.why] += 1
         else:
             self._take_unreadable(item)
 
@@ -289,6 +292,10 @@ class Runner:
                 self._metrics.add("tillguard_connector_rows_total", count, connector=self._name, phase=label)
             elif kind == "dead_letters":
                 self._metrics.add("tillguard_connector_dead_letters_total", count, connector=self._name, reason=label)
+            elif kind == "rowless":
+                self._metrics.add(
+                    "tillguard_connector_rowless_transactions_total", count, connector=self._name, why=label
+                )
             else:
                 self._metrics.add("tillguard_connector_delivered_total", count, connector=self._name)
         self._counts.clear()

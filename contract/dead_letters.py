@@ -20,6 +20,7 @@ REASONS = {
     "retailer_mismatch": "the message names another retailer",
     "conflict": "the transaction was seen before with other content",
     "not_resolvable": "the resolution names a transaction that is not held, flagged or blocked",
+    "unseen": "the source's log tells of a change whose rows it does not show",
     "schema_changed": "a mapped column or path vanished or changed its type",
 }
 """Every reason a dead letter may give."""

@@ -23,6 +23,7 @@ class Metric:
 METRICS = (
     Metric("tillguard_connector_rows_total", "counter", "rows read from the source", ("connector", "phase")),
     Metric("tillguard_connector_dead_letters_total", "counter", "rows that could not be mapped", ("connector", "reason")),
+    Metric("tillguard_connector_rowless_transactions_total", "counter", "transactions that touched a mapped table and gave no row", ("connector", "why")),
     Metric("tillguard_connector_delivered_total", "counter", "messages Kafka confirmed", ("connector",)),
     Metric("tillguard_connector_lag_seconds", "gauge", "age of the newest row read when it was read", ("connector",)),
     Metric("tillguard_connector_idle_seconds", "gauge", "time since the source last answered (rows or heartbeat)", ("connector",)),

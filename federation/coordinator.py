@@ -44,9 +44,10 @@ from federation import admission, cross_site, intake, making_good, rounds
 from federation.attempt import Attempt, Candidate, CollectionMaker, closed_by, publication
 from federation.collection import Collection
 from federation.coordinator_state import Change, CoordinatorState, FailedAttempt, message_of, weights_of
-from federation.envelope import Inbox, Opened
+from federation.envelope import Opened
 from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
+from federation.inbox import Inbox
 from federation.journal import Followed
 from federation.purposes import calibration_follows, purpose_due, round_over
 from federation.recording import Say, entries, recorded

@@ -10,10 +10,11 @@ import msgspec
 
 from contract.federation import COORDINATOR, NUMBER_MAX, Claim, LedgerEntry, PrivacyTerms, Roster
 from contract.federation_settings import RoundPrivacySettings
-from federation.envelope import Inbox, Opened
+from federation.envelope import Opened
 from federation.figures import AP
 from federation.foreign import reading_foreign
 from federation.identity import PublicIdentity
+from federation.inbox import Inbox
 from federation.ledger import TOO_MANY, Audit, Spoken, counted, digest_of, verify_chain
 from federation.privacy import PrivacyLedger, Release, Spend
 from federation.refusals import FederationRefusedError

@@ -13,9 +13,10 @@ import msgspec
 from contract.clock import Clock, epoch_ms
 from contract.errors import TransientError
 from contract.federation import CLOCK_TOLERANCE_MS, COORDINATOR, OPERATOR, LedgerEntry, Order
-from federation.envelope import Inbox, seal, to_records
+from federation.envelope import seal, to_records
 from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
+from federation.inbox import Inbox
 from federation.log_clock import skew
 from federation.operations import content_of
 from federation.refusals import FederationRefusedError

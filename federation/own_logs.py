@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import msgspec
 
 from contract.federation import COORDINATOR
-from federation.envelope import Inbox, Opened
+from federation.envelope import Opened
 from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
+from federation.inbox import Inbox
 from federation.journal import Journal
 from federation.refusals import FederationRefusedError
 from federation.transports.ports import LogName, Record, Transport

@@ -33,9 +33,10 @@ from federation import contribution, cross_site, objections, trust
 from federation.budget import spend_of
 from federation.contribution import Contribution
 from federation.coordinator_state import GlobalWeights
-from federation.envelope import Inbox, Opened
+from federation.envelope import Opened
 from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
+from federation.inbox import Inbox
 from federation.learner import Adopted, Arrays, Task, Trained, task_of
 from federation.local_update import LocalUpdates
 from federation.participant_state import ParticipantState, Saying

@@ -244,7 +244,10 @@ class ParticipantProcess:
     def _count_dropped(self) -> None:
         dropped = self.participant.dropped
         for reason, total in dropped.items():
-            self._count("tillguard_federation_unheard_total", total - self._dropped.get(reason, 0), reason=reason)
+            more = total - self._dropped.get(reason, 0)
+            if more:
+                _LOG.warning("messages_dropped", reason=reason, count=more, newest=self.participant.last_drop)
+            self._count("tillguard_federation_unheard_total", more, reason=reason)
         self._dropped = dict(dropped)
 
     def _later(self) -> int:

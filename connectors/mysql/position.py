@@ -13,6 +13,8 @@ class BinlogPosition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     offset: int
     gtid: str | None = None
     """Everything up to here, where positions go by GTID."""
+    born: int = 0
+    """When the server created `file`, in seconds since 1970; 0: not known. A file of the same name and another time is another log."""
     server: str = ""
     """The server whose files these are."""
 

@@ -2,12 +2,14 @@
 
 import re
 import ssl
+import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pymysql
-from pymysql.cursors import Cursor
+from pymysql.cursors import Cursor, DictCursor
 
 from connectors.config import MysqlServer, Tls
 from connectors.mysql.columns.column_types import Declared, family
@@ -18,18 +20,28 @@ CONNECT_TIMEOUT_S = 10
 _SESSION = "SET time_zone = '+00:00', sql_mode = ''"
 """What a server's defaults must not change: moments in UTC, CHAR without padding, names in backquotes."""
 _AS_STORED = f"{_SESSION}, character_set_results = NULL"
-GRANTS = (
-    "GRANT SELECT, LOCK TABLES ON {database}.* TO {user}; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}"
-)
+GRANTS = "GRANT SELECT ON {database}.* TO {user}; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}"
 """What the connector's user needs; MariaDB also knows REPLICATION CLIENT as BINLOG MONITOR."""
 
 _REFUSED = frozenset((1044, 1045, 1049, 1054, 1142, 1143, 1146, 1227, 1235, 1698, 2059, 2061))
 """Access denied, unknown database, table or column, missing privilege, unknown sign-in method: only a person can help."""
 _POSITION_DEAD = frozenset((1236, 1373, 1789, 1945, 1955))
 """Binlog file or position not there, purged GTIDs (MySQL), GTID not found (MariaDB)."""
+_FAULTY_ANSWERS = (
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+)
+"""What the driver and decoders raise when an answer is not what the protocol says; UnicodeDecodeError is a ValueError."""
 _SETTINGS = (
-    "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "binlog_transaction_compression",
-    "log_bin_compress", "binlog_row_value_options", "server_uuid", "server_uid", "version",
+    "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata",
+    "server_uuid", "server_uid", "version", "lower_case_table_names", "gtid_mode", "log_replica_updates",
+    "log_slave_updates",
 )  # fmt: skip
 
 
@@ -70,12 +82,16 @@ def told(server: MysqlServer) -> Iterator[None]:
         raise translated(error, server) from None
     except (OSError, EOFError) as error:
         raise TransientError(f"MySQL {server.host}:{server.port}: {type(error).__name__}") from None
+    except _FAULTY_ANSWERS as error:
+        raise TransientError(
+            f"MySQL {server.host}:{server.port} gave an answer that cannot be read ({type(error).__name__})"
+        ) from None
 
 
 def translated(error: pymysql.MySQLError, server: MysqlServer) -> Exception:
     """The error that `error` of the driver means to the runner."""
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-    text = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
+    text = str(error.args[-1]) if error.args else type(error).__name__
     where = f"MySQL {server.host}:{server.port}"
     if code in _REFUSED:
         grants = GRANTS.format(database=server.database, user=server.user or "USER")
@@ -123,23 +139,12 @@ def settings(connection: Any) -> dict[str, str]:
 def setting_faults(found: Mapping[str, str]) -> list[str]:
     """What must change on the server before its binary log can be read, in words. Pure."""
     wanted = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}
-    faults = [
+    return [
         f"the server has {name}={found.get(name, '(unknown to this server)')}; set {name}={value}"
         + (" (needs MySQL 8.0.1 or MariaDB 10.5)" if name not in found else "")
         for name, value in wanted.items()
         if found.get(name, "").upper() != value
     ]
-    refused = {
-        "binlog_transaction_compression": "ON",
-        "log_bin_compress": "ON",
-        "binlog_row_value_options": "PARTIAL_JSON",
-    }
-    faults += [
-        f"the server has {name}={value}, which cannot be read here; switch it off"
-        for name, value in refused.items()
-        if found.get(name, "").upper() == value
-    ]
-    return faults
 
 
 def is_mariadb(found: Mapping[str, str]) -> bool:
@@ -152,15 +157,38 @@ def identity(found: Mapping[str, str]) -> str:
     return found.get("server_uuid") or found.get("server_uid") or ""
 
 
+def ignores_case(found: Mapping[str, str]) -> bool:
+    """Whether the server takes names of tables that differ only in case for one."""
+    return found.get("lower_case_table_names", "0") != "0"
+
+
+def server_id(name: str) -> int:
+    """A replica id made from a connector's name, outside the small numbers that people give by hand."""
+    return 2**31 + zlib.crc32(name.encode()) % 2**30
+
+
+def log_status(connection: Any) -> dict[str, str]:
+    """What the server says about its log, by the names of the answer's columns in small letters; empty without a log."""
+    with connection.cursor(DictCursor) as cursor:
+        try:
+            cursor.execute("SHOW MASTER STATUS")
+        except pymysql.ProgrammingError:
+            cursor.execute("SHOW BINARY LOG STATUS")  # MySQL 8.4
+        found = cursor.fetchone()
+    return {str(name).lower(): str(value or "") for name, value in (found or {}).items()}
+
+
 def binlog_end(connection: Any) -> tuple[str, int]:
     """File and position of the end of the binary log."""
-    try:
-        found = rows(connection, "SHOW MASTER STATUS")
-    except pymysql.ProgrammingError:
-        found = rows(connection, "SHOW BINARY LOG STATUS")  # MySQL 8.4
+    found = log_status(connection)
     if not found:
         raise ConfigurationError(["the server writes no binary log; set log_bin=ON"])
-    return str(found[0][0]), int(found[0][1])
+    return found["file"], int(found["position"])
+
+
+def log_files(connection: Any) -> list[str]:
+    """Names of the log files that the server has, the oldest first."""
+    return [str(row[0]) for row in rows(connection, "SHOW BINARY LOGS")]
 
 
 def gtid_end(connection: Any, *, mariadb: bool) -> str:

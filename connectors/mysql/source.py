@@ -1,19 +1,21 @@
-"""MySQL and MariaDB as a source: a consistent snapshot, then the binary log from the very position of the snapshot.
-
-The snapshot locks its tables for the moment it takes to read the position, so that no transaction lies on both sides.
-"""
+"""MySQL and MariaDB as a source: a consistent snapshot, then the binary log from the position that was taken before it."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+import msgspec
+import structlog
 from pymysql.cursors import SSCursor
 
 from connectors.config import ConnectorConfig, MysqlServer, Table
 from connectors.mysql import server as db
-from connectors.mysql.binlog import BinlogReader, server_id
+from connectors.mysql.beginning import open_snapshot
 from connectors.mysql.columns.column_types import Declared
 from connectors.mysql.columns.packed import UndecodableError
 from connectors.mysql.columns.selection import Selection, condition, quoted, resumable
+from connectors.mysql.log.access import LogAccess
+from connectors.mysql.lookup import ServerTables
+from connectors.mysql.names import TableNames
 from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
@@ -22,10 +24,13 @@ from connectors.mysql.position import (
     snapshot_position,
     stream_position,
 )
+from connectors.mysql.server_checks import filter_faults, find_tables, replica_faults, table_faults
+from connectors.mysql.streaming import LogStream, replica_id
 from connectors.ports import Item, Mark, Position, Row, SchemaSeen
 from connectors.values import as_key, usable
-from contract.errors import ConfigurationError, InvalidEventError, PositionDeadError
+from contract.errors import ConfigurationError, InvalidEventError
 
+_LOG = structlog.get_logger()
 CHUNK_ROWS = 500
 """Rows fetched at once and between two marks."""
 SNAPSHOT_TIMEOUT_S = 3600.0
@@ -51,16 +56,20 @@ class MysqlSource:
         self._password = password
         self._mapped = columns
         self._tables = {table.name: table for table in config.tables()}
-        self._reader: BinlogReader | None = None
+        self._stream: LogStream | None = None
 
     def check(self) -> list[str]:
         connection = self._connect()
         try:
             with db.told(self._server):
-                faults = db.setting_faults(db.settings(connection))
+                found = db.settings(connection)
+                names = self._names(found)
+                faults = db.setting_faults(found)
                 for section in self._tables.values():
-                    faults += self._table_faults(connection, section)
-                self._check_privileges(connection)
+                    faults += self._table_faults(connection, section, names)
+                self._check_log(connection, found)
+                faults += filter_faults(connection, names, self._server.database)
+                faults += replica_faults(connection, found)
             return faults
         finally:
             connection.close()
@@ -81,16 +90,16 @@ class MysqlSource:
 
     def snapshot(self, resume: Position | None) -> Iterator[Item]:
         resumed = parse_snapshot(resume) if resume is not None else None
-        lock = self._connect()
+        probe = self._connect()
         scan = db.connect_for_rows(self._server, self._password, read_timeout_s=SNAPSHOT_TIMEOUT_S)
         try:
             with db.told(self._server):
-                begun = self._begin(lock, scan)
+                begun = self._begin(probe, scan)
                 start = resumed.start if resumed else begun
-                lock.close()
+                probe.close()
                 yield from self._scan_tables(scan, start, resumed)
         finally:
-            for connection in (lock, scan):
+            for connection in (probe, scan):
                 if connection.open:
                     connection.close()
         yield Mark(stream_position(start))
@@ -101,37 +110,19 @@ class MysqlSource:
         try:
             with db.told(self._server):
                 found = db.settings(connection)
-                faults = db.setting_faults(found)
                 end = self._end(connection, found)
         finally:
             connection.close()
-        if faults:
-            raise ConfigurationError(faults)
-        by_gtid = self._server.position_by == "gtid"
-        if by_gtid and position.gtid is None:
-            raise ConfigurationError(
-                ["position_by: gtid, but the saved position has none; reset the connector's position"]
-            )
-        if not by_gtid and position.server and end.server and position.server != end.server:
-            raise PositionDeadError(
-                "the position belongs to another server; positions by file do not survive a failover"
-            )
-        self._reader = BinlogReader(
-            db.options(self._server, self._password, read_timeout_s=self._server.silent_after_s),
-            position,
-            end=end,
-            replica_id=self._server.server_id or server_id(f"{self._server.database}/{self._config.name}"),
-            heartbeat_s=self._server.heartbeat_s,
-            database=self._server.database,
-            tables=list(self._tables),
-            mapped=self._mapped,
-            data_types=lambda table: {name: column.data_type for name, column in self._columns(table).items()},
-            by_gtid=by_gtid,
-            mariadb=db.is_mariadb(found),
+        for fault in db.setting_faults(found):
+            _LOG.warning("server_setting", connector=self._config.name, fault=fault)
+        options = db.options(self._server, self._password, read_timeout_s=self._server.silent_after_s)
+        tables = ServerTables(self._connect, self._server.database, self.fetch, self._config)
+        self._stream = LogStream(
+            self._config, self._server, options, mapped=self._mapped, tables=tables, files=self._files
         )
         try:
             with db.told(self._server):
-                yield from self._reader.items()
+                yield from self._stream.items(position, end, found)
         finally:
             self.close()
 
@@ -139,9 +130,9 @@ class MysqlSource:
         """Nothing to free: the server keeps its log by its own rules."""
 
     def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
     def columns(self, table: str) -> list[str]:
         """Names of the columns, for `connector new`; raises ConfigurationError where there is no such table."""
@@ -183,11 +174,12 @@ class MysqlSource:
         finally:
             connection.close()
 
-    def _table_faults(self, connection: Any, section: Table) -> list[str]:
+    def _table_faults(self, connection: Any, section: Table, names: TableNames) -> list[str]:
         table, database = section.name, self._server.database
+        hidden = table_faults(find_tables(connection, database, table), database, table, names)
+        if hidden:
+            return hidden
         types = db.columns(connection, database, table)
-        if not types:
-            return [f"database {database} has no table {table} (or the user may not see it)"]
         mapped = {_column(name, types) for name in self._mapped(table)}
         faults = [f"table {table} has no column {name}" for name in sorted(mapped - set(types))]
         key = self._config.key_of(section)
@@ -195,17 +187,26 @@ class MysqlSource:
             faults.append(f"table {table}: key {key} is neither a primary nor a unique key of its own")
         return faults + [fault for name in sorted(mapped & set(types)) for fault in _type_faults(table, types[name])]
 
-    def _check_privileges(self, connection: Any) -> None:
-        """Runs what the snapshot runs, so that a missing grant is told now."""
-        db.binlog_end(connection)
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET SESSION lock_wait_timeout = {max(1, int(self._server.lock_wait_s))}")
-            cursor.execute(f"LOCK TABLES {self._lock_list()}")
-            cursor.execute("UNLOCK TABLES")
+    def _names(self, found: Mapping[str, str]) -> TableNames:
+        return TableNames(self._server.database, list(self._tables), ignore_case=db.ignores_case(found))
 
-    def _lock_list(self) -> str:
-        database = quoted(self._server.database)
-        return ", ".join(f"{database}.{quoted(name)} READ" for name in self._tables)
+    def _check_log(self, connection: Any, found: Mapping[str, str]) -> None:
+        """Reads the beginning of the log as the stream will, so that a missing grant is told now."""
+        file, _ = db.binlog_end(connection)
+        self._access(found).born(file)
+
+    def _access(self, found: Mapping[str, str]) -> LogAccess:
+        options = db.options(self._server, self._password, read_timeout_s=60.0)
+        name = replica_id(self._config, self._server, "look")
+        return LogAccess(options, replica_id=name, mariadb=db.is_mariadb(found))
+
+    def _files(self) -> list[str]:
+        connection = self._connect()
+        try:
+            with db.told(self._server):
+                return db.log_files(connection)
+        finally:
+            connection.close()
 
     def _end(self, connection: Any, found: Mapping[str, str]) -> BinlogPosition:
         file, offset = db.binlog_end(connection)
@@ -215,20 +216,22 @@ class MysqlSource:
             raise ConfigurationError(["position_by: gtid, but the server has no GTIDs; set gtid_mode=ON"])
         return BinlogPosition(file=file, offset=offset, gtid=gtid, server=db.identity(found))
 
-    def _begin(self, lock: Any, scan: Any) -> BinlogPosition:
-        """Opens a consistent snapshot on `scan`, and gives the binlog position that it stands at."""
-        with lock.cursor() as cursor:
-            cursor.execute(f"SET SESSION lock_wait_timeout = {max(1, int(self._server.lock_wait_s))}")
-            # waits for transactions that wrote to these tables, so their commits are in the snapshot
-            cursor.execute(f"LOCK TABLES {self._lock_list()}")
+    def _begin(self, probe: Any, scan: Any) -> BinlogPosition:
+        """Opens a consistent snapshot on `scan`, and gives the position that the stream starts from."""
         with scan.cursor() as cursor:
             cursor.execute(f"SET SESSION net_write_timeout = {int(SNAPSHOT_TIMEOUT_S)}")
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        position = self._end(lock, db.settings(lock))
-        with lock.cursor() as cursor:
-            cursor.execute("UNLOCK TABLES")
-        return position
+        found = db.settings(probe)
+        self._end(probe, found)  # tells a log or GTIDs that are switched off
+        begun = open_snapshot(
+            probe,
+            scan,
+            self._access(found),
+            by_gtid=self._server.position_by == "gtid",
+            mariadb=db.is_mariadb(found),
+            gtids=found.get("gtid_mode", "OFF").upper() == "ON",
+        )
+        return msgspec.structs.replace(begun, server=db.identity(found))
 
     def _scan_tables(self, scan: Any, start: BinlogPosition, resumed: SnapshotPosition | None) -> Iterator[Item]:
         names = list(self._tables)

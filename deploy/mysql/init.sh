@@ -40,6 +40,6 @@ CREATE TABLE reviews (
   decided_at DATETIME(3) NOT NULL
 );
 CREATE USER 'tillguard'@'%' IDENTIFIED BY '$CONNECTOR_PASSWORD';
-GRANT SELECT, LOCK TABLES ON shop.* TO 'tillguard'@'%';
+GRANT SELECT ON shop.* TO 'tillguard'@'%';
 GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'tillguard'@'%';
 SQL

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from contract.federation import MaskedUpdate, MaskShares, Refusal, SurvivorList, encode_message
-from federation.envelope import Inbox, Opened, seal, to_records
+from federation.envelope import Opened, seal, to_records
 from federation.identity import Identity
+from federation.inbox import Inbox
 from federation.refusals import KeyStoreError
 from federation.secagg import (
     PublicKeys,

@@ -7,7 +7,7 @@ import msgspec
 
 from federation.coordinator_process import CoordinatorProcess
 from federation.coordinator_state import CoordinatorState
-from federation.envelope import Inbox
+from federation.inbox import Inbox
 from federation.operations import LogReader, Told
 from federation.participant import HEARD, Participant
 from federation.simulated_world import World

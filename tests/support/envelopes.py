@@ -7,7 +7,8 @@ import pytest
 
 from contract.federation import Announcement, Message, PartsAnnounced, Refusal
 from contract.federation_reasons import DROP_REASONS
-from federation.envelope import ANNOUNCEMENT_DOMAIN, Inbox, Opened, seal, to_records
+from federation.envelope import ANNOUNCEMENT_DOMAIN, Opened, seal, to_records
+from federation.inbox import Inbox
 from federation.refusals import EnvelopeRefusedError
 from support.masking_round import FEDERATION, NOW_MS, identity, roster
 

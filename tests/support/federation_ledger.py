@@ -1,7 +1,7 @@
 """The audit ledger of a simulated federation."""
 
 from contract.federation import LedgerEntry
-from federation.envelope import Inbox
+from federation.inbox import Inbox
 from federation.simulated_world import World
 
 

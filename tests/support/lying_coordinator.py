@@ -14,8 +14,9 @@ from contract.federation import (
     ShareList,
     SurvivorList,
 )
-from federation.envelope import Inbox, Opened, seal, to_records
+from federation.envelope import Opened, seal, to_records
 from federation.identity import PublicIdentity
+from federation.inbox import Inbox
 from federation.planning import RoundPlanning
 from federation.secagg import masking_plan
 from federation.secagg_coordinator import MaskingCoordinator

@@ -139,6 +139,9 @@ class Storm:
         file = parse_stream(Position("stream", saved.position.text)).file
         with contextlib.suppress(*REFUSALS):
             self._execute(f"PURGE BINARY LOGS TO '{file}'")
+        # whoever commits these now commits what the log may not hold any more: a reader can only announce it
+        for _, act in self._left:
+            self.announced |= {str(identity) for identity in act.ids}
 
     def settle(self) -> None:
         """Waits until a last row has come through; everything before it has then been read."""

@@ -22,10 +22,11 @@ from federation.coordinator import Coordinator
 from federation.coordinator_process import CoordinatorProcess, owner_of_coordinator
 from federation.coordinator_state import CoordinatorState
 from federation.cross_site import Sites, newest_finished
-from federation.envelope import Inbox, seal, to_records
+from federation.envelope import seal, to_records
 from federation.finishing import Evaluate, StrategyFinishing
 from federation.foreign import reading_foreign
 from federation.identity import Identity, PublicIdentity
+from federation.inbox import Inbox
 from federation.learner import Learner
 from federation.log_clock import LogClock, skew
 from federation.operations import Told, read_told

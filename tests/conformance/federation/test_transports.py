@@ -38,6 +38,16 @@ def test_records_come_once_in_their_order_with_rising_offsets(world: Any) -> Non
     assert reader.poll(0.0) == []
 
 
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_writer_is_told_when_the_log_took_its_records_as_readers_are(world: Any, exclusive: bool) -> None:
+    writer, reader = world.open("coordinator", exclusive=exclusive), world.open("bea")
+    reader.read_from({"updates": 0})
+    appended_ms = [writer.append([said(0), said(1)]), writer.append([said(2)])]
+    read = [record.appended_ms for record in collect(reader, 3)]
+    assert appended_ms == [read[1], read[2]]
+    assert read[0] <= read[1] <= read[2]
+
+
 def test_every_reader_reads_everything_from_where_it_chooses(world: Any) -> None:
     writer, first, second = world.open("ada"), world.open("bea"), world.open("coordinator")
     writer.append([said(number) for number in range(4)])

@@ -122,9 +122,9 @@ def test_every_row_is_read_by_the_columns_its_table_had_then(place: MysqlWorld) 
         "FLUSH BINARY LOGS",
         "ALTER TABLE orders MODIFY total DECIMAL(20,4) AFTER shoe_size",
         "ALTER TABLE orders MODIFY customer_id VARCHAR(80) FIRST, ALGORITHM=COPY",
-        "CREATE TABLE new_orders (total INT, customer_id TEXT, id BIGINT PRIMARY KEY, placed_at DATETIME)",
-        "RENAME TABLE orders TO old_orders, new_orders TO orders",
-        "INSERT INTO old_orders (id, total) VALUES (99, 99)",
+        "CREATE TABLE _orders_new (total INT, customer_id TEXT, id BIGINT PRIMARY KEY, placed_at DATETIME)",
+        "RENAME TABLE orders TO _orders_old, _orders_new TO orders",
+        "INSERT INTO _orders_old (id, total) VALUES (99, 99)",
         "DROP TABLE orders",
         "CREATE TABLE orders (placed_at DATETIME, id INT PRIMARY KEY, customer_id CHAR(9), total FLOAT)",
         "TRUNCATE orders",
@@ -308,7 +308,7 @@ def test_a_user_without_rights_is_told_which_it_needs(place: MysqlWorld, stack: 
     mapper = Mapper(config, admission(), tokens())
     source = MysqlSource(config, config.source, "p", mapper.columns)
     try:
-        with pytest.raises(ConfigurationError, match="GRANT SELECT, LOCK TABLES"):
+        with pytest.raises(ConfigurationError, match="GRANT SELECT ON"):
             source.check()
     finally:
         place.execute(f"DROP USER {user}@'127.0.0.1'")

@@ -83,7 +83,7 @@ def test_a_scoring_worker_carries_no_training() -> None:
         "tf2onnx",
         "scikit-learn",
         "pymongo",
-        "mysql-replication",
+        "pymysql",
         "jpype1",
     }
     assert heavy & set(requirements("scoring")) == set()
@@ -91,7 +91,7 @@ def test_a_scoring_worker_carries_no_training() -> None:
 
 
 def test_each_part_has_what_it_needs() -> None:
-    assert {"mysql-replication", "pymongo", "kafka-python"} <= set(requirements("connectors"))
+    assert {"pymysql", "zstandard", "pymongo", "kafka-python"} <= set(requirements("connectors"))
     assert {"tensorflow-cpu", "tf2onnx", "alembic"} <= set(requirements("trainer"))
     assert "setuptools" in requirements("build")
 

@@ -15,7 +15,7 @@ from federation.collection import Willing
 from federation.coordinator_process import owner_of_coordinator
 from federation.coordinator_state import CoordinatorState
 from federation.cross_site import Sites, newest_finished
-from federation.envelope import Inbox
+from federation.inbox import Inbox
 from federation.learner import Arrays, Learner, Task, Trained
 from federation.operations import content_of
 from federation.participant_state import Saying

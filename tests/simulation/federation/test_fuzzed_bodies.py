@@ -20,7 +20,7 @@ from contract.federation import (
     type_of,
 )
 from federation.coordinator import Coordinator
-from federation.envelope import ENVELOPE_DOMAIN, _seal_info, _signed_bytes
+from federation.envelope import ENVELOPE_DOMAIN, _seal_info, signed_bytes
 from federation.identity import Identity, PublicIdentity
 from federation.simulated_world import World
 from federation.transports.ports import LogName, Record
@@ -109,7 +109,7 @@ def signed_record(
     )
     sealed = reader.seal(body, _seal_info(heading)) if reader else body
     envelope = msgspec.msgpack.encode(msgspec.structs.replace(heading, body=sealed))
-    signature = by.sign(_signed_bytes(envelope), ENVELOPE_DOMAIN)
+    signature = by.sign(signed_bytes(envelope), ENVELOPE_DOMAIN)
     record = msgspec.msgpack.encode(SignedEnvelope(envelope=envelope, signature=signature))
     return Record(log, 0, b"", record, world.broker.now_ms)
 

@@ -8,7 +8,7 @@ import pytest
 
 from contract.federation import GlobalModel, Update
 from contract.federation_settings import RoundPrivacySettings
-from federation.envelope import Inbox
+from federation.inbox import Inbox
 from federation.learner import Adopted, Arrays, Task, Trained
 from federation.operations import account_of
 from federation.simulated_world import World

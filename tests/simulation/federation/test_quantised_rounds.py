@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contract.federation import Update
 from contract.federation_settings import CompressionSettings
 from federation.compression import decompress
-from federation.envelope import Inbox
+from federation.inbox import Inbox
 from federation.learner import Task, Trained
 from federation.numpy_learner import NumpyLearner
 from federation.simulated_world import World

@@ -13,7 +13,6 @@ from connectors.guess import guess, paths
 from connectors.health import Vitals, ailments
 from connectors.limits import DeadLetterLimits
 from connectors.mongodb.position import parse_position
-from connectors.mysql.binlog import _Gtids, server_id
 from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
@@ -22,7 +21,7 @@ from connectors.mysql.position import (
     snapshot_position,
     stream_position,
 )
-from connectors.mysql.server import setting_faults, translated
+from connectors.mysql.server import server_id, setting_faults, translated
 from connectors.partitions import partition_of
 from connectors.ports import Position, SchemaSeen
 from connectors.schema_guard import SchemaGuard
@@ -86,25 +85,12 @@ def test_a_position_that_is_none_is_refused_with_its_form(text: str) -> None:
         parse_position(Position("stream", text))
 
 
-def test_gtids_count_when_their_transaction_is_complete() -> None:
-    gtids = _Gtids("0-1-5,2-1-9", mariadb=True)
-    gtids.begin("0-1-6")
-    assert gtids.text() == "0-1-5,2-1-9"
-    gtids.commit()
-    assert gtids.text() == "0-1-6,2-1-9"
-    uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
-    executed = _Gtids(f"{uuid}:1-5", mariadb=False)
-    executed.begin(f"{uuid}:6")
-    executed.commit()
-    assert executed.text() == f"{uuid}:1-6"
-
-
 def test_server_settings_that_cannot_be_read_are_each_named() -> None:
     assert setting_faults(GOOD_SERVER) == []
     found = setting_faults(
         {"log_bin": "ON", "binlog_format": "MIXED", "log_bin_compress": "ON", "binlog_row_image": "FULL"}
     )
-    assert len(found) == 3
+    assert len(found) == 2
     assert any("binlog_format=MIXED" in fault for fault in found)
 
 

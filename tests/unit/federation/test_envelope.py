@@ -17,8 +17,9 @@ from contract.federation import (
     SignedEnvelope,
     encode_message,
 )
-from federation.envelope import PART_BYTES, Inbox, seal, unseal
+from federation.envelope import PART_BYTES, seal, unseal
 from federation.identity import Identity
+from federation.inbox import Inbox
 from federation.refusals import EnvelopeRefusedError
 from support.envelopes import REFUSAL, record, records, refused, take
 from support.masking_round import FEDERATION, NOW_MS, identity, roster, seeded_bytes

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from contract.federation import RECORD_BYTES_MAX, MaskedUpdate
 from federation import envelope
-from federation.envelope import PART_BYTES, PENDING_MS_MAX, Inbox
+from federation import inbox as inbox_module
+from federation.envelope import PART_BYTES
+from federation.inbox import PENDING_MS_MAX, Inbox
 from federation.refusals import EnvelopeRefusedError
 from support.envelopes import announced, announcement_of, record, records, refused, take, taken
 from support.masking_round import FEDERATION, NOW_MS, identity
@@ -113,8 +115,8 @@ def test_a_long_message_opens_with_its_last_part_whatever_copies_stand_between(s
 def test_what_is_said_now_is_not_pushed_out_by_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envelope, "PART_BYTES", SHORT)
     monkeypatch.setattr(envelope, "SINGLE_BYTES_MAX", SHORT)
-    monkeypatch.setattr(envelope, "ANNOUNCED_BYTES", 0)
-    monkeypatch.setattr(envelope, "DIGEST_BYTES", 1)
+    monkeypatch.setattr(inbox_module, "ANNOUNCED_BYTES", 0)
+    monkeypatch.setattr(inbox_module, "DIGEST_BYTES", 1)
     *old, genuine = (
         records(MaskedUpdate(payload=random.Random(at_ms).randbytes(SHORT * 3)), sent_at_ms=at_ms) for at_ms in range(9)
     )
@@ -190,7 +192,7 @@ def test_whoever_is_revoked_between_announcement_and_last_part_is_refused() -> N
 
 
 def test_past_the_bound_the_one_that_holds_most_loses_its_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.envelope.PENDING_BYTES_MAX", 2 * PART_BYTES + 10_000)
+    monkeypatch.setattr("federation.inbox.PENDING_BYTES_MAX", 2 * PART_BYTES + 10_000)
     inbox = Inbox(FEDERATION)
     small, greedy = records(LONG, "alma"), records(LONG, "berta", round_number=9)
     for data in (small[0], small[1], greedy[0], greedy[1]):
