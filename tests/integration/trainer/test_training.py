@@ -189,7 +189,7 @@ def test_a_feature_log_younger_than_the_label_delay_says_what_to_do(retailer: An
     Topics(retailer.settings).send(
         FEATURES, [(record.transaction_id.encode(), msgspec.json.encode(record)) for record in records]
     )
-    with pytest.raises(TrainingRefusedError, match="--label-delay-days 0 takes them all"):
+    with pytest.raises(TrainingRefusedError, match="--label-delay-days 0` takes them all"):
         train(retailer.settings, TOPIC)
 
 
