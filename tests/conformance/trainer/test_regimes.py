@@ -12,12 +12,12 @@ from contract.package import read_package
 from contract.settings import CostSettings
 from trainer import fit as fit_module
 from trainer.evaluate import auc_roc
-from trainer.examples import Examples, split
+from trainer.examples import Examples, data_range, split
 from trainer.fit import Fitted, fit
 from trainer.plan import Plan, Privacy
 from trainer.run_onnx import run_onnx
 from trainer.snapshot import ATTACHMENT, Snapshot, dump, load
-from trainer.training import Deployment, Material, Trained, data_range, make
+from trainer.training import Deployment, Material, Trained, make
 
 from .test_model import NOW
 
