@@ -1,0 +1,175 @@
+"""Events of the binary log: the closed table of types, frames, identifiers, compression; and no bytes raise a stranger's error."""
+
+import zlib
+from struct import pack
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.mysql.log.compression import TooLargeError, read_payload, unpack_event
+from connectors.mysql.log.cursor import MalformedEventError
+from connectors.mysql.log.event_types import EVENT_TYPES, IGNORABLE_FLAG, Treatment, treatment
+from connectors.mysql.log.follower import Ended, Follower, Loud
+from connectors.mysql.log.framing import ChecksumError, Event, Frames, read_heartbeat, read_rotate
+from connectors.mysql.log.identifiers import Gtid, MariadbGtid, Xid, read_begin, read_prepare
+from connectors.mysql.log.queries import read_query
+from connectors.mysql.log.spool import Spool
+from connectors.mysql.names import TableNames
+
+NAMES = TableNames("cap", ["Sales"], ignore_case=True)
+UUID = "c50a1184-ecc2-11f1-8fb4-02fc00000001"
+# as MySQL 9.7 wrote them
+GTID = bytes.fromhex("01c50a1184ecc211f18fb402fc000000010300000000000000") + bytes(31)
+TAGGED = (
+    b'\x02t\x00\x00\x00\x02\x15\x03\x14"\x11\x02\xb1\x03\t\x03"\xc5\x03=\x02\xd1\x02\x04\xf1\x03\x00\x00\x00\x02\x04\x04\x06'
+    b"\x08till\x08 \n$\x0c\x7f\xbb\x9e\xa4\x8c~a\x06\x10]\x05\x12\x83\x12\x0b"
+)
+TABLE_MAP = (
+    b"j\x00\x00\x00\x00\x00\x01\x00\x03cap\x00\x05sales\x00\x04\x08\x12\xf6\xfe\x05\x00\x0c\x02\xfe\x0c\x0e\x01\x01\x00\x02\x03"
+    b"\xfc\xff\x00\x04\x16\x02id\x02at\x06amount\x08currency\x08\x01\x00\x0c\x01\xf0"
+)
+WRITE = b"j\x00\x00\x00\x00\x00\x11\x00\x02\x00\x04\xff\x00\x01\x00\x00\x00\x00\x00\x00\x00\x99\xbb|\xda\r\x80\x00\x00\x03\xe7\x00\x03EUR"
+# as MariaDB 11.4 wrote it
+PACKED_WRITE = b"\x15\x00\x00\x00\x00\x00\x01\x00\x04\x0f\x81\x18x\x9c\xfb\xc0\xc1\x00\x013w\xd7\xdc\xf2j\x002x\x18\x98]C\x83\x00ER\x05h"
+
+
+def event(code: int, body: bytes, *, end: int = 0, flags: int = 0) -> Event:
+    return Event(1_796_046_013, code, 1, end, flags, body, 19 + len(body))
+
+
+def query(text: str, database: str = "") -> Event:
+    name = database.encode()
+    return event(2, pack("<IIBHH", 8, 0, len(name), 0, 0) + name + b"\0" + text.encode())
+
+
+def packet(code: int, body: bytes, *, checksum: bool = True) -> bytes:
+    size = 19 + len(body) + 4 * checksum
+    plain = pack("<IBIIIH", 1, code, 1, size, 0, 0) + body
+    return plain + zlib.crc32(plain).to_bytes(4, "little") if checksum else plain
+
+
+def follower() -> Follower:
+    return Follower(NAMES, Spool)
+
+
+def test_every_number_that_a_server_can_write_is_in_the_table_and_every_other_is_loud() -> None:
+    assert set(EVENT_TYPES) == {*range(43), *range(160, 172)}
+    assert all(kind.why for kind in EVENT_TYPES.values())
+    for code in set(range(256)) - set(EVENT_TYPES):
+        assert treatment(code, 0) is Treatment.LOUD
+        assert treatment(code, IGNORABLE_FLAG) is Treatment.HARMLESS
+
+
+def test_a_type_that_is_loud_is_told_by_name_and_an_unknown_one_by_its_number() -> None:
+    for code in (0, 20, 26, 99):
+        (told,) = follower().feed(event(code, b"anything"), "f:4")
+        assert isinstance(told, Loud)
+        assert str(code) in told.why
+
+
+@given(st.integers(0, 255), st.binary(max_size=300), st.integers(0, 0xFFFF))
+def test_no_bytes_of_an_event_raise_anything(code: int, body: bytes, flags: int) -> None:
+    followed = follower()
+    for given_event in (event(33, GTID), event(code, body, flags=flags), event(code, body, flags=flags)):
+        for outcome in followed.feed(given_event, "f:4"):
+            held = getattr(outcome, "held", None)
+            if held is not None:
+                held.store.close()
+    followed.transactions.close()
+
+
+@given(
+    st.sampled_from([GTID, TAGGED, TABLE_MAP, WRITE, PACKED_WRITE]),
+    st.integers(0, 80),
+    st.binary(max_size=8),
+    st.integers(0, 255),
+)
+def test_no_damage_to_real_events_raises_anything(body: bytes, at: int, put: bytes, code: int) -> None:
+    followed = follower()
+    list(followed.feed(event(code, body[:at] + put + body[at + len(put) :]), "f:4"))
+    followed.transactions.close()
+
+
+@given(st.binary(max_size=200))
+def test_no_packet_raises_a_strangers_error(data: bytes) -> None:
+    for checksums in (True, False):
+        frames = Frames(checksums=checksums)
+        for each in (data, packet(2, data), packet(15, data)):
+            try:
+                read = frames.read(each)
+                read_rotate(read)
+                read_heartbeat(read)
+            except (MalformedEventError, ChecksumError):
+                continue
+
+
+def test_a_flipped_bit_is_found_by_the_checksum() -> None:
+    frames = Frames(checksums=True)
+    good = packet(16, bytes(8))
+    assert frames.read(good).body == bytes(8)
+    with pytest.raises(ChecksumError):
+        frames.read(good[:20] + b"\x01" + good[21:])
+
+
+def test_identifiers_of_both_servers_are_read() -> None:
+    assert read_begin(event(33, GTID)).gtid == Gtid(UUID, "", 3)
+    assert read_begin(event(42, TAGGED)).gtid == Gtid(UUID, "till", 1)
+    assert read_begin(event(34, GTID)).gtid is None
+    opened = read_begin(event(162, b"\x0a" + bytes(7) + b"\x02\0\0\0" + b"\x0c" + bytes(6)))
+    assert (opened.gtid, opened.opened) == (MariadbGtid(2, 1, 10), True)
+    assert read_prepare(event(38, b"\x00\x07\0\0\0\x03\0\0\0\x01\0\0\0twob")) == (Xid(7, b"two", b"b"), False)
+
+
+def test_heartbeats_of_both_kinds_tell_file_and_offset() -> None:
+    assert read_heartbeat(event(27, b"binlog.000002", end=77)) == ("binlog.000002", 77)
+    field = b"\x02\x09\xfe" + (2**33).to_bytes(8, "little")
+    assert read_heartbeat(event(41, b"\x01\x0dbinlog.000002" + field + b"\x00")) == ("binlog.000002", 2**33)
+
+
+def test_mariadbs_compressed_rows_and_statements_are_the_plain_ones() -> None:
+    plain = unpack_event(event(166, PACKED_WRITE))
+    assert plain.code == 23
+    assert plain.body.endswith(b"\x03EUR")
+    text = b"CREATE TABLE t (a INT)"
+    head = pack("<IIBHH", 8, 0, 1, 0, 0) + b"d\0"
+    packed = unpack_event(event(165, head + bytes([0x81, len(text)]) + zlib.compress(text)))
+    assert read_query(packed).text == text.decode()
+
+
+def payload(data: bytes, *, size: int | None = None, packed: bytes | None = None) -> bytes:
+    packed = zstandard.ZstdCompressor().compress(data) if packed is None else packed
+    declared = b"\xfd" + (len(data) if size is None else size).to_bytes(3, "little")
+    length = b"\xfd" + len(packed).to_bytes(3, "little")
+    return b"\x02\x01\x00" + b"\x03\x04" + declared + b"\x01\x04" + length + b"\x00" + packed
+
+
+def test_a_payload_gives_the_events_inside_it_and_never_more_than_it_declares() -> None:
+    inside = b"".join(
+        packet(code, body, checksum=False) for code, body in ((19, TABLE_MAP), (30, WRITE), (16, bytes(8)))
+    )
+    assert [(each.code, each.end) for each in read_payload(payload(inside))] == [(19, 0), (30, 0), (16, 0)]
+    several = zstandard.ZstdCompressor().compress(inside[:50]) + zstandard.ZstdCompressor().compress(inside[50:])
+    assert len(list(read_payload(payload(inside, packed=several)))) == 3
+    for body in (
+        payload(inside, size=len(inside) - 1),
+        payload(inside, size=len(inside) + 40),
+        payload(b"x" * 40),
+        payload(inside, packed=b"junk"),
+    ):
+        with pytest.raises(MalformedEventError):
+            list(read_payload(body))
+    with pytest.raises(TooLargeError):
+        list(read_payload(payload(bytes(1 << 20)), bytes_max=1000))
+
+
+def test_names_of_tables_are_compared_as_the_server_does() -> None:
+    begun = [event(33, GTID), query("BEGIN"), event(19, TABLE_MAP), event(30, WRITE), event(16, bytes(8))]
+    for ignore_case, rows in ((True, 1), (False, 0)):
+        followed = Follower(TableNames("CAP", ["Sales"], ignore_case=ignore_case), Spool)
+        ended = [out for each in begun for out in followed.feed(each, "f:4") if isinstance(out, Ended)]
+        held = [out.held for out in ended if out.held is not None]
+        assert len(held) == rows
+        for each in held:
+            each.store.close()
