@@ -11,6 +11,7 @@ _PATTERNS: Mapping[str, tuple[str, ...]] = {
     "transaction_id": (
         r"^(transaction|trans|txn|tx|order|payment|booking|invoice|receipt|bill|sale)_?(id|no|nr|num|number|ref|key|uuid)$",
         r"(transaction|trans|txn|tx|order|payment|booking)_?(id|no|nr|num|number|ref)$",
+        r"^(bestell|auftrags?|rechnungs?|beleg|buchungs?|transaktions?)\w*_?(id|nr|nummer)$",
         r"^_?(id|uuid|guid|key)$",
     ),
     "event_time": (
@@ -24,10 +25,10 @@ _PATTERNS: Mapping[str, tuple[str, ...]] = {
         r"(^|[_.])(amount|amt|betrag)$|amount",
         r"(^|[_.])(total|price|sum|value)(_?(amount|price|minor|cents|value|due))?$",
     ),
-    "currency": (r"currency|^ccy$|waehrung",),
+    "currency": (r"currency|^ccy$|w(ä|ae)hrung",),
     "customer": (
         r"^(customer|cust|user|account|acct|client|member|kunden?|buyer|name_?orig)_?(id|no|nr|num|number|ref|key)?$",
-        r"(customer|user|account|client|member|kunden?|buyer)[_.]?(id|no|nr|number|ref)$",
+        r"(customer|user|account|client|member|kunden?|buyer)[_.]?(id|no|nr|number|nummer|ref)$",
     ),
     "card": (r"(card|pan|cc)[_.]?(number|no|nr|num)$|^pan$|^card$",),
     "device": (r"device([_.]?(id|hash|fingerprint|used|info))?$|fingerprint",),
@@ -55,7 +56,7 @@ _PATTERNS: Mapping[str, tuple[str, ...]] = {
 FIELDS = tuple(_PATTERNS)
 _FRAUD = (
     r"^(is_?|tx_?|trans_?|transaction_?)?(fraud|fraudulent|chargeback|charged_?back|scam)(_?(flag|label|ind|reported|bool))?$",
-    r"^(fraud|is_?fraud)",
+    r"^(fraud|is_?fraud|betrug)",
     r"^(is_?)?(label|target|class|y)$",
 )
 _YES = re.compile(r"(?i)(is[_ ]?)?(fraud(ulent)?|scam|bad|chargeback|illicit|suspicious)")
@@ -200,9 +201,13 @@ def _fraud_values(values: Sequence[object]) -> dict[str, bool | None] | None:
 
 
 def _meaning(text: str) -> bool | None:
-    if _NO.fullmatch(text) or text.lower() in ("0", "false", "no", "n", "f"):
+    if _NO.fullmatch(text) or text.lower() in ("0", "false", "no", "n", "f", "nein", "non"):
         return False
-    return True if _YES.fullmatch(text) or text.lower() in ("1", "true", "yes", "y", "t") else None
+    return (
+        True
+        if _YES.fullmatch(text) or text.lower() in ("1", "true", "yes", "y", "t", "ja", "oui", "si", "sí")
+        else None
+    )
 
 
 def paths(documents: Sequence[Mapping[str, object]], *, depth: int = 4) -> list[str]:

@@ -1,5 +1,6 @@
 """What `connector check` prints: rows as the transactions they become."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from contract.dead_letters import DeadLetter
 from contract.events import Transaction
 from contract.money import exponent
 
+_DIGITS = re.compile(r"[0-9]+")
 _LEFT_OUT = ("origin", "ingest_time", "retailer", "aliases")
 
 
@@ -61,10 +63,17 @@ def show_rows(mapper: Mapper, looked: Looked, shown: int, console: Console | Non
 
 def refusals(letters: Sequence[DeadLetter], rows: int) -> str:
     """A sentence: how many of `rows` cannot be used, and why, the commonest reason first."""
-    reasons = Counter(letter.detail for letter in letters).most_common(3)
+    reasons = _reasons(letters)
     count = "none" if len(letters) == rows else f"{len(letters):,}"
     why = reasons[0][0] if len(reasons) == 1 else ", ".join(f"{times:,} times {detail}" for detail, times in reasons)
     return f"{count} of {rows:,} rows {'can' if count == 'none' else 'cannot'} be used: {why}"
+
+
+def _reasons(letters: Sequence[DeadLetter]) -> list[tuple[str, int]]:
+    """The three commonest details with their counts; those that differ in numbers only are one."""
+    kinds = Counter(_DIGITS.sub("0", letter.detail) for letter in letters)
+    first = {_DIGITS.sub("0", letter.detail): letter.detail for letter in reversed(letters)}
+    return [(first[kind], times) for kind, times in kinds.most_common(3)]
 
 
 def _first_refusal(outcomes: Sequence[Outcome]) -> DeadLetter | None:

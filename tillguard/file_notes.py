@@ -54,7 +54,11 @@ def _time_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLette
     form = time_form(values)
     if any(letter.detail.startswith("event_time:") for letter in letters):
         if form is None:
-            return [f"event_time: no usual format fits all {len(values):,} rows that were looked at"]
+            counted = all(isinstance(value, int | float) or str(value).isdecimal() for value in values)
+            why = (
+                "; numbers that count from a start of their own must be made times first" if counted and values else ""
+            )
+            return [f"event_time: no usual format fits all {len(values):,} rows that were looked at{why}"]
         swapped = f"; {SWAPPABLE}" if form.swappable else ""
         return [
             f"event_time: `format: {written(form.formats)}` would fit all {len(values):,} rows that were looked at{swapped}"

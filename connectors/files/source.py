@@ -1,6 +1,7 @@
 """Files as a source: Parquet, CSV or JSON lines, replayed in event-time order, at a set rate or as fast as Kafka takes them."""
 
 import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from connectors.files.config import Files
 from connectors.files.order import in_order
 from connectors.files.parts import parts
 from connectors.files.rows import FileRow, column_names, read
+from connectors.files.text_settings import text_settings
+from connectors.first_file import UNKNOWN
 from connectors.ports import Item, Mark, Position, Row, Unreadable
 from connectors.values import ABSENT, as_key, at_path
 from contract.errors import ConfigurationError, InvalidEventError, PositionDeadError
@@ -75,6 +78,13 @@ class FileSource:
         wanted = {name for name in self._mapped if name not in names and name.partition(".")[0] not in names}
         if len(names) == 1:
             return [f"{path.name} is empty: it has no header"]
+        if UNKNOWN in wanted:
+            return [f"{UNKNOWN} stands where no column was found: name one of {', '.join(names)}"]
+        if wanted and (fitting := text_settings(self._files, path)):
+            told = ", ".join(f"{name}: {json.dumps(value)}" for name, value in fitting.items())
+            return [
+                f"{path.name} has no column {', '.join(sorted(wanted))}: it is written otherwise, `{told}` in `source` would fit"
+            ]
         if len(names) == 2 and wanted:
             return [f"{path.name} has one column only, {names[0]}: is `delimiter` in `source` another?"]
         twice = [name for name, count in Counter(names).items() if count > 1 and name in self._columns]
