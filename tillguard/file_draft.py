@@ -1,12 +1,11 @@
 """Looks at files for `connector new`: how they are written, which columns they have, and what their values seem to be."""
 
-from itertools import islice
 from pathlib import Path
 
 from connectors.files.config import ending, files_at
 from connectors.files.parts import parts, resolved
-from connectors.files.rows import ROW_NUMBER, column_names, read
-from connectors.files.text_settings import text_settings
+from connectors.files.rows import ROW_NUMBER, column_names, read, spread
+from connectors.files.text_settings import disguise, text_settings
 from connectors.guess import Guess, guess, paths
 from contract.errors import ConfigurationError
 
@@ -25,13 +24,16 @@ def look_at_files(path: Path) -> tuple[Guess, dict[str, object]]:
     settings: dict[str, object] = {"format": "csv"} if ending(where) in PLAIN else {}
     files = resolved(files_at(where, settings), where.parent)
     found = parts(files, where)
+    if (told := disguise(files, found[0])) is not None:
+        raise ConfigurationError([f"{found[0].name} {told}"])
     settings |= text_settings(files, found[0])
     files = resolved(files_at(where, settings), where.parent)
-    rows = [row.values for row in islice(read(files, found), LOOKED_AT) if row.values is not None]
-    names = column_names(files, found[0])
-    names = paths(rows) if names is None else names
-    if not names or names == [ROW_NUMBER]:
-        raise ConfigurationError([f"{path} holds no row to guess from"])
+    looked = spread(read(files, found), LOOKED_AT)
+    rows = [row.values for row in looked if row.values is not None]
+    if not rows:
+        why = f": {looked[0].detail}" if looked else ""
+        raise ConfigurationError([f"{path} holds no row to guess from{why}"])
+    names = column_names(files, found[0]) or paths(rows)
     made = guess([name for name in names if name != ROW_NUMBER], None, rows)
     numbers = made.numbers
     if numbers is not None and (numbers.decimal, numbers.thousands) != (None, None):

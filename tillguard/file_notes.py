@@ -77,7 +77,7 @@ def _amount_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLet
             [f"thousands: {scalar(form.thousands)}"] if form.thousands else []
         )
         return [f"amount: `{', '.join(settings)}` in `source` would fit all {len(values):,} rows that were looked at"]
-    if form.ambiguous and isinstance(config.source, Files) and config.source.thousands is None:
+    if form.ambiguous and isinstance(config.source, Files) and config.source.decimal is config.source.thousands is None:
         return ["amount: is 1.234 a thousand or a little more than one? All amounts that were looked at read both ways"]
     return []
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from connectors.assembly import has_untimed_labels, load, outcomes_of_file
+from connectors.files.json_rows import ARRAY, BOM
 from contract.clock import epoch_ms
 from contract.codec import DOCUMENT_BYTES_MAX, Decoder
 from contract.dead_letters import DeadLetter
@@ -202,9 +203,8 @@ def open_file(
         if not file.is_file():
             raise ConfigurationError([f"{file} does not exist" if not file.exists() else f"{file} is not a file"])
         if file.suffix.lower() not in LINES:
-            raise ConfigurationError(
-                [f"{file}: say what its columns mean by a connector file (--mapping FILE), or give JSON lines (.jsonl)"]
-            )
+            told = "say what its columns mean by a connector file (--mapping FILE), or give JSON lines (.jsonl), not compressed"
+            raise ConfigurationError([f"{file}: {told}"])
         return canonical(file, found)
     return mapped(settings, file, mapping, now, found)
 
@@ -223,9 +223,11 @@ def canonical(file: Path, found: Found) -> Iterator[Transaction]:
                 if not line.strip():
                     continue
                 try:
-                    transaction = decoder.decode(line)
+                    transaction = decoder.decode(line.removeprefix(BOM))
                 except InvalidEventError as error:
-                    found.rows.add(f"{file.name}, line {number}", error)
+                    is_array = line.removeprefix(BOM).lstrip().startswith(b"[")
+                    fault = InvalidEventError("malformed", ARRAY) if is_array else error
+                    found.rows.add(f"{file.name}, line {number}", fault)
                     continue
                 times.append(epoch_ms(transaction.event_time))
                 places.append(stream.tell() - len(line))
@@ -238,7 +240,7 @@ def canonical(file: Path, found: Found) -> Iterator[Transaction]:
                 raise TrainingRefusedError(f"{file} holds no transaction{reason}")
             for row in np.argsort(np.array(times), kind="stable"):
                 stream.seek(places[row])
-                transaction = decoder.decode(stream.readline())
+                transaction = decoder.decode(stream.readline().removeprefix(BOM))
                 with suppress(InvalidEventError):  # counted above
                     fraud = transaction.is_fraud()
                     if fraud is not None:

@@ -12,7 +12,8 @@ from connectors.files.rows import ROW_NUMBER, FileRow
 
 LINE_BYTES_MAX = 1024 * 1024
 """A longer line of JSON is no row; it is skipped without being held in memory."""
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+"""A byte-order mark."""
 ARRAY = "a JSON array, not JSON lines: write one document a line, as `jq -c '.[]' FILE` does"
 
 
@@ -37,7 +38,7 @@ def _lines(files: Files, path: Path) -> Iterator[bytes]:
         while data := file.readline(LINE_BYTES_MAX + 1):
             if len(data) > LINE_BYTES_MAX and not data.endswith(b"\n"):
                 _skip(file, b"\n")
-            yield data.removeprefix(_BOM)
+            yield data.removeprefix(BOM)
 
 
 def _is_utf8(encoding: str) -> bool:

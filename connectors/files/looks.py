@@ -5,6 +5,14 @@ import csv
 from collections import Counter
 
 DELIMITERS = (",", ";", "\t", "|")
+_DISGUISES = {
+    b"PK\x03\x04": "is a spreadsheet or a zip inside: save it as CSV (UTF-8), or unpack it",
+    b"\xd0\xcf\x11\xe0": "is an old spreadsheet inside: save it as CSV (UTF-8)",
+    b"\x1f\x8b": "is compressed by gzip, which its name does not say: let the name end in .gz",
+    b"BZh": "is compressed by bzip2, which its name does not say: let the name end in .bz2",
+    b"\x28\xb5\x2f\xfd": "is compressed by zstd, which its name does not say: let the name end in .zst",
+    b"PAR1": "is Parquet inside: say `format: parquet` in `source`",
+}
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -31,6 +39,11 @@ def _decodes(head: bytes, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def guess_disguise(head: bytes) -> str | None:
+    """What the first bytes of a file say that is no text, with the remedy; None for text."""
+    return next((told for magic, told in _DISGUISES.items() if head.startswith(magic)), None)
 
 
 def guess_delimiter(lines: list[str]) -> str | None:

@@ -6,13 +6,18 @@ Every row also has the column `_row`, its number from 1 over all files, for file
 import lzma
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from connectors.files.config import Files
+from connectors.files.config import COMPRESSED, Files
 from contract.errors import ConfigurationError
 
 ROW_NUMBER = "_row"
+SPREAD_MIN = 100
+"""Fewer rows to look at are the first ones."""
+SPREAD_STRIDE = 200
+"""Rows between two that are looked at."""
 READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
 """What reading a file raises that is damaged, or is not what its name says."""
 
@@ -54,6 +59,20 @@ def read(files: Files, paths: Sequence[Path], columns: set[str] | None = None) -
             raise ConfigurationError([_unreadable(files, path, number, error)]) from None
 
 
+def spread(rows: Iterator[FileRow], limit: int) -> list[FileRow]:
+    """Up to `limit` rows to look at: the first half of them from the start, the others from all over what follows.
+
+    Files are mostly in time order, and the first rows may all be of one day: then any format of a date fits them.
+    """
+    found = list(islice(rows, limit))
+    first = limit // 2
+    if limit >= SPREAD_MIN:
+        later = islice(rows, 0, (limit - first) * SPREAD_STRIDE, SPREAD_STRIDE)
+        for place, row in zip(range(first, limit), later, strict=False):
+            found[place] = row
+    return sorted(found, key=lambda row: row.number)
+
+
 def column_names(files: Files, path: Path) -> list[str] | None:
     """Names of the file's columns; None for JSON lines, where every row has its own."""
     form = files.file_format(path)
@@ -89,6 +108,8 @@ def _reader(files: Files, path: Path) -> Reader:
 
 def _unreadable(files: Files, path: Path, number: int, error: Exception) -> str:
     form = files.file_format(path)
+    if number == 0 and path.suffix.lower() in COMPRESSED:
+        return f"{path} cannot be read as {form}: is it compressed as its name says, and whole?"
     if isinstance(error, EOFError | zlib.error | lzma.LZMAError):
         return f"{path}: the compressed data is damaged or ends too early, after row {number:,}; fetch the file again"
     if isinstance(error, UnicodeError):

@@ -14,8 +14,8 @@ from connectors.config import ConnectorConfig
 from connectors.files.config import Files
 from connectors.files.order import in_order
 from connectors.files.parts import parts
-from connectors.files.rows import FileRow, column_names, read
-from connectors.files.text_settings import text_settings
+from connectors.files.rows import FileRow, column_names, read, spread
+from connectors.files.text_settings import disguise, text_settings
 from connectors.first_file import UNKNOWN
 from connectors.ports import Item, Mark, Position, Row, Unreadable
 from connectors.values import ABSENT, as_key, at_path
@@ -67,14 +67,17 @@ class FileSource:
 
     def check(self) -> list[str]:
         try:
-            return [fault for path in self._parts for fault in self._column_faults(path)]
+            return [fault for path in self._parts for fault in self._faults(path)]
         except ConfigurationError as error:
             return error.faults
 
-    def _column_faults(self, path: Path) -> list[str]:
+    def _faults(self, path: Path) -> list[str]:
+        if (form := disguise(self._files, path)) is not None:
+            return [f"{path.name} {form}"]
         names = column_names(self._files, path)
-        if names is None:
-            return []
+        return [] if names is None else self._column_faults(path, names)
+
+    def _column_faults(self, path: Path, names: list[str]) -> list[str]:
         wanted = {name for name in self._mapped if name not in names and name.partition(".")[0] not in names}
         if len(names) == 1:
             return [f"{path.name} is empty: it has no header"]
@@ -93,13 +96,8 @@ class FileSource:
         ]
 
     def sample(self, table: str, limit: int) -> list[Row | Unreadable]:
-        found: list[Row | Unreadable] = []
-        for row in self._rows():
-            item = self._item(row)
-            found.append(item._replace(table=table, phase="direct") if isinstance(item, Row) else item)
-            if len(found) == limit:
-                break
-        return found
+        items = map(self._item, spread(self._rows(), limit))
+        return [item._replace(table=table, phase="direct") if isinstance(item, Row) else item for item in items]
 
     def fetch(self, table: str, key: str) -> Row | None:
         name = self._config.key_of(self._config.transactions)

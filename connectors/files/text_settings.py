@@ -4,7 +4,7 @@ from itertools import islice
 from pathlib import Path
 
 from connectors.files.config import Files
-from connectors.files.looks import guess_delimiter, guess_encoding
+from connectors.files.looks import guess_delimiter, guess_disguise, guess_encoding
 from connectors.files.parts import open_bytes, open_text
 from connectors.files.rows import READ_ERRORS
 from contract.errors import ConfigurationError
@@ -28,6 +28,17 @@ def text_settings(files: Files, path: Path) -> dict[str, object]:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ConfigurationError([f"{path} cannot be read: {reason}"]) from None
     return found
+
+
+def disguise(files: Files, path: Path) -> str | None:
+    """What a file is that should be text and is not, with the remedy; None where it may be what its name says."""
+    if files.file_format(path) == "parquet":
+        return None
+    try:
+        with open_bytes(path) as file:
+            return guess_disguise(file.read(8))
+    except READ_ERRORS:
+        return None  # reading its rows tells why
 
 
 def _differs(fitting: str, given: str) -> bool:

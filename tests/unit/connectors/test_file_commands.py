@@ -192,7 +192,9 @@ def test_check_says_which_encoding_and_delimiter_would_fit(folder: Path) -> None
         ("sales.csv.zip", "PK", 2, "unpack it"),
         ("sales.bak", "id\n", 2, "ends in none of"),
         ("sales", "id\n", 2, "ends in none of"),
-        ("sales.csv.gz", "id\n1\n", 2, "cannot be read as csv"),
+        ("sales.csv.gz", "id\n1\n", 2, "is it compressed as its name says"),
+        ("sales.csv", "PK\x03\x04...", 2, "sales.csv is a spreadsheet or a zip inside: save it as CSV"),
+        ("sales.csv", "PAR1....", 2, "say `format: parquet`"),
         ("sales.parquet", "id\n1\n", 2, "cannot be read as parquet"),
         ("gone.csv", None, 2, "is not there"),
     ],
@@ -225,6 +227,32 @@ def test_check_tells_repeated_ids_and_one_moment_for_all(folder: Path) -> None:
     assert "Note: event_time: all 3 rows that were looked at have the same" in told
     code, told = check(folder, mapping(folder, time='{constant: "2026-06-01"}'))
     assert code == 0, told
+
+
+def test_rows_all_over_a_long_file_are_looked_at(folder: Path) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    lines = [[f"o{n}", (start + timedelta(minutes=6 * n)).strftime("%m/%d/%Y %H:%M"), n, "c", 0] for n in range(4000)]
+    write(folder / "sales.csv", lines)
+    text = new(folder, "sales.csv").read_text()
+    assert "format: '%m/%d/%Y %H:%M'" in text
+    assert "the other way round" not in text, "the 16th of January comes after row 3,000"
+    lines[3_400][2] = "much"
+    write(folder / "sales.csv", lines)
+    code, told = check(folder, folder / "new.yaml")
+    assert (code, "1 of 1,000 rows cannot be used: amount: not a number" in told) == (1, True), told
+
+
+def test_new_says_why_a_file_gives_nothing_to_guess_from(folder: Path) -> None:
+    for name, text, sentence in (
+        ("a.json", '[{"id": 1}]', "holds no row to guess from: a JSON array, not JSON lines"),
+        ("a.csv", "id,x\n", "holds no row to guess from"),
+        ("a.csv", "PK\x03\x04", "is a spreadsheet or a zip inside"),
+        ("a.xlsx", "PK\x03\x04", "save it as CSV"),
+    ):
+        (folder / name).write_text(text)
+        done = CliRunner().invoke(app, ["connector", "new", "--kind", "file", "--path", str(folder / name)])
+        assert isinstance(done.exception, ConfigurationError)
+        assert sentence in str(done.exception)
 
 
 def test_a_day_and_a_time_of_day_are_read_together(folder: Path, settings: Settings) -> None:

@@ -223,3 +223,13 @@ def test_every_refusal_of_a_training_tells_what_could_not_be_used() -> None:
         _explained(["825 of 1,500 rows could not be used (…)"]),
     ):
         raise TrainingRefusedError("too few frauds")
+
+
+def test_a_byte_order_mark_and_an_array_in_our_own_form(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_text("\ufeff" + line("a", 1, fraud=True) + "\n" + line("b", 2))
+    names, found = read(settings, file)
+    assert (names, found.labels) == (["a", "b"], {"a": True})
+    file.write_text(f"[{line('a', 1)}, {line('b', 2)}]")
+    with pytest.raises(TrainingRefusedError, match="a JSON array, not JSON lines"):
+        read(settings, file)
