@@ -102,7 +102,7 @@ def _check_clock(settings: FederationSettings) -> None:
     """Before a coordinator that runs is fenced off: one whose clock is wrong must not take its place."""
     transport = KafkaTransport(settings, OPERATOR)
     try:
-        LogClock(SystemClock(), transport, OPERATOR.encode()).now_ms()
+        LogClock(SystemClock(), transport, b"clock").now_ms()
     finally:
         transport.close()
 
