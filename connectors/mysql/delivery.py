@@ -52,6 +52,8 @@ class Delivery:
         mapped: Callable[[str], set[str]],
         key_of: Callable[[str], str],
         tables: Tables,
+        *,
+        mariadb: bool,
     ) -> None:
         """Reads nothing yet.
 
@@ -60,11 +62,13 @@ class Delivery:
             mapped: Columns or paths that the mapping reads from a table.
             key_of: Column that names a table's rows.
             tables: The tables as they stand on the server now.
+            mariadb: Whether MariaDB writes the log.
         """
         self._names = names
         self._mapped = mapped
         self._key_of = key_of
         self._tables = tables
+        self._mariadb = mariadb
         self._compiled: dict[bytes, _Table] = {}
         self._named: dict[str, TableMap] = {}
         self._definitions: dict[str, Definition] = {}
@@ -142,7 +146,7 @@ class Delivery:
 
     def _compiled_table(self, body: bytes) -> _Table:
         try:
-            table_map = parse_table_map(body)
+            table_map = parse_table_map(body, mariadb=self._mariadb)
         except UndecodableError as error:
             return _Table(self._names.first(), {}, None, str(error))
         name = self._names.find(table_map.database, table_map.table) or table_map.table

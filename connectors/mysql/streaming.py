@@ -77,7 +77,7 @@ class LogStream:
             position,
             end=end,
             names=names,
-            rows=Delivery(names, self._mapped, keys.__getitem__, self._tables),
+            rows=Delivery(names, self._mapped, keys.__getitem__, self._tables, mariadb=mariadb),
             history=history,
             policy=self._server.on_unreadable,
             find_prepared=find_prepared,
