@@ -338,3 +338,16 @@ def test_a_history_in_parts_is_trained_on_in_one_order(folder: Path, settings: S
         )
     ]
     assert len(pattern) == 20
+
+
+def test_a_label_without_a_time_is_dated_the_label_delay_after_its_purchase_but_never_ahead(
+    folder: Path, settings: Settings
+) -> None:
+    from contract.events import Label
+
+    write(folder / "sales.csv", [["o1", "2026-06-01", 1, "c", 1], ["o2", "2026-06-20", 1, "c", 0]])
+    file = mapping(folder)
+    file.write_text(file.read_text().replace("    fields: {label_time: {after_days: 7}}\n", ""))
+    now = datetime(2026, 6, 22, tzinfo=UTC)
+    times = [each.label_time for each in outcomes_of_file(file, settings, now) if isinstance(each, Label)]
+    assert times == [datetime(2026, 6, 8, tzinfo=UTC), now]
