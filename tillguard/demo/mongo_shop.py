@@ -171,7 +171,18 @@ class MongoShop:
 
     def label(self, truths: Mapping[str, Truth]) -> None:
         for transaction_id, truth in truths.items():
-            self._checkouts.update_one({"_id": transaction_id}, {"$set": {"review": review(truth)}})
+            self._review(transaction_id, review(truth))
+
+    def _review(self, transaction_id: str, found: Row) -> None:
+        """As `write`: the same review again changes nothing."""
+        for attempt in range(ATTEMPTS):
+            try:
+                self._checkouts.update_one({"_id": transaction_id}, {"$set": {"review": found}})
+            except AutoReconnect:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                return
 
     def customers_since(self, moment: datetime) -> set[str]:
         return set(self._checkouts.distinct("customer.id", {"placedAt": {"$gte": moment}}))

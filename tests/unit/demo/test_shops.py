@@ -4,13 +4,14 @@ from decimal import Decimal
 
 import pytest
 from bson import Decimal128
+from pymongo.errors import AutoReconnect
 
 from connectors.config import parse
 from connectors.mapping import Mapper
 from connectors.ports import Row
 from connectors.simulator.profile import Profile
 from connectors.simulator.retail import HistoryPlan, Retail
-from connectors.simulator.sales import Labelled, Sale
+from connectors.simulator.sales import Labelled, Sale, Truth
 from connectors.tokens import Tokeniser
 from contract.codec import Admission
 from contract.dead_letters import DeadLetter
@@ -163,3 +164,21 @@ def test_local_times_follow_the_shops_own_clock() -> None:
 def test_a_document_holds_nothing_that_the_shop_does_not_know() -> None:
     document = mongo_shop.checkout(Sale("x", NOW, 100, "EUR", customer="1"))
     assert set(document) == {"_id", "placedAt", "amount", "customer"}
+
+
+def test_a_review_is_written_again_where_the_driver_dropped_the_connection() -> None:
+    class Checkouts:
+        """A collection whose connection drops twice."""
+
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def update_one(self, chosen: dict[str, str], _: object) -> None:
+            self.calls.append(chosen["_id"])
+            if len(self.calls) < 3:
+                raise AutoReconnect("dropped")
+
+    shop, checkouts = object.__new__(mongo_shop.MongoShop), Checkouts()
+    shop._checkouts = checkouts  # type: ignore[assignment]
+    shop.label({"a": Truth(True, None, NOW), "b": Truth(True, None, NOW)})
+    assert checkouts.calls == ["a", "a", "a", "b"]
