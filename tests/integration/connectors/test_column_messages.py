@@ -141,18 +141,9 @@ def test_columns_that_a_session_leaves_out_of_the_log_are_not_taken_for_null(sho
     sell(shop, 11)
     shop.place.execute("SET SESSION binlog_row_image = FULL")
     sell(shop, 12)
-    (row, whole) = (item for item in streamed(shop.source(), start) if isinstance(item, Row))
-    (letter,) = told(shop, row)
-    assert isinstance(letter, DeadLetter)
-    assert letter.reason == "malformed"
-    assert "currency" in letter.detail
-    assert letter.key is not None
-    found = shop.source().fetch("sales", letter.key)
-    assert found is not None
-    (transaction, _), (complete, _) = told(shop, found), told(shop, whole)
-    assert isinstance(transaction, dict)
-    assert isinstance(complete, dict)
-    assert (transaction["currency"], complete["currency"]) == ("USD", "USD")
+    found = [told(shop, item)[0] for item in streamed(shop.source(), start) if isinstance(item, Row)]
+    # the reader asks the table for what the log does not tell
+    assert [each["currency"] for each in found if isinstance(each, dict)] == ["USD", "USD"]
 
 
 def test_a_bad_value_costs_its_own_row_and_one_that_nobody_maps_costs_nothing(shop: Shop) -> None:
