@@ -19,8 +19,7 @@ from tillguard.docs.pages import hand_written, render
 from tillguard.docs.setting_rows import PROCESS_VARIABLES, settings_rows
 
 ROOT = Path(__file__).parents[3]
-PAGES = [*hand_written(ROOT / "docs", render()), ROOT / "CHANGELOG.md"]
-GUIDES = [page for page in PAGES if page.name != "plan.md"]
+PAGES = [*hand_written(ROOT / "docs", render()), ROOT / "CHANGELOG.md", ROOT / "ROADMAP.md"]
 SECTIONS = ("kafka", "redis", "retention", "connectors", "scoring", "trainer", "log")
 
 
@@ -48,7 +47,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Any) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_settings_and_metrics_that_a_page_names_exist(page: Any) -> None:
     settings = {row.name for row in settings_rows()}
     groups = {name.rpartition(".")[0] for name in settings}
@@ -58,7 +57,7 @@ def test_settings_and_metrics_that_a_page_names_exist(page: Any) -> None:
     assert named <= {metric.name for metric in METRICS}
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_variables_that_a_page_names_are_settings(page: Any) -> None:
     known = {row.variable for row in settings_rows()} | set(PROCESS_VARIABLES)
     named = {name.rstrip("_") for name in re.findall(r"TILLGUARD_[A-Z_]+", text_of(page))}
@@ -73,7 +72,7 @@ def test_variables_that_the_code_reads_are_on_the_settings_page() -> None:
     assert read <= set(PROCESS_VARIABLES), read - set(PROCESS_VARIABLES)
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_that_a_page_names_exist(page: Any) -> None:
     makefile = ROOT / "Makefile"
     targets = set(re.findall(r"^([a-z][a-z-]*):", text_of(makefile), re.MULTILINE))
@@ -83,7 +82,7 @@ def test_make_targets_that_a_page_names_exist(page: Any) -> None:
     } <= targets
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_that_a_page_shows_is_code(page: Any) -> None:
     for block in blocks(page, "python"):
         ast.parse(block)
