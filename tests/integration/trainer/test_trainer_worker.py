@@ -229,7 +229,8 @@ def test_wrong_settings_and_a_missing_topic_end_with_one_sentence_each(retailer:
     fresh = tillguard("trainer", "run", "--fresh", "--config", str(retailer.file))
     assert (fresh.returncode, fresh.stderr) == (2, "tillguard: --fresh goes with --once\n")
     empty = tillguard("trainer", "run", "--once", "--config", str(retailer.file), within_s=TRAINING_S)
-    assert (empty.returncode, empty.stdout) == (1, "No new model: there is no example yet.\n")
+    sentence = "No new model: there is no example yet: no transaction was scored under this feature schema.\n"
+    assert (empty.returncode, empty.stdout) == (1, sentence)
     document = yaml.safe_load(retailer.file.read_text()) | {"retailer": f"{retailer.name}-x"}
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(document))
