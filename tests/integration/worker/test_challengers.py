@@ -95,6 +95,12 @@ def test_a_canary_answers_its_customers_and_scores_the_others_in_shadow(shop: Sh
         }
 
 
+def breaker_alarms(shop: Shop) -> list[Alarm]:
+    """Not those of a state that holds less than the model expects, as a new shop's does."""
+    alarms = [msgspec.json.decode(value, type=Alarm) for _, value in shop.topics.read(ALARMS) if value]
+    return [alarm for alarm in alarms if alarm.kind.startswith("breaker")]
+
+
 def test_a_bad_model_cannot_close_the_shop_and_one_alarm_is_raised(shop: Shop) -> None:
     """Two workers share the limit. What was told is told again to the bit by a worker that knows nothing of it."""
     shop.configure("scoring", breaker={"per_minute_max": 5, "share_max": "off"})
@@ -110,11 +116,11 @@ def test_a_bad_model_cannot_close_the_shop_and_one_alarm_is_raised(shop: Shop) -
         assert {v["reasons"][0]["code"] for v in flagged} == {"policy:breaker"}
         open_now = f'tillguard_scoring_breaker_open_info{{retailer="{shop.settings.retailer}"}} 1.0'
         until(lambda: all(open_now in worker.page("/metrics")[1] for worker in (first, second)), "the open breaker")
-        alarms = until(lambda: shop.topics.read(ALARMS), "the alarm")
+        until(lambda: breaker_alarms(shop), "the alarm")
         first.kill()
         assert second.terminate() == 0
-    (raised,) = [msgspec.json.decode(value, type=Alarm) for _, value in alarms if value]
-    assert (raised.kind, raised.severity, raised.values["stops"]) == ("breaker_open", "critical", 5)
+    (raised,) = breaker_alarms(shop)
+    assert (raised.severity, raised.values["stops"]) == ("critical", 5)
     before = verdict_bytes(shop)
     shop.configure("scoring", breaker=NO_BREAKER)
     with shop.worker() as third:
@@ -125,7 +131,7 @@ def test_a_bad_model_cannot_close_the_shop_and_one_alarm_is_raised(shop: Shop) -
     assert verdict_bytes(shop) == before
     assert before.keys() == {one.transaction_id.encode() for one in sold}
     assert all(len(given) == 1 for given in before.values()), [given for given in before.values() if len(given) > 1]
-    assert len(shop.topics.read(ALARMS)) == 1
+    assert len(breaker_alarms(shop)) == 1
 
 
 def test_a_control_group_goes_through_and_is_marked_for_the_trainer(shop: Shop) -> None:
