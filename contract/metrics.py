@@ -64,7 +64,7 @@ METRICS = (
     Metric("tillguard_trainer_stored_examples", "gauge", "examples in the store", ("retailer", "label")),
     Metric("tillguard_trainer_new_labels_messages", "gauge", "labels that came since the last training", ("retailer",)),
     Metric("tillguard_trainer_trainings_total", "counter", "trainings that ended", ("retailer", "outcome")),
-    Metric("tillguard_federation_roster_warnings", "gauge", "names on the federation's roster with keys that are not believed, and the retailer's own name where its place there is not right", ("retailer",)),
+    Metric("tillguard_federation_roster_doubted_participants", "gauge", "names on the federation's roster with keys that are not believed, and the retailer's own name where its place there is not right", ("retailer",)),
     Metric("tillguard_federation_dropped_total", "counter", "messages of participants that did not count", ("federation", "reason")),
     Metric("tillguard_federation_rounds_total", "counter", "rounds that ended", ("federation", "outcome")),
     Metric("tillguard_federation_attempts_total", "counter", "attempts that began", ("federation",)),

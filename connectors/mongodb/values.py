@@ -215,8 +215,7 @@ def _extended_number(key: "int | float | Decimal128") -> str:
     text = _number(key)
     number = key.to_decimal() if isinstance(key, Decimal128) else key
     if text is not None:
-        kind = "$numberLong" if text.lstrip("-").isdecimal() else "$numberDouble"
-        return _dumped_raw({kind: text})
+        return _dumped_raw({_number_kind(text): text})
     if _is_finite(number):
         if isinstance(number, Decimal) and Decimal(float(number)) != number:
             return _dumped_raw({"$numberDecimal": str(number.normalize(_EXACT))})
@@ -244,6 +243,8 @@ def _from_extended(text: str) -> object:
         value = json_util.loads(text, json_options=_CANONICAL)
     except Exception:  # noqa: BLE001 - a text that somebody typed: the library raises whatever its parts raise
         return None
+    if isinstance(value, int) and not _fits_long(value):
+        return None  # no document holds it, and the driver refuses to ask for it
     return value[_DOCUMENT] if isinstance(value, dict) and set(value) == {_DOCUMENT} else value
 
 
@@ -268,11 +269,22 @@ def _object_id(text: str) -> ObjectId:
     return ObjectId(bytes.fromhex(text))
 
 
+def _number_kind(text: str) -> str:
+    """The type of Extended JSON that can hold the number of this text."""
+    if not text.lstrip("-").isdecimal():
+        return "$numberDouble"
+    return "$numberLong" if _fits_long(int(text)) else "$numberDecimal"
+
+
+def _fits_long(number: int) -> bool:
+    return -(2**63) <= number < 2**63
+
+
 def _whole(text: str) -> "int | Decimal128":
     if not text.lstrip("-").isdecimal() or len(text) > len(str(_WHOLE_MAX)):
         raise ValueError("not a whole number")
     number = int(text)
-    return number if -(2**63) <= number < 2**63 else Decimal128(text)
+    return number if _fits_long(number) else Decimal128(text)
 
 
 def _fraction(text: str) -> float:

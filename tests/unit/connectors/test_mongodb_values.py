@@ -17,7 +17,7 @@ from bson.min_key import MinKey
 from bson.objectid import ObjectId
 from bson.regex import Regex
 from bson.timestamp import Timestamp
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.mongodb.documents import OVERSIZED, Reading, path_faults, top_level, touched, value_at
@@ -122,11 +122,16 @@ def test_any_two_different_keys_have_different_texts(one: object, other: object,
 
 
 @given(key=KEYS, spelling=st.sampled_from(SPELLINGS))
+@example(key=Decimal128("9223372036854775808.00"), spelling=Spelling(strings=True, mixed=False, legacy_uuids=False))
 def test_a_text_leads_back_to_its_key(key: object, spelling: Spelling) -> None:
     text = key_text(bson.decode(bson_text(key), READ)["k"], spelling, PYTHON)
     if text is not None and text.strip():
         stored = [bson.decode(bson_text(each), READ)["k"] for each in key_candidates(text, PYTHON)]
         assert text in [key_text(each, spelling, PYTHON) for each in stored]
+
+
+def test_a_number_that_no_document_can_hold_is_no_key() -> None:
+    assert key_candidates('{"$numberLong":"9223372036854775808"}', PYTHON) == []
 
 
 def test_keys_of_one_kind_are_written_as_ever() -> None:
