@@ -134,22 +134,7 @@ def _application(
     topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
     publisher = parts.publisher("transactions")
     budget_s = scoring.budget_ms / 1000
-    shadow = ShadowScorer(
-        lambda: parts.publisher("shadow"),
-        parts.clock,
-        parts.metrics,
-        retailer=settings.retailer,
-        time_share=scoring.shadow_time_share,
-    )
-    state = StateWatch(
-        lambda: read_coverage(settings, PROBE_S),
-        parts.shelf,
-        lambda: parts.publisher("state"),
-        clock=parts.clock,
-        metrics=parts.metrics,
-        retailer=settings.retailer,
-        label_delay_days=settings.trainer.label_delay_days,
-    )
+    shadow, state = _shadow_scorer(parts), _state_watch(parts)
     engine = Engine(
         RedisStore(settings, connect_wait_s=budget_s),
         RedisCases(settings, timeout_s=budget_s),
@@ -168,7 +153,7 @@ def _application(
         parts.clock,
         batch_max=scoring.batch_max,
         pending_max=scoring.pending_max,
-        budget_s=scoring.budget_ms / 1000,
+        budget_s=budget_s,
     )
     feed: LibrdkafkaFeed | faust_app.AgentFeed
     if scoring.feed == "agent":
@@ -208,6 +193,29 @@ def _application(
             agent=feed if isinstance(feed, faust_app.AgentFeed) else None,
             on_address=_write_address(address_file),
         )
+    )
+
+
+def _shadow_scorer(parts: _Parts) -> ShadowScorer:
+    return ShadowScorer(
+        lambda: parts.publisher("shadow"),
+        parts.clock,
+        parts.metrics,
+        retailer=parts.settings.retailer,
+        time_share=parts.settings.scoring.shadow_time_share,
+    )
+
+
+def _state_watch(parts: _Parts) -> StateWatch:
+    settings = parts.settings
+    return StateWatch(
+        lambda: read_coverage(settings, PROBE_S),
+        parts.shelf,
+        lambda: parts.publisher("state"),
+        clock=parts.clock,
+        metrics=parts.metrics,
+        retailer=settings.retailer,
+        label_delay_days=settings.trainer.label_delay_days,
     )
 
 
