@@ -141,7 +141,9 @@ class ParticipantProcess:
                 _LOG.error("roster_warning", retailer=self._identity.name, about=name, what=sentence)
         self._warned = warnings
         if self._metrics is not None:
-            self._metrics.set("tillguard_federation_roster_doubted_participants", len(warnings), retailer=self._identity.name)
+            self._metrics.set(
+                "tillguard_federation_roster_doubted_participants", len(warnings), retailer=self._identity.name
+            )
 
     def _adopt(self) -> None:
         """Decides on the newest global model, once."""
