@@ -87,6 +87,7 @@ class Runner:
         self._saved_at_s = 0.0
         self._store_failed = False
         self._streaming = False
+        self._checked = True  # false where the mapping is another than the saved position's
         self._confirmed = 0
         self._backoff_s = 0.0
         self._down_since_s: float | None = None
@@ -127,6 +128,7 @@ class Runner:
         elif saved.mapping != fingerprint:
             _LOG.info("mapping_changed", connector=self._name)
             saved = saved._replace(schema={}, mapping=fingerprint)
+            self._checked = False
         self._saved = saved
         self._position = saved.position if saved.position.text else None
         self._guard = SchemaGuard(saved.schema, self._mapper.columns)
@@ -162,10 +164,11 @@ class Runner:
 
     def _from_position(self) -> Iterator[Item]:
         self._streaming = False
-        if self._position is None:
+        if self._position is None or not self._checked:
             faults = self._source.check()
             if faults:
                 raise ConfigurationError(faults)
+            self._checked = True
         if self._position is None or self._position.stage == "snapshot":
             yield from self._source.snapshot(self._position)
         if self._position is None or self._position.stage == "snapshot":

@@ -16,7 +16,16 @@ class TableNames:
         """
         self._ignore_case = ignore_case
         self._database = self._key(database)
-        self._tables = {self._key(table): table for table in tables}
+        self._tables: dict[str, str] = {}
+        self.faults: list[str] = []
+        """Tables that the connector file takes for different ones and the server does not."""
+        for table in tables:
+            known = self._tables.setdefault(self._key(table), table)
+            if known != table:
+                self.faults.append(
+                    f"{known} and {table} are one table: this server ignores the case of names (lower_case_table_names); "
+                    "write the name the same way everywhere in the connector file"
+                )
 
     def is_database(self, name: str) -> bool:
         """Whether `name` is the database."""
@@ -25,10 +34,6 @@ class TableNames:
     def find(self, database: str, table: str) -> str | None:
         """The mapped table that the server means, as the connector file writes it; None where it is another."""
         return self._tables.get(self._key(table)) if self._key(database) == self._database else None
-
-    def is_mapped(self, database: str, table: str) -> bool:
-        """Whether the table is one of the mapped ones."""
-        return self.find(database, table) is not None
 
     def first(self) -> str:
         """The table that comes first in the connector file: the transactions'."""
@@ -39,4 +44,7 @@ class TableNames:
         return self._key(one) == self._key(other)
 
     def _key(self, name: str) -> str:
-        return name.lower() if self._ignore_case else name
+        if not self._ignore_case:
+            return name
+        # letter by letter as the server does: Python makes two letters of a dotted capital I, and looks at a sigma's neighbours
+        return "".join(letter.lower()[0] for letter in name)

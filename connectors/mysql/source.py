@@ -64,7 +64,7 @@ class MysqlSource:
             with db.told(self._server):
                 found = db.settings(connection)
                 names = self._names(found)
-                faults = db.setting_faults(found)
+                faults = names.faults + db.setting_faults(found)
                 for section in self._tables.values():
                     faults += self._table_faults(connection, section, names)
                 self._check_log(connection, found)

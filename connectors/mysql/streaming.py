@@ -65,6 +65,8 @@ class LogStream:
         """
         mariadb = db.is_mariadb(settings)
         names = self._names(settings)
+        if names.faults:
+            raise ConfigurationError(names.faults)
         start, history = self._start(position, mariadb=mariadb)
         access = LogAccess(self._options, replica_id=replica_id(self._config, self._server, "look"), mariadb=mariadb)
         self._check_identity(position, end, access)

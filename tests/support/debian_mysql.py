@@ -28,6 +28,8 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 UNPACKED_BYTES = 900 << 20
 PASSWORD = "of-the-tests"  # the server listens on the loopback interface alone, for as long as a test runs
 START_LIMIT_S = 120.0
+FOLDED_NAMES = "--lower-case-table-names=1"
+"""Names of tables are kept in small letters, as RDS and Windows do; a server has this from its first start, or never."""
 OPTIONS = (
     "--server-id=1",
     "--log-bin=binlog",
@@ -61,13 +63,13 @@ class DebianMysql:
 
         Args:
             folder: becomes the home of the data; must not exist yet.
-            options: command-line options of mysqld, after this module's.
+            options: command-line options of mysqld, after this module's; FOLDED_NAMES may be one.
         """
         self._programs = _programs()
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        shutil.copytree(_template(self._programs), folder)
+        shutil.copytree(_template(self._programs, folded_names=FOLDED_NAMES in options), folder)
         port = choose((), random.Random(os.urandom(8)))
         self.endpoint = Endpoint(
             HOST, port, f"mysql+pymysql://root:{PASSWORD}@{HOST}:{port}", user="root", password=PASSWORD
@@ -209,28 +211,28 @@ def _mysqld(programs: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _template(programs: Path) -> Path:
+def _template(programs: Path, *, folded_names: bool) -> Path:
     """A data folder as the server makes it at first, with the administrator's password; copied for each server."""
-    target = programs.parent / "debian-mysql-data"
+    target = programs.parent / f"debian-mysql-data{'-folded' if folded_names else ''}"
     with cache_lock(programs.parent, "MySQL data", _report):
         if not target.exists():
             partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".debian-mysql-data-"))
             try:
-                _initialise(programs, partial)
+                _initialise(programs, partial, *([FOLDED_NAMES] if folded_names else []))
                 partial.rename(target)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
-def _initialise(programs: Path, data: Path) -> None:
+def _initialise(programs: Path, data: Path, *options: str) -> None:
     accounts = data.with_suffix(".sql")
     accounts.write_text(
         f"ALTER USER root@localhost IDENTIFIED BY '{PASSWORD}';\nRENAME USER root@localhost TO root@'%';\n"
     )
     command = [
         *_mysqld(programs), "--initialize-insecure", f"--datadir={data}", "--innodb-redo-log-capacity=16M",
-        f"--init-file={accounts}",
+        f"--init-file={accounts}", *options,
     ]  # fmt: skip
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

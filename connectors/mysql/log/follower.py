@@ -62,7 +62,7 @@ class Follower:
             make_store: Makes what holds one transaction's events.
         """
         self._names = names
-        self._scope = Scope(names.is_database, names.is_mapped)
+        self._scope = Scope(names.is_database, names.find)
         self.transactions = Transactions(make_store)
         self._known: dict[bytes, bool] = {}
         self._maps: dict[bytes, Event | None] = {}
@@ -148,7 +148,7 @@ class Follower:
     def _is_mapped(self, name: bytes) -> bool:
         database = name[1 : 1 + name[0]].decode("utf-8", "surrogateescape")
         table = name[1 + name[0] + 2 :].decode("utf-8", "surrogateescape")
-        return self._names.is_mapped(database, table)
+        return self._names.find(database, table) is not None
 
     def _rows(self, event: Event) -> None:
         number = event.body[:6]

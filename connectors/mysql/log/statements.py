@@ -43,8 +43,8 @@ class Scope(NamedTuple):
 
     is_ours: Callable[[str], bool]
     """Whether a database is the one that is read."""
-    is_mapped: Callable[[str, str], bool]
-    """Whether a table of a database is mapped."""
+    find: Callable[[str, str], str | None]
+    """The mapped table that a database and a table name; None where they name another."""
 
 
 _WRITES = frozenset(
@@ -116,7 +116,7 @@ def effect_of(query: Query, scope: Scope) -> Effect:
     if control is not None:
         return control
     if verb in _TABLE_CHANGES:
-        fault = table_change_fault(verb, list(tokens), query.database, scope.is_mapped)
+        fault = table_change_fault(verb, list(tokens), query.database, scope.find)
         return Effect("loud", fault) if fault else Effect("definition")
     if verb in _DEFINES:
         return Effect("definition")

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 
 from connectors.mysql.log.sql_words import Token
 
-IsMapped = Callable[[str, str], bool]
+Find = Callable[[str, str], str | None]
+"""The mapped table that a database and a table name; None where they name another."""
+_Mapped = Callable[[tuple[str, str]], str | None]
 _MODIFIERS = (
     "LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "IGNORE", "QUICK", "CONCURRENT", "IF", "EXISTS", "NOT", "INTO", "ONLINE",
     "OFFLINE", "TEMPORARY", "OR", "REPLACE",
@@ -45,18 +47,18 @@ def _table_at(tokens: Sequence[Token], at: int) -> tuple[tuple[str, str], int] |
     return ("", tokens[at].text), at + 1
 
 
-def table_change_fault(verb: str, tokens: Sequence[Token], database: str, is_mapped: IsMapped) -> str:
+def table_change_fault(verb: str, tokens: Sequence[Token], database: str, find: Find) -> str:
     """Why rows may have come into a mapped table by this definition; empty where none can have.
 
     Args:
         verb: CREATE, ALTER or RENAME.
         tokens: What follows the verb.
         database: The database in use.
-        is_mapped: Whether a table of a database is mapped.
+        find: The mapped table that a database and a table name.
     """
 
-    def mapped(table: tuple[str, str]) -> bool:
-        return is_mapped(table[0] or database, table[1])
+    def mapped(table: tuple[str, str]) -> str | None:
+        return find(table[0] or database, table[1])
 
     place = next((i for i, token in enumerate(tokens) if token.says("TABLE", "TABLES")), None)
     if place is None or not all(token.says(*_MODIFIERS) for token in tokens[:place]):
@@ -84,7 +86,7 @@ def _created(target: tuple[str, str], rest: Sequence[Token]) -> str:
     return ""
 
 
-def _renamed(tokens: Sequence[Token], mapped: Callable[[tuple[str, str]], bool]) -> str:
+def _renamed(tokens: Sequence[Token], mapped: _Mapped) -> str:
     pairs: list[tuple[tuple[str, str], tuple[str, str]]] = []
     at = 0
     while at < len(tokens):
@@ -97,19 +99,23 @@ def _renamed(tokens: Sequence[Token], mapped: Callable[[tuple[str, str]], bool])
             break
         pairs.append((old[0], new[0]))
         at = new[1] + 1  # the comma
-    left = [old for old, _ in pairs]
+    left = {mapped(old) for old, _ in pairs}
     for source, target in pairs:
-        if mapped(target) and not mapped(source) and not (target in left and _is_shadow(source[1], target[1])):
+        place = mapped(target)
+        if place is None or place == mapped(source):
+            continue
+        if place not in left or place != mapped((target[0], _shadowed(source[1]))):
             return _arrived(f"table {source[1]} was renamed to {target[1]}")
     return ""
 
 
-def _is_shadow(name: str, table: str) -> bool:
+def _shadowed(name: str) -> str:
+    """The table of which a table of this name is the copy; empty where the name is not a copy's."""
     found = _SHADOW.fullmatch(name)
-    return found is not None and table in (found["name"], found["osc"])
+    return (found["name"] or found["osc"]) if found else ""
 
 
-def _altered(target: tuple[str, str], rest: Sequence[Token], mapped: Callable[[tuple[str, str]], bool]) -> str:
+def _altered(target: tuple[str, str], rest: Sequence[Token], mapped: _Mapped) -> str:
     for i, token in enumerate(rest):
         following = rest[i + 1 :]
         if token.says("EXCHANGE") and following and following[0].says("PARTITION"):
@@ -124,7 +130,7 @@ def _altered(target: tuple[str, str], rest: Sequence[Token], mapped: Callable[[t
                 return _arrived(f"a partition of table {target[1]} was converted")
         elif token.says("RENAME") and following and not following[0].says("COLUMN", "INDEX", "KEY"):
             new = _table_at(following, 1 if following[0].says("TO", "AS") or following[0].text == "=" else 0)
-            if new is not None and mapped(new[0]) and not mapped(target):
+            if new is not None and mapped(new[0]) not in (None, mapped(target)):
                 return _arrived(f"table {target[1]} was renamed to {new[0][1]}")
     return ""
 

@@ -164,6 +164,19 @@ def test_a_payload_gives_the_events_inside_it_and_never_more_than_it_declares() 
         list(read_payload(payload(bytes(1 << 20)), bytes_max=1000))
 
 
+def test_capitals_become_small_letters_one_by_one_as_on_the_server() -> None:
+    names = TableNames("b", ["SATIŞİ", "ΣΑΣ"], ignore_case=True)
+    assert names.find("B", "satişi") == "SATIŞİ"
+    assert names.find("b", "\u03c3\u03b1\u03c3") == "ΣΑΣ"
+
+
+def test_one_table_under_two_names_is_a_fault_where_the_server_ignores_case() -> None:
+    (fault,) = TableNames("shop", ["orders", "Orders", "refunds"], ignore_case=True).faults
+    assert "orders and Orders are one table" in fault
+    names = TableNames("shop", ["orders", "Orders"], ignore_case=False)
+    assert (names.faults, names.find("shop", "Orders"), names.find("shop", "ORDERS")) == ([], "Orders", None)
+
+
 def test_names_of_tables_are_compared_as_the_server_does() -> None:
     begun = [event(33, GTID), query("BEGIN"), event(19, TABLE_MAP), event(30, WRITE), event(16, bytes(8))]
     for ignore_case, rows in ((True, 1), (False, 0)):

@@ -17,7 +17,7 @@ from connectors.mysql.log.transactions import Held, Lost, Transactions
 from connectors.mysql.names import TableNames
 
 NAMES = TableNames("shop", ["orders", "odd `name`"], ignore_case=False)
-SCOPE = Scope(NAMES.is_database, NAMES.is_mapped)
+SCOPE = Scope(NAMES.is_database, NAMES.find)
 ONE, TWO = Xid(1, b"one", b""), Xid(1, b"two", b"b")
 U1, U2 = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"
 
@@ -189,6 +189,27 @@ TestLog = Log.TestCase
 )  # fmt: skip
 def test_what_a_statement_does(text: str, kind: str) -> None:
     assert effect_of(Query("shop", text), SCOPE).kind == kind
+
+
+@pytest.mark.parametrize("ignore_case", [True, False])
+@pytest.mark.parametrize(
+    ("text", "ignoring", "exact"),
+    [
+        ("RENAME TABLE refunds TO orders", "loud", "loud"), ("ALTER TABLE refunds RENAME TO orders", "loud", "loud"),
+        ("RENAME TABLE orders TO _orders_del, _refunds_gho TO orders", "loud", "loud"),
+        ("RENAME TABLE orders TO x, refunds TO orders, x TO refunds", "loud", "loud"),
+        ("RENAME TABLE x TO SHOP.Orders", "loud", "definition"), ("ALTER TABLE X RENAME ORDERS", "loud", "definition"),
+        ("RENAME TABLE ORDERS TO _Orders_del, _Orders_gho TO Orders", "definition", "definition"),
+        ("RENAME TABLE shop.orders TO _orders_old, _ORDERS_new TO orders", "definition", "loud"),
+        ("RENAME TABLE Orders TO elsewhere", "definition", "definition"), ("ALTER TABLE orders RENAME TO Orders", "definition", "definition"),
+    ],
+)  # fmt: skip
+def test_a_mapped_table_that_becomes_another_brings_rows_that_no_event_shows(
+    text: str, ignoring: str, exact: str, ignore_case: bool
+) -> None:
+    names = TableNames("shop", ["orders", "refunds"], ignore_case=ignore_case)
+    found = effect_of(Query("shop", text), Scope(names.is_database, names.find))
+    assert found.kind == (ignoring if ignore_case else exact)
 
 
 def test_a_statement_is_harmless_where_the_server_says_that_it_wrote_elsewhere() -> None:

@@ -202,6 +202,25 @@ def test_faults_of_the_database_stop_the_first_start() -> None:
         b.runner().run()
 
 
+def test_a_changed_mapping_is_checked_before_the_stream_goes_on() -> None:
+    b = bench()
+    b.runner().run(until_caught_up=True)
+    b.source.faults = ["database shop has no table Orders"]
+    b.source.items += [row(12)]
+    b.runner().run(until_caught_up=True)  # the same mapping: bad rows are a matter of dead letters
+    assert b.ids()[-1] == "12"
+    before = b.position()
+    b.text = MYSQL_TEXT.replace("amount: total", "amount: {column: total, type: text}")
+    b.source.items += [row(13)]
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="no table Orders"):
+            b.runner().run(until_caught_up=True)
+    assert b.position() == before
+    b.source.faults = []
+    b.runner().run(until_caught_up=True)
+    assert b.ids()[-1] == "13"
+
+
 def test_quiet_sources_move_on_by_their_marks() -> None:
     b = bench([Mark(Position("stream", "1"), idle=True)])
     b.runner().run(until_caught_up=True)
