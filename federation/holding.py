@@ -13,6 +13,9 @@ import sqlalchemy as sa
 
 from contract.errors import FencedError, TillguardError
 
+_STAY = "SET SESSION wait_timeout = 31536000"
+"""A server of MySQL ends sessions that say nothing for long, and their locks; a year is the most that it takes."""
+
 
 def hold(engine: sa.Engine, owner: str) -> Callable[[], None]:
     """Takes the lock of `owner` and gives what releases it; raises FencedError where another process has it.
@@ -24,7 +27,7 @@ def hold(engine: sa.Engine, owner: str) -> Callable[[], None]:
         return _hold_file(Path(f"{database}.{owner.replace('/', '.')}.lock"), owner) if database else _nothing
     name = hashlib.sha256(f"tillguard/{database}/{owner}".encode()).hexdigest()[:32]
     if dialect in {"mysql", "mariadb"}:
-        return _hold_session(engine, sa.text("SELECT GET_LOCK(:name, 0)"), {"name": name}, owner)
+        return _hold_session(engine, sa.text("SELECT GET_LOCK(:name, 0)"), {"name": name}, owner, first=_STAY)
     if dialect == "postgresql":
         number = int(name[:15], 16)
         return _hold_session(engine, sa.text("SELECT pg_try_advisory_lock(:name)"), {"name": number}, owner)
@@ -58,11 +61,13 @@ def _hold_file(file: Path, owner: str) -> Callable[[], None]:
 
 
 def _hold_session(
-    engine: sa.Engine, statement: sa.TextClause, values: dict[str, str | int], owner: str
+    engine: sa.Engine, statement: sa.TextClause, values: dict[str, str | int], owner: str, *, first: str = ""
 ) -> Callable[[], None]:
     # A connection of its own, for as long as the lock is held: it is the session that has it.
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     try:
+        if first:
+            connection.execute(sa.text(first))
         taken = connection.scalar(statement, values)
     except BaseException:
         connection.close()

@@ -21,6 +21,8 @@ from contract.errors import TransientError
 
 POLL_S = 0.2
 SAID_BYTES_MAX = 256
+_STAY = {"mysql": "SET SESSION wait_timeout = 31536000"}
+"""MySQL ends sessions that say nothing for long, as during a training, and their locks; a year is the most that it takes."""
 _TAKE = {
     "postgresql": "SELECT pg_try_advisory_lock(hashtextextended(:name, 0))",
     "mysql": "SELECT GET_LOCK(:name, 0)",
@@ -103,14 +105,19 @@ class SessionLock(_Scoped):
         # MySQL takes at most 64 letters.
         self._name = {"name": f"tillguard_{sha256(name.encode()).hexdigest()[:40]}"}
         self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if self._dialect in _STAY:
+            self._connection.execute(sa.text(_STAY[self._dialect]))
         if not self._connection.scalar(sa.text(_TAKE[self._dialect]), self._name):
             self._connection.close()
             raise LockBusyError("its process is connected to the same database")
 
     def still_held(self) -> bool:
+        if self._connection.closed:
+            return False
         try:
             return bool(self._connection.scalar(sa.text(_HELD[self._dialect]), self._name))
         except sa.exc.DBAPIError:
+            self._connection.close()  # lost for good: a new session would not have the lock
             return False
 
     def release(self) -> None:

@@ -121,8 +121,15 @@ class Follower:
                 self.transactions.prepare(xid)
                 yield Ended()
         elif code == Code.TRANSACTION_PAYLOAD:
-            for inner in read_payload(event.body):
-                yield from self._read(unpack_event(inner), place)
+            yield from self._unpacked(event, place)
+
+    def _unpacked(self, event: Event, place: str) -> Iterator[Outcome]:
+        """The table of types is as closed inside a compressed transaction as outside."""
+        for inner in read_payload(event.body):
+            if inner.code == Code.TRANSACTION_PAYLOAD:
+                yield Loud(f"an event of type {name_of(inner.code)} stands inside another one")
+            else:
+                yield from self.feed(inner, place)
 
     def _start(self, begin: Begin, place: str) -> None:
         self.gtid = begin.gtid

@@ -12,42 +12,14 @@ from connectors.mysql.log.compression import TooLargeError, read_payload, unpack
 from connectors.mysql.log.cursor import MalformedEventError
 from connectors.mysql.log.event_types import EVENT_TYPES, IGNORABLE_FLAG, Treatment, treatment
 from connectors.mysql.log.follower import Ended, Follower, Loud
-from connectors.mysql.log.framing import ChecksumError, Event, Frames, read_heartbeat, read_rotate
+from connectors.mysql.log.framing import ChecksumError, Frames, read_heartbeat, read_rotate
 from connectors.mysql.log.identifiers import Gtid, MariadbGtid, Xid, read_begin, read_prepare
 from connectors.mysql.log.queries import read_query
 from connectors.mysql.log.spool import Spool
 from connectors.mysql.names import TableNames
+from support.log_events import GTID, PACKED_WRITE, TABLE_MAP, TAGGED, UUID, WRITE, event, packet, payload, query
 
 NAMES = TableNames("cap", ["Sales"], ignore_case=True)
-UUID = "c50a1184-ecc2-11f1-8fb4-02fc00000001"
-# as MySQL 9.7 wrote them
-GTID = bytes.fromhex("01c50a1184ecc211f18fb402fc000000010300000000000000") + bytes(31)
-TAGGED = (
-    b'\x02t\x00\x00\x00\x02\x15\x03\x14"\x11\x02\xb1\x03\t\x03"\xc5\x03=\x02\xd1\x02\x04\xf1\x03\x00\x00\x00\x02\x04\x04\x06'
-    b"\x08till\x08 \n$\x0c\x7f\xbb\x9e\xa4\x8c~a\x06\x10]\x05\x12\x83\x12\x0b"
-)
-TABLE_MAP = (
-    b"j\x00\x00\x00\x00\x00\x01\x00\x03cap\x00\x05sales\x00\x04\x08\x12\xf6\xfe\x05\x00\x0c\x02\xfe\x0c\x0e\x01\x01\x00\x02\x03"
-    b"\xfc\xff\x00\x04\x16\x02id\x02at\x06amount\x08currency\x08\x01\x00\x0c\x01\xf0"
-)
-WRITE = b"j\x00\x00\x00\x00\x00\x11\x00\x02\x00\x04\xff\x00\x01\x00\x00\x00\x00\x00\x00\x00\x99\xbb|\xda\r\x80\x00\x00\x03\xe7\x00\x03EUR"
-# as MariaDB 11.4 wrote it
-PACKED_WRITE = b"\x15\x00\x00\x00\x00\x00\x01\x00\x04\x0f\x81\x18x\x9c\xfb\xc0\xc1\x00\x013w\xd7\xdc\xf2j\x002x\x18\x98]C\x83\x00ER\x05h"
-
-
-def event(code: int, body: bytes, *, end: int = 0, flags: int = 0) -> Event:
-    return Event(1_796_046_013, code, 1, end, flags, body, 19 + len(body))
-
-
-def query(text: str, database: str = "") -> Event:
-    name = database.encode()
-    return event(2, pack("<IIBHH", 8, 0, len(name), 0, 0) + name + b"\0" + text.encode())
-
-
-def packet(code: int, body: bytes, *, checksum: bool = True) -> bytes:
-    size = 19 + len(body) + 4 * checksum
-    plain = pack("<IBIIIH", 1, code, 1, size, 0, 0) + body
-    return plain + zlib.crc32(plain).to_bytes(4, "little") if checksum else plain
 
 
 def follower() -> Follower:
@@ -138,13 +110,6 @@ def test_mariadbs_compressed_rows_and_statements_are_the_plain_ones() -> None:
     assert read_query(packed).text == text.decode()
 
 
-def payload(data: bytes, *, size: int | None = None, packed: bytes | None = None) -> bytes:
-    packed = zstandard.ZstdCompressor().compress(data) if packed is None else packed
-    declared = b"\xfd" + (len(data) if size is None else size).to_bytes(3, "little")
-    length = b"\xfd" + len(packed).to_bytes(3, "little")
-    return b"\x02\x01\x00" + b"\x03\x04" + declared + b"\x01\x04" + length + b"\x00" + packed
-
-
 def test_a_payload_gives_the_events_inside_it_and_never_more_than_it_declares() -> None:
     inside = b"".join(
         packet(code, body, checksum=False) for code, body in ((19, TABLE_MAP), (30, WRITE), (16, bytes(8)))
@@ -162,6 +127,10 @@ def test_a_payload_gives_the_events_inside_it_and_never_more_than_it_declares() 
             list(read_payload(body))
     with pytest.raises(TooLargeError):
         list(read_payload(payload(bytes(1 << 20)), bytes_max=1000))
+    # the last event says that it goes on behind the declared end, where there is more
+    longer = inside[:-18] + (400).to_bytes(4, "little") + inside[-14:] + bytes(400)
+    with pytest.raises(MalformedEventError, match="impossible length"):
+        list(read_payload(payload(longer, size=len(inside))))
 
 
 def test_capitals_become_small_letters_one_by_one_as_on_the_server() -> None:

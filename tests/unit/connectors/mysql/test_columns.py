@@ -211,6 +211,29 @@ def test_json_told_by_its_changes_is_what_select_shows(change: bytes, after: str
     assert changed(UNTOLD, change) is UNTOLD
 
 
+def test_an_update_told_by_its_changes_is_the_row_that_it_leads_to() -> None:
+    found = table((3, b"", "id"), (245, b"\x04", "doc"), (3, b"", "total"))
+    one, seven = b"\x05\x01\x00", b"\x05\x07\x00"
+
+    def image(document: bytes, total: int) -> bytes:
+        return b"\x00" + pack("<i", 1) + pack("<I", len(document)) + document + pack("<i", total)
+
+    head = bytes(8) + b"\x02\x00" + b"\x03" + b"\x07" + b"\x07"
+    change = b"\x00\x01$\x03" + seven
+    for after, value in (
+        (b"\x01\x01" + image(change, 6), "7"),
+        (b"\x01\x00" + image(seven, 6), "7"),
+        (b"\x00" + image(seven, 6), "7"),
+        (b"\x01\x00" + b"\x02" + pack("<i", 1) + pack("<i", 6), None),
+    ):
+        for wanted in ({"id", "doc", "total"}, {"id", "total"}):
+            rows = list(RowDecoder(found, wanted).rows(39, head + image(one, 5) + after + image(one, 5) + after))
+            expected = {"id": 1, "doc": value, "total": 6}
+            assert [row.after for row in rows if isinstance(row, RowImage)] == [
+                {name: expected[name] for name in expected if name in wanted}
+            ] * 2
+
+
 def test_answers_of_select_that_mean_nothing_are_faults_of_their_field() -> None:
     selection = Selection([Declared("id", "int"), Declared("at", "datetime"), Declared("gone", "date")])
     row = selection.row((b"5", b"2026-02-31 10:00:00", b"0000-00-00"))
