@@ -32,10 +32,10 @@ def event(code: int, body: bytes, *, end: int = 0, flags: int = 0) -> Event:
     return Event(1_796_046_013, code, 1, end, flags, body, 19 + len(body))
 
 
-def statement(text: str, database: str = "") -> bytes:
-    """The body of a QUERY event."""
+def statement(text: str, database: str = "", file: bytes = b"") -> bytes:
+    """The body of a QUERY event; with what is told of a file, of an EXECUTE_LOAD_QUERY event."""
     name = database.encode()
-    return pack("<IIBHH", 8, 0, len(name), 0, 0) + name + b"\0" + text.encode()
+    return pack("<IIBHH", 8, 0, len(name), 0, 0) + file + name + b"\0" + text.encode()
 
 
 def query(text: str, database: str = "") -> Event:

@@ -16,7 +16,7 @@ from connectors.mysql.position import BinlogPosition
 from connectors.ports import Item, Mark, Row, Rowless, Unreadable
 from connectors.values import Unusable
 from contract.errors import ConfigurationError, TransientError
-from support.log_events import PACKED_WRITE, TABLE_MAP, Log, event, packet, payload, row
+from support.log_events import PACKED_WRITE, TABLE_MAP, Log, packet, payload, row, statement
 
 NAMES = TableNames("cap", ["sales"], ignore_case=False)
 ONE = "X'6f6e65',X'',1"
@@ -147,8 +147,10 @@ def test_compressed_transactions_of_both_servers_are_read() -> None:
 @pytest.mark.parametrize(
     ("code", "body", "why"),
     [
-        (2, event(2, b"\x08" + bytes(7) + b"\x03" + bytes(4) + b"cap\0INSERT INTO sales VALUES (9)").body, "binlog_format"),
+        (2, statement("INSERT INTO sales VALUES (9)", "cap"), "binlog_format"),
         (26, b"\x01\0\0", "INCIDENT"),
+        (18, statement("LOAD DATA INFILE 'x' INTO TABLE sales", "cap", bytes(13)), "LOAD stands in the log as text"),
+        (2, statement("XA COMMIT what", "cap"), "name of a distributed"),
         (99, b"new", "unknown type 99"),
         (30, b"k" + row(9)[1:], "without the map"),
         (40, b"\x02\x01\x07\x00", "unknown algorithm"),
