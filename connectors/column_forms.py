@@ -10,19 +10,30 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from connectors.number_text import number_parser
+from connectors.time_text import by_pattern
 from connectors.values import as_time
 from contract.errors import InvalidEventError
 
 _DATES = (
     "%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d",
     "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%y", "%m-%d-%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d %Y",
-    "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%a, %d %b %Y", "%d/%b/%Y",
+    "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%a, %d %b %Y", "%d/%b/%Y", "%y-%m-%d", "%y/%m/%d", "%y.%m.%d", "%d%b%Y",
+    "%A, %B %d, %Y", "%A, %d %B %Y",
 )  # fmt: skip
-_TIMES = ("%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%H:%M:%S.%f", "%H.%M", "%H.%M.%S")
+_TIMES = (
+    "%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%H:%M:%S.%f", "%H.%M", "%H.%M.%S", "%H.%M.%S.%f",
+    "%I.%M.%S.%f %p", "%I.%M.%S %p", "%Hh%M", "%H:%M Uhr",
+)  # fmt: skip
+_DIGITS = ("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d", "%d%m%y", "%m%d%y")
+"""Dates of digits alone, as numbers or as text."""
+_LOGGED = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Z %Y", "%a %b %d %H:%M:%S %z %Y", "%a %b %d %Y %H:%M:%S GMT%z")
+"""Of programs: asctime, date, Ruby and JavaScript, the last with the zone's name in brackets behind it."""
 _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 _PARTS = re.compile(
-    r"(?P<date>.+?)(?:(?P<join>, | at |[ T:])(?P<time>\d{1,2}[:.]\d{2}.*?))?(?P<zone> ?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
+    r"(?P<date>.+?)(?:(?P<join>, | at |[ T:-])(?P<time>\d{1,2}[:.h]\d{2}.*?)"
+    r"(?P<zone> ?(?:Z|(?![AP]M)[A-Z]{3,4}|[A-Z][a-z]+/[A-Za-z_/]+|[+-]\d{2}:?\d{2}))?)?"
 )
+_BEHIND = re.compile(r" \([^)]*\)$")
 _TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?( ?[AaPp][Mm])?")
 _BELIEVED = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 FORMATS_MAX = 3
@@ -58,7 +69,12 @@ def time_form(values: Sequence[object]) -> TimeForm | None:
         if not fitting:
             return None
         form = min(
-            fitting, key=lambda each: (len(fitting[each]), _order(each) != _order_of(formats), _spread(left, each))
+            fitting,
+            key=lambda each: (
+                len(fitting[each]),
+                bool(formats) and _order(each) != _order_of(formats),
+                _spread(left, each),
+            ),
         )
         swapped = _swapped(form)
         swappable |= swapped != form and swapped in fitting and len(fitting[swapped]) == len(fitting[form])
@@ -101,8 +117,13 @@ def is_time_of_day(value: object) -> bool:
 def _candidates(value: object) -> Iterator[str]:
     if isinstance(value, datetime) or fits(value, "iso"):
         yield "iso"
-    yield from (form for form in _EPOCHS if fits(value, form))
-    found = _PARTS.fullmatch(value.strip()) if isinstance(value, str) else None
+    yield from (form for form in (*_EPOCHS, *_DIGITS) if fits(value, form))
+    if not isinstance(value, str):
+        return
+    text = " ".join(value.split())
+    behind = _BEHIND.search(text)
+    yield from (form for base in _LOGGED if fits(text, form := base + (behind[0] if behind else "")))
+    found = _PARTS.fullmatch(text)
     if found is None:
         return
     zone = "" if found["zone"] is None else found["zone"][: -len(found["zone"].strip())] + _zone(found["zone"].strip())
@@ -117,7 +138,7 @@ def _zone(text: str) -> str:
 
 def _parses(text: str, form: str) -> bool:
     try:
-        datetime.strptime(text, form)  # noqa: DTZ007 - only whether it fits
+        by_pattern(text, form)
     except ValueError:
         return False
     return True
@@ -129,7 +150,9 @@ def _swapped(form: str) -> str:
 
 def _order(form: str) -> bool | None:
     """Whether the day comes first; None where the format does not say."""
-    return form.index("%d") < form.index("%m") if "%d" in form and "%m" in form and not form.startswith("%Y") else None
+    return (
+        form.index("%d") < form.index("%m") if "%d" in form and "%m" in form and form[:2] not in ("%Y", "%y") else None
+    )
 
 
 def _order_of(formats: Sequence[str]) -> bool | None:

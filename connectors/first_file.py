@@ -65,6 +65,8 @@ def _field_lines(found: Guess, *, is_file: bool) -> list[str]:
             lines += _time_lines(found)
         elif field == "transaction_id" and is_file:
             lines += _id_lines(found)
+        elif field == "currency":
+            lines += _currency_lines(found)
         elif (line := _field_line(field, found.fields.get(field))) is not None:
             lines.append(line)
     return lines
@@ -73,9 +75,26 @@ def _field_lines(found: Guess, *, is_file: bool) -> list[str]:
 def _field_line(field: str, column: str | None) -> str | None:
     if column is not None:
         return f"{field}: {_spec(field, column)}"
-    if field == "currency":
-        return "currency: {constant: EUR}          # or the column that says it"
     return f"{field}: {UNKNOWN}          # needed: which column?" if field in _REQUIRED else None
+
+
+def _currency_lines(found: Guess) -> list[str]:
+    column = found.fields.get("currency")
+    if column is not None and found.currency_values is None:
+        return [f"currency: {scalar(column)}"]
+    if column is not None:
+        listed = ", ".join(f"{scalar(_number(held))}: {code}" for held, code in (found.currency_values or {}).items())
+        return [
+            f"currency: {{column: {scalar(column)}, values: {{{listed}}}}}          # is each the code of its currency?"
+        ]
+    if len(found.currencies) > 1:
+        told = "# the amounts are of several currencies: put the codes into a column of their own, and name it here"
+        return [told, f"currency: {UNKNOWN}"]
+    if found.currencies:
+        code, *others = found.currencies[0]
+        doubt = f"by the sign in the amounts; or is it {', '.join(others[:3])}?" if others else "as the amounts say"
+        return [f"currency: {{constant: {code}}}          # {doubt}"]
+    return ["currency: {constant: EUR}          # or the column that says it"]
 
 
 def _id_lines(found: Guess) -> list[str]:
@@ -141,7 +160,7 @@ def _no_labels(word: str | None) -> list[str]:
 
 
 def _number(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+    return int(text) if text.isdecimal() and str(int(text)) == text else text
 
 
 def _spec(field: str, column: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from connectors.column_forms import NumberForm, TimeForm, is_day, is_time_of_day, number_form, time_form
+from connectors.currency_signs import code_of, currencies_of
 from connectors.values import ABSENT, at_path, whole
 
 _PATTERNS: Mapping[str, tuple[str, ...]] = {
@@ -59,9 +60,13 @@ _FRAUD = (
     r"^(fraud|is_?fraud|betrug)",
     r"^(is_?)?(label|target|class|y)$",
 )
-_YES = re.compile(r"(?i)(is[_ ]?)?(fraud(ulent)?|scam|bad|chargeback|illicit|suspicious)")
+_YES = re.compile(
+    r"(?i)((is|confirmed|proven|known)[-_ ]?)?(fraud(ulent)?|scam|bad|chargeback|charged[-_ ]?back|illicit|suspicious)"
+)
 _NO = re.compile(r"(?i)(not?[_ ]?(a )?|non[-_ ]?)fraud(ulent)?|legit(imate)?|genuine|normal|valid|good|ok|licit|clean")
-_BOOLEAN = re.compile(r"(?i)[01](\.0+)?|true|false|t|f|yes|no|y|n")
+_BOOLEAN = re.compile(r"(?i)[01]|true|false|t|f|yes|no|y|n")
+_TRUE = frozenset(("1", "true", "yes", "y", "t", "ja", "oui", "si", "sí", "on", "wahr", "vrai", "vero", "verdadero"))
+_FALSE = frozenset(("0", "false", "no", "n", "f", "nein", "non", "off", "falsch", "faux", "falso"))
 LABEL_VALUES_MAX = 10
 
 
@@ -80,6 +85,10 @@ class Guess(NamedTuple):
     """How the event's time is written; None where nothing fits, or nothing was looked at."""
     numbers: NumberForm | None = None
     """How the amount is written; likewise."""
+    currencies: tuple[tuple[str, ...], ...] = ()
+    """What the signs in the amounts may mean, for each sign; more than one: amounts of several currencies."""
+    currency_values: dict[str, str] | None = None
+    """Codes for what the currency column holds, where that is signs or numbers."""
     fraud_values: dict[str, bool | None] | None = None
     """What the label column holds, where that is not plainly true and false."""
     repeated_id: bool = False
@@ -123,6 +132,10 @@ def guess(columns: Sequence[str], key: str | None, rows: Sequence[Mapping[str, o
         day_and_time,
         _event_time(found, day_and_time, rows),
         number_form(_held(rows, found["amount"])) if "amount" in found else None,
+        tuple(
+            sorted({codes for value in _held(rows, found.get("amount", "")) if (codes := currencies_of(str(value)))})
+        ),
+        _currency_values(_held(rows, found.get("currency", ""))),
         _fraud_values(_held(rows, fraud)) if fraud is not None else None,
         len(set(map(str, ids))) < len(ids),
         len(rows),
@@ -195,19 +208,26 @@ def _may_be_label(values: Sequence[object]) -> bool:
 def _fraud_values(values: Sequence[object]) -> dict[str, bool | None] | None:
     """A translation of what a label column holds; None where all of it is read as true or false anyway."""
     held = sorted({whole(str(value).strip()) for value in values})
-    if all(_BOOLEAN.fullmatch(each) for each in held):
+    words = {each.lower() for each in held}
+    # F beside N, G or L is short for fraud; beside T it is short for false
+    fraud_or_false = "f" in words and not words <= {"t", "f"}
+    if all(_BOOLEAN.fullmatch(each) for each in held) and not fraud_or_false:
         return None
-    return {each: _meaning(each) for each in held}
+    return {each: None if each.lower() == "f" and fraud_or_false else _meaning(each) for each in held}
 
 
 def _meaning(text: str) -> bool | None:
-    if _NO.fullmatch(text) or text.lower() in ("0", "false", "no", "n", "f", "nein", "non"):
+    word = text.lower().rstrip(".")
+    if _NO.fullmatch(text) or word in _FALSE:
         return False
-    return (
-        True
-        if _YES.fullmatch(text) or text.lower() in ("1", "true", "yes", "y", "t", "ja", "oui", "si", "sí")
-        else None
-    )
+    return True if _YES.fullmatch(text) or word in _TRUE else None
+
+
+def _currency_values(values: Sequence[object]) -> dict[str, str] | None:
+    """A translation of a column of signs or numbers; None where it holds codes, or what nobody knows."""
+    held = sorted({str(value).strip() for value in values})
+    codes = {each: code for each in held if (code := code_of(each)) is not None}
+    return codes if held and len(codes) == len(held) else None
 
 
 def paths(documents: Sequence[Mapping[str, object]], *, depth: int = 4) -> list[str]:

@@ -13,6 +13,8 @@ Parse = Callable[[str], Decimal | None]
 """Gives None for text that is no number of this form."""
 
 _CURRENCY = r"(?:[A-Z]{0,3}[$\u00a2-\u00a5\u0e3f\u20a0-\u20c0\ufdfc]|[A-Z]{3}|kr\.?|zł|Kč|Ft|Fr\.|Rs\.?)"
+_DASHES = "[-\u2013\u2014]{0,2}"
+"""Behind the decimal sign of whole amounts, as in 12,- and 12.--"""
 _BLANKS = re.compile("[\u00a0\u2007\u2009\u202f]")
 _APOSTROPHES = re.compile("[\u2019\u02bc`]")
 
@@ -25,7 +27,7 @@ def number_parser(decimal: str, thousands: str | None) -> Parse:
         mark = re.escape(thousands)
         whole = rf"\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}|\d+"
     point = re.escape(decimal)
-    number = rf"(?P<number>(?:{whole})(?:{point}\d*)?|{point}\d+)"
+    number = rf"(?:(?P<number>(?:{whole})(?:{point}\d+)?|{point}\d+)|(?P<even>{whole}){point}{_DASHES})"
     form = re.compile(
         rf"(?P<open>\()?\s*(?P<minus>[-+\u2212])?\s*(?:{_CURRENCY})?\s*(?P<inner>[-+\u2212])?\s*{number}\s*(?P<behind>[-\u2212])?\s*(?:{_CURRENCY})?\s*(?P<close>\))?"
     )
@@ -35,7 +37,8 @@ def number_parser(decimal: str, thousands: str | None) -> Parse:
         found = form.fullmatch(plain)
         if found is None or (found["open"] is None) != (found["close"] is None):
             return None
-        digits = found["number"].replace(thousands, "") if thousands else found["number"]
+        digits = found["number"] or found["even"]
+        digits = digits.replace(thousands, "") if thousands else digits
         value = Decimal(digits.replace(decimal, "."))
         signs = [
             sign for sign in (found["open"], found["minus"], found["inner"], found["behind"]) if sign not in (None, "+")

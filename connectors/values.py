@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from connectors.time_text import by_iso, by_pattern, digits_of
 from contract.codec import DOCUMENT_BYTES_MAX
 from contract.errors import InvalidEventError
 from contract.money import AMOUNT_MINOR_MAX, to_minor
@@ -65,7 +66,7 @@ UUID_BYTES = 16
 _HEX = "0x"
 _TRUE = frozenset(("1", "true", "t", "yes", "y"))
 _FALSE = frozenset(("0", "false", "f", "no", "n"))
-_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_WHOLE = re.compile(r"([+-]?\d+)[.,]0+")
 _EPOCH_UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, "epoch_ns": 1_000_000_000}
 DAYS_BEFORE_EVENT = "days_before_event"
 TIME_FORMATS = ("iso", *_EPOCH_UNITS, DAYS_BEFORE_EVENT)
@@ -300,7 +301,7 @@ def as_seconds(field: str, value: object) -> float | None:
 
 
 def as_boolean(field: str, value: object) -> bool | None:
-    """`value` as true or false: 1/0 (also 1.0/0.0), true/false, t/f, yes/no, y/n; None stays None."""
+    """`value` as true or false: 1/0 (also 1.0/0.0 and 1,0/0,0), true/false, t/f, yes/no, y/n; None stays None."""
     if value is None or isinstance(value, bool):
         return value
     text = as_text(field, value)
@@ -339,12 +340,24 @@ def _time(field: str, value: object, form: str, event_time: datetime | None) -> 
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone follows
     if form in _EPOCH_UNITS or form == DAYS_BEFORE_EVENT:
         return _counted(field, value, form, event_time)
-    if isinstance(value, bool) or not isinstance(value, str | bytes):
-        raise InvalidEventError("field_invalid", f"{field}: not a time; a number needs `format: epoch_s` or `epoch_ms`")
-    text = as_text(field, value)
+    text = _time_text(field, value, digits_of(form))
     if text is None:
         return None
-    return datetime.strptime(text, form) if "%" in form else datetime.fromisoformat(text)  # noqa: DTZ007 - zone follows
+    return by_pattern(text, form) if "%" in form else by_iso(text)
+
+
+def _time_text(field: str, value: object, digits: int | None) -> str | None:
+    """`value` as text; a whole number is one where a time of so many digits is expected, such as 20260901."""
+    if isinstance(value, bool) or not isinstance(value, str | bytes | int | float | Decimal):
+        raise InvalidEventError("field_invalid", f"{field}: not a time")
+    if not isinstance(value, str | bytes):
+        if digits is None:
+            told = "a number needs `format: epoch_s`, `epoch_ms` or one of digits alone, such as %Y%m%d"
+            raise InvalidEventError("field_invalid", f"{field}: not a time; {told}")
+        number = as_integer(field, value)
+        return None if number is None else f"{number:0{digits}}"
+    text = as_text(field, value)
+    return text if text is None or digits is None else whole(text)
 
 
 def _counted(field: str, value: object, form: str, event_time: datetime | None) -> datetime | None:

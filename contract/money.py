@@ -48,7 +48,9 @@ def base_minor(amount_minor: int, currency: str, base_currency: str, rates: Mapp
         return amount_minor
     rate = rates.get(currency)
     if rate is None:
-        raise InvalidEventError("currency_unknown", f"no rate for currency {currency}; add it under `rates`")
+        raise InvalidEventError(
+            "currency_unknown", f"no rate for currency {currency}; add it under `rates`, or make it the `base_currency`"
+        )
     converted = amount_minor * rate * 10.0 ** (exponent(base_currency) - exponent(currency))
     if not converted <= AMOUNT_MINOR_MAX:
         raise InvalidEventError("amount_invalid", "amount_minor is beyond belief in the base currency")

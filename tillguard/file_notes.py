@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from connectors.assembly import has_untimed_labels
 from connectors.column_forms import number_form, time_form
 from connectors.config import ConnectorConfig
+from connectors.currency_signs import currencies_of
 from connectors.files.config import Files
 from connectors.files.looks import guess_encoding
 from connectors.first_file import SWAPPABLE, scalar, written
@@ -14,6 +15,8 @@ from connectors.values import ABSENT, at_path
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Transaction
 
+FEW = 100
+"""Among fewer rows it is no wonder that none is a fraud."""
 Rows = Sequence[Row | Unreadable]
 Looked = Sequence[Sequence[Outcome]]
 
@@ -32,8 +35,10 @@ def notes_on_file(config: ConnectorConfig, rows: Rows, looked: Looked, label_del
         *_encoding_notes(config, rows, letters),
         *_time_notes(config, rows, letters),
         *_amount_notes(config, rows, letters),
+        *_currency_notes(config, rows, looked),
         *_identity_notes(looked),
         *_label_notes(config, looked, label_delay_days),
+        *_meaning_notes(config, looked, letters),
     ]
 
 
@@ -52,9 +57,11 @@ def _time_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLette
     spec = config.transactions.fields.event_time
     values = _values(rows, spec.names())
     form = time_form(values)
+    if not values or (form is not None and list(form.formats) == spec.format):
+        return [f"event_time: {SWAPPABLE}"] if form is not None and form.swappable else []
     if any(letter.detail.startswith("event_time:") for letter in letters):
         if form is None:
-            counted = all(isinstance(value, int | float) or str(value).isdecimal() for value in values)
+            counted = number_form(values) is not None
             why = (
                 "; numbers that count from a start of their own must be made times first" if counted and values else ""
             )
@@ -80,6 +87,25 @@ def _amount_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLet
     if form.ambiguous and isinstance(config.source, Files) and config.source.decimal is config.source.thousands is None:
         return ["amount: is 1.234 a thousand or a little more than one? All amounts that were looked at read both ways"]
     return []
+
+
+def _currency_notes(config: ConnectorConfig, rows: Rows, looked: Looked) -> list[str]:
+    (name,) = config.transactions.fields.amount.names() or ("",)
+    other: dict[str, str] = {}
+    count = 0
+    for row, outcomes in zip(rows, looked, strict=True):
+        held = at_path(row.values, name) if isinstance(row, Row) else None
+        codes = currencies_of(held) if isinstance(held, str) else ()
+        said = next((each.currency for each in outcomes if isinstance(each, Transaction)), None)
+        if codes and said is not None and said not in codes:
+            count += 1
+            other.setdefault(codes[0], said)
+    if not count:
+        return []
+    told = ", ".join(f"{code} by its sign, {said} by the mapping" for code, said in other.items())
+    return [
+        f"currency: {count:,} of {len(rows):,} amounts show the sign of another currency than `currency` says ({told})"
+    ]
 
 
 def _identity_notes(looked: Looked) -> list[str]:
@@ -114,6 +140,25 @@ def _label_notes(config: ConnectorConfig, looked: Looked, label_delay_days: floa
         "was known at once, and looks better than it is; `label_time` should say when it became known"
     )
     return [told]
+
+
+def _meaning_notes(config: ConnectorConfig, looked: Looked, letters: Sequence[DeadLetter]) -> list[str]:
+    """What is strange about the labels as a whole; a column that means the opposite, or nothing, is read without a fault."""
+    if not config.labels or any(letter.detail.startswith("fraud:") for letter in letters):
+        return []
+    labels = [outcome.fraud for outcomes in looked for outcome in outcomes if isinstance(outcome, Label)]
+    rows = sum(isinstance(outcome, Transaction) for outcomes in looked for outcome in outcomes)
+    frauds = sum(labels)
+    if not labels and rows:
+        told = "says fraud or genuine: do `labels` name the right column, and `values` what each value in it means?"
+        return [f"labels: none of the {rows:,} rows that were looked at {told}"]
+    if frauds > len(labels) / 2:
+        return [f"labels: {frauds:,} of {len(labels):,} are frauds: is what the column holds the other way round?"]
+    if not frauds and len(labels) >= FEW:
+        return [
+            f"labels: none of the {len(labels):,} that were looked at is a fraud: does the column say it in another way?"
+        ]
+    return []
 
 
 def _is_at_purchase(outcomes: Sequence[Outcome]) -> bool:

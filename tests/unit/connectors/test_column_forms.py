@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,15 @@ from connectors.column_forms import NumberForm, TimeForm, is_day, is_time_of_day
 from connectors.files.looks import guess_delimiter, guess_encoding
 from connectors.number_text import number_parser
 from connectors.values import as_time
+from contract.errors import InvalidEventError
 
 START = datetime(2026, 6, 25, 8, 12, 5, tzinfo=UTC)
 WRITTEN = [
     "iso", "%m/%d/%Y %I:%M %p", "%d.%m.%Y %H:%M:%S", "%d/%m/%y %H:%M", "%Y%m%d", "%b %d, %Y", "%d-%b-%Y %H:%M",
     "%Y-%m-%d %H:%M:%S %Z", "%d/%b/%Y:%H:%M:%S %z", "%Y.%m.%d %H.%M", "%d.%m.%Y, %H:%M", "%a, %d %b %Y %H:%M:%S %z",
+    "%Y%m%d%H%M%S", "%Y%m%d%H%M", "%d%m%Y", "%m%d%y", "%y-%m-%d %H:%M", "%d-%m-%Y", "%a %b %d %H:%M:%S %Z %Y",
+    "%Y-%m-%d-%H.%M.%S.%f", "%d%b%Y:%H:%M:%S", "%m/%d/%Y, %I:%M:%S\u202f%p", "%Y-%m-%d  %H:%M:%S", "%A, %d %B %Y %H:%M",
+    "%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)", "%d/%m/%Y %Hh%M", "%d.%m.%Y %H:%M Uhr",
 ]  # fmt: skip
 
 
@@ -53,6 +58,48 @@ def test_day_and_month_that_could_be_swapped_are_doubted_and_the_shorter_span_is
 def test_two_formats_in_one_column_are_both_found() -> None:
     mixed = ["13-06-2026 08:12", "05/06/2026 09:00", "28-06-2026 09:00"]
     assert time_form(mixed) == TimeForm(("%d-%m-%Y %H:%M", "%d/%m/%Y %H:%M"), swappable=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "utc"),
+    [
+        ("2026-12-01 08:12 CET", "%Y-%m-%d %H:%M %Z", "2026-12-01T07:12"),
+        ("07/01/2026 08:12 PM EDT", "%m/%d/%Y %I:%M %p %Z", "2026-07-02T00:12"),
+        ("Wed Jul 01 08:12:00 PST 2026", "%a %b %d %H:%M:%S %Z %Y", "2026-07-01T16:12"),
+        ("2026-07-01 08:12 Europe/Berlin", "%Y-%m-%d %H:%M %Z", "2026-07-01T06:12"),
+        ("2026-07-01 08:12 UTC", "%Y-%m-%d %H:%M %Z", "2026-07-01T08:12"),
+        ("2026-07-01T08:12+02:00[Europe/Berlin]", "iso", "2026-07-01T06:12"),
+        ("2026-12-01T08:12[Europe/Berlin]", "iso", "2026-12-01T07:12"),
+    ],
+)
+def test_a_zone_that_a_time_names_counts_whatever_zone_the_others_are_in(text: str, form: str, utc: str) -> None:
+    assert as_time("t", text, ZoneInfo("Asia/Tokyo"), form) == datetime.fromisoformat(f"{utc}+00:00")
+
+
+def test_halves_of_the_day_may_have_points() -> None:
+    for half in ("p.m.", "P.M.", "p. m.", "PM"):
+        assert as_time("t", f"07/01/2026 08:12 {half}", UTC, "%m/%d/%Y %I:%M %p") == datetime(
+            2026, 7, 1, 20, 12, tzinfo=UTC
+        )
+
+
+@pytest.mark.parametrize("name", ["CST", "IST", "BST", "XYZ", "Mars/Base", ""])
+def test_a_zone_of_several_meanings_or_none_is_refused_and_not_taken_for_another(name: str) -> None:
+    assert time_form([f"2026-07-01 08:12 {name or 'in the morning'}"]) is None
+    with pytest.raises(InvalidEventError, match="not a time of format"):
+        as_time("t", f"2026-07-01 08:12 {name}", UTC, "%Y-%m-%d %H:%M %Z")
+
+
+def test_a_date_of_digits_is_read_as_a_number_too_and_only_by_its_whole_width() -> None:
+    july = datetime(2026, 7, 1, tzinfo=UTC)
+    for value in (20260701, 20260701.0, "20260701", "20260701.0"):
+        assert as_time("t", value, UTC, "%Y%m%d") == july
+    assert as_time("t", 1072026, UTC, "%d%m%Y") == july  # a table of numbers drops the first zero
+    for short in ("1072026", "2026701"):
+        with pytest.raises(InvalidEventError, match="not a time"):
+            as_time("t", short, UTC, "%d%m%Y")
+    with pytest.raises(InvalidEventError, match="a number needs"):
+        as_time("t", 20260701, UTC, "iso")
 
 
 @pytest.mark.parametrize("values", [[], [None, ""], ["soon"], ["1", "2"], [0.5], ["2026-13-45"], ["07:30"]])
@@ -96,6 +143,11 @@ def test_numbers_that_read_both_ways_are_doubted() -> None:
         ("$1,299.00", ".", ",", "1299.00"),
         ("(12.00)", ".", None, "-12.00"),
         ("12.00-", ".", None, "-12.00"),
+        ("12,-", ",", None, "12"),
+        ("1.250,--", ",", ".", "1250"),
+        ("-12,-", ",", None, "-12"),
+        ("12,5-", ",", None, "-12.5"),
+        ("12,50,-", ",", None, None),
         ("-$5.00", ".", None, "-5.00"),
         ("$-5.00", ".", None, "-5.00"),
         ("+5", ".", None, "5"),

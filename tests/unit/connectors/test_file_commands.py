@@ -14,7 +14,7 @@ from connectors.files.source import FileSource
 from connectors.ports import Mark, Row
 from contract.dead_letters import DeadLetter
 from contract.errors import ConfigurationError, PositionDeadError
-from contract.events import Transaction
+from contract.events import Label, Transaction
 from contract.settings import Settings, parse
 from tillguard.cli import app
 
@@ -32,12 +32,12 @@ labels:
 
 @pytest.fixture
 def settings() -> Settings:
-    return parse({"retailer": "shop"}, where="test")
+    return parse({"retailer": "shop", "rates": {"USD": 0.9}}, where="test")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "settings.yaml").write_text("retailer: shop\n")
+    (tmp_path / "settings.yaml").write_text("retailer: shop\nrates: {USD: 0.9}\n")
     return tmp_path
 
 
@@ -351,3 +351,79 @@ def test_a_label_without_a_time_is_dated_the_label_delay_after_its_purchase_but_
     now = datetime(2026, 6, 22, tzinfo=UTC)
     times = [each.label_time for each in outcomes_of_file(file, settings, now) if isinstance(each, Label)]
     assert times == [datetime(2026, 6, 8, tzinfo=UTC), now]
+
+
+def labelled(folder: Path, genuine: str, fraud: str) -> Path:
+    """A file of 30 rows, four of them frauds, in these words."""
+    write(folder / "sales.csv", [[*line[:4], fraud if line[4] else genuine] for line in rows()])
+    return folder / "sales.csv"
+
+
+@pytest.mark.parametrize(
+    ("genuine", "fraud"),
+    [("legit", "fraud"), ("N", "Y"), ("False", "TRUE"), ("0.0", "1.0"), ("0,0", "1,0"), ("FALSCH", "WAHR"), ("No.", "Yes."),
+     ("not_fraud", "confirmed_fraud"), ("off", "on"), ("t", "f"), ("F", "T")],
+)  # fmt: skip
+def test_words_that_say_fraud_are_read_as_what_they_mean(
+    genuine: str, fraud: str, folder: Path, settings: Settings
+) -> None:
+    labelled(folder, genuine, fraud)
+    file = new(folder, "sales.csv")
+    found = list(outcomes_of_file(file, settings, datetime(2026, 11, 30, tzinfo=UTC)))
+    labels = [each.fraud for each in found if isinstance(each, Label)]
+    assert (len(labels), sum(labels)) == (30, 26 if genuine == "t" else 4)
+
+
+@pytest.mark.parametrize(("genuine", "fraud"), [("N", "F"), ("G", "F"), ("L", "F"), ("00", "01"), ("clear", "hit")])
+def test_words_that_may_mean_either_are_left_to_the_reader_and_check_says_so(
+    genuine: str, fraud: str, folder: Path, settings: Settings
+) -> None:
+    labelled(folder, genuine, fraud)
+    file = new(folder, "sales.csv")
+    found = list(outcomes_of_file(file, settings, datetime(2026, 11, 30, tzinfo=UTC)))
+    assert not [each for each in found if isinstance(each, DeadLetter) or (isinstance(each, Label) and each.fraud)]
+    text = file.read_text()
+    assert "is that so for each value?" in text
+    _, told = check(folder, file)
+    assert genuine == "N" or "Note: labels: none of the 30 rows that were looked at says fraud or genuine" in told
+
+
+def test_labels_that_seem_the_other_way_round_or_never_say_fraud_are_doubted(folder: Path) -> None:
+    labelled(folder, "1", "0")
+    assert (
+        "Note: labels: 26 of 30 are frauds: is what the column holds the other way round?"
+        in check(folder, mapping(folder))[1]
+    )
+    write(folder / "sales.csv", [[*line[:4], "N" if line[4] == 0 else "F"] for line in rows(120)])
+    assert "Note: labels: none of the 120 that were looked at is a fraud" in check(folder, mapping(folder))[1]
+
+
+@pytest.mark.parametrize(
+    ("sign", "line"),
+    [("€{}", "constant: EUR}          # as the amounts say"), ("£{}", "constant: GBP}"), ("{} zł", "constant: PLN}"),
+     ("${}", "constant: USD}          # by the sign in the amounts; or is it CAD, AUD, NZD?"), ("CHF {}", "constant: CHF}"),
+     ("{} kr", "constant: SEK}          # by the sign in the amounts; or is it NOK, DKK, ISK?"), ("{}", "constant: EUR}          # or the column")],
+)  # fmt: skip
+def test_the_currency_that_the_amounts_show_is_taken(sign: str, line: str, folder: Path) -> None:
+    write(folder / "sales.csv", [[*each[:2], sign.format(each[2]), *each[3:]] for each in rows()])
+    assert line in new(folder, "sales.csv").read_text()
+
+
+def test_amounts_of_another_or_of_several_currencies_are_told(folder: Path) -> None:
+    write(folder / "sales.csv", [[*each[:2], f"{'£' if each[4] else '€'}{each[2]}", *each[3:]] for each in rows()])
+    assert "# the amounts are of several currencies" in new(folder, "sales.csv").read_text()
+    code, told = check(folder, mapping(folder, source=", decimal: ."))
+    assert code == 0
+    assert "Note: currency: 4 of 30 amounts show the sign of another currency" in told
+    assert "(GBP by its sign, EUR by the mapping)" in told
+
+
+@pytest.mark.parametrize(
+    ("held", "spec"), [("€", "values: {€: EUR}"), ("978", "values: {978: EUR}"), ("EUR", "currency: currency\n")]
+)
+def test_a_column_of_signs_or_numbers_is_translated_to_codes(held: str, spec: str, folder: Path) -> None:
+    with (folder / "sales.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([[*HEADER, "currency"], *([*line, held] for line in rows())])
+    file = new(folder, "sales.csv")
+    assert spec in file.read_text()
+    assert check(folder, file)[0] == 0
