@@ -11,7 +11,7 @@ from connectors.values import ABSENT, at_path, whole
 _PATTERNS: Mapping[str, tuple[str, ...]] = {
     "transaction_id": (
         r"^(transaction|trans|txn|tx|order|payment|booking|invoice|receipt|bill|sale)_?(id|no|nr|num|number|ref|key|uuid)$",
-        r"(transaction|trans|txn|tx|order|payment|booking)_?(id|no|nr|num|number|ref)$",
+        r"(transaction|trans|txn|tx|order|payment|booking)[_.]*(id|no|nr|num|number|ref)$",
         r"^(bestell|auftrags?|rechnungs?|beleg|buchungs?|transaktions?)\w*_?(id|nr|nummer)$",
         r"^_?(id|uuid|guid|key)$",
     ),
@@ -67,6 +67,8 @@ _NO = re.compile(r"(?i)(not?[_ ]?(a )?|non[-_ ]?)fraud(ulent)?|legit(imate)?|gen
 _BOOLEAN = re.compile(r"(?i)[01]|true|false|t|f|yes|no|y|n")
 _TRUE = frozenset(("1", "true", "yes", "y", "t", "ja", "oui", "si", "sí", "on", "wahr", "vrai", "vero", "verdadero"))
 _FALSE = frozenset(("0", "false", "no", "n", "f", "nein", "non", "off", "falsch", "faux", "falso"))
+NULLS = frozenset(("NULL", "Null", "null", "(null)", "\\N", "NaN", "nan", "NaT", "None", "N/A", "n/a", "#N/A", "<NA>"))
+"""Words by which programs write that there is no value. NA is none of them: it is Namibia, too."""
 LABEL_VALUES_MAX = 10
 
 
@@ -144,7 +146,7 @@ def guess(columns: Sequence[str], key: str | None, rows: Sequence[Mapping[str, o
 
 def normal(name: str) -> str:
     """`transDateTime`, `Trans Date-Time` and `TRANS_DATE_TIME` as `trans_date_time`."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip())
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip(" #\t"))
     return re.sub(r"[\s_-]+", "_", words).lower()
 
 

@@ -9,6 +9,7 @@ from connectors.currency_signs import currencies_of
 from connectors.files.config import Files
 from connectors.files.looks import guess_encoding
 from connectors.first_file import SWAPPABLE, scalar, written
+from connectors.guess import NULLS
 from connectors.mapping import Outcome
 from connectors.ports import Row, Unreadable
 from connectors.values import ABSENT, at_path
@@ -33,6 +34,7 @@ def notes_on_file(config: ConnectorConfig, rows: Rows, looked: Looked, label_del
     letters = [outcome for outcomes in looked for outcome in outcomes if isinstance(outcome, DeadLetter)]
     return [
         *_encoding_notes(config, rows, letters),
+        *_null_notes(config, rows),
         *_time_notes(config, rows, letters),
         *_amount_notes(config, rows, letters),
         *_currency_notes(config, rows, looked),
@@ -50,6 +52,22 @@ def _encoding_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadL
     fitting = guess_encoding(data)
     return [
         f"some text is not {config.source.encoding}: `encoding: {fitting}` in `source` would fit (then look at a few names)"
+    ]
+
+
+def _null_notes(config: ConnectorConfig, rows: Rows) -> list[str]:
+    if not isinstance(config.source, Files) or config.source.file_format() != "csv":
+        return []
+    fields = config.transactions.fields
+    specs = [getattr(fields, field) for field in type(fields).model_fields]
+    names = {name for spec in specs if spec is not None for name in spec.names()}
+    values = [row.values.get(name) for row in rows if isinstance(row, Row) for name in names]
+    words = sorted({str(value) for value in values if value in NULLS})
+    if not words:
+        return []
+    count = sum(value in words for value in values)
+    return [
+        f"{count:,} cells hold {', '.join(words)}, which counts as a value: `nulls: {scalar(words)}` in `source` makes gaps of them"
     ]
 
 

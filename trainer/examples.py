@@ -157,7 +157,7 @@ def _refuse_thin(name: str, part: Examples, frauds_in_all: int) -> None:
     frauds = int(part.fraud.sum())
     if frauds < needed:
         raise TrainingRefusedError(
-            f"too few frauds: the {name} slice of the history holds {frauds} of {frauds_in_all}, it needs {needed}; "
+            f"too few frauds: the history holds {frauds_in_all}, {frauds} of them in the {name} slice, which needs {needed}; "
             "a longer history helps"
         )
     if frauds == len(part):

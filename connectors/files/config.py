@@ -22,7 +22,8 @@ FORMATS: dict[str, Format] = {
 }
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _DELIMITERS = {".tsv": "\t"}
-_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".lz4", ".z", ".br")
 
 
 def _codec(name: object) -> object:
@@ -58,6 +59,7 @@ class Files(Spec):
     thousands: Literal[".", ",", " ", "'"] | None = Field(
         None, description="what groups thousands in amounts and numbers in text"
     )
+    nulls: list[str] = Field([], description="words in a CSV that mean no value, such as NULL or N/A")
     rate: float | None = Field(
         None, gt=0, le=1e6, description="rows a second; as fast as Kafka takes them where absent"
     )
@@ -103,8 +105,9 @@ def ending_fault(path: PurePath) -> str | None:
     found = ending(path)
     if found in _SPREADSHEETS:
         return f"{found} is a spreadsheet: save it as CSV (UTF-8) and name that file"
-    if path.suffix.lower() == ".zip":
-        return "a .zip is not read: unpack it and name the file inside, or compress it by gzip"
+    packed = next((suffix for suffix in (path.suffix.lower(), found) if suffix in _ARCHIVES), None)
+    if packed is not None:
+        return f"a {packed} is not read: unpack it and name the file inside, or compress it by gzip"
     if found in FORMATS:
         return None
-    return f"ends in none of {', '.join(FORMATS)}; say `format: csv`, `jsonl` or `parquet`"
+    return f"ends in none of {', '.join(FORMATS)}; say `format: csv`, `jsonl` or `parquet` in `source`"

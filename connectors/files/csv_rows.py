@@ -129,7 +129,7 @@ def header(files: Files, path: Path) -> list[str]:
 
 def csv_rows(files: Files, path: Path, _columns: set[str] | None, last: int) -> Iterator[FileRow]:
     """Rows of one file; see connectors.files.rows.Reader. Empty lines do not count."""
-    delimiter = files.separator(path)
+    delimiter, empty = files.separator(path), frozenset(("", *files.nulls))
     with open_text(files, path) as text:
         lines = Lines(text)
         records, one_line = Records(lines, delimiter), _OneLine(delimiter)
@@ -154,7 +154,9 @@ def csv_rows(files: Files, path: Path, _columns: set[str] | None, last: int) -> 
             if len(cells) != width:
                 yield FileRow(number, None, "malformed", f"{len(cells)} cells, the header has {width}")
                 continue
-            values: dict[str, object] = {name: cell or None for name, cell in zip(names, cells, strict=True)}
+            values: dict[str, object] = {
+                name: None if cell in empty else cell for name, cell in zip(names, cells, strict=True)
+            }
             values[ROW_NUMBER] = number
             yield FileRow(number, values)
 
@@ -188,7 +190,7 @@ def _names(lines: Lines, delimiter: str) -> list[str]:
     """Reads the header: the first line that is not empty, and not Excel's `sep=;`."""
     records = Records(lines, delimiter)
     for line in lines:
-        bare = line.removeprefix(_BOM).rstrip("\r\n")
+        bare = line.removeprefix(_BOM).rstrip("\r\n").strip('"')
         if bare and not (bare.lower().startswith(_DIRECTIVE) and len(bare) == len(_DIRECTIVE) + 1):
             return _difficult(line, lines, records, None).cells or []
     return []

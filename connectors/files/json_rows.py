@@ -1,5 +1,6 @@
 """Rows of JSON lines: one document a line; a line that is none is named and the file goes on."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, AnyStr
@@ -14,6 +15,7 @@ LINE_BYTES_MAX = 1024 * 1024
 """A longer line of JSON is no row; it is skipped without being held in memory."""
 BOM = b"\xef\xbb\xbf"
 """A byte-order mark."""
+SPREAD = "not a line of JSON: where a document goes over several lines, `jq -c . FILE` writes each on one"
 ARRAY = "a JSON array, not JSON lines: write one document a line, as `jq -c '.[]' FILE` does"
 
 
@@ -56,15 +58,34 @@ def _skip(file: IO[Any], end: AnyStr) -> None:
         pass
 
 
+def _decoded(line: bytes) -> Any:
+    try:
+        return msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        if b"NaN" not in line and b"Infinity" not in line:
+            raise
+        # no JSON, but what Python and JavaScript libraries write; a field that is mapped to one is a gap or a fault
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise msgspec.DecodeError from None
+
+
+def _why(line: bytes) -> str:
+    if line.startswith(b"["):
+        return ARRAY
+    return SPREAD if line.startswith(b"{") and not line.endswith(b"}") else "not a line of JSON"
+
+
 def _document(number: int, line: bytes) -> FileRow:
     try:
-        values = msgspec.json.decode(line)
+        values = _decoded(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             line.decode()
         except UnicodeDecodeError:
             return FileRow(number, None, "encoding", "text that is not valid UTF-8")
-        return FileRow(number, None, "malformed", ARRAY if line.lstrip()[:1] == b"[" else "not a line of JSON")
+        return FileRow(number, None, "malformed", _why(line.strip()))
     if not isinstance(values, dict):
         return FileRow(number, None, "malformed", ARRAY if isinstance(values, list) else "not a JSON object")
     values[ROW_NUMBER] = number

@@ -2,9 +2,12 @@
 
 import codecs
 import csv
+import re
 from collections import Counter
 
-DELIMITERS = (",", ";", "\t", "|")
+from connectors.files.config import Format
+
+DELIMITERS = (",", ";", "\t", "|", "^", "~", "\x01", "\x1f")
 _DISGUISES = {
     b"PK\x03\x04": "is a spreadsheet or a zip inside: save it as CSV (UTF-8), or unpack it",
     b"\xd0\xcf\x11\xe0": "is an old spreadsheet inside: save it as CSV (UTF-8)",
@@ -13,6 +16,10 @@ _DISGUISES = {
     b"\x28\xb5\x2f\xfd": "is compressed by zstd, which its name does not say: let the name end in .zst",
     b"PAR1": "is Parquet inside: say `format: parquet` in `source`",
 }
+_MARKUP = (b"<!doctype", b"<html", b"<table", b"<?xml")
+_CONTROL = re.compile(r"[\x00\x02-\x08\x0e-\x1a]")
+_MOMENT = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|[-+]?\d+[.,]\d+$")
+_UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -22,6 +29,8 @@ def guess_encoding(head: bytes) -> str:
     Which of the many encodings of one byte a character it is no program can know: cp1252 (Western Europe) where all bytes mean
     something there, else latin-1.
     """
+    if head.startswith(_UTF32):
+        return "utf-32"
     if head.startswith(_UTF16):
         return "utf-16"
     nuls = Counter(place % 2 for place, byte in enumerate(head[:4096]) if byte == 0)
@@ -43,7 +52,24 @@ def _decodes(head: bytes, encoding: str) -> bool:
 
 def guess_disguise(head: bytes) -> str | None:
     """What the first bytes of a file say that is no text, with the remedy; None for text."""
+    if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):
+        return "is HTML or XML inside, as some programs save what they call a spreadsheet: save it as CSV (UTF-8)"
     return next((told for magic, told in _DISGUISES.items() if head.startswith(magic)), None)
+
+
+def guess_format(head: bytes) -> Format | None:
+    """How a file whose name does not say it is written; None where it is neither text nor Parquet."""
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    text = head.decode(guess_encoding(head), "ignore")
+    if _CONTROL.search(text):
+        return None
+    return "jsonl" if text.lstrip("\ufeff \r\n\t")[:1] in ("{", "[") else "csv"
+
+
+def is_row(names: list[str]) -> bool:
+    """Whether the first line of a CSV holds values, a date or a price among them, instead of the columns' names."""
+    return any(_MOMENT.match(name.strip()) for name in names)
 
 
 def guess_delimiter(lines: list[str]) -> str | None:

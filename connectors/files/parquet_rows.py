@@ -12,7 +12,8 @@ from connectors.files.config import Files
 from connectors.files.rows import ROW_NUMBER, FileRow
 
 BATCH_ROWS = 2_000
-_REFUSED = (pa.ArrowException, ValueError, OverflowError, TypeError, ArithmeticError)
+_REFUSED = (pa.ArrowException, ValueError, OverflowError, TypeError, ArithmeticError, KeyError)
+"""KeyError: a time zone that nobody knows."""
 
 
 class _Unheld:

@@ -19,7 +19,7 @@ def parts(files: Files, path: Path) -> list[Path]:
     """The files that `path` means, sorted by name: itself, all in the folder and below it, or all that fit the pattern.
 
     Raises ConfigurationError where there is none, or where one does not say how it is written. Hidden files and those that
-    begin with an underscore (`_SUCCESS`) do not count.
+    begin with an underscore (`_SUCCESS`) or a tilde (locks of editors) do not count.
     """
     if path.is_file():
         found = [path]
@@ -38,13 +38,18 @@ def parts(files: Files, path: Path) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in path.parts)
+    return any(part.startswith((".", "_", "~")) for part in path.parts)
 
 
 def _refuse_unknown(files: Files, found: list[Path]) -> None:
     if files.format is not None:
         return
     faults = [f"{each.name}: {fault}" for each in found if (fault := ending_fault(each))]
+    known = [ending(each) for each in found if ending(each) in FORMATS]
+    if faults and known:
+        faults[0] += (
+            f"; where it is no part of the history, name the others by a pattern such as `{found[0].parent.name}/*{known[0]}`"
+        )
     formats = sorted({FORMATS[ending(each)] for each in found if ending(each) in FORMATS})
     if not faults and len(formats) > 1:
         faults = [

@@ -56,7 +56,7 @@ def read(files: Files, paths: Sequence[Path], columns: set[str] | None = None) -
                 number = row.number
                 yield row if len(paths) == 1 else row._replace(part=path.name)
         except READ_ERRORS as error:
-            raise ConfigurationError([_unreadable(files, path, number, error)]) from None
+            raise ConfigurationError([unreadable(files, path, number, error)]) from None
 
 
 def spread(rows: Iterator[FileRow], limit: int) -> list[FileRow]:
@@ -86,7 +86,7 @@ def column_names(files: Files, path: Path) -> list[str] | None:
 
             return [*header(files, path), ROW_NUMBER]
     except READ_ERRORS as error:
-        raise ConfigurationError([_unreadable(files, path, 0, error)]) from None
+        raise ConfigurationError([unreadable(files, path, 0, error)]) from None
     return None
 
 
@@ -106,7 +106,8 @@ def _reader(files: Files, path: Path) -> Reader:
     return json_rows
 
 
-def _unreadable(files: Files, path: Path, number: int, error: Exception) -> str:
+def unreadable(files: Files, path: Path, number: int, error: Exception) -> str:
+    """A sentence about a file that raised one of READ_ERRORS after row `number`."""
     form = files.file_format(path)
     if number == 0 and path.suffix.lower() in COMPRESSED:
         return f"{path} cannot be read as {form}: is it compressed as its name says, and whole?"

@@ -12,6 +12,7 @@ import msgspec
 
 from connectors.config import ConnectorConfig
 from connectors.files.config import Files
+from connectors.files.looks import is_row
 from connectors.files.order import in_order
 from connectors.files.parts import parts
 from connectors.files.rows import FileRow, column_names, read, spread
@@ -22,6 +23,7 @@ from connectors.values import ABSENT, as_key, at_path
 from contract.errors import ConfigurationError, InvalidEventError, PositionDeadError
 
 MARK_ROWS = 500
+NO_HEADER = "has no header, it seems: its first line holds values; put a line with the names of the columns before it"
 
 
 class FilePosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,25 +77,34 @@ class FileSource:
         if (form := disguise(self._files, path)) is not None:
             return [f"{path.name} {form}"]
         names = column_names(self._files, path)
-        return [] if names is None else self._column_faults(path, names)
+        if names is None:
+            return [f"{UNKNOWN} stands where nothing was found: write the path of the value"] * (
+                UNKNOWN in self._mapped
+            )
+        return self._column_faults(path, names)
 
     def _column_faults(self, path: Path, names: list[str]) -> list[str]:
         wanted = {name for name in self._mapped if name not in names and name.partition(".")[0] not in names}
         if len(names) == 1:
             return [f"{path.name} is empty: it has no header"]
-        if UNKNOWN in wanted:
-            return [f"{UNKNOWN} stands where no column was found: name one of {', '.join(names)}"]
-        if wanted and (fitting := text_settings(self._files, path)):
-            told = ", ".join(f"{name}: {json.dumps(value)}" for name, value in fitting.items())
-            return [
-                f"{path.name} has no column {', '.join(sorted(wanted))}: it is written otherwise, `{told}` in `source` would fit"
-            ]
-        if len(names) == 2 and wanted:
-            return [f"{path.name} has one column only, {names[0]}: is `delimiter` in `source` another?"]
+        if wanted:
+            return [self._missing(path, names, sorted(wanted))]
         twice = [name for name, count in Counter(names).items() if count > 1 and name in self._columns]
-        return [f"{path.name} has no column {name}" for name in sorted(wanted)] + [
-            f"{path.name} has {name} twice: rename one of these columns" for name in twice
-        ]
+        return [f"{path.name} has {name} twice: rename one of these columns" for name in twice]
+
+    def _missing(self, path: Path, names: list[str], wanted: list[str]) -> str:
+        """Why columns are missing, as likely as not, and what to do."""
+        if fitting := text_settings(self._files, path):
+            told = ", ".join(f"{name}: {json.dumps(value)}" for name, value in fitting.items())
+            return f"{path.name} has no column {', '.join(wanted)}: it is written otherwise, `{told}` in `source` would fit"
+        if len(names) == 2:
+            return f"{path.name} has one column only, {names[0]}: is `delimiter` in `source` another, or does the header stand in a later line?"
+        if is_row(names):
+            return f"{path.name} {NO_HEADER}"
+        listed = ", ".join(names)
+        if UNKNOWN in wanted:
+            return f"{UNKNOWN} stands where no column was found: name one of {listed}"
+        return f"{path.name} has no column {', '.join(wanted)}; it has {listed}"
 
     def sample(self, table: str, limit: int) -> list[Row | Unreadable]:
         items = map(self._item, spread(self._rows(), limit))
@@ -154,7 +165,8 @@ class FileSource:
         """Whoever corrects the reading of times gets the rows in another order: a count of rows means nothing then."""
         event_time = self._config.transactions.fields.event_time.model_dump_json()
         source = self._files.model_dump_json(include={"format", "delimiter", "encoding"})
-        return hashlib.sha256(f"{event_time}{source}".encode()).hexdigest()[:12]
+        nulls = "".join(self._files.nulls)
+        return hashlib.sha256(f"{event_time}{source}{nulls}".encode()).hexdigest()[:12]
 
     def _position(self, rows: int) -> Position:
         position = FilePosition(rows=rows, size=self._size(), order=self._order)

@@ -6,7 +6,7 @@ from pathlib import Path
 from connectors.files.config import Files
 from connectors.files.looks import guess_delimiter, guess_disguise, guess_encoding
 from connectors.files.parts import open_bytes, open_text
-from connectors.files.rows import READ_ERRORS
+from connectors.files.rows import READ_ERRORS, unreadable
 from contract.errors import ConfigurationError
 
 HEAD_BYTES = 4 * 1024 * 1024
@@ -25,8 +25,7 @@ def text_settings(files: Files, path: Path) -> dict[str, object]:
             delimiter = _delimiter(files.model_copy(update=found), path)
             found |= {"delimiter": delimiter} if delimiter not in (None, files.separator(path)) else {}
     except READ_ERRORS as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigurationError([f"{path} cannot be read: {reason}"]) from None
+        raise ConfigurationError([unreadable(files, path, 0, error)]) from None
     return found
 
 
@@ -36,7 +35,7 @@ def disguise(files: Files, path: Path) -> str | None:
         return None
     try:
         with open_bytes(path) as file:
-            return guess_disguise(file.read(8))
+            return guess_disguise(file.read(64))
     except READ_ERRORS:
         return None  # reading its rows tells why
 
@@ -44,7 +43,8 @@ def disguise(files: Files, path: Path) -> str | None:
 def _differs(fitting: str, given: str) -> bool:
     """Whether the guess should be told: of encodings of one byte a character it cannot know which is meant."""
     usual = given.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig", "ascii")
-    return fitting.startswith("utf-16") != given.lower().startswith("utf-16") or (usual and fitting != "utf-8")
+    wide = ("utf-16", "utf-32")
+    return fitting.startswith(wide) != given.lower().startswith(wide) or (usual and fitting != "utf-8")
 
 
 def _encoding(path: Path) -> str:
@@ -54,5 +54,9 @@ def _encoding(path: Path) -> str:
 
 def _delimiter(files: Files, path: Path) -> str | None:
     with open_text(files, path) as text:
-        lines = [line for line in islice(text, HEAD_LINES) if line.strip() and not line.lower().startswith("sep=")]
+        lines = [
+            line
+            for line in islice(text, HEAD_LINES)
+            if line.strip() and not line.lstrip('\ufeff"').lower().startswith("sep=")
+        ]
     return guess_delimiter(lines)

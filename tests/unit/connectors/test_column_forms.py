@@ -192,7 +192,7 @@ TEXT = "id,name\n1,Käse für 5 €\n"
 
 @pytest.mark.parametrize(
     ("encoding", "found"),
-    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be"), ("cp1252", "cp1252")],
+    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be"), ("utf-32", "utf-32"), ("cp1252", "cp1252")],
 )  # fmt: skip
 def test_the_encoding_that_fits_all_bytes_is_found(encoding: str, found: str) -> None:
     assert guess_encoding((TEXT * 50).encode(encoding)) == found

@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -104,7 +106,7 @@ def as_epoch(line: list[object]) -> list[object]:
 
 @pytest.mark.parametrize(
     ("change", "delimiter", "encoding"),
-    [(as_us, ",", "utf-8"), (as_german, ";", "cp1252"), (as_epoch, "\t", "utf-8"), (as_german, ";", "utf-16"), (list, "|", "utf-8")],
+    [(as_us, ",", "utf-8"), (list, ",", "utf-32"), (as_german, ";", "cp1252"), (as_epoch, "\t", "utf-8"), (as_german, ";", "utf-16"), (list, "|", "utf-8")],
 )  # fmt: skip
 def test_what_new_writes_is_in_order_whatever_the_form(
     change: object, delimiter: str, encoding: str, folder: Path, settings: Settings
@@ -186,7 +188,7 @@ def test_check_says_which_encoding_and_delimiter_would_fit(folder: Path) -> None
         ("sales.csv", "", 2, "sales.csv is empty: it has no header"),
         ("sales.csv", "id,placed,amount,customer,fraud\n", 2, "the file holds no row"),
         ("sales.jsonl", "\n\n", 2, "the file holds no row"),
-        ("sales.csv", "id\n1\n", 2, "has one column only, id: is `delimiter` in `source` another?"),
+        ("sales.csv", "id\n1\n", 2, "has one column only, id: is `delimiter` in `source` another, or does the header stand in a later line?"),
         ("sales.csv", "id,placed,amount,customer,fraud,amount\n1,2,3,4,5,6\n", 2, "has amount twice"),
         ("sales.xlsx", "PK", 2, "save it as CSV"),
         ("sales.csv.zip", "PK", 2, "unpack it"),
@@ -197,6 +199,12 @@ def test_check_says_which_encoding_and_delimiter_would_fit(folder: Path) -> None
         ("sales.csv", "PAR1....", 2, "say `format: parquet`"),
         ("sales.parquet", "id\n1\n", 2, "cannot be read as parquet"),
         ("gone.csv", None, 2, "is not there"),
+        ("sales.csv", "o1,2026-06-01 08:00,1.50,c,0\n" * 9, 2, "has no header, it seems: its first line holds values"),
+        ("sales.csv", "no,placed,amount,customer,fraud\n1,2026-06-01,1,c,0\n", 2, "has no column id; it has no, placed, amount"),
+        ("sales.csv", "<!DOCTYPE html><table>", 2, "sales.csv is HTML or XML inside"),
+        ("sales.json", '{\n "id": 1\n}\n', 1, "where a document goes over several lines, `jq -c . FILE` writes each on one"),
+        ("sales.7z", "7z", 2, "a .7z is not read: unpack it"),
+        ("sales.tar.gz", "x", 2, "a .tar is not read: unpack it"),
     ],
 )  # fmt: skip
 def test_a_file_of_which_nothing_can_be_used_is_never_in_order(
@@ -248,6 +256,22 @@ def test_new_says_why_a_file_gives_nothing_to_guess_from(folder: Path) -> None:
         ("a.csv", "id,x\n", "holds no row to guess from"),
         ("a.csv", "PK\x03\x04", "is a spreadsheet or a zip inside"),
         ("a.xlsx", "PK\x03\x04", "save it as CSV"),
+        ("a.csv", "", "a.csv holds no row to guess from"),
+        ("a.csv", "o1,2026-06-01 08:00,1.50,c,0\n" * 9, "a.csv has no header, it seems: its first line holds values"),
+        (
+            "a.csv",
+            "Sales of June\nprinted today\n" + "o1,2026-06-01,1.50\n" * 9,
+            "9 of 10 rows that were looked at cannot be read: 3 cells, the header has 1; does the header stand in a later line",
+        ),
+        ("a.csv", "<html><table>", "is HTML or XML inside"),
+        ("a.csv.gz", "id\n", "is it compressed as its name says, and whole?"),
+        ("a.json", '{"data": [{"id": 1}, {"id": 2}]}\n', "holds one document without a time and an amount of its own"),
+        (
+            "a.json",
+            '{"id": [1, 2], "placed": ["2026-06-01"], "amount": [1, 2]}\n',
+            "holds one document without a time and an amount",
+        ),
+        ("a.bak", "ARROW1\x00\x00", "ends in none of"),
     ):
         (folder / name).write_text(text)
         done = CliRunner().invoke(app, ["connector", "new", "--kind", "file", "--path", str(folder / name)])
@@ -427,3 +451,67 @@ def test_a_column_of_signs_or_numbers_is_translated_to_codes(held: str, spec: st
     file = new(folder, "sales.csv")
     assert spec in file.read_text()
     assert check(folder, file)[0] == 0
+
+
+@pytest.mark.parametrize("word", ["NULL", "\\N", "N/A", "NaN", "None"])
+def test_words_that_mean_no_value_are_gaps_and_no_customer_of_that_name(
+    word: str, folder: Path, settings: Settings
+) -> None:
+    write(folder / "sales.csv", [[*line[:3], word if n % 3 else line[3], line[4]] for n, line in enumerate(rows())])
+    code, told = check(folder, mapping(folder))
+    assert code == 0
+    assert f"Note: 20 cells hold {word}, which counts as a value: `nulls: [" in told
+    file = new(folder, "sales.csv")
+    assert "Note: 20 cells" not in check(folder, file)[1]
+    found = outcomes_of_file(file, settings, datetime(2026, 11, 30, tzinfo=UTC))
+    assert sum(each.customer is not None for each in found if isinstance(each, Transaction)) == 10
+
+
+def test_times_with_gaps_in_words_are_still_recognised(folder: Path) -> None:
+    write(
+        folder / "sales.csv", [[line[0], "NULL" if n % 9 == 0 else line[1], *line[2:]] for n, line in enumerate(rows())]
+    )
+    file = new(folder, "sales.csv")
+    assert "# no usual format" not in file.read_text()
+    assert "4 of 30 rows cannot be used: event_time: null or empty" in check(folder, file)[1]
+
+
+@pytest.mark.parametrize("name", ["sales", "sales.bak", "sales.txt", "sales.jsonlines", "sales.pq"])
+def test_a_name_that_says_nothing_is_made_up_for_by_the_content(name: str, folder: Path) -> None:
+    write(folder / name, rows())
+    if name == "sales.jsonlines":
+        lines = [dict(zip(HEADER, line, strict=True)) for line in rows()]
+        (folder / name).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    if name == "sales.pq":
+        pq.write_table(pa.Table.from_pylist([dict(zip(HEADER, line, strict=True)) for line in rows()]), folder / name)
+    form = {"sales.jsonlines": "jsonl", "sales.pq": "parquet"}.get(name, "csv")
+    file = new(folder, name)
+    assert f"format: {form}" in file.read_text()
+    assert check(folder, file)[0] == 0
+
+
+@pytest.mark.parametrize("delimiter", ["^", "~", "\x01"])
+def test_delimiters_of_other_programs_are_found(delimiter: str, folder: Path) -> None:
+    write(folder / "sales.csv", rows(), delimiter=delimiter)
+    assert check(folder, new(folder, "sales.csv"))[0] == 0
+
+
+def test_documents_inside_of_rows_are_looked_into(folder: Path) -> None:
+    lines = [
+        {"order": {"id": line[0], "placed": line[1]}, "pay": {"total": line[2]}, "fraud": line[4]} for line in rows()
+    ]
+    (folder / "sales.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    pq.write_table(pa.Table.from_pylist(lines), folder / "sales.parquet")
+    for name in ("sales.jsonl", "sales.parquet"):
+        file = new(folder, name)
+        assert "transaction_id: order.id\n" in file.read_text()
+        assert check(folder, file)[0] == 0
+
+
+def test_numbers_that_are_none_cost_no_row_of_json(folder: Path, settings: Settings) -> None:
+    lines = [
+        dict(zip(HEADER, [*line[:4], float("nan") if n % 3 else line[4]], strict=True)) for n, line in enumerate(rows())
+    ]
+    (folder / "sales.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    found = list(outcomes_of_file(new(folder, "sales.jsonl"), settings, datetime(2026, 11, 30, tzinfo=UTC)))
+    assert (len(found), sum(isinstance(each, Transaction) for each in found)) == (40, 30)

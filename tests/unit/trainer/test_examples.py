@@ -33,8 +33,11 @@ def test_every_slice_lies_wholly_after_the_one_before(seed: int, rows: int, mome
         ([], "no labelled transaction"),
         ([False] * 100, "all 100 labelled transactions are genuine"),
         ([True] * 100, "all 100 labelled transactions are fraudulent"),
-        ([True] * 9 + [False] * 91, "too few frauds: the train slice of the history holds 9 of 9, it needs 10"),
-        ([True] * 20 + [False] * 80, "too few frauds: the validation slice"),
+        (
+            [True] * 9 + [False] * 91,
+            "too few frauds: the history holds 9, 9 of them in the train slice, which needs 10; a longer history helps",
+        ),
+        ([True] * 20 + [False] * 80, "too few frauds: the history holds 20, 0 of them in the validation slice"),
         ([row % 2 == 0 for row in range(85)] + [True] * 15, "the test slice of the history holds no genuine"),
     ],
 )

@@ -111,6 +111,16 @@ def test_a_parquet_value_that_cannot_be_held_costs_its_row_alone(column: str, tm
     assert found[2].values == {"id": 3, column: None, "_row": 3}
 
 
+def test_a_time_zone_that_nobody_knows_costs_rows_and_not_the_file(tmp_path: Path) -> None:
+    column = pa.array([1, None], pa.timestamp("us", "Mars/Base"))
+    pq.write_table(pa.table({"id": [1, 2], "at": column}), tmp_path / "a.parquet")
+    found = read(files(tmp_path / "a.parquet"), tmp_path / "a.parquet", {"id", "at"})
+    assert [(row.reason, row.detail) for row in found] == [
+        ("field_invalid", "column at: a value that cannot be read"),
+        ("", ""),
+    ]
+
+
 def test_parquet_values_are_what_python_calls_them(tmp_path: Path) -> None:
     path = odd(tmp_path / "a.parquet")
     second = read(files(path), path, set(ODD) - {"year12000", "year12000day", "longspan", "latin"} | {"id"})[1].values
@@ -195,7 +205,7 @@ def test_a_folder_of_parquet_is_known_to_be_parquet(tmp_path: Path) -> None:
     ("names", "sentence"),
     [
         (["a.csv", "b.parquet"], "csv and parquet files lie together"),
-        (["a.csv", "notes.txt"], "notes.txt: ends in none of"),
+        (["a.csv", "notes.txt"], r"notes.txt: ends in none of .* name the others by a pattern such as"),
         (["a.xlsx"], "save it as CSV"),
         (["a.zip"], "unpack it"),
         ([], "holds no file"),
