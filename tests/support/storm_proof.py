@@ -87,3 +87,22 @@ def _differences(row: TableRow, transaction: Transaction) -> list[str]:
         for name, value in wanted.items()
         if getattr(transaction, name) != value
     ]
+
+
+def unproved(table: Iterable[TableRow], transactions: Iterable[Transaction], loud: AbstractSet[str]) -> str:
+    """Why an agreement of table and topic would prove nothing; empty where it proves something.
+
+    Args:
+        table: What stands in the table.
+        transactions: Everything on the topic.
+        loud: Rows that the storm wrote in a way that a reader can only announce.
+    """
+    readable = {str(row.id) for row in table} - loud
+    read = readable & {each.transaction_id for each in transactions}
+    if not readable:
+        return "the storm wrote no row that can be read"
+    return (
+        ""
+        if 2 * len(read) > len(readable)
+        else f"only {len(read)} of {len(readable)} readable rows became transactions"
+    )

@@ -23,7 +23,7 @@ from contract.settings import Settings
 from support.crash_log import Entry, GrowingLog
 from support.crash_run import Program, until
 from support.storm_plan import BYSTANDERS, TABLE, Act, Flavour, Planner
-from support.storm_proof import Faults, TableRow, faults
+from support.storm_proof import Faults, TableRow, faults, unproved
 
 M = TypeVar("M", bound=msgspec.Struct)
 CONNECTOR = """\
@@ -173,6 +173,7 @@ class Storm:
             f"{self._server.flavour}: {len(table)} rows, {len(transactions)} transactions, {len(labels)} labels, {len(letters)} letters, "
             f"{len(self.announced)} rows written as statements, {len(self.deleted)} deleted\n"
         )
+        assert not (why := unproved(table, transactions, self.announced)), why
         return faults(
             table, transactions, labels, announced=announced, deleted=self.deleted, late_labels=self.late_labels
         )

@@ -112,12 +112,19 @@ def test_a_second_exclusive_writer_fences_off_the_first_for_ever(world: Any) -> 
 
 def test_an_exclusive_writer_of_another_name_is_no_rival(world: Any) -> None:
     one, other = world.open("coordinator", exclusive=True), world.open("other", exclusive=True)
+    reader = world.open("bea")
+    reader.read_from({"control": 0})
     one.append([said(0, "control")])
     other.append([said(1, "control")])
     one.append([said(2, "control")])
+    assert [record.value for record in collect(reader, 3)] == [b"message 0", b"message 1", b"message 2"]
 
 
 def test_closing_twice_does_no_harm(world: Any) -> None:
     transport = world.open("ada")
+    transport.append([said(0)])
     transport.close()
     transport.close()
+    reader = world.open("bea")
+    reader.read_from({"updates": 0})
+    assert [record.value for record in collect(reader, 1)] == [b"message 0"]

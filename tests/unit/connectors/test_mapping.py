@@ -1,6 +1,7 @@
 """The mapping: what a row means, and that no row whatever can crash it or show its personal data."""
 
 import math
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from connectors.mapping import Mapper, Outcome
 from connectors.ports import Row, Unreadable
+from connectors.values import as_integer, as_money, as_seconds, as_time
 from contract.codec import Decoder, encode
 from contract.dead_letters import REASONS, DeadLetter
+from contract.errors import InvalidEventError
 from contract.events import Label, Resolution, Transaction
 from support.connector_parts import MYSQL_TEXT, NOW, mapper, naive, order, row
 
@@ -111,6 +114,8 @@ def test_json_text_in_a_column_is_read_by_paths_too() -> None:
         ({"total": -1}, "amount_invalid"),
         ({"total": "1e999999"}, "amount_invalid"),
         ({"total": 10**400}, "field_invalid"),
+        ({"total": "10000000000.01"}, "amount_invalid"),
+        ({"total": 10**12 + 1}, "amount_invalid"),
         ({"total": "twelve"}, "amount_invalid"),
         ({"total": True}, "amount_invalid"),
         ({"total": None}, "field_missing"),
@@ -135,6 +140,33 @@ def test_json_text_in_a_column_is_read_by_paths_too() -> None:
 )
 def test_bad_input_becomes_a_dead_letter_that_says_why(changes: dict[str, object], reason: str) -> None:
     assert refusal(**changes) == reason
+
+
+BELIEVED = 10**12
+
+
+def test_numbers_beyond_belief_are_refused_before_anybody_counts_with_them() -> None:
+    read: list[Callable[[object], object]] = [
+        lambda value: as_money("f", value, "EUR", "major"),
+        lambda value: as_money("f", value, "JPY", "minor"),
+        lambda value: as_integer("f", value),
+        lambda value: as_seconds("f", value),
+    ]
+    assert [each(BELIEVED // 100) for each in read] == [BELIEVED, BELIEVED // 100, BELIEVED // 100, 1e10]
+    for each in read:
+        for value in (BELIEVED + 1, "10000000000000.01", Decimal("1e30"), "1e999999", 1e300):
+            with pytest.raises(InvalidEventError, match=r"beyond belief|in range|out of range"):
+                each(value)
+    with pytest.raises(InvalidEventError, match="beyond belief"):
+        as_money("f", "10000000000.01", "EUR", "major")
+
+
+@pytest.mark.parametrize("unit", ["epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "days_before_event"])
+@pytest.mark.parametrize("counted", [10**19 + 1, -(10**30), "1e300", Decimal("9" * 60)])
+def test_a_count_of_seconds_that_no_clock_reaches_is_refused(unit: str, counted: object) -> None:
+    with pytest.raises(InvalidEventError) as told:
+        as_time("event_time", counted, UTC, unit, NOW)
+    assert (told.value.reason, told.value.detail) == ("field_invalid", "event_time: out of range")
 
 
 def test_a_dead_letter_names_table_position_and_key() -> None:

@@ -134,6 +134,12 @@ def test_a_number_that_no_document_can_hold_is_no_key() -> None:
     assert key_candidates('{"$numberLong":"9223372036854775808"}', PYTHON) == []
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**33 + 7, -(10**33) - 7])
+def test_a_whole_number_of_any_size_is_asked_for_in_a_type_that_holds_it(number: int) -> None:
+    found = [numeric(bson.decode(bson_text(each), READ)["k"]) for each in key_candidates(str(number), PYTHON)]
+    assert found == [str(number), number]
+
+
 def test_keys_of_one_kind_are_written_as_ever() -> None:
     for keys in (["1", "507f1f77bcf86cd799439011", "x", "0.5"], [1, 2**40, -3], [ObjectId(), ObjectId()]):
         spelling = spelling_of(keys)

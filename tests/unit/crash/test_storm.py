@@ -10,7 +10,7 @@ import pytest
 
 from contract.events import Label, Origin, Transaction
 from support.storm_plan import ALTERATIONS, Flavour, Planner
-from support.storm_proof import Faults, TableRow, faults
+from support.storm_proof import Faults, TableRow, faults, unproved
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 ORIGIN = Origin(connector="storm", phase="stream", source="d.orders", position="x")
@@ -82,6 +82,13 @@ def test_what_never_stood_in_the_table_is_a_phantom_and_what_was_deleted_is_none
     assert len(found([], [SALE]).phantom) == 1
     assert len(found([], [], [label("1", fraud=True)]).phantom) == 1
     assert found([], [SALE], deleted={"1"}) == NOTHING
+
+
+def test_an_agreement_over_no_rows_or_over_letters_alone_proves_nothing() -> None:
+    assert "no row" in unproved([], [], set())
+    assert "no row" in unproved([ROW], [], {"1"})
+    assert "0 of 1" in unproved([ROW], [], set())
+    assert unproved([ROW], [SALE], set()) == ""
 
 
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])

@@ -92,6 +92,12 @@ def test_code_that_a_page_shows_is_code(page: Any) -> None:
         json.loads(block)
 
 
+def test_the_pages_show_code_of_every_language_that_is_tried() -> None:
+    assert {language for language in ("sh", "python", "yaml", "json") if any(blocks(page, language) for page in PAGES)} == {
+        "sh", "python", "yaml", "json",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("retailer", ["meadow", "harbour"])
 def test_the_worked_examples_are_the_files_that_are_deployed(retailer: Any) -> None:
     file = ROOT / "deploy" / "retailers" / retailer / "connectors" / "orders.yaml"

@@ -116,6 +116,11 @@ def test_a_name_never_becomes_a_path_and_no_secret_is_read_for_another_table(
     reasons = retried(monkeypatch, Log(), folder, *letters)
     assert None not in reasons
     assert not any("NOT_SET_ANYWHERE" in str(reason) for reason in reasons)
+    unnamed = [reason for name, reason in zip(names, reasons, strict=False) if name not in ("evil", "broken")]
+    assert set(unnamed) == {"it names no connector"}, "and nothing of what the letter says instead"
+    (own,) = retried(monkeypatch, Log(), folder, letter(part="connector:orders", source="shop.orders"))
+    assert "NOT_SET_ANYWHERE is not set" in str(own)
+    (folder / "orders.yaml").rename(folder / "a-file-of-another-name.yaml")
     (own,) = retried(monkeypatch, Log(), folder, letter(part="connector:orders", source="shop.orders"))
     assert "NOT_SET_ANYWHERE is not set" in str(own)
 
@@ -139,3 +144,14 @@ def test_one_letter_that_fails_does_not_keep_the_others_from_their_retry(
     assert "a value of the letter" not in str(odd)
     with pytest.raises(TransientError):
         retried(monkeypatch, log, tmp_path, letter(position="1:10"), good)
+
+
+def test_a_letter_stands_until_its_record_is_delivered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Away(Log):
+        def finish(self) -> None:
+            raise TransientError("Kafka is away")
+
+    log = Away(Record("shop.transactions.v1", 1, 7, b"t1", b"the record"))
+    with pytest.raises(TransientError):
+        retried(monkeypatch, log, tmp_path, letter())
+    assert [topic for topic, *_ in log.sent] == ["shop.transactions.v1"]
