@@ -91,6 +91,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         changed(lambda m: m.graph.initializer[0].external_data.add(key="location", value="x")),
         "external data",
     ),
+    "the mark of external data alone": (
+        changed(lambda m: setattr(m.graph.initializer[0], "data_location", TensorProto.EXTERNAL)),
+        "external data",
+    ),
     "external tensor of an attribute": (node_with(value=outside(weights())), "a tensor in its attribute"),
     "external sparse attribute": (node_with(value=sparse()), "a sparse tensor"),
     "external data in a subgraph": (node_with(body=inner()), "a subgraph"),
@@ -108,6 +112,8 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "text for a number": (plain(helper.make_node("Cast", [OUTPUT_NAME], ["x"], to=TensorProto.STRING)), "Cast"),
     "strings": (changed(lambda m: m.graph.initializer.append(helper.make_tensor("t", TensorProto.STRING, [1], [b"x"]))), "text"),
     "wide product": (plain(initializers=(weights("a", WIDTH_MAX + 1),)), "dimensions"),
+    "no numbers": (plain(initializers=(numpy_helper.from_array(np.zeros((0, 4), np.float32), "a"),)), "dimensions"),
+    "negative sizes": (changed(lambda m: m.graph.initializer[0].dims.__setitem__(slice(None), [-1, -360])), "dimensions"),
     "three dimensions": (plain(initializers=(numpy_helper.from_array(np.zeros((2, 2, 2), np.float32), "a"),)), "dimensions"),
     "less than it says": (changed(lambda m: m.graph.initializer[0].dims.__setitem__(0, 4000)), "as many numbers"),
     "doubling": (doubled(12), "wide"),
@@ -118,6 +124,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "two graphs": (linear_onnx({}) + plain(), "2 graphs"),
     "no graph": (b"", "0 graphs"),
     "unknown field": (plain() + b"\xf8\x07\x01", "field 127"),
+    "a number without end": (plain() + b"\x08" + b"\x80" * 10 + b"\x01", "more than 64 bits"),
     "group": (plain() + b"\x0b", "kind that ONNX files do not have"),
 }  # fmt: skip
 
