@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 from connectors.number_text import number_parser
@@ -36,6 +37,8 @@ _PARTS = re.compile(
 _BEHIND = re.compile(r" \([^)]*\)$")
 _TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?( ?[AaPp][Mm])?")
 _BELIEVED = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+CENTS_MIN = 20
+"""Fewer whole numbers may be so by chance."""
 FORMATS_MAX = 3
 """A column in more formats than these is not one that a mapping could save."""
 
@@ -57,6 +60,8 @@ class NumberForm(NamedTuple):
     """Both None: plainly."""
     ambiguous: bool
     """Whether the only sign in the values could be the decimal one as well as the one between thousands."""
+    whole: bool = False
+    """Whether all values are whole numbers, many enough and large enough to be cents."""
 
 
 def time_form(values: Sequence[object]) -> TimeForm | None:
@@ -170,16 +175,24 @@ def number_form(values: Sequence[object]) -> NumberForm | None:
     texts = [value.strip() for value in values if isinstance(value, str) and value.strip()]
     given = [value for value in values if value is not None and value != ""]
     if not given or len(texts) + sum(isinstance(value, int | float) for value in given) < len(given):
-        return NumberForm(None, None, ambiguous=False) if given and not texts else None
+        return NumberForm(None, None, ambiguous=False, whole=_may_be_cents(given)) if given and not texts else None
     in_groups = [text for text in texts if "." in text or "," in text]
     ambiguous = bool(in_groups) and all(_THREES.fullmatch(text) for text in in_groups)
     if all(_is_plain(text) for text in texts):
-        return NumberForm(None, None, ambiguous)
+        return NumberForm(None, None, ambiguous, _may_be_cents(given))
     fitting = [form for form in _NUMBER_FORMS if all(number_parser(*form)(text) is not None for text in texts)]
     if ambiguous:
         # a price has rarely three digits behind its decimal sign
         fitting.sort(key=lambda form: form[1] is None)
     return NumberForm(fitting[0][0], fitting[0][1], ambiguous) if fitting else None
+
+
+def _may_be_cents(values: Sequence[object]) -> bool:
+    texts = [str(value).strip() for value in values]
+    if len(texts) < CENTS_MIN or not all(text.isdecimal() for text in texts):
+        return False
+    # prices without cents are mostly round
+    return median(map(int, texts)) >= 100 and sum(text.endswith("0") for text in texts) < len(texts) / 2
 
 
 def _is_plain(text: str) -> bool:

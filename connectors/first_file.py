@@ -12,6 +12,7 @@ UNKNOWN = "CHANGE_ME"
 """Stands where no column was found; `connector check` then names the line."""
 SWAPPABLE = "day and month may be the other way round: no day among the rows looked at is above 12"
 _NUMBER_DOUBT = "is 1.234 a thousand or a little more than one? All amounts looked at read both ways"
+WHOLE = "all amounts that were looked at are whole numbers: where they are cents, say `unit: minor`"
 _REQUIRED = ("transaction_id", "event_time", "amount", "currency")
 
 
@@ -67,6 +68,8 @@ def _field_lines(found: Guess, *, is_file: bool) -> list[str]:
             lines += _id_lines(found)
         elif field == "currency":
             lines += _currency_lines(found)
+        elif field == "amount" and found.numbers is not None and found.numbers.whole:
+            lines += [f"# {WHOLE}", f"amount: {_spec(field, found.fields[field])}"]
         elif (line := _field_line(field, found.fields.get(field))) is not None:
             lines.append(line)
     return lines

@@ -261,7 +261,7 @@ def as_money(field: str, value: object, currency: str, unit: str) -> int | None:
     if number is None:
         return None
     if number < 0:
-        raise InvalidEventError("amount_invalid", f"{field}: negative")
+        raise InvalidEventError("amount_invalid", f"{field}: negative; a refund is no purchase, leave it out")
     if number > AMOUNT_MINOR_MAX:
         # before any arithmetic: 1e999999 would take for ever to write out
         raise InvalidEventError("amount_invalid", f"{field}: beyond belief")
@@ -354,8 +354,8 @@ def _time_text(field: str, value: object, digits: int | None) -> str | None:
         if digits is None:
             told = "a number needs `format: epoch_s`, `epoch_ms` or one of digits alone, such as %Y%m%d"
             raise InvalidEventError("field_invalid", f"{field}: not a time; {told}")
-        number = as_integer(field, value)
-        return None if number is None else f"{number:0{digits}}"
+        text = as_text(field, value)
+        return None if text is None else whole(text).zfill(digits)
     text = as_text(field, value)
     return text if text is None or digits is None else whole(text)
 

@@ -8,7 +8,7 @@ from connectors.config import ConnectorConfig
 from connectors.currency_signs import currencies_of
 from connectors.files.config import Files
 from connectors.files.looks import guess_encoding
-from connectors.first_file import SWAPPABLE, scalar, written
+from connectors.first_file import SWAPPABLE, WHOLE, scalar, written
 from connectors.guess import NULLS
 from connectors.mapping import Outcome
 from connectors.ports import Row, Unreadable
@@ -92,11 +92,17 @@ def _time_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLette
 
 
 def _amount_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLetter]) -> list[str]:
-    values = _values(rows, config.transactions.fields.amount.names())
+    spec = config.transactions.fields.amount
+    values = _values(rows, spec.names())
     form = number_form(values)
-    if form is None:
-        return []
     refused = any(letter.detail.startswith("amount: not a number") for letter in letters)
+    if form is None:
+        told = f"amount: no usual form of number fits all {len(values):,} rows that were looked at"
+        return [f"{told}: a price is digits, signs of decimals and thousands, and a currency"] * (
+            refused and bool(values)
+        )
+    if form.whole and spec.unit == "major":
+        return [f"amount: {WHOLE}"]
     if refused and (form.decimal, form.thousands) != (None, None):
         settings = [f"decimal: {scalar(form.decimal)}"] + (
             [f"thousands: {scalar(form.thousands)}"] if form.thousands else []

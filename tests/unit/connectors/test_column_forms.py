@@ -94,6 +94,7 @@ def test_a_date_of_digits_is_read_as_a_number_too_and_only_by_its_whole_width() 
     july = datetime(2026, 7, 1, tzinfo=UTC)
     for value in (20260701, 20260701.0, "20260701", "20260701.0"):
         assert as_time("t", value, UTC, "%Y%m%d") == july
+    assert as_time("t", 20260701081205, UTC, "%Y%m%d%H%M%S") == july + timedelta(hours=8, minutes=12, seconds=5)
     assert as_time("t", 1072026, UTC, "%d%m%Y") == july  # a table of numbers drops the first zero
     for short in ("1072026", "2026701"):
         with pytest.raises(InvalidEventError, match="not a time"):

@@ -515,3 +515,22 @@ def test_numbers_that_are_none_cost_no_row_of_json(folder: Path, settings: Setti
     (folder / "sales.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     found = list(outcomes_of_file(new(folder, "sales.jsonl"), settings, datetime(2026, 11, 30, tzinfo=UTC)))
     assert (len(found), sum(isinstance(each, Transaction) for each in found)) == (40, 30)
+
+
+def test_whole_amounts_that_may_be_cents_are_doubted(folder: Path) -> None:
+    write(folder / "sales.csv", [[*line[:2], 1234 + 7 * n, *line[3:]] for n, line in enumerate(rows())])
+    assert (
+        "# all amounts that were looked at are whole numbers: where they are cents, say `unit: minor`"
+        in new(folder, "sales.csv").read_text()
+    )
+    assert "Note: amount: all amounts that were looked at are whole numbers" in check(folder, folder / "new.yaml")[1]
+    write(folder / "sales.csv", [[*line[:2], 1000 * n, *line[3:]] for n, line in enumerate(rows())])
+    assert "whole numbers" not in new(folder, "sales.csv").read_text()
+
+
+def test_check_says_what_a_price_is_where_no_form_fits(folder: Path) -> None:
+    write(folder / "sales.csv", [[*line[:2], f"{line[2]}%", *line[3:]] for line in rows()])
+    assert (
+        "Note: amount: no usual form of number fits all 30 rows that were looked at"
+        in check(folder, mapping(folder))[1]
+    )
