@@ -9,6 +9,7 @@ from connectors.mysql.columns.column_types import logged_type, may_be_named_byte
 from connectors.mysql.columns.packed import UndecodableError
 from connectors.mysql.columns.row_images import RowDecoder, RowFault, RowImage, told
 from connectors.mysql.columns.table_map import TableMap, parse_table_map
+from connectors.mysql.history import present_rows
 from connectors.mysql.log.event_types import Code
 from connectors.mysql.log.transactions import Held
 from connectors.mysql.nameless import Definition, key_alone, with_names
@@ -27,6 +28,10 @@ class Tables(Protocol):
         """Columns of `table` in order; empty when it is gone."""
         ...
 
+    def row_end(self, table: str) -> str:
+        """Column that tells the rows that count now from earlier ones; empty where `table` keeps no earlier rows."""
+        ...
+
     def current(self, table: str, values: Mapping[str, object]) -> Mapping[str, object] | None:
         """The mapped columns of the row whose key is in `values`; None when it is gone or the key is not among them."""
         ...
@@ -41,6 +46,10 @@ class _Table:
     decoder: RowDecoder | None
     fault: str = ""
     """Why its rows cannot be read; the decoder then reads keys at most."""
+    row_end: str = ""
+    """See Tables.row_end."""
+    wanted: frozenset[str] = frozenset()
+    """Columns that rows are given with."""
 
 
 class Delivery:
@@ -72,12 +81,14 @@ class Delivery:
         self._compiled: dict[bytes, _Table] = {}
         self._named: dict[str, TableMap] = {}
         self._definitions: dict[str, Definition] = {}
+        self._row_ends: dict[str, str] = {}
         self._seen: dict[str, Mapping[str, str]] = {}
 
     def forget(self) -> None:
         self._compiled.clear()
         self._named.clear()
         self._definitions.clear()
+        self._row_ends.clear()
 
     def deliver(self, held: Held) -> Iterator[Item]:
         """The rows of a committed transaction, in the order of the log, and the columns of their tables where they changed."""
@@ -100,8 +111,8 @@ class Delivery:
         if decoder is None:
             yield Unreadable(name, "", "malformed", table.fault)
             return
-        wanted = decoder.wanted
-        for image in decoder.rows(code, body):
+        wanted = table.wanted
+        for image in present_rows(decoder.rows(code, body), table.row_end, wanted):
             if isinstance(image, RowFault):
                 yield Unreadable(
                     name,
@@ -123,7 +134,7 @@ class Delivery:
 
         What the log does say stands: it is what was written then.
         """
-        wanted = [name for name in table.decoder.wanted if name] if table.decoder else []
+        wanted = table.wanted
         _, after = told(image, wanted)
         values = dict(after or {})
         missing = [name for name, value in values.items() if value is UNTOLD]
@@ -172,8 +183,18 @@ class Delivery:
         if may_be_named_bytes(table_map, wanted):
             types = {column.name: column.data_type for column in self._definition(name)}
         families = {column: str(logged_type(each).family) for column, each in columns.items()}
-        decoder = RowDecoder(table_map, wanted, types)
-        return _Table(name, families, decoder if decoder.wanted or not fault else None, fault)
+        row_end = self._row_end(name)
+        decoder = RowDecoder(table_map, wanted | {row_end}, types)
+        given = decoder.wanted & wanted
+        return _Table(name, families, decoder if given or not fault else None, fault, row_end, given)
+
+    def _row_end(self, name: str) -> str:
+        if not self._mariadb:
+            return ""
+        found = self._row_ends.get(name)
+        if found is None:
+            found = self._row_ends[name] = self._tables.row_end(name)
+        return found
 
     def _definition(self, name: str) -> Definition:
         found = self._definitions.get(name)

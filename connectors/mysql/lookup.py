@@ -51,6 +51,20 @@ class ServerTables:
             for name, kind, column, number, octets in found
         ]
 
+    def row_end(self, table: str) -> str:
+        connection = self._connect()
+        try:
+            found = db.rows(
+                connection,
+                "SELECT COALESCE((SELECT MIN(c.column_name) FROM information_schema.columns c WHERE c.table_schema = %s "
+                "AND c.table_name = %s AND c.generation_expression = 'ROW END'), 'row_end') FROM information_schema.tables t "
+                "WHERE t.table_schema = %s AND t.table_name = %s AND t.table_type = 'SYSTEM VERSIONED'",
+                (self._database, table) * 2,
+            )
+        finally:
+            connection.close()
+        return str(found[0][0]) if found else ""
+
     def current(self, table: str, values: Mapping[str, object]) -> Mapping[str, object] | None:
         key = values.get(self._keys[table], UNTOLD)
         try:

@@ -394,6 +394,39 @@ def test_a_snapshot_begins_while_transactions_are_always_open_and_loses_nothing(
     assert set(ids(found)) == {*written, 999_999}
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "",
+        """ADD COLUMN since TIMESTAMP(6) GENERATED ALWAYS AS ROW START, ADD COLUMN `the end` TIMESTAMP(6) GENERATED ALWAYS AS ROW END,
+        ADD PERIOD FOR SYSTEM_TIME(since, `the end`),""",
+    ],
+)
+def test_rows_of_the_past_that_a_versioned_table_keeps_are_no_news(
+    request: pytest.FixtureRequest, columns: str
+) -> None:
+    place = world(request, "mariadb", "gtid")
+    place.execute(f"ALTER TABLE orders {columns} ADD SYSTEM VERSIONING")
+    start = begin(place)
+    with session(place) as one:
+        one("INSERT INTO orders (id, placed_at, total, is_fraud) VALUES (1, '2026-04-01 10:00:00', 1, 0)")
+        one("UPDATE orders SET is_fraud = 1")
+        one("SET SESSION binlog_row_image = MINIMAL")
+        one("UPDATE orders SET total = 2")
+        one("DELETE FROM orders")
+        one(INSERT.format(2))
+    rows = [item for item in stream(place, start) if isinstance(item, Row)]
+    assert [(row.change, row.values["id"]) for row in rows] == [
+        ("insert", 1),
+        ("update", 1),
+        ("update", 1),
+        ("insert", 2),
+    ]
+    assert [row.values["is_fraud"] for row in rows[:2]] == [0, 1]
+    assert set(rows[1].values) == set(rows[1].before or ()) == place.mapper().columns("orders")
+    place.close()
+
+
 def test_a_view_or_a_table_written_otherwise_is_refused_by_check(place: MysqlWorld) -> None:
     place.execute("CREATE VIEW seen AS SELECT * FROM orders")
     for name, word in (("seen", "view"), ("Orders", "no table Orders")):
