@@ -39,6 +39,8 @@ def test_coverage_widens_with_what_is_applied_whoever_applies_it(
     assert first.learn([found(70, fraud=True), found(10, fraud=False), found(90, fraud=False)]).wait(WAIT_S) == 1
     assert second.learn([found(60, fraud=True)]).wait(WAIT_S) == 1
     assert read_coverage(settings) == Coverage(early.event_time_ms, 60, 70)
+    assert second.learn([found(80, fraud=True), found(65, fraud=True)]).wait(WAIT_S) == 2
+    assert read_coverage(settings) == Coverage(early.event_time_ms, 60, 80)
 
 
 def test_a_replay_beside_the_live_state_leaves_its_coverage(

@@ -203,6 +203,7 @@ def test_ids_that_are_bytes_are_written_as_the_file_says() -> None:
         (b"\x01\x06$.b[0]\x02\x04\x00", '{"a": 1, "b": [null, 1.50, "x"]}'),
         (b"\x02\x06$.b[1]", '{"a": 1, "b": [1.50]}'),
         (b'\x01\x07$."c d"\x02\x04\x01', '{"a": 1, "b": [1.50, "x"], "c d": true}'),
+        (b"\x01\x04$.aa\x02\x04\x01", '{"a": 1, "b": [1.50, "x"], "aa": true}'),
         (b"\x02\x03$.a\x00\x06$.b[0]\x03\x05\x02\x00", '{"b": [2, "x"]}'),
     ],
 )
