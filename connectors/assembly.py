@@ -6,16 +6,16 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
-from connectors.config import ConnectorConfig, MongodbServer, MysqlServer, parse
-from connectors.files.config import Files
+from connectors.config.connector_file import ConnectorConfig, MongodbServer, MysqlServer, parse
+from connectors.config.file_settings import Files
 from connectors.files.parts import resolved
-from connectors.health import Vitals
-from connectors.mapping import Mapper, Outcome
+from connectors.mapping.mapper import Mapper, Outcome
+from connectors.mapping.tokens import tokeniser
 from connectors.ports import Mark, OffsetStore, Position, Row, Source, Unreadable
-from connectors.positions import SqlOffsetStore
-from connectors.runner import Runner
-from connectors.sink import KafkaSink
-from connectors.tokens import tokeniser
+from connectors.running.health import Vitals
+from connectors.running.positions import SqlOffsetStore
+from connectors.running.runner import Runner
+from connectors.running.sink import KafkaSink
 from contract.clock import Clock, epoch_ms
 from contract.errors import ConfigurationError
 from contract.metrics import Metrics

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from contract.section import Seconds, Section
+from contract.sections.section import Seconds, Section
 from contract.verdicts import Decision
 
 

@@ -17,13 +17,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from contract.clock import EPOCH
 from contract.codec import Admission
 from contract.errors import ConfigurationError
-from contract.federation_settings import FederationSettings
-from contract.kafka_connection import KafkaConnection
-from contract.learning_settings import LearningSettings
-from contract.model_settings import CapacitySettings, DriftSettings
+from contract.federation.settings import FederationSettings
 from contract.policies import BreakerSettings, FallbackSettings, HoldSettings
 from contract.risk import LABEL_DELAY_DAYS_MAX
-from contract.section import CURRENCY, NAME, Days, Seconds, Section, worded
+from contract.sections.kafka_connection import KafkaConnection
+from contract.sections.learning import LearningSettings
+from contract.sections.models import CapacitySettings, DriftSettings
+from contract.sections.section import CURRENCY, NAME, Days, Seconds, Section, worded
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
 

@@ -35,6 +35,7 @@ never linked.
 have retained; counts are then lower bounds. Else 0.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 SECOND_MS = 1_000
@@ -110,3 +111,8 @@ def aggregate_names(entity: Entity) -> tuple[str, ...]:
         names.append(f"since_{counterpart}_ms")
     names.append("saturated")
     return tuple(names)
+
+
+def counterpart_hash(value: bytes) -> bytes:
+    """8 bytes that stand for a value in others' lists (BLAKE2b, so that a chosen value cannot collide with another)."""
+    return hashlib.blake2b(value, digest_size=8).digest()

@@ -26,7 +26,7 @@ class KeyStoreError(FederationRefusedError):
 
 
 class EnvelopeRefusedError(FederationRefusedError):
-    """A message is dropped; `reason` is a code of `contract.federation_reasons.DROP_REASONS`."""
+    """A message is dropped; `reason` is a code of `contract.federation.reasons.DROP_REASONS`."""
 
     sender = ""
     """Whose message it is, where its signature was found to hold."""

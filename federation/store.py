@@ -4,24 +4,18 @@ The logs are the truth and a checkpoint saves reading them again; one that is ol
 state and positions are written together or not at all.
 """
 
-import fcntl
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
-from contract.errors import ConfigurationError, InvariantError, TillguardError, TransientError
-from federation import holding
+from contract.errors import FencedError, InvariantError
 from federation.transports.ports import LogName
+from runtime.database import Database
+from runtime.locks import HeldLock, LockBusyError
 
-LOCK_WAIT_S = 60
-_LOCK_ID = 7_420_319
 _CHECKPOINTS = sa.Table(
     "federation_checkpoints",
     sa.MetaData(),
@@ -81,19 +75,12 @@ class SqlStore:
 
         Raises ConfigurationError for a URL that cannot be used, TransientError where the database does not answer.
         """
-        self._held: list[Callable[[], None]] = []
-        try:
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError):
-            raise ConfigurationError([f"{setting}: not a SQLAlchemy URL with an installed driver"]) from None
-        if self._engine.dialect.name == "sqlite" and self._engine.url.database:
-            with _disk_faults():
-                Path(self._engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._connection() as connection, _migration_lock(connection):
-            _upgrade(connection)
+        self._held: list[HeldLock] = []
+        self._database = Database(url, setting=setting, what="the federation's checkpoints")
+        self._database.upgrade("federation:migrations", lock="checkpoints")
 
     def load(self, owner: str) -> Checkpoint | None:
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             row = connection.execute(_CHECKPOINTS.select().where(_CHECKPOINTS.c.owner == owner)).one_or_none()
         if row is None:
             return None
@@ -108,7 +95,7 @@ class SqlStore:
             "state": checkpoint.state,
             "state_sha256": hashlib.sha256(checkpoint.state).hexdigest(),
         }
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             updated = connection.execute(_CHECKPOINTS.update().where(_CHECKPOINTS.c.owner == owner).values(**values))
             if updated.rowcount == 0:
                 connection.execute(_CHECKPOINTS.insert().values(owner=owner, **values))
@@ -116,68 +103,18 @@ class SqlStore:
     def hold(self, owner: str) -> None:
         """Called at start, by whoever must be the only process of `owner`; until `close`, or until this process is gone.
 
+        Where two machines have a database each, no lock sees both; what then tells is the log (federation.secagg.member_side).
         Raises FencedError where another process has it, TransientError, TillguardError.
         """
         try:
-            self._held.append(holding.hold(self._engine, owner))
-        except sa.exc.DBAPIError as error:
-            raise _unanswered(error) from None
+            self._held.append(self._database.hold(owner.replace("/", ".")))
+        except LockBusyError as busy:
+            raise FencedError(
+                f"{owner} runs already ({busy.by}): another process has its store; end that one first, or leave the work to it"
+            ) from None
 
     def close(self) -> None:
-        for release in self._held:
-            with suppress(sa.exc.DBAPIError):
-                release()
+        for held in self._held:
+            held.release()
         self._held.clear()
-        self._engine.dispose()
-
-    @contextmanager
-    def _connection(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.DBAPIError as error:
-            raise _unanswered(error) from None
-
-
-def _unanswered(error: sa.exc.DBAPIError) -> TransientError:
-    """The driver's own text may repeat the URL; its class says enough."""
-    return TransientError(f"the federation's checkpoints: {type(error.orig).__name__}")
-
-
-@contextmanager
-def _disk_faults() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TillguardError(
-            f"the federation's checkpoints cannot be written: {error.strerror} ({error.filename})"
-        ) from None
-
-
-def _upgrade(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", "federation:migrations")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-@contextmanager
-def _migration_lock(connection: sa.Connection) -> Iterator[None]:
-    """Two processes that start at once must not both create the table: DDL is not transactional everywhere."""
-    dialect, database = connection.dialect.name, connection.engine.url.database
-    if dialect == "sqlite" and database:
-        with Path(f"{database}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-    elif dialect in {"mysql", "mariadb"}:
-        if connection.scalar(sa.text("SELECT GET_LOCK('tillguard_federation', :wait)"), {"wait": LOCK_WAIT_S}) != 1:
-            raise TransientError(f"another process has been migrating the checkpoints for {LOCK_WAIT_S} s")
-        try:
-            yield
-        finally:
-            connection.execute(sa.text("SELECT RELEASE_LOCK('tillguard_federation')"))
-    elif dialect == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK_ID})
-        yield
-    else:
-        yield
+        self._database.close()

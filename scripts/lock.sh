@@ -27,4 +27,4 @@ done
 options=("$@")
 compile requirements/build.txt requirements/build.in
 compile requirements/uv.txt requirements/uv.in
-compile bench/flower.txt bench/flower.in
+compile bench/federation/flower.txt bench/federation/flower.in

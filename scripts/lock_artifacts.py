@@ -1,4 +1,4 @@
-"""Writes tillguard/embedded/artifacts.yaml: every Java artifact of the embedded stack with its size and SHA-256.
+"""Writes embedded/artifacts.yaml: every Java artifact of the embedded stack with its size and SHA-256.
 
 Run by `make lock-artifacts` when a version below changes. Resolving walks the whole dependency graph (half a minute), so it
 happens here and not on a user's machine, which then downloads exactly the pinned files.
@@ -29,7 +29,7 @@ UNUSED = (
 )  # fmt: skip
 """Groups that only Kafka Connect and the command-line tools need; a broker runs without them."""
 
-TARGET = Path(__file__).parent.parent / "tillguard" / "embedded" / "artifacts.yaml"
+TARGET = Path(__file__).parent.parent / "embedded" / "artifacts.yaml"
 
 
 def closure(context: MavenContext, coordinates: tuple[str, ...]) -> list[Any]:

@@ -27,5 +27,6 @@ echo "setup: installing $(grep -c == requirements/dev.txt) packages"
 # Compiled once, here: where PYTHONDONTWRITEBYTECODE is set every process would compile them anew, TensorFlow's for ten seconds.
 VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode \
   requirements/uv.txt requirements/build.txt requirements/dev.txt
-VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
+VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --quiet --no-deps --no-build-isolation \
+  --config-settings editable_mode=compat --editable . # all of the checkout, also what no wheel carries (demo, embedded, simulator)
 echo "setup: done in $((SECONDS - start)) s"

@@ -45,7 +45,7 @@ class _Endpoints(Mapping[str, Any]):
         return self._known[name]
 
     def __iter__(self) -> Iterator[str]:
-        from tillguard.embedded.stack import SERVICES
+        from embedded.stack import SERVICES
 
         return iter(SERVICES)
 
@@ -61,7 +61,7 @@ class SuiteStack:
     """The servers of this test run. `endpoints["redis"]` starts Redis if it does not run yet, and no other."""
 
     def __init__(self, folder: Path, *, owned: bool) -> None:
-        from tillguard.embedded.stack import Stack
+        from embedded.stack import Stack
 
         self.folder = folder
         self.inner = Stack(folder, report=lambda line: sys.stdout.write(f"{line}\n"), die_with_parent=owned)
@@ -171,7 +171,7 @@ def retailer(stack: SuiteStack, retailer_name: str, tmp_path: Path) -> FreshReta
     """A fresh retailer on the suite's Kafka and Redis, with topics of four partitions."""
     import yaml
 
-    from tillguard import topics
+    from runtime.kafka import topics
 
     folder = tmp_path / retailer_name
     folder.mkdir()

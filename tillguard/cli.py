@@ -10,10 +10,10 @@ import typer
 
 from contract.errors import ConfigurationError, FencedError, TillguardError
 from tillguard import __version__
-from tillguard.terminal import VisibleStream
+from tillguard.views.terminal import VisibleStream
 
 GROUPS = (
-    "stack",
+    "embedded.commands",
     "topics",
     "connector",
     "score",
@@ -28,10 +28,11 @@ GROUPS = (
     "drift",
     "rules",
     "federation",
-    "demo",
+    "demo.commands",
     "docs",
 )
-"""Modules of `tillguard.commands`, in the order of the help."""
+"""Modules with a `register`, in the order of the help: of `tillguard.commands`, or by their whole name where they belong to what comes
+with the source alone. An installed wheel has none of those, and their commands are missing then."""
 
 EXTRAS = {
     "confluent_kafka": "scoring",
@@ -74,8 +75,19 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
         raise typer.Exit
 
 
-for group in GROUPS:
-    importlib.import_module(f"tillguard.commands.{group}").register(app)
+def _add(group: str) -> None:
+    name = group if "." in group else f"tillguard.commands.{group}"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:
+            raise
+        return
+    module.register(app)
+
+
+for each in GROUPS:
+    _add(each)
 
 
 def main() -> None:

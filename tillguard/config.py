@@ -1,8 +1,4 @@
-"""Finds and reads settings; the only place that touches settings files.
-
-The state folder (`.tillguard`, or TILLGUARD_STATE) holds everything that Tillguard writes on a machine: the embedded stack,
-and one folder per retailer with `settings.yaml`, rules and connector files.
-"""
+"""Finds and reads settings; the only place that touches settings files."""
 
 import os
 from pathlib import Path
@@ -11,16 +7,8 @@ import yaml
 
 from contract.errors import ConfigurationError
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
-
-
-def state_folder() -> Path:
-    """The folder of this machine's state; relative to the working directory unless TILLGUARD_STATE names one."""
-    return Path(os.environ.get("TILLGUARD_STATE", ".tillguard")).absolute()
-
-
-def retailer_folder(retailer: str) -> Path:
-    """Where a retailer's settings, rules and connector files live."""
-    return state_folder() / "retailers" / retailer
+from runtime import yaml_document
+from runtime.state_folder import retailer_folder, state_folder
 
 
 def load(retailer: str | None = None, file: Path | None = None) -> Settings:
@@ -94,8 +82,4 @@ def read_yaml(chosen: Path, remedy: str) -> object:
         raise ConfigurationError([f"{chosen} does not exist; {remedy}"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError([f"{chosen} cannot be read: {type(error).__name__}"]) from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ConfigurationError([f"{chosen}:{line}: not valid YAML: {error.problem}"]) from None
+    return yaml_document.load(text, str(chosen))

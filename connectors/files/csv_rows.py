@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from connectors.files.config import Files
+from connectors.config.file_settings import Files
 from connectors.files.parts import open_text
 from connectors.files.rows import ROW_NUMBER, FileRow
 

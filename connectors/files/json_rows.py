@@ -7,7 +7,7 @@ from typing import IO, Any, AnyStr
 
 import msgspec
 
-from connectors.files.config import Files
+from connectors.config.file_settings import Files
 from connectors.files.parts import open_bytes, open_text
 from connectors.files.rows import ROW_NUMBER, FileRow
 

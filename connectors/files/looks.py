@@ -5,7 +5,7 @@ import csv
 import re
 from collections import Counter
 
-from connectors.files.config import Format
+from connectors.config.file_settings import Format
 
 DELIMITERS = (",", ";", "\t", "|", "^", "~", "\x01", "\x1f")
 _DISGUISES = {

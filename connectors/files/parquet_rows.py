@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.files.config import Files
+from connectors.config.file_settings import Files
 from connectors.files.rows import ROW_NUMBER, FileRow
 
 BATCH_ROWS = 2_000

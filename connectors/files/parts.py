@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from connectors.files.config import COMPRESSED, FORMATS, Files, ending, ending_fault
+from connectors.config.file_settings import COMPRESSED, FORMATS, Files, ending, ending_fault
 from contract.errors import ConfigurationError
 
 _PATTERN = frozenset("*?[")

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from connectors.files.config import COMPRESSED, Files
+from connectors.config.file_settings import COMPRESSED, Files
 from contract.errors import ConfigurationError
 
 ROW_NUMBER = "_row"

@@ -3,7 +3,7 @@
 from itertools import islice
 from pathlib import Path
 
-from connectors.files.config import Files
+from connectors.config.file_settings import Files
 from connectors.files.looks import guess_delimiter, guess_disguise, guess_encoding
 from connectors.files.parts import open_bytes, open_text
 from connectors.files.rows import READ_ERRORS, unreadable

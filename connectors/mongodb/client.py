@@ -5,7 +5,7 @@ from typing import Any
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from connectors.config import MongodbServer
+from connectors.config.connector_file import MongodbServer
 from connectors.mongodb.faults import translated
 
 SPLITS_FROM = (6, 0, 9)

@@ -8,7 +8,7 @@ from bson.code import Code
 from bson.dbref import DBRef
 from bson.timestamp import Timestamp
 
-from connectors.config import ConnectorConfig, Table
+from connectors.config.connector_file import ConnectorConfig, Table
 from connectors.mongodb.values import Spelling, key_text, plain
 from connectors.ports import Row, Unreadable
 from connectors.values import ABSENT, at_path

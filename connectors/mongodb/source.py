@@ -11,7 +11,7 @@ from typing import Any
 import pymongo
 from bson.timestamp import Timestamp
 
-from connectors.config import ConnectorConfig, MongodbServer
+from connectors.config.connector_file import ConnectorConfig, MongodbServer
 from connectors.mongodb.client import connect, database_of, splits_large_events
 from connectors.mongodb.documents import Reading, path_faults, top_level, value_at
 from connectors.mongodb.faults import translated

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from connectors.config import ConnectorConfig
+from connectors.config.connector_file import ConnectorConfig
 from connectors.mysql import server as db
 from connectors.mysql.nameless import DefinedColumn, Definition
 from connectors.ports import Row

@@ -11,7 +11,7 @@ from typing import Any
 import pymysql
 from pymysql.cursors import Cursor, DictCursor
 
-from connectors.config import MysqlServer, Tls
+from connectors.config.connector_file import MysqlServer, Tls
 from connectors.mysql.columns.column_types import Declared, family
 from connectors.mysql.sign_in import CLEAR_TEXT
 from contract.errors import ConfigurationError, PositionDeadError, TransientError

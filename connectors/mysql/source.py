@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from pymysql.cursors import SSCursor
 
-from connectors.config import ConnectorConfig, MysqlServer, Table
+from connectors.config.connector_file import ConnectorConfig, MysqlServer, Table
 from connectors.mysql import server as db
 from connectors.mysql.beginning import open_snapshot
 from connectors.mysql.columns.column_types import Declared

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from connectors.config import ConnectorConfig, MysqlServer
+from connectors.config.connector_file import ConnectorConfig, MysqlServer
 from connectors.mysql import server as db
 from connectors.mysql.delivery import Delivery, Tables
 from connectors.mysql.log.access import LogAccess

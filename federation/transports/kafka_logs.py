@@ -25,8 +25,8 @@ from kafka.errors import (
 )
 
 from contract.errors import ConfigurationError, FencedError, PositionDeadError, TransientError
-from contract.federation import RECORD_BYTES_MAX
-from contract.federation_settings import FederationSettings
+from contract.federation.messages import RECORD_BYTES_MAX
+from contract.federation.settings import FederationSettings
 from federation.transports.ports import LogName, Outgoing, Record
 
 POLLED_MAX = 500

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from contract.clock import Clock
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
-from scoring.feeds.client_log import client_logger
+from runtime.kafka.client_log import client_logger
 from scoring.feeds.offsets import unread
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import FeedState

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
 from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, SHADOW_SCORES, VERDICTS
-from scoring.feeds.client_log import client_logger
+from runtime.kafka.client_log import client_logger
 from scoring.ports import Outcome
 
 QUEUE_MESSAGES_MAX = 200_000

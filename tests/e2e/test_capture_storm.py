@@ -16,10 +16,11 @@ import pytest
 import yaml
 
 from contract.settings import Settings, parse
+from embedded import retailers
+from runtime.kafka import topics
 from support.debian_mysql import DebianMysql, UnavailableError
 from support.storm_plan import Flavour
 from support.storm_run import Server, Storm
-from tillguard import retailers, topics
 
 pytestmark = pytest.mark.e2e
 

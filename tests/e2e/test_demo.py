@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.simulator.sales import KINDS
-from tillguard.demo.saboteur import ATTACKS
+from demo.federation.saboteur import ATTACKS
+from simulator.sales import KINDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_000)]
 
@@ -56,7 +56,7 @@ def state(tmp_path: Path) -> Iterator[Path]:
     """A state folder; its servers are stopped even when the test fails."""
     folder = tmp_path / "state"
     yield folder
-    from tillguard.embedded.stack import Stack
+    from embedded.stack import Stack
 
     Stack(folder).stop()
 

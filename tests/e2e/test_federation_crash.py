@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from contract.federation import Order
-from federation.ledger import digest_of
-from federation.operations import Told, content_of, rounds_of
+from contract.federation.messages import Order
+from federation.audit.history import Told, content_of, rounds_of
+from federation.audit.ledger import digest_of
 from support.federation_kinds import Heading
 from support.federation_processes import Processes, ended
 from support.federation_proof import assert_counted_once, members_of, of_round

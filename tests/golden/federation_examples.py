@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from contract.federation import (
+from contract.federation.messages import (
     Adoption,
     Announcement,
     Claim,

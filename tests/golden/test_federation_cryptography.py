@@ -8,19 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contract.federation import MaskedUpdate, MaskShares, Refusal, SurvivorList, encode_message
-from federation.envelope import Opened, seal, to_records
-from federation.identity import Identity
-from federation.inbox import Inbox
+from contract.federation.messages import MaskedUpdate, MaskShares, Refusal, SurvivorList, encode_message
+from federation.messages.envelope import Opened, seal, to_records
+from federation.messages.identity import Identity
+from federation.messages.inbox import Inbox
 from federation.refusals import KeyStoreError
-from federation.secagg import (
-    PublicKeys,
-    SealedPair,
-    Transcript,
-    commitment_of,
-    mask_key_seed,
-    transcript_of,
-)
+from federation.secagg.masked_sum import PublicKeys, SealedPair, Transcript, commitment_of, mask_key_seed, transcript_of
 from support.masking_round import Attempt, plan_for
 
 HERE = Path(__file__).parent

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from contract.errors import InvalidEventError
-from contract.federation import (
+from contract.federation.messages import (
     Announcement,
     CoordinatorMessage,
     Envelope,

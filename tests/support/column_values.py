@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pymysql
 
-from connectors.config import ConnectorConfig, parse
+from connectors.config.connector_file import ConnectorConfig, parse
 from connectors.mysql.source import MysqlSource
 from connectors.ports import Item, Mark, Position, Row
 

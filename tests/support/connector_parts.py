@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
-from connectors.config import ConnectorConfig, parse
-from connectors.health import Vitals
-from connectors.mapping import Mapper
+from connectors.config.connector_file import ConnectorConfig, parse
+from connectors.mapping.mapper import Mapper
+from connectors.mapping.tokens import Tokeniser
 from connectors.ports import Item, Mark, Outgoing, Position, Row, Saved
-from connectors.runner import Runner
-from connectors.tokens import Tokeniser
+from connectors.running.health import Vitals
+from connectors.running.runner import Runner
 from contract.clock import ManualClock
 from contract.codec import Admission
 from contract.errors import ConfigurationError, PositionDeadError, TransientError

@@ -12,8 +12,8 @@ import pymongo
 import pymysql
 
 from connectors.assembly import source_of
-from connectors.config import ConnectorConfig, parse
-from connectors.mapping import Mapper
+from connectors.config.connector_file import ConnectorConfig, parse
+from connectors.mapping.mapper import Mapper
 from connectors.ports import Position, Source
 from support.connector_parts import NOW, MemorySource, admission, naive, order, row, tokens
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from federation.coordinator_process import CoordinatorProcess
-from federation.coordinator_state import CoordinatorState
-from federation.inbox import Inbox
-from federation.operations import LogReader, Told
-from federation.participant import HEARD, Participant
-from federation.simulated_world import World
+from federation.audit.history import LogReader, Told
+from federation.coordinator.process import CoordinatorProcess
+from federation.coordinator.state import CoordinatorState
+from federation.messages.inbox import Inbox
+from federation.participant.participant import HEARD, Participant
+from federation.simulation.world import World
 from federation.store import MemoryStore
 from federation.transports.memory import MemoryBroker, MemoryTransport
 from federation.transports.ports import LogName, Outgoing, Record

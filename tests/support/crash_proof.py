@@ -14,10 +14,10 @@ from contract.features import FeatureRecord, names
 from contract.money import base_minor
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.extract import event_times_ms, features, sightings
-from scoring.reference import aggregates
+from scoring.features import event_times_ms, features, sightings
 from support.crash_log import Entry
 from support.crash_shop import Committed
+from support.reference import aggregates
 
 
 def verdicts_of(entries: Iterable[Entry]) -> dict[str, list[Verdict]]:

@@ -14,14 +14,14 @@ import yaml
 from confluent_kafka import Producer
 
 from connectors.ports import Position
-from connectors.positions import SqlOffsetStore
+from connectors.running.positions import SqlOffsetStore
 from contract.settings import Settings, parse
 from contract.topics import DEAD_LETTERS, FEATURES, MODELS, TRANSACTIONS, VERDICTS
+from embedded import retailers
 from support.crash_log import GrowingLog
 from support.crash_proof import left_held, letters_of, offsets_ran_ahead, position_ran_ahead, verdicts_of
 from support.crash_shop import CONNECTOR, ROWS_MAX, CrashShop, Traffic
 from support.tiny_model import tiny_messages, tiny_package
-from tillguard import retailers
 
 ROOT = Path(__file__).parents[2]
 RETAILER = "crash"

@@ -18,9 +18,9 @@ from typing import Any
 
 import pymysql
 
-from tillguard.embedded.artifacts import cache_lock, default_cache, need_space
-from tillguard.embedded.ledger import Endpoint
-from tillguard.embedded.ports import HOST, choose
+from embedded.artifacts import cache_lock, default_cache, need_space
+from embedded.ledger import Endpoint
+from runtime.ports import HOST, choose
 
 PACKAGES = ("mysql-server-core", "mysql-client-core")
 SUITE = "sid"

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from threading import Event
 
+from runtime import logs
 from support.dying_transport import DyingTransport
-from tillguard import logs
 from tillguard.config import load_coordinator
 from tillguard.federation import keys, root
 

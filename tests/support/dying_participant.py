@@ -6,8 +6,8 @@ It is `numpy_participant`; only its transport, or its learner, kills the process
 import sys
 from pathlib import Path
 
-from federation.learner import Task, Trained
-from federation.numpy_learner import NumpyLearner
+from federation.learning.learner import Task, Trained
+from federation.learning.numpy_learner import NumpyLearner
 from support import numpy_participant
 from support.dying_transport import DyingTransport, die
 from support.federation_kinds import Heading

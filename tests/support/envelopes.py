@@ -5,10 +5,10 @@ import hashlib
 import msgspec
 import pytest
 
-from contract.federation import Announcement, Message, PartsAnnounced, Refusal
-from contract.federation_reasons import DROP_REASONS
-from federation.envelope import ANNOUNCEMENT_DOMAIN, Opened, seal, to_records
-from federation.inbox import Inbox
+from contract.federation.messages import Announcement, Message, PartsAnnounced, Refusal
+from contract.federation.reasons import DROP_REASONS
+from federation.messages.envelope import ANNOUNCEMENT_DOMAIN, Opened, seal, to_records
+from federation.messages.inbox import Inbox
 from federation.refusals import EnvelopeRefusedError
 from support.masking_round import FEDERATION, NOW_MS, identity, roster
 

@@ -1,8 +1,8 @@
 """The audit ledger of a simulated federation."""
 
-from contract.federation import LedgerEntry
-from federation.inbox import Inbox
-from federation.simulated_world import World
+from contract.federation.messages import LedgerEntry
+from federation.messages.inbox import Inbox
+from federation.simulation.world import World
 
 
 def ledger_of(world: World) -> list[LedgerEntry]:

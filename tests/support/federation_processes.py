@@ -13,12 +13,12 @@ import numpy as np
 import yaml
 
 from contract.errors import TransientError
-from contract.federation import Order
-from contract.federation_settings import FederationSettings, RoundPrivacySettings
+from contract.federation.messages import Order
+from contract.federation.settings import FederationSettings, RoundPrivacySettings
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
-from federation.numpy_learner import initial_arrays, shapes_of
-from federation.operations import LogReader, Told, account_of, content_of, rounds_of
-from federation.simulated_data import divided, transactions
+from federation.audit.history import LogReader, Told, account_of, content_of, rounds_of
+from federation.learning.numpy_learner import initial_arrays, shapes_of
+from federation.simulation.data import divided, transactions
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import LOGS, LogName
 from support.dying_transport import last_words

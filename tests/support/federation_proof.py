@@ -3,10 +3,10 @@
 import itertools
 from collections.abc import Sequence
 
-from contract.federation import LedgerEntry
-from federation.ledger import verify_chain
-from federation.operations import content_of
-from federation.simulated_world import World
+from contract.federation.messages import LedgerEntry
+from federation.audit.history import content_of
+from federation.audit.ledger import verify_chain
+from federation.simulation.world import World
 from support.federation_ledger import ledger_of
 
 CLOSING = {"key_list", "share_list", "survivors", "stage_over"}

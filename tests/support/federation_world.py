@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.federation_settings import (
+from contract.federation.settings import (
     FederationSettings,
     LocalTrainingSettings,
     ParticipantSettings,
     PhaseTimes,
     RoundSettings,
 )
-from federation.coordinator_state import GlobalWeights
-from federation.figures import measured
-from federation.learner import Arrays, Learner
-from federation.numpy_learner import Data, NumpyLearner, initial_arrays, predict, shapes_of
-from federation.simulated_data import divided, split, transactions
-from federation.simulated_world import World
-from federation.tensors import flatten
+from federation.learning.learner import Arrays, Learner
+from federation.learning.metrics import measured
+from federation.learning.numpy_learner import Data, NumpyLearner, initial_arrays, predict, shapes_of
+from federation.messages.global_weights import GlobalWeights
+from federation.numeric.tensors import flatten
+from federation.simulation.data import divided, split, transactions
+from federation.simulation.world import World
 from federation.transports.memory import MemoryTransport
 
 FEATURES, HIDDEN = 6, (4,)

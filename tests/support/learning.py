@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.simulator.profile import Profile
-from connectors.simulator.retail import HistoryPlan, Retail
-from connectors.simulator.sales import Labelled
 from contract.clock import from_epoch_ms
 from contract.events import Label, Transaction
 from contract.features import FeatureRecord, names, schema_hash
 from contract.settings import Settings
+from simulator.profile import Profile
+from simulator.retail import HistoryPlan, Retail
+from simulator.sales import Labelled
 from support.workbench import ORIGIN
-from tillguard.replay import replay
+from tillguard.history.replay import replay
 
 BEGAN = datetime(2026, 9, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from contract.federation import (
+from contract.federation.messages import (
     KeyList,
     MaskedUpdate,
     MaskKeys,
@@ -14,13 +14,13 @@ from contract.federation import (
     ShareList,
     SurvivorList,
 )
-from federation.envelope import Opened, seal, to_records
-from federation.identity import PublicIdentity
-from federation.inbox import Inbox
-from federation.planning import RoundPlanning
-from federation.secagg import masking_plan
-from federation.secagg_coordinator import MaskingCoordinator
-from federation.simulated_world import World
+from federation.coordinator.planning import RoundPlanning
+from federation.messages.envelope import Opened, seal, to_records
+from federation.messages.identity import PublicIdentity
+from federation.messages.inbox import Inbox
+from federation.secagg.coordinator_side import MaskingCoordinator
+from federation.secagg.masked_sum import masking_plan
+from federation.simulation.world import World
 from federation.transports.ports import Outgoing
 
 

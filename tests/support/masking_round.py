@@ -6,13 +6,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from contract.federation import KeyList, MaskKeys, MaskShares, Message, ShareList, SignedEnvelope, SurvivorList
-from federation.envelope import seal
-from federation.identity import Identity, PublicIdentity
-from federation.masks import RING_TYPES, Words
-from federation.secagg import MaskingPlan
-from federation.secagg_coordinator import MaskedSum, MaskingCoordinator
-from federation.secagg_member import MaskingMember
+from contract.federation.messages import KeyList, MaskKeys, MaskShares, Message, ShareList, SignedEnvelope, SurvivorList
+from federation.messages.envelope import seal
+from federation.messages.identity import Identity, PublicIdentity
+from federation.numeric.masks import RING_TYPES, Words
+from federation.secagg.coordinator_side import MaskedSum, MaskingCoordinator
+from federation.secagg.masked_sum import MaskingPlan
+from federation.secagg.member_side import MaskingMember
 
 NOW_MS = 1_800_000_000_000
 FEDERATION = "shops"

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import numpy as np
 
-from scoring.breaker import Breaker
+from scoring.decision.breaker import Breaker
 from scoring.ports import Applied, Case, Mark, RevisionConflictError, Sighting, StoreUnavailableError
-from scoring.reference import Reference
+from support.reference import Reference
 
 
 @dataclass

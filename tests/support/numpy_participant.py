@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from contract.settings import parse
-from federation.numpy_learner import Data, NumpyLearner
+from federation.learning.numpy_learner import Data, NumpyLearner
 from tillguard.federation import keys, root
 
 

@@ -2,9 +2,17 @@
 
 from msgspec.structs import replace
 
-from contract.federation import Envelope, LocalTraining, PrivacyTerms, RoundPlan, SignedEnvelope, TensorShape, Update
-from federation.envelope import Opened
-from federation.identity import Identity
+from contract.federation.messages import (
+    Envelope,
+    LocalTraining,
+    PrivacyTerms,
+    RoundPlan,
+    SignedEnvelope,
+    TensorShape,
+    Update,
+)
+from federation.messages.envelope import Opened
+from federation.messages.identity import Identity
 
 PLAN = RoundPlan(
     round=7, attempt=1, mode="robust", cohort=("alma", "berta", "carl"), updates_min=3, base_version=6,

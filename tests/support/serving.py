@@ -14,17 +14,17 @@ from contract.features import FeatureRecord, plain, plain_columns
 from contract.metrics import Metrics
 from contract.risk import KnownOutcome
 from contract.settings import Settings
-from scoring.afterwards import OutcomeScorer
-from scoring.engine import Engine
-from scoring.packages import ModelShelf
+from scoring.engine.engine import Engine
+from scoring.models.cache import ModelShelf
 from scoring.ports import RawEvent
-from scoring.redis_cases import RedisCases
-from scoring.redis_rules import RedisRules
-from scoring.redis_store import RedisStore
-from scoring.rules import load_rules
+from scoring.rules.ruleset import load_rules
+from scoring.store.cases import RedisCases
+from scoring.store.redis_store import RedisStore
+from scoring.store.rules import RedisRules
+from scoring.worker.afterwards import OutcomeScorer
 from support.tiny_model import tiny_messages, tiny_package
 from support.workbench import RULES, features_of, record, transaction
-from tillguard.history import Known, LabelQueue
+from tillguard.history.reading import Known, LabelQueue
 
 
 def history(settings: Settings, chance: random.Random, now: datetime, count: int = 600) -> list[Transaction]:

@@ -13,10 +13,10 @@ from typing import Any, Protocol, Self, TypeVar
 import msgspec
 import pymysql
 
-from connectors.config import MysqlServer
+from connectors.config.connector_file import MysqlServer
 from connectors.mysql.position import parse_stream
 from connectors.ports import Position
-from connectors.positions import SqlOffsetStore
+from connectors.running.positions import SqlOffsetStore
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Transaction
 from contract.settings import Settings

@@ -16,12 +16,12 @@ from contract.metrics import Metrics
 from contract.package import to_messages
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.breaker import Breaker, Limits
-from scoring.engine import Engine
-from scoring.packages import ModelShelf
+from scoring.decision.breaker import Breaker, Limits
+from scoring.engine.engine import Engine
+from scoring.engine.shadow import Shadow
+from scoring.models.cache import ModelShelf
 from scoring.ports import Outcome, RawEvent
-from scoring.rules import Ruleset, load_rules
-from scoring.shadow import Shadow
+from scoring.rules.ruleset import Ruleset, load_rules
 from support.memory_store import MemoryCases, MemoryRules, MemoryStore
 from support.tiny_model import tiny_challenge, tiny_messages, tiny_package
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
-from tillguard.guarding import guarded
-from tillguard.stopping import until_stopped
+from runtime.signals import until_stopped
+from tillguard.operations.guarding import guarded
 
 if TYPE_CHECKING:
-    from connectors.config import ConnectorConfig
+    from connectors.config.connector_file import ConnectorConfig
     from connectors.ports import OffsetStore
-    from connectors.runner import Tally
+    from connectors.running.runner import Tally
     from contract.settings import Settings
 
 RETAILER = typer.Option(
@@ -59,9 +59,9 @@ def check(
     Personal data is shown as the tokens that would leave. Exit code 2: something must be corrected; 1: rows cannot be used.
     """
     from connectors.assembly import load, mapper_of, source_of
-    from tillguard.connector_view import findings, look, show_rows
-    from tillguard.file_draft import LOOKED_AT
-    from tillguard.file_notes import notes_on_file
+    from tillguard.operations.file_draft import LOOKED_AT
+    from tillguard.operations.file_notes import notes_on_file
+    from tillguard.views.connector_view import findings, look, show_rows
 
     parsed, settings = load(file), _settings(file, retailer, config)
     is_file = parsed.source.kind == "file"
@@ -110,7 +110,7 @@ def run(
     table, position and reason. Rows may be delivered twice, never not at all; twice changes no verdict.
     """
     from connectors.assembly import load, store_of
-    from tillguard.logs import configure
+    from runtime.logs import configure
 
     parsed, settings = load(file), _settings(file, retailer, config)
     configure(settings.log)
@@ -153,7 +153,7 @@ def new(
 
     Asks for what is not given. Read the result line by line: it is a guess by the columns' names. Then `check` it.
     """
-    from tillguard.connector_draft import Wanted, draft
+    from tillguard.operations.connector_draft import Wanted, draft
 
     if output is not None and output.exists() and not force:
         raise ConfigurationError([f"{output} exists; --force overwrites it"])
@@ -188,7 +188,7 @@ def fields() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from connectors.config import field_rows
+    from connectors.config.connector_file import field_rows
 
     table = Table("section", "field", "what it is", box=None)
     for row in field_rows():
@@ -237,7 +237,7 @@ def set_position(
     from connectors.assembly import store_of
     from connectors.ports import Position, Saved
     from tillguard.config import load
-    from tillguard.connector_draft import check_position
+    from tillguard.operations.connector_draft import check_position
 
     check_position(position)
     store = store_of(load(retailer, config))
@@ -294,10 +294,10 @@ def _run(
     import structlog
 
     from connectors.assembly import connector_of
-    from connectors.health import ailments
-    from connectors.web import WebPage
+    from connectors.running.health import ailments
     from contract.clock import SystemClock
     from contract.metrics import Metrics
+    from runtime.health_server import WebPage
 
     stop, clock, metrics = until_stopped(), SystemClock(), Metrics()
     parts = connector_of(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
-from tillguard.guarding import guarded
-from tillguard.terminal import one_line
+from tillguard.operations.guarding import guarded
+from tillguard.views.terminal import one_line
 
 if TYPE_CHECKING:
-    from tillguard.dead_letter_desk import Filed
+    from tillguard.operations.dead_letter_desk import Filed
 
 RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer.")
 CONFIG = typer.Option(
@@ -113,8 +113,9 @@ def retry(
     fail again, a new one comes. What a letter says chooses among your own topics and connector files only.
     Exit code 1: some could not be sent, with the reason for each.
     """
-    from tillguard.config import load, retailer_folder
-    from tillguard.dead_letter_desk import Retry
+    from runtime.state_folder import retailer_folder
+    from tillguard.config import load
+    from tillguard.operations.dead_letter_desk import Retry
 
     if bool(letter) == every:
         raise ConfigurationError(["name the letters to retry, or say --all (with --reason or --part to choose)"])
@@ -139,7 +140,7 @@ def retry(
 
 def _standing(retailer: str | None, config: Path | None, reason: str | None, part: str | None) -> "list[Filed]":
     from tillguard.config import load
-    from tillguard.dead_letter_desk import standing
+    from tillguard.operations.dead_letter_desk import standing
 
     return [
         filed

@@ -9,8 +9,8 @@ from contract.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contract.settings import Settings
-    from tillguard.drift import Raised
-    from trainer.registry import Registry
+    from trainer.drift.check import Raised
+    from trainer.registry.registry import Registry
 
 RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer.")
 CONFIG = typer.Option(
@@ -61,10 +61,10 @@ def drift(
         return
     if history is not None or mapping is not None:
         raise ConfigurationError(["--history and --mapping go with --replay N"])
-    from tillguard import logs
+    from runtime import logs
     from tillguard.config import load
-    from tillguard.drift import Raised
-    from trainer.registry import Registry
+    from trainer.drift.check import Raised
+    from trainer.registry.registry import Registry
 
     settings = load(retailer, config)
     logs.configure(settings.log)
@@ -87,9 +87,10 @@ def _skew(
     import msgspec
     from rich.console import Console
 
-    from tillguard import logs, skew_report
+    from runtime import logs
     from tillguard.config import load
-    from tillguard.skew import check
+    from tillguard.history.skew import check
+    from tillguard.views import skew_report
 
     settings = load(retailer, config)
     logs.configure(settings.log)
@@ -106,7 +107,7 @@ def _watch(settings: "Settings", registry: "Registry", *, as_json: bool, send: b
     import time
 
     from contract.errors import TransientError
-    from tillguard.drift import Raised
+    from trainer.drift.check import Raised
 
     raised = Raised()
     try:
@@ -127,13 +128,16 @@ def _look(settings: "Settings", registry: "Registry", raised: "Raised", *, as_js
     import msgspec
     from rich.console import Console
 
-    from tillguard import drift_report
-    from tillguard.drift import check
+    from tillguard.operations.state_gaps import serving_gaps
+    from tillguard.views import drift_report
+    from trainer.drift.check import check
 
-    checked = check(settings, registry, now=datetime.now(UTC), raised=raised, send=send)
+    now = datetime.now(UTC)
+    checked = check(settings, registry, now=now, raised=raised, send=send)
+    gaps = serving_gaps(settings, registry, checked, now)
     if as_json:
-        typer.echo(msgspec.json.encode(drift_report.as_json(checked)).decode())
+        typer.echo(msgspec.json.encode(drift_report.as_json(checked, gaps)).decode())
     else:
         Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(
-            drift_report.render(checked)
+            drift_report.render(checked, gaps)
         )

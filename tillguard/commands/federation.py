@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
+from runtime.signals import until_stopped
 from tillguard.commands import federation_participants, federation_peers
 from tillguard.commands.federation_side import (
     COORDINATOR,
@@ -17,13 +18,12 @@ from tillguard.commands.federation_side import (
     side_of,
     told_to,
 )
-from tillguard.stopping import until_stopped
 
 if TYPE_CHECKING:
     from threading import Event
 
     from contract.metrics import Metrics
-    from federation.identity import Identity
+    from federation.messages.identity import Identity
 
 
 RETAILER = typer.Option(
@@ -118,8 +118,8 @@ def status(
     retailer: str | None = RETAILER, config: Path | None = CONFIG, fingerprint: str | None = FINGERPRINT
 ) -> None:
     """Show who takes part, the newest round, the privacy spent, and whether the ledger holds."""
-    from federation.operations import halted_of, rounds_of, spent_of, standings_of
-    from federation.planning import shortage
+    from federation.audit.history import halted_of, rounds_of, spent_of, standings_of
+    from federation.coordinator.planning import shortage
     from tillguard.federation import root
     from tillguard.federation.tables import lowest
 
@@ -162,7 +162,7 @@ def rounds(
     """
     from rich.console import Console
 
-    from federation.operations import rounds_of
+    from federation.audit.history import rounds_of
     from tillguard.federation.tables import of_rounds
 
     lines = rounds_of(told_to(side_of(retailer, config), fingerprint).entries)
@@ -179,7 +179,7 @@ def cross_site(config: Path | None = COORDINATOR) -> None:
     """
     from rich.console import Console
 
-    from federation.cross_site import in_words
+    from federation.messages.cross_site import in_words
     from tillguard.federation import root
     from tillguard.federation.tables import of_sites
 
@@ -216,8 +216,8 @@ def audit(
     """Verify the audit ledger from the log: every signature, every link. Note the head it prints, and give it next time."""
     import msgspec
 
-    from federation.ledger import digest_of
-    from federation.operations import content_of
+    from federation.audit.history import content_of
+    from federation.audit.ledger import digest_of
 
     index, _, digest = (head or "").partition(":")
     if head and not (index.isdigit() and digest):
@@ -237,9 +237,9 @@ def audit(
 
 def budget(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPRINT) -> None:
     """Show the privacy budget: spent, left, and how many more rounds of the present settings it allows."""
-    from federation.budget import release_of
-    from federation.operations import account_of
-    from federation.planning import terms_of
+    from federation.audit.history import account_of
+    from federation.coordinator.planning import terms_of
+    from federation.privacy.budget import release_of
 
     side = coordinator_side(config)
     told = told_to(side, fingerprint)

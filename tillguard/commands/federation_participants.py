@@ -37,8 +37,9 @@ def list_participants(config: Path | None = COORDINATOR, fingerprint: str | None
 
     Where the ledger says it, also each one's reputation, and what its update did to the model the last time.
     """
-    from federation.admission import identity_of, waits
-    from federation.operations import standings_of
+    from federation.audit.history import standings_of
+    from federation.coordinator.admission import waits
+    from federation.messages.identity import identity_of
     from tillguard.federation import root
     from tillguard.federation.tables import standing
 

@@ -9,14 +9,14 @@ import typer
 from contract.errors import ConfigurationError, TillguardError
 
 if TYPE_CHECKING:
-    from contract.federation_settings import FederationSettings
+    from contract.federation.settings import FederationSettings
     from contract.settings import LogSettings
-    from federation.operations import Told
+    from federation.audit.history import Told
 
 
 def as_fingerprint(text: str | None) -> str | None:
     """Refused before anything is asked of Kafka, which knows nobody of such a fingerprint."""
-    from contract.section import FINGERPRINT, IN_WORDS
+    from contract.sections.section import FINGERPRINT, IN_WORDS
 
     if text is not None and re.fullmatch(FINGERPRINT, text) is None:
         raise typer.BadParameter(IN_WORDS[FINGERPRINT])
@@ -59,7 +59,7 @@ class Side(NamedTuple):
 
 def side_of(retailer: str | None, config: Path | None) -> Side:
     """A retailer's where one is named, or the file is one's; else the coordinator's. Raises ConfigurationError."""
-    from tillguard import logs
+    from runtime import logs
     from tillguard.config import is_retailer, load, load_coordinator
 
     if retailer is not None or (config is not None and is_retailer(config)):

@@ -37,8 +37,8 @@ def forget(
     database is yours to erase, before this: a connector that reads the row again would bring it back.
     """
     from tillguard.config import load
-    from tillguard.entity_values import values_of
-    from tillguard.forgetting import forget as erase
+    from tillguard.operations.entity_values import values_of
+    from tillguard.operations.forgetting import forget as erase
 
     field, equals, token = entity.partition("=")
     if bool(equals) == (value is not None):

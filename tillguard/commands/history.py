@@ -53,11 +53,12 @@ def load(
     """
     from datetime import UTC
 
-    from tillguard import logs, outcome_feed
+    from runtime import logs
     from tillguard.config import load as settings_of
-    from tillguard.live_history import load as fill
-    from tillguard.live_history import sentence
-    from tillguard.mapping_doubts import doubts
+    from tillguard.history.live import load as fill
+    from tillguard.history.live import sentence
+    from tillguard.operations.mapping_doubts import doubts
+    from trainer.feeds import outcome_feed
 
     settings = settings_of(retailer, config)
     logs.configure(settings.log)

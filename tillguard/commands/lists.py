@@ -73,7 +73,7 @@ def add(
     """
     import getpass
 
-    from scoring.redis_marks import Marks
+    from scoring.store.marks import Marks
     from tillguard.config import load
 
     settings = load(retailer, config)
@@ -96,7 +96,7 @@ def remove(
     config: Path | None = CONFIG,
 ) -> None:
     """Take an entity off its list. Exit code 1: it was on none."""
-    from scoring.redis_marks import Marks
+    from scoring.store.marks import Marks
     from tillguard.config import load
 
     settings = load(retailer, config)
@@ -120,7 +120,7 @@ def show(
     from rich.console import Console
     from rich.table import Table
 
-    from scoring.redis_marks import Marks
+    from scoring.store.marks import Marks
     from tillguard.config import load
 
     marks = Marks(load(retailer, config))
@@ -152,7 +152,7 @@ def period(text: str) -> timedelta:
 def _chosen(settings: "Settings", entity: str, value: str | None, *, tokenised: bool) -> tuple[str, str]:
     """Field and value to list."""
     from contract.windows import ENTITY_NAMES
-    from tillguard.entity_values import values_of
+    from tillguard.operations.entity_values import values_of
 
     field, equals, token = entity.partition("=")
     if field not in ENTITY_NAMES:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from contract.settings import Settings
-    from tillguard.models_report import Standing
-    from trainer.registry import Entry, Registry
+    from tillguard.views.models_report import Standing
+    from trainer.registry.registry import Entry, Registry
 
 RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer.")
 CONFIG = typer.Option(
@@ -41,8 +41,8 @@ def register(app: typer.Typer) -> None:
 
 def list_models(retailer: str | None = RETAILER, config: Path | None = CONFIG, *, as_json: bool = JSON) -> None:
     """List the retailer's models, newest first."""
-    from tillguard import models_report
     from tillguard.config import load
+    from tillguard.views import models_report
 
     with _registry(load(retailer, config)) as (settings, registry):
         known, standing = registry.models(settings.retailer), _standing(registry, settings.retailer)
@@ -64,8 +64,8 @@ def show(
     version: str = VERSION, retailer: str | None = RETAILER, config: Path | None = CONFIG, *, as_json: bool = JSON
 ) -> None:
     """Show all that is known of one model: where it comes from, how good it is, what it costs, when it served."""
-    from tillguard import models_report
     from tillguard.config import load
+    from tillguard.views import models_report
 
     with _registry(load(retailer, config)) as (settings, registry):
         entry = _entry(registry, settings.retailer, version)
@@ -96,9 +96,10 @@ def compare(
     Each measure has a 95% interval of the difference (paired bootstrap, seeded): where it lies on one side of 0, chance
     alone would rarely show as much.
     """
-    from tillguard import compare_report, comparing
     from tillguard.config import load
-    from trainer.compare import compare as run
+    from tillguard.views import compare_report
+    from trainer.decision.compare import compare as run
+    from trainer.learning import comparing
 
     with _registry(load(retailer, config)) as (settings, registry):
         one, other = _opponents(registry, settings.retailer, champion, challenger)
@@ -120,7 +121,7 @@ def promote(
 ) -> None:
     """Put a registered model in service, also an older one; workers follow at once."""
     from tillguard.config import load
-    from tillguard.publication import promote_model
+    from trainer.learning.publication import promote_model
 
     with _registry(load(retailer, config)) as (settings, registry):
         entry = _entry(registry, settings.retailer, version)
@@ -135,7 +136,7 @@ def rollback(retailer: str | None = RETAILER, config: Path | None = CONFIG, *, r
     Trainings go on putting better models in service: `tillguard models pin` stops that.
     """
     from tillguard.config import load
-    from tillguard.publication import roll_back
+    from trainer.learning.publication import roll_back
 
     with _registry(load(retailer, config)) as (settings, registry):
         before = registry.serving(settings.retailer)
@@ -155,8 +156,8 @@ def pin(
     reason: str = REASON,
 ) -> None:
     """Keep a model in service: trainings go on, and none of them puts its model in service until `unpin`."""
-    from tillguard import publication
     from tillguard.config import load
+    from trainer.learning import publication
 
     with _registry(load(retailer, config)) as (settings, registry):
         wanted = None if version is None else _entry(registry, settings.retailer, version)
@@ -180,8 +181,8 @@ def unpin(retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None
 
 def shadow(version: str = VERSION, retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
     """Let a model score what the serving one answers, after each answer has left; `models compare` compares them."""
-    from tillguard import publication
     from tillguard.config import load
+    from trainer.learning import publication
 
     with _registry(load(retailer, config)) as (settings, registry):
         entry = _entry(registry, settings.retailer, version)
@@ -198,8 +199,8 @@ def canary(
     share: float = typer.Option(0.05, "--share", min=0.0, max=1.0, help="Of customers, chosen by hash."),
 ) -> None:
     """Let a model answer a share of customers, always the same ones; it scores the others' transactions as a shadow."""
-    from tillguard import publication
     from tillguard.config import load
+    from trainer.learning import publication
 
     if share <= 0:
         raise ConfigurationError(["--share must be above 0; `tillguard models shadow` answers nobody"])
@@ -212,8 +213,8 @@ def canary(
 
 def withdraw(retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:
     """End shadow or canary; the serving model answers everybody, at once."""
-    from tillguard import publication
     from tillguard.config import load
+    from trainer.learning import publication
 
     with _registry(load(retailer, config)) as (settings, registry):
         by, now = _who_and_when()
@@ -228,7 +229,7 @@ def publish(version: str = VERSION, retailer: str | None = RETAILER, config: Pat
     `pinned_model_missing` in its log).
     """
     from tillguard.config import load
-    from tillguard.publication import publish_model
+    from trainer.learning.publication import publish_model
 
     with _registry(load(retailer, config)) as (settings, registry):
         publish_model(settings, registry, _entry(registry, settings.retailer, version))
@@ -237,8 +238,8 @@ def publish(version: str = VERSION, retailer: str | None = RETAILER, config: Pat
 
 @contextmanager
 def _registry(settings: "Settings") -> "Iterator[tuple[Settings, Registry]]":
-    from tillguard import logs
-    from trainer.registry import Registry
+    from runtime import logs
+    from trainer.registry.registry import Registry
 
     logs.configure(settings.log)
     registry = Registry(settings.trainer.registry_url.get_secret_value(), settings.trainer.registry_directory)
@@ -272,7 +273,7 @@ def _opponents(
 
 
 def _standing(registry: "Registry", retailer: str) -> "Standing":
-    from tillguard.models_report import Standing
+    from tillguard.views.models_report import Standing
 
     return Standing(registry.promotions(retailer), registry.challenges(retailer), registry.pinned(retailer))
 
@@ -292,7 +293,7 @@ def _print(shown: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tillguard.printing import PIPED_WIDTH, show
+    from tillguard.views.printing import PIPED_WIDTH, show
 
     if isinstance(shown, Table):
         show(shown)

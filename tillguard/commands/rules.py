@@ -23,7 +23,7 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    from scoring.rules import default_rules, load_rules
+    from scoring.rules.ruleset import default_rules, load_rules
 
     rules = default_rules() if file is None else load_rules(_text(file), where=str(file))
     table = Table("rule", "decision", "when", title=f"{len(rules.rules)} rules, version {rules.version}")
@@ -37,7 +37,7 @@ def names(
 ) -> None:
     """List what a rule's `when` may speak of. Names marked `may be missing` are compared as (name ?? 0)."""
     from contract.features import schema
-    from scoring.rules import vocabulary
+    from scoring.rules.ruleset import vocabulary
 
     texts = {feature.name: f"{feature.text} ({feature.unit})" for feature in schema() if not feature.buckets}
     texts |= {"hour": "hour of the day with its fraction, UTC", "score": "the model's score, 0 to 1"}
@@ -49,7 +49,7 @@ def names(
 
 def default() -> None:
     """Print the rules that ship with Tillguard, to copy and change; name your file in `scoring.rules_file`."""
-    from scoring.rules import default_rules
+    from scoring.rules.ruleset import default_rules
 
     typer.echo(default_rules().source, nl=False)
 

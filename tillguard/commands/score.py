@@ -43,7 +43,7 @@ def score(
     machine: workers share the partitions. Web pages: /health, /ready (what is missing, and the remedy), /metrics.
     """
     from tillguard.config import load
-    from tillguard.worker import run
+    from tillguard.wiring.worker import run
 
     settings = load(retailer, config)
     changes: dict[str, object] = {}

@@ -20,8 +20,8 @@ def topics(
 
     Partitions, replication and retention are those of the settings. `tillguard init` does the same on the embedded stack.
     """
+    from runtime.kafka.topics import ensure
     from tillguard.config import load
-    from tillguard.topics import ensure
 
     settings = load(retailer, config)
     changes = ensure(settings)

@@ -11,8 +11,8 @@ from contract.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contract.settings import Settings
-    from tillguard.learning import Attempt
-    from tillguard.training import Progress
+    from tillguard.operations.training import Progress
+    from trainer.learning.training_attempt import Attempt
 
 RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer.")
 CONFIG = typer.Option(
@@ -61,10 +61,10 @@ def train(
 
     Exit codes: 0 done, 1 failed or not put in service, 2 wrong configuration.
     """
-    from tillguard import logs
+    from runtime import logs
     from tillguard.config import load
-    from tillguard.mapping_doubts import doubts
-    from tillguard.training import TOPIC
+    from tillguard.operations.mapping_doubts import doubts
+    from tillguard.operations.training import TOPIC
 
     settings = load(retailer, config)
     logs.configure(settings.log)
@@ -74,8 +74,8 @@ def train(
         typer.echo(f"Note: {doubt}.", err=True)
     source = history if history == TOPIC else Path(history)
     with _progress() as told:
-        from tillguard.training import Wishes
-        from tillguard.training import train as run
+        from tillguard.operations.training import Wishes
+        from tillguard.operations.training import train as run
 
         wishes = Wishes(mapping, seed, epochs, label_delay_days, load=load_windows)
         made = run(settings, source, wishes, promote=promote, progress=told, waits=_say_wait)
@@ -89,7 +89,7 @@ def _progress() -> "Iterator[Progress]":
     """A line that counts on a terminal, nothing elsewhere."""
     from rich.console import Console
 
-    from tillguard.training import silent
+    from tillguard.operations.training import silent
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -109,7 +109,7 @@ def _say_wait(by: str) -> None:
 
 
 def _print(settings: "Settings", made: "Attempt") -> None:
-    from tillguard.printing import show
-    from tillguard.training_report import render
+    from tillguard.views.printing import show
+    from tillguard.views.training_report import render
 
     show(*render(settings, made))

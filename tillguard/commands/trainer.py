@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from contract.settings import Settings
-    from tillguard.learning import Attempt
+    from trainer.learning.training_attempt import Attempt
 
 RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer.")
 CONFIG = typer.Option(
@@ -49,7 +49,7 @@ def run(
     Exit codes: 0 done, 1 failed or (with --once) not put in service, 2 wrong configuration, 3 another trainer of this retailer runs.
     """
     from contract.errors import ConfigurationError
-    from tillguard import logs
+    from runtime import logs
     from tillguard.config import load
 
     settings = load(retailer, config)
@@ -62,7 +62,7 @@ def run(
         logs.configure(settings.log)
         _once(settings, fresh=fresh)
         return
-    from tillguard.trainer_process import run as run_worker
+    from tillguard.wiring.trainer import run as run_worker
 
     run_worker(settings, address_file=address_file)
 
@@ -78,9 +78,9 @@ def attempts(
     import msgspec
 
     from tillguard.config import load
-    from tillguard.models_report import attempts_lines
-    from tillguard.printing import show
-    from trainer.registry import Registry
+    from tillguard.views.models_report import attempts_lines
+    from tillguard.views.printing import show
+    from trainer.registry.registry import Registry
 
     settings = load(retailer, config)
     registry = Registry(settings.trainer.registry_url.get_secret_value(), settings.trainer.registry_directory)
@@ -99,7 +99,7 @@ def attempts(
 def _once(settings: "Settings", *, fresh: bool) -> None:
     import getpass
 
-    from tillguard.learning import How, learn
+    from trainer.learning.training_attempt import How, learn
 
     attempt = learn(settings, How(by=getpass.getuser(), fresh=fresh, keep=True))
     typer.echo(_sentence(attempt))

@@ -65,8 +65,8 @@ def tail(
     from contract.codec import Decoder
     from contract.topics import VERDICTS
     from contract.verdicts import Verdict
+    from runtime.kafka.topic_log import TopicReader
     from tillguard.config import load
-    from tillguard.topic_log import TopicReader
 
     settings = load(retailer, config)
     reader, topic = TopicReader(settings.kafka), VERDICTS.name(settings.retailer)
@@ -133,7 +133,7 @@ def resolve(
         msgspec.json.decode(encode(message), type=Resolution)
     except msgspec.ValidationError as error:
         raise ConfigurationError([f"not a resolution: {error}"]) from None
-    from tillguard.resolving import resolve as send
+    from tillguard.operations.resolving import resolve as send
 
     answer = send(settings, message, wait_s=wait_s, monotonic_s=time.monotonic)
     if wait_s == 0:

@@ -3,9 +3,9 @@
 import msgspec
 
 from contract.errors import ConfigurationError, TillguardError
-from contract.federation import Order
-from federation.coordinator_state import CoordinatorState
-from federation.orders import Answer
+from contract.federation.messages import Order
+from federation.audit.orders import Answer
+from federation.coordinator.state import CoordinatorState
 
 ENDLESS = 1_000_000
 """Rounds of an order without end."""

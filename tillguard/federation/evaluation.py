@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from contract.errors import ConfigurationError, TillguardError, TrainingRefusedError
 from contract.features import names, schema_hash
-from contract.federation_settings import FederationSettings
-from federation.figures import measured, probabilities
-from federation.finishing import Evaluate
-from federation.learner import Arrays
+from contract.federation.settings import FederationSettings
+from federation.coordinator.server_update import Evaluate
+from federation.learning.learner import Arrays
+from federation.learning.metrics import measured, probabilities
 from federation.refusals import UpdateRefusedError
 from tillguard.federation.keys import read_arrays, read_model
 from tillguard.federation.learner import RetailerLearner, shapes
@@ -44,7 +44,7 @@ def evaluator(settings: FederationSettings) -> Evaluate | None:
         raise ConfigurationError([f"{SETTING}: only the common network can be evaluated, model_file holds another"])
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
-        from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+        from trainer.federated import local_round  # noqa: PLC0415 - it imports TensorFlow
 
         try:
             logits = local_round.scores(arrays, held.features)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import ConfigurationError, TillguardError
-from contract.federation import TensorShape
-from contract.federation_settings import CoordinatorSettings, ParticipantSettings
-from federation import identity as identities
-from federation.coordinator_state import GlobalWeights
-from federation.identity import Identity, PublicIdentity, secret_of
+from contract.federation.messages import TensorShape
+from contract.federation.settings import CoordinatorSettings, ParticipantSettings
+from federation.messages import identity as identities
+from federation.messages.global_weights import GlobalWeights
+from federation.messages.identity import Identity, PublicIdentity, secret_of
+from federation.numeric.tensors import check_shapes, flatten, role_of
 from federation.refusals import KeyStoreError
-from federation.tensors import check_shapes, flatten, role_of
 
 Keys = CoordinatorSettings | ParticipantSettings
 

@@ -1,6 +1,6 @@
 """A retailer's own learning in a federation: its examples store and network train, its registry and gate decide what serves.
 
-What travels are the arrays of the network on the common first layer (trainer.joint_form). A global model serves only after this
+What travels are the arrays of the network on the common first layer (trainer.federated.joint_form). A global model serves only after this
 retailer's own labels made it a model like any other: compared, exported, calibrated, with thresholds, registered, promoted.
 """
 
@@ -17,27 +17,30 @@ from numpy.typing import NDArray
 
 from contract.clock import Clock, SystemClock
 from contract.errors import PackageRefusedError, PinnedError, ServingChangedError, TrainingRefusedError
-from contract.federation import PrivacyTerms, Shapes, TensorShape
+from contract.federation.messages import PrivacyTerms, Shapes, TensorShape
 from contract.package import Package
 from contract.settings import Settings, TrainerSettings
-from federation import calibration
-from federation.figures import measured, probabilities
-from federation.gate import Rival, Verdict, asked, choose, judged
-from federation.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
-from tillguard.judging import NOTHING_SERVES, Opponent, compared, opponent, skill_shown
-from tillguard.material import Material, of_store
-from tillguard.publication import promote_model
-from trainer import gate, joint_form, joint_statistics, pool, snapshot
-from trainer.calibrate import Platt
-from trainer.example_store import ExampleStore
-from trainer.examples import Examples
-from trainer.plan import HIDDEN, Plan, Privacy
-from trainer.registry import Entry, Mark, Registry
-from trainer.standing import pin_objection
+from federation.learning.gate import Rival, Verdict, asked, choose, judged
+from federation.learning.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
+from federation.learning.metrics import measured, probabilities
+from federation.numeric import calibration
+from trainer.decision import gate
+from trainer.examples import pool
+from trainer.examples.examples import Examples
+from trainer.examples.store import ExampleStore
+from trainer.federated import joint_form, joint_statistics
+from trainer.learning.judging import NOTHING_SERVES, Opponent, compared, opponent, skill_shown
+from trainer.learning.material import Material, of_store
+from trainer.learning.publication import promote_model
+from trainer.model import snapshot
+from trainer.model.calibrate import Platt
+from trainer.model.plan import HIDDEN, Plan, Privacy
+from trainer.registry.registry import Entry, Mark, Registry
+from trainer.registry.serving_state import pin_objection
 
 if TYPE_CHECKING:
-    from trainer.local_round import Round
-    from trainer.training import Trained as Made
+    from trainer.federated.local_round import Round
+    from trainer.learning.training import Trained as Made
 
 log = structlog.get_logger()
 
@@ -76,7 +79,7 @@ class _Candidate(NamedTuple):
 
 
 class RetailerLearner:
-    """See federation.learner.Learner. Loads TensorFlow when it is first needed; opens store and registry for each call.
+    """See federation.learning.learner.Learner. Loads TensorFlow when it is first needed; opens store and registry for each call.
 
     Besides TrainingUnableError every method raises TransientError where store, registry or Kafka does not answer; the call is
     then made again.
@@ -98,7 +101,7 @@ class RetailerLearner:
             raise TrainingUnableError(
                 "data", f"{len(train):,} examples to learn from, {terms.examples_min:,} are needed"
             )
-        from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+        from trainer.federated import local_round  # noqa: PLC0415 - they import TensorFlow
 
         seed = local_round.seed_of(task.seed, f"{self._settings.retailer}/{task.round}")
         with _unable("training"):
@@ -117,7 +120,7 @@ class RetailerLearner:
         if task.purpose == "statistics":
             vector = joint_statistics.summary(joint_form.kinds_of(), np.asarray(part.features), part.weights)
         else:
-            from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+            from trainer.federated import local_round  # noqa: PLC0415 - it imports TensorFlow
 
             with _unable("model"):
                 logits = local_round.scores(task.base, np.asarray(part.features))
@@ -190,7 +193,8 @@ class RetailerLearner:
 
     def _make(self, best: _Candidate, material: Material, champion: Package | None, model_version: int) -> "Made":
         """A model like any other: calibrated and with thresholds on this retailer's data, exported and proved equal."""
-        from trainer import local_round, training  # noqa: PLC0415 - they import TensorFlow
+        from trainer.federated import local_round  # noqa: PLC0415 - they import TensorFlow
+        from trainer.learning import training  # noqa: PLC0415 - they import TensorFlow
 
         federation, trainer = self._settings.federation, self._settings.trainer
         scaling = _pooled_scaling(best, material)
@@ -243,7 +247,7 @@ def _best(arrays: Arrays, material: Material, own: Arrays | None, settings: Sett
 
     So the newest slice, on which the best meets the serving model, has chosen nothing before.
     """
-    from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+    from trainer.federated import local_round  # noqa: PLC0415 - it imports TensorFlow
 
     parts = material.parts
     how = local_round.Round(OWN_EPOCHS, OWN_BATCH, OWN_RATE, prior_offset=True)
@@ -332,7 +336,7 @@ def _common_weights(registry: Registry, retailer: str, common: Arrays) -> Arrays
 
 
 def _round(task: Task, trainer: TrainerSettings) -> "Round":
-    from trainer.local_round import Round  # noqa: PLC0415 - it imports TensorFlow
+    from trainer.federated.local_round import Round  # noqa: PLC0415 - it imports TensorFlow
 
     asked, private = task.training, task.privacy.level == "sample"
     return Round(
@@ -352,7 +356,7 @@ def _privacy(terms: PrivacyTerms, trainer: TrainerSettings) -> Privacy:
 
 def _judged(arrays: Arrays, features: NDArray[np.float32], labels: NDArray[np.bool_]) -> dict[str, float]:
     """Nothing where the model, which somebody else made, gives no scores."""
-    from trainer import local_round  # noqa: PLC0415 - it imports TensorFlow
+    from trainer.federated import local_round  # noqa: PLC0415 - it imports TensorFlow
 
     try:
         _refuse_shapes(arrays)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from contract.errors import TillguardError
-from contract.federation_settings import FederationSettings
+from contract.federation.settings import FederationSettings
 from tillguard.federation.keys import read_model, write_model
 from tillguard.federation.learner import initial_model
 

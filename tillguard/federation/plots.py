@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from federation.simulation import FIGURES, Results
+from federation.simulation.simulation import FIGURES, Results
 
 _TITLES = {"auc": "AUC", "ap": "average precision", "accuracy": "accuracy at 0.5", "loss": "log loss"}
 _BLUE, _RED, _GREY = "#2563a8", "#b3402a", "#8a8f98"

@@ -13,31 +13,31 @@ from msgspec.structs import replace
 
 from contract.clock import SystemClock, epoch_ms
 from contract.errors import ConfigurationError, TillguardError, TransientError
-from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Shapes, Withdrawal
-from contract.federation_settings import FederationSettings
+from contract.federation.messages import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Shapes, Withdrawal
+from contract.federation.settings import FederationSettings
 from contract.metrics import Metrics
-from federation import trust
-from federation.assembly import coordinator_for
-from federation.coordinator import Coordinator
-from federation.coordinator_process import CoordinatorProcess, owner_of_coordinator
-from federation.coordinator_state import CoordinatorState
-from federation.cross_site import Sites, newest_finished
-from federation.envelope import seal, to_records
-from federation.finishing import Evaluate, StrategyFinishing
-from federation.foreign import reading_foreign
-from federation.identity import Identity, PublicIdentity
-from federation.inbox import Inbox
-from federation.learner import Learner
-from federation.log_clock import LogClock, skew
-from federation.operations import Told, read_told
-from federation.orders import Answer, give
-from federation.participant import Participant
-from federation.participant_process import ParticipantProcess, load_word, owner_of, save_word
-from federation.participant_state import ParticipantState
-from federation.peers import Word
+from federation.audit.history import Told, read_told
+from federation.audit.orders import Answer, give
+from federation.coordinator.assembly import coordinator_for
+from federation.coordinator.coordinator import Coordinator
+from federation.coordinator.process import CoordinatorProcess, owner_of_coordinator
+from federation.coordinator.server_update import Evaluate, StrategyFinishing
+from federation.coordinator.state import CoordinatorState
+from federation.learning.learner import Learner
+from federation.messages.cross_site import Sites, newest_finished
+from federation.messages.envelope import seal, to_records
+from federation.messages.foreign import reading_foreign
+from federation.messages.identity import Identity, PublicIdentity
+from federation.messages.inbox import Inbox
+from federation.participant import trust
+from federation.participant.participant import Participant
+from federation.participant.peers import Word
+from federation.participant.process import ParticipantProcess, load_word, owner_of, save_word
+from federation.participant.state import ParticipantState
 from federation.refusals import FederationRefusedError
 from federation.store import SqlStore
 from federation.transports.kafka_logs import KafkaTransport
+from federation.transports.log_clock import LogClock, skew
 from federation.transports.ports import Outgoing
 from tillguard.federation import topics
 from tillguard.federation.answers import orders_to_begin

@@ -8,20 +8,20 @@ import msgspec
 from pydantic import Field, ValidationError, model_validator
 
 from contract.errors import ConfigurationError, TillguardError
-from contract.federation import SITES_MAX, LocalTraining, PrivacyTerms
-from contract.federation_settings import RoundSettings
-from contract.section import Section
+from contract.federation.messages import SITES_MAX, LocalTraining, PrivacyTerms
+from contract.federation.settings import RoundSettings
+from contract.sections.section import Section
 from contract.settings import faults_of
-from federation import aggregate
-from federation.coordinator_state import GlobalWeights
-from federation.figures import measured
-from federation.learner import Arrays, Task
-from federation.numpy_learner import Data, NumpyLearner, fit, initial_arrays, predict, shapes_of
-from federation.planning import terms_of
-from federation.simulated_data import divided, joined, split, transactions
-from federation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate, willing
-from federation.simulation_report import cross_site_csv, participants_csv, report, rounds_csv
-from federation.tensors import flatten
+from federation.coordinator.planning import terms_of
+from federation.learning.learner import Arrays, Task
+from federation.learning.metrics import measured
+from federation.learning.numpy_learner import Data, NumpyLearner, fit, initial_arrays, predict, shapes_of
+from federation.messages.global_weights import GlobalWeights
+from federation.numeric import aggregation
+from federation.numeric.tensors import flatten
+from federation.simulation.data import divided, joined, split, transactions
+from federation.simulation.report import cross_site_csv, participants_csv, report, rounds_csv
+from federation.simulation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate, willing
 from federation.transports.memory import Faults
 from tillguard.config import read_yaml
 from tillguard.federation import plots
@@ -88,8 +88,10 @@ def _too_few(participants: int, rounds: RoundSettings) -> list[str]:
         asked["strategy.buffer_size"] = rounds.strategy.buffer_size
     faults = [f"federation.{name} asks for {least}" for name, least in asked.items() if least > participants]
     robust = rounds.robust
-    objection = aggregate.too_few(robust.rule, participants, robust.byzantine_max) if rounds.mode == "robust" else None
-    return [*faults, f"federation.robust.rule: {objection}"] if objection else faults
+    objection = (
+        aggregation.too_few(robust.rule, participants, robust.byzantine_max) if rounds.mode == "robust" else None
+    )
+    return [*faults, f"federation.coordinator.robust.rule: {objection}"] if objection else faults
 
 
 def read_description(file: Path) -> Description:

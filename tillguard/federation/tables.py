@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from rich.table import Table
 
-from federation.cross_site import Sites
-from federation.operations import RoundLine, Standing, by_cohort
-from federation.wording import change, listed
+from federation.audit.history import RoundLine, Standing, by_cohort
+from federation.formatting import change, listed
+from federation.messages.cross_site import Sites
 
 NAMED_MAX = 8
 """Of a cohort; the ledger has all."""

@@ -9,7 +9,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from contract.errors import ConfigurationError, TransientError
-from contract.federation_settings import FederationSettings
+from contract.federation.settings import FederationSettings
 from federation.transports.kafka_logs import require_broker, topic_name
 from federation.transports.ports import LOGS, LogName
 

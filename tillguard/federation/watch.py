@@ -4,11 +4,11 @@ import time
 
 import structlog
 
-from contract.federation_settings import FederationSettings
+from contract.federation.settings import FederationSettings
 from contract.metrics import Metrics
-from federation.budget import account
-from federation.coordinator_process import CoordinatorProcess
-from federation.planning import shortage
+from federation.coordinator.planning import shortage
+from federation.coordinator.process import CoordinatorProcess
+from federation.privacy.budget import account
 
 _LOG = structlog.get_logger()
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.models import Thresholds
-from trainer.costing import decisions
+from trainer.decision.costing import decisions
 
 DRAWS = 200
 INTERVAL = (2.5, 97.5)

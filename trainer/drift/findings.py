@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from contract.alarms import Alarm, AlarmSeverity
 from contract.clock import from_epoch_ms
 from contract.features import schema
-from contract.model_settings import DriftSettings
 from contract.models import Thresholds
+from contract.sections.models import DriftSettings
 from contract.windows import DAY_MS
 from trainer.drift import cbpe, psi
 from trainer.drift.profile import Profile

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from connectors.fields import Family
+from connectors.config.fields import Family
 from connectors.mysql.columns import moments, numbers, texts
 from connectors.mysql.columns.collations import Collation, collation, named
 from connectors.mysql.columns.packed import Read, Skip, UndecodableError, skip_fixed, skip_prefixed

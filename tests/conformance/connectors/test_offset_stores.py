@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event
 
 from connectors.ports import OffsetStore, Position, Saved
-from connectors.positions import SqlOffsetStore
+from connectors.running.positions import SqlOffsetStore
 from contract.errors import ConfigurationError, TransientError
 from support.connector_parts import NOW, MemoryStore
 
@@ -67,8 +67,10 @@ def test_a_full_disk_refuses_the_save_and_keeps_what_was(tmp_path: Path) -> None
     saved = first.save(FRESH)
     first.close()
     full = SqlOffsetStore(url, "shop")
-    event.listen(full._engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1"))
-    full._engine.dispose()
+    event.listen(
+        full._database._engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1")
+    )
+    full._database._engine.dispose()
     with pytest.raises(TransientError, match="full"):
         full.save(saved._replace(position=Position("stream", "x" * 500_000)))
     assert full.load("orders") == saved

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from contract.federation_settings import FederationSettings
+from contract.federation.settings import FederationSettings
 from federation.transports.memory import MemoryBroker, MemoryTransport
 from federation.transports.ports import Transport
 

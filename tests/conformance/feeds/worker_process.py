@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry
 from contract.clock import SystemClock
 from contract.settings import KafkaSettings
 from contract.topics import CONTROL, TRANSACTIONS
-from scoring import faust_app
 from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import FeedState
 from scoring.feeds.publisher import KafkaPublisher
-from scoring.health import Fault, Readiness
 from scoring.ports import Outcome, RawEvent
+from scoring.worker import faust_app
+from scoring.worker.health import Fault, Readiness
 
 
 class FileSteeredScorer:

@@ -5,8 +5,8 @@ import pytest
 
 from contract.settings import Settings, parse
 from scoring.ports import CaseStore, WindowStore
-from scoring.redis_cases import RedisCases
-from scoring.redis_store import RedisStore
+from scoring.store.cases import RedisCases
+from scoring.store.redis_store import RedisStore
 from support.memory_store import MemoryCases, MemoryStore
 
 KINDS = ["memory", pytest.param("redis", marks=pytest.mark.integration)]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from scoring.ports import WindowStore
-from scoring.reference import aggregates
+from support.reference import aggregates
 from support.sightings import column, differences, sighting
 
 WAIT_S = 10.0

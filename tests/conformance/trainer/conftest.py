@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.features import names, schema
-from trainer.examples import Examples
+from trainer.examples.examples import Examples
 
 
 def made(rows: int = 3_000, seed: int = 11) -> Examples:

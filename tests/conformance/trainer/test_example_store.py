@@ -15,10 +15,10 @@ from contract.errors import ConfigurationError, TransientError
 from contract.features import names, schema_hash
 from contract.windows import DAY_MS
 from support.learning import BEGAN, feature_record, label
-from trainer import example_store
-from trainer.example_store import ExampleStore
-from trainer.example_tables import METADATA
-from trainer.labels import Known
+from trainer.examples import store as example_store
+from trainer.examples.labels import Known
+from trainer.examples.store import ExampleStore
+from trainer.examples.tables import METADATA
 
 Opener = Callable[[str], ExampleStore]
 LATER = BEGAN + timedelta(days=60)
@@ -316,7 +316,7 @@ def test_urls_that_cannot_be_used_are_said_without_their_password() -> None:
 
 def test_registry_and_examples_may_share_a_database(tmp_path: Path) -> None:
     from support.tiny_model import tiny_package
-    from trainer.registry import Registry
+    from trainer.registry.registry import Registry
 
     shared: dict[str, Any] = {"url": f"sqlite:///{tmp_path / 'both.db'}"}
     registry = Registry(shared["url"], tmp_path / "packages")

@@ -10,14 +10,14 @@ from contract.features import names
 from contract.models import PARITY_MAX
 from contract.package import read_package
 from contract.settings import CostSettings
-from trainer import export
-from trainer.calibrate import Platt
-from trainer.evaluate import average_precision
-from trainer.examples import Examples
-from trainer.fit import calibrated, fit, scorer
-from trainer.plan import Plan
-from trainer.run_onnx import run_onnx
-from trainer.training import Deployment, Trained, train
+from trainer.examples.examples import Examples
+from trainer.learning.training import Deployment, Trained, train
+from trainer.model import export
+from trainer.model.calibrate import Platt
+from trainer.model.evaluate import average_precision
+from trainer.model.fit import calibrated, fit, scorer
+from trainer.model.plan import Plan
+from trainer.model.run_onnx import run_onnx
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 

@@ -10,14 +10,14 @@ from contract.errors import TrainingRefusedError
 from contract.models import PARITY_MAX
 from contract.package import read_package
 from contract.settings import CostSettings
-from trainer import fit as fit_module
-from trainer.evaluate import auc_roc
-from trainer.examples import Examples, data_range, split
-from trainer.fit import Fitted, fit
-from trainer.plan import Plan, Privacy
-from trainer.run_onnx import run_onnx
-from trainer.snapshot import ATTACHMENT, Snapshot, dump, load
-from trainer.training import Deployment, Material, Trained, make
+from trainer.examples.examples import Examples, data_range, split
+from trainer.learning.training import Deployment, Material, Trained, make
+from trainer.model import fit as fit_module
+from trainer.model.evaluate import auc_roc
+from trainer.model.fit import Fitted, fit
+from trainer.model.plan import Plan, Privacy
+from trainer.model.run_onnx import run_onnx
+from trainer.model.snapshot import ATTACHMENT, Snapshot, dump, load
 
 from .test_model import NOW
 
@@ -113,9 +113,9 @@ def test_the_noise_of_a_private_training_cannot_be_drawn_again(examples: Example
 def test_without_noise_no_example_moves_a_step_further_than_its_clipping_norm(examples: Examples) -> None:
     import keras
 
-    from trainer import network
-    from trainer.constants import learn
-    from trainer.steps import private_step
+    from trainer.model import network
+    from trainer.model.preprocessing import learn
+    from trainer.model.steps import private_step
 
     rows = examples.features[:200]
     net = network.build(learn(examples.features), rows.shape[1])
@@ -129,9 +129,9 @@ def test_without_noise_no_example_moves_a_step_further_than_its_clipping_norm(ex
 def test_a_sum_of_clipped_gradients_is_that_of_single_ones(examples: Examples) -> None:
     import keras
 
-    from trainer import network
-    from trainer.constants import learn
-    from trainer.steps import private_step
+    from trainer.model import network
+    from trainer.model.preprocessing import learn
+    from trainer.model.steps import private_step
 
     constants = learn(examples.features)
     moves = []

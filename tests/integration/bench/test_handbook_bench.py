@@ -79,7 +79,7 @@ def test_learning_week_after_week_runs_beside_learning_anew(world: Path, tmp_pat
 
 def refusal(*arguments: str) -> str:
     """Asked in this process: TensorFlow takes its time to begin, and is here already."""
-    from bench.handbook import options_of, prepared
+    from bench.handbook.__main__ import options_of, prepared
 
     with pytest.raises(ConfigurationError) as refused:
         prepared(options_of(["--quick", *arguments]))

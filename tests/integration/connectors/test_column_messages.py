@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict, replace
 
-from connectors.config import ConnectorConfig, parse
-from connectors.mapping import Mapper
+from connectors.config.connector_file import ConnectorConfig, parse
+from connectors.mapping.mapper import Mapper
 from connectors.mysql.source import MysqlSource
 from connectors.ports import Row
 from contract.dead_letters import DeadLetter

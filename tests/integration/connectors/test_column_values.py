@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connectors.mapping import Mapper
+from connectors.mapping.mapper import Mapper
 from connectors.mysql import server as db
 from connectors.mysql.columns.charsets import charsets
 from connectors.mysql.columns.collations import collation, named

@@ -191,7 +191,7 @@ def page(port: int, name: str) -> str:
 
 @pytest.fixture
 def free_port() -> int:
-    from tillguard.embedded import ports
+    from runtime import ports
 
     return ports.free() if hasattr(ports, "free") else _free()
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from connectors.partitions import partition_of
 from connectors.ports import Interrupted, Outgoing
-from connectors.sink import KafkaSink
+from connectors.running.partitions import partition_of
+from connectors.running.sink import KafkaSink
 from contract.errors import ConfigurationError
 from contract.settings import KafkaSettings
 from support.connector_kafka import read_topic

@@ -9,12 +9,12 @@ from typing import Any
 import pymysql
 import pytest
 
-from connectors.config import parse
-from connectors.health import Vitals
-from connectors.mapping import Mapper
+from connectors.config.connector_file import parse
+from connectors.mapping.mapper import Mapper
 from connectors.mysql.source import MysqlSource
 from connectors.ports import Item, Mark, Position, Row
-from connectors.runner import Runner
+from connectors.running.health import Vitals
+from connectors.running.runner import Runner
 from contract.clock import SystemClock
 from contract.errors import ConfigurationError, TransientError
 from contract.metrics import Metrics

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from connectors.simulator.profile import Profile
-from connectors.simulator.retail import HistoryPlan, Retail
-from tillguard.demo.mongo_shop import MongoShop
-from tillguard.demo.mysql_shop import MysqlShop
-from tillguard.demo.shop import Shop
+from demo.shops.mongo_shop import MongoShop
+from demo.shops.mysql_shop import MysqlShop
+from demo.shops.shop import Shop
+from simulator.profile import Profile
+from simulator.retail import HistoryPlan, Retail
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # half an hour before summer time begins in the MySQL shop's zone

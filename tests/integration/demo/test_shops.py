@@ -14,20 +14,20 @@ import pytest
 import redis
 from confluent_kafka import Producer
 
-from connectors.simulator.profile import Profile
-from connectors.simulator.retail import HistoryPlan, Retail
-from connectors.simulator.sales import Labelled, Sale, Truth
 from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.topics import DEAD_LETTERS, TRANSACTIONS
+from demo import beginnings
+from demo.reader import Reader
+from demo.redelivery import redeliver
+from demo.shops.mongo_shop import MongoShop
+from demo.shops.mysql_shop import MysqlShop
+from demo.tally import Entry, Tally
+from simulator.profile import Profile
+from simulator.retail import HistoryPlan, Retail
+from simulator.sales import Labelled, Sale, Truth
 from support.kafka_ends import end_of
-from tillguard.demo import beginnings
-from tillguard.demo.mongo_shop import MongoShop
-from tillguard.demo.mysql_shop import MysqlShop
-from tillguard.demo.reader import Reader
-from tillguard.demo.redelivery import redeliver
-from tillguard.demo.tally import Entry, Tally
-from tillguard.history import Found, canonical
+from tillguard.history.reading import Found, canonical
 
 pytestmark = pytest.mark.integration
 
@@ -222,7 +222,7 @@ def test_the_reader_enters_what_it_reads_and_redelivery_sends_the_newest_again(r
 
 def test_a_reader_that_cannot_go_on_says_so(retailer: Any) -> None:
     from contract.topics import VERDICTS
-    from tillguard.demo.children import DemoError
+    from demo.children import DemoError
 
     producer = Producer(retailer.settings.kafka.librdkafka())
     producer.produce(VERDICTS.name(retailer.name), b"not a verdict", key=b"t-1")

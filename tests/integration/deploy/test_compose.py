@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from connectors.config import MongodbServer, MysqlServer
-from connectors.config import parse as parse_connector
+from connectors.config.connector_file import MongodbServer, MysqlServer
+from connectors.config.connector_file import parse as parse_connector
 from contract.settings import KafkaSettings, RedisSettings, ScoringSettings, Settings
 from contract.settings import parse as parse_settings
 from tillguard import __version__

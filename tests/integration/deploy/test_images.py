@@ -106,9 +106,12 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_the_wheel_carries_every_file_that_the_packages_need_at_run_time(tmp_path: Path) -> None:
-    packages = ["contract", "connectors", "scoring", "trainer", "federation", "tillguard"]
-    for name in [*packages, "pyproject.toml", "README.md"]:
+def test_the_wheel_carries_every_file_that_the_packages_need_at_run_time_and_nothing_that_never_runs_there(
+    tmp_path: Path,
+) -> None:
+    packages = ["contract", "runtime", "connectors", "scoring", "trainer", "federation", "tillguard"]
+    elsewhere = ["embedded", "simulator", "demo", "bench", "tests"]
+    for name in [*packages, *elsewhere, "pyproject.toml", "README.md"]:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -132,27 +135,28 @@ def test_the_wheel_carries_every_file_that_the_packages_need_at_run_time(tmp_pat
         if file.is_file()
     }
     assert needed - carried == set()
+    assert {name.partition("/")[0] for name in carried if ".dist-info/" not in name} == {*packages}
 
 
 IMPORTED_BY = {
     "connectors": [
         "tillguard.cli",
         "connectors.assembly",
-        "connectors.runner",
+        "connectors.running.runner",
         "connectors.mysql.source",
         "connectors.mongodb.source",
     ],
-    "scoring": ["tillguard.cli", "tillguard.worker", "scoring.faust_app"],
+    "scoring": ["tillguard.cli", "tillguard.wiring.worker", "scoring.worker.faust_app"],
     "trainer": [
         "tillguard.cli",
-        "tillguard.drift_watch",
-        "tillguard.learner",
-        "tillguard.trainer_process",
-        "tillguard.training",
+        "trainer.worker.drift_watch",
+        "trainer.worker.training_process",
+        "tillguard.wiring.trainer",
+        "tillguard.operations.training",
         "trainer.drift.score_drift",
-        "trainer.export",
-        "trainer.fit",
-        "trainer.oversample",
+        "trainer.model.export",
+        "trainer.model.fit",
+        "trainer.model.oversample",
         "trainer.registry",
     ],
 }
@@ -164,6 +168,8 @@ owners = packages_distributions()
 
 class Hidden:
     def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in ('embedded', 'simulator', 'demo', 'bench'):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         owned = {owner.lower().replace('_', '-') for owner in owners.get(name.partition('.')[0], ())}
         if owned and not owned & set(carried):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)

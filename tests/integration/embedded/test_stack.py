@@ -16,10 +16,11 @@ import redis
 from bson.timestamp import Timestamp
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from tillguard import topics
-from tillguard.embedded import ledger, processes
-from tillguard.embedded.errors import ServiceFailedError, StackError
-from tillguard.embedded.stack import SERVICES, Stack
+from embedded import ledger
+from embedded.errors import ServiceFailedError, StackError
+from embedded.stack import SERVICES, Stack
+from runtime import processes
+from runtime.kafka import topics
 
 pytestmark = pytest.mark.integration
 
@@ -247,7 +248,7 @@ def test_addresses_and_passwords_are_for_their_owner_only(own_stack: Any) -> Non
 
 def test_two_starts_at_once_make_one_stack(own_stack: Any) -> None:
     folder: Path = own_stack.folder
-    program = "import sys; from pathlib import Path; from tillguard.embedded.stack import Stack; Stack(Path(sys.argv[1])).start(['redis'])"
+    program = "import sys; from pathlib import Path; from embedded.stack import Stack; Stack(Path(sys.argv[1])).start(['redis'])"
     both = [subprocess.Popen([sys.executable, "-c", program, str(folder)]) for _ in range(2)]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
     assert len(processes.find(str(folder / "redis" / "redis.conf"))) == 1
@@ -255,7 +256,7 @@ def test_two_starts_at_once_make_one_stack(own_stack: Any) -> None:
 
 def test_the_servers_of_a_test_run_die_with_it(tmp_path: Path) -> None:
     program = (
-        "import os, signal, sys; from pathlib import Path; from tillguard.embedded.stack import Stack\n"
+        "import os, signal, sys; from pathlib import Path; from embedded.stack import Stack\n"
         "Stack(Path(sys.argv[1]), die_with_parent=True).start(['redis'])\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

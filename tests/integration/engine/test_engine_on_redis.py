@@ -13,13 +13,13 @@ from contract.features import names
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.engine import Engine
-from scoring.packages import ModelShelf
-from scoring.redis_cases import RedisCases
-from scoring.redis_marks import Marks
-from scoring.redis_rules import RedisRules
-from scoring.redis_store import RedisStore
-from scoring.rules import Ruleset, load_rules
+from scoring.engine.engine import Engine
+from scoring.models.cache import ModelShelf
+from scoring.rules.ruleset import Ruleset, load_rules
+from scoring.store.cases import RedisCases
+from scoring.store.marks import Marks
+from scoring.store.redis_store import RedisStore
+from scoring.store.rules import RedisRules
 from support.tiny_model import tiny_messages, tiny_package
 from support.workbench import RULES, features_of, record, resolution, transaction, verdict_of
 

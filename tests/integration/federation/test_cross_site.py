@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from contract.federation import Order
-from federation.cross_site import Sites
+from contract.federation.messages import Order
+from federation.messages.cross_site import Sites
 from support.federation_processes import DEADLINE_S, LOOK_AGAIN_S, Processes
 from tillguard.federation import root
 

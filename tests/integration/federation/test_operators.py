@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from contract.clock import ManualClock, SystemClock
-from contract.federation import Order
-from federation.operations import Told, content_of
-from federation.orders import Answer, give
+from contract.federation.messages import Order
+from federation.audit.history import Told, content_of
+from federation.audit.orders import Answer, give
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing, Record
 from support.federation_processes import Processes

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from contract.settings import Settings, parse
-from scoring.redis_keys import Keys
-from scoring.redis_store import RedisStore
+from scoring.store.keys import Keys
+from scoring.store.redis_store import RedisStore
 
 
 @pytest.fixture(scope="module")

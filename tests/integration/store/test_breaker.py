@@ -9,11 +9,11 @@ import pytest
 import redis
 
 from contract.settings import Settings, parse
-from scoring.breaker import CLOSES_AFTER_MS, Breaker, Limits, Occurrence
+from scoring.decision.breaker import CLOSES_AFTER_MS, Breaker, Limits, Occurrence
 from scoring.ports import Case
-from scoring.redis_breaker import LEASE_MS, RedisBreaker
-from scoring.redis_cases import RedisCases
-from scoring.redis_keys import Keys
+from scoring.store.breaker import LEASE_MS, RedisBreaker
+from scoring.store.cases import RedisCases
+from scoring.store.keys import Keys
 
 pytestmark = pytest.mark.integration
 SETTINGS = [

@@ -7,14 +7,14 @@ import pytest
 
 from contract.settings import Settings
 from contract.windows import DAY_MS
-from scoring.coverage import Coverage
+from scoring.engine.coverage import Coverage
 from scoring.ports import Finding
-from scoring.redis_coverage import read_coverage
-from scoring.redis_keys import Keys
-from scoring.redis_store import RedisStore
+from scoring.store.coverage import read_coverage
+from scoring.store.keys import Keys
+from scoring.store.redis_store import RedisStore
 from support.sightings import sighting
 from support.tiny_model import tiny_manifest
-from tillguard.drift import state_gaps
+from tillguard.operations.state_gaps import state_gaps
 
 pytestmark = pytest.mark.integration
 

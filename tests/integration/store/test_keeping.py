@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from contract.settings import Settings, parse
-from contract.windows import MINUTE_MS
+from contract.windows import MINUTE_MS, counterpart_hash
 from scoring.ports import Case, Mark, Sighting
-from scoring.redis_cases import RedisCases
-from scoring.redis_keys import Keys, counterpart_hash
-from scoring.redis_marks import Marks
-from scoring.redis_space import KeySpace
-from scoring.redis_store import RedisStore
-from scoring.reference import aggregates
+from scoring.store.cases import RedisCases
+from scoring.store.keys import Keys
+from scoring.store.marks import Marks
+from scoring.store.redis_store import RedisStore
+from scoring.store.space import KeySpace
+from support.reference import aggregates
 from support.sightings import column, differences, sighting
 
 pytestmark = pytest.mark.integration

@@ -19,12 +19,12 @@ import redis
 from contract.errors import InvariantError
 from contract.settings import Settings, parse
 from scoring.ports import Applied, Case, Sighting, StoreUnavailableError
-from scoring.redis_cases import RedisCases
-from scoring.redis_keys import Keys
-from scoring.redis_rules import RedisRules
-from scoring.redis_store import RedisStore
-from scoring.reference import aggregates
+from scoring.store.cases import RedisCases
+from scoring.store.keys import Keys
+from scoring.store.redis_store import RedisStore
+from scoring.store.rules import RedisRules
 from support.redis_server import started
+from support.reference import aggregates
 from support.sightings import column, differences, sighting
 
 pytestmark = pytest.mark.integration

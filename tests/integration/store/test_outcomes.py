@@ -12,10 +12,10 @@ from contract.dead_letters import DeadLetter
 from contract.metrics import Metrics
 from contract.risk import KnownOutcome
 from contract.settings import Settings
-from scoring.afterwards import OutcomeScorer
-from scoring.extract import entities_of
+from scoring.features import entities_of
 from scoring.ports import RawEvent
-from scoring.redis_store import RedisStore
+from scoring.store.redis_store import RedisStore
+from scoring.worker.afterwards import OutcomeScorer
 from support.sightings import column, sighting
 
 pytestmark = pytest.mark.integration

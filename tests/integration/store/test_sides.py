@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from contract.settings import Settings
 from contract.windows import DAY_MS, ENTITIES, HOUR_MS
-from scoring.extract import entities_of
+from scoring.features import entities_of
 from scoring.ports import Finding, Sighting
-from scoring.redis_keys import Keys
-from scoring.redis_outcomes import named
-from scoring.redis_store import RedisStore
-from scoring.reference import Reference
+from scoring.store.keys import Keys
+from scoring.store.outcomes import named
+from scoring.store.redis_store import RedisStore
+from support.reference import Reference
 from support.sightings import START_MS, column, differences, sighting
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from contract.errors import ConfigurationError, TransientError
 from contract.settings import Settings, parse
 from contract.topics import TOPICS
-from tillguard import retailers, topics
+from embedded import retailers
+from runtime.kafka import topics
 
 pytestmark = pytest.mark.integration
 

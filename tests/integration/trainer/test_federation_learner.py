@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from contract.clock import ManualClock
-from contract.federation import Order
-from contract.federation_settings import (
+from contract.federation.messages import Order
+from contract.federation.settings import (
     CoordinatorSettings,
     FederationSettings,
     LocalTrainingSettings,
@@ -22,22 +22,22 @@ from contract.federation_settings import (
     RoundSettings,
 )
 from contract.settings import Settings
-from federation import calibration
-from federation.coordinator_process import CoordinatorProcess
-from federation.figures import log_loss
-from federation.identity import Identity
-from federation.learner import TrainingUnableError
-from federation.operations import rounds_of
-from federation.participant_process import ParticipantProcess
-from federation.tensors import unflatten
+from federation.audit.history import rounds_of
+from federation.coordinator.process import CoordinatorProcess
+from federation.learning.learner import TrainingUnableError
+from federation.learning.metrics import log_loss
+from federation.messages.identity import Identity
+from federation.numeric import calibration
+from federation.numeric.tensors import unflatten
+from federation.participant.process import ParticipantProcess
 from support.learning import BEGAN, Simulated, simulated
 from tillguard.federation import keys, root
 from tillguard.federation.evaluation import evaluator, write_labelled
 from tillguard.federation.learner import RetailerLearner, initial_model, lineage, shapes
-from tillguard.learning import learn
-from trainer import joint_form
-from trainer.example_store import ExampleStore
-from trainer.registry import Entry, Registry
+from trainer.examples.store import ExampleStore
+from trainer.federated import joint_form
+from trainer.learning.training_attempt import learn
+from trainer.registry.registry import Entry, Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 ROWS = 6_000
@@ -168,7 +168,7 @@ def put(shop: Shop, some: Simulated, wanted: Callable[[int], bool]) -> None:
 
 
 def _is_normalised_and_calibrated(arrays: list[np.ndarray], some: Simulated) -> None:
-    from trainer import local_round  # TensorFlow is loaded when it is needed
+    from trainer.federated import local_round  # TensorFlow is loaded when it is needed
 
     parted = joint_form.parted(arrays)
     plain, common = joint_form.constants(), joint_form.constants(statistics=parted.statistics)

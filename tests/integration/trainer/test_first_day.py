@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from connectors.simulator.sales import Labelled, Sale, Truth
 from contract.clock import SystemClock
 from contract.features import names
 from contract.package import read_package
 from contract.risk import KnownOutcome
 from contract.topics import OUTCOMES
+from demo.shops import mysql_shop
+from demo.shops.mysql_shop import MysqlShop
+from simulator.sales import Labelled, Sale, Truth
 from support.live_trainer import LiveTrainer
 from support.live_worker import LiveWorker, Shop, until
-from tillguard import skew
-from tillguard.demo import mysql_shop
-from tillguard.demo.mysql_shop import MysqlShop
-from tillguard.training import Wishes, train
-from trainer.evaluate import average_precision
-from trainer.registry import Registry
-from trainer.run_onnx import run_onnx
+from tillguard.history import skew
+from tillguard.operations.training import Wishes, train
+from trainer.model.evaluate import average_precision
+from trainer.model.run_onnx import run_onnx
+from trainer.registry.registry import Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 NOW = SystemClock().now().replace(microsecond=0)

@@ -16,13 +16,13 @@ from contract.package import read_package
 from contract.settings import Settings
 from support.learning import BEGAN, Simulated, simulated
 from support.tiny_model import tiny_package
-from tillguard.learning import Attempt, How, Progress, learn
-from tillguard.publication import pin, promote_model, roll_back
-from trainer import snapshot
-from trainer.evaluate import average_precision
-from trainer.example_store import ExampleStore
-from trainer.registry import Registry
-from trainer.run_onnx import run_onnx
+from trainer.examples.store import ExampleStore
+from trainer.learning.publication import pin, promote_model, roll_back
+from trainer.learning.training_attempt import Attempt, How, Progress, learn
+from trainer.model import snapshot
+from trainer.model.evaluate import average_precision
+from trainer.model.run_onnx import run_onnx
+from trainer.registry.registry import Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 ROWS = 7_000

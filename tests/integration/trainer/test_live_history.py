@@ -15,14 +15,14 @@ from contract.errors import ConfigurationError
 from contract.events import Transaction
 from contract.features import names
 from contract.settings import Settings
-from scoring.redis_history import HistoryRecords
-from scoring.redis_keys import Keys
+from scoring.store.history import HistoryRecords
+from scoring.store.keys import Keys
 from support.serving import engine_of, history, served_with_labels
 from support.workbench import features_of, record, transaction
-from tillguard.history import Known, LabelQueue
-from tillguard.live_history import Loaded, load
-from tillguard.replay import replay
-from trainer.spool import Spool
+from tillguard.history.live import Loaded, load
+from tillguard.history.reading import Known, LabelQueue
+from tillguard.history.replay import replay
+from trainer.examples.spool import Spool
 
 pytestmark = pytest.mark.integration
 NOW = SystemClock().now().replace(microsecond=0)

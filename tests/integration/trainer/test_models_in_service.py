@@ -17,15 +17,15 @@ from contract.features import FeatureRecord, names, schema_hash
 from contract.metrics import Metrics
 from contract.models import ModelChallenge, ModelMessage, ShadowScore, Thresholds
 from contract.topics import ALARMS, FEATURES, LABELS, MODELS, SHADOW_SCORES
-from scoring.packages import ModelShelf
+from runtime.kafka.topic_log import TopicReader
+from scoring.models.cache import ModelShelf
 from support.live_worker import ORIGIN, Topics, tillguard
 from support.tiny_model import tiny_package
-from tillguard import publication
-from tillguard.drift_watch import DriftWatch
-from tillguard.learning import learn
-from tillguard.topic_log import TopicReader
 from trainer.drift import profile
-from trainer.registry import Registry
+from trainer.learning import publication
+from trainer.learning.training_attempt import learn
+from trainer.registry.registry import Registry
+from trainer.worker.drift_watch import DriftWatch
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -15,12 +15,12 @@ from contract.errors import TransientError
 from contract.metrics import Metrics
 from contract.models import ModelChunk, ModelMessage
 from contract.topics import MODELS
-from scoring.packages import ModelShelf
+from runtime.kafka.writer import KafkaOutlet
+from scoring.models.cache import ModelShelf
 from support.live_worker import Topics
 from support.tiny_model import NOW, tiny_package
-from tillguard.publication import promote_model, publish_model
-from trainer.publish import KafkaOutlet
-from trainer.registry import Registry
+from trainer.learning.publication import promote_model, publish_model
+from trainer.registry.registry import Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 REPOSITORY = Path(__file__).parents[3]
@@ -29,7 +29,7 @@ import sys
 from contract.models import ModelPromotion
 from contract.package import package_sha256
 from support.tiny_model import NOW, tiny_package
-from trainer.publish import KafkaOutlet, publish
+from runtime.kafka.writer import KafkaOutlet, publish
 padding = {f"p{number}": "x" * 1_000 for number in range(900)}
 with KafkaOutlet({"bootstrap_servers": [sys.argv[1]]}, sys.argv[2], 30.0) as outlet:
     for number in range(1_000):

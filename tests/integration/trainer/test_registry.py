@@ -22,11 +22,11 @@ from contract.errors import (
     TillguardError,
     TransientError,
 )
+from runtime.atomic_file import LEFTOVER_AGE_S
+from runtime.locks import LockBusyError
 from support.tiny_model import tiny_package
-from trainer.held_lock import LockBusyError
-from trainer.package_files import LEFTOVER_AGE_S
-from trainer.registry import Registry, Tried
-from trainer.registry_tables import METADATA
+from trainer.registry.registry import Registry, Tried
+from trainer.registry.tables import METADATA
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[3]
@@ -154,9 +154,9 @@ def test_a_damaged_or_vanished_attachment_is_refused_by_name(registry: Registry)
 def test_a_disk_that_cannot_take_an_attachment_registers_nothing(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.package_files.secrets.token_hex", lambda _: "x")
+    monkeypatch.setattr("runtime.atomic_file.secrets.token_hex", lambda _: "x")
     (tmp_path / "packages" / "shop").mkdir()
-    (tmp_path / "packages" / "shop" / "m-1.profile.x.partial").symlink_to("/dev/full")
+    (tmp_path / "packages" / "shop" / ".m-1.profile.attachment.x.partial").symlink_to("/dev/full")
     with pytest.raises(TillguardError, match="cannot be written: No space left on device"):
         registry.add(tiny_package("m-1"), {"profile": b"edges"})
     assert registry.find("shop", "m-1") is None
@@ -412,21 +412,21 @@ def test_a_kill_at_any_moment_leaves_whole_models_only(tmp_path: Path, chance: r
 def test_what_a_killed_trainer_left_half_written_is_removed_once_it_is_old(tmp_path: Path) -> None:
     folder = tmp_path / "packages" / "shop"
     folder.mkdir(parents=True)
-    old, young = folder / "m.1.partial", folder / "m.2.partial"
+    old, young = folder / ".m.1.partial", folder / ".m.2.partial"
     old.touch()
     young.touch()
     long_ago = time.time() - LEFTOVER_AGE_S - 1
     os.utime(old, (long_ago, long_ago))
     Registry(url_in(tmp_path), tmp_path / "packages").close()
-    assert [file.name for file in folder.iterdir()] == ["m.2.partial"]
+    assert [file.name for file in folder.iterdir()] == [".m.2.partial"]
 
 
 def test_a_full_disk_is_one_clear_sentence_and_registers_nothing(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.package_files.secrets.token_hex", lambda _: "x")
+    monkeypatch.setattr("runtime.atomic_file.secrets.token_hex", lambda _: "x")
     (tmp_path / "packages" / "shop").mkdir()
-    (tmp_path / "packages" / "shop" / "m-1.x.partial").symlink_to("/dev/full")
+    (tmp_path / "packages" / "shop" / ".m-1.zip.x.partial").symlink_to("/dev/full")
     with pytest.raises(TillguardError, match="cannot be written: No space left on device"):
         registry.add(tiny_package("m-1"))
     assert registry.find("shop", "m-1") is None

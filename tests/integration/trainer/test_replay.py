@@ -16,11 +16,11 @@ from contract.features import names
 from contract.settings import Settings
 from support.serving import history, served, served_with_labels
 from support.workbench import transaction
-from tillguard import history_pass
-from tillguard.history import Known, LabelQueue
-from tillguard.private_redis import executable, private_redis
-from tillguard.replay import replay
-from trainer.spool import Spool
+from tillguard.history import passes
+from tillguard.history.private_redis import executable, private_redis
+from tillguard.history.reading import Known, LabelQueue
+from tillguard.history.replay import replay
+from trainer.examples.spool import Spool
 
 pytestmark = pytest.mark.integration
 NOW = SystemClock().now().replace(microsecond=0)
@@ -151,7 +151,7 @@ def test_a_redis_that_stays_away_ends_the_replay_with_a_sentence(
 ) -> None:
     from contract.errors import TransientError
 
-    monkeypatch.setattr(history_pass, "OUTAGE_MAX_S", 0.3)
+    monkeypatch.setattr(passes, "OUTAGE_MAX_S", 0.3)
     nowhere = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1, "timeout_s": 0.2})})
     rows = history(settings, random.Random(1), NOW, 10)
     with pytest.raises(TransientError, match="Redis did not take the history"), Spool(tmp_path) as spool:

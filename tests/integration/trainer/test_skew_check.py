@@ -18,7 +18,7 @@ from contract.risk import KnownOutcome
 from contract.topics import FEATURES, OUTCOMES
 from support.live_worker import Shop, until
 from support.workbench import ORIGIN
-from tillguard import skew
+from tillguard.history import skew
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 NOW = SystemClock().now().replace(microsecond=0)

@@ -20,15 +20,15 @@ from contract.metrics import Metrics
 from contract.models import ModelMessage, ModelPromotion
 from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, MODELS
 from scoring.feeds.publisher import producer_properties
-from scoring.packages import ModelShelf
+from scoring.models.cache import ModelShelf
 from support.learning import Simulated, feature_record, label, simulated
 from support.live_trainer import LiveTrainer
 from support.live_worker import LiveWorker, Topics, tillguard, until
 from support.tiny_model import NOW, tiny_package
-from tillguard.publication import promote_model
-from trainer import snapshot
-from trainer.example_store import ExampleStore
-from trainer.registry import Registry
+from trainer.examples.store import ExampleStore
+from trainer.learning.publication import promote_model
+from trainer.model import snapshot
+from trainer.registry.registry import Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_200)]
 TRAINING_S = 480.0

@@ -18,10 +18,10 @@ from contract.risk import KnownOutcome
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS, MODELS, OUTCOMES
 from support.live_worker import Topics, tillguard
 from support.workbench import ORIGIN, transaction
-from tillguard import outcome_feed, topic_intake
-from tillguard.training import TOPIC, Wishes, train
-from trainer.example_store import ExampleStore
-from trainer.registry import Registry
+from tillguard.operations.training import TOPIC, Wishes, train
+from trainer.examples.store import ExampleStore
+from trainer.feeds import outcome_feed, topic_intake
+from trainer.registry.registry import Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 NOW = SystemClock().now().replace(microsecond=0)

@@ -15,8 +15,8 @@ from contract.features import names
 from contract.models import ShadowScore
 from contract.package import build_package, read_package, to_messages
 from contract.topics import ALARMS, FEATURES, MODELS, SHADOW_SCORES, VERDICTS
-from scoring.packages import SUFFIX
-from scoring.shares import CANARY, in_share
+from scoring.decision.shares import CANARY, in_share
+from scoring.models.cache import SUFFIX
 from support.live_worker import LiveWorker, Shop, until
 from support.tiny_model import graph, tiny_challenge, tiny_manifest, tiny_messages, tiny_package
 

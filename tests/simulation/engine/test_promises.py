@@ -17,7 +17,7 @@ from contract.events import Transaction
 from contract.features import FeatureRecord
 from contract.verdicts import Verdict
 from scoring.ports import Outcome, RawEvent, StoreUnavailableError
-from scoring.rules import load_rules
+from scoring.rules.ruleset import load_rules
 from support.tiny_model import tiny_challenge, tiny_package
 from support.workbench import RULES, START, Workbench, record, resolution, transaction
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from contract.federation_settings import RobustSettings, StrategySettings
-from federation.simulated_world import World
+from contract.federation.settings import RobustSettings, StrategySettings
+from federation.simulation.world import World
 from federation.transports.memory import Faults
 from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world

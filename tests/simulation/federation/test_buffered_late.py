@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from contract.federation_settings import RobustSettings, StrategySettings
-from federation import robust
-from federation.learner import Learner, Task, Trained
-from federation.simulated_world import World
+from contract.federation.settings import RobustSettings, StrategySettings
+from federation.coordinator import robust
+from federation.learning.learner import Learner, Task, Trained
+from federation.simulation.world import World
 from support.federation_kinds import Heading, headings_of
 from support.federation_world import small_settings, small_world
 

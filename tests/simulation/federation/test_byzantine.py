@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from contract.federation_settings import RobustSettings
-from federation.finishing import EVALUATIONS_MAX
-from federation.learner import Adopted, Arrays, Learner, Task, Trained
-from federation.reputation import shapley_evaluations
-from federation.simulated_world import World
+from contract.federation.settings import RobustSettings
+from federation.coordinator.reputation import shapley_evaluations
+from federation.coordinator.server_update import EVALUATIONS_MAX
+from federation.learning.learner import Adopted, Arrays, Learner, Task, Trained
+from federation.simulation.world import World
 from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world
 

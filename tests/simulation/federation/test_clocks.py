@@ -8,13 +8,13 @@ import pytest
 
 from contract.clock import ManualClock, from_epoch_ms
 from contract.errors import ConfigurationError
-from contract.federation import CLOCK_TOLERANCE_MS, Order, Refusal
-from federation import log_clock
-from federation.coordinator import BEGUN_AHEAD
-from federation.envelope import seal, to_records
-from federation.log_clock import LogClock, skew
-from federation.operations import content_of, rounds_of
-from federation.simulated_world import World
+from contract.federation.messages import CLOCK_TOLERANCE_MS, Order, Refusal
+from federation.audit.history import content_of, rounds_of
+from federation.coordinator.coordinator import BEGUN_AHEAD
+from federation.messages.envelope import seal, to_records
+from federation.simulation.world import World
+from federation.transports import log_clock
+from federation.transports.log_clock import LogClock, skew
 from federation.transports.memory import MemoryBroker, MemoryTransport
 from federation.transports.ports import Outgoing
 from support.copies import OWN, records_of, told
@@ -196,7 +196,7 @@ def test_nothing_is_said_of_a_clock_that_is_near_enough() -> None:
 
 
 def test_an_order_of_an_operator_whose_clock_is_ahead_is_refused_at_once() -> None:
-    from federation.orders import give
+    from federation.audit.orders import give
 
     world = world_of()
     clock = ManualClock(from_epoch_ms(world.broker.now_ms + HOUR_MS))

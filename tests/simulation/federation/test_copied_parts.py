@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from federation import envelope
-from federation.simulated_world import World
+from federation.messages import envelope
+from federation.simulation.world import World
 from federation.transports.ports import LogName, Outgoing
 from support.federation_kinds import heading_of
 from support.federation_ledger import ledger_of

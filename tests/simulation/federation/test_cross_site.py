@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from contract.federation import SiteFigures, SiteModels
-from contract.federation_settings import FederationSettings, ParticipantSettings
-from federation import cross_site
-from federation.collection import Willing
-from federation.coordinator_process import owner_of_coordinator
-from federation.coordinator_state import CoordinatorState
-from federation.cross_site import Sites, newest_finished
-from federation.inbox import Inbox
-from federation.learner import Arrays, Learner, Task, Trained
-from federation.operations import content_of
-from federation.participant_state import Saying
-from federation.simulated_world import World
-from federation.tensors import flatten, summed_size
+from contract.federation.messages import SiteFigures, SiteModels
+from contract.federation.settings import FederationSettings, ParticipantSettings
+from federation.audit.history import content_of
+from federation.coordinator.process import owner_of_coordinator
+from federation.coordinator.state import CoordinatorState
+from federation.learning.learner import Arrays, Learner, Task, Trained
+from federation.messages import cross_site
+from federation.messages.cross_site import Sites, Willing, newest_finished
+from federation.messages.inbox import Inbox
+from federation.numeric.tensors import flatten, summed_size
+from federation.participant.state import Saying
+from federation.simulation.world import World
 from federation.transports.memory import CrashError
 from federation.transports.ports import LOGS
 from support.federation_kinds import headings_of

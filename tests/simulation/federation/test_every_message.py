@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from contract.errors import InvariantError
-from contract.federation import (
+from contract.federation.messages import (
     COORDINATOR,
     OPERATOR,
     Claim,
@@ -24,15 +24,16 @@ from contract.federation import (
     decode_message,
     type_of,
 )
-from contract.federation_reasons import DROP_REASONS
-from federation import intake, trust
-from federation.coordinator import Coordinator
-from federation.envelope import seal, to_records
-from federation.identity import Identity
-from federation.operations import content_of
-from federation.participant import HEARD, Participant
-from federation.rights import RIGHTS, TYPES, office_of
-from federation.simulated_world import World
+from contract.federation.reasons import DROP_REASONS
+from federation.audit.history import content_of
+from federation.coordinator import intake
+from federation.coordinator.coordinator import Coordinator
+from federation.messages.envelope import seal, to_records
+from federation.messages.identity import Identity
+from federation.messages.rights import RIGHTS, TYPES, office_of
+from federation.participant import trust
+from federation.participant.participant import HEARD, Participant
+from federation.simulation.world import World
 from federation.transports.ports import LogName, Outgoing, Record
 from support.copies import OWN, copied_participant, told
 from support.federation_ledger import ledger_of

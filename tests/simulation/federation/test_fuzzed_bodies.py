@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import InvalidEventError
-from contract.federation import (
+from contract.federation.messages import (
     WIRE_VERSION,
     Envelope,
     Order,
@@ -19,10 +19,10 @@ from contract.federation import (
     encode_message,
     type_of,
 )
-from federation.coordinator import Coordinator
-from federation.envelope import ENVELOPE_DOMAIN, _seal_info, signed_bytes
-from federation.identity import Identity, PublicIdentity
-from federation.simulated_world import World
+from federation.coordinator.coordinator import Coordinator
+from federation.messages.envelope import ENVELOPE_DOMAIN, _seal_info, signed_bytes
+from federation.messages.identity import Identity, PublicIdentity
+from federation.simulation.world import World
 from federation.transports.ports import LogName, Record
 from support.copies import copied_participant
 from support.federation_world import small_settings, small_world

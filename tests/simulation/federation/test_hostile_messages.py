@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.federation import (
+from contract.federation.messages import (
     CLOCK_TOLERANCE_MS,
     Adoption,
     Failure,
@@ -20,10 +20,10 @@ from contract.federation import (
     Update,
     Withdrawal,
 )
-from federation import envelope
-from federation.envelope import seal, to_records
-from federation.identity import Identity
-from federation.simulated_world import World
+from federation.messages import envelope
+from federation.messages.envelope import seal, to_records
+from federation.messages.identity import Identity
+from federation.simulation.world import World
 from federation.transports.ports import LogName, Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import HIDDEN, small_settings, small_world
@@ -197,7 +197,7 @@ def test_a_long_message_that_nobody_announced_is_not_kept(world: World) -> None:
 
 
 def test_requests_to_take_part_fill_no_more_than_their_place(world: World) -> None:
-    from contract.federation import EnrolmentRequest
+    from contract.federation.messages import EnrolmentRequest
 
     limit = 3
     settings = world.settings.model_copy(
@@ -222,7 +222,7 @@ def test_participants_believe_nobody_but_the_coordinator_of_the_fingerprint(worl
     assert plan is not None
     from msgspec.structs import replace
 
-    from contract.federation import Claim
+    from contract.federation.messages import Claim
 
     claim = Claim(instance="x", signing_key=mallory.public.signing_key, sealing_key=mallory.public.sealing_key)
     said(world, claim, by=mallory, log="control")

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from federation import envelope
-from federation.simulated_world import World
+from federation.messages import envelope
+from federation.simulation.world import World
 from federation.transports.memory import CrashError, Faults
 from federation.transports.ports import Outgoing
 from support.federation_kinds import heading_of

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from contract.federation import (
+from contract.federation.messages import (
     KeyList,
     MaskKeys,
     MaskShares,
@@ -16,12 +16,12 @@ from contract.federation import (
     SurvivorList,
     Unmasking,
 )
-from contract.federation_settings import RoundPrivacySettings
-from federation.envelope import seal, unseal
-from federation.graph import NEIGHBOURS
-from federation.secagg import masking_plan
-from federation.secagg_member import MaskingMember
-from federation.simulated_world import World
+from contract.federation.settings import RoundPrivacySettings
+from federation.messages.envelope import seal, unseal
+from federation.secagg.graph import NEIGHBOURS
+from federation.secagg.masked_sum import masking_plan
+from federation.secagg.member_side import MaskingMember
+from federation.simulation.world import World
 from federation.transports.memory import CrashError, MemoryTransport
 from support.federation_world import asking, small_settings, small_world
 from support.lying_coordinator import Conversation, Ear, next_plan, said_by, tell, types_of, write

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from federation import graph, secagg_coordinator
-from federation.simulated_world import World
+from federation.secagg import coordinator_side, graph
+from federation.simulation.world import World
 from support.federation_ledger import ledger_of
 from support.federation_proof import assert_counted_once, members_of, participants_of
 from support.federation_world import small_settings, small_world, until_stage, weights_of
@@ -48,7 +48,7 @@ def test_a_round_on_a_ring_ends_with_the_sum_of_those_who_sent(monkeypatch: pyte
         graphs.append(graph.graph_of(*arguments))
         return graphs[-1]
 
-    monkeypatch.setattr(secagg_coordinator, "graph_of", watched)
+    monkeypatch.setattr(coordinator_side, "graph_of", watched)
     masked, clear = made("masked"), made("robust")
     masked.order_rounds(1)
     until_stage(masked, "updates")

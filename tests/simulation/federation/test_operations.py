@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from federation.envelope import seal, to_records
-from federation.ledger import next_entry
-from federation.operations import LogReader, by_cohort, content_of, halted_of, rounds_of, spent_of
+from federation.audit.history import LogReader, by_cohort, content_of, halted_of, rounds_of, spent_of
+from federation.audit.ledger import next_entry
+from federation.messages.envelope import seal, to_records
 from federation.transports.memory import MemoryTransport
 from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of

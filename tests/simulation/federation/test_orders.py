@@ -7,9 +7,9 @@ import pytest
 
 from contract.clock import ManualClock, from_epoch_ms
 from contract.errors import TransientError
-from contract.federation import CLOCK_TOLERANCE_MS, Order
-from federation.orders import Answer, give
-from federation.simulated_world import World
+from contract.federation.messages import CLOCK_TOLERANCE_MS, Order
+from federation.audit.orders import Answer, give
+from federation.simulation.world import World
 from federation.transports.memory import MemoryTransport
 from federation.transports.ports import Outgoing, Record
 from support.federation_ledger import ledger_of

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from federation.learner import Learner, Task, Trained
-from federation.simulated_world import World
+from federation.learning.learner import Learner, Task, Trained
+from federation.simulation.world import World
 from federation.transports.memory import CrashError
 from federation.transports.ports import Outgoing
 from support.federation_kinds import headings_of

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from contract.errors import ConfigurationError
-from contract.federation import COORDINATOR, Member, Order, Roster
-from federation.envelope import seal, to_records
-from federation.identity import Identity
-from federation.participant_process import load_word, save_word
-from federation.peers import Word, distrusted, fingerprint_of, pinned
-from federation.simulated_world import World
+from contract.federation.messages import COORDINATOR, Member, Order, Roster
+from federation.messages.envelope import seal, to_records
+from federation.messages.identity import Identity
+from federation.participant.peers import Word, distrusted, fingerprint_of, pinned
+from federation.participant.process import load_word, save_word
+from federation.simulation.world import World
 from federation.transports.ports import Outgoing
 from support.federation_world import small_settings, small_world
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from contract.federation import GlobalModel, Update
-from contract.federation_settings import RoundPrivacySettings
-from federation.inbox import Inbox
-from federation.learner import Adopted, Arrays, Task, Trained
-from federation.operations import account_of
-from federation.simulated_world import World
+from contract.federation.messages import GlobalModel, Update
+from contract.federation.settings import RoundPrivacySettings
+from federation.audit.history import account_of
+from federation.learning.learner import Adopted, Arrays, Task, Trained
+from federation.messages.inbox import Inbox
+from federation.simulation.world import World
 from federation.transports.memory import MemoryTransport
 from support.federation_ledger import ledger_of
 from support.federation_world import asking, small_model, small_settings, small_world

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contract.federation_settings import LocalTrainingSettings, RoundPrivacySettings
-from federation import calibration, numpy_form
-from federation.numpy_learner import Data, NumpyLearner, logits
-from federation.operations import account_of
-from federation.simulated_world import World
-from federation.tensors import places_of, unflatten
+from contract.federation.settings import LocalTrainingSettings, RoundPrivacySettings
+from federation.audit.history import account_of
+from federation.learning import numpy_form
+from federation.learning.numpy_learner import Data, NumpyLearner, logits
+from federation.numeric import calibration
+from federation.numeric.tensors import places_of, unflatten
+from federation.simulation.world import World
 from federation.transports.memory import MemoryTransport
 from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world, unlike, weights_of

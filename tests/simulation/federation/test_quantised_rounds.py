@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contract.federation import Update
-from contract.federation_settings import CompressionSettings
-from federation.compression import decompress
-from federation.inbox import Inbox
-from federation.learner import Task, Trained
-from federation.numpy_learner import NumpyLearner
-from federation.simulated_world import World
-from federation.tensors import flatten
+from contract.federation.messages import Update
+from contract.federation.settings import CompressionSettings
+from federation.learning.learner import Task, Trained
+from federation.learning.numpy_learner import NumpyLearner
+from federation.messages.inbox import Inbox
+from federation.numeric.compression import decompress
+from federation.numeric.tensors import flatten
+from federation.simulation.world import World
 from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world

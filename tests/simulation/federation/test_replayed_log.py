@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from contract.errors import InvariantError
-from federation import envelope, operations
-from federation.operations import LogReader
-from federation.simulated_world import World
+from federation.audit import history
+from federation.audit.history import LogReader
+from federation.messages import envelope
+from federation.simulation.world import World
 from federation.transports.memory import CrashError, MemoryTransport
 from federation.transports.ports import LogName, Outgoing, Record
 from support.copies import OWN, again, known, made, meddle, recalled, records_of, told, under_way
@@ -186,7 +187,7 @@ def test_a_ledger_whose_entries_are_appended_again_holds_and_is_no_longer(mode: 
 
 
 def test_what_a_reader_keeps_before_it_knows_the_coordinator_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "EARLY_BYTES_MAX", 100_000)
+    monkeypatch.setattr(history, "EARLY_BYTES_MAX", 100_000)
     world = made("masked", rounds=1)
     control = world.broker._logs["control"]
     real = list(control)

@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.federation import LedgerEntry, Order
-from federation.coordinator_process import CoordinatorProcess
-from federation.coordinator_state import CoordinatorState
-from federation.ledger import verify_chain
-from federation.simulated_world import World
+from contract.federation.messages import LedgerEntry, Order
+from federation.audit.ledger import verify_chain
+from federation.coordinator.process import CoordinatorProcess
+from federation.coordinator.state import CoordinatorState
+from federation.simulation.world import World
 from federation.store import MemoryStore
 from federation.transports.memory import Faults, MemoryTransport
 from support.federation_ledger import ledger_of

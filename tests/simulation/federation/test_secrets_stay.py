@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from federation.secagg import Transcript, mask_key_seed
-from federation.simulated_world import World
+from federation.secagg.masked_sum import Transcript, mask_key_seed
+from federation.simulation.world import World
 from federation.transports.ports import LOGS
 from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world, until_stage
@@ -36,7 +36,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
         return keeping
 
     monkeypatch.setattr(World, "_bytes", drawn)
-    monkeypatch.setattr("federation.secagg_member.mask_key_seed", kept(mask_key_seed))
+    monkeypatch.setattr("federation.secagg.member_side.mask_key_seed", kept(mask_key_seed))
     for name in ("pair_seed", "pair_mask", "self_mask"):
         monkeypatch.setattr(Transcript, name, kept(getattr(Transcript, name)))
     return found

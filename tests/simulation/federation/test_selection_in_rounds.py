@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.federation_settings import RobustSettings
-from federation.learner import Adopted, Arrays, Learner, Task, Trained
-from federation.simulated_world import World
+from contract.federation.settings import RobustSettings
+from federation.learning.learner import Adopted, Arrays, Learner, Task, Trained
+from federation.simulation.world import World
 from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contract.federation_settings import LocalTrainingSettings, StrategySettings
-from federation import strategies
-from federation.simulated_world import World
-from federation.strategies import ServerState
+from contract.federation.settings import LocalTrainingSettings, StrategySettings
+from federation.numeric import strategies
+from federation.numeric.strategies import ServerState
+from federation.simulation.world import World
 from support.federation_ledger import ledger_of
 from support.federation_world import killed_at_each_append, small_settings, small_world, weights_of
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from contract.errors import FencedError
-from federation.participant_process import ParticipantProcess
-from federation.simulated_world import World
+from federation.participant.process import ParticipantProcess
+from federation.simulation.world import World
 from federation.store import MemoryStore, SqlStore
 from support.federation_world import small_settings, small_world
 

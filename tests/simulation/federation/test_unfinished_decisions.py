@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.errors import InvariantError
-from contract.federation import Order
-from contract.federation_settings import RoundPrivacySettings
-from federation import making_good
-from federation.coordinator_process import CoordinatorProcess
-from federation.operations import account_of
-from federation.simulated_world import World
+from contract.federation.messages import Order
+from contract.federation.settings import RoundPrivacySettings
+from federation.audit.history import account_of
+from federation.coordinator import reconciliation
+from federation.coordinator.process import CoordinatorProcess
+from federation.simulation.world import World
 from federation.transports.memory import CrashError, MemoryTransport
 from federation.transports.ports import LogName, Outgoing
 from support.copies import OWN, again, known, made, meddle, recalled, records_of, told, under_way
@@ -120,7 +120,7 @@ def test_a_plan_that_was_appended_is_paid_for_and_its_number_is_not_used_again(m
         [(1, 0), (1, 1)] if followed else [(1, 0)]
     )
     reasons = [entry.content for entry in told(world).entries if entry.kind == "failure"]
-    assert [making_good.UNFINISHED.encode() in reason for reason in reasons] == [True] * followed
+    assert [reconciliation.UNFINISHED.encode() in reason for reason in reasons] == [True] * followed
     assert world.state.model.version == 1
     for one in world.participants.values():
         assert len(one.participant.state.spends) == 1 + followed

@@ -6,17 +6,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.federation import Adoption, Envelope, RoundPlan
-from contract.federation_settings import CompressionSettings, RobustSettings, RoundPrivacySettings
+from contract.federation.messages import Adoption, Envelope, RoundPlan
+from contract.federation.settings import CompressionSettings, RobustSettings, RoundPrivacySettings
 from contract.metrics import Metrics
-from federation import admission, contribution
-from federation.compression import unpack
-from federation.contribution import Contribution
-from federation.learner import Adopted, Arrays, Learner, Task, Trained
-from federation.operations import content_of, rounds_of, standings_of
-from federation.planning import RoundPlanning
+from federation.audit.history import content_of, rounds_of, standings_of
+from federation.coordinator import admission
+from federation.coordinator.planning import RoundPlanning
+from federation.learning.learner import Adopted, Arrays, Learner, Task, Trained
+from federation.numeric.compression import unpack
+from federation.participant import contribution
+from federation.participant.contribution import Contribution
 from federation.refusals import EnvelopeRefusedError
-from federation.simulated_world import World
+from federation.simulation.world import World
 from federation.transports.memory import Faults, MemoryTransport
 from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of

@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from contract.federation import Order
-from contract.federation_settings import PhaseTimes
-from federation.planning import shortage
-from federation.simulated_world import World
+from contract.federation.messages import Order
+from contract.federation.settings import PhaseTimes
+from federation.coordinator.planning import shortage
+from federation.simulation.world import World
 from support.federation_world import small_settings, small_world
 from tillguard.federation.watch import Watch
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import federation_calibration, federation_inputs, federation_local, federation_trial, flower_environment
-from bench.federation_fraud_kinds import of_one_kind
-from bench.federation_local import Course
-from bench.federation_versus_flower import summary
-from bench.handbook_protocol import Payments
+from bench.federation import calibration, flower_environment, inputs, local, trial
+from bench.federation.fraud_kinds import of_one_kind
+from bench.federation.local import Course
+from bench.federation.versus_flower import summary
+from bench.handbook.protocol import Payments
 from contract.features import names
-from contract.federation_settings import RoundSettings
+from contract.federation.settings import RoundSettings
 from contract.windows import DAY_MS
-from federation.numpy_learner import Data, NumpyLearner
-from trainer import joint_form
+from federation.learning.numpy_learner import Data, NumpyLearner
+from trainer.federated import joint_form
 
 COURSE = Course(rounds=2, epochs=2, batch_size=16, hidden=(4,))
 
@@ -26,12 +26,12 @@ def bank(frauds: int, examples: int) -> Data:
 
 
 def test_training_for_another_federation_is_what_a_participants_learner_does() -> None:
-    own, base = bank(5, 60), federation_local.start(3, COURSE)
-    assert RoundSettings().seed == federation_local.PLAN_SEED
-    task = federation_local.task_of(COURSE, base, COURSE.epochs, seed=RoundSettings().seed + 2)
+    own, base = bank(5, 60), local.start(3, COURSE)
+    assert RoundSettings().seed == local.PLAN_SEED
+    task = local.task_of(COURSE, base, COURSE.epochs, seed=RoundSettings().seed + 2)
     learner = NumpyLearner(own, own, seed=COURSE.seed + 4, dropout=COURSE.dropout)
 
-    there = federation_local.trained(base, own, COURSE, 4, 2)
+    there = local.trained(base, own, COURSE, 4, 2)
 
     for mine, other in zip(learner.train(task).arrays, there, strict=True):
         np.testing.assert_array_equal(mine, other)
@@ -39,7 +39,7 @@ def test_training_for_another_federation_is_what_a_participants_learner_does() -
 
 @pytest.mark.parametrize("share", [0.0017, 0.01, 0.3])
 def test_frauds_weigh_as_much_as_examples_whatever_their_share(share: float) -> None:
-    settings = federation_trial.advised(COURSE, share)
+    settings = trial.advised(COURSE, share)
 
     assert (1 - settings.frauds_weight) == pytest.approx(settings.frauds_weight * 100 * share)
 
@@ -79,23 +79,23 @@ def test_only_columns_that_tell_something_are_kept() -> None:
     first = np.array([[1, 5, np.nan, 7], [1, 6, np.nan, 7]], dtype=np.float32)
     second = np.array([[1, 5, np.nan, np.nan]], dtype=np.float32)
 
-    np.testing.assert_array_equal(federation_inputs.telling([first, second]), [1, 3])
+    np.testing.assert_array_equal(inputs.telling([first, second]), [1, 3])
 
 
 def test_inputs_are_those_of_the_common_form() -> None:
     form = joint_form.constants()
     amount, flag = names().index("amount"), int(form.missing[0])
     columns = np.array(sorted({amount, flag}))
-    own = federation_inputs.form_of(columns)
+    own = inputs.form_of(columns)
     place = int(np.searchsorted(columns, amount))
     features = np.full((3, len(columns)), np.nan, dtype=np.float32)
     features[:, place] = (15.0, 1e6, np.nan)
 
-    found = federation_inputs.inputs(features, own)
+    found = inputs.inputs(features, own)
 
     assert found.shape == (3, own.width)
     wanted = (math.log1p(15.0) - form.mean[amount]) * form.scale[amount]
-    np.testing.assert_allclose(found[:, place], [wanted, federation_inputs.EXTREME, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(found[:, place], [wanted, inputs.EXTREME, 0.0], rtol=1e-5)
     cuts = len(own.step_columns[own.step_columns == place])
     steps = found[:, len(columns) : len(columns) + len(own.step_columns)][:, own.step_columns == place]
     assert cuts > 1
@@ -114,7 +114,7 @@ def test_calibration_from_histograms_finds_the_odds_that_were_shrunk() -> None:
     shrunk = ((true + 1) / 4).astype(np.float32)[:, None]
     halves = [Data(shrunk[:10_000], labels[:10_000]), Data(shrunk[10_000:], labels[10_000:])]
 
-    slope, offset = federation_calibration.calibrated(IDENTITY, halves)
+    slope, offset = calibration.calibrated(IDENTITY, halves)
 
     assert slope.item() == pytest.approx(4, rel=0.05)
     assert offset.item() == pytest.approx(-1, abs=0.1)
@@ -123,7 +123,7 @@ def test_calibration_from_histograms_finds_the_odds_that_were_shrunk() -> None:
 def test_a_retailer_without_frauds_keeps_its_models_own_odds() -> None:
     nothing = Data(np.array([[-3.0], [-2.0], [-4.0]], dtype=np.float32), np.zeros(3, dtype=np.bool_))
 
-    assert federation_calibration.calibrated(IDENTITY, [nothing]) == IDENTITY
+    assert calibration.calibrated(IDENTITY, [nothing]) == IDENTITY
 
 
 def test_a_retailer_of_one_kind_went_through_no_other_until_its_training_ended() -> None:

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from bench.handbook_protocol import (
+from bench.handbook.protocol import (
     DELAY_DAYS,
     FIRST_FOLD,
     Fold,

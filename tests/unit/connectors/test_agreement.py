@@ -1,7 +1,7 @@
 """Where a history's mapping and a live connector disagree."""
 
-from connectors.agreement import disagreements
-from connectors.config import ConnectorConfig, parse
+from connectors.config.connector_file import ConnectorConfig, parse
+from connectors.mapping.agreement import disagreements
 
 SOURCES = {
     "past": "{kind: file, path: past.csv}",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.column_forms import NumberForm, TimeForm, is_day, is_time_of_day, number_form, time_form
+from connectors.drafting.column_forms import NumberForm, TimeForm, is_day, is_time_of_day, number_form, time_form
 from connectors.files.looks import guess_delimiter, guess_encoding
 from connectors.number_text import number_parser
 from connectors.values import as_time

@@ -7,11 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.config import Limits, parse
-from connectors.first_file import render
-from connectors.guess import guess, paths
-from connectors.health import Vitals, ailments
-from connectors.limits import DeadLetterLimits
+from connectors.config.connector_file import Limits, parse
+from connectors.drafting.first_file import render
+from connectors.drafting.guess import guess, paths
 from connectors.mongodb.position import parse_position
 from connectors.mysql.position import (
     BinlogPosition,
@@ -22,9 +20,11 @@ from connectors.mysql.position import (
     stream_position,
 )
 from connectors.mysql.server import server_id, setting_faults, translated
-from connectors.partitions import partition_of
 from connectors.ports import Position, SchemaSeen
-from connectors.schema_guard import SchemaGuard
+from connectors.running.health import Vitals, ailments
+from connectors.running.limits import DeadLetterLimits
+from connectors.running.partitions import partition_of
+from connectors.running.schema_guard import SchemaGuard
 from connectors.suspicion import luhn, suspicions
 from contract.errors import ConfigurationError, DeadLetterLimitError, PositionDeadError, TransientError
 from contract.events import Transaction

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connectors.config import parse
+from connectors.config.connector_file import parse
 from contract.errors import ConfigurationError
 from support.connector_parts import MYSQL_TEXT, config
 

@@ -342,7 +342,7 @@ def test_a_position_is_dead_once_times_are_read_in_another_way(folder: Path, set
 
 
 def test_a_history_in_parts_is_trained_on_in_one_order(folder: Path, settings: Settings) -> None:
-    from tillguard.history import Found, open_file
+    from tillguard.history.reading import Found, open_file
 
     parts = folder / "parts"
     parts.mkdir()

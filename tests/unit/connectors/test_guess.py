@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from connectors.config import parse
-from connectors.first_file import render
-from connectors.guess import Guess, guess, normal
+from connectors.config.connector_file import parse
+from connectors.drafting.first_file import render
+from connectors.drafting.guess import Guess, guess, normal
 
 ROWS = 40
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.mapping import Mapper, Outcome
+from connectors.mapping.mapper import Mapper, Outcome
 from connectors.ports import Row, Unreadable
 from connectors.values import as_integer, as_money, as_seconds, as_time
 from contract.codec import Decoder, encode

@@ -8,7 +8,7 @@ from bson.errors import InvalidBSON
 from pymongo import errors
 from pymongo.errors import OperationFailure
 
-from connectors.config import MongodbServer
+from connectors.config.connector_file import MongodbServer
 from connectors.mongodb import source as source_module
 from connectors.mongodb.client import splits_large_events
 from connectors.mongodb.documents import OVERSIZED

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from connectors.tokens import Tokeniser, normalise, tokeniser
+from connectors.mapping.tokens import Tokeniser, normalise, tokeniser
 from contract.errors import ConfigurationError, InvalidEventError
 from contract.settings import ConnectorSettings
 from support.connector_parts import tokens

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from contract import ranking
-from contract.ranking import Ranking, surely_better, times_drawn
+from contract.statistics import ranking
+from contract.statistics.ranking import Ranking, surely_better, times_drawn
 
 FRAUD = np.arange(400) % 20 == 0
 GOOD, WEAK = (FRAUD * signal + np.random.default_rng(3).normal(size=400) for signal in (4.0, 1.0))

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from contract.errors import ConfigurationError
-from contract.section import IN_WORDS
+from contract.sections.section import IN_WORDS
 from contract.settings import CoordinatorFile, KafkaSettings, RedisSettings, Settings, parse
 
 SECRET = "correct-horse-battery-staple"

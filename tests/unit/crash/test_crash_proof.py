@@ -13,11 +13,11 @@ from contract.events import Origin, Transaction
 from contract.features import FeatureRecord, schema_hash
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.extract import event_times_ms, features, sightings
-from scoring.reference import aggregates
+from scoring.features import event_times_ms, features, sightings
 from support import crash_proof as proof
 from support.crash_log import Entry
 from support.crash_shop import Committed
+from support.reference import aggregates
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SETTINGS = Settings(retailer="crash")

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from connectors.simulator.sales import KINDS
-from contract.federation import LedgerEntry
-from federation.ledger import GENESIS, Head, head_after, next_entry, verify_chain
-from federation.operations import Told
+from contract.federation.messages import LedgerEntry
+from demo.federation import alliance, saboteur
+from demo.federation.alliance import Course, Measured, MemberCourse
+from demo.federation.members import Member
+from demo.telling import closing
+from federation.audit.history import Told
+from federation.audit.ledger import GENESIS, Head, head_after, next_entry, verify_chain
 from federation.transports.ports import LogName, Record
-from tillguard.demo import alliance, closing, saboteur
-from tillguard.demo.alliance import Course, Measured, MemberCourse
-from tillguard.demo.members import Member
+from simulator.sales import KINDS
 
 BEGAN_MS = 1_000_000
 NOISE = {"level": "client", "noise_multiplier": 2.0, "delta": 1e-5, "epsilon_before": 0.0, "epsilon_after": 3.25}

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.simulator.sales import Truth
 from contract.verdicts import Verdict
-from tillguard.demo.comparison import sentence, summarise
-from tillguard.demo.tally import Judged
+from demo.tally import Judged
+from demo.telling.comparison import sentence, summarise
+from simulator.sales import Truth
 from trainer.drift.skew import Skew
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from pyarrow import csv, parquet
 
 from contract.errors import ConfigurationError
-from tillguard.demo import datasets
+from demo.shops import datasets
 
 START = datetime(2018, 8, 1)  # noqa: DTZ001 - as the file holds it
 PREFIXES = ("A-", "B-")

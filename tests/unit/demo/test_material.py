@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.simulator.sales import KINDS, NEW_KINDS
-from tillguard.demo.material import Amounts, FromFile, Simulated
+from demo.shops.material import Amounts, FromFile, Simulated
+from simulator.sales import KINDS, NEW_KINDS
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 AMOUNTS = Amounts(rate=50.0, transactions=1_001, history_rows=1_200)

@@ -3,10 +3,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from connectors.simulator.sales import KINDS
-from tillguard.demo import members
-from tillguard.demo.members import MEMBERS, Member
-from trainer.examples import FRAUDS_MIN, places
+from demo.federation import members
+from demo.federation.members import MEMBERS, Member
+from simulator.sales import KINDS
+from trainer.examples.examples import FRAUDS_MIN, places
 
 NOW = datetime(2026, 3, 14, 15, tzinfo=UTC)
 

@@ -2,11 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.simulator.sales import Truth
 from contract.verdicts import Verdict
-from tillguard.demo import recovery
-from tillguard.demo.recovery import Course
-from tillguard.demo.tally import Judged
+from demo.learning import recovery
+from demo.learning.recovery import Course
+from demo.tally import Judged
+from simulator.sales import Truth
 
 BEGAN = datetime(2026, 3, 14, tzinfo=UTC)
 NOTHING_LOST = {"transactions_in": 5, "verdicts": 5, "dead_letters": 0, "unaccounted": 0}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from contract.errors import ConfigurationError
-from tillguard.demo import beginnings, selling
-from tillguard.demo.selling import RATE_MAX, first_number, sell
+from demo import beginnings, selling
+from demo.selling import RATE_MAX, first_number, sell
 
 
 @pytest.mark.parametrize("rate", [0.1, 10.0, 200.0, RATE_MAX])

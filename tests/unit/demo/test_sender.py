@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.simulator.profile import Profile
-from connectors.simulator.retail import Retail
-from connectors.simulator.sales import Labelled, Sale, Truth
-from tillguard.demo import mysql_shop, sender
-from tillguard.demo.shop import Fault, Row
-from tillguard.demo.tally import Tally
+from demo.shops import mysql_shop, sender
+from demo.shops.shop import Fault, Row
+from demo.tally import Tally
+from simulator.profile import Profile
+from simulator.retail import Retail
+from simulator.sales import Labelled, Sale, Truth
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 

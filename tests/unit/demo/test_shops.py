@@ -6,18 +6,18 @@ import pytest
 from bson import Decimal128
 from pymongo.errors import AutoReconnect
 
-from connectors.config import parse
-from connectors.mapping import Mapper
+from connectors.config.connector_file import parse
+from connectors.mapping.mapper import Mapper
+from connectors.mapping.tokens import Tokeniser
 from connectors.ports import Row
-from connectors.simulator.profile import Profile
-from connectors.simulator.retail import HistoryPlan, Retail
-from connectors.simulator.sales import Labelled, Sale, Truth
-from connectors.tokens import Tokeniser
 from contract.codec import Admission
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Transaction
-from tillguard.demo import mongo_shop, mysql_shop
-from tillguard.demo.shop import Fault
+from demo.shops import mongo_shop, mysql_shop
+from demo.shops.shop import Fault
+from simulator.profile import Profile
+from simulator.retail import HistoryPlan, Retail
+from simulator.sales import Labelled, Sale, Truth
 
 NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 OPENED = NOW - timedelta(days=3)

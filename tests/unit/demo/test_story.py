@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.simulator.sales import KINDS, NEW_KINDS, Truth
 from contract.dead_letters import DeadLetter
 from contract.verdicts import Reason, Verdict
-from tillguard.demo import recovery, story, summary
-from tillguard.demo.recovery import Course, points
-from tillguard.demo.tally import Entry, Phase, Tally
-from tillguard.report.page import ABSENT
+from demo import summary
+from demo.learning import recovery
+from demo.learning.recovery import Course, points
+from demo.tally import Entry, Phase, Tally
+from demo.telling import story
+from simulator.sales import KINDS, NEW_KINDS, Truth
+from tillguard.views.report.page import ABSENT
 
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
 RUN = story.Run(

@@ -1,10 +1,10 @@
 from datetime import UTC, datetime
 
-from connectors.simulator.sales import Truth
 from contract.dead_letters import DeadLetter
 from contract.verdicts import Verdict
-from tillguard.demo import summary
-from tillguard.demo.tally import Entry, Phase, Tally
+from demo import summary
+from demo.tally import Entry, Phase, Tally
+from simulator.sales import Truth
 
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
 GENUINE = Truth(fraud=False, kind=None, known_at=NOW)

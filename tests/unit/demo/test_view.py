@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from connectors.simulator.sales import Truth
-from tillguard.demo import view
-from tillguard.demo.tally import Entry, Tally
+from demo import view
+from demo.tally import Entry, Tally
+from simulator.sales import Truth
 
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
 FIGURES = [

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
-from connectors.config import parse as parse_connector
+from connectors.config.connector_file import parse as parse_connector
 from connectors.mysql.server import GRANTS
 from contract.codec import Decoder, encode
 from contract.dead_letters import REASONS
 from contract.events import Resolution
 from contract.metrics import METRICS
 from contract.verdicts import Verdict
-from tillguard.demo.beginnings import MYSQL_RETAILER
+from demo.beginnings import MYSQL_RETAILER
 from tillguard.docs.pages import hand_written, render
 from tillguard.docs.setting_rows import PROCESS_VARIABLES, settings_rows
 

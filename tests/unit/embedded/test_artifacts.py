@@ -9,9 +9,9 @@ from typing import Self
 
 import pytest
 
-from tillguard.embedded import artifacts
-from tillguard.embedded.artifacts import Artifact
-from tillguard.embedded.errors import PrerequisiteError
+from embedded import artifacts
+from embedded.artifacts import Artifact
+from embedded.errors import PrerequisiteError
 
 CONTENT = bytes(range(256)) * 4096
 

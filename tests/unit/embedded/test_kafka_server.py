@@ -1,6 +1,6 @@
 """What Kafka's tools are given."""
 
-from tillguard.embedded.kafka_server import cluster_id
+from embedded.kafka_server import cluster_id
 
 
 def test_a_cluster_id_is_22_characters_and_never_begins_with_a_dash() -> None:

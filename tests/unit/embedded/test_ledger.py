@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tillguard.embedded import ledger, logs
-from tillguard.embedded.errors import StackError
-from tillguard.embedded.ledger import Endpoint, Ledger, Record
-from tillguard.embedded.processes import Identity
+from embedded import ledger, logs
+from embedded.errors import StackError
+from embedded.ledger import Endpoint, Ledger, Record
+from runtime.processes import Identity
 
 
 def test_a_ledger_reads_as_it_was_written_and_only_its_owner_may_read_it(tmp_path: Path) -> None:

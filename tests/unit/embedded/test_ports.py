@@ -3,8 +3,8 @@ import socket
 
 import pytest
 
-from tillguard.embedded import ports
-from tillguard.embedded.errors import PrerequisiteError
+from embedded.errors import PrerequisiteError
+from runtime import ports
 
 
 def test_a_chosen_port_is_free_and_outside_the_range_of_outgoing_connections(chance: random.Random) -> None:

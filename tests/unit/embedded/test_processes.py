@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tillguard.embedded import processes
-from tillguard.embedded.processes import Identity
+from runtime import processes
+from runtime.processes import Identity
 
 WAITING = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3)); print('ready', flush=True); signal.pause()"
 

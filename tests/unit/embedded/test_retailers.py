@@ -6,8 +6,9 @@ import yaml
 from contract.errors import ConfigurationError
 from contract.settings import parse
 from contract.topics import CONTROL, FEATURES, MODELS, TOPICS, TRANSACTIONS
-from tillguard import retailers, topics
-from tillguard.embedded.ledger import Endpoint
+from embedded import retailers
+from embedded.ledger import Endpoint
+from runtime.kafka import topics
 
 ENDPOINTS = {
     "kafka": Endpoint("127.0.0.1", 19092, "127.0.0.1:19092"),

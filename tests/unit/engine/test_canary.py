@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contract.package import build_package
-from scoring.shares import CANARY, in_share
+from scoring.decision.shares import CANARY, in_share
 from support.tiny_model import slow_onnx, tiny_challenge, tiny_manifest, tiny_package
 from support.workbench import Workbench, features_of, records, transaction, verdict_of
 
@@ -78,7 +78,7 @@ def test_a_canary_that_takes_too_long_leaves_its_own_degraded_and_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is slow at 600.00 only, so it passed its trial."""
-    monkeypatch.setattr("scoring.onnx_model.check_graph", lambda _: None)  # a graph that got past the check
+    monkeypatch.setattr("scoring.models.onnx_model.check_graph", lambda _: None)  # a graph that got past the check
     bench = Workbench(tmp_path, document={"scoring": {"budget_ms": 500}})
     onnx = slow_onnx(10**9)
     bench.challenge(build_package(tiny_manifest(onnx, "slow"), onnx), "slow", share=0.5)

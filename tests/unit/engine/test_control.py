@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract.events import Origin
-from scoring.shares import CONTROL, in_share
+from scoring.decision.shares import CONTROL, in_share
 from support.tiny_model import tiny_package
 from support.workbench import Workbench, features_of, records, resolution, transaction, verdict_of
 

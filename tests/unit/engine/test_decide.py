@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contract.models import Thresholds
 from contract.policies import FallbackSettings
-from scoring.decide import ALLOW, BLOCK, FLAG, HOLD, fallback, marked, model_severities, rounded, severities
+from scoring.decision.decide import ALLOW, BLOCK, FLAG, HOLD, fallback, marked, model_severities, rounded, severities
 from scoring.ports import Mark
 
 THRESHOLDS = Thresholds(flag=0.3, hold=0.6, block=0.9)

@@ -8,8 +8,8 @@ import pytest
 
 from contract.clock import SystemClock, epoch_ms
 from contract.package import build_package
-from scoring.engine import Engine
-from scoring.onnx_model import ModelFailedError
+from scoring.engine.engine import Engine
+from scoring.models.onnx_model import ModelFailedError
 from scoring.ports import Outcome, RawEvent
 from support.tiny_model import slow_onnx, tiny_manifest, tiny_package
 from support.workbench import Workbench, features_of, records, transaction, verdict_of
@@ -104,7 +104,7 @@ def test_a_score_that_is_no_probability_is_a_failed_model(
 def test_a_model_that_takes_too_long_is_stopped_and_the_next_batch_is_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoring.onnx_model.check_graph", lambda _: None)  # a graph that got past the check
+    monkeypatch.setattr("scoring.models.onnx_model.check_graph", lambda _: None)  # a graph that got past the check
     onnx = slow_onnx(10**9)
     package = build_package(tiny_manifest(onnx), onnx)
     bench = Workbench(tmp_path, model=package, document={"scoring": {"budget_ms": 100}})

@@ -15,7 +15,7 @@ from contract.events import Origin
 from contract.features import names
 from contract.models import Thresholds
 from scoring.ports import Outcome, RawEvent
-from scoring.rules import load_rules
+from scoring.rules.ruleset import load_rules
 from support.tiny_model import random_onnx, tiny_manifest, tiny_package
 from support.workbench import (
     START,
@@ -171,7 +171,7 @@ def test_bad_input_becomes_a_dead_letter_that_finds_it_again(bench: Workbench, v
 
 def test_a_dead_letter_never_has_an_empty_key() -> None:
     event = RawEvent(b"?", "shop.transactions.v1", 3, 9, 0, None)
-    from scoring.answers import key_of
+    from scoring.engine.answers import key_of
 
     assert key_of(event) == b"shop.transactions.v1/3/9"
     assert key_of(event._replace(key=b"")) == b"shop.transactions.v1/3/9"

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 from contract.features import GROUPS, names, schema
-from scoring.explain import REASONS_MAX, group_reasons, group_weights, mark_reason, rule_reason, score_reason, show
+from scoring.decision.explain import (
+    REASONS_MAX,
+    group_reasons,
+    group_weights,
+    mark_reason,
+    rule_reason,
+    score_reason,
+    show,
+)
 from scoring.ports import Mark
-from scoring.rules import Rule
+from scoring.rules.ruleset import Rule
 from support.workbench import transaction
 
 ORDINARY = np.zeros(len(names()), dtype=np.float32)

@@ -13,7 +13,7 @@ from contract.clock import epoch_ms
 from contract.events import Origin
 from contract.features import names
 from contract.windows import ENTITY_NAMES
-from scoring.extract import aggregate_columns, digest, event_times_ms, features, quantities, sightings
+from scoring.features import aggregate_columns, digest, event_times_ms, features, quantities, sightings
 from support.workbench import START, transaction
 
 COLUMNS = aggregate_columns()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.rules import load_rules
+from scoring.rules.ruleset import load_rules
 from support.tiny_model import tiny_package
 from support.workbench import RULES, Workbench, features_of, records, transaction, verdict_of
 

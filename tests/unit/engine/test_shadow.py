@@ -16,13 +16,13 @@ from contract.features import names
 from contract.metrics import Metrics
 from contract.models import ShadowScore, Thresholds
 from contract.package import build_package, read_package
-from scoring import shadow
-from scoring.decide import rounded
+from scoring.decision.decide import rounded
+from scoring.decision.shares import CANARY, in_share
+from scoring.engine import shadow
+from scoring.engine.shadow import ShadowScorer, ShadowWork
 from scoring.feeds.publisher import DeliveryError
-from scoring.onnx_model import OnnxModel
+from scoring.models.onnx_model import OnnxModel
 from scoring.ports import Outcome
-from scoring.shadow import ShadowScorer, ShadowWork
-from scoring.shares import CANARY, in_share
 from support.live_worker import until
 from support.tiny_model import slow_onnx, tiny_manifest, tiny_package
 from support.workbench import START, Workbench, records, transaction, verdict_of
@@ -218,7 +218,7 @@ def test_beyond_its_queue_work_is_dropped_at_once_and_counted(monkeypatch: pytes
 
 def test_a_challenger_that_is_late_loses_its_own_scores_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shadow, "CHUNK_S_MAX", 0.05)
-    monkeypatch.setattr("scoring.onnx_model.check_graph", lambda _: None)  # a graph that got past the check
+    monkeypatch.setattr("scoring.models.onnx_model.check_graph", lambda _: None)  # a graph that got past the check
     onnx = slow_onnx(10**9)
     found = Scorer()
     with found.running():

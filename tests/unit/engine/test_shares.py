@@ -1,6 +1,6 @@
 """Shares are stable by hash, grow without losing anybody, and purposes do not follow each other."""
 
-from scoring.shares import CANARY, CONTROL, canary_token, in_share, place
+from scoring.decision.shares import CANARY, CONTROL, canary_token, in_share, place
 from support.workbench import transaction
 
 PLACES = [0.302593878, 0.147296058, 0.413762596]

@@ -5,13 +5,13 @@ import pytest
 
 from contract.features import names
 from contract.package import build_package, read_package
-from scoring.onnx_model import ModelFailedError, OnnxModel
-from scoring.time_limit import LateError, TimeLimit
+from scoring.models.onnx_model import ModelFailedError, OnnxModel
+from scoring.models.time_limit import LateError, TimeLimit
 from support.tiny_model import slow_onnx, tiny_manifest
 
 ONNX = slow_onnx(10**9)
 with pytest.MonkeyPatch.context() as patch:
-    patch.setattr("scoring.onnx_model.check_graph", lambda _: None)  # a graph that got past the check
+    patch.setattr("scoring.models.onnx_model.check_graph", lambda _: None)  # a graph that got past the check
     MODEL = OnnxModel(read_package(build_package(tiny_manifest(ONNX), ONNX)))
 QUICK, SLOW = np.zeros((1, len(names())), dtype=np.float32), np.zeros((1, len(names())), dtype=np.float32)
 QUICK[0, 0], SLOW[0, 0] = 500, 600

@@ -4,12 +4,13 @@ import pytest
 from msgspec import json
 from msgspec.structs import replace
 
-from contract.federation import OPERATOR, EnrolmentRequest, Envelope, Order
-from federation.admission import ORDERS_KEPT, admit_order, enrol, identity_of, obey, waits
-from federation.coordinator_state import CoordinatorState, GlobalWeights
-from federation.identity import Identity
-from federation.ledger import GENESIS, Head, next_entry
-from federation.orders import Answer, answer_in
+from contract.federation.messages import OPERATOR, EnrolmentRequest, Envelope, Order
+from federation.audit.ledger import GENESIS, Head, next_entry
+from federation.audit.orders import Answer, answer_in
+from federation.coordinator.admission import ORDERS_KEPT, admit_order, enrol, obey, waits
+from federation.coordinator.state import CoordinatorState
+from federation.messages.global_weights import GlobalWeights
+from federation.messages.identity import Identity, identity_of
 from federation.refusals import EnvelopeRefusedError
 from tillguard.federation.answers import check, order_of
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from federation import aggregate
-from federation.aggregate import (
+from federation.numeric import aggregation
+from federation.numeric.aggregation import (
     Rule,
     cap_weights,
     clip_norms,
@@ -110,7 +110,7 @@ def test_one_weight_cannot_rule_the_mean() -> None:
 
 
 def test_median_and_trimmed_mean_are_per_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregate, "_COLUMNS", 2)
+    monkeypatch.setattr(aggregation, "_COLUMNS", 2)
     rows = np.array([[1.0, 9, 3], [2, 8, 1], [3, 7, 2], [4, 6, 5], [100, -100, 4]])
     np.testing.assert_array_equal(median(rows), [3, 7, 3])
     np.testing.assert_array_equal(trimmed_mean(rows, 1), [3, 7, 3])

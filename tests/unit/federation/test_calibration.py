@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation import calibration
+from federation.numeric import calibration
 from federation.refusals import UpdateRefusedError
-from trainer.calibrate import fit_platt
+from trainer.model.calibrate import fit_platt
 
 
 def drawn(seed: int, examples: int = 20_000, share: float = 0.02) -> tuple[np.ndarray, np.ndarray]:

@@ -7,16 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from federation.compression import (
-    Bits,
-    compress,
-    compress_with_feedback,
-    decompress,
-    pack,
-    raw_bytes,
-    unpack,
-)
-from federation.masks import Stream
+from federation.numeric.compression import Bits, compress, compress_with_feedback, decompress, pack, raw_bytes, unpack
+from federation.numeric.masks import Stream
 from federation.refusals import UpdateRefusedError
 
 WIDTHS: tuple[Bits, ...] = (4, 8, 16, 32)

@@ -1,6 +1,6 @@
 """The newest global model, as it is remembered and told again."""
 
-from federation.coordinator_state import GlobalWeights, message_of, weights_of
+from federation.messages.global_weights import GlobalWeights, message_of, weights_of
 
 
 def test_a_model_that_is_told_again_is_the_same_model() -> None:

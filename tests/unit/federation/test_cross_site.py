@@ -11,26 +11,19 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from contract.federation import (
-    SITES_MAX,
-    RoundPlan,
-    SealedShare,
-    SiteFigures,
-    SiteModels,
-    TensorShape,
-    Update,
-)
-from contract.federation_settings import FederationSettings, RoundSettings
-from federation import admission, cross_site
-from federation.collection import Willing
-from federation.compression import compress
-from federation.coordinator_state import CoordinatorState, GlobalWeights
-from federation.cross_site import Sites
-from federation.identity import Identity
-from federation.masks import Stream
+from contract.federation.messages import SITES_MAX, RoundPlan, SealedShare, SiteFigures, SiteModels, TensorShape, Update
+from contract.federation.settings import FederationSettings, RoundSettings
+from federation.coordinator import admission
+from federation.coordinator.robust import RobustCollection
+from federation.coordinator.state import CoordinatorState
+from federation.messages import cross_site
+from federation.messages.cross_site import Sites, Willing
+from federation.messages.global_weights import GlobalWeights
+from federation.messages.identity import Identity
+from federation.messages.sealing import seal_to
+from federation.numeric.compression import compress
+from federation.numeric.masks import Stream
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
-from federation.robust import RobustCollection
-from federation.sealing import seal_to
 from support.robust_round import opened, robust_plan
 from tillguard.federation.tables import of_sites
 

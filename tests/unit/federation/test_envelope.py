@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.federation import (
+from contract.federation.messages import (
     CLOCK_TOLERANCE_MS,
     RECORD_BYTES_MAX,
     EnrolmentRequest,
@@ -17,9 +17,9 @@ from contract.federation import (
     SignedEnvelope,
     encode_message,
 )
-from federation.envelope import PART_BYTES, seal, unseal
-from federation.identity import Identity
-from federation.inbox import Inbox
+from federation.messages.envelope import PART_BYTES, seal, unseal
+from federation.messages.identity import Identity
+from federation.messages.inbox import Inbox
 from federation.refusals import EnvelopeRefusedError
 from support.envelopes import REFUSAL, record, records, refused, take
 from support.masking_round import FEDERATION, NOW_MS, identity, roster, seeded_bytes
@@ -58,7 +58,7 @@ def test_a_sealed_body_cannot_be_moved_under_another_heading() -> None:
 def resigned(envelope: bytes, signer: Identity) -> SignedEnvelope:
     import hashlib
 
-    from federation.envelope import ENVELOPE_DOMAIN
+    from federation.messages.envelope import ENVELOPE_DOMAIN
 
     return SignedEnvelope(envelope=envelope, signature=signer.sign(hashlib.sha512(envelope).digest(), ENVELOPE_DOMAIN))
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from contract.errors import ConfigurationError, TillguardError
 from contract.features import names, schema_hash
-from contract.federation_settings import CoordinatorSettings, FederationSettings
+from contract.federation.settings import CoordinatorSettings, FederationSettings
 from tillguard.cli import app
 from tillguard.federation import keys
 from tillguard.federation.evaluation import evaluator, read_labelled, write_labelled

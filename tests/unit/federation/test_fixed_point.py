@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.fixed_point import FixedPoint, finest
-from federation.masks import RING_TYPES, Stream
+from federation.numeric.fixed_point import FixedPoint, finest
+from federation.numeric.masks import RING_TYPES, Stream
 from federation.refusals import MaskingRefusedError
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.gate import Rival, asked, choose, judged
-from federation.learner import Choice
+from federation.learning.gate import Rival, asked, choose, judged
+from federation.learning.learner import Choice
 
 RIVALS: list[Choice] = ["local", "blended", "fine_tuned"]
 FRAUD = np.arange(600) % 30 == 0

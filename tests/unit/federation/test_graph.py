@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.stats import binom
 
-from federation.graph import COMPLETE_MAX, NEIGHBOURS, graph_of, threshold
 from federation.refusals import MaskingRefusedError
-from federation.secagg import gives
+from federation.secagg.graph import COMPLETE_MAX, NEIGHBOURS, graph_of, threshold
+from federation.secagg.masked_sum import gives
 
 NAMES = [f"p{index:03}" for index in range(100)]
 

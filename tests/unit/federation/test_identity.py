@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from federation.identity import Identity, KeyCost, PublicIdentity, public_of, secret_of
+from federation.messages.identity import Identity, KeyCost, PublicIdentity, public_of, secret_of
 from federation.refusals import KeyStoreError
 from support.masking_round import seeded_bytes
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.federation import RECORD_BYTES_MAX, MaskedUpdate
-from federation import envelope
-from federation import inbox as inbox_module
-from federation.envelope import PART_BYTES
-from federation.inbox import PENDING_MS_MAX, Inbox
+from contract.federation.messages import RECORD_BYTES_MAX, MaskedUpdate
+from federation.messages import envelope
+from federation.messages import inbox as inbox_module
+from federation.messages.envelope import PART_BYTES
+from federation.messages.inbox import PENDING_MS_MAX, Inbox
 from federation.refusals import EnvelopeRefusedError
 from support.envelopes import announced, announcement_of, record, records, refused, take, taken
 from support.masking_round import FEDERATION, NOW_MS, identity
@@ -192,7 +192,7 @@ def test_whoever_is_revoked_between_announcement_and_last_part_is_refused() -> N
 
 
 def test_past_the_bound_the_one_that_holds_most_loses_its_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.inbox.PENDING_BYTES_MAX", 2 * PART_BYTES + 10_000)
+    monkeypatch.setattr("federation.messages.inbox.PENDING_BYTES_MAX", 2 * PART_BYTES + 10_000)
     inbox = Inbox(FEDERATION)
     small, greedy = records(LONG, "alma"), records(LONG, "berta", round_number=9)
     for data in (small[0], small[1], greedy[0], greedy[1]):

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from contract.errors import ConfigurationError, FencedError, TransientError
-from contract.federation_settings import FederationSettings, ParticipantSettings
+from contract.federation.settings import FederationSettings, ParticipantSettings
 from contract.settings import CoordinatorFile, parse_as
 from tillguard.cli import app, main
 from tillguard.config import begin_coordinator, is_retailer, load_coordinator

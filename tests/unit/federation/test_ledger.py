@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.federation import LedgerEntry
-from federation.ledger import GENESIS, Head, Spoken, counted, digest_of, head_after, next_entry, verify_chain
+from contract.federation.messages import LedgerEntry
+from federation.audit.ledger import GENESIS, Head, Spoken, counted, digest_of, head_after, next_entry, verify_chain
 
 
 def chain(length: int = 6) -> list[LedgerEntry]:

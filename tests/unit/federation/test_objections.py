@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from contract.federation import LocalTraining, MaskingTerms, Member, PrivacyTerms, RoundPlan, TensorShape
-from contract.federation_reasons import REFUSALS
-from contract.federation_settings import ParticipantSettings
-from federation.coordinator_state import GlobalWeights
-from federation.objections import to_plan
-from federation.participant_state import ParticipantState
+from contract.federation.messages import LocalTraining, MaskingTerms, Member, PrivacyTerms, RoundPlan, TensorShape
+from contract.federation.reasons import REFUSALS
+from contract.federation.settings import ParticipantSettings
+from federation.messages.global_weights import GlobalWeights
+from federation.participant.objections import to_plan
+from federation.participant.state import ParticipantState
 
 COHORT = ("alma", "berta", "carl", "dora")
 SHAPES = (TensorShape(name="w", shape=(2,)),)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from contract.clock import EPOCH, ManualClock
-from contract.federation import COORDINATOR, Claim, GlobalModel, TensorShape
-from contract.federation_settings import ParticipantSettings
-from federation.envelope import seal, to_records
-from federation.identity import Identity
-from federation.numpy_learner import Data, NumpyLearner
-from federation.participant import Participant, ParticipantState
-from federation.participant_process import ParticipantProcess
+from contract.federation.messages import COORDINATOR, Claim, GlobalModel, TensorShape
+from contract.federation.settings import ParticipantSettings
+from federation.learning.numpy_learner import Data, NumpyLearner
+from federation.messages.envelope import seal, to_records
+from federation.messages.identity import Identity
+from federation.participant.participant import Participant, ParticipantState
+from federation.participant.process import ParticipantProcess
 from federation.store import MemoryStore
 from federation.transports.memory import MemoryBroker, MemoryTransport
 from federation.transports.ports import LogName, Outgoing, Record

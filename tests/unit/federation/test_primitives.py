@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from federation.identity import SIGNATURE_BYTES, SIGNING_PUBLIC_BYTES, Identity, PublicIdentity
-from federation.masks import RING_TYPES, Stream
-from federation.sealing import PUBLIC_BYTES, SEALED_OVERHEAD_BYTES, SealingKey, derive, seal_to
+from federation.messages.identity import SIGNATURE_BYTES, SIGNING_PUBLIC_BYTES, Identity, PublicIdentity
+from federation.messages.sealing import PUBLIC_BYTES, SEALED_OVERHEAD_BYTES, SealingKey, derive, seal_to
+from federation.numeric.masks import RING_TYPES, Stream
 
 VECTORS: dict[str, Any] = json.loads(Path(__file__).with_name("vectors.json").read_text())
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.masks import Stream
-from federation.privacy import (
+from federation.numeric.masks import Stream
+from federation.privacy.accounting import (
     PrivacyLedger,
     Release,
     epsilon,

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from contract.federation import (
+from contract.federation.messages import (
     COHORT_MAX,
     LedgerEntry,
     RoundPlan,
@@ -16,12 +16,13 @@ from contract.federation import (
     decode_message,
     encode_message,
 )
-from contract.federation_settings import CoordinatorSettings, RoundSettings
-from federation.attempt import Attempt, rules_of
-from federation.collection import Collection
-from federation.coordinator_state import CoordinatorState, GlobalWeights
-from federation.operations import content_of, rounds_of
-from federation.recording import NAMES_MAX, Say, entries
+from contract.federation.settings import CoordinatorSettings, RoundSettings
+from federation.audit.history import content_of, rounds_of
+from federation.coordinator.attempt import Attempt, rules_of
+from federation.coordinator.collection import Collection
+from federation.coordinator.recording import NAMES_MAX, Say, entries
+from federation.coordinator.state import CoordinatorState
+from federation.messages.global_weights import GlobalWeights
 from support.robust_round import robust_plan
 
 SHAPES = (TensorShape(name="w", shape=(1,)),)

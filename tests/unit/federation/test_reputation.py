@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.reputation import leave_one_out, punished, shapley_evaluations, truncated_shapley, updated
+from federation.coordinator.reputation import leave_one_out, punished, shapley_evaluations, truncated_shapley, updated
 
 NAMES = ("a", "b", "c", "d")
 GAINS = {"a": 0.4, "b": 0.2, "c": 0.1, "d": -0.1}

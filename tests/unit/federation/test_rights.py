@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
-from contract.federation import COORDINATOR, OPERATOR, EnrolmentRequest, Message, type_of
-from contract.federation_reasons import DROP_REASONS
-from federation.rights import OFFICES, RIGHTS, TYPES, Office, may_write, objection, office_of
+from contract.federation.messages import COORDINATOR, OPERATOR, EnrolmentRequest, Message, type_of
+from contract.federation.reasons import DROP_REASONS
+from federation.messages.rights import OFFICES, RIGHTS, TYPES, Office, may_write, objection, office_of
 from federation.transports.ports import LOGS, LogName
 
 

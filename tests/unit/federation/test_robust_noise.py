@@ -5,16 +5,12 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from contract.federation import (
-    RoundPlan,
-    TensorShape,
-    Update,
-)
-from contract.federation_settings import FederationSettings, RobustSettings, RoundSettings
-from federation.compression import compress
-from federation.identity import Identity
-from federation.masks import Stream
-from federation.robust import RobustCollection
+from contract.federation.messages import RoundPlan, TensorShape, Update
+from contract.federation.settings import FederationSettings, RobustSettings, RoundSettings
+from federation.coordinator.robust import RobustCollection
+from federation.messages.identity import Identity
+from federation.numeric.compression import compress
+from federation.numeric.masks import Stream
 from support.robust_round import opened, robust_plan
 
 NAMES = ("alma", "berta", "carl", "dora")

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvariantError
-from contract.federation import STAGES
-from contract.federation_reasons import DROP_REASONS
-from contract.federation_settings import Mode
-from federation.rounds import (
+from contract.federation.messages import STAGES
+from contract.federation.reasons import DROP_REASONS
+from contract.federation.settings import Mode
+from federation.coordinator.rounds import (
     AttemptFailed,
     Moved,
     RoundRules,

@@ -3,11 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
-from contract.federation import RoundPlan
-from contract.federation_settings import PhaseTimes, RoundSettings, StrategySettings
-from federation.planning import RoundPlanning
-from federation.rounds import StageRules
-from federation.simulated_world import World
+from contract.federation.messages import RoundPlan
+from contract.federation.settings import PhaseTimes, RoundSettings, StrategySettings
+from federation.coordinator.planning import RoundPlanning
+from federation.coordinator.rounds import StageRules
+from federation.simulation.world import World
 from support.federation_world import small_settings, small_world
 
 

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contract.federation import Frame, MaskedUpdate, MaskingTerms, RoundPlan
-from federation import graph
-from federation.envelope import seal, to_records
-from federation.graph import Graph, graph_of, threshold
-from federation.masks import RING_TYPES
+from contract.federation.messages import Frame, MaskedUpdate, MaskingTerms, RoundPlan
+from federation.messages.envelope import seal, to_records
+from federation.numeric.masks import RING_TYPES
 from federation.refusals import MaskingRefusedError
-from federation.secagg import Attempts, MaskingPlan, check_overflow, masking_plan, split_keys, transcript_of
-from federation.secagg_coordinator import MaskingCoordinator
-from federation.secagg_member import MaskingMember
+from federation.secagg import graph
+from federation.secagg.coordinator_side import MaskingCoordinator
+from federation.secagg.graph import Graph, graph_of, threshold
+from federation.secagg.masked_sum import Attempts, MaskingPlan, check_overflow, masking_plan, split_keys, transcript_of
+from federation.secagg.member_side import MaskingMember
 from support.masking_round import (
     FEDERATION,
     NOW_MS,
@@ -161,7 +161,7 @@ def test_a_ring_above_the_bound_of_complete_graphs_works_with_its_real_sizes() -
 
 
 def round_plan(**changes: object) -> RoundPlan:
-    from contract.federation import LocalTraining, PrivacyTerms, TensorShape
+    from contract.federation.messages import LocalTraining, PrivacyTerms, TensorShape
 
     fields: dict[str, object] = {
         "round": 3,

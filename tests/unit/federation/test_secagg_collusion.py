@@ -5,10 +5,10 @@ import copy
 import numpy as np
 import pytest
 
-from contract.federation import SurvivorList
-from federation.graph import threshold
-from federation.masks import RING_TYPES, Words, add_masks
-from federation.shamir import combine
+from contract.federation.messages import SurvivorList
+from federation.numeric.masks import RING_TYPES, Words, add_masks
+from federation.secagg.graph import threshold
+from federation.secagg.shamir import combine
 from support.masking_round import Attempt
 
 VICTIM = "p000"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from contract.errors import FencedError
-from contract.federation import MaskKeys, MaskShares, SignedEnvelope, SurvivorList, Unmasking
+from contract.federation.messages import MaskKeys, MaskShares, SignedEnvelope, SurvivorList, Unmasking
 from federation.refusals import MaskingRefusedError
-from federation.secagg_coordinator import MaskingCoordinator
-from federation.secagg_member import MaskingMember
+from federation.secagg.coordinator_side import MaskingCoordinator
+from federation.secagg.member_side import MaskingMember
 from support.masking_round import NOW_MS, Attempt, clear_sum, plan_for, roster, seeded_bytes, signed
 
 
@@ -182,7 +182,7 @@ def test_lists_that_overlap_leave_out_repeat_or_are_too_short_are_refused(
 @pytest.fixture
 def ring(monkeypatch: pytest.MonkeyPatch) -> Attempt:
     """Sixteen members on a ring, eight neighbours each: 7 of each 9, and 13 of all, must stay."""
-    monkeypatch.setattr("federation.graph.COMPLETE_MAX", 6)
+    monkeypatch.setattr("federation.secagg.graph.COMPLETE_MAX", 6)
     return Attempt(count=16, neighbours=8)
 
 

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from federation import graph, secagg_member
-from federation.masks import RING_TYPES, Words, add_masks
-from federation.sealing import SealingKey, seal_to
-from federation.secagg import MaskingPlan, PublicKeys, SealedPair, Transcript, commitment_of, mask_key_seed
-from federation.secagg_coordinator import MaskingCoordinator
-from federation.secagg_member import MaskingMember
+from federation.messages.sealing import SealingKey, seal_to
+from federation.numeric.masks import RING_TYPES, Words, add_masks
+from federation.secagg import graph, member_side
+from federation.secagg.coordinator_side import MaskingCoordinator
+from federation.secagg.masked_sum import MaskingPlan, PublicKeys, SealedPair, Transcript, commitment_of, mask_key_seed
+from federation.secagg.member_side import MaskingMember
 from support.masking_round import NOW_MS, clear_sum, plan_for, roster, seeded_bytes, signed
 
 CHI_SQUARE_MAX = 110.0
@@ -42,7 +42,7 @@ def view(plan: MaskingPlan, vectors: Mapping[str, Words], seed: object, dropped:
             told.append((public, text, info))
             return seal_to(public, text, info)
 
-        patch.setattr(secagg_member, "seal_to", sealing)
+        patch.setattr(member_side, "seal_to", sealing)
         members = {name: MaskingMember(plan, name, roster, random=seeded_bytes((seed, name))) for name in plan.cohort}
         coordinator = MaskingCoordinator(plan)
         for name, member in members.items():
@@ -152,7 +152,7 @@ def _complete(seed: str = "one") -> None:
 FAULTS: dict[str, tuple[object, str, Callable[..., object], Callable[[], None]]] = {
     "every pair has the same mask": (Transcript, "pair_mask", lambda *_: bytes(32), _complete),
     "nobody has a mask of its own": (
-        secagg_member,
+        member_side,
         "add_masks",
         lambda total, plus, minus: add_masks(total, plus[1:], minus),
         _complete,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.federation_settings import Selection
-from federation.selection import Candidate, select
+from contract.federation.settings import Selection
+from federation.coordinator.selection import Candidate, select
 
 NAMES = [f"shop-{number}" for number in range(12)]
 EVERYONE = [Candidate(name, stratum=str(number % 3), reputation=1.0) for number, name in enumerate(NAMES)]

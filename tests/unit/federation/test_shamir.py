@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvariantError
-from federation.shamir import PRIME, SHARE_BYTES, combine, split
+from federation.secagg.shamir import PRIME, SHARE_BYTES, combine, split
 from support.masking_round import seeded_bytes
 
 

@@ -7,8 +7,8 @@ import yaml
 from typer.testing import CliRunner
 
 from contract.errors import ConfigurationError
-from federation.simulation import ParticipantFacts, Results, RoundFacts
-from federation.simulation_report import cross_site_csv, participants_csv, report, rounds_csv, weak_spots
+from federation.simulation.report import cross_site_csv, participants_csv, report, rounds_csv, weak_spots
+from federation.simulation.simulation import ParticipantFacts, Results, RoundFacts
 from tillguard.cli import app
 from tillguard.federation.plots import drawn, figures
 from tillguard.federation.simulation import read_description, run_description

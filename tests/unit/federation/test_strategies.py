@@ -5,15 +5,9 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from contract.federation_settings import StrategySettings
+from contract.federation.settings import StrategySettings
+from federation.numeric.strategies import decode_state, encode_state, initial, staleness_weight, step
 from federation.refusals import UpdateRefusedError
-from federation.strategies import (
-    decode_state,
-    encode_state,
-    initial,
-    staleness_weight,
-    step,
-)
 
 Name = Literal["fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm", "fedbuff"]
 MODEL = np.array([1.0, -2.0, 0.5])

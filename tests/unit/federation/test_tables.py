@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from federation.operations import RoundLine, Standing
+from federation.audit.history import RoundLine, Standing
 from tillguard.federation.tables import lowest, of_rounds, standing
 
 

@@ -5,16 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.federation import TensorShape
+from contract.federation.messages import TensorShape
+from federation.numeric.tensors import PARAMETERS_MAX, check_shapes, check_vector, flatten, size_of, unflatten
 from federation.refusals import UpdateRefusedError
-from federation.tensors import (
-    PARAMETERS_MAX,
-    check_shapes,
-    check_vector,
-    flatten,
-    size_of,
-    unflatten,
-)
 
 MODEL = {
     "dense/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -2,7 +2,7 @@
 
 import logging
 
-from scoring.feeds.client_log import LIBRDKAFKA_FORMAT, Seldom, calm
+from runtime.kafka.client_log import LIBRDKAFKA_FORMAT, Seldom, calm
 
 
 def line(text: str, *arguments: object) -> logging.LogRecord:

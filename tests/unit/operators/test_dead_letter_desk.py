@@ -11,9 +11,9 @@ from contract.dead_letters import DeadLetter
 from contract.errors import TransientError
 from contract.settings import parse
 from contract.topics import TOPICS
-from tillguard import dead_letter_desk
-from tillguard.dead_letter_desk import SENT_AGAIN, Filed, Retry
-from tillguard.topic_log import Record
+from runtime.kafka.topic_log import Record
+from tillguard.operations import dead_letter_desk
+from tillguard.operations.dead_letter_desk import SENT_AGAIN, Filed, Retry
 
 FORGED = b"bytes of a stranger"
 

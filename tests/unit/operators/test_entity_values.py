@@ -2,11 +2,11 @@
 
 import pytest
 
-from connectors.tokens import normalise, tokeniser
+from connectors.mapping.tokens import normalise, tokeniser
 from contract.errors import ConfigurationError
 from contract.settings import Settings
 from tillguard.commands.lists import period
-from tillguard.entity_values import values_of
+from tillguard.operations.entity_values import values_of
 
 KEYS = {
     "token_keys": {"old": "0" * 32, "new": "1" * 32},

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from tillguard.forgetting import _letter_names, _standing, names_entity
-from tillguard.topic_log import Record
+from runtime.kafka.topic_log import Record
+from tillguard.operations.forgetting import _letter_names, _standing, names_entity
 
 VALUES = ["new.token", "old.token"]
 

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from contract.settings import LogSettings
-from tillguard import logs
+from runtime import logs
 
 log = structlog.get_logger()
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.dead_letters import DeadLetter
+from runtime.kafka.topic_log import Record
 from tillguard import cli
 from tillguard.commands import dead_letters
-from tillguard.dead_letter_desk import Filed
-from tillguard.terminal import VisibleStream, visible
-from tillguard.topic_log import Record
+from tillguard.operations.dead_letter_desk import Filed
+from tillguard.views.terminal import VisibleStream, visible
 
 HOSTILE = "x\nreason     fine\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202egpj.exe\u200b[/bold] [red]x\x1b[8mhidden"
 

@@ -11,7 +11,7 @@ from contract.features import names
 from contract.metrics import Metrics
 from contract.models import ModelPromotion
 from contract.package import build_package, package_sha256, to_messages, to_promotion
-from scoring.packages import LOADED_MAX, ModelShelf
+from scoring.models.cache import LOADED_MAX, ModelShelf
 from support.tiny_model import NOW, graph, tiny_challenge, tiny_manifest, tiny_messages, tiny_package
 
 OLD, NEW = tiny_package("old"), tiny_package("new", bias=-1.0)

@@ -16,9 +16,9 @@ from contract.features import names
 from contract.models import INPUT_NAME, OUTPUT_NAME
 from contract.onnx_graph import NODES_MAX, WIDTH_MAX, check_graph
 from contract.package import build_package, read_package
-from scoring.onnx_model import OnnxModel
+from scoring.models.onnx_model import OnnxModel
 from support.tiny_model import linear_onnx, model, random_onnx, slow_onnx, tiny_manifest
-from trainer.run_onnx import run_onnx
+from trainer.model.run_onnx import run_onnx
 
 Change = Callable[[onnx.ModelProto], object]
 
@@ -157,7 +157,7 @@ def test_onnx_runtime_finds_no_file_even_where_a_graph_gets_past_the_check(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.bin").write_bytes(bytes(4 * len(names())))
-    monkeypatch.setattr("scoring.onnx_model.check_graph", lambda _: None)
+    monkeypatch.setattr("scoring.models.onnx_model.check_graph", lambda _: None)
     graph = changed(lambda m: outside(m.graph.initializer[0]))
     with pytest.raises(PackageRefusedError, match="cannot load the graph"):
         OnnxModel(read_package(build_package(tiny_manifest(graph), graph)))

@@ -7,8 +7,8 @@ from onnx import helper, numpy_helper
 from contract.errors import PackageRefusedError
 from contract.features import names, schema_hash
 from contract.package import build_package, read_package
-from scoring.decide import rounded
-from scoring.onnx_model import BLOCK_ROWS, ModelFailedError, OnnxModel
+from scoring.decision.decide import rounded
+from scoring.models.onnx_model import BLOCK_ROWS, ModelFailedError, OnnxModel
 from support.tiny_model import graph, linear_onnx, model, random_onnx, tiny_manifest
 
 WIDTH = len(names())
@@ -133,7 +133,9 @@ def test_a_graph_that_cannot_serve_is_refused_with_its_reason(onnx: bytes, reaso
 
 
 def test_a_row_s_score_may_not_depend_on_its_batch_whatever_let_the_graph_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoring.onnx_model.check_graph", lambda _: None)  # the exporter makes no mean of a batch
+    monkeypatch.setattr(
+        "scoring.models.onnx_model.check_graph", lambda _: None
+    )  # the exporter makes no mean of a batch
     with pytest.raises(PackageRefusedError, match="depends on the other rows"):
         loaded(over_the_batch())
 
@@ -147,6 +149,8 @@ def test_a_model_that_turns_bad_on_some_row_says_so_instead_of_giving_a_number()
 def test_a_model_whose_last_bits_depend_on_the_batch_runs_in_blocks_of_one_shape(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("scoring.onnx_model.check_graph", lambda _: None)  # the exporter makes no mean of a batch
+    monkeypatch.setattr(
+        "scoring.models.onnx_model.check_graph", lambda _: None
+    )  # the exporter makes no mean of a batch
     assert loaded(over_the_batch(1e-12))._block_rows == BLOCK_ROWS
     assert loaded(over_the_batch(0.0))._block_rows == 0

@@ -18,8 +18,8 @@ from contract.features import names
 from contract.metrics import Metrics
 from contract.models import ModelChunk
 from contract.package import build_package, package_sha256
-from scoring import packages
-from scoring.packages import LOADED_MAX, MISSING_MAX, UNFINISHED_MAX, ModelShelf
+from scoring.models import cache
+from scoring.models.cache import LOADED_MAX, MISSING_MAX, UNFINISHED_MAX, ModelShelf
 from support.tiny_model import graph, tiny_manifest, tiny_messages, tiny_package
 
 WIDTH = len(names())
@@ -306,7 +306,7 @@ def test_without_a_disk_to_write_to_the_model_serves_from_memory(tmp_path: Path)
 def test_loaded_models_and_files_are_bounded_and_the_serving_one_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr(packages, limit, value)
+    monkeypatch.setattr(cache, limit, value)
     shelf = Shelf(tmp_path)
     shelf.offer(tiny_messages(tiny_package("first"), "first"))
     versions = [f"m-{number}" for number in range(10, 25)]

@@ -9,7 +9,7 @@ import rule_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.expressions import ConditionError, Name, compile_condition, library_context
+from scoring.rules.expressions import ConditionError, Name, compile_condition, library_context
 
 NAMES = {
     "a": Name("number", False),

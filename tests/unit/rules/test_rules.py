@@ -6,7 +6,7 @@ import yaml
 
 from contract.errors import ConfigurationError
 from contract.features import names
-from scoring.rules import ONE_BY_ONE_MAX, Ruleset, default_rules, load_rules, vocabulary
+from scoring.rules.ruleset import ONE_BY_ONE_MAX, Ruleset, default_rules, load_rules, vocabulary
 from support.workbench import transaction
 
 

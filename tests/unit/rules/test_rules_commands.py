@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from contract.errors import ConfigurationError
-from scoring.rules import default_rules, load_rules
+from scoring.rules.ruleset import default_rules, load_rules
 from tillguard.cli import app
 
 RUNNER = CliRunner()

@@ -6,8 +6,8 @@ import pytest
 
 from contract.clock import ManualClock
 from scoring.ports import StoreUnavailableError
-from scoring.rules import load_rules
-from scoring.rules_shelf import LOADED_MAX, DirectoryRulesArchive, RulesShelf
+from scoring.rules.ruleset import load_rules
+from scoring.rules.versions import LOADED_MAX, DirectoryRulesArchive, RulesShelf
 from support.workbench import RULES, START
 
 

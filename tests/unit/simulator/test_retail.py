@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from connectors.simulator import identities
-from connectors.simulator.profile import Profile
-from connectors.simulator.retail import HistoryPlan, Retail
-from connectors.simulator.sales import KINDS, Labelled, Sale
+from simulator import identities
+from simulator.profile import Profile
+from simulator.retail import HistoryPlan, Retail
+from simulator.sales import KINDS, Labelled, Sale
 
 NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 OPENED = NOW - timedelta(days=28)

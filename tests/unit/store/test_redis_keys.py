@@ -1,6 +1,7 @@
 import pytest
 
-from scoring.redis_keys import VALUE_BYTES_MAX, Keys, counterpart_hash
+from contract.windows import counterpart_hash
+from scoring.store.keys import VALUE_BYTES_MAX, Keys
 
 
 def test_every_key_of_a_retailer_carries_its_hash_tag() -> None:

@@ -4,11 +4,11 @@ import hiredis
 import numpy as np
 import pytest
 
-from contract.windows import ENTITY_NAMES
+from contract.windows import ENTITY_NAMES, counterpart_hash
 from scoring.ports import Mark
-from scoring.redis_keys import Keys, counterpart_hash
-from scoring.redis_scripts import script
-from scoring.redis_sightings import COLUMNS, Bounds, ReplyReader, SightingPacker, layout
+from scoring.store.keys import Keys
+from scoring.store.scripts import script
+from scoring.store.sightings import COLUMNS, Bounds, ReplyReader, SightingPacker, layout
 from support.sightings import START_MS, column, sighting
 
 BOUNDS = Bounds(idle_s=60, sight_s=30, max_events=9, max_counterparts=7, label_delay_s=4, horizon_tiles=8)
@@ -62,7 +62,7 @@ def test_an_alias_follows_with_its_key_place_and_hash() -> None:
 
 
 def test_values_are_packed_alike_whether_seen_before_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoring.redis_sightings.CACHE_VALUES_MAX", 2)
+    monkeypatch.setattr("scoring.store.sightings.CACHE_VALUES_MAX", 2)
     packer = SightingPacker(Keys("shop"), b"f" * 40, BOUNDS)
     many = [sighting("t", card=f"c{i % 5}") for i in range(20)]
     assert packed(*many, packer=packer)[10] == packed(many[10])[0]

@@ -6,7 +6,7 @@ import pytest
 
 from contract.windows import DAY_MS, HOUR_MS, MINUTE_MS
 from scoring.ports import Sighting
-from scoring.reference import Reference, aggregates
+from support.reference import Reference, aggregates
 from support.sightings import START_MS, column, sighting
 
 

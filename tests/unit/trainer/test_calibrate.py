@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.platt import SLOPE_MIN, _loss, sigmoid
-from trainer.calibrate import Platt, fit_platt
+from contract.statistics.platt import SLOPE_MIN, _loss, sigmoid
+from trainer.model.calibrate import Platt, fit_platt
 
 
 @settings(max_examples=25)

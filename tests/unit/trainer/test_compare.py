@@ -9,12 +9,12 @@ from rich.console import Console
 
 from contract.models import Thresholds
 from contract.settings import CostSettings
-from tillguard import compare_report
-from tillguard.comparing import Found
-from trainer import compare as comparing
-from trainer.compare import Pairs, compare
-from trainer.costing import expected
-from trainer.evaluate import auc_roc, average_precision
+from tillguard.views import compare_report
+from trainer.decision import compare as comparing
+from trainer.decision.compare import Pairs, compare
+from trainer.decision.costing import expected
+from trainer.learning.comparing import Found
+from trainer.model.evaluate import auc_roc, average_precision
 
 COSTS = CostSettings()
 STEPS = Thresholds(flag=0.3, hold=0.5, block=0.8)

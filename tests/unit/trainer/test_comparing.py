@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from support.learning import BEGAN, label
-from tillguard.comparing import _add_label, _Row, _Rows
+from trainer.learning.comparing import _add_label, _Row, _Rows
 
 NOW = BEGAN + timedelta(days=30)
 

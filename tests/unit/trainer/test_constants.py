@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.features import Feature, names
-from trainer.constants import SEEN_MIN, compress, learn, ordinary, tells_risk
+from trainer.model.preprocessing import SEEN_MIN, compress, learn, ordinary, tells_risk
 
 TABLE = (
     Feature("a", "amount", "a", "u"),

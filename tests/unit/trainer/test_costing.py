@@ -10,9 +10,9 @@ from contract.models import Thresholds
 from contract.package import read_package
 from contract.settings import CostSettings
 from support.tiny_model import tiny_package
-from trainer import costing
-from trainer.examples import Examples
-from trainer.thresholds import costs_of
+from trainer.decision import costing
+from trainer.decision.thresholds import costs_of
+from trainer.examples.examples import Examples
 
 COSTS = CostSettings()
 STEPS = Thresholds(flag=0.2, hold=0.5, block=0.9)

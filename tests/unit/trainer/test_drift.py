@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from contract.alarms import ALARMS
 from contract.errors import PackageRefusedError
 from contract.features import names, schema
-from contract.model_settings import DriftSettings
 from contract.models import Thresholds
-from trainer.costing import decisions
+from contract.sections.models import DriftSettings
+from trainer.decision.costing import decisions
 from trainer.drift import cbpe, profile, psi
 from trainer.drift.findings import FEATURE_ALARMS_MAX, Findings, Window, alarms_of, inspect
 from trainer.drift.score_drift import score_drift
-from trainer.evaluate import average_precision
+from trainer.model.evaluate import average_precision
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 STEPS = Thresholds(flag=0.2, hold=0.5, block=0.8)

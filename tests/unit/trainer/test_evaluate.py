@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from contract.models import Thresholds
-from trainer.evaluate import auc_roc, average_precision, calibration_error, measure
+from trainer.model.evaluate import auc_roc, average_precision, calibration_error, measure
 
 NEVER = 1.000001
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contract.errors import TrainingRefusedError
 from contract.features import names
-from trainer.examples import Examples, split
+from trainer.examples.examples import Examples, split
 
 
 def examples(times_ms: list[int], frauds: list[bool]) -> Examples:

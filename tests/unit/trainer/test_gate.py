@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from trainer import gate
-from trainer.gate import FRAUDS_MIN, Side, compare, refusal, skill, unseen, unskilled
+from trainer.decision import gate
+from trainer.decision.gate import FRAUDS_MIN, Side, compare, refusal, skill, unseen, unskilled
 
 FRAUD = np.arange(100) % 10 == 0
 

@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import ConfigurationError, TrainingRefusedError
 from contract.settings import Settings, parse
-from tillguard.history import Found, Known, LabelQueue, open_file
+from tillguard.history.reading import Found, Known, LabelQueue, open_file
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -216,7 +216,7 @@ def test_a_file_of_an_unknown_ending_is_one_sentence(settings: Settings, tmp_pat
 
 
 def test_every_refusal_of_a_training_tells_what_could_not_be_used() -> None:
-    from tillguard.training import _explained
+    from tillguard.operations.training import _explained
 
     with (
         pytest.raises(TrainingRefusedError, match=r"^too few frauds; 825 of 1,500 rows could not be used \(…\)$"),

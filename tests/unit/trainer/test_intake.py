@@ -7,7 +7,7 @@ import pytest
 
 from contract.dead_letters import REASONS
 from support.learning import BEGAN, feature_record, label
-from trainer.intake import Batch, Intake, Message, encoded
+from trainer.examples.intake import Batch, Intake, Message, encoded
 
 INTAKE = Intake("shop", "shop.features.v1", "shop.labels.v1")
 

@@ -7,8 +7,8 @@ import numpy as np
 from contract.features import schema
 from tillguard.federation.keys import read_model, write_model
 from tillguard.federation.learner import initial_model, shapes
-from trainer import joint_form
-from trainer.plan import HIDDEN
+from trainer.federated import joint_form
+from trainer.model.plan import HIDDEN
 
 
 def test_equal_schemas_have_equal_forms_and_another_form_has_other_names() -> None:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trainer import joint_form, joint_statistics
-from trainer.constants import compress
-from trainer.joint_statistics import Kind
+from trainer.federated import joint_form, joint_statistics
+from trainer.federated.joint_statistics import Kind
+from trainer.model.preprocessing import compress
 
 AMOUNT = Kind(4.0, 0.7, (10, 100, 1_000), quantiles=(0.25, 0.5, 0.9))
 COUNT = Kind(0.0, 0.7)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from trainer.labels import Known, Overlap, Revision, Terms, distrusted, judge, newest, overlaps
+from trainer.examples.labels import Known, Overlap, Revision, Terms, distrusted, judge, newest, overlaps
 
 TRUSTED = frozenset({"chargeback", "analyst"})
 TERMS = Terms(

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from scoring.redis_history import LoadRecord, Span
-from tillguard.live_history import OTHERS_FOR_S, REST_MAX_S, Loaded, Pace, known_span, sentence, widest
+from scoring.store.history import LoadRecord, Span
+from tillguard.history.live import OTHERS_FOR_S, REST_MAX_S, Loaded, Pace, known_span, sentence, widest
 
 
 def test_empty_windows_take_everything_full_ones_what_is_older_and_those_of_unknown_age_nothing() -> None:

@@ -9,8 +9,8 @@ from contract.clock import EPOCH, ManualClock
 from contract.errors import FencedError
 from contract.metrics import Metrics
 from contract.settings import parse
-from tillguard.trainer_worker import TrainerWorker, Vitals
-from trainer.example_store import ExampleStore
+from trainer.examples.store import ExampleStore
+from trainer.worker.service import TrainerWorker, Vitals
 
 
 class Silent:

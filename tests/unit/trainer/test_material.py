@@ -14,10 +14,10 @@ from contract.features import names
 from contract.settings import Settings, parse
 from contract.windows import DAY_MS
 from support.learning import BEGAN, feature_record, label
-from tillguard.material import Material, Read, of_history, of_store
-from trainer.example_store import ExampleStore
-from trainer.label_log import LabelLog
-from trainer.spool import Spool
+from trainer.examples.label_log import LabelLog
+from trainer.examples.spool import Spool
+from trainer.examples.store import ExampleStore
+from trainer.learning.material import Material, Read, of_history, of_store
 
 ROWS = 600
 NOW = BEGAN + timedelta(days=30)

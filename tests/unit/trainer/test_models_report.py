@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from support.tiny_model import NOW, linear_onnx, tiny_manifest
-from tillguard.models_report import Standing, attempts_lines, models_table
-from tillguard.printing import columns_for, show
-from trainer.registry import Entry, Promotion, Tried
+from tillguard.views.models_report import Standing, attempts_lines, models_table
+from tillguard.views.printing import columns_for, show
+from trainer.registry.registry import Entry, Promotion, Tried
 
 
 def entry(version: str) -> Entry:

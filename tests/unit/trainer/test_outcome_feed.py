@@ -13,10 +13,10 @@ from contract.risk import KnownOutcome
 from contract.settings import parse
 from contract.topics import Topic
 from support.learning import BEGAN, feature_record, label
-from tillguard.history_pass import Told
-from tillguard.outcome_feed import DUE_EVERY_S, OutcomeFeed, of_history, of_store
-from trainer.example_store import ExampleStore
-from trainer.label_log import LabelLog
+from trainer.examples.label_log import LabelLog
+from trainer.examples.outcomes import Told
+from trainer.examples.store import ExampleStore
+from trainer.feeds.outcome_feed import DUE_EVERY_S, OutcomeFeed, of_history, of_store
 
 NAMED = b"\x01\x00" + b"x" * 8
 DAY_MS = 86_400_000

@@ -3,9 +3,9 @@
 from contract.clock import epoch_ms, from_epoch_ms
 from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
-from trainer.label_log import LabelLog
-from trainer.labels import Revision
-from trainer.outcomes import Seen, horizon_begins_ms, missing, outcome
+from trainer.examples.label_log import LabelLog
+from trainer.examples.labels import Revision
+from trainer.examples.outcomes import Seen, horizon_begins_ms, missing, outcome
 
 TODAY = 1_790_000_000_000
 NEXT_YEAR = TODAY + 365 * DAY_MS

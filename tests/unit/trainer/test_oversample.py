@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from contract.features import names, schema
-from trainer.examples import Examples
-from trainer.oversample import FRAUD_SHARE, NEIGHBOURS, oversampled
+from trainer.examples.examples import Examples
+from trainer.model.oversample import FRAUD_SHARE, NEIGHBOURS, oversampled
 
 CATEGORY = [place for place, feature in enumerate(schema()) if feature.buckets]
 

@@ -5,7 +5,7 @@ import msgspec
 from contract.models import ModelChunk
 from contract.package import package_sha256
 from support.tiny_model import tiny_package
-from tillguard.package_repair import assembled
+from trainer.learning.package_repair import assembled
 
 PACKAGE = tiny_package("m-1")
 SHA = package_sha256(PACKAGE)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from contract.errors import TrainingRefusedError
-from trainer.labels import Known, Revision, Terms
-from trainer.pool import UNVERIFIED, Outline, choose, outline
-from trainer.reservoir import GENUINE
+from trainer.examples.labels import Known, Revision, Terms
+from trainer.examples.pool import UNVERIFIED, Outline, choose, outline
+from trainer.examples.reservoir import GENUINE
 
 ROWS = 1_000
 RIPE = 800

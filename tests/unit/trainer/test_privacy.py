@@ -2,7 +2,7 @@
 
 import math
 
-from trainer.privacy import epsilon
+from trainer.model.privacy import epsilon
 
 
 def test_no_step_gives_nothing_away() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.reservoir import GENUINE, SPANS, draw, quotas
+from trainer.examples.reservoir import GENUINE, SPANS, draw, quotas
 
 
 def kinds(rows: int = 12_000) -> np.ndarray:

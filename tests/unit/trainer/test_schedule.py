@@ -1,6 +1,6 @@
 """When the trainer trains."""
 
-from trainer.schedule import Schedule
+from trainer.worker.schedule import Schedule
 
 SCHEDULE = Schedule(every_labels=100, every_s=60.0)
 

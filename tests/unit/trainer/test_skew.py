@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.features import names
-from tillguard import skew_report
-from tillguard.skew import Checked
+from tillguard.history.skew import Checked
+from tillguard.views import skew_report
 from trainer.drift.skew import Skew, compare
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from contract.errors import TrainingRefusedError
 from contract.features import names
-from trainer.constants import Constants, learn
-from trainer.snapshot import dump, load
+from trainer.model.preprocessing import Constants, learn
+from trainer.model.snapshot import dump, load
 
 
 def constants() -> Constants:

@@ -12,8 +12,8 @@ from contract.clock import epoch_ms
 from contract.errors import TillguardError
 from contract.features import names
 from contract.windows import DAY_MS
-from trainer import spool as spool_module
-from trainer.spool import Spool
+from trainer.examples import spool as spool_module
+from trainer.examples.spool import Spool
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from tillguard.topic_log import SLICES, _cut
+from runtime.kafka.topic_log import SLICES, _cut
 
 
 @pytest.mark.parametrize(("start", "end", "at_most"), [(0, 51_690, 10_000), (7, 1_007, 100), (3, 40, 30)])

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from trainer.registry_tables import Challenge, Pin, Promotion
-from trainer.standing import challenger_of, pin_objection, previously_serving, serving_version
+from trainer.registry.serving_state import challenger_of, pin_objection, previously_serving, serving_version
+from trainer.registry.tables import Challenge, Pin, Promotion
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.model_settings import CapacitySettings
 from contract.models import SCORE_DIGITS, Thresholds
 from contract.package import THRESHOLD_NEVER, thresholds_hold
+from contract.sections.models import CapacitySettings
 from contract.settings import CostSettings
-from trainer.thresholds import (
+from trainer.decision.thresholds import (
     BLOCK_PRECISION_MIN,
     FLAG_SHARE_MAX,
     HOLD_SHARE_MAX,

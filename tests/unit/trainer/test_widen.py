@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.features import names, schema_hash
-from trainer.widen import widened
+from trainer.examples.upgrade_vector import widened
 
 
 def test_a_row_of_the_present_schema_stays_as_it_is() -> None:

@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from scoring.afterwards import HoldSweeper
 from scoring.ports import Outcome, StoreUnavailableError
+from scoring.worker.afterwards import HoldSweeper
 
 
 class Settling:

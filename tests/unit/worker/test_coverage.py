@@ -6,7 +6,7 @@ import pytest
 
 from contract.clock import epoch_ms
 from contract.windows import DAY_MS
-from scoring.coverage import Coverage, expects_risk, gaps, missing
+from scoring.engine.coverage import Coverage, expects_risk, gaps, missing
 from support.tiny_model import tiny_manifest
 
 DAY_0 = epoch_ms(datetime(2026, 3, 1, tzinfo=UTC))

@@ -1,7 +1,7 @@
 """A worker notices that it stands still."""
 
 from scoring.feeds.ports import FeedState
-from scoring.selfwatch import Health, SelfWatch
+from scoring.worker.selfwatch import Health, SelfWatch
 
 
 def state(progress: int, lag: int = 5, assigned: tuple[int, ...] | None = (0,)) -> FeedState:

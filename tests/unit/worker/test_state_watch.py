@@ -9,10 +9,10 @@ import pytest
 from contract.alarms import ALARMS, Alarm
 from contract.clock import epoch_ms
 from contract.windows import DAY_MS
-from scoring.coverage import Coverage
-from scoring.engine import Engine
+from scoring.engine.coverage import Coverage
+from scoring.engine.engine import Engine
+from scoring.engine.state_watch import StateWatch
 from scoring.ports import Outcome, StoreUnavailableError
-from scoring.state_watch import StateWatch
 from support.workbench import ORIGIN, START, Workbench, records, transaction, verdict_of
 
 NOW = epoch_ms(START)

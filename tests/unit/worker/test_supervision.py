@@ -9,10 +9,10 @@ import pytest
 
 from contract.clock import ManualClock
 from contract.metrics import Metrics
-from scoring.coverage import Gap
+from scoring.engine.coverage import Gap
 from scoring.feeds.ports import FeedState
-from scoring.packages import ModelShelf
-from scoring.supervision import StalledError, Supervision
+from scoring.models.cache import ModelShelf
+from scoring.worker.supervision import StalledError, Supervision
 from support.tiny_model import tiny_messages, tiny_package
 
 

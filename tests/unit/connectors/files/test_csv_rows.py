@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.config.file_settings import Files
 from connectors.files import csv_rows
-from connectors.files.config import Files
 from connectors.files.rows import FileRow, column_names, read
 
 

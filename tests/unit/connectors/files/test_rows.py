@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors.files.config import Files
+from connectors.config.file_settings import Files
 from connectors.files.json_rows import LINE_BYTES_MAX
 from connectors.files.parts import parts, resolved
 from connectors.files.rows import FileRow, column_names

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.fields import TextField
+from connectors.config.fields import TextField
+from connectors.mapping.readers import name, text
 from connectors.mysql.columns import binary_json, moments, numbers
 from connectors.mysql.columns.charsets import charsets, decoder
 from connectors.mysql.columns.column_types import Declared
@@ -17,7 +18,6 @@ from connectors.mysql.columns.packed import UndecodableError
 from connectors.mysql.columns.row_images import RowDecoder, RowFault, RowImage, told
 from connectors.mysql.columns.selection import Selection, condition
 from connectors.mysql.columns.table_map import TableMap, parse_table_map
-from connectors.readers import name, text
 from connectors.values import UNTOLD, UntoldError, Unusable, as_id, as_key
 from contract.errors import InvalidEventError
 

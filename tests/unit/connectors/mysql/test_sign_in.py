@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from connectors.config import MysqlServer
+from connectors.config.connector_file import MysqlServer
 from connectors.mysql.server import connect
 from contract.errors import ConfigurationError
 

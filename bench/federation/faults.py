@@ -1,0 +1,201 @@
+"""What becomes of a masked round when participants vanish, the coordinator is killed, and messages go wrong.
+
+Every case runs the product's coordinator and ten participants over logs in memory, in virtual time. A round has to end with a
+model, or be refused with a reason; where nothing is lost for good, the model is the one of the calm run but for the rounding.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.federation import trial
+from bench.federation.local import Course, start
+from bench.table import Row
+from contract.federation.messages import Stage
+from contract.federation.settings import FederationSettings, ParticipantSettings
+from federation.audit.history import read_told, rounds_of
+from federation.audit.ledger import verify_chain
+from federation.learning.numpy_learner import NumpyLearner, shapes_of
+from federation.messages.global_weights import GlobalWeights
+from federation.numeric.tensors import flatten
+from federation.secagg.graph import threshold
+from federation.simulation.data import divided, transactions
+from federation.simulation.world import TURNS_MAX, World
+from federation.transports.memory import Faults, MemoryTransport
+from federation.transports.ports import Outgoing
+
+PARTICIPANTS = 10
+LOST_MAX = PARTICIPANTS - threshold(PARTICIPANTS, complete=True)
+EXAMPLES, FEATURES, FRAUD_SHARE = 2_000, 8, 0.1
+COURSE = Course(rounds=1, epochs=1, batch_size=64, hidden=(8,), dropout=0.0)
+STAGES: tuple[Stage, ...] = ("keys", "shares", "updates", "unmasking")
+SAME = 1e-5
+"""Two runs of a round differ by the fixed point's rounding only."""
+APPENDS_MAX = 30
+STORM = Faults(loss=0.01, delay_ms_max=3_000, duplication=0.3, damage=0.02)
+STORM_ROUNDS, STORM_CRASH = 5, 0.002
+
+
+class Told(NamedTuple):
+    """What the coordinator's ledger says."""
+
+    outcomes: list[str]
+    holds: bool
+
+
+def world(seed: int = 7, faults: Faults | None = None, crash: float = 0.0, cohort_min: int = 3) -> World:
+    """A federation whose participants are all enrolled."""
+    parts = divided(transactions(EXAMPLES, FEATURES, FRAUD_SHARE, COURSE.seed), PARTICIPANTS, 5.0, COURSE.seed)
+    rounds = trial.advised(COURSE).model_copy(update={"cohort_min": cohort_min})
+    made = World(
+        FederationSettings(rounds=rounds, participant=ParticipantSettings(allow_robust=True)),
+        {
+            name: NumpyLearner(bank.own, bank.newest, seed=number)
+            for number, (name, bank) in enumerate(trial.banks_of(parts, COURSE.seed).items())
+        },
+        GlobalWeights(
+            version=0,
+            shapes=shapes_of(FEATURES, COURSE.hidden),
+            payload=flatten(start(FEATURES, COURSE)).tobytes(),
+        ),
+        seed=seed,
+        faults=faults,
+        participant_crash=crash,
+    )
+    made.enrol_all()
+    return made
+
+
+def told(of: World) -> Told:
+    """By round."""
+    found = read_told(MemoryTransport(of.broker, "reader"), of.settings.name, of.identity.public.fingerprint)
+    return Told([line.outcome for line in rounds_of(found.entries)], verify_chain(found.entries).holds)
+
+
+def same(one: World, other: World) -> bool:
+    """Whether both have the same model of the same version."""
+    models = [np.frombuffer(each.state.model.payload, dtype="<f4") for each in (one, other)]
+    return one.state.model.version == other.state.model.version and bool(
+        np.allclose(models[0], models[1], rtol=0, atol=SAME)
+    )
+
+
+def vanish(stage: Stage, count: int) -> World:
+    """A round in which `count` participants vanish as soon as `stage` is open; one attempt that fails is tried again."""
+    made = world()
+    names = iter(sorted(made.participants)[:count])
+
+    def strike() -> bool:
+        attempt = made.coordinator.coordinator.attempt
+        if attempt is None or attempt.state.stage != stage:
+            return False
+        made.kill(list(names))
+        return True
+
+    _begin(made, strike)
+    made.run_until(lambda: made.state.rounds_wanted == 0 and made.coordinator.coordinator.attempt is None)
+    return made
+
+
+def _begin(made: World, strike: Callable[[], bool]) -> None:
+    """Orders a round; after the coordinator's turn in which `strike` strikes, the round goes on."""
+    made.order_rounds(1)
+    for _ in range(TURNS_MAX):
+        read = made.coordinator_turn()
+        if strike():
+            return
+        read += made.participants_turn()
+        if not read:
+            made.advance(500)
+    raise AssertionError("the stage did not come")
+
+
+def killed(moment: str) -> tuple[int, int]:
+    """At how many appends the coordinator was killed (`before` or `after` them), and how often the model was the calm run's."""
+    calm = world()
+    calm.run_rounds(1)
+    right = 0
+    for number in range(1, APPENDS_MAX):
+        struck = world()
+        setattr(struck.coordinator.transport, f"crash_{moment}", number)
+        struck.run_rounds(1)
+        if not struck.crashes:
+            return number - 1, right
+        right += same(struck, calm) and told(struck).holds
+    return APPENDS_MAX - 1, right
+
+
+def replayed() -> tuple[World, World, int]:
+    """Two rounds in which, between them, all that participants ever said comes again, changed and unchanged; and calm ones."""
+    calm, struck = world(), world()
+    for each in (calm, struck):
+        each.run_rounds(1)
+    said = struck.broker.read("updates", 0, struck.broker.bounds("updates")[1])
+    chance = np.random.default_rng(7)
+    for record in said:
+        forged = bytearray(record.value)
+        forged[int(chance.integers(len(forged)))] ^= 1
+        for value in (record.value, bytes(forged), record.value[: len(record.value) // 2]):
+            struck.broker.take([Outgoing("updates", record.key, value)], "stranger", exclusive=False)
+    for each in (calm, struck):
+        each.run_rounds(1)
+    return calm, struck, 3 * len(said)
+
+
+def _yes(measure: str, value: bool, target: str) -> Row:
+    return Row(measure, float(value), "", target=target, holds=value)
+
+
+def measure(*, quick: bool) -> list[Row]:
+    """All cases; quick leaves the coordinator's death to one kind of moment."""
+    rows = []
+    for stage in STAGES:
+        done = told(vanish(stage, LOST_MAX))
+        rows.append(
+            _yes(f"{LOST_MAX} of {PARTICIPANTS} vanish in stage {stage}: {done.outcomes[-1]}",
+                 done.holds and done.outcomes[-1] == "model 1", "a model")
+        )  # fmt: skip
+        trial.say(rows[-1].measure)
+    for stage in STAGES if not quick else ("updates",):
+        done = told(vanish(stage, LOST_MAX + 4))
+        ended = done.outcomes[-1].startswith(("model ", "failed: "))
+        rows.append(
+            _yes(f"{LOST_MAX + 4} vanish in stage {stage}: {done.outcomes[-1]}", done.holds and ended,
+                 "a model of those who stay, or a reason")
+        )  # fmt: skip
+        trial.say(rows[-1].measure)
+    for moment in ("before",) if quick else ("before", "after"):
+        moments, right = killed(moment)
+        rows.append(
+            Row(
+                f"coordinator killed {moment} an append, same model", right, "moments", moments, right / moments,
+                "every moment", right == moments > 0,
+            )
+        )  # fmt: skip
+    calm, struck, sent = replayed()
+    dropped = sum(struck.drops.values()) - sum(calm.drops.values())
+    rows.append(
+        Row(
+            "replayed, forged and cut messages that did not count",
+            dropped,
+            "",
+            sent,
+            dropped / sent,
+            "all",
+            dropped == sent,
+        )
+    )
+    rows.append(_yes("after them the model is the calm run's", same(calm, struck) and told(struck).holds, "1"))
+    stormy = world(faults=STORM, crash=STORM_CRASH)
+    stormy.run_rounds(STORM_ROUNDS)
+    done = told(stormy)
+    fine = sum(outcome.startswith("model ") for outcome in done.outcomes)
+    over = fine + sum(outcome.startswith("failed: ") for outcome in done.outcomes)
+    rows.append(
+        Row("storm: rounds that ended right or with a reason", over, "rounds", STORM_ROUNDS, over / STORM_ROUNDS,
+            "all", over == STORM_ROUNDS and done.holds)
+    )  # fmt: skip
+    rows.append(Row("storm: of them with a model", fine, "rounds", over, fine / max(over, 1)))
+    rows.append(Row("storm: processes killed", stormy.crashes, ""))
+    return rows

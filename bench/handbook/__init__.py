@@ -1,0 +1,1 @@
+"""Detection quality on the Fraud Detection Handbook, by the book's own protocol."""

@@ -1,0 +1,1 @@
+"""Connector files and what each entry may say. Knows no database and opens none."""

@@ -1,0 +1,1 @@
+"""The first connector file: what columns and values suggest. Proposes; a person decides."""

@@ -1,0 +1,1 @@
+"""Rows to transactions and labels, personal data to tokens. Pure; knows neither databases nor Kafka."""

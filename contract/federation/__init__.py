@@ -1,0 +1,1 @@
+"""What members of a federation agree on: messages, reasons and settings."""

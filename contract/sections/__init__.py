@@ -1,0 +1,1 @@
+"""Sections of the settings that more than one part of them uses."""

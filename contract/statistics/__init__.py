@@ -1,0 +1,1 @@
+"""Measures and fits that scoring, training and federation must compute alike. Pure."""

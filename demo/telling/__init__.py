@@ -1,0 +1,1 @@
+"""What the demonstration shows: the screen, the closing words, the report."""

@@ -1,0 +1,55 @@
+"""Measures of scores against labels, in numpy: what a simulation and a simple learner report. Pure."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.statistics.ranking import Ranking
+
+Scores = NDArray[np.floating]
+Labels = NDArray[np.bool_]
+AP = "ap"
+"""Average precision's name among what is measured: the figure that models are chosen and compared by."""
+
+
+def auc(scores: Scores, labels: Labels) -> float:
+    """Area under the ROC curve in [0, 1], ties counted half; NaN with one class only."""
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if not positives or not negatives:
+        return float("nan")
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(count) - (count - 1) / 2
+    return float((ranks[place][labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def average_precision(scores: Scores, labels: Labels) -> float:
+    """Sum over thresholds of precision times the recall it adds, in [0, 1]; NaN without frauds."""
+    return Ranking(scores, labels).average_precision() if labels.any() else float("nan")
+
+
+def log_loss(probabilities: Scores, labels: Labels) -> float:
+    """Mean negative log likelihood in nats; probabilities are held to [1e-7, 1 - 1e-7]."""
+    held = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(-np.mean(np.where(labels, np.log(held), np.log1p(-held))))
+
+
+def accuracy(probabilities: Scores, labels: Labels) -> float:
+    """Share that is right at one half."""
+    return float(np.mean((probabilities >= 0.5) == labels))
+
+
+def probabilities(logits: Scores) -> NDArray[np.float64]:
+    """Of fraud, in (0, 1); logits beyond 60 are taken for 60."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))), dtype=np.float64)
+
+
+def measured(probabilities: Scores, labels: Labels) -> dict[str, float]:
+    """All of them that are defined, by name; none without examples."""
+    if not len(labels):
+        return {}
+    found = {
+        "auc": auc(probabilities, labels),
+        AP: average_precision(probabilities, labels),
+        "accuracy": accuracy(probabilities, labels),
+        "loss": log_loss(probabilities, labels),
+    }
+    return {name: value for name, value in found.items() if np.isfinite(value)}

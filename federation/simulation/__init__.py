@@ -1,0 +1,1 @@
+"""A whole federation in one process, with faults from a seed, and its report."""

@@ -1,0 +1,1 @@
+"""Topics made and read whole, and a writer that waits for delivery."""

@@ -1,0 +1,1 @@
+"""From a score, rules and lists to a decision with reasons. Pure."""

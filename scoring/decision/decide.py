@@ -1,0 +1,73 @@
+"""From score, thresholds, fired rules and marks to a decision. Pure.
+
+Precedence, highest first:
+
+1. a `deny` mark: block;
+2. an `allow` mark: allow, whatever model and rules say (it is how an analyst silences false alarms about one customer);
+3. the most severe of the model's decision and the fired rules; where only rules that say `allow` fired: allow;
+4. a `watch` mark: at least flag.
+
+The degraded answer looks at none of this: it depends on the transaction and the settings alone, so that it is the same
+however often, wherever and whenever it is given.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.models import SCORE_DIGITS, Thresholds
+from contract.money import exponent
+from contract.policies import FallbackSettings
+from contract.verdicts import Decision
+from scoring.ports import Mark
+from scoring.rules.ruleset import DECISIONS
+
+ALLOW, FLAG, HOLD, BLOCK = range(4)
+"""Severities: places in DECISIONS."""
+
+
+def rounded(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The scores that are compared with thresholds and published, shape (n,)."""
+    exact: NDArray[np.float64] = scores.astype(np.float64)
+    return exact.round(SCORE_DIGITS)
+
+
+def model_severities(scores: NDArray[np.float64], thresholds: Thresholds) -> NDArray[np.int8]:
+    """What the model alone decides, shape (n,): a decision applies from its threshold on."""
+    steps = np.array([thresholds.flag, thresholds.hold, thresholds.block])
+    decided: NDArray[np.int8] = (scores[:, None] >= steps).sum(axis=1, dtype=np.int8)
+    return decided
+
+
+def severities(
+    by_model: NDArray[np.int8],
+    fired: NDArray[np.bool_],
+    rule_severities: NDArray[np.int8],
+    marks: Sequence[tuple[Mark, ...]],
+) -> NDArray[np.int8]:
+    """The decisions, shape (n,); `fired` has shape (n, rules), `marks` one tuple per event."""
+    decided = by_model.copy()
+    if fired.any():
+        by_rules = np.where(fired, rule_severities, -1).max(axis=1)  # -1: none fired
+        decided = np.where(by_rules == ALLOW, ALLOW, np.maximum(by_model, by_rules)).astype(np.int8)
+    for place, found in enumerate(marks):
+        if found:
+            decided[place] = marked(int(decided[place]), found)
+    return decided
+
+
+def marked(severity: int, marks: Sequence[Mark]) -> int:
+    """The decision after lists and overrides have spoken."""
+    kinds = {mark.mark for mark in marks}
+    if "deny" in kinds:
+        return BLOCK
+    if "allow" in kinds:
+        return ALLOW
+    return max(severity, FLAG) if "watch" in kinds else severity
+
+
+def fallback(amount_base_minor: int, base_currency: str, settings: FallbackSettings) -> Decision:
+    """The decision of a degraded verdict: `hold` from an amount on (if that is more severe), else the configured one."""
+    above = amount_base_minor >= settings.hold_from * 10 ** exponent(base_currency)
+    return max(settings.decision, "hold", key=DECISIONS.index) if above else settings.decision

@@ -1,0 +1,29 @@
+"""The archive of a retailer's rules on Redis, so that a worker on another machine judges by the rules of a first sight."""
+
+from contract.settings import Settings
+from scoring.store.client import RedisClient
+from scoring.store.keys import LIVE, Keys
+
+
+class RedisRules:
+    """RulesArchive on Redis (scoring/ports.py): one hash per retailer, a few kB per version; safe for threads.
+
+    `timeout_s`: RedisClient's.
+    """
+
+    def __init__(self, settings: Settings, namespace: str = LIVE, *, timeout_s: float | None = None) -> None:
+        self._client = RedisClient(settings.redis, timeout_s)
+        self._key = Keys(settings.retailer, namespace).prefix + b"rules"
+
+    def keep(self, version: str, source: str) -> None:
+        """As the port says."""
+        self._client.run(lambda client: client.hset(self._key, version, source.encode()))
+
+    def find(self, version: str) -> str | None:
+        """As the port says."""
+        source = self._client.run(lambda client: client.hget(self._key, version))
+        return None if source is None else source.decode(errors="replace")
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._client.close()

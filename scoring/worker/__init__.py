@@ -1,0 +1,1 @@
+"""The Faust application and what runs beside the engine: resolutions, outcomes, health, supervision."""

@@ -1,0 +1,103 @@
+"""Rooms: each is in the table of the architecture, none imports another in a circle, and a file that says it is pure is."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("contract", "runtime", "connectors", "scoring", "trainer", "federation", "tillguard")
+ELSEWHERE = ("embedded", "simulator", "demo", "bench")
+FILES_MAX = 24
+IMPURE = {
+    "aiohttp", "aiokafka", "asyncio", "confluent_kafka", "fcntl", "faust", "http", "kafka", "multiprocessing", "os", "pymongo",
+    "pymysql", "redis", "secrets", "shutil", "signal", "socket", "sqlalchemy", "structlog", "subprocess", "sys", "tempfile",
+    "threading", "time", "urllib",
+}  # fmt: skip
+"""Input, output, a clock, or randomness that no seed repeats."""
+IMPURE_CALLS = re.compile(r"\b(?:datetime\.now|default_rng\(\)|open\(|\.read_text\(|\.write_text\()")
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for house in (*PRODUCT, *ELSEWHERE):
+        for file in sorted((ROOT / house).rglob("*.py")):
+            found[".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = file
+    return found
+
+
+MODULES = modules()
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for each in node.names:
+                whole = f"{node.module}.{each.name}"
+                yield whole if whole in MODULES else node.module
+
+
+def rooms_of(house: str) -> set[str]:
+    kept = {"migrations", "versions", "report"}
+    files = (ROOT / house).rglob("*.py")
+    return {
+        str(file.parent.relative_to(ROOT)) for file in files if file.name != "__init__.py" and not kept & {*file.parts}
+    }
+
+
+def room(name: str) -> str:
+    """The folder of a module; a module that stands next to rooms is one of its own."""
+    folder = MODULES[name].parent
+    beside = any((child / "__init__.py").exists() for child in folder.iterdir() if child.name != "migrations")
+    return name if beside and MODULES[name].name != "__init__.py" else str(folder.relative_to(ROOT))
+
+
+def test_every_room_of_the_product_is_in_the_table_of_the_architecture_and_no_other() -> None:
+    text = (
+        (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("| Room |")[2].partition("\n## ")[0]
+    )
+    told = set(re.findall(r"^\| `([a-z/]+)` \|", text, re.MULTILINE))
+    assert told == {each for house in PRODUCT for each in rooms_of(house)}
+
+
+def test_no_two_rooms_import_each_other_in_a_circle() -> None:
+    edges: dict[str, set[str]] = {}
+    for name, file in MODULES.items():
+        there = {room(used) for used in imports(file) if used in MODULES}
+        edges.setdefault(room(name), set()).update(there - {room(name)})
+    while leaves := [name for name, used in edges.items() if not used & edges.keys()]:
+        for name in leaves:
+            del edges[name]
+    # what is left imports, and is imported by, something that is left
+    assert {name: sorted(used & edges.keys()) for name, used in edges.items()} == {}
+
+
+@pytest.mark.parametrize("house", [*PRODUCT, *ELSEWHERE])
+def test_no_folder_is_a_corridor(house: str) -> None:
+    crowded = {
+        str(folder.relative_to(ROOT)): count
+        for folder in {file.parent for file in (ROOT / house).rglob("*.py")}
+        if (count := len(list(folder.glob("*.py")))) > FILES_MAX
+    }
+    assert crowded == {}
+
+
+def test_a_file_that_says_it_is_pure_touches_no_outside_no_clock_and_no_chance() -> None:
+    guilty, seen = {}, 0
+    for name, file in MODULES.items():
+        text = file.read_text(encoding="utf-8")
+        if not re.search(r"\bPure\b(?!,? but)", ast.get_docstring(ast.parse(text)) or ""):
+            continue
+        seen += 1
+        named = set(imports(file))
+        used = {one.partition(".")[0] for one in named if one != "pymongo.errors"} & IMPURE
+        if "random" in named and re.search(r"\brandom\.(?!Random\b)[a-z]", text):
+            used.add("random")
+        if used or IMPURE_CALLS.search(text):
+            guilty[name] = sorted(used) or IMPURE_CALLS.findall(text)
+    assert seen > 100
+    assert guilty == {}

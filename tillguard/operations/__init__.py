@@ -1,0 +1,1 @@
+"""What an operator asks for: forgetting, dead letters, resolving, training, first connector files."""

@@ -1,0 +1,1 @@
+"""Composition roots: which parts make a worker, and which a trainer."""

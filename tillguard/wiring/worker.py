@@ -1,0 +1,286 @@
+"""Puts a scoring worker together: settings → store, engine, feed, application. The only place that knows all of them."""
+
+import gc
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+import structlog
+
+from contract.clock import Clock, SystemClock
+from contract.errors import ConfigurationError, TransientError
+from contract.metrics import Metrics
+from contract.settings import Settings
+from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, TOPICS, TRANSACTIONS, Topic
+from runtime import atomic_file, logs
+from scoring.decision.breaker import Limits
+from scoring.engine.engine import Engine
+from scoring.engine.resolutions import Settlement
+from scoring.engine.shadow import ShadowScorer
+from scoring.engine.state_watch import StateWatch
+from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
+from scoring.feeds.pipeline import Pipeline
+from scoring.feeds.ports import Scorer
+from scoring.feeds.publisher import KafkaPublisher
+from scoring.models.cache import ModelShelf
+from scoring.models.follower import ModelsFollower
+from scoring.rules.ruleset import Ruleset, default_rules, load_rules
+from scoring.store.breaker import RedisBreaker
+from scoring.store.cases import RedisCases
+from scoring.store.coverage import read_coverage
+from scoring.store.redis_store import RedisStore
+from scoring.store.rules import RedisRules
+from scoring.worker import faust_app
+from scoring.worker.afterwards import BreakerWatch, HoldSweeper, OutcomeScorer, ResolutionScorer
+from scoring.worker.supervision import Supervision
+from tillguard import __version__
+
+CATCH_UP_S = 30.0
+"""How long a starting worker reads the models topic before it begins without a model, answering degraded."""
+BESIDE_BATCH_MAX = 100
+BESIDE_PENDING_MAX = 10_000
+PROBE_S = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    shelf: ModelShelf
+    cases: RedisCases
+    client_id: str
+
+    def publisher(self, purpose: str) -> KafkaPublisher:
+        """Each thread has one of its own."""
+        return KafkaPublisher(self.settings.kafka, self.settings.retailer, client_id=f"{self.client_id}-{purpose}")
+
+    def settlement(self) -> Settlement:
+        """Each thread has one of its own."""
+        return Settlement(self.cases, self.settings, self.clock, self.metrics)
+
+
+def run(settings: Settings, *, address_file: Path | None = None) -> int:
+    """Runs a worker until it is told to stop (returns 0) or fails (returns 1). Takes over the process.
+
+    `address_file` receives the URL of the web server once it listens. Raises ConfigurationError, and TransientError when
+    Kafka does not answer at the start; Redis may come later.
+    """
+    logs.configure(settings.log)
+    rules = rules_of(settings)
+    parts = _parts(settings)
+    follower = ModelsFollower(
+        settings.kafka, parts.shelf, parts.clock, topic=MODELS.name(settings.retailer), client_id=parts.client_id
+    )
+    _need_topics(settings, follower.topics())
+    if not follower.catch_up(CATCH_UP_S):
+        log.warning("models_not_caught_up", after_s=CATCH_UP_S)
+    log.info(
+        "worker_starts",
+        version=__version__,
+        retailer=settings.retailer,
+        feed=settings.scoring.feed,
+        rules=rules.version,
+        model=parts.shelf.serving.version if parts.shelf.serving else None,
+    )
+    application, level = _application(parts, rules, follower, address_file), settings.log.level
+    # What is loaded now stays for good: looking through it again and again cost pauses of 30 ms.
+    gc.collect()
+    gc.freeze()
+    code = faust_app.run(application, level=level)
+    log.info("worker_ended", code=code)
+    return code
+
+
+def rules_of(settings: Settings) -> Ruleset:
+    """The retailer's rules, or those that ship with Tillguard; raises ConfigurationError."""
+    file = settings.scoring.rules_file
+    if file is None:
+        return default_rules()
+    try:
+        return load_rules(file.read_text(encoding="utf-8"), where=str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"scoring.rules_file {file} cannot be read: {type(error).__name__}"]) from None
+
+
+def _parts(settings: Settings) -> _Parts:
+    metrics = Metrics()
+    return _Parts(
+        settings,
+        SystemClock(),
+        metrics,
+        ModelShelf(settings.scoring.model_directory, settings.retailer, metrics),
+        RedisCases(settings),
+        f"{settings.retailer}-scoring-{socket.gethostname()}-{os.getpid()}",
+    )
+
+
+def _need_topics(settings: Settings, present: set[str]) -> None:
+    missing = sorted({topic.name(settings.retailer) for topic in TOPICS} - present)
+    if missing:
+        raise ConfigurationError(
+            [f"topic {name} does not exist: `tillguard topics --retailer {settings.retailer}`" for name in missing]
+        )
+
+
+def _application(
+    parts: _Parts, rules: Ruleset, follower: ModelsFollower, address_file: Path | None
+) -> faust_app.WorkerApp:
+    settings, scoring = parts.settings, parts.settings.scoring
+    topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
+    publisher = parts.publisher("transactions")
+    budget_s = scoring.budget_ms / 1000
+    shadow, state = _shadow_scorer(parts), _state_watch(parts)
+    engine = Engine(
+        RedisStore(settings, connect_wait_s=budget_s),
+        RedisCases(settings, timeout_s=budget_s),
+        parts.shelf,
+        rules,
+        settings,
+        parts.clock,
+        parts.metrics,
+        archive=RedisRules(settings, timeout_s=budget_s),
+        shadow=shadow,
+        state=state,
+    )
+    pipeline = Pipeline(
+        engine,
+        publisher,
+        parts.clock,
+        batch_max=scoring.batch_max,
+        pending_max=scoring.pending_max,
+        budget_s=budget_s,
+    )
+    feed: LibrdkafkaFeed | faust_app.AgentFeed
+    if scoring.feed == "agent":
+        feed = faust_app.AgentFeed(pipeline, publisher, parts.clock, topic=topic, batch_max=scoring.batch_max)
+    else:
+        feed = _librdkafka(parts, pipeline, publisher, topic=topic, group=group)
+    supervision = Supervision(
+        lambda: feed.state,
+        parts.shelf,
+        _store_probe(settings),
+        lambda: publisher.brokers_answer(PROBE_S),
+        clock=parts.clock,
+        metrics=parts.metrics,
+        retailer=settings.retailer,
+        stall_after_s=scoring.stall_after_s,
+        gaps=lambda: state.warnings,
+    )
+    loops: dict[str, faust_app.Loop] = {
+        "models": follower,
+        "supervision": supervision,
+        "shadow": shadow,
+        "state": state,
+    }
+    loops |= _afterwards(parts)
+    if isinstance(feed, LibrdkafkaFeed):
+        loops["transactions"] = feed
+    return faust_app.build(
+        faust_app.Hosted(
+            name=group if scoring.feed == "agent" else f"{group}-control",
+            kafka=settings.kafka,
+            control_topic=CONTROL.name(settings.retailer),
+            web_host=scoring.web_host,
+            web_port=scoring.web_port,
+            ready=supervision.readiness,
+            registry=parts.metrics.registry,
+            loops=loops,
+            agent=feed if isinstance(feed, faust_app.AgentFeed) else None,
+            on_address=_write_address(address_file),
+        )
+    )
+
+
+def _shadow_scorer(parts: _Parts) -> ShadowScorer:
+    return ShadowScorer(
+        lambda: parts.publisher("shadow"),
+        parts.clock,
+        parts.metrics,
+        retailer=parts.settings.retailer,
+        time_share=parts.settings.scoring.shadow_time_share,
+    )
+
+
+def _state_watch(parts: _Parts) -> StateWatch:
+    settings = parts.settings
+    return StateWatch(
+        lambda: read_coverage(settings, PROBE_S),
+        parts.shelf,
+        lambda: parts.publisher("state"),
+        clock=parts.clock,
+        metrics=parts.metrics,
+        retailer=settings.retailer,
+        label_delay_days=settings.trainer.label_delay_days,
+    )
+
+
+def _beside(parts: _Parts, topic: Topic, scorer: Scorer) -> LibrdkafkaFeed:
+    """A feed of its own for a topic beside the transactions, which nobody waits for at a till."""
+    publisher = parts.publisher(topic.kind)
+    pipeline = Pipeline(scorer, publisher, parts.clock, batch_max=BESIDE_BATCH_MAX, pending_max=BESIDE_PENDING_MAX)
+    retailer = parts.settings.retailer
+    return _librdkafka(parts, pipeline, publisher, topic=topic.name(retailer), group=f"{retailer}.{topic.kind}")
+
+
+def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
+    settings = parts.settings
+    loops: dict[str, faust_app.Loop] = {
+        "resolutions": _beside(parts, RESOLUTIONS, ResolutionScorer(parts.settlement())),
+        "outcomes": _beside(parts, OUTCOMES, OutcomeScorer(RedisStore(settings), settings, parts.clock, parts.metrics)),
+        "holds": HoldSweeper(parts.settlement(), parts.publisher("holds")),
+    }
+    limits = Limits.of(settings.scoring.breaker)
+    if limits.on:
+        loops["breaker"] = BreakerWatch(
+            RedisBreaker(settings),
+            lambda: parts.publisher("breaker"),
+            limits,
+            parts.metrics,
+            retailer=settings.retailer,
+        )
+    return loops
+
+
+def _librdkafka(
+    parts: _Parts, pipeline: Pipeline, publisher: KafkaPublisher, *, topic: str, group: str
+) -> LibrdkafkaFeed:
+    return LibrdkafkaFeed(
+        parts.settings.kafka,
+        pipeline,
+        publisher,
+        parts.clock,
+        topic=topic,
+        group=group,
+        client_id=parts.client_id,
+    )
+
+
+def _store_probe(settings: Settings) -> Callable[[], bool]:
+    """Asks Redis on a connection of its own, so that it never waits behind the engine's batches."""
+    client = redis.Redis(**settings.redis.redis_py() | {"socket_timeout": PROBE_S, "socket_connect_timeout": PROBE_S})
+
+    def probe() -> bool:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    return probe
+
+
+def _write_address(file: Path | None) -> Callable[[str], None]:
+    def write(url: str) -> None:
+        if file is None:
+            return
+        try:
+            atomic_file.write(file, f"{url}\n".encode())
+        except OSError as error:
+            raise TransientError(f"{file} cannot be written: {type(error).__name__}") from None
+
+    return write

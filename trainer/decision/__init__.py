@@ -1,0 +1,1 @@
+"""Thresholds, costs, and whether a model is better. Pure."""

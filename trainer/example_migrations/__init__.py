@@ -1,1 +1,0 @@
-"""Schema of the examples store, by Alembic; run by trainer.example_store at start, never by hand."""

@@ -1,0 +1,1 @@
+"""Labelled transactions: the store that topics fill, label rules, pools, outcomes."""

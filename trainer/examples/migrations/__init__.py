@@ -1,0 +1,1 @@
+"""Schema of the examples store, by Alembic; run by trainer.examples.store at start, never by hand."""

@@ -1,0 +1,1 @@
+"""The retailer's network in a federation: its common form, joint statistics, one local round."""

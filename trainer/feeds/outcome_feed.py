@@ -1,0 +1,117 @@
+"""Tells the scoring workers what became known: the outcomes that the risk of entities needs before a model that uses it serves.
+
+Whoever puts a model in service calls `publish` first: `trainer run`, `train` from the topics, `train` from a file. The topic is read
+before it is written, so the same again writes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+import structlog
+
+from contract.clock import Clock, epoch_ms
+from contract.codec import Decoder
+from contract.errors import InvalidEventError
+from contract.risk import KnownOutcome
+from contract.settings import Settings
+from contract.topics import OUTCOMES
+from runtime.kafka import topics
+from runtime.kafka.topic_log import TopicReader
+from runtime.kafka.writer import KafkaOutlet
+from trainer.examples.label_log import LabelLog
+from trainer.examples.outcomes import Seen, Told, encoded, horizon_begins_ms, missing, outcome
+from trainer.examples.store import ExampleStore
+from trainer.feeds.outlets import Outlets
+
+DUE_EVERY_S = 10.0
+
+log = structlog.get_logger()
+
+
+def of_store(settings: Settings, store: ExampleStore, now: datetime) -> list[KnownOutcome]:
+    """What the examples store knows at `now` and can still act on a risk. Raises TransientError."""
+    newest_ms = store.watermark_ms()
+    if newest_ms is None:
+        return []
+    begins_ms = horizon_begins_ms(newest_ms, settings.trainer.label_delay_days)
+    return store.outcomes(store.labelled_since(begins_ms), now)
+
+
+def of_history(settings: Settings, recent: dict[str, Told], labels: LabelLog, as_of: datetime) -> list[KnownOutcome]:
+    """The same of a replayed history.
+
+    Args:
+        settings: the retailer's.
+        recent: its newest transactions, oldest first, as `tillguard.history.passes.HistoryPass.recent` gives them.
+        labels: all labels of the history, as `tillguard.history.Found.log`.
+        as_of: labels from after this moment are not told: they are not known yet.
+    """
+    if not recent:
+        return []
+    newest_ms = recent[next(reversed(recent))].event_time_ms
+    begins_ms = horizon_begins_ms(newest_ms, settings.trainer.label_delay_days)
+    seen = [Seen(name, *recent[name]) for name in labels.called_fraud() if name in recent]
+    told = (
+        outcome(settings.retailer, each, labels.revisions(each.transaction_id), epoch_ms(as_of))
+        for each in seen
+        if each.event_time_ms >= begins_ms
+    )
+    return [each for each in told if each is not None]
+
+
+def publish(settings: Settings, wanted: Iterable[KnownOutcome], now: datetime) -> int:
+    """Sends what the topic does not say yet; gives how many that were. Raises TransientError, and may then be repeated."""
+    topics.ensure(settings, (OUTCOMES,))
+    topic, kafka = OUTCOMES.name(settings.retailer), settings.kafka
+    present, erased = _present(settings, topic)
+    news = missing((each for each in wanted if each.transaction_id not in erased), present, epoch_ms(now))
+    if news:
+        with KafkaOutlet(kafka.kafka_python(), topic, kafka.request_timeout_s) as outlet:
+            outlet.deliver(encoded(news))
+    log.info("outcomes_published", count=len(news))
+    return len(news)
+
+
+class OutcomeFeed:
+    """What a running trainer tells: each transaction that something came for, and labels whose time comes. Used by one thread."""
+
+    def __init__(self, settings: Settings, store: ExampleStore, clock: Clock, outlets: Outlets) -> None:
+        self._settings, self._store, self._clock, self._outlets = settings, store, clock, outlets
+        self._told_until, self._looked_s = clock.now(), clock.monotonic_s()
+        self._begun = False
+
+    def begin(self) -> None:
+        """Once, at the start: everything that the topic lacks. Raises TransientError, and is then to be called again."""
+        if not self._begun:
+            now = self._clock.now()
+            publish(self._settings, of_store(self._settings, self._store, now), now)
+            self._begun = True
+
+    def tell(self, transaction_ids: Sequence[str]) -> None:
+        """What is known of these, again where it was told before: workers apply an outcome once. Raises TransientError."""
+        known = self._store.outcomes(transaction_ids, self._clock.now())
+        if known:
+            self._outlets.send(OUTCOMES, encoded(known))
+
+    def tell_due(self) -> None:
+        """Every DUE_EVERY_S: labels whose label_time has come since. Raises TransientError, and is then to be called again."""
+        now, now_s = self._clock.now(), self._clock.monotonic_s()
+        if now_s - self._looked_s >= DUE_EVERY_S:
+            self.tell(self._store.labelled_between(self._told_until, now))
+            self._told_until, self._looked_s = now, now_s
+
+
+def _present(settings: Settings, topic: str) -> tuple[dict[str, KnownOutcome], set[str]]:
+    """The newest outcome of every transaction on the topic, and the transactions that were erased from it."""
+    decoder, found, erased = Decoder(KnownOutcome), dict[str, KnownOutcome](), set[str]()
+    for record in TopicReader(settings.kafka).until_now(topic):
+        name = (record.key or b"").decode(errors="replace")
+        if record.value is None:
+            found.pop(name, None)
+            erased.add(name)
+            continue
+        with suppress(InvalidEventError):  # the workers made a dead letter of it
+            found[name] = decoder.decode(record.value)
+            erased.discard(name)
+    return found, erased

@@ -1,0 +1,1 @@
+"""One attempt to learn: material, training, judgement, publication."""

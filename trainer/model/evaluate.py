@@ -1,0 +1,64 @@
+"""Measures of a scored slice. Pure; every number is finite, and what cannot be measured is left out."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.models import Thresholds
+from contract.statistics.ranking import Ranking
+
+BINS = 10
+
+
+def auc_roc(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> float:
+    """Probability that a fraud scores above a genuine transaction, ties half; needs both kinds."""
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(counts) - (counts - 1) / 2
+    frauds = int(fraud.sum())
+    genuine = len(fraud) - frauds
+    return float((mean_rank[inverse][fraud].sum() - frauds * (frauds + 1) / 2) / (frauds * genuine))
+
+
+def average_precision(
+    score: NDArray[np.floating], fraud: NDArray[np.bool_], weight: NDArray[np.floating] | None = None
+) -> float:
+    """See Ranking.average_precision."""
+    return Ranking(score, fraud).average_precision(weight)
+
+
+def calibration_error(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> float:
+    """Expected calibration error: |mean score - share of frauds| over BINS bins of equal size by rank, weighted."""
+    order = np.argsort(score, kind="stable")
+    return float(
+        sum(
+            len(rows) / len(score) * abs(float(score[rows].mean()) - float(fraud[rows].mean()))
+            for rows in np.array_split(order, BINS)
+            if len(rows)
+        )
+    )
+
+
+def measure(score: NDArray[np.floating], fraud: NDArray[np.bool_], thresholds: Thresholds) -> dict[str, float]:
+    """All measures of n >= 1 scores with both kinds present.
+
+    `precision_<d>`, `recall_<d>` and `share_<d>` are of everything from threshold d on (share_hold includes what is
+    blocked); `decided_<d>` is the share of transactions that get exactly decision d.
+    """
+    score = score.astype(np.float64)
+    measures = {
+        "transactions": float(len(score)),
+        "frauds": float(fraud.sum()),
+        "auc_roc": auc_roc(score, fraud),
+        "average_precision": average_precision(score, fraud),
+        "brier": float(np.mean((score - fraud) ** 2)),
+        "calibration_error": calibration_error(score, fraud),
+    }
+    reached = {name: score >= getattr(thresholds, name) for name in ("flag", "hold", "block")}
+    for name, rows in reached.items():
+        measures[f"share_{name}"] = float(rows.mean())
+        measures[f"recall_{name}"] = float(fraud[rows].sum() / fraud.sum())
+        if rows.any():
+            measures[f"precision_{name}"] = float(fraud[rows].mean())
+    shares = [1.0, *(measures[f"share_{name}"] for name in reached), 0.0]
+    for index, name in enumerate(("allow", *reached)):
+        measures[f"decided_{name}"] = shares[index] - shares[index + 1]
+    return measures

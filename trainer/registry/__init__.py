@@ -1,0 +1,1 @@
+"""Models that were registered, which one serves, and why."""

@@ -1,0 +1,1 @@
+"""The running trainer: intake, schedule, its training process, drift watch."""
