@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and are on the disk when that is said.
 
-A file is written under a temporary name of its own, flushed to the disk and renamed, and its folder is flushed: once `write`, `write_new`
-or `Staged.settle` returns, a kill or a power cut leaves the whole file. All of it raises OSError; `disk_faults` makes a sentence of one.
+A file is written under a temporary name of its own, flushed to the disk and renamed, and its folder is flushed: once `write` or
+`Staged.settle` returns, a kill or a power cut leaves the whole file. All of it raises OSError; `disk_faults` makes a sentence of one.
 """
 
 import os
@@ -77,12 +77,6 @@ def write(file: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Puts `data` in `file`, instead of what was there; raises OSError, and then nothing has changed."""
     with Staged({file: data}, mode=mode) as staged:
         staged.settle()
-
-
-def write_new(file: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Puts `data` in `file`; raises FileExistsError where there is one, OSError."""
-    with Staged({file: data}, mode=mode) as staged:
-        staged.settle_new()
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -53,19 +53,24 @@ class Document:
         return f"{self.where}:{self.line(path)}: {'.'.join(known) or '(whole file)'}: {message}"
 
 
-def _duplicates(node: yaml.Node | None, where: str) -> list[str]:
-    """Keys that a mapping names twice; YAML would silently keep the last."""
+def _duplicates(root: yaml.Node | None, where: str) -> list[str]:
+    """Keys that a mapping names twice; YAML would silently keep the last. Every node is looked at once: an alias may lead back to it."""
     found: list[str] = []
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if str(key.value) in seen:
-                found.append(f"{where}:{key.start_mark.line + 1}: {key.value}: named twice")
-            seen.add(str(key.value))
-            found.extend(_duplicates(value, where))
-    elif isinstance(node, yaml.SequenceNode):
-        for child in node.value:
-            found.extend(_duplicates(child, where))
+    left, visited = [root], set[int]()
+    while left:
+        node = left.pop()
+        if id(node) in visited:
+            continue
+        visited.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if str(key.value) in seen:
+                    found.append(f"{where}:{key.start_mark.line + 1}: {key.value}: named twice")
+                seen.add(str(key.value))
+            left.extend(value for _, value in reversed(node.value))
+        elif isinstance(node, yaml.SequenceNode):
+            left.extend(reversed(node.value))
     return found
 
 

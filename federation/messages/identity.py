@@ -235,8 +235,14 @@ def _write_new(path: Path, data: bytes) -> None:
     """A file of mode 0600 that appears whole; refused where one stands, whoever comes second."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic_file.write_new(path, data, mode=0o600)
-    except FileExistsError:
-        raise KeyStoreError("exists", f"{path.name} holds keys already; move it away first") from None
+        with atomic_file.Staged({path: data}, mode=0o600) as staged:
+            _name_new(staged, path)
     except OSError as error:
         raise KeyStoreError("permissions", f"{path.name} cannot be written: {error.strerror}") from None
+
+
+def _name_new(staged: atomic_file.Staged, path: Path) -> None:
+    try:
+        staged.settle_new()
+    except FileExistsError:
+        raise KeyStoreError("exists", f"{path.name} holds keys already; move it away first") from None

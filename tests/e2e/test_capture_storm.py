@@ -144,7 +144,6 @@ def survive(servers: list[Server], stack: Any, folder: Path, chance: random.Rand
             assert sentences == [], f"{name}: {len(sentences)} {kind}, among them {sentences[:5]}"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_table_and_topics_agree_after_a_storm(servers: list[Server], own_stack: Any, tmp_path: Path) -> None:
     chance = random.Random(

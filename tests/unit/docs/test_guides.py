@@ -151,9 +151,7 @@ def test_every_decision_of_the_records_is_listed() -> None:
 
 def test_the_connector_file_that_the_readme_runs_is_the_one_that_the_demo_leaves() -> None:
     # the shop itself connects to its database when it is made, so its name is read off the code
-    found = re.search(
-        r'self\.connector = f"\{retailer\}-(\w+)"', text_of(ROOT / "tillguard" / "demo" / "mysql_shop.py")
-    )
+    found = re.search(r'self\.connector = f"\{retailer\}-(\w+)"', text_of(ROOT / "demo" / "shops" / "mysql_shop.py"))
     assert found is not None
     file = f"{MYSQL_RETAILER}-{found[1]}.yaml"
     assert f".tillguard/retailers/{MYSQL_RETAILER}/connectors/{file}" in text_of(ROOT / "README.md")

@@ -156,3 +156,8 @@ def test_the_shipped_rules_cover_every_kind_of_fraud() -> None:
     assert {one.kind for one in default_rules().rules} == {
         "payment_anomaly", "card_testing", "account_takeover", "coupon_abuse", "bot",
     }  # fmt: skip
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_line() -> None:
+    with pytest.raises(ConfigurationError, match=r"rules\.yaml:2: rules: named twice"):
+        load_rules("rules: []\nrules: []\n", where="rules.yaml")

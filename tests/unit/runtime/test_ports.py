@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from embedded.errors import PrerequisiteError
+from contract.errors import TransientError
 from runtime import ports
 
 
@@ -26,5 +26,5 @@ def test_a_port_that_somebody_listens_on_is_not_free(chance: random.Random) -> N
 
 def test_taken_ports_are_never_chosen_and_no_port_left_is_a_clear_error(chance: random.Random) -> None:
     everything = set(range(ports.LOWEST, ports.HIGHEST + 1))
-    with pytest.raises(PrerequisiteError, match="no free TCP port"):
+    with pytest.raises(TransientError, match="no free TCP port"):
         ports.choose(everything, chance)
