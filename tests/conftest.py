@@ -18,8 +18,12 @@ import pytest
 from contract.settings import Settings, parse
 
 # Machines are shared, so a slow example says nothing about the code; a failing one is printed so that it can be repeated.
-hypothesis.settings.register_profile("shared", deadline=None, print_blob=True)
-hypothesis.settings.load_profile("shared")
+# A run draws other examples than the run before, so a few of each a run are many in a week; `make test-slow` draws many at once.
+hypothesis.settings.register_profile(
+    "shared", deadline=None, print_blob=True, max_examples=40, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("shared"), max_examples=1_000)
+hypothesis.settings.load_profile(os.environ.get("TILLGUARD_TEST_PROFILE", "shared"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -61,7 +61,7 @@ def test_risk_and_habits_equal_the_reference(
 ) -> None:
     configured = settings_with_delay(label_delay_days)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(suppress_health_check=list(HealthCheck))
     @given(plan=st.lists(steps(), min_size=1, max_size=60))
     def holds(plan: list[Step]) -> None:
         store = RedisStore(configured, fresh_namespace())

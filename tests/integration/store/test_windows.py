@@ -75,7 +75,7 @@ def test_windows_equal_the_reference(
 ) -> None:
     max_events, max_counterparts = bounds
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, suppress_health_check=list(HealthCheck))
     @given(plan=st.lists(steps(longest), min_size=1, max_size=60), batch=st.integers(1, 30))
     def holds(plan: list[Step], batch: int) -> None:
         store = open_store(namespace=fresh_namespace(), max_events=max_events, max_counterparts=max_counterparts)

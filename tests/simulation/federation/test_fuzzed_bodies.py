@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvalidEventError
@@ -150,7 +150,6 @@ def copied(world: World) -> Coordinator:
     return copy.deepcopy(real, {id(each): each for each in shared})
 
 
-@settings(max_examples=60)
 @given(st.sampled_from(STAGES), st.integers(0, 2 * len(BODIES)), changes, st.booleans())
 def test_the_coordinator_drops_what_is_no_message_and_never_fails(
     stage: str, chosen: int, change: Any, sealed: bool
@@ -181,7 +180,6 @@ def led(stage: str) -> Conversation:
     return Conversation(world, stage)
 
 
-@settings(max_examples=60)
 @given(
     st.sampled_from(["keys", "shares", "updates"]),
     st.integers(0, 2 * len(BODIES)),

@@ -297,7 +297,7 @@ def torn(request: pytest.FixtureRequest) -> tuple[World, list[Outgoing], object]
 
 
 @given(data=st.data())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 def test_any_part_of_the_logs_and_of_what_was_not_said_may_be_appended_in_any_order(
     torn: tuple[World, list[Outgoing], object], data: st.DataObject
 ) -> None:

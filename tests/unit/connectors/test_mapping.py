@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.mapping.mapper import Mapper, Outcome
@@ -292,7 +292,6 @@ anything = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
 @given(
     document=st.fixed_dictionaries(
         {},

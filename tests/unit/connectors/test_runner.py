@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.ports import Mark, Position, SchemaSeen, Unreadable
@@ -77,7 +77,6 @@ def test_the_saved_position_never_passes_what_was_confirmed(released: int) -> No
     assert covered >= released - b.source.mark_every
 
 
-@settings(max_examples=60)
 @given(crashes=st.lists(st.integers(0, 6), max_size=4), hold=st.booleans())
 def test_crashes_at_any_points_lose_nothing(crashes: list[int], hold: bool) -> None:
     items: list[object] = list(STREAM)

@@ -189,7 +189,7 @@ def test_an_empty_batch_has_no_outcomes(bench: Workbench) -> None:
     assert bench.store.batches == 0
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(
         st.none()

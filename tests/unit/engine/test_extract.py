@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.clock import epoch_ms
@@ -113,7 +113,6 @@ def test_an_offset_from_utc_changes_nothing() -> None:
     assert digest(here, epoch_ms(here.event_time)) == digest(there, epoch_ms(there.event_time))
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
 def test_a_row_has_the_same_bits_alone_and_in_any_batch(seed: int, count: int) -> None:
     generator = np.random.default_rng(seed)

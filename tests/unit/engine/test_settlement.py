@@ -108,7 +108,7 @@ def test_without_the_store_a_resolution_waits(bench: Workbench) -> None:
     assert (answer.complete, answer.verdict, answer.dead_letter, answer.labels) == (False, None, None, [])
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.none() | st.binary(max_size=120), max_size=5))
 def test_any_bytes_on_the_resolutions_topic_are_dead_letters(bench: Workbench, values: list[bytes | None]) -> None:
     outcomes = bench.engine.resolve([record(value, offset) for offset, value in enumerate(values)])

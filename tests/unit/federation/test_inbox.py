@@ -94,7 +94,7 @@ def earlier() -> list[list[bytes]]:
 
 
 @given(st.integers(0, 2**32), st.integers(0, 12))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_long_message_opens_with_its_last_part_whatever_copies_stand_between(seed: int, between: int) -> None:
     *old, genuine = earlier()
     copies, chosen = [one for each in old for one in each], random.Random(seed)

@@ -78,7 +78,6 @@ def test_as_many_as_are_promised_may_vanish_in_any_one_stage(stage: str) -> None
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None)
 @given(patterns)
 def test_the_sum_is_that_of_the_survivors_or_there_is_none_in_many_more_cases(
     case: tuple[int, dict[int, str], int, int],
@@ -144,7 +143,6 @@ def test_on_a_ring_the_sum_is_right_exactly_where_its_neighbourhoods_promise_it(
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
 @given(ring_patterns(20, 7))
 def test_on_a_larger_ring_the_sum_is_right_exactly_where_its_neighbourhoods_promise_it(
     case: tuple[dict[int, str], int],

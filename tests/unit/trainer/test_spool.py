@@ -23,7 +23,7 @@ def add(spool: Spool, name: str, day: float, *, seq: int = 1, value: float = 0.0
     spool.append([name], [epoch_ms(START) + int(day * DAY_MS)], [seq], [1234], row)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5)), max_size=60))
 def test_transactions_come_in_event_time_order_each_with_its_own_row(
     tmp_path: Path, rows: list[tuple[int, int]]

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.models import SCORE_DIGITS, Thresholds
@@ -60,7 +60,6 @@ def bands(score: np.ndarray, thresholds: Thresholds) -> tuple[float, float]:
     return float(flagged.mean()), float(held.mean())
 
 
-@settings(max_examples=120)
 @given(cases(), st.one_of(st.just(NO_LIMITS), LIMITS))
 def test_no_other_thresholds_within_the_bounds_are_cheaper(
     rows: list[tuple[float, bool, float]], limits: Limits
