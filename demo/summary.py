@@ -10,6 +10,7 @@ from typing import Any, TypedDict, get_args
 
 import numpy as np
 
+from contract.statistics import ranking
 from contract.verdicts import Decision
 from demo.tally import Judged, Phase, Tally
 
@@ -123,11 +124,9 @@ def _untroubled(judged: Sequence[Judged]) -> float | None:
 
 
 def average_precision(scores: Sequence[float], frauds: Sequence[bool]) -> float | None:
-    """Sum over thresholds of (recall gained) x precision; equal scores share one threshold. None without frauds."""
-    precision, recall = precision_recall(scores, frauds)
-    if len(recall) == 0:
-        return None
-    return round(float(np.sum(np.diff(recall, prepend=0.0) * precision)), 4)
+    """See contract.statistics.ranking; to four places, None without frauds."""
+    found = ranking.average_precision(np.asarray(scores, dtype=np.float64), np.asarray(frauds, dtype=np.bool_))
+    return None if np.isnan(found) else round(found, 4)
 
 
 def precision_recall(scores: Sequence[float], frauds: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:

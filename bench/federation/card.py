@@ -18,8 +18,8 @@ from bench.federation import trial
 from bench.federation.local import Course
 from bench.federation.trial import Bank
 from bench.table import Row, ratio
+from contract.statistics.ranking import average_precision
 from federation.learning.learner import Arrays
-from federation.learning.metrics import average_precision
 from federation.learning.numpy_learner import Data, predict
 from federation.simulation.data import divided, joined
 from federation.simulation.simulation import Results

@@ -41,8 +41,8 @@ from flwr.supercore.inflatable.inflatable_object import (  # type: ignore[import
 from numpy.typing import NDArray
 
 from bench.federation.local import Course, trained
+from contract.statistics.ranking import average_precision
 from federation.learning.learner import Arrays
-from federation.learning.metrics import average_precision
 from federation.learning.numpy_learner import Data, predict
 
 JOB, RESULT, START, TEST, SENT, BEGUN = "job.json", "result.json", "start.npz", "test.npz", "bytes.txt", "begun"

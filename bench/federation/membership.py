@@ -21,8 +21,8 @@ from bench.federation.local import Course
 from bench.federation.trial import Bank
 from bench.table import Row
 from contract.federation.settings import RoundPrivacySettings, RoundSettings
+from contract.statistics.ranking import auc
 from federation.learning.learner import Arrays, Learner, Task, Trained
-from federation.learning.metrics import auc
 from federation.learning.numpy_learner import Data, NumpyLearner, predict
 from federation.privacy.accounting import noise_for, training_release
 from federation.simulation.data import joined

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from bench.federation.local import Course, start, task_of
 from contract.errors import ConfigurationError
 from contract.federation.settings import LocalTrainingSettings, RoundSettings, StrategySettings
+from contract.statistics.ranking import average_precision
 from federation.coordinator.server_update import EVALUATED_APART_MAX
 from federation.learning.learner import Arrays, Learner
-from federation.learning.metrics import average_precision, measured
+from federation.learning.metrics import measured
 from federation.learning.numpy_learner import Data, NumpyLearner, fit, predict, shapes_of
 from federation.messages.global_weights import GlobalWeights
 from federation.numeric.tensors import flatten

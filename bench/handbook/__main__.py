@@ -30,12 +30,12 @@ from bench.handbook.protocol import FIRST_FOLD, FOLDS, PUBLISHED, SCENARIOS, TRA
 from bench.table import Row, print_table, write_json
 from contract.errors import ConfigurationError, TillguardError
 from contract.settings import LogSettings
+from contract.statistics.ranking import auc, average_precision
 from runtime import logs
 from tillguard.history.replay import Progress
 from trainer.examples.examples import Examples
 from trainer.examples.reservoir import GENUINE
 from trainer.examples.spool import Spool
-from trainer.model.evaluate import auc_roc, average_precision
 from trainer.model.plan import Plan
 
 MEASURES = {"auc_roc": "AUC ROC", "average_precision": "average precision", "card_precision": "card precision@100"}
@@ -93,9 +93,7 @@ class Trial:
 def measured(payments: Payments, days: Sequence[NDArray[np.int64]], scores: Sequence[NDArray[np.floating]]) -> Quality:
     """Of one test week, by the rows and scores of its days."""
     fraud, score = payments.fraud[np.concatenate(days)], np.concatenate(scores)
-    return Quality(
-        auc_roc(score, fraud), average_precision(score, fraud), protocol.card_precision(payments, days, scores)
-    )
+    return Quality(auc(score, fraud), average_precision(score, fraud), protocol.card_precision(payments, days, scores))
 
 
 def by_scenario(

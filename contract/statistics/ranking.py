@@ -1,7 +1,7 @@
-"""Average precision, and how sure it is that one model's is higher than another's. Pure.
+"""AUC and average precision, and how sure it is that one model's is higher than another's. Pure.
 
 Both models score the same examples; a sample draws from these with repetition, frauds and genuine ones apart (a paired bootstrap,
-Efron 1979). A retailer's trainings and its gate for a federation's models judge by it.
+Efron 1979). Everything that compares models judges by it.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ DRAWN_AT_ONCE = 500_000
 
 
 class Ranking:
-    """n scores in descending order, so that their average precision under many weights costs one sort."""
+    """n scores in descending order, so that their measures under many weights cost one sort."""
 
     def __init__(self, score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> None:
         """Both of shape (n,), n >= 1."""
@@ -41,6 +41,30 @@ class Ranking:
         gained = np.diff(caught / caught[:, -1:], prepend=0.0, axis=1)
         # Where every fraud comes first the differences may add up to the least bit more than 1.
         return np.asarray(np.minimum(np.sum(precision * gained, axis=1), 1.0), dtype=np.float64)
+
+    def auc(self, weight: NDArray[np.floating] | None = None) -> float:
+        """Probability in [0, 1] that a fraud scores above a genuine row, ties half (Mann and Whitney, 1947).
+
+        `weight` as in `average_precision`; needs a fraud and a genuine row of weight above 0.
+        """
+        counted = np.ones(len(self._order)) if weight is None else weight
+        ranked = counted[self._order]
+        frauds = np.diff(np.cumsum(np.where(self._fraud, ranked, 0.0))[self._ends], prepend=0.0)
+        above = np.cumsum(np.where(self._fraud, 0.0, ranked))[self._ends]
+        below = above[-1] - above + np.diff(above, prepend=0.0) / 2
+        return float(frauds @ below / (frauds.sum() * above[-1]))
+
+
+def auc(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> float:
+    """See Ranking.auc, of scores of shape (n,); NaN with one kind only."""
+    return Ranking(score, fraud).auc() if fraud.any() and not fraud.all() else float("nan")
+
+
+def average_precision(
+    score: NDArray[np.floating], fraud: NDArray[np.bool_], weight: NDArray[np.floating] | None = None
+) -> float:
+    """See Ranking.average_precision, of scores of shape (n,); NaN without frauds."""
+    return Ranking(score, fraud).average_precision(weight) if fraud.any() else float("nan")
 
 
 def times_drawn(fraud: NDArray[np.bool_], random: np.random.Generator, samples: int) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.statistics.ranking import Ranking, surely_better
+from contract.statistics.ranking import average_precision, surely_better
 from federation.learning.learner import Choice
 
 
@@ -75,12 +75,12 @@ def judged(
         return Verdict("global", "there is no local model, and no known fraud to judge by")
     rivals = {
         name: Rival(
-            Ranking(each, fraud).average_precision(weight),
+            average_precision(each, fraud, weight),
             surely_better(each, common, fraud, seed=seed, weight=weight),
         )
         for name, each in usable.items()
     }
-    return choose("global", Ranking(common, fraud).average_precision(weight), rivals, confidence=confidence)
+    return choose("global", average_precision(common, fraud, weight), rivals, confidence=confidence)
 
 
 def _told(rival: Rival) -> str:

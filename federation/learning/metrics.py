@@ -3,27 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.statistics.ranking import Ranking
+from contract.statistics.ranking import auc, average_precision
 
 Scores = NDArray[np.floating]
 Labels = NDArray[np.bool_]
 AP = "ap"
 """Average precision's name among what is measured: the figure that models are chosen and compared by."""
-
-
-def auc(scores: Scores, labels: Labels) -> float:
-    """Area under the ROC curve in [0, 1], ties counted half; NaN with one class only."""
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    if not positives or not negatives:
-        return float("nan")
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(count) - (count - 1) / 2
-    return float((ranks[place][labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def average_precision(scores: Scores, labels: Labels) -> float:
-    """Sum over thresholds of precision times the recall it adds, in [0, 1]; NaN without frauds."""
-    return Ranking(scores, labels).average_precision() if labels.any() else float("nan")
 
 
 def log_loss(probabilities: Scores, labels: Labels) -> float:

@@ -1,8 +1,7 @@
 """Champion against challenger on the same labelled transactions, with intervals that say whether a difference means something.
 
-Pure. The intervals are those of the paired bootstrap: transactions are drawn again with replacement, both models are measured
-on the same draw, and the middle 95% of the differences is the interval (B. Efron, Bootstrap Methods: Another Look at the
-Jackknife, 1979; percentile method). Transactions count as independent of each other; where some few customers make many of
+Pure. The intervals are those of the gate's paired bootstrap (contract.statistics.ranking): both models are measured on the same draw, and
+the middle 95% of the differences is the interval (percentile method). Transactions count as independent of each other; where some few customers make many of
 them, the true interval is wider.
 """
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from contract.models import Thresholds
 from contract.settings import CostSettings
+from contract.statistics.ranking import Ranking, times_drawn
 from trainer.decision.costing import cost_each, decisions
 
 FRAUDS_MIN = 20
@@ -81,10 +81,8 @@ class Comparison(NamedTuple):
         return min(self.frauds, self.genuine) >= FRAUDS_MIN
 
 
-class _Ranked(NamedTuple):
-    order: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    """Of each run of equal scores in ascending order."""
+class _Side(NamedTuple):
+    ranking: Ranking
     reached: Mapping[str, NDArray[np.float64]]
     cost: NDArray[np.float64]
 
@@ -98,8 +96,8 @@ def compare(
     if not frauds or not genuine:
         return Comparison([], frauds, genuine, 0)
     sides = [
-        _ranked(pairs, pairs.champion, champion, costs),
-        _ranked(pairs, pairs.challenger, challenger, costs),
+        _side(pairs, pairs.champion, champion, costs),
+        _side(pairs, pairs.challenger, challenger, costs),
     ]
     fraud, priced = pairs.fraud.astype(np.float64), np.isfinite(pairs.amount).astype(np.float64)
     whole = [_measured(side, np.ones(len(pairs)), fraud, priced) for side in sides]
@@ -107,7 +105,7 @@ def compare(
     random = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = {name: [] for name in whole[0]}
     for _ in range(draws):
-        weight = np.bincount(random.integers(0, len(pairs), len(pairs)), minlength=len(pairs)).astype(np.float64)
+        weight = times_drawn(pairs.fraud, random, 1)[0]
         one, other = (_measured(side, weight, fraud, priced) for side in sides)
         for name, values in drawn.items():
             values.append(other[name] - one[name])
@@ -115,27 +113,19 @@ def compare(
     return Comparison(measures, frauds, genuine, draws)
 
 
-def _ranked(pairs: Pairs, score: NDArray[np.float64], thresholds: Thresholds, costs: CostSettings) -> _Ranked:
-    order = np.argsort(score, kind="stable")
+def _side(pairs: Pairs, score: NDArray[np.float64], thresholds: Thresholds, costs: CostSettings) -> _Side:
     decided = decisions(score, thresholds)
     cost = cost_each(decided, pairs.fraud, np.nan_to_num(pairs.amount), costs)
     reached = {name: (decided >= at).astype(np.float64) for at, name in enumerate(("flag", "hold", "block"), 1)}
-    return _Ranked(order, np.flatnonzero(np.diff(score[order], prepend=-1.0)), reached, cost)
+    return _Side(Ranking(score, pairs.fraud), reached, cost)
 
 
 def _measured(
-    side: _Ranked, weight: NDArray[np.float64], fraud: NDArray[np.float64], priced: NDArray[np.float64]
+    side: _Side, weight: NDArray[np.float64], fraud: NDArray[np.float64], priced: NDArray[np.float64]
 ) -> dict[str, float]:
     """Every measure under `weight`, how often each transaction was drawn; NaN where it cannot be measured."""
     caught = weight * fraud
-    frauds = np.add.reduceat(caught[side.order], side.starts)
-    everything = np.add.reduceat(weight[side.order], side.starts)
-    genuine = everything - frauds
-    below = np.cumsum(genuine) - genuine / 2
-    found = {"auc": _ratio(float(frauds @ below), float(frauds.sum() * genuine.sum()))}
-    from_top, all_from_top = np.cumsum(frauds[::-1]), np.cumsum(everything[::-1])
-    precision = np.divide(from_top, all_from_top, out=np.zeros_like(from_top), where=all_from_top > 0)
-    found["average_precision"] = _ratio(float(precision @ frauds[::-1]), float(frauds.sum()))
+    found = {"auc": side.ranking.auc(weight), "average_precision": side.ranking.average_precision(weight)}
     for name, reached in side.reached.items():
         hits = float(caught @ reached)
         found[f"precision_{name}"] = _ratio(hits, float(weight @ reached))

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.statistics.ranking import GAIN_MIN, Ranking, times_drawn
-from trainer.model.evaluate import auc_roc, average_precision
+from contract.statistics.ranking import GAIN_MIN, Ranking, auc, average_precision, times_drawn
 
 FRAUDS_MIN = 5
 """Fewer than this among what the serving model never saw, and all of the slice is compared on."""
@@ -152,9 +151,9 @@ def skill(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> Skill:
     _, ties = np.unique(score, return_counts=True)
     tied = float(np.sum(ties.astype(np.float64) ** 3 - ties)) / (n * max(1, n - 1))
     variance = (n + 1 - tied) / (12 * frauds * (n - frauds))
-    auc = auc_roc(score, fraud)
-    chance = 0.5 * math.erfc((auc - 0.5) / math.sqrt(2 * variance)) if variance > 0 else 1.0
-    return Skill(n, frauds, auc, average_precision(score, fraud), chance)
+    reached = auc(score, fraud)
+    chance = 0.5 * math.erfc((reached - 0.5) / math.sqrt(2 * variance)) if variance > 0 else 1.0
+    return Skill(n, frauds, reached, average_precision(score, fraud), chance)
 
 
 def unskilled(found: Skill, confidence: float) -> str | None:

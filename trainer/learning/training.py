@@ -15,12 +15,13 @@ from contract.models import DataRange, Manifest
 from contract.package import Package, build_package, onnx_sha256
 from contract.sections.models import CapacitySettings
 from contract.settings import CostSettings
+from contract.statistics.ranking import auc
 from trainer.decision import costing, thresholds
 from trainer.drift import profile
 from trainer.examples.examples import FRAUDS_MIN, Examples, Split, data_range, split
 from trainer.model import export, fit, network, preprocessing, snapshot
 from trainer.model.calibrate import Platt, fit_platt
-from trainer.model.evaluate import auc_roc, measure
+from trainer.model.evaluate import measure
 from trainer.model.plan import HIDDEN, Plan
 from trainer.model.privacy import epsilon
 from trainer.model.run_onnx import served
@@ -151,7 +152,7 @@ def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan:
 
 def _calibrated(fitted: fit.Fitted, validation: Examples, share: float | None, given: Platt | None) -> keras.Model:
     logits = fitted.logits(validation.features)
-    if not np.isfinite(logits).all() or auc_roc(logits, validation.fraud) <= 0.5:
+    if not np.isfinite(logits).all() or auc(logits, validation.fraud) <= 0.5:
         raise TrainingRefusedError("the trained model does not tell frauds from genuine transactions; see the labels")
     weighted = validation if share is None else validation.with_fraud_share(share)
     return fit.calibrated(fitted, given or fit_platt(logits, weighted.fraud, weighted.weight))

@@ -4,25 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.models import Thresholds
-from contract.statistics.ranking import Ranking
+from contract.statistics.ranking import auc, average_precision
 
 BINS = 10
-
-
-def auc_roc(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> float:
-    """Probability that a fraud scores above a genuine transaction, ties half; needs both kinds."""
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(counts) - (counts - 1) / 2
-    frauds = int(fraud.sum())
-    genuine = len(fraud) - frauds
-    return float((mean_rank[inverse][fraud].sum() - frauds * (frauds + 1) / 2) / (frauds * genuine))
-
-
-def average_precision(
-    score: NDArray[np.floating], fraud: NDArray[np.bool_], weight: NDArray[np.floating] | None = None
-) -> float:
-    """See Ranking.average_precision."""
-    return Ranking(score, fraud).average_precision(weight)
 
 
 def calibration_error(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> float:
@@ -47,7 +31,7 @@ def measure(score: NDArray[np.floating], fraud: NDArray[np.bool_], thresholds: T
     measures = {
         "transactions": float(len(score)),
         "frauds": float(fraud.sum()),
-        "auc_roc": auc_roc(score, fraud),
+        "auc_roc": auc(score, fraud),
         "average_precision": average_precision(score, fraud),
         "brier": float(np.mean((score - fraud) ** 2)),
         "calibration_error": calibration_error(score, fraud),

@@ -14,10 +14,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from contract.errors import TrainingRefusedError
+from contract.statistics.ranking import average_precision
 from trainer.examples.examples import Examples
 from trainer.model import network
 from trainer.model.calibrate import Platt
-from trainer.model.evaluate import average_precision
 from trainer.model.oversample import oversampled
 from trainer.model.plan import Plan
 from trainer.model.preprocessing import Constants, learn

@@ -5,10 +5,10 @@ import pytest
 
 from contract.errors import TrainingRefusedError
 from contract.features import names
+from contract.statistics.ranking import average_precision
 from trainer.examples.examples import Examples
 from trainer.federated import joint_form, joint_statistics, local_round
 from trainer.federated.local_round import Round
-from trainer.model.evaluate import average_precision
 from trainer.model.plan import HIDDEN, Privacy
 
 HOW = Round(epochs=2, batch_size=64, learning_rate=1e-3, prior_offset=True)

@@ -10,11 +10,11 @@ from contract.features import names
 from contract.models import PARITY_MAX
 from contract.package import read_package
 from contract.settings import CostSettings
+from contract.statistics.ranking import average_precision
 from trainer.examples.examples import Examples
 from trainer.learning.training import Deployment, Trained, train
 from trainer.model import export
 from trainer.model.calibrate import Platt
-from trainer.model.evaluate import average_precision
 from trainer.model.fit import calibrated, fit, scorer
 from trainer.model.plan import Plan
 from trainer.model.run_onnx import run_onnx

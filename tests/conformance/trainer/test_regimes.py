@@ -10,10 +10,10 @@ from contract.errors import TrainingRefusedError
 from contract.models import PARITY_MAX
 from contract.package import read_package
 from contract.settings import CostSettings
+from contract.statistics.ranking import auc
 from trainer.examples.examples import Examples, data_range, split
 from trainer.learning.training import Deployment, Material, Trained, make
 from trainer.model import fit as fit_module
-from trainer.model.evaluate import auc_roc
 from trainer.model.fit import Fitted, fit
 from trainer.model.plan import Plan, Privacy
 from trainer.model.run_onnx import run_onnx
@@ -38,7 +38,7 @@ def fitted(examples: Examples, plan: Plan = PLAN, start: Snapshot | None = None)
 
 def quality(found: Fitted, examples: Examples) -> float:
     newest = examples.part(slice(2_600, 3_000))
-    return auc_roc(found.logits(newest.features), newest.fraud)
+    return auc(found.logits(newest.features), newest.fraud)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from contract.clock import SystemClock
 from contract.features import names
 from contract.package import read_package
 from contract.risk import KnownOutcome
+from contract.statistics.ranking import average_precision
 from contract.topics import OUTCOMES
 from demo.shops import mysql_shop
 from demo.shops.mysql_shop import MysqlShop
@@ -23,7 +24,6 @@ from support.live_trainer import LiveTrainer
 from support.live_worker import LiveWorker, Shop, until
 from tillguard.history import skew
 from tillguard.operations.training import Wishes, train
-from trainer.model.evaluate import average_precision
 from trainer.model.run_onnx import run_onnx
 from trainer.registry.registry import Registry
 

@@ -14,13 +14,13 @@ from contract.errors import PackageRefusedError, TransientError
 from contract.events import Label, LabelSource
 from contract.package import read_package
 from contract.settings import Settings
+from contract.statistics.ranking import average_precision
 from support.learning import BEGAN, Simulated, simulated
 from support.tiny_model import tiny_package
 from trainer.examples.store import ExampleStore
 from trainer.learning.publication import pin, promote_model, roll_back
 from trainer.learning.training_attempt import Attempt, How, Progress, learn
 from trainer.model import snapshot
-from trainer.model.evaluate import average_precision
 from trainer.model.run_onnx import run_onnx
 from trainer.registry.registry import Registry
 

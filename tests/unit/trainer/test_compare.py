@@ -9,12 +9,12 @@ from rich.console import Console
 
 from contract.models import Thresholds
 from contract.settings import CostSettings
+from contract.statistics.ranking import auc, average_precision
 from tillguard.views import compare_report
 from trainer.decision import compare as comparing
 from trainer.decision.compare import Pairs, compare
 from trainer.decision.costing import expected
 from trainer.learning.comparing import Found
-from trainer.model.evaluate import auc_roc, average_precision
 
 COSTS = CostSettings()
 STEPS = Thresholds(flag=0.3, hold=0.5, block=0.8)
@@ -37,7 +37,7 @@ def test_the_measures_are_those_of_training_ties_included() -> None:
     both = pairs(champion=0.1, challenger=0.4)
     found = by_name(compare(both, STEPS, STEPS, COSTS))
     for side, score in (("champion", both.champion), ("challenger", both.challenger)):
-        assert getattr(found["auc"], side) == pytest.approx(auc_roc(score, both.fraud))
+        assert getattr(found["auc"], side) == pytest.approx(auc(score, both.fraud))
         assert getattr(found["average_precision"], side) == pytest.approx(average_precision(score, both.fraud))
         caught = score >= STEPS.hold
         assert getattr(found["recall_hold"], side) == pytest.approx(both.fraud[caught].sum() / both.fraud.sum())

@@ -14,11 +14,11 @@ from contract.errors import PackageRefusedError
 from contract.features import names, schema
 from contract.models import Thresholds
 from contract.sections.models import DriftSettings
+from contract.statistics.ranking import average_precision
 from trainer.decision.costing import decisions
 from trainer.drift import cbpe, profile, psi
 from trainer.drift.findings import FEATURE_ALARMS_MAX, Findings, Window, alarms_of, inspect
 from trainer.drift.score_drift import score_drift
-from trainer.model.evaluate import average_precision
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 STEPS = Thresholds(flag=0.2, hold=0.5, block=0.8)

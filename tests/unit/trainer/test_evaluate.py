@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from contract.models import Thresholds
-from trainer.model.evaluate import auc_roc, average_precision, calibration_error, measure
+from contract.statistics.ranking import auc, average_precision
+from trainer.model.evaluate import calibration_error, measure
 
 NEVER = 1.000001
 
@@ -17,7 +18,7 @@ def test_auc_and_average_precision_are_those_of_scikit_learn_ties_included(rows:
     score = np.array([value / 12 for value, _ in rows])
     fraud = np.array([kind for _, kind in rows])
     fraud[0], fraud[-1] = True, False
-    assert auc_roc(score, fraud) == pytest.approx(roc_auc_score(fraud, score))
+    assert auc(score, fraud) == pytest.approx(roc_auc_score(fraud, score))
     assert average_precision(score, fraud) == pytest.approx(average_precision_score(fraud, score))
 
 
