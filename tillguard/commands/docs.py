@@ -18,7 +18,7 @@ def docs(
 ) -> None:
     """Write the pages that follow from the code: schemas, AsyncAPI, settings, topics, features, metrics, commands.
 
-    With --check, also reads the pages written by hand (this folder's and README.md beside it) and names every command in
+    With --check, also reads the pages written by hand (this folder's, and README.md and others next to it) and names every command in
     them that does not exist.
     """
     from tillguard.docs.calls import faults_of_page
@@ -30,7 +30,7 @@ def docs(
             typer.echo(f"wrote {folder / path}")
         return
     faults = [
-        f"{folder / path} differs from the code; `tillguard docs` writes it anew" for path in drift(folder, pages)
+        f"{folder / path} differs from the code; `tillguard docs` writes it again" for path in drift(folder, pages)
     ]
     for file in hand_written(folder, pages):
         faults += [f"{file}: {fault}" for fault in faults_of_page(file.read_text(encoding="utf-8"))]

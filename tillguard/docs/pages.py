@@ -126,6 +126,6 @@ def drift(folder: Path, pages: dict[str, str]) -> list[str]:
 
 
 def hand_written(folder: Path, pages: dict[str, str]) -> list[Path]:
-    """The Markdown pages below `folder` that are not generated, and the README beside it."""
+    """The Markdown pages below `folder` that are not generated, and those next to it (README, CONTRIBUTING …)."""
     below = [file for file in folder.rglob("*.md") if file.relative_to(folder).as_posix() not in pages]
-    return sorted(file for file in [folder.absolute().parent / "README.md", *below] if file.is_file())
+    return sorted([*folder.absolute().parent.glob("*.md"), *below])

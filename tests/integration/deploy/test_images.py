@@ -111,7 +111,7 @@ def test_the_wheel_carries_every_file_that_the_packages_need_at_run_time_and_not
 ) -> None:
     packages = ["contract", "runtime", "connectors", "scoring", "trainer", "federation", "tillguard"]
     elsewhere = ["embedded", "simulator", "demo", "bench", "tests"]
-    for name in [*packages, *elsewhere, "pyproject.toml", "README.md"]:
+    for name in [*packages, *elsewhere, "pyproject.toml", "README.md", "LICENSE"]:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -135,6 +135,7 @@ def test_the_wheel_carries_every_file_that_the_packages_need_at_run_time_and_not
         if file.is_file()
     }
     assert needed - carried == set()
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in carried)
     assert {name.partition("/")[0] for name in carried if ".dist-info/" not in name} == {*packages}
 
 

@@ -60,9 +60,10 @@ def test_the_running_text_may_name_a_group_or_leave_arguments_out() -> None:
 
 def test_generated_pages_are_not_among_the_hand_written(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    for name in ("README.md", "docs/settings.md", "docs/guide.md"):
+    for name in ("README.md", "SECURITY.md", "docs/settings.md", "docs/guide.md"):
         (tmp_path / name).write_text("text")
     assert hand_written(tmp_path / "docs", {"settings.md": ""}) == [
         tmp_path / "README.md",
+        tmp_path / "SECURITY.md",
         tmp_path / "docs" / "guide.md",
     ]

@@ -19,7 +19,7 @@ from tillguard.docs.pages import hand_written, render
 from tillguard.docs.setting_rows import PROCESS_VARIABLES, settings_rows
 
 ROOT = Path(__file__).parents[3]
-PAGES = [*hand_written(ROOT / "docs", render()), ROOT / "CHANGELOG.md", ROOT / "ROADMAP.md"]
+PAGES = hand_written(ROOT / "docs", render())
 SECTIONS = ("kafka", "redis", "retention", "connectors", "scoring", "trainer", "log")
 
 
