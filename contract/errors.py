@@ -1,18 +1,52 @@
-"""The one tree of errors. A message never carries a secret or a customer's data: names of fields, never their values.
+"""The tree of errors. A message never carries a secret or a customer's data: it names fields, never their values.
+
+Everything that an operator could meet derives from TillguardError: the command line prints its message and ends with 1, with 2 for a
+ConfigurationError, and with 3 for a FencedError. The classes of this module come without a place; a service's own say where they are.
 
 TillguardError
-├── ConfigurationError      wrong settings, mapping or rules: all faults listed; the process exits with 2
-├── InvalidEventError       one message cannot be used: it becomes a dead letter, the stream goes on
-├── TransientError          a broker, database or store does not answer: bounded retry with backoff
-├── PositionDeadError       a source no longer has the saved position: by policy fail or resnapshot
-├── DeadLetterLimitError    too many bad rows: the connector stops before it drains everything
-├── PackageRefusedError     a model package is damaged or does not fit: the old model goes on
-├── PinnedError             the serving model is pinned: a training does not replace it by itself
-├── ServingChangedError     another model was put in service since a training compared its own with what served
-├── FencedError             another process has taken this one's place: it leaves the work to it, and exits with 3
-├── TrainingRefusedError    the history or its model is not good enough to serve: nothing is published
-├── UnexpectedError         something that no rule foresaw, in a sentence; the process exits with 1
-└── InvariantError          a promise of the design is broken: crash
+├── ConfigurationError           wrong settings, mapping or rules; lists every fault
+├── InvalidEventError            one message cannot be used: it becomes a dead letter, and the stream continues
+│   └── UntoldError              connectors.values: the log does not hold a mapped column
+├── TransientError               a broker, database or store does not answer: bounded retry with backoff
+│   ├── DeliveryError            scoring.feeds.publisher: Kafka refused a message permanently
+│   ├── KafkaRefusedError        scoring.feeds.librdkafka_feed: the broker refuses this worker
+│   ├── LockBusyError            runtime.locks: another process holds the lock
+│   ├── StoreUnavailableError    scoring.ports: Redis does not answer; a worker's verdicts are degraded meanwhile
+│   ├── TooLargeError            connectors.mongodb.faults: a change event of more than 16 MB
+│   └── UnknownCodeError         connectors.mongodb.faults: a server's error code that the tables do not hold
+├── PositionDeadError            a source no longer has the saved position: by policy fail or resnapshot
+├── DeadLetterLimitError         too many bad rows: the connector stops before it drains a table
+├── PackageRefusedError          a model package is damaged or does not fit: the old model stays
+├── PinnedError                  the serving model is pinned: a training does not replace it by itself
+├── ServingChangedError          another model was put in service since a training compared its own with what served
+├── TrainingRefusedError         the history or its model is not good enough to serve: nothing is published
+├── FencedError                  another process has taken this one's place: it leaves the work to that process
+├── UnexpectedError              something that no rule foresaw, in a sentence
+├── InvariantError               a promise of the design is broken: crash
+├── ChecksumError                connectors.mysql.log.framing: an event of the binary log was damaged on its way
+├── MalformedEventError          connectors.mysql.log.cursor: an event of the binary log does not follow its format
+│   └── TooLargeError            connectors.mysql.log.compression: larger than the bound once decompressed
+├── UndecodableError             connectors.mysql.columns.packed: a column's bytes cannot be read
+├── ConditionError               scoring.rules.expressions: a rule's condition cannot be used; becomes a fault of a ConfigurationError
+├── RevisionConflictError        scoring.ports: another resolution of the case came first
+├── LateError                    scoring.models.time_limit: the model did not end in time
+├── ModelFailedError             scoring.models.onnx_model: the model gave no usable score
+├── StalledError                 scoring.worker.supervision: there is work, and nothing moves
+├── TrainingUnableError          federation.learning.learner: a retailer cannot train in this round
+├── FederationRefusedError       federation.refusals: something is refused, and nothing was done
+│   ├── EnvelopeRefusedError     a message is dropped
+│   ├── KeyStoreError            the keys cannot be read or written
+│   ├── MaskingRefusedError      the masked sum is not given
+│   ├── PrivacyBudgetError       a release would exceed the budget
+│   └── UpdateRefusedError       an update is not used
+└── NotRetriedError              tillguard.operations.dead_letter_desk: a dead letter cannot be tried again
+
+Outside the tree stands control flow that no operator meets, since the code that raises it also waits for it:
+
+- connectors.ports.Interrupted: a stop was asked for while the sink was blocked
+- connectors.files.csv_rows.OpenQuoteError: passes through the standard library's CSV reader, back to its caller
+- trainer.registry.registry._TakenError: rolls back the transaction that finds a version registered
+- federation.transports.memory.CrashError: a simulated kill -9, which no handler of errors may catch
 """
 
 from collections.abc import Sequence

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.errors import TillguardError, TransientError
+
 GIVEN_UP_AFTER_MS = 10_000
 """Behind an outage it is better to catch up in large batches than to answer each event within a budget long overdue."""
 
@@ -83,7 +85,7 @@ class Applied:
     """Pinned at first sight."""
 
 
-class StoreUnavailableError(Exception):
+class StoreUnavailableError(TransientError):
     """The store did not answer in time; nothing can be said about which of the sightings it applied (asking again is safe)."""
 
 
@@ -167,7 +169,7 @@ class CaseStore(Protocol):
         ...
 
 
-class RevisionConflictError(Exception):
+class RevisionConflictError(TillguardError):
     """Another resolution came first."""
 
 

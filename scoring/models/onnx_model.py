@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.errors import PackageRefusedError
+from contract.errors import PackageRefusedError, TillguardError
 from contract.features import names, schema
 from contract.models import INPUT_NAME, NO_FOLDER, OUTPUT_NAME, Manifest
 from contract.onnx_graph import check_graph
@@ -25,7 +25,7 @@ OUTPUT_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a probability."""
 
 
-class ModelFailedError(Exception):
+class ModelFailedError(TillguardError):
     """The model gave no usable score for a batch."""
 
 

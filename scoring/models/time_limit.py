@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import onnxruntime
 
+from contract.errors import TillguardError
 from scoring.models.onnx_model import ModelFailedError
 
 LOOK_EVERY_S = 0.005
@@ -19,8 +20,11 @@ LOOK_EVERY_S = 0.005
 T = TypeVar("T")
 
 
-class LateError(Exception):
+class LateError(TillguardError):
     """The model did not end in time."""
+
+    def __init__(self) -> None:
+        super().__init__("the model did not end in time")
 
 
 class _Running(NamedTuple):

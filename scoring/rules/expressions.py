@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from rule_engine import ast
 from rule_engine.errors import EngineError, SymbolResolutionError
 
+from contract.errors import TillguardError
+
 TEXT_MAX = 1000
 """Characters of a condition; longer ones are better written as several rules."""
 _QUOTED = re.compile(r"""(?P<quote>["'])(?:[^\\\n]|\\.)*?(?P=quote)""")
@@ -44,7 +46,7 @@ class Name(NamedTuple):
     nullable: bool
 
 
-class ConditionError(Exception):
+class ConditionError(TillguardError):
     """The condition cannot be used; the message says what to write instead."""
 
 

@@ -53,7 +53,10 @@ class RedisClient:
                 raise StoreUnavailableError(f"the store cannot serve: {type(error).__name__}") from None
             raise InvariantError(f"the store refused a command: {str(error)[:200]}") from None
         except RedisError as error:
-            raise StoreUnavailableError(f"the store did not answer: {type(error).__name__}") from None
+            raise StoreUnavailableError(
+                f"Redis at {self._options['host']}:{self._options['port']} did not answer ({type(error).__name__}); "
+                "is it running, and are the settings under redis right?"
+            ) from None
 
     def close(self) -> None:
         """Ends the connections."""

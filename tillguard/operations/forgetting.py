@@ -44,7 +44,7 @@ def names_entity(value: bytes | None, entity: str, values: Sequence[str]) -> boo
 def forget(settings: Settings, entity: str, values: Sequence[str], *, dry_run: bool) -> Forgotten:
     """Erases the entity under all of `values`. Running it again is harmless and finishes what was cut short.
 
-    Raises TransientError, StoreUnavailableError; what is erased by then stays erased.
+    Raises TransientError; what is erased by then stays erased.
     """
     reader = TopicReader(settings.kafka)
 

@@ -101,8 +101,6 @@ class LogAccess:
             frames = Frames(checksums=dump.checksums)
             yield (frames.read(packet) for packet in dump.packets())
         except (MalformedEventError, ChecksumError) as error:
-            raise TransientError(
-                f"the server's log cannot be read: {error or 'an event was damaged on its way'}"
-            ) from None
+            raise TransientError(f"the server's log cannot be read: {error}") from None
         finally:
             dump.close()

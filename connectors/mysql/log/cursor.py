@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from contract.errors import TillguardError
+
 DAMAGE = (ValueError, LookupError, ArithmeticError, struct.error, TypeError, EOFError)
 """What Python raises when bytes do not follow the format that they claim. UnicodeDecodeError is a ValueError."""
 
 
-class MalformedEventError(Exception):
+class MalformedEventError(TillguardError):
     """The bytes of an event do not follow its format; the text names the format, never the bytes."""
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from connectors.mysql.log.cursor import Cursor, MalformedEventError, reading
 from connectors.mysql.log.event_types import Code
+from contract.errors import TillguardError
 
 HEADER_BYTES = 19
 CHECKSUM_BYTES = 4
@@ -28,8 +29,11 @@ class Event(NamedTuple):
     """Bytes that it takes in its file, header and checksum included."""
 
 
-class ChecksumError(Exception):
+class ChecksumError(TillguardError):
     """The bytes of an event are not those that the server wrote."""
+
+    def __init__(self) -> None:
+        super().__init__("an event was damaged on its way (its checksum differs)")
 
 
 class Frames:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from scoring.store.rules import RedisRules
 from support.redis_server import started
 from support.reference import aggregates
 from support.sightings import column, differences, sighting
+from tillguard import cli
 
 pytestmark = pytest.mark.integration
 
@@ -114,6 +116,22 @@ def test_a_store_that_cannot_be_reached_fails_at_once_and_is_tried_again_after_a
         with pytest.raises(StoreUnavailableError):
             cases.get("a")
         cases.shut()
+
+
+def test_a_command_that_cannot_reach_redis_says_so_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        (tmp_path / "settings.yaml").write_text(f"retailer: shop\nredis: {{host: 127.0.0.1, port: {port}}}\n")
+        monkeypatch.setattr(sys, "argv", ["tillguard", "lists", "show", "--config", str(tmp_path / "settings.yaml")])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    assert ended.value.code == 1
+    assert f"tillguard: Redis at 127.0.0.1:{port} did not answer (ConnectionError)" in capsys.readouterr().err
 
 
 def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Path) -> None:

@@ -2,14 +2,7 @@ from typing import Any
 
 import pytest
 
-from contract import errors
-from contract.errors import ConfigurationError, InvalidEventError, PackageRefusedError, TillguardError
-
-
-def test_every_error_of_the_module_is_in_the_one_tree() -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    assert all(issubclass(kind, TillguardError) for kind in kinds)
-    assert all(kind.__name__ in (errors.__doc__ or "") for kind in kinds)
+from contract.errors import ConfigurationError, InvalidEventError, PackageRefusedError
 
 
 def test_a_configuration_error_keeps_every_fault_apart() -> None:
