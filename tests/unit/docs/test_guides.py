@@ -20,6 +20,7 @@ from tillguard.docs.setting_rows import PROCESS_VARIABLES, settings_rows
 
 ROOT = Path(__file__).parents[3]
 PAGES = hand_written(ROOT / "docs", render())
+CODE = ("contract", "connectors", "scoring", "federation", "tillguard", "runtime", "trainer")
 SECTIONS = ("kafka", "redis", "retention", "connectors", "scoring", "trainer", "log")
 
 
@@ -80,6 +81,17 @@ def test_make_targets_that_a_page_names_exist(page: Any) -> None:
     assert {
         line for block in blocks(page, "sh") for line in re.findall(r"^make ([a-z-]+)", block, re.MULTILINE)
     } <= targets
+
+
+def test_files_and_names_that_the_recipes_of_contributing_name_exist() -> None:
+    text = text_of(ROOT / "CONTRIBUTING.md")
+    files = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text)) - {"connectors/postgres/"}
+    assert len(files) > 30
+    assert {file for file in files if not (ROOT / file).exists()} == set()
+    code = "".join(text_of(file) for folder in CODE for file in (ROOT / folder).rglob("*.py"))
+    names = {name for name in re.findall(r"`(\w+)`", text) if name != name.lower() or "_" in name} - {"Struct"}
+    assert len(names) > 15
+    assert {name for name in names if not re.search(rf"^(?:class |def )?{name}\b", code, re.MULTILINE)} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
