@@ -9,9 +9,9 @@ from typing import NamedTuple
 from connectors.config.connector_file import ConnectorConfig, MongodbServer, MysqlServer, parse
 from connectors.config.file_settings import Files
 from connectors.files.parts import resolved
-from connectors.mapping.mapper import Mapper, Outcome
+from connectors.mapping.mapper import MappedMessage, Mapper
 from connectors.mapping.tokens import tokeniser
-from connectors.ports import Mark, OffsetStore, Position, Row, Source, Unreadable
+from connectors.ports import Checkpoint, OffsetStore, Position, Row, Source, Unreadable
 from connectors.running.health import Vitals
 from connectors.running.positions import SqlOffsetStore
 from connectors.running.runner import Runner
@@ -157,7 +157,7 @@ def connector_of(
 
 def outcomes_of_file(
     mapping: Path, settings: Settings, now: datetime, *, file: Path | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[MappedMessage]:
     """Everything a file holds, through a connector file, in event-time order: transactions, labels, dead letters.
 
     Args:
@@ -174,7 +174,7 @@ def outcomes_of_file(
     faults = source_.check()
     if faults:
         raise ConfigurationError(faults)
-    start = next(item.position for item in source_.snapshot(None) if isinstance(item, Mark))
+    start = next(item.position for item in source_.snapshot(None) if isinstance(item, Checkpoint))
     for item in source_.stream(start):
         if isinstance(item, Row):
             yield from mapper.outcomes(item, now)

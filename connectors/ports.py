@@ -41,7 +41,7 @@ class Row(NamedTuple):
     """Top-level names that an update wrote, for sources that know them without the row before."""
 
 
-class Mark(NamedTuple):
+class Checkpoint(NamedTuple):
     """Everything given before this may be left behind once it is delivered."""
 
     position: Position
@@ -77,7 +77,7 @@ class Rowless(NamedTuple):
     """`deleted` or `rolled_back`."""
 
 
-Item = Row | Mark | SchemaSeen | Unreadable | Rowless
+Item = Row | Checkpoint | SchemaSeen | Unreadable | Rowless
 
 
 class Source(Protocol):
@@ -103,7 +103,7 @@ class Source(Protocol):
         """Called once at the first start, or to go on with an unfinished snapshot.
 
         Takes the stream's start position before it reads the first row, so that nothing committed later is missed. Gives
-        every row at least once, a Mark now and then, and as its last item a Mark of stage `stream`. Rows may come twice
+        every row at least once, a Checkpoint now and then, and as its last item a Checkpoint of stage `stream`. Rows may come twice
         after a resume and may also come again in the stream.
         """
         ...
@@ -111,7 +111,7 @@ class Source(Protocol):
     def stream(self, start: Position) -> Iterator[Item]:
         """Called after the snapshot and at every later start: what was committed after `start`, in commit order, at least once.
 
-        Ends only for sources that end (files). A quiet source gives an idle Mark at least every few seconds; when it
+        Ends only for sources that end (files). A quiet source gives an idle Checkpoint at least every few seconds; when it
         cannot (silent connection), it raises TransientError.
         """
         ...
@@ -150,7 +150,7 @@ class Sink(Protocol):
         ...
 
     def confirmed(self) -> int:
-        """How many of them, counted from the first without a gap, the broker confirmed. Called for every Mark.
+        """How many of them, counted from the first without a gap, the broker confirmed. Called for every Checkpoint.
 
         Blocks only when a send failed for good: then everything unconfirmed is sent again first.
         """

@@ -100,7 +100,7 @@ class Label(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The kind of fraud, where known."""
 
 
-Outcome = Literal["step_up_passed", "step_up_failed", "approved", "rejected"]
+ResolutionKind = Literal["step_up_passed", "step_up_failed", "approved", "rejected"]
 
 
 class Resolution(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,7 +110,7 @@ class Resolution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Makes redelivery harmless: one resolution_id gives one revision."""
     transaction_id: Identifier
     retailer: RetailerName
-    outcome: Outcome
+    outcome: ResolutionKind
     actor: Identifier
     """Who decided: a user or system name, no personal data of a customer."""
     resolved_at: Moment

@@ -31,7 +31,7 @@ from contract.windows import (
     aggregate_names,
     counterpart_hash,
 )
-from scoring.ports import Sighting
+from scoring.ports import WindowUpdate
 
 Floats = NDArray[np.float64]
 
@@ -82,10 +82,10 @@ def digest(transaction: Transaction, event_time_ms: int) -> bytes:
 
 def sightings(
     transactions: Sequence[Transaction], amounts_base_minor: Sequence[int], times_ms: Sequence[int]
-) -> list[Sighting]:
+) -> list[WindowUpdate]:
     """What the store must know of each transaction; `times_ms` are their event times (ms since 1970 UTC)."""
     return [
-        Sighting(
+        WindowUpdate(
             transaction.transaction_id,
             time_ms,
             amount,
@@ -167,7 +167,7 @@ def _usual(amounts: Floats, counts: Floats, sums: Floats) -> Floats:
     return ratios
 
 
-def entities_of(sighting: Sighting) -> bytes:
+def entities_of(sighting: WindowUpdate) -> bytes:
     """The transaction's named entities as FeatureRecord.entities holds them; of a rotating token the one before it."""
     values = sighting.entities
     if sighting.aliases is not None:

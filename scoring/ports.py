@@ -30,7 +30,7 @@ class RawEvent(NamedTuple):
         return now_ms - self.appended_ms > GIVEN_UP_AFTER_MS
 
 
-class Sighting(NamedTuple):
+class WindowUpdate(NamedTuple):
     """What the store must know of one transaction to update its windows."""
 
     transaction_id: str
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
     plain: bool
 
 
-class Mark(NamedTuple):
+class ListHit(NamedTuple):
     """One entry of an allow or deny list, or an override, that concerned a transaction at first sight."""
 
     entity: str
@@ -81,7 +81,7 @@ class Applied:
     """Pinned at first sight."""
     rules_versions: list[str]
     """Pinned at first sight."""
-    marks: list[tuple[Mark, ...]]
+    marks: list[tuple[ListHit, ...]]
     """Pinned at first sight."""
 
 
@@ -106,7 +106,7 @@ class WindowStore(Protocol):
 
     def send(
         self,
-        sightings: Sequence[Sighting],
+        sightings: Sequence[WindowUpdate],
         model_version: str,
         rules_version: str,
         others: Mapping[int, str] | None = None,
@@ -185,7 +185,7 @@ class Model(Protocol):
 
 
 @dataclass(slots=True)
-class Outcome:
+class EventResult:
     """What became of one RawEvent: messages to publish, then whether its offset may be committed."""
 
     key: bytes

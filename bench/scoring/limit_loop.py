@@ -26,7 +26,7 @@ from contract.settings import Settings
 from contract.topics import TRANSACTIONS, VERDICTS
 from scoring.feeds.librdkafka_feed import consumer_properties
 from scoring.feeds.publisher import producer_properties
-from scoring.ports import Sighting
+from scoring.ports import WindowUpdate
 from scoring.store.redis_store import RedisStore, RedisTicket
 from tillguard.config import load
 
@@ -81,7 +81,7 @@ class Bare:
         """Decodes a batch and sends it to the store without waiting."""
         seen = [self._decode(value) for value in values if value is not None]
         sightings = [
-            Sighting(
+            WindowUpdate(
                 one.transaction_id,
                 epoch_ms(one.event_time),
                 one.amount_minor,

@@ -27,7 +27,7 @@ from contract.verdicts import Verdict
 from embedded import retailers
 from embedded.ledger import Endpoint
 from scoring.engine.engine import Engine
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 from scoring.ports import RawEvent
 from scoring.rules.ruleset import default_rules
 from scoring.store.cases import RedisCases
@@ -173,13 +173,13 @@ def open_shop(folder: Path, endpoints: Mapping[str, Endpoint], name: str, sample
 def engine(shop: Shop, package: bytes, version: str) -> Engine:
     """The scoring engine over the shop's Redis, without Kafka."""
     metrics = Metrics()
-    shelf = ModelShelf(shop.folder / f"shelf-{version}", shop.name, metrics)
+    cache = ModelCache(shop.folder / f"cache-{version}", shop.name, metrics)
     for _, value in network.messages(package, version):
-        shelf.offer(value)
+        cache.offer(value)
     settings = shop.settings
     patient = settings.model_copy(update={"scoring": settings.scoring.model_copy(update={"budget_ms": 10_000.0})})
     cases = RedisCases(patient)
-    return Engine(RedisStore(patient), cases, shelf, default_rules(), patient, SystemClock(), metrics)
+    return Engine(RedisStore(patient), cases, cache, default_rules(), patient, SystemClock(), metrics)
 
 
 def raw_events(shop: Shop, records: Iterable[Record]) -> list[RawEvent]:

@@ -25,7 +25,7 @@ from bench.table import Row, print_table, write_json
 from contract.risk import horizon_tiles
 from contract.settings import RedisSettings
 from contract.windows import DAY_MS
-from scoring.ports import Sighting
+from scoring.ports import WindowUpdate
 from scoring.store.keys import Keys
 from scoring.store.link import RedisLink, command
 from scoring.store.scripts import script, sha1
@@ -63,17 +63,17 @@ class Shop:
         self._step_ms = DAY_MS / (groups * per_day)
         self._count = 0
 
-    def sightings(self, count: int) -> list[Sighting]:
+    def sightings(self, count: int) -> list[WindowUpdate]:
         """The next `count` of them, in event-time order."""
         return [self._next() for _ in range(count)]
 
-    def _next(self) -> Sighting:
+    def _next(self) -> WindowUpdate:
         self._count += 1
         group, draw = self._random.randrange(self._groups), self._random.random
         near = [f"{kind}-{(group + int(draw() * spread)) % self._groups:08d}-tok" for kind, spread in _KINDS]
         t = START_MS + int(self._count * self._step_ms)
         amount = int(draw() * 20_000)
-        return Sighting(f"{self._name}-{self._count:09d}", t, amount, (*near, None, None, None), None, b"01234567")
+        return WindowUpdate(f"{self._name}-{self._count:09d}", t, amount, (*near, None, None, None), None, b"01234567")
 
 
 _KINDS = (("customer", 1), ("card", 3), ("device", 4), ("ip", 10), ("email", 1))
@@ -93,7 +93,7 @@ class Bench:
         """Makes commands for windows.lua, or for the script that only returns."""
         return SightingPacker(Keys("bench"), self.bare_sha if bare else self.sha, BOUNDS)
 
-    def apply(self, sightings: Sequence[Sighting], packer: SightingPacker) -> float:
+    def apply(self, sightings: Sequence[WindowUpdate], packer: SightingPacker) -> float:
         """Runs them, several batches in flight; events per second without the packing."""
         shared = packer.shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
         commands = packer.pack(sightings, shared)
@@ -149,7 +149,7 @@ class Timed(NamedTuple):
     """Processor time of the whole server per event, which waiting for a processor is not part of."""
 
 
-def timed(bench: Bench, rounds: Sequence[Sequence[Sighting]], packer: SightingPacker) -> Timed:
+def timed(bench: Bench, rounds: Sequence[Sequence[WindowUpdate]], packer: SightingPacker) -> Timed:
     """Runs every round; each is measured for itself."""
     per_s, us, cpu_us = [], [], []
     for sightings in rounds:
@@ -242,7 +242,7 @@ def single_events(bench: Bench, entities: int) -> list[Row]:
     fresh = entities // len(_KINDS)
     for part in range(0, fresh, 50_000):
         sightings = [
-            Sighting(
+            WindowUpdate(
                 f"once-{i:09d}", START_MS + i, 1000 + i % 5000,
                 (*(f"{kind}-{i:08d}-tok" for kind, _ in _KINDS), None, None, None), None, b"01234567",
             )

@@ -18,7 +18,7 @@ from connectors.files.order import in_order
 from connectors.files.parts import parts
 from connectors.files.rows import FileRow, column_names, read, spread
 from connectors.files.text_settings import disguise, text_settings
-from connectors.ports import Item, Mark, Position, Row, Unreadable
+from connectors.ports import Checkpoint, Item, Position, Row, Unreadable
 from connectors.values import ABSENT, as_key, at_path
 from contract.errors import ConfigurationError, InvalidEventError, PositionDeadError
 
@@ -119,7 +119,7 @@ class FileSource:
         return None
 
     def snapshot(self, resume: Position | None) -> Iterator[Item]:  # noqa: ARG002 - a file has no rows before its first
-        yield Mark(self._position(0))
+        yield Checkpoint(self._position(0))
 
     def stream(self, start: Position) -> Iterator[Item]:
         begin = self._parsed(start)
@@ -134,8 +134,8 @@ class FileSource:
             given += 1
             yield self._item(row)
             if given % MARK_ROWS == 0 or self._files.rate is not None:
-                yield Mark(self._position(number))
-        yield Mark(self._position(begin.rows + given), idle=True)
+                yield Checkpoint(self._position(number))
+        yield Checkpoint(self._position(begin.rows + given), idle=True)
 
     def acknowledge(self, position: Position) -> None:
         """Nothing to free."""

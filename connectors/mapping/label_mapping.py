@@ -13,10 +13,10 @@ from connectors.ports import Row
 from connectors.values import as_boolean, at_path
 from contract.codec import Admission
 from contract.errors import InvalidEventError
-from contract.events import Label, LabelSource, Origin, Outcome, Resolution
+from contract.events import Label, LabelSource, Origin, Resolution, ResolutionKind
 
 LABEL_SOURCES = get_args(LabelSource)
-OUTCOMES = get_args(Outcome)
+OUTCOMES = get_args(ResolutionKind)
 
 
 class Feedback(Protocol):
@@ -129,7 +129,7 @@ class ResolutionRule:
             resolution_id=(self._id(row.values) if self._id else None) or f"{self._connector}:{key}:{outcome}",
             transaction_id=transaction_id,
             retailer=admission.retailer,
-            outcome=cast("Outcome", outcome),
+            outcome=cast("ResolutionKind", outcome),
             actor=actor,
             resolved_at=_believed("resolved_at", moment, now, admission) or row.changed_at or now,
         )

@@ -22,7 +22,7 @@ from contract.errors import InvalidEventError
 from contract.events import Label, Origin, Resolution, Transaction
 from contract.topics import DEAD_LETTERS, LABELS, RESOLUTIONS, TRANSACTIONS
 
-Outcome = Transaction | Label | Resolution | DeadLetter
+MappedMessage = Transaction | Label | Resolution | DeadLetter
 KEY_LENGTH_MAX = 256
 
 
@@ -70,9 +70,9 @@ class Mapper:
         self._keys = {section.name: config.key_of(section) for section in (config.transactions, *config.tables())}
         self._checks = {kind: Decoder(kind) for kind in (Transaction, Label, Resolution)}
 
-    def outcomes(self, row: Row, now: datetime) -> list[Outcome]:
+    def outcomes(self, row: Row, now: datetime) -> list[MappedMessage]:
         """What `row` means: usually one message, sometimes none or several; `now` becomes ingest_time."""
-        found: list[Outcome] = []
+        found: list[MappedMessage] = []
         try:
             key = self._key(row)
         except InvalidEventError as error:
@@ -129,7 +129,7 @@ class Mapper:
         source = self.config.source
         return source.path.name[:256] if source.kind == "file" else f"{source.database}.{table}"[:256]
 
-    def outgoing(self, outcome: Outcome) -> Outgoing:
+    def outgoing(self, outcome: MappedMessage) -> Outgoing:
         """`outcome` as a Kafka message."""
         retailer = self._admission.retailer
         if isinstance(outcome, Transaction):
@@ -143,20 +143,22 @@ class Mapper:
         key = f"{outcome.source}:{outcome.key or outcome.position}:{outcome.reason}"
         return _outgoing(DEAD_LETTERS.name(retailer), key, outcome, key)
 
-    def _transaction(self, row: Row, origin: Origin, now: datetime) -> Iterator[Outcome]:
+    def _transaction(self, row: Row, origin: Origin, now: datetime) -> Iterator[MappedMessage]:
         transaction = self.transactions.read(row, origin, now)
         if transaction is not None:
             self._checks[Transaction].decode(encode(transaction))
             self._admission.admit(transaction, now)
             yield transaction
 
-    def _told(self, rule: Feedback, row: Row, key: str, origin: Origin, now: datetime) -> Iterator[Outcome]:
+    def _told(self, rule: Feedback, row: Row, key: str, origin: Origin, now: datetime) -> Iterator[MappedMessage]:
         message = rule.read(row, key, origin, now, self._admission)
         if message is not None:
             self._checks[type(message)].decode(encode(message))
             yield message
 
-    def _collect(self, found: list[Outcome], outcomes: Iterator[Outcome], row: Row, now: datetime, key: str) -> None:
+    def _collect(
+        self, found: list[MappedMessage], outcomes: Iterator[MappedMessage], row: Row, now: datetime, key: str
+    ) -> None:
         try:
             found.extend(outcomes)
         except InvalidEventError as error:

@@ -25,7 +25,7 @@ from connectors.mongodb.position import (
 )
 from connectors.mongodb.stream import ChangeStream
 from connectors.mongodb.values import UUID_REPRESENTATIONS, Spelling, key_candidates, spelling_of
-from connectors.ports import Item, Mark, Position, Row
+from connectors.ports import Checkpoint, Item, Position, Row
 from contract.errors import ConfigurationError, TransientError
 
 CHUNK_ROWS = 500
@@ -108,9 +108,9 @@ class MongodbSource:
             for table in names[first:]:
                 after = position.after if table == position.table else None
                 # how keys are written is on record before the first of them leaves
-                yield Mark(snapshot_text(position, table, after))
+                yield Checkpoint(snapshot_text(position, table, after))
                 yield from self._scan(position, table, after)
-        yield Mark(stream_text(position))
+        yield Checkpoint(stream_text(position))
 
     def stream(self, start: Position) -> Iterator[Item]:
         self._begin(start)
@@ -147,7 +147,7 @@ class MongodbSource:
                 reported = time.monotonic()
                 starts = {stream.name: stream.start for stream in streams}
                 position = MongoPosition(starts, spellings=self._spellings)
-                yield Mark(stream_text(position), idle=report and not rows)
+                yield Checkpoint(stream_text(position), idle=report and not rows)
             if not rows and time.monotonic() - began < POLL_S:
                 time.sleep(POLL_S)
 
@@ -196,7 +196,7 @@ class MongodbSource:
                 if number % CHUNK_ROWS == 0:
                     place = value_at(document, order)
                     after = place if can_resume_from(place) else after
-                    yield Mark(snapshot_text(position._replace(spellings=self._spellings), table, after))
+                    yield Checkpoint(snapshot_text(position._replace(spellings=self._spellings), table, after))
 
     def _projection(self, table: str) -> dict[str, Any]:
         names = self._names[table] | {self._readings[table].key, self._order(table)}

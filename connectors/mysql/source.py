@@ -26,7 +26,7 @@ from connectors.mysql.position import (
 )
 from connectors.mysql.server_checks import filter_faults, find_tables, replica_faults, table_faults
 from connectors.mysql.streaming import LogStream, replica_id
-from connectors.ports import Item, Mark, Position, Row, SchemaSeen
+from connectors.ports import Checkpoint, Item, Position, Row, SchemaSeen
 from connectors.values import as_key, usable
 from contract.errors import ConfigurationError, InvalidEventError
 
@@ -102,7 +102,7 @@ class MysqlSource:
             for connection in (probe, scan):
                 if connection.open:
                     connection.close()
-        yield Mark(stream_position(start))
+        yield Checkpoint(stream_position(start))
 
     def stream(self, start: Position) -> Iterator[Item]:
         position = parse_stream(start)
@@ -264,7 +264,7 @@ class MysqlSource:
                     values = selection.row(answers)
                     yield Row(table, "read", values, coordinates, "snapshot")
                 after = _place(columns[order], values[order])
-                yield Mark(snapshot_position(SnapshotPosition(start=start, table=table, after=after)))
+                yield Checkpoint(snapshot_position(SnapshotPosition(start=start, table=table, after=after)))
             finished = True
         finally:
             if not finished and cursor._result is not None:  # noqa: SLF001 - else the driver would read the whole rest

@@ -13,9 +13,9 @@ import structlog
 
 from connectors.mapping.mapper import Mapper
 from connectors.ports import (
+    Checkpoint,
     Interrupted,
     Item,
-    Mark,
     OffsetStore,
     Position,
     Row,
@@ -144,7 +144,7 @@ class Runner:
                 self._take(item)
                 if self._stop.is_set():
                     return
-                if until_caught_up and isinstance(item, Mark) and item.idle and self._streaming:
+                if until_caught_up and isinstance(item, Checkpoint) and item.idle and self._streaming:
                     return
         finally:
             items.close()
@@ -207,7 +207,7 @@ class Runner:
     def _take(self, item: Item) -> None:
         if isinstance(item, Row):
             self._take_row(item)
-        elif isinstance(item, Mark):
+        elif isinstance(item, Checkpoint):
             self._take_mark(item)
         elif isinstance(item, SchemaSeen):
             self._take_schema(item)
@@ -255,7 +255,7 @@ class Runner:
         if fault is not None:
             _LOG.error("schema_changed", connector=self._name, table=item.table, fault=fault)
 
-    def _take_mark(self, mark: Mark) -> None:
+    def _take_mark(self, mark: Checkpoint) -> None:
         self._position = mark.position
         # while rows are bad the position waits, so that a corrected mapping sees them again
         if self._limits.in_a_row == 0 or mark.idle:

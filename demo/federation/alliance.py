@@ -12,7 +12,7 @@ from contract.federation.messages import LedgerEntry
 from contract.federation.settings import GATE_CONFIDENCE, PROVING_TRAININGS
 from demo.federation.members import Member, recall, stopped
 from demo.federation.saboteur import ATTACKS
-from federation.audit.history import Told, content_of, rounds_of
+from federation.audit.history import History, content_of, rounds_of
 from federation.transports.ports import Record
 from tillguard.views.report.page import ABSENT
 
@@ -60,7 +60,7 @@ class Course:
 
     federation: str
     members: Sequence[MemberCourse]
-    told: Told
+    told: History
     """What the coordinator said, read back from its logs."""
     records: Sequence[Record]
     """Everything on the logs."""

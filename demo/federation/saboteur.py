@@ -78,7 +78,7 @@ class Saboteur:
             if record.log == "updates":
                 self._overhear(record)
             else:
-                self._participant.hear(record)
+                self._participant.handle_record(record)
         participant, task = self._participant, self._participant.task
         if stranger and participant.state.coordinator is not None:
             self._read_all()  # the model may have come before anybody could know whose it is

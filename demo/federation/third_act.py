@@ -27,7 +27,7 @@ from demo.federation import alliance, members, saboteur
 from demo.federation.members import MEMBERS, Member, Prepared
 from demo.view import Screen
 from embedded.ledger import Endpoint
-from federation.audit.history import LogReader, Told, content_of, rounds_of
+from federation.audit.history import History, LogReader, content_of, rounds_of
 from federation.transports.kafka_logs import KafkaTransport, topic_name
 from federation.transports.ports import LOGS, Record
 from runtime import atomic_file, yaml_document
@@ -192,7 +192,7 @@ class ThirdAct:
         parameters = sum(math.prod(tensor.shape) for tensor in shapes())
         return alliance.Course(FEDERATION, courses, told, records, BAD, attacks, parameters)
 
-    def _of(self, member: Member, before: NDArray[np.floating], told: Told) -> alliance.MemberCourse:
+    def _of(self, member: Member, before: NDArray[np.floating], told: History) -> alliance.MemberCourse:
         prepared, settings = self._prepared[member.name], self._settings[member.name]
         learned = [*prepared.old.sales, *prepared.new.sales]
         with _registry(settings) as registry:
@@ -309,14 +309,14 @@ def _everything(transport: KafkaTransport) -> list[Record]:
     return found
 
 
-def _versions(told: Told) -> list[int]:
+def _versions(told: History) -> list[int]:
     """Of the global models that rounds made."""
     return [
         content_of(entry)["model_version"] for entry in told.entries if entry.kind == "global_model" and entry.round
     ]
 
 
-def _progress(told: Told) -> str:
+def _progress(told: History) -> str:
     """`round 2 of 4: they learn`."""
     lines = rounds_of(told.entries)
     if not lines:

@@ -27,7 +27,7 @@ EARLY_BYTES_MAX = 64 * 1024 * 1024
 _LOGS: tuple[LogName, ...] = ("control", "ledger")
 
 
-class Told(NamedTuple):
+class History(NamedTuple):
     """All that a coordinator has said, as far as its signature holds."""
 
     coordinator: PublicIdentity | None
@@ -72,7 +72,7 @@ class CohortLine(NamedTuple):
     without_it: float | None
 
 
-def read_told(transport: Transport, federation: str, fingerprint: str) -> Told:
+def read_told(transport: Transport, federation: str, fingerprint: str) -> History:
     """Reads the control and ledger logs to their present end; `fingerprint` names whom to believe. Raises TransientError."""
     return LogReader(transport, federation, fingerprint).read()
 
@@ -85,7 +85,7 @@ class LogReader:
         self._told = _Believed(federation, fingerprint)
         self._positions = {log: transport.bounds(log)[0] for log in _LOGS}
 
-    def read(self) -> Told:
+    def read(self) -> History:
         """Everything up to the present end. Raises TransientError."""
         told = self._told
         self._read("control")
@@ -94,7 +94,9 @@ class LogReader:
             self._read("ledger")
         entries = tuple(counted(told.spoken))
         unfinished = len(told.spoken) - len(entries)
-        return Told(told.coordinator, told.epoch, told.roster, entries, verify_chain(entries), told.refused, unfinished)
+        return History(
+            told.coordinator, told.epoch, told.roster, entries, verify_chain(entries), told.refused, unfinished
+        )
 
     def _read(self, log: LogName) -> None:
         first, end = self._transport.bounds(log)

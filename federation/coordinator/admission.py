@@ -139,7 +139,7 @@ def judged(state: CoordinatorState, name: str, message: SiteFigures) -> Change:
     return change
 
 
-def obey(state: CoordinatorState, order: Order, at_ms: int, *, members_max: int) -> None:
+def apply_order(state: CoordinatorState, order: Order, at_ms: int, *, members_max: int) -> None:
     """Carries out an operator's order, or refuses it; the ledger tells the operator which, by the order's order_id."""
     try:
         note = _carry_out(state, order, at_ms, members_max)

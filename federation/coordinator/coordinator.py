@@ -1,6 +1,6 @@
-"""The coordinator as pure handlers: `absorb` what participants say, `decide` what is due, `apply` what was decided.
+"""The coordinator as pure handlers: `handle_record` what participants say, `decide` what is due, `apply` what was decided.
 
-Invariant: the state is a function of the logs. `absorb` is called for every record of the updates log in its order, `apply`
+Invariant: the state is a function of the logs. `handle_record` is called for every record of the updates log in its order, `apply`
 for every message of the coordinator once it stands on its log; a restarted coordinator is fed the same again and is then the
 same. `decide` changes nothing, so what a killed coordinator was about to say is decided anew. Knows no clock and no transport.
 """
@@ -129,7 +129,7 @@ class Coordinator:
         """Whether nothing is under way, and nothing more is to be done until somebody orders it."""
         return self.attempt is None and purpose_due(self.state, self._settings.rounds) is None
 
-    def absorb(self, record: Record) -> None:
+    def handle_record(self, record: Record) -> None:
         """One record of the updates log, whoever wrote it and whatever it holds."""
         for opened in self._opened(record):
             try:
@@ -251,7 +251,7 @@ class Coordinator:
 
     def _obey(self, message: Order, envelope: Envelope, at_ms: int) -> None:
         admission.admit_order(self.state, envelope, message)
-        admission.obey(self.state, message, at_ms, members_max=self._settings.coordinator.enrolments_max)
+        admission.apply_order(self.state, message, at_ms, members_max=self._settings.coordinator.enrolments_max)
         if message.action == "revoke" and message.participant:
             self._leaves(message.participant)
 

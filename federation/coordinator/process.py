@@ -136,7 +136,7 @@ class CoordinatorProcess:
         return len(records)
 
     def _absorb(self, record: Record) -> None:
-        self.coordinator.absorb(record)
+        self.coordinator.handle_record(record)
         self._positions["updates"] = record.offset + 1
 
     def _decide(self) -> None:

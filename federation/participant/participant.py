@@ -1,4 +1,4 @@
-"""One retailer's side as pure handlers: `hear` what the coordinator says, then do the `task` and say what is in the outbox.
+"""One retailer's side as pure handlers: `handle_record` what the coordinator says, then do the `task` and say what is in the outbox.
 
 The coordinator is believed only where its signature holds under keys whose fingerprint this retailer was given by another way.
 Invariant: for each attempt keys are made once, and that is on disk before they leave; the attempt's secrets live in memory
@@ -122,7 +122,7 @@ class Participant:
         """What this retailer's people should know of the roster, by name."""
         return trust.warnings(self.state, self._identity.public, left=left)
 
-    def hear(self, record: Record) -> None:
+    def handle_record(self, record: Record) -> None:
         """One record of the control or the models log, whoever wrote it and whatever it holds.
 
         The two logs are not one order: a model may be read before the claim that says whose it is.
@@ -225,18 +225,18 @@ class Participant:
         """A message of a type that the coordinator may say on its log (federation.messages.rights)."""
         envelope, message, state = opened.envelope, opened.message, self.state
         if isinstance(message, Claim):
-            trust.claimed(state, message, envelope.epoch, self._settings.coordinator_fingerprint)
+            trust.accept_claim(state, message, envelope.epoch, self._settings.coordinator_fingerprint)
             while self._unclaimed:
-                self.hear(self._unclaimed.popleft())
+                self.handle_record(self._unclaimed.popleft())
         elif isinstance(message, GlobalModel):
             # Of whatever epoch: what a coordinator wrote before it was fenced off stands, and the newest's claim may come later.
-            trust.received(state, message, envelope.round)
+            trust.accept_model(state, message, envelope.round)
             if self._early is not None and self._early.base_version in state.models:
                 self._planned(self._early, at_ms)
         elif envelope.epoch != state.epoch:
             raise EnvelopeRefusedError("wrong_round", "of a coordinator that another has followed")
         elif isinstance(message, Roster):
-            trust.enrolled(state, message, self._identity.public, self._accepted)
+            trust.accept_roster(state, message, self._identity.public, self._accepted)
         elif isinstance(message, RoundPlan):
             self._planned(message, at_ms)
         else:

@@ -125,7 +125,7 @@ class ParticipantProcess:
         read = 0
         while records := self._transport.poll(timeout_s if read == 0 else 0.0):
             for record in records:
-                self.participant.hear(record)
+                self.participant.handle_record(record)
                 self._positions = self._positions | {record.log: record.offset + 1}
             self._count("tillguard_federation_read_bytes_total", sum(len(record.value) for record in records))
             read += len(records)

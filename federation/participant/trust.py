@@ -37,7 +37,7 @@ def membership(state: ParticipantState, own: PublicIdentity) -> str:
     return member.status
 
 
-def claimed(state: ParticipantState, message: Claim, epoch: int, fingerprint: str | None) -> None:
+def accept_claim(state: ParticipantState, message: Claim, epoch: int, fingerprint: str | None) -> None:
     """A coordinator says that it is the one from here on; believed under the fingerprint of the settings, and if it is newer."""
     keys = PublicIdentity(name=COORDINATOR, signing_key=message.signing_key, sealing_key=message.sealing_key)
     if keys.fingerprint != fingerprint:
@@ -47,7 +47,7 @@ def claimed(state: ParticipantState, message: Claim, epoch: int, fingerprint: st
     state.epoch, state.coordinator = epoch, keys
 
 
-def enrolled(state: ParticipantState, message: Roster, own: PublicIdentity, accepted: Mapping[str, str]) -> None:
+def accept_roster(state: ParticipantState, message: Roster, own: PublicIdentity, accepted: Mapping[str, str]) -> None:
     """Who takes part, where that is news. `accepted`: fingerprints that this retailer's people let in (federation.participant.peers)."""
     if message.version > state.roster_version:
         pins = peers.pinned(state.pins, message.members, accepted) | {own.name: own.fingerprint}
@@ -102,7 +102,7 @@ def warnings(state: ParticipantState, own: PublicIdentity, *, left: bool) -> dic
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
-def received(state: ParticipantState, message: GlobalModel, round_number: int) -> None:
+def accept_model(state: ParticipantState, message: GlobalModel, round_number: int) -> None:
     """Keeps the newest models; raises UpdateRefusedError where lengths do not fit, or a value is not finite."""
     model = weights_of(message, round_number)
     unflatten(model.shapes, model.payload)

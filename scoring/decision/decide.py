@@ -20,7 +20,7 @@ from contract.models import SCORE_DIGITS, Thresholds
 from contract.money import exponent
 from contract.policies import FallbackSettings
 from contract.verdicts import Decision
-from scoring.ports import Mark
+from scoring.ports import ListHit
 from scoring.rules.ruleset import DECISIONS
 
 ALLOW, FLAG, HOLD, BLOCK = range(4)
@@ -44,7 +44,7 @@ def severities(
     by_model: NDArray[np.int8],
     fired: NDArray[np.bool_],
     rule_severities: NDArray[np.int8],
-    marks: Sequence[tuple[Mark, ...]],
+    marks: Sequence[tuple[ListHit, ...]],
 ) -> NDArray[np.int8]:
     """The decisions, shape (n,); `fired` has shape (n, rules), `marks` one tuple per event."""
     decided = by_model.copy()
@@ -57,7 +57,7 @@ def severities(
     return decided
 
 
-def marked(severity: int, marks: Sequence[Mark]) -> int:
+def marked(severity: int, marks: Sequence[ListHit]) -> int:
     """The decision after lists and overrides have spoken."""
     kinds = {mark.mark for mark in marks}
     if "deny" in kinds:

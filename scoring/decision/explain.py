@@ -19,7 +19,7 @@ from contract.features import GROUPS, names, schema
 from contract.risk import HABIT_ENTITIES, RISK_WINDOWS, UNUSUAL_WINDOWS
 from contract.verdicts import Reason
 from contract.windows import DISTINCT_WINDOWS, ENTITIES, ENTITY_NAMES, EXACT_WINDOWS
-from scoring.ports import Mark
+from scoring.ports import ListHit
 from scoring.rules.ruleset import PLACEHOLDER, Rule
 
 REASONS_MAX = 5
@@ -108,7 +108,7 @@ def rule_reason(rule: Rule, quantities: NDArray[np.float64], currency: str) -> R
     return Reason(code=f"rule:{rule.id}", text=_with_kind(rule.kind, text), weight=1.0)
 
 
-def mark_reason(mark: Mark) -> Reason:
+def mark_reason(mark: ListHit) -> Reason:
     """What a list or an override said; names the field, never its value."""
     code = f"list:{mark.mark}"
     return Reason(code=code, text=_LIST_TEXTS[mark.mark].format(entity=mark.entity), weight=1.0)

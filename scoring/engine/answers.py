@@ -14,7 +14,7 @@ from contract.errors import InvalidEventError
 from contract.events import Transaction
 from contract.features import FeatureRecord, schema_hash
 from contract.verdicts import REVISION_DEGRADED, REVISION_FULL, Decision, DegradedCause, Reason, Verdict
-from scoring.ports import Outcome, RawEvent
+from scoring.ports import EventResult, RawEvent
 
 HISTORY_PHASES = frozenset({"snapshot", "replay"})
 DETAIL_MAX = 1024
@@ -176,7 +176,7 @@ def key_of(event: RawEvent) -> bytes:
 
 def dead_letter(
     event: RawEvent, error: InvalidEventError, *, retailer: str, now: datetime, transaction_id: str | None = None
-) -> Outcome:
+) -> EventResult:
     """The outcome of a message that cannot be used: one dead letter that names it."""
     value = event.value
     letter = DeadLetter(
@@ -192,4 +192,4 @@ def dead_letter(
         payload=value if value is not None and len(value) <= DOCUMENT_BYTES_MAX else None,
     )
     key = key_of(event) if transaction_id is None else transaction_id.encode()
-    return Outcome(key=key, dead_letter=encode(letter))
+    return EventResult(key=key, dead_letter=encode(letter))

@@ -11,7 +11,7 @@ from contract.events import Transaction
 from contract.verdicts import DegradedCause
 from scoring.engine.answers import dead_letter, key_of
 from scoring.features import event_times_ms
-from scoring.ports import Outcome, RawEvent, Sighting, Ticket
+from scoring.ports import EventResult, RawEvent, Ticket, WindowUpdate
 
 _DECODER = Decoder(Transaction)
 
@@ -21,14 +21,14 @@ class Batch:
     """Events on their way. The lists of transactions run in step; `places` says which event each one was."""
 
     events: Sequence[RawEvent]
-    outcomes: list[Outcome | None]
+    outcomes: list[EventResult | None]
     """One per event; None until it is answered."""
     places: list[int] = field(default_factory=list)
     transactions: list[Transaction] = field(default_factory=list)
     amounts: list[int] = field(default_factory=list)
     """Minor units of the base currency."""
     times_ms: list[int] = field(default_factory=list)
-    sightings: list[Sighting] = field(default_factory=list)
+    sightings: list[WindowUpdate] = field(default_factory=list)
     deadline_s: float = 0.0
     """On the monotonic clock."""
     again: bool = False
@@ -53,7 +53,7 @@ def read(events: Sequence[RawEvent], admission: Admission, now: datetime) -> Bat
     for place, event in enumerate(events):
         if event.value is None and event.key is not None:
             # `forget` withdrew the record from the compacted topic; there is nothing to judge.
-            batch.outcomes[place] = Outcome(key=key_of(event))
+            batch.outcomes[place] = EventResult(key=key_of(event))
             continue
         transaction: Transaction | None = None
         try:

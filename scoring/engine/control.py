@@ -17,7 +17,7 @@ from contract.verdicts import Reason
 from scoring.decision.decide import HOLD
 from scoring.decision.shares import CONTROL, in_share
 from scoring.engine.answers import is_history
-from scoring.ports import Mark
+from scoring.ports import ListHit
 
 AMOUNT = names().index("amount")
 CONTROL_CODE = "policy:control"
@@ -47,7 +47,7 @@ def control_rows(  # noqa: PLR0917 - columns of one table
     fired: NDArray[np.bool_],
     rule_severities: NDArray[np.int8],
     transactions: Sequence[Transaction],
-    marks: Sequence[tuple[Mark, ...]],
+    marks: Sequence[tuple[ListHit, ...]],
     quantities: NDArray[np.float64],
 ) -> NDArray[np.intp]:
     """Rows to let through: those that the model alone holds or blocks, live, small enough and in the share.
@@ -63,7 +63,7 @@ def control_rows(  # noqa: PLR0917 - columns of one table
     )
 
 
-def _may_pass(share: float, transaction: Transaction, marks: Sequence[Mark]) -> bool:
+def _may_pass(share: float, transaction: Transaction, marks: Sequence[ListHit]) -> bool:
     return (
         not is_history(transaction)
         and all(mark.mark != "deny" for mark in marks)

@@ -25,26 +25,26 @@ from scoring.engine.batch import Batch, read
 from scoring.engine.control import Control
 from scoring.engine.coverage import expects_risk
 from scoring.engine.judge import Judge, Judged, Rows
-from scoring.engine.resolutions import Settlement
+from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import Shadow, ShadowWork, shadow_work
 from scoring.engine.state_watch import StateWatch
-from scoring.engine.verdict_writer import Answered, Handout, stage_times_us
+from scoring.engine.verdict_writer import Answered, VerdictWriter, stage_times_us
 from scoring.features import Floats, as_vectors, quantities, sightings
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 from scoring.models.challenger import canary_rows
 from scoring.models.onnx_model import ModelFailedError, OnnxModel
 from scoring.models.time_limit import LateError
 from scoring.ports import (
     Applied,
     CaseStore,
-    Outcome,
+    EventResult,
     RawEvent,
     RulesArchive,
     StoreUnavailableError,
     WindowStore,
 )
 from scoring.rules.ruleset import Ruleset
-from scoring.rules.versions import DirectoryRulesArchive, RulesShelf
+from scoring.rules.versions import DirectoryRulesArchive, RulesetCache
 
 WAIT_MIN_S = 0.001
 """An answer that is already there is taken even when the budget is spent."""
@@ -68,7 +68,7 @@ class Engine:
         self,
         store: WindowStore,
         cases: CaseStore,
-        shelf: ModelShelf,
+        cache: ModelCache,
         rules: Ruleset,
         settings: Settings,
         clock: Clock,
@@ -85,17 +85,17 @@ class Engine:
         self._state = state
         self._store = store
         self._cases = cases
-        self._shelf = shelf
+        self._cache = cache
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
         self._admission = settings.admission
-        self._rules = RulesShelf(
+        self._rules = RulesetCache(
             rules, archive or DirectoryRulesArchive(settings.scoring.model_directory / "rules"), clock
         )
         self._judge = Judge(clock, settings.base_currency, Control.of(settings.scoring))
-        self._settlement = Settlement(cases, settings, clock, metrics)
-        self._handout = Handout(cases, settings, clock, metrics)
+        self._resolver = CaseResolver(cases, settings, clock, metrics)
+        self._writer = VerdictWriter(cases, settings, clock, metrics)
         self._shadow = shadow
         self._shadow_work: list[ShadowWork] = []
 
@@ -103,7 +103,7 @@ class Engine:
         """Decodes a batch and sends it to the store without waiting; the batch is the ticket for `collect`."""
         return self._start(events, again=False)
 
-    def collect(self, ticket: Batch) -> list[Outcome]:
+    def collect(self, ticket: Batch) -> list[EventResult]:
         """Finishes the oldest open batch: one outcome per event, in their order; blocks for the time budget at most."""
         if ticket.transactions:
             applied = self._applied(ticket)
@@ -117,36 +117,36 @@ class Engine:
             raise InvariantError("an event was left without an outcome")
         return outcomes
 
-    def score(self, events: Sequence[RawEvent]) -> list[Outcome]:
+    def score(self, events: Sequence[RawEvent]) -> list[EventResult]:
         """`collect(submit(events))`."""
         return self.collect(self.submit(events))
 
-    def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
+    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
         """Tries events again that were answered degraded: the full answer, or `complete=False` without any message."""
         return self.collect(self._start(events, again=True))
 
     def published(self) -> None:
         """The answers have left: what a challenger would have said may be asked now, and the breaker told of the traffic."""
-        self._handout.tell_traffic()
+        self._writer.tell_traffic()
         if self._shadow is not None:
             for work in self._shadow_work:
                 self._shadow.offer(work)
         self._shadow_work.clear()
 
-    def resolve(self, events: Sequence[RawEvent]) -> list[Outcome]:
-        """One outcome per record of the resolutions topic; see Settlement.resolve."""
-        return self._settlement.resolve(events)
+    def resolve(self, events: Sequence[RawEvent]) -> list[EventResult]:
+        """One outcome per record of the resolutions topic; see CaseResolver.resolve."""
+        return self._resolver.resolve(events)
 
-    def expire_holds(self, limit: int) -> list[Outcome]:
+    def expire_holds(self, limit: int) -> list[EventResult]:
         """Verdicts of up to `limit` holds whose time is over; `confirm_expired` them once delivered.
 
         Raises StoreUnavailableError.
         """
-        return self._settlement.expire(limit)
+        return self._resolver.expire(limit)
 
-    def confirm_expired(self, outcomes: Sequence[Outcome]) -> None:
+    def confirm_expired(self, outcomes: Sequence[EventResult]) -> None:
         """Takes delivered outcomes of `expire_holds` off the list; unconfirmed ones come again after a minute."""
-        self._settlement.confirm(outcomes)
+        self._resolver.confirm(outcomes)
 
     def use_rules(self, rules: Ruleset) -> None:
         """From the next batch on `rules` decide what was not seen before."""
@@ -176,7 +176,7 @@ class Engine:
         return self._settings.scoring.budget_ms / 1000
 
     def _send(self, batch: Batch) -> None:
-        serving = self._shelf.serving
+        serving = self._cache.serving
         if serving is None:  # nothing could be pinned; the store is asked when there is a model
             batch.cause = "model_unavailable"
             return
@@ -188,7 +188,7 @@ class Engine:
                 batch.sightings,
                 serving.version,
                 self._rules.current.version,
-                canary_rows(self._shelf.challenger, batch.transactions),
+                canary_rows(self._cache.challenger, batch.transactions),
             )
         except StoreUnavailableError:
             batch.cause = "state_unavailable"
@@ -228,7 +228,7 @@ class Engine:
 
     def _in_turn(self, groups: dict[tuple[str, str], list[int]]) -> Iterable[tuple[tuple[str, str], list[int]]]:
         """The serving model's rows first: a canary that takes the whole time budget takes it from its own rows alone."""
-        serving = self._shelf.serving
+        serving = self._cache.serving
         if len(groups) < 2 or serving is None:
             return groups.items()
         return sorted(groups.items(), key=lambda group: group[0][0] != serving.version)
@@ -250,7 +250,7 @@ class Engine:
     ) -> DegradedCause | None:
         """Answers rows pinned to one model and one set of rules; a cause where it cannot."""
         started_s = self._clock.monotonic_s()
-        model = self._shelf.get(model_version)
+        model = self._cache.get(model_version)
         if model is None:
             return "model_unavailable"
         try:
@@ -268,7 +268,7 @@ class Engine:
         taken_s = self._clock.monotonic_s() - started_s - judged.model_s
         seconds["decide"] = seconds.get("decide", 0.0) + taken_s
         moment = Moment.at(self._clock.now(), self._settings.scoring.late_after_s)
-        unrecorded = self._handout.hand_out(
+        unrecorded = self._writer.write(
             Answered(
                 work.batch,
                 work.applied,
@@ -299,7 +299,7 @@ class Engine:
 
     def _note_for_shadow(self, work: _Work, rows: list[int], judged: Judged, champion: OnnxModel) -> None:
         """Keeps what a challenger should score until the answers have left."""
-        challenger = self._shelf.challenger
+        challenger = self._cache.challenger
         if self._shadow is None or challenger is None or challenger.model.version == champion.version:
             return
         found = shadow_work(
@@ -328,7 +328,7 @@ class Engine:
         stage_us = stage_times_us(batch)
         for row in rows:
             place, transaction = batch.places[row], batch.transactions[row]
-            outcome = Outcome(key=transaction.transaction_id.encode(), complete=False)
+            outcome = EventResult(key=transaction.transaction_id.encode(), complete=False)
             if not batch.again:
                 decision = fallback(batch.amounts[row], self._settings.base_currency, self._settings.scoring.fallback)
                 outcome.verdict = degraded_verdict(

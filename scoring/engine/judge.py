@@ -18,7 +18,7 @@ from scoring.decision.explain import REASONS_MAX, group_reasons, group_weights, 
 from scoring.engine.control import Control, control_rows
 from scoring.models.onnx_model import ModelFailedError, OnnxModel
 from scoring.models.time_limit import LateError, TimeLimit
-from scoring.ports import Mark
+from scoring.ports import ListHit
 from scoring.rules.ruleset import Ruleset
 
 EXPLAINED_ROWS = 64
@@ -35,7 +35,7 @@ class Rows:
     """Shape (m, F)."""
     vectors: NDArray[np.float32]
     """Shape (m, F)."""
-    marks: Sequence[tuple[Mark, ...]]
+    marks: Sequence[tuple[ListHit, ...]]
 
 
 @dataclass(slots=True)

@@ -14,13 +14,12 @@ import structlog
 from contract.clock import Clock
 from contract.codec import Decoder
 from contract.errors import InvalidEventError, InvariantError
-from contract.events import Label, LabelSource, Origin, Resolution
-from contract.events import Outcome as ResolutionOutcome
+from contract.events import Label, LabelSource, Origin, Resolution, ResolutionKind
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.verdicts import Decision, Reason, Verdict
 from scoring.engine.answers import dead_letter, encode, key_of
-from scoring.ports import Case, CaseStore, Outcome, RawEvent, RevisionConflictError, StoreUnavailableError
+from scoring.ports import Case, CaseStore, EventResult, RawEvent, RevisionConflictError, StoreUnavailableError
 
 EXPIRED = "expired"
 EXPIRY_CAUSE = "expiry"
@@ -40,7 +39,7 @@ class _Meaning(NamedTuple):
     source: LabelSource
 
 
-MEANINGS: dict[ResolutionOutcome, _Meaning] = {
+MEANINGS: dict[ResolutionKind, _Meaning] = {
     "step_up_passed": _Meaning("allow", "the customer passed the extra verification", False, "step_up"),
     "step_up_failed": _Meaning("block", "the customer failed the extra verification", True, "step_up"),
     "approved": _Meaning("allow", "approved by an analyst", False, "analyst"),
@@ -48,7 +47,7 @@ MEANINGS: dict[ResolutionOutcome, _Meaning] = {
 }
 
 
-class Settlement:
+class CaseResolver:
     """Used by one thread."""
 
     def __init__(self, cases: CaseStore, settings: Settings, clock: Clock, metrics: Metrics) -> None:
@@ -60,11 +59,11 @@ class Settlement:
         self._resolutions = Decoder(Resolution)
         self._verdicts = msgspec.json.Decoder(Verdict)
 
-    def resolve(self, events: Sequence[RawEvent]) -> list[Outcome]:
+    def resolve(self, events: Sequence[RawEvent]) -> list[EventResult]:
         """One outcome per resolution: the next revision and a label, a dead letter, or `complete=False` without the store."""
         return [self._resolve(event) for event in events]
 
-    def _resolve(self, event: RawEvent) -> Outcome:
+    def _resolve(self, event: RawEvent) -> EventResult:
         known: str | None = None
         try:
             resolution = self._resolutions.decode(event.value)
@@ -75,9 +74,9 @@ class Settlement:
             self._metrics.add("tillguard_scoring_dead_letters_total", retailer=retailer, reason=error.reason)
             return dead_letter(event, error, retailer=retailer, now=self._clock.now(), transaction_id=known)
         except StoreUnavailableError:
-            return Outcome(key=key_of(event), complete=False)
+            return EventResult(key=key_of(event), complete=False)
 
-    def _settle(self, resolution: Resolution) -> Outcome:
+    def _settle(self, resolution: Resolution) -> EventResult:
         if resolution.retailer != self._settings.retailer:
             raise InvalidEventError("retailer_mismatch", "field retailer names another retailer")
         # it becomes the label's time, and learning never uses a label before its time
@@ -101,9 +100,9 @@ class Settlement:
             )
         except RevisionConflictError:
             raise InvalidEventError("conflict", "another resolution of this transaction came first") from None
-        return Outcome(key=case.transaction_id.encode(), verdict=stored, labels=[_label(resolution)])
+        return EventResult(key=case.transaction_id.encode(), verdict=stored, labels=[_label(resolution)])
 
-    def expire(self, limit: int) -> list[Outcome]:
+    def expire(self, limit: int) -> list[EventResult]:
         """The next revisions of up to `limit` holds whose time is over; raises StoreUnavailableError.
 
         Each comes again after a while until `confirm` was called for it.
@@ -112,7 +111,7 @@ class Settlement:
         outcomes = [self._expire(case, now) for case in self._cases.expired(now, limit)]
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _expire(self, case: Case, now: datetime) -> Outcome | None:
+    def _expire(self, case: Case, now: datetime) -> EventResult | None:
         current = self._decoded(case)
         again = current.outcome == EXPIRED
         policy = self._settings.scoring.hold.on_expiry
@@ -128,9 +127,9 @@ class Settlement:
             return None
         if not again:
             self._metrics.add("tillguard_scoring_holds_expired_total", retailer=self._settings.retailer)
-        return Outcome(key=case.transaction_id.encode(), verdict=stored)
+        return EventResult(key=case.transaction_id.encode(), verdict=stored)
 
-    def confirm(self, outcomes: Sequence[Outcome]) -> None:
+    def confirm(self, outcomes: Sequence[EventResult]) -> None:
         """Called when the verdicts of `expire` are delivered. What cannot be noted now comes again, the same."""
         for outcome in outcomes:
             transaction_id = outcome.key.decode()

@@ -24,7 +24,7 @@ from scoring.engine.batch import Batch
 from scoring.feeds.ports import Publisher
 from scoring.models.onnx_model import ModelFailedError, OnnxModel
 from scoring.models.time_limit import LateError, TimeLimit
-from scoring.ports import Applied, Outcome
+from scoring.ports import Applied, EventResult
 from scoring.rules.ruleset import DECISIONS
 
 ROWS_MAX = 8_192
@@ -141,7 +141,7 @@ class ShadowScorer:
         self._done += count
         self._stop.wait((self._clock.monotonic_s() - began_s) * self._rest)
 
-    def _deliver(self, outcomes: list[Outcome]) -> None:
+    def _deliver(self, outcomes: list[EventResult]) -> None:
         """Sends, or drops where Kafka does not take it; nothing here may end the worker."""
         if self._clock.monotonic_s() < self._refused_until_s:
             self._drop(len(outcomes), "kafka")
@@ -198,13 +198,13 @@ def shadow_work(
     )
 
 
-def shadow_scores(work: ShadowWork, rows: slice, scores: NDArray[np.float64], retailer: str) -> list[Outcome]:
+def shadow_scores(work: ShadowWork, rows: slice, scores: NDArray[np.float64], retailer: str) -> list[EventResult]:
     """The messages for some rows of `work`, given the challenger's scores for them."""
     champion = work.champion_scores[rows]
     decisions = model_severities(scores, work.challenger.manifest.thresholds).tolist()
     champion_decisions = model_severities(champion, work.champion_thresholds).tolist()
     return [
-        Outcome(
+        EventResult(
             key=transaction_id.encode(),
             shadow_score=encode(
                 ShadowScore(

@@ -16,8 +16,8 @@ from contract.metrics import Metrics
 from scoring.engine.answers import encode
 from scoring.engine.coverage import Coverage, Gap, GapKind, expects_risk, gaps, missing
 from scoring.feeds.ports import Publisher
-from scoring.models.cache import ModelShelf
-from scoring.ports import Outcome, StoreUnavailableError
+from scoring.models.cache import ModelCache
+from scoring.ports import EventResult, StoreUnavailableError
 
 LOOK_EVERY_S = 5.0
 FLUSH_S = 10.0
@@ -32,7 +32,7 @@ class StateWatch:
     def __init__(
         self,
         read: Callable[[], Coverage],
-        shelf: ModelShelf,
+        cache: ModelCache,
         publisher: Callable[[], Publisher],
         *,
         clock: Clock,
@@ -42,7 +42,7 @@ class StateWatch:
     ) -> None:
         """`read` raises StoreUnavailableError; `publisher` makes one for this thread, when there is something to tell."""
         self._read = read
-        self._shelf = shelf
+        self._cache = cache
         self._make_publisher = publisher
         self._publisher: Publisher | None = None
         self._clock = clock
@@ -84,7 +84,7 @@ class StateWatch:
         """One look. Without the store every answer is degraded, which has an alert of its own."""
         if self._publisher is not None:
             self._publisher.serve()
-        serving = self._shelf.serving
+        serving = self._cache.serving
         try:
             coverage = self._read()
         except StoreUnavailableError:
@@ -108,7 +108,7 @@ class StateWatch:
             log.warning("state_incomplete", kind=gap.kind, text=gap.text, remedy=gap.remedy)
         self._publisher = self._publisher or self._make_publisher()
         self._publisher.publish(
-            [Outcome(key=alarm.alarm_id.encode(), alarm=encode(alarm)) for alarm in alarms],
+            [EventResult(key=alarm.alarm_id.encode(), alarm=encode(alarm)) for alarm in alarms],
             partial(self._told.update, [gap.text for gap in new]),
         )
         self._publisher.serve()

@@ -18,7 +18,7 @@ from scoring.engine.batch import Batch
 from scoring.engine.control import CONTROL_CODE, CONTROL_REASON
 from scoring.engine.judge import Judged
 from scoring.features import entities_of
-from scoring.ports import Applied, Case, CaseStore, Outcome, StoreUnavailableError
+from scoring.ports import Applied, Case, CaseStore, EventResult, StoreUnavailableError
 from scoring.rules.ruleset import DECISIONS, Ruleset
 
 BREAKER_REASON = Reason(
@@ -54,7 +54,7 @@ class _Answer(NamedTuple):
     """To be opened first."""
 
 
-class Handout:
+class VerdictWriter:
     """Used by one thread."""
 
     def __init__(self, cases: CaseStore, settings: Settings, clock: Clock, metrics: Metrics) -> None:
@@ -70,7 +70,7 @@ class Handout:
         """Live transactions that the breaker has not been told of."""
         self._told_s = float("-inf")
 
-    def hand_out(self, answered: Answered) -> list[int]:
+    def write(self, answered: Answered) -> list[int]:
         """Sets the outcomes of all rows but those returned: their verdicts could not be put on record."""
         decisions = [DECISIONS[severity] for severity in answered.judged.severities.tolist()]
         scores = answered.judged.scores.tolist()
@@ -226,6 +226,6 @@ def _set(answered: Answered, answer: _Answer) -> None:
     batch.decisions[answer.decision, False] += 1
     event = batch.events[batch.places[row]]
     batch.latencies_ms.append(answered.moment.latency_ms(event))
-    batch.outcomes[batch.places[row]] = Outcome(
+    batch.outcomes[batch.places[row]] = EventResult(
         key=transaction.transaction_id.encode(), verdict=answer.verdict, features=record
     )

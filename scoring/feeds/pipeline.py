@@ -14,7 +14,7 @@ from scoring.feeds.offsets import OffsetTracker
 from scoring.feeds.pace import Pace
 from scoring.feeds.pending import PendingEvents
 from scoring.feeds.ports import Publisher, Scorer
-from scoring.ports import Outcome, RawEvent
+from scoring.ports import EventResult, RawEvent
 
 OPEN_BATCHES_MAX = 2
 
@@ -120,7 +120,7 @@ class Pipeline:
         self.tracker.revoke(partitions)
 
 
-def _split(events: Sequence[RawEvent], outcomes: Sequence[Outcome]) -> tuple[Sequence[RawEvent], list[RawEvent]]:
+def _split(events: Sequence[RawEvent], outcomes: Sequence[EventResult]) -> tuple[Sequence[RawEvent], list[RawEvent]]:
     if all(outcome.complete for outcome in outcomes) and len(events) == len(outcomes):
         return events, []
     complete: list[RawEvent] = []

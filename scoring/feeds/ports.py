@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from scoring.ports import Outcome, RawEvent
+from scoring.ports import EventResult, RawEvent
 
 
 class Scorer(Protocol):
@@ -18,11 +18,11 @@ class Scorer(Protocol):
         """Starts a batch without waiting for the store; returns a ticket. At most two are open at once."""
         ...
 
-    def collect(self, ticket: Any) -> list[Outcome]:
+    def collect(self, ticket: Any) -> list[EventResult]:
         """Finishes the oldest open batch: one outcome per event, in their order. Blocks for the time budget at most."""
         ...
 
-    def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
+    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
         """Tries events again whose outcome was not complete; an outcome that is still not complete carries no message."""
         ...
 
@@ -34,7 +34,7 @@ class Scorer(Protocol):
 class Publisher(Protocol):
     """Sends the messages of outcomes to their topics."""
 
-    def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
+    def publish(self, outcomes: Sequence[EventResult], delivered: Callable[[], None]) -> None:
         """Queues every message; `delivered` runs once, in a later `serve` or `flush`, when all are acknowledged by Kafka.
 
         With no message at all it runs in the next `serve`. Blocks (serving deliveries) while the queue is full.

@@ -15,7 +15,7 @@ from contract.errors import TransientError
 from contract.settings import KafkaSettings
 from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, SHADOW_SCORES, VERDICTS
 from runtime.kafka.client_log import client_logger
-from scoring.ports import Outcome
+from scoring.ports import EventResult
 
 QUEUE_MESSAGES_MAX = 200_000
 FULL_FROM_MESSAGES = 50_000
@@ -84,7 +84,7 @@ class KafkaPublisher:
             return False
         return True
 
-    def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
+    def publish(self, outcomes: Sequence[EventResult], delivered: Callable[[], None]) -> None:
         parcel = _Parcel(delivered, self._fail)
         messages = [
             (topic, outcome.key, value)

@@ -63,7 +63,7 @@ class _Unfinished:
         return sum(map(len, self.pieces.values()))
 
 
-class ModelShelf:
+class ModelCache:
     """Serving, challenging and pinned models of one retailer."""
 
     def __init__(self, directory: Path, retailer: str, metrics: Metrics) -> None:

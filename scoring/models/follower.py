@@ -1,6 +1,6 @@
-"""Follows a retailer's models topic from its beginning and offers every message to the shelf, as long as the worker lives.
+"""Follows a retailer's models topic from its beginning and offers every message to the cache, as long as the worker lives.
 
-No group and no commits: every worker reads everything, and a package that is on the shelf already costs nothing.
+No group and no commits: every worker reads everything, and a package that is on the cache already costs nothing.
 """
 
 import threading
@@ -13,7 +13,7 @@ from contract.errors import TransientError
 from contract.models import CHUNK_BYTES
 from contract.settings import KafkaSettings
 from runtime.kafka.client_log import client_logger
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 
 WAIT_S = 0.2
 """Longest sleep of the consumer, hence how long `stop` takes."""
@@ -25,9 +25,9 @@ log = structlog.get_logger()
 class ModelsFollower:
     """A Loop; `catch_up` comes first and in the thread of its caller."""
 
-    def __init__(self, kafka: KafkaSettings, shelf: ModelShelf, clock: Clock, *, topic: str, client_id: str) -> None:
+    def __init__(self, kafka: KafkaSettings, cache: ModelCache, clock: Clock, *, topic: str, client_id: str) -> None:
         self._topic = topic
-        self._shelf = shelf
+        self._cache = cache
         self._clock = clock
         self._request_timeout_s = kafka.request_timeout_s
         self._servers = kafka.bootstrap_servers
@@ -81,7 +81,7 @@ class ModelsFollower:
         for message in messages:
             error = message.error()
             if error is None:
-                self._shelf.offer(message.value())
+                self._cache.offer(message.value())
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name begins so
                 self._behind.discard(message.partition() or 0)
             else:

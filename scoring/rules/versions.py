@@ -21,7 +21,7 @@ RETRY_EVERY_S = 0.1
 log = structlog.get_logger()
 
 
-class RulesShelf:
+class RulesetCache:
     """The current rules, and others by version."""
 
     def __init__(self, current: Ruleset, archive: RulesArchive, clock: Clock) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from contract.settings import Settings
 from scoring.engine.coverage import Coverage
-from scoring.ports import Finding, Sighting
+from scoring.ports import Finding, WindowUpdate
 from scoring.store.client import RedisClient
 from scoring.store.keys import Keys
 from scoring.store.link import command
@@ -24,7 +24,7 @@ class CoverageNotes:
         self._key = keys.coverage
         self._windows_from_ms: int | None = None
 
-    def of_sightings(self, sightings: Sequence[Sighting]) -> tuple[list[bytes], int | None]:
+    def of_sightings(self, sightings: Sequence[WindowUpdate]) -> tuple[list[bytes], int | None]:
         """At most one command, and what to confirm when it was answered."""
         earliest_ms = min((sighting.event_time_ms for sighting in sightings), default=None)
         known_ms = self._windows_from_ms

@@ -11,7 +11,7 @@ from contract.errors import InvariantError
 from contract.risk import horizon_tiles
 from contract.settings import Settings
 from contract.windows import MAX_COUNTERPARTS, MAX_EVENTS
-from scoring.ports import Applied, Finding, Sighting, StoreUnavailableError
+from scoring.ports import Applied, Finding, StoreUnavailableError, WindowUpdate
 from scoring.store.client import passing_error
 from scoring.store.coverage import CoverageNotes
 from scoring.store.keys import LIVE, Keys
@@ -122,7 +122,7 @@ class RedisStore:
 
     def send(
         self,
-        sightings: Sequence[Sighting],
+        sightings: Sequence[WindowUpdate],
         model_version: str,
         rules_version: str,
         others: Mapping[int, str] | None = None,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contract.risk import HABIT_ENTITIES, RISK_NAMES, side_names
 from contract.windows import ENTITIES, ENTITY_NAMES, WINDOWS, aggregate_names, counterpart_hash
-from scoring.ports import Applied, Mark, Sighting
+from scoring.ports import Applied, ListHit, WindowUpdate
 from scoring.store.keys import Keys
 
 CACHE_VALUES_MAX = 50_000
@@ -144,15 +144,15 @@ class SightingPacker:
         *bounds, delay_s, horizon = self._bounds
         return _bulk(_SHARED.pack(now_s, *bounds, len(model), len(rules), delay_s, horizon) + model + rules)
 
-    def pack(self, sightings: Sequence[Sighting], shared: bytes) -> list[bytes]:
+    def pack(self, sightings: Sequence[WindowUpdate], shared: bytes) -> list[bytes]:
         """One command per sighting, in their order."""
         return [self._one(sighting, shared) for sighting in sightings]
 
-    def pack_apart(self, sightings: Sequence[Sighting], shared: bytes, others: Mapping[int, bytes]) -> list[bytes]:
+    def pack_apart(self, sightings: Sequence[WindowUpdate], shared: bytes, others: Mapping[int, bytes]) -> list[bytes]:
         """As `pack`, with another shared argument for the sightings at some places."""
         return [self._one(sighting, others.get(place, shared)) for place, sighting in enumerate(sightings)]
 
-    def _one(self, sighting: Sighting, shared: bytes) -> bytes:
+    def _one(self, sighting: WindowUpdate, shared: bytes) -> bytes:
         times = _EVENT.pack(sighting.event_time_ms, sighting.amount_base_minor)
         argument = [times[:6], times[8:14], sighting.digest]
         parts = [b"", _bulk(self._keys.sight(sighting.transaction_id)), self._middle]
@@ -172,7 +172,7 @@ class SightingPacker:
         return b"".join(parts)
 
     def _add_aliases(
-        self, sighting: Sighting, aliases: tuple[str | None, ...], parts: list[bytes], argument: list[bytes]
+        self, sighting: WindowUpdate, aliases: tuple[str | None, ...], parts: list[bytes], argument: list[bytes]
     ) -> None:
         position = 0
         for i, (value, alias) in enumerate(zip(sighting.entities, aliases, strict=True)):
@@ -197,7 +197,7 @@ class ReplyReader:
     """Turns the script's replies into one Applied."""
 
     def __init__(self) -> None:
-        self._pinned: dict[tuple[int, int, int, bytes], tuple[str, str, tuple[Mark, ...]]] = {}
+        self._pinned: dict[tuple[int, int, int, bytes], tuple[str, str, tuple[ListHit, ...]]] = {}
 
     def applied(self, replies: Sequence[bytes]) -> Applied:
         """The answer for a batch, one reply per sighting."""
@@ -206,7 +206,7 @@ class ReplyReader:
         sequence: list[int] = []
         models: list[str] = []
         rules: list[str] = []
-        marks: list[tuple[Mark, ...]] = []
+        marks: list[tuple[ListHit, ...]] = []
         groups: dict[tuple[int, int, bool], tuple[list[int], list[bytes]]] = {}
         wide_rows: list[tuple[int, tuple[int, int, bool], int, bytes]] = []
         for row, reply in enumerate(replies):
@@ -251,11 +251,11 @@ class ReplyReader:
             marks=marks,
         )
 
-    def _read_text(self, key: tuple[int, int, int, bytes]) -> tuple[str, str, tuple[Mark, ...]]:
+    def _read_text(self, key: tuple[int, int, int, bytes]) -> tuple[str, str, tuple[ListHit, ...]]:
         mask, model_length, rules_length, text = key
         names = [name for i, name in enumerate(ENTITY_NAMES) if mask >> i & 1]
         pairs = text[model_length + rules_length :]
-        marks = tuple(Mark(names[pairs[i] - 1], MARKS[chr(pairs[i + 1])]) for i in range(0, len(pairs), 2))
+        marks = tuple(ListHit(names[pairs[i] - 1], MARKS[chr(pairs[i + 1])]) for i in range(0, len(pairs), 2))
         if len(self._pinned) >= 1024:
             self._pinned.clear()
         model, rules = text[:model_length].decode(), text[model_length : model_length + rules_length].decode()

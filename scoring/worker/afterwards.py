@@ -16,9 +16,9 @@ from contract.risk import KnownOutcome
 from contract.settings import Settings
 from scoring.decision.breaker import Limits, Occurrence, alarm
 from scoring.engine.answers import dead_letter, encode, key_of
-from scoring.engine.resolutions import Settlement
+from scoring.engine.resolutions import CaseResolver
 from scoring.feeds.ports import Publisher
-from scoring.ports import Finding, Outcome, RawEvent, StoreUnavailableError
+from scoring.ports import EventResult, Finding, RawEvent, StoreUnavailableError
 from scoring.store.outcomes import finding
 from scoring.store.redis_store import RedisStore
 
@@ -33,17 +33,17 @@ log = structlog.get_logger()
 class ResolutionScorer:
     """A Scorer over the resolutions topic, so that resolutions go through the same pipeline as transactions."""
 
-    def __init__(self, settlement: Settlement) -> None:
-        self._settlement = settlement
+    def __init__(self, resolver: CaseResolver) -> None:
+        self._resolver = resolver
 
     def submit(self, events: Sequence[RawEvent]) -> Sequence[RawEvent]:
         return events
 
-    def collect(self, ticket: Sequence[RawEvent]) -> list[Outcome]:
-        return self._settlement.resolve(ticket)
+    def collect(self, ticket: Sequence[RawEvent]) -> list[EventResult]:
+        return self._resolver.resolve(ticket)
 
-    def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
-        return self._settlement.resolve(events)
+    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
+        return self._resolver.resolve(events)
 
     def published(self) -> None:
         """Nothing follows."""
@@ -65,14 +65,14 @@ class OutcomeScorer:
     def submit(self, events: Sequence[RawEvent]) -> Sequence[RawEvent]:
         return events
 
-    def collect(self, ticket: Sequence[RawEvent]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    def collect(self, ticket: Sequence[RawEvent]) -> list[EventResult]:
+        outcomes: list[EventResult] = []
         findings: list[Finding] = []
         for event in ticket:
             try:
                 if event.value is not None:
                     findings.append(self._finding(event))
-                outcomes.append(Outcome(key=key_of(event)))
+                outcomes.append(EventResult(key=key_of(event)))
             except InvalidEventError as error:
                 self._metrics.add("tillguard_scoring_dead_letters_total", retailer=self._retailer, reason=error.reason)
                 outcomes.append(dead_letter(event, error, retailer=self._retailer, now=self._clock.now()))
@@ -81,11 +81,11 @@ class OutcomeScorer:
         try:
             new = self._store.learn(findings).wait(self._timeout_s)
         except StoreUnavailableError:  # all again: what was applied is known then
-            return [Outcome(key=key_of(event), complete=False) for event in ticket]
+            return [EventResult(key=key_of(event), complete=False) for event in ticket]
         self._metrics.add("tillguard_scoring_outcomes_total", new, retailer=self._retailer)
         return outcomes
 
-    def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
+    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
         return self.collect(events)
 
     def published(self) -> None:
@@ -102,8 +102,8 @@ class OutcomeScorer:
 class HoldSweeper:
     """A Loop that lets holds expire. Every worker of a retailer may run one: the store lets each hold expire once."""
 
-    def __init__(self, settlement: Settlement, publisher: Publisher) -> None:
-        self._settlement = settlement
+    def __init__(self, resolver: CaseResolver, publisher: Publisher) -> None:
+        self._resolver = resolver
         self._publisher = publisher
         self._stop = threading.Event()
         self._store_answered = True
@@ -123,7 +123,7 @@ class HoldSweeper:
 
     def _sweep(self) -> int:
         try:
-            outcomes = self._settlement.expire(SWEEP_MAX)
+            outcomes = self._resolver.expire(SWEEP_MAX)
         except StoreUnavailableError as error:
             if self._store_answered:
                 log.warning("holds_not_swept", reason=str(error))
@@ -131,7 +131,7 @@ class HoldSweeper:
             return 0
         self._store_answered = True
         if outcomes:
-            self._publisher.publish(outcomes, partial(self._settlement.confirm, outcomes))
+            self._publisher.publish(outcomes, partial(self._resolver.confirm, outcomes))
             log.info("holds_expired", count=len(outcomes))
         return len(outcomes)
 
@@ -200,7 +200,7 @@ class BreakerWatch:
             log.warning(raised.kind, text=raised.text, remedy=raised.remedy, **raised.values)
         self._publisher = self._publisher or self._make_publisher()
         self._publisher.publish(
-            [Outcome(key=raised.alarm_id.encode(), alarm=encode(raised)) for raised in alarms],
+            [EventResult(key=raised.alarm_id.encode(), alarm=encode(raised)) for raised in alarms],
             partial(self._told, occurrences),
         )
 

@@ -11,7 +11,7 @@ from contract.errors import TillguardError
 from contract.metrics import Metrics
 from scoring.engine.coverage import Gap
 from scoring.feeds.ports import FeedState
-from scoring.models.cache import ModelShelf, remedy_for_missing
+from scoring.models.cache import ModelCache, remedy_for_missing
 from scoring.worker.health import Check, Fault, Readiness, readiness
 from scoring.worker.selfwatch import Health, SelfWatch
 
@@ -32,7 +32,7 @@ class Supervision:
     def __init__(
         self,
         feed_state: Callable[[], FeedState],
-        shelf: ModelShelf,
+        cache: ModelCache,
         store_answers: Callable[[], bool],
         brokers_answer: Callable[[], bool],
         *,
@@ -45,7 +45,7 @@ class Supervision:
         """`store_answers` and `brokers_answer` ask the servers and block for a second at most; `gaps` are warnings."""
         self._gaps = gaps
         self._feed_state = feed_state
-        self._shelf = shelf
+        self._cache = cache
         self._store_answers = store_answers
         self._brokers_answer = brokers_answer
         self._clock = clock
@@ -84,8 +84,8 @@ class Supervision:
     def _servers_answer(self) -> bool:
         """Asked in full only when a stall is about to be declared."""
         if self._watch.progress_age_s < self._stall_after_s / 2:
-            return self._shelf.serving is not None
-        return self._shelf.serving is not None and self._store_answers() and self._brokers_answer()
+            return self._cache.serving is not None
+        return self._cache.serving is not None and self._store_answers() and self._brokers_answer()
 
     def _tell(self, state: FeedState) -> None:
         for name, value in (
@@ -108,12 +108,12 @@ class Supervision:
         )
 
     def _model(self) -> Fault | None:
-        if self._shelf.serving is None:
+        if self._cache.serving is None:
             return Fault(
                 "no model is loaded; every answer is degraded",
                 f"train and publish one: tillguard train --retailer {self._retailer} --history FILE",
             )
-        missing = self._shelf.missing
+        missing = self._cache.missing
         if not missing or not self._feed_state().pending:
             return None
         return Fault(

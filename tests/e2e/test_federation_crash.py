@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from contract.federation.messages import Order
-from federation.audit.history import Told, content_of, rounds_of
+from federation.audit.history import History, content_of, rounds_of
 from federation.audit.ledger import digest_of
 from support.federation_kinds import Heading
 from support.federation_processes import Processes, ended
@@ -80,7 +80,7 @@ def test_killed_in_every_phase_each_round_still_ends_right_and_counts_nothing_tw
     assert_the_commands_tell_of_it(processes, told)
 
 
-def assert_the_commands_tell_of_it(processes: Processes, told: Told) -> None:
+def assert_the_commands_tell_of_it(processes: Processes, told: History) -> None:
     """Each command of both sides, on what the rounds have left; in the end nobody but two takes part."""
 
     def coordinator(*words: str) -> str:

@@ -8,7 +8,7 @@ import pymysql
 
 from connectors.config.connector_file import ConnectorConfig, parse
 from connectors.mysql.source import MysqlSource
-from connectors.ports import Item, Mark, Position, Row
+from connectors.ports import Checkpoint, Item, Position, Row
 
 
 class Case(NamedTuple):
@@ -164,7 +164,7 @@ class Place:
     def end(self, source: MysqlSource) -> Position:
         """Where a snapshot of now lets the stream begin."""
         last = list(source.snapshot(None))[-1]
-        assert isinstance(last, Mark)
+        assert isinstance(last, Checkpoint)
         return last.position
 
     def close(self) -> None:
@@ -190,7 +190,7 @@ def streamed(source: MysqlSource, start: Position) -> list[Item]:
     items = source.stream(start)
     for item in items:
         found.append(item)
-        if isinstance(item, Mark) and item.idle:
+        if isinstance(item, Checkpoint) and item.idle:
             break
     items.close()  # type: ignore[attr-defined]
     source.close()

@@ -9,7 +9,7 @@ from typing import Any
 from connectors.config.connector_file import ConnectorConfig, parse
 from connectors.mapping.mapper import Mapper
 from connectors.mapping.tokens import Tokeniser
-from connectors.ports import Item, Mark, Outgoing, Position, Row, Saved
+from connectors.ports import Checkpoint, Item, Outgoing, Position, Row, Saved
 from connectors.running.health import Vitals
 from connectors.running.runner import Runner
 from contract.clock import ManualClock
@@ -93,8 +93,8 @@ class MemorySource:
         for number, row in enumerate(self.history[first:], start=first + 1):
             yield row
             if number % self.mark_every == 0:
-                yield Mark(Position("snapshot", str(number)))
-        yield Mark(Position("stream", "0"))
+                yield Checkpoint(Position("snapshot", str(number)))
+        yield Checkpoint(Position("stream", "0"))
 
     def stream(self, start: Position) -> Iterator[Item]:
         for number in range(int(start.text), len(self.items)):
@@ -104,8 +104,8 @@ class MemorySource:
             else:
                 yield item
             if (number + 1) % self.mark_every == 0:
-                yield Mark(Position("stream", str(number + 1)))
-        yield Mark(Position("stream", str(len(self.items))), idle=True)
+                yield Checkpoint(Position("stream", str(number + 1)))
+        yield Checkpoint(Position("stream", str(len(self.items))), idle=True)
 
     def acknowledge(self, position: Position) -> None:
         self.acknowledged.append(position)

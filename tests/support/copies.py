@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from federation.audit.history import LogReader, Told
+from federation.audit.history import History, LogReader
 from federation.coordinator.process import CoordinatorProcess
 from federation.coordinator.state import CoordinatorState
 from federation.messages.inbox import Inbox
@@ -73,7 +73,7 @@ def known(process: CoordinatorProcess) -> object:
     return msgspec.to_builtins(coordinator.state), attempt and (attempt.plan, attempt.state)
 
 
-def told(world: World) -> Told:
+def told(world: World) -> History:
     transport = MemoryTransport(world.broker, "reader")
     return LogReader(transport, world.settings.name, world.identity.public.fingerprint).read()
 

@@ -16,7 +16,7 @@ from contract.errors import TransientError
 from contract.federation.messages import Order
 from contract.federation.settings import FederationSettings, RoundPrivacySettings
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
-from federation.audit.history import LogReader, Told, account_of, content_of, rounds_of
+from federation.audit.history import History, LogReader, account_of, content_of, rounds_of
 from federation.learning.numpy_learner import initial_arrays, shapes_of
 from federation.simulation.data import divided, transactions
 from federation.transports.kafka_logs import KafkaTransport
@@ -208,7 +208,7 @@ class Processes:
                 raise AssertionError(f"{name} did not end when asked") from None
         self.running.clear()
 
-    def told(self) -> Told:
+    def told(self) -> History:
         if self._reader is None:
             self._transport = KafkaTransport(self.settings, "reader")
             self._reader = LogReader(self._transport, self.name, self.identity.public.fingerprint)
@@ -222,7 +222,7 @@ class Processes:
         assert len(plans) == len(self._account.spends), "one spend for each plan"
         return told
 
-    def await_told(self, reached: Callable[[Told], bool], what: str) -> Told:
+    def await_told(self, reached: Callable[[History], bool], what: str) -> History:
         """Reads the logs until they say so."""
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
@@ -268,7 +268,7 @@ class Processes:
             )
 
 
-def ended(told: Told, number: int) -> bool:
+def ended(told: History, number: int) -> bool:
     """Whether the round has a model, or was given up."""
     given_up = [entry for entry in of_round(told.entries, number, "failure") if content_of(entry)["final"]]
     return bool(of_round(told.entries, number, "global_model") or given_up)

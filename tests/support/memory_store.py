@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from scoring.decision.breaker import Breaker
-from scoring.ports import Applied, Case, Mark, RevisionConflictError, Sighting, StoreUnavailableError
+from scoring.ports import Applied, Case, ListHit, RevisionConflictError, StoreUnavailableError, WindowUpdate
 from support.reference import Reference
 
 
@@ -20,7 +20,7 @@ class Sight:
     aggregates: list[float]
     model_version: str
     rules_version: str
-    marks: tuple[Mark, ...]
+    marks: tuple[ListHit, ...]
 
 
 @dataclass
@@ -40,7 +40,7 @@ class MemoryStore:
 
     def send(
         self,
-        sightings: Sequence[Sighting],
+        sightings: Sequence[WindowUpdate],
         model_version: str,
         rules_version: str,
         others: Mapping[int, str] | None = None,
@@ -53,7 +53,7 @@ class MemoryStore:
         versions = [(others or {}).get(place, model_version) for place in range(len(sightings))]
         return MemoryTicket(self, self.apply(sightings, versions, rules_version))
 
-    def apply(self, sightings: Sequence[Sighting], model_versions: Sequence[str], rules_version: str) -> Applied:
+    def apply(self, sightings: Sequence[WindowUpdate], model_versions: Sequence[str], rules_version: str) -> Applied:
         """What the store answers."""
         rows: list[Sight] = []
         first: list[bool] = []
@@ -86,12 +86,12 @@ class MemoryStore:
             marks=[row.marks for row in rows],
         )
 
-    def _marks_of(self, sighting: Sighting) -> tuple[Mark, ...]:
+    def _marks_of(self, sighting: WindowUpdate) -> tuple[ListHit, ...]:
         from contract.windows import ENTITY_NAMES
 
         pairs = zip(ENTITY_NAMES, sighting.entities, strict=True)
         return tuple(
-            Mark(name, self.marks[name, value])
+            ListHit(name, self.marks[name, value])
             for name, value in pairs
             if value is not None and (name, value) in self.marks
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
-from connectors.ports import Item, Mark, Position, Row, Unreadable
+from connectors.ports import Checkpoint, Item, Position, Row, Unreadable
 from support.connector_worlds import MysqlWorld
 
 
@@ -13,7 +13,7 @@ def begin(place: MysqlWorld) -> Position:
     source = place.source()
     last = list(source.snapshot(None))[-1]
     source.close()
-    assert isinstance(last, Mark)
+    assert isinstance(last, Checkpoint)
     return last.position
 
 
@@ -25,7 +25,7 @@ def stream(place: MysqlWorld, start: Position) -> list[Item]:
         with closing(source.stream(start)) as items:  # type: ignore[type-var]
             for item in items:
                 found.append(item)
-                if isinstance(item, Mark) and item.idle:
+                if isinstance(item, Checkpoint) and item.idle:
                     break
     finally:
         source.close()

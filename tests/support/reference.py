@@ -25,7 +25,7 @@ from contract.windows import (
     aggregate_names,
     counterpart_hash,
 )
-from scoring.ports import Finding, Sighting
+from scoring.ports import Finding, WindowUpdate
 from support.reference_sides import Habit, Risk
 
 MISSING = float("nan")
@@ -71,7 +71,7 @@ class Reference:
         self._histories: dict[tuple[str, str], _History] = {}
         self._links: dict[tuple[str, str], str] = {}
 
-    def apply(self, applied_seq: int, sighting: Sighting) -> list[float]:
+    def apply(self, applied_seq: int, sighting: WindowUpdate) -> list[float]:
         """Aggregates of every entity, in the order of contract.windows.aggregate_names and ENTITIES, then of contract.risk.side_names."""
         values = self._canonical(sighting)
         row: list[float] = []
@@ -97,7 +97,7 @@ class Reference:
         self,
         place: int,
         value: str,
-        sighting: Sighting,
+        sighting: WindowUpdate,
         before: tuple[int, dict[tuple[int, int], int]],
         month: Sequence[float],
     ) -> list[float]:
@@ -121,7 +121,7 @@ class Reference:
             self._risks.setdefault(key, Risk(self._label_delay_days)).learn(finding.event_time_ms, known, outcome)
         return True
 
-    def _canonical(self, sighting: Sighting) -> dict[str, str | None]:
+    def _canonical(self, sighting: WindowUpdate) -> dict[str, str | None]:
         """The oldest token of every value; a first-seen token with an alias is linked to it."""
         aliases = sighting.aliases or (None,) * len(ENTITIES)
         found: dict[str, str | None] = {}
@@ -133,7 +133,7 @@ class Reference:
         return found
 
     def _entity(
-        self, entity: Entity, values: dict[str, str | None], applied_seq: int, sighting: Sighting
+        self, entity: Entity, values: dict[str, str | None], applied_seq: int, sighting: WindowUpdate
     ) -> list[float]:
         history = self._histories.setdefault((entity.name, values[entity.name] or ""), _History())
         event = _Event(sighting.event_time_ms, applied_seq, sighting.amount_base_minor)
@@ -201,7 +201,7 @@ def _since_last(t: int, before: int, retained: Sequence[_Event]) -> float:
 
 
 def aggregates(
-    applied: Iterable[tuple[int, Sighting]],
+    applied: Iterable[tuple[int, WindowUpdate]],
     *,
     max_events: int = MAX_EVENTS,
     max_counterparts: int = MAX_COUNTERPARTS,

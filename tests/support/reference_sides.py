@@ -16,7 +16,7 @@ from contract.risk import (
     horizon_tiles,
 )
 from contract.windows import DAY_MS, TILED_WINDOWS
-from scoring.ports import Sighting
+from scoring.ports import WindowUpdate
 
 MISSING = float("nan")
 _SIX_HOURS, _DAYS = TILED_WINDOWS
@@ -131,7 +131,7 @@ class Habit:
     kept: list[_Unusual] = field(default_factory=list)
     applied: int = 0
 
-    def sight(self, sighting: Sighting, clock: int, count: float, total: float) -> list[float]:
+    def sight(self, sighting: WindowUpdate, clock: int, count: float, total: float) -> list[float]:
         """The numbers for an event, which is then kept if it is unusual; count and total of its tiled 30 d without it."""
         t, amount, days = sighting.event_time_ms, sighting.amount_base_minor, _DAYS.tiles
         oldest, day = clock // DAY_MS - days, t // DAY_MS

@@ -15,7 +15,7 @@ from contract.metrics import Metrics
 from contract.risk import KnownOutcome
 from contract.settings import Settings
 from scoring.engine.engine import Engine
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 from scoring.ports import RawEvent
 from scoring.rules.ruleset import load_rules
 from scoring.store.cases import RedisCases
@@ -58,12 +58,12 @@ def history(settings: Settings, chance: random.Random, now: datetime, count: int
 def engine_of(settings: Settings, now: datetime) -> Iterator[Engine]:
     """A live engine on the suite's Redis."""
     metrics = Metrics()
-    shelf = ModelShelf(settings.scoring.model_directory, settings.retailer, metrics)
+    cache = ModelCache(settings.scoring.model_directory, settings.retailer, metrics)
     for _, value in tiny_messages(tiny_package(retailer=settings.retailer)):
-        shelf.offer(value)
+        cache.offer(value)
     store, cases, archive = RedisStore(settings), RedisCases(settings), RedisRules(settings)
     engine = Engine(
-        store, cases, shelf, load_rules(RULES, where="test"), settings, ManualClock(now), metrics, archive=archive
+        store, cases, cache, load_rules(RULES, where="test"), settings, ManualClock(now), metrics, archive=archive
     )
     try:
         yield engine

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contract.risk import side_names
 from contract.windows import ENTITIES, ENTITY_NAMES, aggregate_names
-from scoring.ports import Sighting
+from scoring.ports import WindowUpdate
 
 START_MS = 1_790_000_000_000
 """2026-09-21T14:13:20Z, not at the start of any tile."""
@@ -27,9 +27,9 @@ def sighting(
     digest: bytes = b"digest-1",
     aliases: dict[str, str] | None = None,
     **entities: str,
-) -> Sighting:
+) -> WindowUpdate:
     """One that names `entities`, `t` ms after START_MS."""
-    return Sighting(
+    return WindowUpdate(
         transaction_id,
         START_MS + t,
         amount,

@@ -19,8 +19,8 @@ from contract.verdicts import Verdict
 from scoring.decision.breaker import Breaker, Limits
 from scoring.engine.engine import Engine
 from scoring.engine.shadow import Shadow
-from scoring.models.cache import ModelShelf
-from scoring.ports import Outcome, RawEvent
+from scoring.models.cache import ModelCache
+from scoring.ports import EventResult, RawEvent
 from scoring.rules.ruleset import Ruleset, load_rules
 from support.memory_store import MemoryCases, MemoryRules, MemoryStore
 from support.tiny_model import tiny_challenge, tiny_messages, tiny_package
@@ -75,17 +75,17 @@ def resolution(transaction_id: str, outcome: str = "approved", resolution_id: st
     return record(msgspec.json.encode(Resolution(**(fields | changes))))
 
 
-def verdict_of(outcome: Outcome) -> Verdict:
+def verdict_of(outcome: EventResult) -> Verdict:
     assert outcome.verdict is not None
     return msgspec.json.decode(outcome.verdict, type=Verdict)
 
 
-def features_of(outcome: Outcome) -> FeatureRecord:
+def features_of(outcome: EventResult) -> FeatureRecord:
     assert outcome.features is not None
     return msgspec.json.decode(outcome.features, type=FeatureRecord)
 
 
-def dead_letter_of(outcome: Outcome) -> DeadLetter:
+def dead_letter_of(outcome: EventResult) -> DeadLetter:
     assert outcome.dead_letter is not None
     return msgspec.json.decode(outcome.dead_letter, type=DeadLetter)
 
@@ -114,13 +114,13 @@ class Workbench:
     def restart(self) -> Engine:
         """A new process with the models of the topic."""
         self.metrics = Metrics()
-        self.shelf = ModelShelf(self.folder / "models", RETAILER, self.metrics)
+        self.cache = ModelCache(self.folder / "models", RETAILER, self.metrics)
         if self.model is not None:
             self.promote(self.model, self.version)
         self.engine = Engine(
             self.store,
             self.cases,
-            self.shelf,
+            self.cache,
             self.rules,
             self.settings,
             self.clock,
@@ -134,14 +134,14 @@ class Workbench:
         """Sends a package and its promotion, as the models topic would."""
         self.model, self.version = package, version
         for _, value in tiny_messages(package, version):
-            self.shelf.offer(value)
+            self.cache.offer(value)
 
     def challenge(self, package: bytes, version: str, *, share: float | None = None) -> None:
         """Sends a package and its challenge: a canary where a share is given, else in shadow."""
         for _, value in [*to_messages(package), tiny_challenge(package, version, share=share)]:
-            self.shelf.offer(value)
+            self.cache.offer(value)
 
-    def score(self, *transactions: Transaction) -> list[Outcome]:
+    def score(self, *transactions: Transaction) -> list[EventResult]:
         return self.engine.score(records(transactions))
 
     def verdict(self, one: Transaction) -> Verdict:

@@ -11,7 +11,7 @@ from contract.errors import ConfigurationError, TillguardError
 if TYPE_CHECKING:
     from contract.federation.settings import FederationSettings
     from contract.settings import LogSettings
-    from federation.audit.history import Told
+    from federation.audit.history import History
 
 
 def as_fingerprint(text: str | None) -> str | None:
@@ -89,7 +89,7 @@ def retailer_side(retailer: str | None, config: Path | None) -> Side:
     return side
 
 
-def told_to(side: Side, fingerprint: str | None) -> "Told":
+def told_to(side: Side, fingerprint: str | None) -> "History":
     """All that the coordinator of this fingerprint, else of that in the settings, has said; raises TillguardError, TransientError."""
     from tillguard.federation import root
 
@@ -102,7 +102,7 @@ def told_to(side: Side, fingerprint: str | None) -> "Told":
     return told
 
 
-def say_audit(told: "Told") -> None:
+def say_audit(told: "History") -> None:
     """Prints whether the ledger holds."""
     head = told.audit.head
     if told.audit.holds:

@@ -21,7 +21,7 @@ CONFIG = typer.Option(
 verdicts = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
 
-class Outcome(StrEnum):
+class ResolutionChoice(StrEnum):
     """How a hold or a review ends."""
 
     STEP_UP_PASSED = "step_up_passed"
@@ -96,7 +96,7 @@ def resolve(
     *,
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
-    outcome: Outcome = typer.Option(..., "--outcome", help="How it ended."),
+    outcome: ResolutionChoice = typer.Option(..., "--outcome", help="How it ended."),
     actor: str = typer.Option("", "--actor", help="Who decided: a user or system name; your login name where absent."),
     resolution_id: str = typer.Option(
         "", "--resolution-id", help="Makes a repeated call harmless; a fresh one where absent."

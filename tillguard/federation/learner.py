@@ -35,7 +35,7 @@ from trainer.learning.publication import promote_model
 from trainer.model import snapshot
 from trainer.model.calibrate import Platt
 from trainer.model.plan import HIDDEN, Plan, Privacy
-from trainer.registry.registry import Entry, Mark, Registry
+from trainer.registry.registry import Entry, Registry, ServingRevision
 from trainer.registry.serving_state import pin_objection
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class RetailerLearner:
             now=self._now(),
         )
 
-    def _promote(self, registry: Registry, entry: Entry, reason: str, since: Mark) -> None:
+    def _promote(self, registry: Registry, entry: Entry, reason: str, since: ServingRevision) -> None:
         now = self._now()
         promote_model(self._settings, registry, entry, by=BY, now=now, kind="trained", reason=reason, since=since)
         log.info(

@@ -16,7 +16,7 @@ from contract.errors import ConfigurationError, TillguardError, TransientError
 from contract.federation.messages import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Shapes, Withdrawal
 from contract.federation.settings import FederationSettings
 from contract.metrics import Metrics
-from federation.audit.history import Told, read_told
+from federation.audit.history import History, read_told
 from federation.audit.orders import Answer, give
 from federation.coordinator.assembly import coordinator_for
 from federation.coordinator.coordinator import Coordinator
@@ -163,7 +163,7 @@ def give_order(settings: FederationSettings, identity: Identity, order: Order, *
         transport.close()
 
 
-def told(settings: FederationSettings, fingerprint: str) -> Told:
+def told(settings: FederationSettings, fingerprint: str) -> History:
     """What the coordinator of this fingerprint has said; raises TransientError."""
     transport = KafkaTransport(settings, "reader")
     try:

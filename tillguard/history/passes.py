@@ -22,11 +22,11 @@ from contract.features import plain, plain_columns
 from contract.risk import TILE_MS, horizon_tiles
 from contract.settings import Settings
 from scoring import features
-from scoring.ports import Applied, Finding, Sighting, StoreUnavailableError, Ticket
+from scoring.ports import Applied, Finding, StoreUnavailableError, Ticket, WindowUpdate
 from scoring.store.outcomes import named
 from scoring.store.redis_store import OutcomeTicket
 from tillguard.history.reading import Known, LabelQueue
-from trainer.examples.outcomes import Told
+from trainer.examples.outcomes import PastTransaction
 
 Result = TypeVar("Result")
 
@@ -77,7 +77,7 @@ class _Batch(NamedTuple):
     transactions: list[Transaction]
     amounts: list[int]
     times_ms: list[int]
-    sightings: list[Sighting]
+    sightings: list[WindowUpdate]
     sent_s: float
 
 
@@ -91,15 +91,17 @@ class Memory:
 
     def __init__(self, span_ms: int) -> None:
         self._span_ms = span_ms
-        self.told: dict[str, Told] = {}
+        self.told: dict[str, PastTransaction] = {}
         """By transaction_id, oldest first."""
 
-    def keep(self, passed: Passed, sightings: list[Sighting]) -> None:
+    def keep(self, passed: Passed, sightings: list[WindowUpdate]) -> None:
         """Takes a batch, forgets what is too old; a history in event-time order has the oldest first."""
         columns = passed.vectors[:, list(plain_columns())].tolist()
         for sighting, (ratio, unusual) in zip(sightings, columns, strict=True):
             entities = features.entities_of(sighting)
-            self.told[sighting.transaction_id] = Told(sighting.event_time_ms, entities, plain(ratio, unusual))
+            self.told[sighting.transaction_id] = PastTransaction(
+                sighting.event_time_ms, entities, plain(ratio, unusual)
+            )
         oldest = passed.times_ms[-1] - self._span_ms
         for transaction_id in list(islice(self.told, 2 * len(sightings))):
             if self.told[transaction_id].event_time_ms < oldest:
@@ -119,7 +121,7 @@ class Memory:
 class HistoryStore(Protocol):
     """A store that takes a history, as scoring.store.redis_store.RedisStore."""
 
-    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> Ticket:
+    def send(self, sightings: Sequence[WindowUpdate], model_version: str, rules_version: str) -> Ticket:
         """Sends transactions without waiting; raises StoreUnavailableError."""
         ...
 
@@ -177,7 +179,7 @@ class HistoryPass:
                 self._take()
         self._take_all()
 
-    def recent(self) -> dict[str, Told]:
+    def recent(self) -> dict[str, PastTransaction]:
         """By transaction_id, the newest transactions, oldest first: those that a later label can still name. Empty without labels."""
         return self._memory.told
 

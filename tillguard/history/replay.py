@@ -24,7 +24,7 @@ from scoring.store.space import KeySpace
 from tillguard.history.passes import HistoryPass, Passed, Way
 from tillguard.history.private_redis import executable, private_redis
 from tillguard.history.reading import LabelQueue
-from trainer.examples.outcomes import Told
+from trainer.examples.outcomes import PastTransaction
 from trainer.examples.spool import Spool
 
 log = structlog.get_logger()
@@ -48,7 +48,7 @@ class Replayed(NamedTuple):
     refused: Counter[str]
     """Left out, by reason: what serving would have made a dead letter."""
     seconds: float
-    recent: dict[str, Told]
+    recent: dict[str, PastTransaction]
     """See HistoryPass.recent."""
 
 

@@ -20,7 +20,7 @@ from contract.features import names
 from contract.settings import RedisSettings, Settings
 from contract.windows import ENTITIES, counterpart_hash
 from scoring import features
-from scoring.ports import Finding, Sighting, StoreUnavailableError, Ticket
+from scoring.ports import Finding, StoreUnavailableError, Ticket, WindowUpdate
 from scoring.store.outcomes import named
 from scoring.store.redis_store import OutcomeTicket, RedisStore
 from tillguard.history import reading
@@ -58,11 +58,11 @@ class HashedStore:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
 
-    def send(self, sightings: Sequence[Sighting], model_version: str, rules_version: str) -> Ticket:
+    def send(self, sightings: Sequence[WindowUpdate], model_version: str, rules_version: str) -> Ticket:
         """As the port says."""
         return self._store.send([_hashed(one) for one in sightings], model_version, rules_version)
 
-    def send_hashed(self, sightings: Sequence[Sighting]) -> Ticket:
+    def send_hashed(self, sightings: Sequence[WindowUpdate]) -> Ticket:
         """Sightings whose entities are `_name`s of hashes."""
         return self._store.send(sightings, "replay", "replay")
 
@@ -82,7 +82,7 @@ def _name(hashed: bytes) -> str:
     return hashed.hex()
 
 
-def _hashed(sighting: Sighting) -> Sighting:
+def _hashed(sighting: WindowUpdate) -> WindowUpdate:
     def names_of(values: tuple[str | None, ...]) -> tuple[str | None, ...]:
         return tuple(None if value is None else _name(counterpart_hash(value.encode())) for value in values)
 
@@ -206,13 +206,13 @@ def _batches(served: Served) -> Iterator[tuple[list[Finding], list[Applied]]]:
         yield known, rows
 
 
-def _sighting(one: Applied) -> Sighting:
+def _sighting(one: Applied) -> WindowUpdate:
     entities: list[str | None] = [None] * len(ENTITIES)
     for place, hashed in named(one.entities):
         entities[place] = _name(hashed)
     # an id that came again after its record had expired was applied twice, and is applied twice here
     name = f"{one.transaction_id}/{one.applied_seq}"
-    return Sighting(name, one.event_time_ms, one.amount_base_minor, tuple(entities), None, NO_DIGEST)
+    return WindowUpdate(name, one.event_time_ms, one.amount_base_minor, tuple(entities), None, NO_DIGEST)
 
 
 def _vectors(

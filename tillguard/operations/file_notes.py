@@ -10,7 +10,7 @@ from connectors.drafting.column_forms import number_form, time_form
 from connectors.drafting.first_file import SWAPPABLE, WHOLE, scalar, written
 from connectors.drafting.guess import NULLS
 from connectors.files.looks import guess_encoding
-from connectors.mapping.mapper import Outcome
+from connectors.mapping.mapper import MappedMessage
 from connectors.ports import Row, Unreadable
 from connectors.values import ABSENT, at_path
 from contract.dead_letters import DeadLetter
@@ -19,7 +19,7 @@ from contract.events import Label, Transaction
 FEW = 100
 """Among fewer rows it is no wonder that none is a fraud."""
 Rows = Sequence[Row | Unreadable]
-Looked = Sequence[Sequence[Outcome]]
+Looked = Sequence[Sequence[MappedMessage]]
 
 
 def notes_on_file(config: ConnectorConfig, rows: Rows, looked: Looked, label_delay_days: float) -> list[str]:
@@ -185,7 +185,7 @@ def _meaning_notes(config: ConnectorConfig, looked: Looked, letters: Sequence[De
     return []
 
 
-def _is_at_purchase(outcomes: Sequence[Outcome]) -> bool:
+def _is_at_purchase(outcomes: Sequence[MappedMessage]) -> bool:
     times = [outcome.event_time for outcome in outcomes if isinstance(outcome, Transaction)]
     return any(isinstance(outcome, Label) and times and outcome.label_time <= times[0] for outcome in outcomes)
 

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from connectors.mapping.mapper import Mapper, Outcome
+from connectors.mapping.mapper import MappedMessage, Mapper
 from connectors.ports import Row, Unreadable
 from connectors.suspicion import suspicions
 from contract.dead_letters import DeadLetter
@@ -20,7 +20,7 @@ _DIGITS = re.compile(r"[0-9]+")
 _LEFT_OUT = ("origin", "ingest_time", "retailer", "aliases")
 
 
-Looked = Mapping[str, Sequence[Sequence[Outcome]]]
+Looked = Mapping[str, Sequence[Sequence[MappedMessage]]]
 """What each row that was looked at becomes, by table."""
 
 
@@ -30,7 +30,7 @@ def look(mapper: Mapper, samples: Mapping[str, Sequence[Row | Unreadable]]) -> L
     return {table: [_outcomes(mapper, row, now) for row in rows] for table, rows in samples.items()}
 
 
-def _outcomes(mapper: Mapper, row: Row | Unreadable, now: datetime) -> list[Outcome]:
+def _outcomes(mapper: Mapper, row: Row | Unreadable, now: datetime) -> list[MappedMessage]:
     return [mapper.refused(row, now)] if isinstance(row, Unreadable) else mapper.outcomes(row, now)
 
 
@@ -76,7 +76,7 @@ def _reasons(letters: Sequence[DeadLetter]) -> list[tuple[str, int]]:
     return [(first[kind], times) for kind, times in kinds.most_common(3)]
 
 
-def _first_refusal(outcomes: Sequence[Outcome]) -> DeadLetter | None:
+def _first_refusal(outcomes: Sequence[MappedMessage]) -> DeadLetter | None:
     return next((outcome for outcome in outcomes if isinstance(outcome, DeadLetter)), None)
 
 
@@ -86,7 +86,7 @@ def findings(looked: Looked) -> list[str]:
     return suspicions([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
 
 
-def _table(outcome: Outcome) -> Table:
+def _table(outcome: MappedMessage) -> Table:
     if isinstance(outcome, DeadLetter):
         table = Table(box=None, show_header=False, title="dead letter", title_justify="left", title_style="bold red")
         table.add_row("reason", outcome.reason)
@@ -102,7 +102,7 @@ def _table(outcome: Outcome) -> Table:
     return table
 
 
-def _shown(outcome: Outcome, name: str, value: object) -> str:
+def _shown(outcome: MappedMessage, name: str, value: object) -> str:
     if isinstance(outcome, Transaction) and name in ("amount_minor", "discount_minor") and isinstance(value, int):
         return (
             f"{value}  ({value / 10 ** exponent(outcome.currency):.{exponent(outcome.currency)}f} {outcome.currency})"

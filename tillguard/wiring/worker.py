@@ -18,14 +18,14 @@ from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, TOPICS, TRAN
 from runtime import atomic_file, logs
 from scoring.decision.breaker import Limits
 from scoring.engine.engine import Engine
-from scoring.engine.resolutions import Settlement
+from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import ShadowScorer
 from scoring.engine.state_watch import StateWatch
 from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import Scorer
 from scoring.feeds.publisher import KafkaPublisher
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 from scoring.models.follower import ModelsFollower
 from scoring.rules.ruleset import Ruleset, default_rules, load_rules
 from scoring.store.breaker import RedisBreaker
@@ -52,7 +52,7 @@ class _Parts:
     settings: Settings
     clock: Clock
     metrics: Metrics
-    shelf: ModelShelf
+    cache: ModelCache
     cases: RedisCases
     client_id: str
 
@@ -60,9 +60,9 @@ class _Parts:
         """Each thread has one of its own."""
         return KafkaPublisher(self.settings.kafka, self.settings.retailer, client_id=f"{self.client_id}-{purpose}")
 
-    def settlement(self) -> Settlement:
+    def resolver(self) -> CaseResolver:
         """Each thread has one of its own."""
-        return Settlement(self.cases, self.settings, self.clock, self.metrics)
+        return CaseResolver(self.cases, self.settings, self.clock, self.metrics)
 
 
 def run(settings: Settings, *, address_file: Path | None = None) -> int:
@@ -75,7 +75,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
     rules = rules_of(settings)
     parts = _parts(settings)
     follower = ModelsFollower(
-        settings.kafka, parts.shelf, parts.clock, topic=MODELS.name(settings.retailer), client_id=parts.client_id
+        settings.kafka, parts.cache, parts.clock, topic=MODELS.name(settings.retailer), client_id=parts.client_id
     )
     _need_topics(settings, follower.topics())
     if not follower.catch_up(CATCH_UP_S):
@@ -86,7 +86,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
         retailer=settings.retailer,
         feed=settings.scoring.feed,
         rules=rules.version,
-        model=parts.shelf.serving.version if parts.shelf.serving else None,
+        model=parts.cache.serving.version if parts.cache.serving else None,
     )
     application, level = _application(parts, rules, follower, address_file), settings.log.level
     # What is loaded now stays for good: looking through it again and again cost pauses of 30 ms.
@@ -114,7 +114,7 @@ def _parts(settings: Settings) -> _Parts:
         settings,
         SystemClock(),
         metrics,
-        ModelShelf(settings.scoring.model_directory, settings.retailer, metrics),
+        ModelCache(settings.scoring.model_directory, settings.retailer, metrics),
         RedisCases(settings),
         f"{settings.retailer}-scoring-{socket.gethostname()}-{os.getpid()}",
     )
@@ -139,7 +139,7 @@ def _application(
     engine = Engine(
         RedisStore(settings, connect_wait_s=budget_s),
         RedisCases(settings, timeout_s=budget_s),
-        parts.shelf,
+        parts.cache,
         rules,
         settings,
         parts.clock,
@@ -163,7 +163,7 @@ def _application(
         feed = _librdkafka(parts, pipeline, publisher, topic=topic, group=group)
     supervision = Supervision(
         lambda: feed.state,
-        parts.shelf,
+        parts.cache,
         _store_probe(settings),
         lambda: publisher.brokers_answer(PROBE_S),
         clock=parts.clock,
@@ -211,7 +211,7 @@ def _state_watch(parts: _Parts) -> StateWatch:
     settings = parts.settings
     return StateWatch(
         lambda: read_coverage(settings, PROBE_S),
-        parts.shelf,
+        parts.cache,
         lambda: parts.publisher("state"),
         clock=parts.clock,
         metrics=parts.metrics,
@@ -231,9 +231,9 @@ def _beside(parts: _Parts, topic: Topic, scorer: Scorer) -> LibrdkafkaFeed:
 def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
     settings = parts.settings
     loops: dict[str, faust_app.Loop] = {
-        "resolutions": _beside(parts, RESOLUTIONS, ResolutionScorer(parts.settlement())),
+        "resolutions": _beside(parts, RESOLUTIONS, ResolutionScorer(parts.resolver())),
         "outcomes": _beside(parts, OUTCOMES, OutcomeScorer(RedisStore(settings), settings, parts.clock, parts.metrics)),
-        "holds": HoldSweeper(parts.settlement(), parts.publisher("holds")),
+        "holds": HoldSweeper(parts.resolver(), parts.publisher("holds")),
     }
     limits = Limits.of(settings.scoring.breaker)
     if limits.on:

@@ -14,7 +14,7 @@ from contract.risk import TILE_MS, KnownOutcome, horizon_tiles
 from trainer.examples.labels import Revision, known_by, newest
 
 
-class Told(NamedTuple):
+class PastTransaction(NamedTuple):
     """What a later label needs of a transaction."""
 
     event_time_ms: int
@@ -22,7 +22,7 @@ class Told(NamedTuple):
     plain: bool
 
 
-class Seen(NamedTuple):
+class SeenTransaction(NamedTuple):
     """What serving, or a replay, saw of a transaction."""
 
     transaction_id: str
@@ -33,7 +33,7 @@ class Seen(NamedTuple):
     """Its amount would not explain a fraud (contract/risk.py)."""
 
 
-def outcome(retailer: str, seen: Seen, revisions: Sequence[Revision], as_of_ms: int) -> KnownOutcome | None:
+def outcome(retailer: str, seen: SeenTransaction, revisions: Sequence[Revision], as_of_ms: int) -> KnownOutcome | None:
     """What to tell of a transaction with these labels at `as_of_ms`; None where nothing acts on any risk.
 
     A label from after that moment says nothing yet. But it makes a genuine label worth telling: should the workers have

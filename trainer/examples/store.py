@@ -21,9 +21,9 @@ from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
 from runtime.database import Database
 from trainer.examples.labels import Known, Revision, newest
-from trainer.examples.outcomes import Seen, outcome
+from trainer.examples.outcomes import SeenTransaction, outcome
 from trainer.examples.tables import EXAMPLES, LABELS, TRAININGS
-from trainer.examples.upgrade_vector import widened
+from trainer.examples.upgrade_vector import upgrade
 
 PAGE = 4_000
 """Rows read at once; memory stays at some megabytes however large the store."""
@@ -138,7 +138,7 @@ class ExampleStore:
                 stored = {row.transaction_id: row for row in connection.execute(query)}
             places, rows = [], []
             for place, name in enumerate(chunk, start):
-                row = widened(stored[name].features, stored[name].feature_schema) if name in stored else None
+                row = upgrade(stored[name].features, stored[name].feature_schema) if name in stored else None
                 if row is not None:
                     places.append(place)
                     rows.append(row)
@@ -345,10 +345,10 @@ def _known(row: Any, revisions: Sequence[Revision]) -> Known:
     )
 
 
-def _seen(row: Any) -> Seen:
-    features = widened(row.features, row.feature_schema)
+def _seen(row: Any) -> SeenTransaction:
+    features = upgrade(row.features, row.feature_schema)
     unexplained = features is not None and plain(*(float(features[column]) for column in plain_columns()))
-    return Seen(row.transaction_id, row.event_time_ms, row.entities, unexplained)
+    return SeenTransaction(row.transaction_id, row.event_time_ms, row.entities, unexplained)
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

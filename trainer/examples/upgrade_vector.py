@@ -12,7 +12,7 @@ BYTES = 4
 """Of a float32."""
 
 
-def widened(values: bytes, feature_schema: str) -> NDArray[np.float32] | None:
+def upgrade(values: bytes, feature_schema: str) -> NDArray[np.float32] | None:
     """The row, shape (F,), missing columns NaN; None where the schema is neither the present one nor a prefix of it."""
     if len(values) != BYTES * widths().get(feature_schema, -1):
         return None

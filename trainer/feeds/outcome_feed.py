@@ -20,7 +20,7 @@ from runtime.kafka import topics
 from runtime.kafka.topic_log import TopicReader
 from runtime.kafka.writer import KafkaOutlet
 from trainer.examples.label_log import LabelLog
-from trainer.examples.outcomes import Seen, Told, encoded, horizon_begins_ms, missing, outcome
+from trainer.examples.outcomes import PastTransaction, SeenTransaction, encoded, horizon_begins_ms, missing, outcome
 from trainer.examples.store import ExampleStore
 from trainer.feeds.outlets import Outlets
 
@@ -38,7 +38,9 @@ def of_store(settings: Settings, store: ExampleStore, now: datetime) -> list[Kno
     return store.outcomes(store.labelled_since(begins_ms), now)
 
 
-def of_history(settings: Settings, recent: dict[str, Told], labels: LabelLog, as_of: datetime) -> list[KnownOutcome]:
+def of_history(
+    settings: Settings, recent: dict[str, PastTransaction], labels: LabelLog, as_of: datetime
+) -> list[KnownOutcome]:
     """The same of a replayed history.
 
     Args:
@@ -51,7 +53,7 @@ def of_history(settings: Settings, recent: dict[str, Told], labels: LabelLog, as
         return []
     newest_ms = recent[next(reversed(recent))].event_time_ms
     begins_ms = horizon_begins_ms(newest_ms, settings.trainer.label_delay_days)
-    seen = [Seen(name, *recent[name]) for name in labels.called_fraud() if name in recent]
+    seen = [SeenTransaction(name, *recent[name]) for name in labels.called_fraud() if name in recent]
     told = (
         outcome(settings.retailer, each, labels.revisions(each.transaction_id), epoch_ms(as_of))
         for each in seen

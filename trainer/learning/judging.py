@@ -14,7 +14,7 @@ from trainer.examples import pool
 from trainer.learning.material import Material
 from trainer.learning.package_repair import whole_package
 from trainer.model.run_onnx import served
-from trainer.registry.registry import Mark, Registry
+from trainer.registry.registry import Registry, ServingRevision
 
 if TYPE_CHECKING:
     from trainer.learning.training import Trained
@@ -28,7 +28,7 @@ OTHER_FEATURES = "the model that serves, {}, was made for other features and can
 class Opponent(NamedTuple):
     """What a new model has to beat."""
 
-    mark: Mark
+    mark: ServingRevision
     """Where promotions stood when this was read: a promotion is refused where they have moved."""
     package: Package | None
     """The model in service; None where none serves that could score today's features."""

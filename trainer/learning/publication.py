@@ -17,7 +17,7 @@ from runtime.kafka import topics
 from runtime.kafka.writer import KafkaOutlet, publish
 from runtime.locks import HeldLock, LockBusyError
 from trainer.learning.package_repair import whole_package
-from trainer.registry.registry import Entry, Mark, PromotionKind, Registry
+from trainer.registry.registry import Entry, PromotionKind, Registry, ServingRevision
 from trainer.registry.serving_state import previously_serving
 
 STANDING_WAIT_S = 120.0
@@ -34,7 +34,7 @@ def promote_model(
     now: datetime,
     kind: PromotionKind = "manual",
     reason: str = "",
-    since: Mark | None = None,
+    since: ServingRevision | None = None,
 ) -> None:
     """Puts a registered model in service: every chunk confirmed, then the promotion. A challenger that is promoted ends as such.
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Outcome = Literal["published", "registered", "refused", "pinned", "thin", "failed"]
+AttemptResult = Literal["published", "registered", "refused", "pinned", "thin", "failed"]
 """`registered`: made without being meant to serve; `thin`: the examples are too few yet; `failed`: the network or its export did not
 pass its checks, or what serves cannot be read."""
 Progress = Callable[[int, float], None]
@@ -65,7 +65,7 @@ class How:
 class Attempt:
     """What became of one attempt."""
 
-    outcome: Outcome
+    outcome: AttemptResult
     reason: str
     """In a sentence, with numbers."""
     source: str = StoreSource.name
@@ -224,7 +224,7 @@ class _Attempt:
             live=self.live,
         )
 
-    def _ended(self, outcome: Outcome, reason: str, **known: object) -> Attempt:
+    def _ended(self, outcome: AttemptResult, reason: str, **known: object) -> Attempt:
         return Attempt(outcome, reason, self.source.name, **known)  # type: ignore[arg-type]
 
     def _opponent(self) -> Opponent:
@@ -257,7 +257,7 @@ class _Attempt:
 
     def _settle(
         self, material: Material, trained: "Trained", against: Opponent
-    ) -> tuple[Outcome, Judgement, Entry | None]:
+    ) -> tuple[AttemptResult, Judgement, Entry | None]:
         """Registers the model, and puts it in service where the gate lets it; what serves now decides, whoever changes it meanwhile."""
         judgement = judge(self.settings, material, trained, against)
         wanted = self.how.promote and judgement.objection is None
@@ -265,7 +265,7 @@ class _Attempt:
         if wanted or self.how.keep:
             entry = self.registry.add(trained.package, trained.attachments)
             log.info("model_registered", model_version=entry.manifest.model_version, bytes=entry.package_bytes)
-        outcome: Outcome = "registered" if not self.how.promote else "refused"
+        outcome: AttemptResult = "registered" if not self.how.promote else "refused"
         if wanted and entry is not None:
             outcome, judgement = self._publish(entry, material, trained, against, judgement)
         if outcome != "pinned":
@@ -274,7 +274,7 @@ class _Attempt:
 
     def _publish(
         self, entry: Entry, material: Material, trained: "Trained", against: Opponent, judgement: Judgement
-    ) -> tuple[Outcome, Judgement]:
+    ) -> tuple[AttemptResult, Judgement]:
         self.live = self.source.make_ready(self.clock.now())
         for _ in range(COMPARISONS_MAX):
             try:

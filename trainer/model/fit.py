@@ -20,7 +20,7 @@ from trainer.model import network
 from trainer.model.calibrate import Platt
 from trainer.model.oversample import oversampled
 from trainer.model.plan import Plan
-from trainer.model.preprocessing import Constants, learn
+from trainer.model.preprocessing import Constants, fit_constants
 from trainer.model.snapshot import Snapshot
 from trainer.model.steps import Step, plain_step, private_step
 
@@ -169,7 +169,7 @@ def _network(train: Examples, plan: Plan, start: Snapshot | None) -> tuple[keras
     if start is None:
         # Steps come from labels, which a private training shows to nothing but its noisy gradients.
         labels = None if plan.privacy is not None else train.fraud
-        constants = learn(train.features, labels, train.weight, steps_max=plan.steps_max)
+        constants = fit_constants(train.features, labels, train.weight, steps_max=plan.steps_max)
         return network.build(constants, width), constants
     try:
         net = network.build(start.constants, width)

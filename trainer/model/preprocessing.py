@@ -58,7 +58,7 @@ def compress(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)), dtype=np.float32)
 
 
-def learn(
+def fit_constants(
     features: NDArray[np.float32],
     fraud: NDArray[np.bool_] | None = None,
     weight: NDArray[np.floating] | None = None,

@@ -36,14 +36,24 @@ from trainer.registry.tables import (
     Attachment,
     Challenge,
     Entry,
-    Mark,
     Pin,
     Promotion,
     PromotionKind,
+    ServingRevision,
     Tried,
 )
 
-__all__ = ["Attachment", "Challenge", "Entry", "Mark", "Pin", "Promotion", "PromotionKind", "Registry", "Tried"]
+__all__ = [
+    "Attachment",
+    "Challenge",
+    "Entry",
+    "Pin",
+    "Promotion",
+    "PromotionKind",
+    "Registry",
+    "ServingRevision",
+    "Tried",
+]
 
 Lock = Literal["trainer", "training", "standing"]
 NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
@@ -180,7 +190,7 @@ class Registry:
         version = serving_version(self.promotions(retailer))
         return None if version is None else self.find(retailer, version)
 
-    def mark(self, retailer: str) -> Mark:
+    def mark(self, retailer: str) -> ServingRevision:
         """Where promotions stand; to be read before the model that serves. Raises TransientError."""
         with self._database.connection() as connection:
             return _mark(connection, retailer)
@@ -193,7 +203,7 @@ class Registry:
         kind: PromotionKind = "manual",
         reason: str = "",
         *,
-        since: Mark | None = None,
+        since: ServingRevision | None = None,
     ) -> int:
         """Notes the intent before anything is sent, so that a kill in between shows; gives its number.
 
@@ -353,10 +363,10 @@ class _TakenError(Exception):
     """The version is registered already; ends the transaction that found out."""
 
 
-def _mark(connection: sa.Connection, retailer: str) -> Mark:
+def _mark(connection: sa.Connection, retailer: str) -> ServingRevision:
     c = PROMOTIONS.c
     mine = sa.select(sa.func.max(c.promotion_id)).where(c.retailer == retailer)
-    return Mark(connection.scalar(mine), connection.scalar(mine.where(c.confirmed.is_(True))))
+    return ServingRevision(connection.scalar(mine), connection.scalar(mine.where(c.confirmed.is_(True))))
 
 
 def _number(done: sa.CursorResult[tuple[object, ...]]) -> int:

@@ -113,7 +113,7 @@ class Promotion(NamedTuple):
     """Why, in words of who did it."""
 
 
-class Mark(NamedTuple):
+class ServingRevision(NamedTuple):
     """How far a retailer's promotions have come: equal marks, nothing changed between."""
 
     newest: int | None

@@ -48,7 +48,7 @@ class Defined(NamedTuple):
     """A definition was changed; what was known about columns may no longer hold."""
 
 
-Outcome = Loud | Ended | Lost | Defined
+LogEffect = Loud | Ended | Lost | Defined
 
 
 class Follower:
@@ -77,7 +77,7 @@ class Follower:
         """Whether a transaction is open."""
         return self.transactions.inside
 
-    def feed(self, event: Event, place: str) -> Iterator[Outcome]:
+    def feed(self, event: Event, place: str) -> Iterator[LogEffect]:
         """What `event` brings about, in order.
 
         Args:
@@ -97,11 +97,11 @@ class Follower:
         """The file ended within a transaction (the server crashed): it was never committed."""
         self.transactions.roll_back()
 
-    def _unknown(self, event: Event) -> Iterator[Outcome]:
+    def _unknown(self, event: Event) -> Iterator[LogEffect]:
         known = EVENT_TYPES.get(event.code)
         yield Loud(f"an event of type {name_of(event.code)}" + (f": {known.why}" if known else ""))
 
-    def _read(self, event: Event, place: str) -> Iterator[Outcome]:
+    def _read(self, event: Event, place: str) -> Iterator[LogEffect]:
         code = event.code
         if code in _ROWS:
             self._rows(event)
@@ -123,7 +123,7 @@ class Follower:
         elif code == Code.TRANSACTION_PAYLOAD:
             yield from self._unpacked(event, place)
 
-    def _unpacked(self, event: Event, place: str) -> Iterator[Outcome]:
+    def _unpacked(self, event: Event, place: str) -> Iterator[LogEffect]:
         """The table of types is as closed inside a compressed transaction as outside."""
         for inner in read_payload(event.body):
             if inner.code == Code.TRANSACTION_PAYLOAD:
@@ -174,7 +174,7 @@ class Follower:
             self.transactions.hold(table_map.code, table_map.timestamp, table_map.body)
         self.transactions.hold(event.code, event.timestamp, event.body)
 
-    def _query(self, query: Query) -> Iterator[Outcome]:
+    def _query(self, query: Query) -> Iterator[LogEffect]:
         try:
             effect = effect_of(query, self._scope)
         except DAMAGE:
@@ -185,7 +185,7 @@ class Follower:
             yield Defined()
         yield from self._ended_by(effect)
 
-    def _ended_by(self, effect: Effect) -> Iterator[Outcome]:
+    def _ended_by(self, effect: Effect) -> Iterator[LogEffect]:
         moves = self.transactions
         if effect.kind in ("begin", "xa_start"):
             moves.begin()
@@ -204,7 +204,7 @@ class Follower:
         elif effect.kind != "xa_end" and not moves.open:
             yield self._ended(moves.commit())
 
-    def _verdict(self, effect: Effect) -> Iterator[Outcome]:
+    def _verdict(self, effect: Effect) -> Iterator[LogEffect]:
         if effect.xid is None:
             yield Loud("the name of a distributed (XA) transaction cannot be read")
             yield self._ended(self.transactions.commit())

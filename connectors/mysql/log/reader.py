@@ -1,4 +1,4 @@
-"""The log as a flow of items: the rows of each committed transaction, and a Mark at boundaries between transactions."""
+"""The log as a flow of items: the rows of each committed transaction, and a Checkpoint at boundaries between transactions."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
@@ -15,7 +15,7 @@ from connectors.mysql.log.spool import Spool
 from connectors.mysql.log.transactions import Held
 from connectors.mysql.names import TableNames
 from connectors.mysql.position import BinlogPosition, stream_position
-from connectors.ports import Item, Mark, Rowless, Unreadable
+from connectors.ports import Checkpoint, Item, Rowless, Unreadable
 from contract.errors import ConfigurationError, TransientError
 
 _LOG = structlog.get_logger()
@@ -224,7 +224,7 @@ class LogReader:
         if reached or self._unmarked >= MARK_EVERY:
             yield self._mark(idle=False)
 
-    def _mark(self, *, idle: bool) -> Mark:
+    def _mark(self, *, idle: bool) -> Checkpoint:
         self._unmarked = 0
         reached = not self._caught_up and self._at.reaches(self._end)
         self._caught_up = self._caught_up or reached
@@ -233,7 +233,7 @@ class LogReader:
             self._last = self._at
         elif self._at.offset <= _OFFSET_MAX:  # beyond, nobody can start by file; the next file begins soon
             self._last = self._at
-        return Mark(stream_position(self._last), idle=reached or (idle and self._caught_up))
+        return Checkpoint(stream_position(self._last), idle=reached or (idle and self._caught_up))
 
     def _place(self) -> str:
         return f"{self._began.file}:{self._began.offset}"

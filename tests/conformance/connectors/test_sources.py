@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.ports import Item, Mark, Position, Row, Source
+from connectors.ports import Checkpoint, Item, Position, Row, Source
 from contract.errors import PositionDeadError
 from contract.events import Transaction
 from support.connector_parts import NOW
@@ -45,7 +45,7 @@ def everything(source: Source, start: Position | None = None) -> list[Item]:
     if start is None or start.stage == "snapshot":
         found += source.snapshot(start)
         last = found[-1]
-        assert isinstance(last, Mark)
+        assert isinstance(last, Checkpoint)
         start = last.position
         assert start.stage == "stream"
     return found + caught_up(source, start)
@@ -57,7 +57,7 @@ def caught_up(source: Source, start: Position) -> list[Item]:
     stream = source.stream(start)
     for item in stream:
         found.append(item)
-        if isinstance(item, Mark) and item.idle:
+        if isinstance(item, Checkpoint) and item.idle:
             break
         assert time.monotonic() < deadline
     stream.close()  # type: ignore[attr-defined]
@@ -76,7 +76,7 @@ def test_every_row_comes_and_every_row_maps(place: World) -> None:
 def test_from_any_mark_on_nothing_is_missing(place: World) -> None:
     place.write(range(25))
     found = everything(place.source())
-    marks = [(number, item.position) for number, item in enumerate(found) if isinstance(item, Mark)]
+    marks = [(number, item.position) for number, item in enumerate(found) if isinstance(item, Checkpoint)]
     for number, position in Random(7).sample(marks, min(4, len(marks))):
         rest = everything(place.source(), position)
         assert set(numbers(found[:number])) | set(numbers(rest)) == set(range(25))
@@ -108,7 +108,7 @@ def test_rows_committed_while_the_snapshot_runs_are_not_missed(place: World) -> 
         stop.set()
         thread.join()
     last = found[-1]
-    assert isinstance(last, Mark)
+    assert isinstance(last, Checkpoint)
     found += caught_up(source, last.position)
     assert set(numbers(found)) == set(written)
 
@@ -119,7 +119,7 @@ def test_the_stream_goes_on_where_it_stopped(place: World) -> None:
     place.write(range(5))
     found = everything(place.source())
     for first in (100, 200, 300):
-        position = next(item.position for item in reversed(found) if isinstance(item, Mark))
+        position = next(item.position for item in reversed(found) if isinstance(item, Checkpoint))
         place.write(range(first, first + 20))
         found = caught_up(place.source(), position)
         assert set(numbers(found)) == set(range(first, first + 20))
@@ -128,7 +128,7 @@ def test_the_stream_goes_on_where_it_stopped(place: World) -> None:
 def test_a_quiet_source_says_that_it_is_idle(place: World) -> None:
     place.write(range(3))
     last = everything(place.source())[-1]
-    assert isinstance(last, Mark)
+    assert isinstance(last, Checkpoint)
     assert last.idle
     again = caught_up(place.source(), last.position)
     assert numbers(again) == []
@@ -149,7 +149,7 @@ def test_one_row_is_found_by_its_key(place: World) -> None:
 def test_a_position_that_is_gone_is_said_to_be_dead(place: World) -> None:
     place.write(range(3))
     last = everything(place.source())[-1]
-    assert isinstance(last, Mark)
+    assert isinstance(last, Checkpoint)
     dead = place.dead_position(last.position)
     if dead is None:
         pytest.skip("this server cannot tell")

@@ -18,7 +18,7 @@ from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import FeedState
 from scoring.feeds.publisher import KafkaPublisher
-from scoring.ports import Outcome, RawEvent
+from scoring.ports import EventResult, RawEvent
 from scoring.worker import faust_app
 from scoring.worker.health import Fault, Readiness
 
@@ -35,27 +35,27 @@ class FileSteeredScorer:
             raise RuntimeError("the scorer is broken")
         return events
 
-    def collect(self, ticket: Sequence[RawEvent]) -> list[Outcome]:
+    def collect(self, ticket: Sequence[RawEvent]) -> list[EventResult]:
         down = self._store_down.exists()
         return [self._answer(event, degraded=down) for event in ticket]
 
-    def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
+    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
         if self._store_down.exists():
-            return [Outcome(key=event.key or b"", complete=False) for event in events]
+            return [EventResult(key=event.key or b"", complete=False) for event in events]
         return [self._answer(event, degraded=False) for event in events]
 
     def published(self) -> None:
         """Nothing follows."""
 
-    def _answer(self, event: RawEvent, *, degraded: bool) -> Outcome:
+    def _answer(self, event: RawEvent, *, degraded: bool) -> EventResult:
         place = {"partition": event.partition, "offset": event.offset, "appended_ms": event.appended_ms}
         try:
             identity = str(json.loads(event.value or b"")["id"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            return Outcome(key=event.key or b"unknown", dead_letter=json.dumps(place).encode())
+            return EventResult(key=event.key or b"unknown", dead_letter=json.dumps(place).encode())
         verdict = json.dumps({"id": identity, "revision": 0 if degraded else 1, **place}).encode()
         features = None if degraded else identity.encode()
-        return Outcome(key=identity.encode(), verdict=verdict, features=features, complete=not degraded)
+        return EventResult(key=identity.encode(), verdict=verdict, features=features, complete=not degraded)
 
 
 def lag_of(state: FeedState) -> Readiness:

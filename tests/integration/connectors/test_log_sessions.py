@@ -9,7 +9,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from connectors.ports import Item, Mark, Position, Row, Rowless
+from connectors.ports import Checkpoint, Item, Position, Row, Rowless
 from contract.errors import ConfigurationError, PositionDeadError
 from support.connector_worlds import MysqlWorld
 from support.mysql_stream import begin, ids, stream, unreadable
@@ -108,7 +108,7 @@ def test_from_every_position_among_distributed_transactions_nothing_is_lost(plac
     place.write([5])
     found = stream(place, start)
     assert sorted(ids(found)) == [1, 2, 3, 4, 5]
-    marks = [(number, item.position) for number, item in enumerate(found) if isinstance(item, Mark)]
+    marks = [(number, item.position) for number, item in enumerate(found) if isinstance(item, Checkpoint)]
     assert len(marks) >= 4
     for number, position in marks:
         assert set(ids(found[:number])) | set(ids(stream(place, position))) == {1, 2, 3, 4, 5}
@@ -305,7 +305,7 @@ def test_tagged_transactions_are_read_once_and_counted_as_known(mysql: MysqlWorl
     found = stream(mysql, start)
     assert ids(found) == [2, 3]
     last = found[-1]
-    assert isinstance(last, Mark)
+    assert isinstance(last, Checkpoint)
     mysql.execute("FLUSH BINARY LOGS")
     mysql.write([4])
     with mysql.connection.cursor() as cursor:
@@ -330,7 +330,7 @@ def test_a_log_that_began_again_is_another_log_although_its_offsets_fit(place: M
     place.write([1])
     start = begin(place)
     last = stream(place, start)[-1]
-    assert isinstance(last, Mark)
+    assert isinstance(last, Checkpoint)
     older = json.loads(last.position.text)
     older["born"] -= 1  # files that were created within one second look alike
     began_again(place)
@@ -389,7 +389,7 @@ def test_a_snapshot_begins_while_transactions_are_always_open_and_loses_nothing(
                 writer.join()
         forgotten("COMMIT")
     last = found[-1]
-    assert isinstance(last, Mark)
+    assert isinstance(last, Checkpoint)
     found += stream(place, last.position)
     assert set(ids(found)) == {*written, 999_999}
 

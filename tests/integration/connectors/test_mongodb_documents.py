@@ -11,7 +11,7 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
 from connectors.mongodb import source as source_module
-from connectors.ports import Item, Mark, Position, Row
+from connectors.ports import Checkpoint, Item, Position, Row
 from contract.dead_letters import DeadLetter
 from contract.events import Transaction
 from support.connector_parts import NOW
@@ -40,7 +40,7 @@ def streamed(place: MongoWorld, start: Position) -> tuple[list[Row], Position]:
     source, found = place.source(), []
     for item in source.stream(start):
         found.append(item)
-        if isinstance(item, Mark) and item.idle:
+        if isinstance(item, Checkpoint) and item.idle:
             break
     source.close()
     return rows(found), found[-1].position  # type: ignore[union-attr]
@@ -109,7 +109,7 @@ def test_a_scan_by_event_time_gets_past_documents_that_lack_it(
     letters = [each for each in outcomes if isinstance(each, DeadLetter)]
     assert {each.key for each in letters} == {str(number) for number in range(17)}
     for number, item in enumerate(found):
-        if isinstance(item, Mark) and item.position.stage == "snapshot":
+        if isinstance(item, Checkpoint) and item.position.stage == "snapshot":
             rest = rows(list(source.snapshot(item.position)))
             assert {row.values["_id"] for row in rows(found[:number]) + rest} == everything
     source.close()

@@ -12,7 +12,7 @@ import pytest
 from connectors.config.connector_file import parse
 from connectors.mapping.mapper import Mapper
 from connectors.mysql.source import MysqlSource
-from connectors.ports import Item, Mark, Position, Row
+from connectors.ports import Checkpoint, Item, Position, Row
 from connectors.running.health import Vitals
 from connectors.running.runner import Runner
 from contract.clock import SystemClock
@@ -56,7 +56,7 @@ def stream(place: MysqlWorld, start: Position) -> list[Item]:
     items = source.stream(start)
     for item in items:
         found.append(item)
-        if isinstance(item, Mark) and item.idle:
+        if isinstance(item, Checkpoint) and item.idle:
             break
     items.close()  # type: ignore[attr-defined]
     source.close()
@@ -67,7 +67,7 @@ def begin(place: MysqlWorld) -> Position:
     source = place.source()
     last = list(source.snapshot(None))[-1]
     source.close()
-    assert isinstance(last, Mark)
+    assert isinstance(last, Checkpoint)
     return last.position
 
 
@@ -187,9 +187,9 @@ def test_positions_lie_between_transactions_only(place: MysqlWorld) -> None:
     found = stream(place, start)
     first = next(i for i, item in enumerate(found) if isinstance(item, Row))
     inside = found[first : first + 100]
-    assert all(not isinstance(item, Mark) for item in inside)
+    assert all(not isinstance(item, Checkpoint) for item in inside)
     for number, item in enumerate(found):
-        if isinstance(item, Mark):
+        if isinstance(item, Checkpoint):
             rest = {each.values["id"] for each in stream(place, item.position) if isinstance(each, Row)}
             seen = {each.values["id"] for each in found[:number] if isinstance(each, Row)}
             assert seen | rest == set(range(101))
@@ -200,7 +200,7 @@ def test_the_position_moves_on_while_only_other_tables_are_written(place: MysqlW
     for _ in range(3):
         place.execute("INSERT INTO bystanders (x) VALUES ('y')")
     last = stream(place, start)[-1]
-    assert isinstance(last, Mark)
+    assert isinstance(last, Checkpoint)
     assert last.position != start
 
 
@@ -284,7 +284,7 @@ def test_a_server_that_falls_silent_is_noticed(place: MysqlWorld, stack: Any) ->
     source = MysqlSource(config, config.source, config.source.password.get_secret_value(), mapper.columns)
     try:
         items = source.stream(begin(place))
-        assert isinstance(next(items), Mark)
+        assert isinstance(next(items), Checkpoint)
         proxy.silent.set()
         began = time.monotonic()
         with pytest.raises(TransientError, match="silent for too long"):

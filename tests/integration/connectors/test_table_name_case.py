@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connectors.ports import Item, Mark, Row
+from connectors.ports import Checkpoint, Item, Row
 from contract.errors import ConfigurationError
 from support.connector_worlds import MysqlWorld
 from support.debian_mysql import FOLDED_NAMES, DebianMysql, UnavailableError, started
@@ -45,7 +45,7 @@ def test_where_the_server_ignores_case_every_spelling_is_the_same_table(folding:
     place.write([1])
     faults, found = history(place)
     assert (faults, ids(found)) == ([], [1])
-    assert isinstance(found[-1], Mark)
+    assert isinstance(found[-1], Checkpoint)
     for number, table in enumerate(("orders", "ORDERS", f"{place.database.capitalize()}.oRDERS"), 2):
         place.execute(INSERT.format(table, number))
     place.execute("SET SESSION binlog_row_image = MINIMAL")
@@ -94,7 +94,7 @@ def test_letters_outside_the_alphabet_of_english_are_compared_as_the_server_does
     written(place, place.database, "SATIŞ_ΣΑΣ_İ")
     faults, found = history(place)
     assert faults == []
-    assert isinstance(found[-1], Mark)
+    assert isinstance(found[-1], Checkpoint)
     place.execute(INSERT.format("`satiş_\u03c3\u03b1\u03c3_i`", 1))
     assert ids(stream(place, found[-1].position)) == [1]
     place.close()
@@ -113,7 +113,7 @@ def test_where_the_server_minds_case_two_spellings_are_two_tables(
     )
     faults, found = history(place)
     assert faults == []
-    assert isinstance(found[-1], Mark)
+    assert isinstance(found[-1], Checkpoint)
     place.write([1])
     place.execute("INSERT INTO Orders VALUES (9, 1, 'yes')")
     place.execute("SET SESSION binlog_row_image = MINIMAL")

@@ -14,7 +14,7 @@ from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.verdicts import Verdict
 from scoring.engine.engine import Engine
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 from scoring.rules.ruleset import Ruleset, load_rules
 from scoring.store.cases import RedisCases
 from scoring.store.marks import Marks
@@ -33,13 +33,13 @@ class Worker:
     def __init__(self, settings: Settings, rules: Ruleset, model: tuple[bytes, str]) -> None:
         metrics = Metrics()
         self.clock = ManualClock(NOW)
-        self.shelf = ModelShelf(settings.scoring.model_directory, settings.retailer, metrics)
+        self.cache = ModelCache(settings.scoring.model_directory, settings.retailer, metrics)
         for _, value in tiny_messages(*model):
-            self.shelf.offer(value)
+            self.cache.offer(value)
         self.store, self.cases, self.archive = RedisStore(settings), RedisCases(settings), RedisRules(settings)
         self.marks = Marks(settings)
         self.engine = Engine(
-            self.store, self.cases, self.shelf, rules, settings, self.clock, metrics, archive=self.archive
+            self.store, self.cases, self.cache, rules, settings, self.clock, metrics, archive=self.archive
         )  # fmt: skip
 
     def verdicts(self, *transactions: Any) -> list[Verdict]:
@@ -99,7 +99,7 @@ def test_another_machine_with_other_rules_and_model_repeats_the_first_answer(
     )
     other = Worker(elsewhere, strict, (tiny_package(retailer=settings.retailer), "tiny-1"))
     for _, value in tiny_messages(tiny_package("tiny-2", settings.retailer, bias=9.0), "tiny-2"):
-        other.shelf.offer(value)
+        other.cache.offer(value)
     again = other.verdicts(*events)
     new = other.verdicts(payment(settings, 4))
     other.close()

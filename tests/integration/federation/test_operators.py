@@ -11,7 +11,7 @@ import pytest
 
 from contract.clock import ManualClock, SystemClock
 from contract.federation.messages import Order
-from federation.audit.history import Told, content_of
+from federation.audit.history import History, content_of
 from federation.audit.orders import Answer, give
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing, Record
@@ -97,7 +97,7 @@ def operators(stack: Any, retailer_name: str, tmp_path: Path) -> Iterator[Operat
         processes.stop()
 
 
-def standing(told: Told) -> dict[str, str]:
+def standing(told: History) -> dict[str, str]:
     return {} if told.roster is None else {member.name: member.status for member in told.roster.members}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from contract.settings import Settings, parse
 from contract.windows import MINUTE_MS, counterpart_hash
-from scoring.ports import Case, Mark, Sighting
+from scoring.ports import Case, ListHit, WindowUpdate
 from scoring.store.cases import RedisCases
 from scoring.store.keys import Keys
 from scoring.store.marks import Marks
@@ -24,7 +24,7 @@ DAY_S = 86_400
 Open = Callable[..., RedisStore]
 
 
-def apply(store: RedisStore, *sightings: Sighting) -> Any:
+def apply(store: RedisStore, *sightings: WindowUpdate) -> Any:
     return store.send(sightings, "m", "r").wait(WAIT_S)
 
 
@@ -94,11 +94,15 @@ def test_marks_are_pinned_at_first_sight(open_store: Open, settings: Settings) -
     store, marks = open_store(), Marks(settings)
     marks.set("card", "x", "deny", by="ann", reason_code="stolen")
     marks.set("device", "d", "watch", by="ann", reason_code="emulator")
-    assert apply(store, sighting("a", card="x", device="d")).marks == [(Mark("card", "deny"), Mark("device", "watch"))]
+    assert apply(store, sighting("a", card="x", device="d")).marks == [
+        (ListHit("card", "deny"), ListHit("device", "watch"))
+    ]
     assert marks.remove("card", "x")
     assert not marks.remove("card", "x")
-    assert apply(store, sighting("a", card="x", device="d")).marks == [(Mark("card", "deny"), Mark("device", "watch"))]
-    assert apply(store, sighting("b", card="x", device="d")).marks == [(Mark("device", "watch"),)]
+    assert apply(store, sighting("a", card="x", device="d")).marks == [
+        (ListHit("card", "deny"), ListHit("device", "watch"))
+    ]
+    assert apply(store, sighting("b", card="x", device="d")).marks == [(ListHit("device", "watch"),)]
 
 
 def test_a_mark_ends_at_its_time(open_store: Open, settings: Settings) -> None:
@@ -107,7 +111,7 @@ def test_a_mark_ends_at_its_time(open_store: Open, settings: Settings) -> None:
     marks.set("card", "x", "allow", expires_at=now - timedelta(seconds=1), by="ann", reason_code="vip")
     marks.set("card", "y", "allow", expires_at=now + timedelta(hours=1), by="ann", reason_code="vip")
     applied = apply(open_store(), sighting("a", card="x"), sighting("b", card="y"))
-    assert applied.marks == [(), (Mark("card", "allow"),)]
+    assert applied.marks == [(), (ListHit("card", "allow"),)]
     assert [(entry.value, entry.by, entry.reason_code) for entry in marks.list()] == [("y", "ann", "vip")]
 
 
@@ -130,8 +134,8 @@ def test_a_mark_holds_for_every_token_of_its_entity(open_store: Open, settings: 
     apply(store, sighting("a", card="old"), sighting("b", card="new", aliases={"card": "old"}))
     if not marked_first:
         marks.set("card", "new", "deny", by="ann", reason_code="stolen")
-        assert apply(store, sighting("d", card="old")).marks == [(Mark("card", "deny"),)]
-    assert apply(store, sighting("c", card="new")).marks == [(Mark("card", "deny"),)]
+        assert apply(store, sighting("d", card="old")).marks == [(ListHit("card", "deny"),)]
+    assert apply(store, sighting("c", card="new")).marks == [(ListHit("card", "deny"),)]
 
 
 def test_erasing_an_entity_leaves_nothing_that_names_it(
@@ -179,7 +183,7 @@ def test_striking_a_counterpart_leaves_the_rest_exact(open_store: Open, settings
         assert wrong == []
 
 
-def _unnamed(one: Sighting) -> tuple[str | None, ...]:
+def _unnamed(one: WindowUpdate) -> tuple[str | None, ...]:
     return tuple(None if i == 1 else value for i, value in enumerate(one.entities))
 
 

@@ -19,7 +19,7 @@ import redis
 
 from contract.errors import InvariantError
 from contract.settings import Settings, parse
-from scoring.ports import Applied, Case, Sighting, StoreUnavailableError
+from scoring.ports import Applied, Case, StoreUnavailableError, WindowUpdate
 from scoring.store.cases import RedisCases
 from scoring.store.keys import Keys
 from scoring.store.redis_store import RedisStore
@@ -35,7 +35,7 @@ WAIT_S = 10.0
 PATIENCE_S = 30.0
 
 
-def persist(store: RedisStore, sightings: list[Sighting]) -> Applied:
+def persist(store: RedisStore, sightings: list[WindowUpdate]) -> Applied:
     """Sends again until there is an answer, as the engine does."""
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
@@ -58,7 +58,7 @@ def test_answers_that_come_too_late_are_never_taken_for_others(
     persist(store, [sighting("before", card="x")])
     napper = threading.Thread(target=redis_client.execute_command, args=("DEBUG", "SLEEP", "0.4"))
     napper.start()
-    lost: list[Sighting] = []
+    lost: list[WindowUpdate] = []
     with pytest.raises(StoreUnavailableError):
         _send_until_lost(store, lost)
     applied = persist(store, [sighting("after", 2_000, 5, card="y")])
@@ -69,7 +69,7 @@ def test_answers_that_come_too_late_are_never_taken_for_others(
     assert again.aggregates[:, column("card.count_30d")].tolist() == list(range(2, len(lost) + 2))
 
 
-def _send_until_lost(store: RedisStore, sent: list[Sighting]) -> None:
+def _send_until_lost(store: RedisStore, sent: list[WindowUpdate]) -> None:
     while True:  # the nap may begin a moment later than its thread
         sent.append(sighting(f"lost{len(sent)}", len(sent), 1, card="x"))
         store.send(sent[-1:], "m", "r").wait(0.05)

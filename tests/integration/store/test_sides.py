@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from contract.settings import Settings
 from contract.windows import DAY_MS, ENTITIES, HOUR_MS
 from scoring.features import entities_of
-from scoring.ports import Finding, Sighting
+from scoring.ports import Finding, WindowUpdate
 from scoring.store.keys import Keys
 from scoring.store.outcomes import named
 from scoring.store.redis_store import RedisStore
@@ -47,7 +47,7 @@ def steps() -> st.SearchStrategy[Step]:
     )
 
 
-def finding(of: Sighting, outcome: str) -> Finding:
+def finding(of: WindowUpdate, outcome: str) -> Finding:
     entities = named(entities_of(of))
     return Finding(of.transaction_id, of.event_time_ms, entities, outcome != "g", outcome == "p")
 
@@ -66,7 +66,7 @@ def test_risk_and_habits_equal_the_reference(
     def holds(plan: list[Step]) -> None:
         store = RedisStore(configured, fresh_namespace())
         reference = Reference(label_delay_days=label_delay_days)
-        made: list[Sighting] = []
+        made: list[WindowUpdate] = []
         tickets: list[Any] = []
         expected: list[list[float]] = []
         now = START_MS
@@ -77,7 +77,7 @@ def test_risk_and_habits_equal_the_reference(
                 assert told.wait(WAIT_S) == int(reference.learn(found))
             now += step.forward_ms
             entities = tuple(None if name is None else f"v{name}" for name in step.names)
-            made.append(Sighting(f"t{i}", now - step.back_ms, step.amount, entities, None, b"12345678"))
+            made.append(WindowUpdate(f"t{i}", now - step.back_ms, step.amount, entities, None, b"12345678"))
             tickets.append(store.send(made[-1:], "m", "r"))
             expected.append(reference.apply(i + 1, made[-1]))
         matrix = np.concatenate([ticket.wait(WAIT_S).aggregates for ticket in tickets])

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.windows import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS
-from scoring.ports import Sighting
+from scoring.ports import WindowUpdate
 from scoring.store.redis_store import RedisStore
 from support.reference import aggregates
 from support.sightings import START_MS, differences, sighting
@@ -53,7 +53,7 @@ def steps(longest: int) -> st.SearchStrategy[Step]:
     )
 
 
-def sequence_of(plan: list[Step]) -> list[Sighting]:
+def sequence_of(plan: list[Step]) -> list[WindowUpdate]:
     now, made = START_MS, []
     for i, step in enumerate(plan):
         if step.repeats is not None and made:
@@ -63,7 +63,9 @@ def sequence_of(plan: list[Step]) -> list[Sighting]:
         entities = tuple(None if name is None else f"v{name}" for name in step.names)
         aliases = tuple(None if name is None else f"v{name}" for name in step.aliases)
         made.append(
-            Sighting(f"t{i}", now - step.back_ms, step.amount, entities, aliases if any(aliases) else None, b"12345678")
+            WindowUpdate(
+                f"t{i}", now - step.back_ms, step.amount, entities, aliases if any(aliases) else None, b"12345678"
+            )
         )
     return made
 
@@ -118,14 +120,14 @@ def test_bytes_that_look_like_a_counterpart_across_two_fields_are_not_taken_for_
     assert differences(applied.aggregates, aggregates(enumerate(events, 1))) == []
 
 
-def crowd(chance: random.Random, count: int) -> list[Sighting]:
+def crowd(chance: random.Random, count: int) -> list[WindowUpdate]:
     """A busy shop: few entities, most events in order, some late by up to hours."""
     made, now = [], START_MS
     for i in range(count):
         now += chance.choice((0, 3_000, 20_000))
         late = chance.choice((0, 0, 0, 5, 40_000, 3 * HOUR_MS))
         entities = tuple(f"v{chance.randrange(6)}" if chance.random() < 0.8 else None for _ in ENTITIES)
-        made.append(Sighting(f"t{i}", now - late, chance.randrange(10**6), entities, None, b"12345678"))
+        made.append(WindowUpdate(f"t{i}", now - late, chance.randrange(10**6), entities, None, b"12345678"))
     return made
 
 
@@ -143,9 +145,9 @@ def test_workers_that_share_entities_and_transactions_agree_with_the_reference_i
     open_store: Callable[..., RedisStore], chance: random.Random
 ) -> None:
     given_sightings = crowd(chance, 600)
-    answers: list[list[tuple[int, Sighting, bool, Any]]] = [[] for _ in range(4)]
+    answers: list[list[tuple[int, WindowUpdate, bool, Any]]] = [[] for _ in range(4)]
 
-    def work(store: RedisStore, share: list[Sighting], into: list[tuple[int, Sighting, bool, Any]]) -> None:
+    def work(store: RedisStore, share: list[WindowUpdate], into: list[tuple[int, WindowUpdate, bool, Any]]) -> None:
         for i in range(0, len(share), 7):
             part = share[i : i + 7]
             applied = store.send(part, "m", "r").wait(WAIT_S)

@@ -18,7 +18,7 @@ from contract.metrics import Metrics
 from contract.models import ModelChallenge, ModelMessage, ShadowScore, Thresholds
 from contract.topics import ALARMS, FEATURES, LABELS, MODELS, SHADOW_SCORES
 from runtime.kafka.topic_log import TopicReader
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 from support.live_worker import ORIGIN, Topics, tillguard
 from support.tiny_model import tiny_package
 from trainer.drift import profile
@@ -61,11 +61,11 @@ def challenges(retailer: Any) -> list[ModelChallenge]:
 
 
 def served_by_a_worker(retailer: Any, folder: Path) -> str | None:
-    shelf = ModelShelf(folder, retailer.name, Metrics())
+    cache = ModelCache(folder, retailer.name, Metrics())
     for key, value in Topics(retailer.settings).read(MODELS):
         if key != b"challenger":
-            shelf.offer(value)
-    return shelf.serving.version if shelf.serving is not None else None
+            cache.offer(value)
+    return cache.serving.version if cache.serving is not None else None
 
 
 def test_rollback_goes_back_step_by_step_and_a_pin_keeps_trainings_out(

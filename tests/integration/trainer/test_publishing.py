@@ -16,7 +16,7 @@ from contract.metrics import Metrics
 from contract.models import ModelChunk, ModelMessage
 from contract.topics import MODELS
 from runtime.kafka.writer import KafkaOutlet
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 from support.live_worker import Topics
 from support.tiny_model import NOW, tiny_package
 from trainer.learning.publication import promote_model, publish_model
@@ -54,11 +54,11 @@ def test_a_promoted_model_is_served_by_whoever_reads_the_topic(
 ) -> None:
     entry = registry.add(tiny_package("m-1", retailer=retailer.name))
     promote_model(retailer.settings, registry, entry, by="ann", now=NOW)
-    shelf = ModelShelf(tmp_path / "models", retailer.name, Metrics())
+    cache = ModelCache(tmp_path / "models", retailer.name, Metrics())
     for _, value in Topics(retailer.settings).read(MODELS):
-        shelf.offer(value)
-    assert shelf.serving is not None
-    assert shelf.serving.version == "m-1"
+        cache.offer(value)
+    assert cache.serving is not None
+    assert cache.serving.version == "m-1"
     assert registry.serving(retailer.name) == entry
 
 
@@ -67,11 +67,11 @@ def test_a_model_that_is_published_again_can_be_had_and_does_not_serve(
 ) -> None:
     entry = registry.add(tiny_package("m-1", retailer=retailer.name))
     publish_model(retailer.settings, registry, entry)
-    shelf = ModelShelf(tmp_path / "models", retailer.name, Metrics())
+    cache = ModelCache(tmp_path / "models", retailer.name, Metrics())
     for _, value in Topics(retailer.settings).read(MODELS):
-        shelf.offer(value)
-    assert shelf.get("m-1") is not None
-    assert shelf.serving is None
+        cache.offer(value)
+    assert cache.get("m-1") is not None
+    assert cache.serving is None
     assert registry.serving(retailer.name) is None
 
 

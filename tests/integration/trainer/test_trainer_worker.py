@@ -20,7 +20,7 @@ from contract.metrics import Metrics
 from contract.models import ModelMessage, ModelPromotion
 from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, MODELS
 from scoring.feeds.publisher import producer_properties
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 from support.learning import Simulated, feature_record, label, simulated
 from support.live_trainer import LiveTrainer
 from support.live_worker import LiveWorker, Topics, tillguard, until
@@ -164,11 +164,11 @@ def test_a_better_model_is_learned_and_swapped_in_and_a_kill_in_training_publish
             assert trainer.terminate() == 0
     assert store.label_number() == len(some.sales)
     assert len(promotions(topics)) == len(registry.promotions(retailer.name))
-    shelf = ModelShelf(retailer.file.parent / "shelf", retailer.name, Metrics())
+    cache = ModelCache(retailer.file.parent / "cache", retailer.name, Metrics())
     for _, value in topics.read(MODELS):
-        shelf.offer(value)
-    assert shelf.serving is not None
-    assert shelf.serving.version == version
+        cache.offer(value)
+    assert cache.serving is not None
+    assert cache.serving.version == version
     entry = registry.find(retailer.name, version)
     assert entry is not None
     assert snapshot.load(registry.attachment(entry, snapshot.ATTACHMENT) or b"").weights

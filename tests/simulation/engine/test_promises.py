@@ -16,7 +16,7 @@ from contract.dead_letters import DeadLetter
 from contract.events import Transaction
 from contract.features import FeatureRecord
 from contract.verdicts import Verdict
-from scoring.ports import Outcome, RawEvent, StoreUnavailableError
+from scoring.ports import EventResult, RawEvent, StoreUnavailableError
 from scoring.rules.ruleset import load_rules
 from support.tiny_model import tiny_challenge, tiny_package
 from support.workbench import RULES, START, Workbench, record, resolution, transaction
@@ -38,7 +38,7 @@ class Topics:
         self.features: dict[str, set[bytes]] = defaultdict(set)
         self.dead_letters: list[DeadLetter] = []
 
-    def publish(self, outcomes: list[Outcome]) -> None:
+    def publish(self, outcomes: list[EventResult]) -> None:
         for outcome in outcomes:
             if outcome.verdict is not None:
                 verdict = msgspec.json.decode(outcome.verdict, type=Verdict)
@@ -88,7 +88,7 @@ class Simulation:
         outcomes = self.bench.engine.score(batch)
         self.handle(batch, outcomes)
 
-    def handle(self, events: list[RawEvent], outcomes: list[Outcome]) -> None:
+    def handle(self, events: list[RawEvent], outcomes: list[EventResult]) -> None:
         if not self.quiet and self.chance.random() < 0.1:  # killed between publishing some of it and committing
             self.topics.publish(outcomes[: self.chance.randrange(len(outcomes) + 1)])
             self.crash()
@@ -130,7 +130,7 @@ class Simulation:
         self.bench.challenge(tiny_package(version, bias=self.chance.uniform(-4, 1)), version, share=share)
 
     def withdraw_canary(self) -> None:
-        self.bench.shelf.offer(tiny_challenge(None, None)[1])
+        self.bench.cache.offer(tiny_challenge(None, None)[1])
 
     def swap_rules(self) -> None:
         self.bench.rules = load_rules(self.chance.choice(RULESETS), where="simulation")

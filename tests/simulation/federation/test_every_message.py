@@ -141,7 +141,7 @@ def test_the_coordinator_handles_or_drops_every_type_of_every_sender(under_way: 
     coordinator._dropped = lambda _sender, reason, _detail: dropped.append(reason)
     for sender, message, sealed in product(senders(world).values(), examples().values(), (False, True)):
         before, count = kept(coordinator.state), len(dropped)
-        coordinator.absorb(record_of(world, message, sender, "updates", sealed=sealed))
+        coordinator.handle_record(record_of(world, message, sender, "updates", sealed=sealed))
         reasons = dropped[count:]
         assert len(reasons) <= 1
         assert not reasons or (reasons[0] in DROP_REASONS and reasons[0] != "defect"), (sender, message)
@@ -160,7 +160,7 @@ def test_a_participant_handles_or_drops_every_type_of_every_sender(under_way: bo
     world = begun(under_way)
     for log, sender, message, sealed in product(HEARD, senders(world).values(), examples().values(), (False, True)):
         participant = copied_participant(world, "shop-0")
-        participant.hear(record_of(world, message, sender, log, sealed=sealed))
+        participant.handle_record(record_of(world, message, sender, log, sealed=sealed))
         assert participant.dropped.keys() <= DROP_REASONS.keys() - {"defect"}, (sender, message)
         if not may(log, message, sender):
             assert sum(participant.dropped.values()) == 1, (log, sender, message)

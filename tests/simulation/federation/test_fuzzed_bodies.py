@@ -160,7 +160,7 @@ def test_the_coordinator_drops_what_is_no_message_and_never_fails(
     coordinator = copied(world)
     before = sum(coordinator.state.drops.values())
     reader = world.identity.public if sealed else None
-    coordinator.absorb(signed_record(body, kind, world, world.identities[SHOP], log="updates", reader=reader))
+    coordinator.handle_record(signed_record(body, kind, world, world.identities[SHOP], log="updates", reader=reader))
     dropped = sum(coordinator.state.drops.values()) - before
     assert dropped in {0, 1}
     assert "defect" not in coordinator.state.drops, "foreseen, and refused in words"
@@ -194,7 +194,7 @@ def test_a_participant_drops_what_is_no_message_and_never_fails(
     original = BODIES[chosen] if chosen < len(BODIES) else encode_message(conversation.due)
     body, kind = change(original), type_of(decode_message(original))
     participant = copied_participant(world, SHOP)
-    participant.hear(signed_record(body, kind, world, world.identity, log=log))
+    participant.handle_record(signed_record(body, kind, world, world.identity, log=log))
     dropped = sum(participant.dropped.values())
     assert dropped in {0, 1}
     assert "defect" not in participant.dropped, participant.last_drop

@@ -256,6 +256,6 @@ def test_a_newcomer_that_reads_the_models_before_the_claim_still_has_them() -> N
     logs = ("models", "control")
     for log in logs:
         for record in world.broker.read(log, 0, 10_000):
-            process.participant.hear(record)
+            process.participant.handle_record(record)
         assert process.participant.quiet is (log == "control")
     assert set(process.participant.state.models) == {0, 1}

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from connectors.assembly import load, mapper_of, outcomes_of_file, source_of
 from connectors.files.source import FileSource
-from connectors.ports import Mark, Row
+from connectors.ports import Checkpoint, Row
 from contract.dead_letters import DeadLetter
 from contract.errors import ConfigurationError, PositionDeadError
 from contract.events import Label, Transaction
@@ -333,8 +333,8 @@ def source(file: Path, settings: Settings) -> FileSource:
 def test_a_position_is_dead_once_times_are_read_in_another_way(folder: Path, settings: Settings) -> None:
     write(folder / "sales.csv", rows(5))
     first = source(mapping(folder), settings)
-    start = next(item.position for item in first.snapshot(None) if isinstance(item, Mark))
-    last = [item.position for item in first.stream(start) if isinstance(item, Mark)][-1]
+    start = next(item.position for item in first.snapshot(None) if isinstance(item, Checkpoint))
+    last = [item.position for item in first.stream(start) if isinstance(item, Checkpoint)][-1]
     assert [item for item in source(mapping(folder), settings).stream(last) if isinstance(item, Row)] == []
     corrected = source(mapping(folder, time="{column: placed, time_zone: Europe/Berlin}"), settings)
     with pytest.raises(PositionDeadError, match="event_time is read in another way"):

@@ -13,7 +13,7 @@ from connectors.mysql.log.spool import Spool
 from connectors.mysql.log.transactions import Held
 from connectors.mysql.names import TableNames
 from connectors.mysql.position import BinlogPosition
-from connectors.ports import Item, Mark, Row, Rowless, Unreadable
+from connectors.ports import Checkpoint, Item, Row, Rowless, Unreadable
 from connectors.values import Unusable
 from contract.errors import ConfigurationError, TransientError
 from support.log_events import PACKED_WRITE, TABLE_MAP, Log, packet, payload, row, statement
@@ -65,7 +65,7 @@ def ids(items: list[Item]) -> list[object]:
 
 
 def offsets(items: list[Item]) -> list[int]:
-    return [msgspec.json.decode(item.position.text)["offset"] for item in items if isinstance(item, Mark)]
+    return [msgspec.json.decode(item.position.text)["offset"] for item in items if isinstance(item, Checkpoint)]
 
 
 def test_rows_leave_after_their_commit_and_the_position_behind_them() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.mapping.mapper import Mapper, Outcome
+from connectors.mapping.mapper import MappedMessage, Mapper
 from connectors.ports import Row, Unreadable
 from connectors.values import as_integer, as_money, as_seconds, as_time
 from contract.codec import Decoder, encode
@@ -55,7 +55,7 @@ def documents() -> Mapper:
     return mapper(DOCUMENT_TEXT)
 
 
-def only(outcomes: list[Outcome]) -> Any:
+def only(outcomes: list[MappedMessage]) -> Any:
     assert len(outcomes) == 1, outcomes
     return outcomes[0]
 

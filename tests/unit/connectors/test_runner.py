@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.ports import Mark, Position, SchemaSeen, Unreadable
+from connectors.ports import Checkpoint, Position, SchemaSeen, Unreadable
 from contract.dead_letters import DeadLetter
 from contract.errors import (
     ConfigurationError,
@@ -221,7 +221,7 @@ def test_a_changed_mapping_is_checked_before_the_stream_goes_on() -> None:
 
 
 def test_quiet_sources_move_on_by_their_marks() -> None:
-    b = bench([Mark(Position("stream", "1"), idle=True)])
+    b = bench([Checkpoint(Position("stream", "1"), idle=True)])
     b.runner().run(until_caught_up=True)
     assert b.position() is not None
     assert b.position().stage == "stream"  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ from demo.federation import alliance, saboteur
 from demo.federation.alliance import Course, Measured, MemberCourse
 from demo.federation.members import Member
 from demo.telling import closing
-from federation.audit.history import Told
+from federation.audit.history import History
 from federation.audit.ledger import GENESIS, Head, head_after, next_entry, verify_chain
 from federation.transports.ports import LogName, Record
 from simulator.sales import KINDS
@@ -73,7 +73,7 @@ def course(entries: tuple[LedgerEntry, ...] = ENTRIES) -> Course:
         Member("elm", ("bots",), 50, 0.5, newcomer=True), 90, 9, Measured(blind, blind, KINDS_SOLD),
         {1: "local", 2: "local"}, ("e-1", "e-1"),
     )  # fmt: skip
-    told = Told(None, 1, None, entries, verify_chain(entries), 0)
+    told = History(None, 1, None, entries, verify_chain(entries), 0)
     return Course("f", [cedar, elm], told, RECORDS, "thorn", {"forged": 4, "oversized": 3}, 10_000)
 
 

@@ -13,7 +13,7 @@ from contract.events import Origin
 from contract.metrics import Metrics
 from contract.policies import BreakerSettings
 from scoring.decision.breaker import CLOSES_AFTER_MS, Breaker, Limits, Occurrence, alarm
-from scoring.ports import Outcome, StoreUnavailableError
+from scoring.ports import EventResult, StoreUnavailableError
 from scoring.worker.afterwards import BreakerWatch
 from support.tiny_model import tiny_package
 from support.workbench import START, Workbench, features_of, records, resolution, transaction, verdict_of
@@ -106,7 +106,7 @@ def bench(tmp_path: Path) -> Workbench:
     return Workbench(tmp_path, model=BAD, version="bad", document=TIGHT)
 
 
-def decisions(outcomes: Sequence[Outcome]) -> list[str]:
+def decisions(outcomes: Sequence[EventResult]) -> list[str]:
     return [verdict_of(outcome).decision for outcome in outcomes]
 
 
@@ -125,7 +125,7 @@ def test_beyond_the_limit_what_would_be_stopped_is_flagged_and_says_why(bench: W
 
 def test_a_bad_model_cannot_close_the_shop(tmp_path: Path) -> None:
     bench = Workbench(tmp_path, model=BAD, version="bad")
-    outcomes: list[Outcome] = []
+    outcomes: list[EventResult] = []
     for batch in range(20):
         numbers = range(50 * batch, 50 * batch + 50)
         outcomes += bench.score(*(transaction(number, event_time=START) for number in numbers))
@@ -256,10 +256,10 @@ class State:
 
 class MemoryPublisher:
     def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[EventResult] = []
         self.waiting: list[Callable[[], None]] = []
 
-    def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
+    def publish(self, outcomes: Sequence[EventResult], delivered: Callable[[], None]) -> None:
         self.outcomes.extend(outcomes)
         self.waiting.append(delivered)
 

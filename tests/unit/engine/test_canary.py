@@ -49,7 +49,7 @@ def test_a_redelivery_keeps_its_model_when_the_share_grows_ends_or_the_worker_st
     first = [(verdict_of(one).decision, verdict_of(one).score, one.features) for one in bench.score(*MANY)]
     bench.challenge(CHALLENGER, "new", share=0.9)
     again = [(verdict_of(one).decision, verdict_of(one).score, one.features) for one in bench.score(*MANY)]
-    bench.shelf.offer(tiny_challenge(None, None)[1])
+    bench.cache.offer(tiny_challenge(None, None)[1])
     withdrawn = [(verdict_of(one).decision, verdict_of(one).score, one.features) for one in bench.score(*MANY)]
     bench.restart()
     restarted = [(verdict_of(one).decision, verdict_of(one).score, one.features) for one in bench.score(*MANY)]

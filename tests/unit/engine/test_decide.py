@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from contract.models import Thresholds
 from contract.policies import FallbackSettings
 from scoring.decision.decide import ALLOW, BLOCK, FLAG, HOLD, fallback, marked, model_severities, rounded, severities
-from scoring.ports import Mark
+from scoring.ports import ListHit
 
 THRESHOLDS = Thresholds(flag=0.3, hold=0.6, block=0.9)
-DENY, ALLOWED, WATCH = Mark("card", "deny"), Mark("customer", "allow"), Mark("ip", "watch")
+DENY, ALLOWED, WATCH = ListHit("card", "deny"), ListHit("customer", "allow"), ListHit("ip", "watch")
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_threshold_above_one_is_never_reached() -> None:
     assert model_severities(np.array([1.0]), never).tolist() == [FLAG]
 
 
-def decided(model: int, fired: dict[int, int], marks: tuple[Mark, ...] = ()) -> int:
+def decided(model: int, fired: dict[int, int], marks: tuple[ListHit, ...] = ()) -> int:
     """`fired` gives per rule its severity and whether it fired."""
     hits = np.array([[bool(hit) for _, hit in fired.items()]])
     found = severities(np.array([model], dtype=np.int8), hits, np.array(list(fired), dtype=np.int8), [marks])
@@ -66,13 +66,13 @@ def test_the_most_severe_of_model_and_rules_holds_and_an_allowing_rule_alone_sil
     ],
 )
 def test_deny_beats_allow_and_allow_beats_rules_and_model(
-    model: int, fired: dict[int, int], marks: tuple[Mark, ...], expected: int
+    model: int, fired: dict[int, int], marks: tuple[ListHit, ...], expected: int
 ) -> None:
     assert decided(model, fired, marks) == expected
 
 
 @given(st.integers(0, 3), st.permutations([DENY, ALLOWED, WATCH]), st.integers(0, 3))
-def test_the_order_of_marks_is_irrelevant(severity: int, marks: list[Mark], count: int) -> None:
+def test_the_order_of_marks_is_irrelevant(severity: int, marks: list[ListHit], count: int) -> None:
     assert marked(severity, marks[:count]) == marked(severity, sorted(marks[:count]))
 
 

@@ -10,7 +10,7 @@ from contract.clock import SystemClock, epoch_ms
 from contract.package import build_package
 from scoring.engine.engine import Engine
 from scoring.models.onnx_model import ModelFailedError
-from scoring.ports import Outcome, RawEvent
+from scoring.ports import EventResult, RawEvent
 from support.tiny_model import slow_onnx, tiny_manifest, tiny_package
 from support.workbench import Workbench, features_of, records, transaction, verdict_of
 
@@ -20,7 +20,7 @@ def bench(tmp_path: Path) -> Workbench:
     return Workbench(tmp_path)
 
 
-def degraded(outcome: Outcome) -> tuple[str, str | None]:
+def degraded(outcome: EventResult) -> tuple[str, str | None]:
     """Decision and cause of an outcome that must be a degraded one."""
     verdict = verdict_of(outcome)
     assert (verdict.revision, verdict.degraded, verdict.score, verdict.model_version) == (0, True, None, None)
@@ -37,8 +37,8 @@ def test_without_the_store_the_fallback_answers_and_the_full_answer_follows(benc
         ("hold", "state_unavailable"),
     ]
     assert bench.engine.again(records([small, large])) == [
-        Outcome(b"t-1", complete=False),
-        Outcome(b"t-2", complete=False),
+        EventResult(b"t-1", complete=False),
+        EventResult(b"t-2", complete=False),
     ]
     setattr(bench.store, failure, False)
     outcomes = bench.engine.again(records([small, large]))
@@ -95,7 +95,7 @@ def test_without_a_model_nothing_is_pinned_and_the_first_model_gives_the_full_an
 def test_a_score_that_is_no_probability_is_a_failed_model(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, output: float
 ) -> None:
-    serving = bench.shelf.serving
+    serving = bench.cache.serving
     assert serving is not None
     monkeypatch.setattr(serving, "_run", lambda rows, _options: np.full(len(rows), output, dtype=np.float32))
     assert degraded(bench.score(transaction())[0]) == ("flag", "model_unavailable")
@@ -110,7 +110,7 @@ def test_a_model_that_takes_too_long_is_stopped_and_the_next_batch_is_answered(
     bench = Workbench(tmp_path, model=package, document={"scoring": {"budget_ms": 100}})
     now, clock = SystemClock().now(), SystemClock()
     engine = Engine(
-        bench.store, bench.cases, bench.shelf, bench.rules, bench.settings, clock, bench.metrics, archive=bench.archive
+        bench.store, bench.cases, bench.cache, bench.rules, bench.settings, clock, bench.metrics, archive=bench.archive
     )
     slow = transaction(1, event_time=now, amount_minor=60_000)
     started_s = clock.monotonic_s()
@@ -142,7 +142,7 @@ def test_a_degraded_answer_is_the_same_after_a_crash_whatever_the_cause(bench: W
 
 
 def test_explanations_that_fail_cost_only_the_explanation(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    serving = bench.shelf.serving
+    serving = bench.cache.serving
     assert serving is not None
     score = serving.score
 

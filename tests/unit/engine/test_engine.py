@@ -14,7 +14,7 @@ from contract.dead_letters import REASONS
 from contract.events import Origin
 from contract.features import names
 from contract.models import Thresholds
-from scoring.ports import Outcome, RawEvent
+from scoring.ports import EventResult, RawEvent
 from scoring.rules.ruleset import load_rules
 from support.tiny_model import random_onnx, tiny_manifest, tiny_package
 from support.workbench import (
@@ -179,7 +179,7 @@ def test_a_dead_letter_never_has_an_empty_key() -> None:
 
 def test_a_tombstone_needs_no_answer_but_a_message_without_key_and_value_does(bench: Workbench) -> None:
     withdrawn, nothing = bench.engine.score([record(None, key=b"t-1"), record(None, 1, key=None)])
-    assert withdrawn == Outcome(key=b"t-1")
+    assert withdrawn == EventResult(key=b"t-1")
     assert dead_letter_of(nothing).reason == "malformed"
 
 

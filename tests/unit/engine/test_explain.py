@@ -15,7 +15,7 @@ from scoring.decision.explain import (
     score_reason,
     show,
 )
-from scoring.ports import Mark
+from scoring.ports import ListHit
 from scoring.rules.ruleset import Rule
 from support.workbench import transaction
 
@@ -173,7 +173,7 @@ def test_a_rules_text_is_filled_with_its_features() -> None:
 
 
 def test_lists_and_bare_scores_have_a_reason_of_their_own() -> None:
-    assert mark_reason(Mark("card", "deny")).text == "the card is on the deny list"
+    assert mark_reason(ListHit("card", "deny")).text == "the card is on the deny list"
     assert score_reason(0.8123456).text == "the model's score of 0.81 as a whole"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contract.errors import InvariantError
 from contract.events import Label
-from scoring.ports import Case, Outcome, StoreUnavailableError
+from scoring.ports import Case, EventResult, StoreUnavailableError
 from support.workbench import START, Workbench, dead_letter_of, record, resolution, transaction, verdict_of
 
 HELD = transaction(1, amount_minor=40_000)
@@ -24,7 +24,7 @@ def bench(tmp_path: Path) -> Workbench:
     return bench
 
 
-def label_of(outcome: Outcome) -> Label:
+def label_of(outcome: EventResult) -> Label:
     (label,) = outcome.labels
     return msgspec.json.decode(label, type=Label)
 

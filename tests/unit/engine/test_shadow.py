@@ -22,7 +22,7 @@ from scoring.engine import shadow
 from scoring.engine.shadow import ShadowScorer, ShadowWork
 from scoring.feeds.publisher import DeliveryError
 from scoring.models.onnx_model import OnnxModel
-from scoring.ports import Outcome
+from scoring.ports import EventResult
 from support.live_worker import until
 from support.tiny_model import slow_onnx, tiny_manifest, tiny_package
 from support.workbench import START, Workbench, records, transaction, verdict_of
@@ -55,7 +55,7 @@ def bench(tmp_path: Path, ear: Ear) -> Workbench:
     return Workbench(tmp_path, shadow=ear)
 
 
-def answer(bench: Workbench, *transactions: object) -> list[Outcome]:
+def answer(bench: Workbench, *transactions: object) -> list[EventResult]:
     outcomes = bench.score(*transactions)  # type: ignore[arg-type]
     bench.engine.published()
     return outcomes
@@ -115,11 +115,11 @@ class MemoryPublisher:
     """Takes everything, unless told not to."""
 
     def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[EventResult] = []
         self.full = False
         self.refuses = False
 
-    def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
+    def publish(self, outcomes: Sequence[EventResult], delivered: Callable[[], None]) -> None:
         if self.refuses:
             raise DeliveryError("told to fail")
         self.outcomes.extend(outcomes)

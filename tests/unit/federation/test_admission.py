@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from contract.federation.messages import OPERATOR, EnrolmentRequest, Envelope, Order
 from federation.audit.ledger import GENESIS, Head, next_entry
 from federation.audit.orders import Answer, answer_in
-from federation.coordinator.admission import ORDERS_KEPT, admit_order, enrol, obey, waits
+from federation.coordinator.admission import ORDERS_KEPT, admit_order, apply_order, enrol, waits
 from federation.coordinator.state import CoordinatorState
 from federation.messages.global_weights import GlobalWeights
 from federation.messages.identity import Identity, identity_of
@@ -41,7 +41,7 @@ def heading(sent_at_ms: int = NOON_MS) -> Envelope:
 
 def given(state: CoordinatorState, order: Order, sent_at_ms: int = NOON_MS) -> None:
     admit_order(state, heading(sent_at_ms), order)
-    obey(state, order, NOON_MS, members_max=10)
+    apply_order(state, order, NOON_MS, members_max=10)
 
 
 @pytest.mark.parametrize("later_ms", [0, -1, -60_000], ids=["at once", "a little earlier", "a minute earlier"])

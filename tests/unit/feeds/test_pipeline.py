@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from contract.clock import ManualClock, epoch_ms
 from scoring.feeds.pipeline import Pipeline
-from scoring.ports import Outcome, RawEvent
+from scoring.ports import EventResult, RawEvent
 
 
 class MemoryPublisher:
     """Delivers only when told, in any order."""
 
     def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[EventResult] = []
         self.undelivered: list[Callable[[], None]] = []
 
-    def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
+    def publish(self, outcomes: Sequence[EventResult], delivered: Callable[[], None]) -> None:
         self.outcomes.extend(outcomes)
         self.undelivered.append(delivered)
 
@@ -50,21 +50,22 @@ class MemoryScorer:
         self.open_most = max(self.open_most, self.open)
         return list(events)
 
-    def collect(self, ticket: list[RawEvent]) -> list[Outcome]:
+    def collect(self, ticket: list[RawEvent]) -> list[EventResult]:
         self.open -= 1
         self.clock.advance(len(ticket) * self.event_takes_s)
         return [
-            Outcome(key=b"k", verdict=b"full" if self.store_up else b"degraded", complete=self.store_up) for _ in ticket
+            EventResult(key=b"k", verdict=b"full" if self.store_up else b"degraded", complete=self.store_up)
+            for _ in ticket
         ]
 
     def published(self) -> None:
         assert self.publisher is not None
         self.published_after.append(len(self.publisher.outcomes))
 
-    def again(self, events: Sequence[RawEvent]) -> list[Outcome]:
+    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
         self.tried_again.extend(event.offset for event in events)
         verdict = b"full" if self.store_up else None
-        return [Outcome(key=b"k", verdict=verdict, complete=self.store_up) for _ in events]
+        return [EventResult(key=b"k", verdict=verdict, complete=self.store_up) for _ in events]
 
 
 class Bench:

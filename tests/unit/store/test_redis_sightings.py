@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from contract.windows import ENTITY_NAMES, counterpart_hash
-from scoring.ports import Mark
+from scoring.ports import ListHit
 from scoring.store.keys import Keys
 from scoring.store.scripts import script
 from scoring.store.sightings import COLUMNS, Bounds, ReplyReader, SightingPacker, layout
@@ -127,7 +127,7 @@ def test_flags_versions_and_marks_are_those_of_the_record() -> None:
     applied = ReplyReader().applied(replies)
     assert applied.first.tolist() == [True, False, False]
     assert applied.conflict.tolist() == [False, False, True]
-    assert applied.marks == [(Mark("card", "deny"), Mark("email", "watch")), (), ()]
+    assert applied.marks == [(ListHit("card", "deny"), ListHit("email", "watch")), (), ()]
     assert (applied.model_versions, applied.rules_versions) == (["m1"] * 3, ["r1"] * 3)
     assert applied.applied_seq.tolist() == [3, 3, 3]
 

@@ -5,12 +5,12 @@ import math
 import pytest
 
 from contract.windows import DAY_MS, HOUR_MS, MINUTE_MS
-from scoring.ports import Sighting
+from scoring.ports import WindowUpdate
 from support.reference import Reference, aggregates
 from support.sightings import START_MS, column, sighting
 
 
-def last(*sightings: Sighting, max_events: int = 1024, max_counterparts: int = 64) -> "Numbers":
+def last(*sightings: WindowUpdate, max_events: int = 1024, max_counterparts: int = 64) -> "Numbers":
     matrix = aggregates(enumerate(sightings, 1), max_events=max_events, max_counterparts=max_counterparts)
     return Numbers(dict(enumerate(matrix[-1])))
 

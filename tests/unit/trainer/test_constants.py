@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.features import Feature, names
-from trainer.model.preprocessing import SEEN_MIN, compress, learn, ordinary, tells_risk
+from trainer.model.preprocessing import SEEN_MIN, compress, fit_constants, ordinary, tells_risk
 
 TABLE = (
     Feature("a", "amount", "a", "u"),
@@ -23,7 +23,7 @@ def rows(n: int = 200) -> np.ndarray:
 
 
 def test_quantities_are_standardised_after_compression() -> None:
-    constants = learn(rows(), table=TABLE)
+    constants = fit_constants(rows(), table=TABLE)
     assert constants.scale[2] == 0  # a category has no size
     scaled = (compress(rows()[:, 0]) - constants.mean[0]) * constants.scale[0]
     assert scaled.mean() == pytest.approx(0, abs=1e-4)
@@ -33,23 +33,23 @@ def test_quantities_are_standardised_after_compression() -> None:
 def test_a_column_that_never_varied_or_was_never_there_has_no_say() -> None:
     made = rows()
     made[:, 0], made[:, 1] = 5.0, np.nan
-    constants = learn(made, table=TABLE)
+    constants = fit_constants(made, table=TABLE)
     assert constants.scale[:3].tolist() == [0.0, 0.0, 0.0]
     assert constants.scale[3] > 0
 
 
 def test_columns_missing_together_share_one_indicator() -> None:
-    assert learn(rows(), table=TABLE).missing.tolist() == [1]
+    assert fit_constants(rows(), table=TABLE).missing.tolist() == [1]
 
 
 def test_a_category_seen_too_seldom_is_not_learned_from() -> None:
     made = rows()
     made[: SEEN_MIN - 1, 2] = 3
-    assert learn(made, table=TABLE).category_buckets.tolist() == [0.0, 1.0]
+    assert fit_constants(made, table=TABLE).category_buckets.tolist() == [0.0, 1.0]
 
 
 def test_width_counts_every_input_of_the_network() -> None:
-    assert learn(rows(), table=TABLE).width == 4 + 1 + 2
+    assert fit_constants(rows(), table=TABLE).width == 4 + 1 + 2
 
 
 def test_the_ordinary_value_is_the_median_of_genuine_ones_and_none_where_mostly_missing() -> None:
@@ -75,6 +75,6 @@ def test_compression_keeps_sign_and_order() -> None:
 def test_a_model_learned_from_risk_where_it_differed_between_transactions() -> None:
     quiet = np.ones((200, len(names())), dtype=np.float32)
     quiet[:, names().index("amount")] = np.arange(200)
-    assert not tells_risk(learn(quiet))
+    assert not tells_risk(fit_constants(quiet))
     quiet[::2, names().index("terminal_frauds_7d")] = 3
-    assert tells_risk(learn(quiet))
+    assert tells_risk(fit_constants(quiet))

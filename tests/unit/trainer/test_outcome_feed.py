@@ -14,7 +14,7 @@ from contract.settings import parse
 from contract.topics import Topic
 from support.learning import BEGAN, feature_record, label
 from trainer.examples.label_log import LabelLog
-from trainer.examples.outcomes import Told
+from trainer.examples.outcomes import PastTransaction
 from trainer.examples.store import ExampleStore
 from trainer.feeds.outcome_feed import DUE_EVERY_S, OutcomeFeed, of_history, of_store
 
@@ -65,7 +65,8 @@ def test_of_a_history_the_frauds_of_its_horizon_are_told_that_are_known_by_then(
     settings, log = parse({"retailer": "shop"}, where="test"), LabelLog()
     end = ManualClock(BEGAN).now()
     sales = {
-        f"t-{day}": Told(round(end.timestamp() * 1000) - day * DAY_MS, NAMED, plain=True) for day in (60, 30, 3, 0)
+        f"t-{day}": PastTransaction(round(end.timestamp() * 1000) - day * DAY_MS, NAMED, plain=True)
+        for day in (60, 30, 3, 0)
     }
     for name, seen in sales.items():
         log.add(name, True, seen.event_time_ms + 7 * DAY_MS, "review")

@@ -5,11 +5,11 @@ from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
 from trainer.examples.label_log import LabelLog
 from trainer.examples.labels import Revision
-from trainer.examples.outcomes import Seen, horizon_begins_ms, missing, outcome
+from trainer.examples.outcomes import SeenTransaction, horizon_begins_ms, missing, outcome
 
 TODAY = 1_790_000_000_000
 NEXT_YEAR = TODAY + 365 * DAY_MS
-SALE = Seen("t-1", TODAY - 3 * DAY_MS, b"\x01\x00" + b"x" * 8, plain=True)
+SALE = SeenTransaction("t-1", TODAY - 3 * DAY_MS, b"\x01\x00" + b"x" * 8, plain=True)
 
 
 def revision(label_time_ms: int, *, fraud: bool, number: int = 0) -> Revision:

@@ -8,12 +8,12 @@ import pytest
 
 from contract.errors import TrainingRefusedError
 from contract.features import names
-from trainer.model.preprocessing import Constants, learn
+from trainer.model.preprocessing import Constants, fit_constants
 from trainer.model.snapshot import dump, load
 
 
 def constants() -> Constants:
-    return learn(np.exp(np.random.default_rng(1).normal(size=(200, len(names())))).astype(np.float32))
+    return fit_constants(np.exp(np.random.default_rng(1).normal(size=(200, len(names())))).astype(np.float32))
 
 
 WEIGHTS = [np.arange(6, dtype=np.float32).reshape(2, 3), np.float32([1.5]), np.zeros((0, 4), dtype=np.float32)]

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from contract.features import names, schema_hash
-from trainer.examples.upgrade_vector import widened
+from trainer.examples.upgrade_vector import upgrade
 
 
 def test_a_row_of_the_present_schema_stays_as_it_is() -> None:
     row = np.arange(len(names()), dtype="<f4")
-    assert np.array_equal(widened(row.tobytes(), schema_hash()), row)
+    assert np.array_equal(upgrade(row.tobytes(), schema_hash()), row)
 
 
 def test_a_row_of_version_1_is_read_with_the_later_columns_missing() -> None:
-    row = widened(np.ones(len(names(1)), dtype="<f4").tobytes(), schema_hash(1))
+    row = upgrade(np.ones(len(names(1)), dtype="<f4").tobytes(), schema_hash(1))
     assert row is not None
     assert row.shape == (len(names()),)
     assert (row[: len(names(1))] == 1).all()
@@ -25,8 +25,8 @@ def test_a_row_of_version_1_is_read_with_the_later_columns_missing() -> None:
     [(len(names()), schema_hash(1)), (len(names(1)), schema_hash()), (5, "v9-0123456789ab"), (0, "")],
 )
 def test_a_row_that_is_not_what_its_schema_says_is_refused(width: int, schema: str) -> None:
-    assert widened(np.ones(width, dtype="<f4").tobytes(), schema) is None
+    assert upgrade(np.ones(width, dtype="<f4").tobytes(), schema) is None
 
 
 def test_half_a_number_is_refused() -> None:
-    assert widened(bytes(4 * len(names()) - 1), schema_hash()) is None
+    assert upgrade(bytes(4 * len(names()) - 1), schema_hash()) is None

@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from scoring.ports import Outcome, StoreUnavailableError
+from scoring.ports import EventResult, StoreUnavailableError
 from scoring.worker.afterwards import HoldSweeper
 
 
 class Settling:
-    """A settlement with one expired hold that comes again until it is confirmed."""
+    """A case resolver with one expired hold that comes again until it is confirmed."""
 
     def __init__(self, sweeps: int) -> None:
         self.sweeper: HoldSweeper | None = None
@@ -16,16 +16,16 @@ class Settling:
         self.confirmed = False
         self.store_up = True
 
-    def expire(self, _limit: int) -> list[Outcome]:
+    def expire(self, _limit: int) -> list[EventResult]:
         self.left -= 1
         if self.left <= 0 and self.sweeper:
             self.sweeper.stop()
         if not self.store_up:
             self.store_up = True
             raise StoreUnavailableError("the store did not answer")
-        return [] if self.confirmed else [Outcome(key=b"t", verdict=b"expired")]
+        return [] if self.confirmed else [EventResult(key=b"t", verdict=b"expired")]
 
-    def confirm(self, _outcomes: Sequence[Outcome]) -> None:
+    def confirm(self, _outcomes: Sequence[EventResult]) -> None:
         self.confirmed = True
 
 
@@ -33,11 +33,11 @@ class Publisher:
     """Delivers in `serve`, unless Kafka is away."""
 
     def __init__(self) -> None:
-        self.published: list[Outcome] = []
+        self.published: list[EventResult] = []
         self.due: list[Callable[[], None]] = []
         self.kafka_up = True
 
-    def publish(self, outcomes: Sequence[Outcome], delivered: Callable[[], None]) -> None:
+    def publish(self, outcomes: Sequence[EventResult], delivered: Callable[[], None]) -> None:
         self.published.extend(outcomes)
         self.due.append(delivered)
 

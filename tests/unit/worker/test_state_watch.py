@@ -12,7 +12,7 @@ from contract.windows import DAY_MS
 from scoring.engine.coverage import Coverage
 from scoring.engine.engine import Engine
 from scoring.engine.state_watch import StateWatch
-from scoring.ports import Outcome, StoreUnavailableError
+from scoring.ports import EventResult, StoreUnavailableError
 from support.workbench import ORIGIN, START, Workbench, records, transaction, verdict_of
 
 NOW = epoch_ms(START)
@@ -27,7 +27,7 @@ class Told:
         self.away = False
         self._due: list[Any] = []
 
-    def publish(self, outcomes: list[Outcome], delivered: Any) -> None:
+    def publish(self, outcomes: list[EventResult], delivered: Any) -> None:
         self.alarms += [msgspec.json.decode(outcome.alarm or b"", type=Alarm) for outcome in outcomes]
         self._due.append(delivered)
 
@@ -49,7 +49,7 @@ class Scene:
         self.told = Told()
         self.watch = StateWatch(
             self.read,
-            self.bench.shelf,
+            self.bench.cache,
             lambda: self.told,
             clock=self.bench.clock,
             metrics=self.bench.metrics,
@@ -58,7 +58,7 @@ class Scene:
         )
         one = self.bench
         self.engine = Engine(
-            one.store, one.cases, one.shelf, one.rules, one.settings, one.clock, one.metrics, archive=one.archive,
+            one.store, one.cases, one.cache, one.rules, one.settings, one.clock, one.metrics, archive=one.archive,
             state=self.watch,
         )  # fmt: skip
 

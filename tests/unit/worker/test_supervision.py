@@ -11,7 +11,7 @@ from contract.clock import ManualClock
 from contract.metrics import Metrics
 from scoring.engine.coverage import Gap
 from scoring.feeds.ports import FeedState
-from scoring.models.cache import ModelShelf
+from scoring.models.cache import ModelCache
 from scoring.worker.supervision import StalledError, Supervision
 from support.tiny_model import tiny_messages, tiny_package
 
@@ -26,10 +26,10 @@ class Scene:
         self.gaps: list[Gap] = []
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.metrics = Metrics()
-        self.shelf = ModelShelf(folder, "shop", self.metrics)
+        self.cache = ModelCache(folder, "shop", self.metrics)
         self.supervision = Supervision(
             lambda: self.state,
-            self.shelf,
+            self.cache,
             lambda: self.store_up,
             lambda: self.kafka_up,
             clock=self.clock,
@@ -41,7 +41,7 @@ class Scene:
 
     def load_model(self) -> None:
         for _, value in tiny_messages(tiny_package()):
-            self.shelf.offer(value)
+            self.cache.offer(value)
 
     def failing(self) -> set[str]:
         return {name for name, fault in self.supervision.readiness().checks.items() if fault is not None}
@@ -88,7 +88,7 @@ def test_a_spare_worker_without_partitions_is_ready(scene: Scene) -> None:
 
 def test_a_model_that_transactions_wait_for_is_named_until_it_is_published_again(scene: Scene) -> None:
     scene.load_model()
-    assert scene.shelf.get("tiny-0") is None
+    assert scene.cache.get("tiny-0") is None
     assert scene.failing() == set()  # nothing waits for it
     scene.state = FeedState(assigned=(0,), lag=1, pending=1)
     fault = scene.supervision.readiness().checks["model"]
@@ -96,7 +96,7 @@ def test_a_model_that_transactions_wait_for_is_named_until_it_is_published_again
     assert "tiny-0" in fault.reason
     assert "tillguard models publish tiny-0 --retailer shop" in fault.remedy
     for _, value in tiny_messages(tiny_package("tiny-0"), "tiny-0")[:-1]:
-        scene.shelf.offer(value)
+        scene.cache.offer(value)
     assert scene.failing() == set()
 
 

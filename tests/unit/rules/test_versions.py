@@ -7,7 +7,7 @@ import pytest
 from contract.clock import ManualClock
 from scoring.ports import StoreUnavailableError
 from scoring.rules.ruleset import load_rules
-from scoring.rules.versions import LOADED_MAX, DirectoryRulesArchive, RulesShelf
+from scoring.rules.versions import LOADED_MAX, DirectoryRulesArchive, RulesetCache
 from support.workbench import RULES, START
 
 
@@ -18,12 +18,12 @@ def numbered(number: int) -> str:
 def test_a_new_process_finds_the_rules_of_the_one_before(tmp_path: Path) -> None:
     clock = ManualClock(START)
     old = load_rules(RULES, where="old")
-    RulesShelf(old, DirectoryRulesArchive(tmp_path / "rules"), clock)
-    shelf = RulesShelf(load_rules("rules: []", where="new"), DirectoryRulesArchive(tmp_path / "rules"), clock)
-    found = shelf.get(old.version)
+    RulesetCache(old, DirectoryRulesArchive(tmp_path / "rules"), clock)
+    cache = RulesetCache(load_rules("rules: []", where="new"), DirectoryRulesArchive(tmp_path / "rules"), clock)
+    found = cache.get(old.version)
     assert found is not None
     assert [rule.id for rule in found.rules] == [rule.id for rule in old.rules]
-    assert shelf.get("r-000000000000") is None
+    assert cache.get("r-000000000000") is None
     assert [file.suffix for file in (tmp_path / "rules").iterdir()] == [".yaml", ".yaml"]
 
 
@@ -41,16 +41,16 @@ def test_a_directory_that_cannot_be_used_is_a_store_that_does_not_answer(tmp_pat
         archive.keep("r-1", RULES)
     with pytest.raises(StoreUnavailableError):
         archive.find("r-1")
-    shelf = RulesShelf(load_rules(RULES, where="a"), archive, ManualClock(START))
-    assert shelf.current.rules
+    cache = RulesetCache(load_rules(RULES, where="a"), archive, ManualClock(START))
+    assert cache.current.rules
 
 
 def test_versions_in_memory_are_bounded_and_the_others_are_read_again(tmp_path: Path) -> None:
-    shelf = RulesShelf(load_rules(RULES, where="a"), DirectoryRulesArchive(tmp_path), ManualClock(START))
+    cache = RulesetCache(load_rules(RULES, where="a"), DirectoryRulesArchive(tmp_path), ManualClock(START))
     versions = []
     for number in range(2 * LOADED_MAX):
-        shelf.use(load_rules(numbered(number), where="a"))
-        versions.append(shelf.current.version)
-    assert len(shelf._loaded) == LOADED_MAX
-    assert all(shelf.get(version) is not None for version in versions)
-    assert len(shelf._loaded) == LOADED_MAX
+        cache.use(load_rules(numbered(number), where="a"))
+        versions.append(cache.current.version)
+    assert len(cache._loaded) == LOADED_MAX
+    assert all(cache.get(version) is not None for version in versions)
+    assert len(cache._loaded) == LOADED_MAX
