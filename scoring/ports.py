@@ -134,6 +134,14 @@ class Case:
     """What to remember in place of `verdict` where the breaker does not admit it; None: the breaker has no say."""
 
 
+class StateCoverage(Protocol):
+    """What the live state lacks, as the engine asks it for every transaction; must not block."""
+
+    def incomplete(self, event_time_ms: int, *, risk: bool, live: bool) -> list[str]:
+        """What a transaction does not find; `risk`: its model learned from risk, `live`: it is no history. Empty: nothing is known to lack."""
+        ...
+
+
 class CaseStore(Protocol):
     """Verdicts that wait for a resolution, and holds that wait for their expiry. Atomic and idempotent, shared by workers."""
 

@@ -27,7 +27,6 @@ from scoring.engine.coverage import expects_risk
 from scoring.engine.judge import Judge, Judged, Rows
 from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import Shadow, ShadowWork, shadow_work
-from scoring.engine.state_watch import StateWatch
 from scoring.engine.verdict_writer import Answered, VerdictWriter, stage_times_us
 from scoring.features import Floats, as_vectors, quantities, sightings
 from scoring.models.cache import ModelCache
@@ -40,6 +39,7 @@ from scoring.ports import (
     EventResult,
     RawEvent,
     RulesArchive,
+    StateCoverage,
     StoreUnavailableError,
     WindowStore,
 )
@@ -76,7 +76,7 @@ class Engine:
         *,
         archive: RulesArchive | None = None,
         shadow: Shadow | None = None,
-        state: StateWatch | None = None,
+        state: StateCoverage | None = None,
     ) -> None:
         """Takes every port; `archive` keeps old rules, in files of this machine where none is given, `shadow` hears challengers.
 

@@ -21,7 +21,7 @@ from scoring.rules.ruleset import load_rules
 from scoring.store.cases import RedisCases
 from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
-from scoring.worker.afterwards import OutcomeScorer
+from scoring.worker.risk_feed import OutcomeScorer
 from support.tiny_model import tiny_messages, tiny_package
 from support.workbench import RULES, features_of, record, transaction
 from tillguard.history.reading import Known, LabelQueue

@@ -20,7 +20,6 @@ from scoring.decision.breaker import Limits
 from scoring.engine.engine import Engine
 from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import ShadowScorer
-from scoring.engine.state_watch import StateWatch
 from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import Scorer
@@ -34,7 +33,11 @@ from scoring.store.coverage import read_coverage
 from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
 from scoring.worker import faust_app
-from scoring.worker.afterwards import BreakerWatch, HoldSweeper, OutcomeScorer, ResolutionScorer
+from scoring.worker.breaker_alarms import BreakerWatch
+from scoring.worker.hold_expiry import HoldSweeper
+from scoring.worker.resolution_feed import ResolutionScorer
+from scoring.worker.risk_feed import OutcomeScorer
+from scoring.worker.state_watch import StateWatch
 from scoring.worker.supervision import Supervision
 from tillguard import __version__
 

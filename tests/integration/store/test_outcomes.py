@@ -15,7 +15,7 @@ from contract.settings import Settings
 from scoring.features import entities_of
 from scoring.ports import RawEvent
 from scoring.store.redis_store import RedisStore
-from scoring.worker.afterwards import OutcomeScorer
+from scoring.worker.risk_feed import OutcomeScorer
 from support.sightings import column, sighting
 
 pytestmark = pytest.mark.integration

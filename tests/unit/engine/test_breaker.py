@@ -14,7 +14,7 @@ from contract.metrics import Metrics
 from contract.policies import BreakerSettings
 from scoring.decision.breaker import CLOSES_AFTER_MS, Breaker, Limits, Occurrence, alarm
 from scoring.ports import EventResult, StoreUnavailableError
-from scoring.worker.afterwards import BreakerWatch
+from scoring.worker.breaker_alarms import BreakerWatch
 from support.tiny_model import tiny_package
 from support.workbench import START, Workbench, features_of, records, resolution, transaction, verdict_of
 
@@ -278,18 +278,18 @@ def test_an_occurrence_is_told_until_its_alarm_is_delivered() -> None:
     def is_open() -> float | None:
         return metrics.registry.get_sample_value("tillguard_scoring_breaker_open_info", {"retailer": "shop"})
 
-    watch.look()
+    watch.turn()
     assert (publisher.outcomes, is_open()) == ([], 0)
     state.is_open, state.untold = True, [Occurrence("open", 7, 7, "share", 20, 100)]
-    watch.look()
+    watch.turn()
     (outcome,) = publisher.outcomes
     assert (outcome.key, is_open(), len(state.untold)) == (b"breaker_open-7", 1, 1)
     assert msgspec.json.decode(outcome.alarm or b"", type=Alarm).severity == "critical"
     state.broken = True
-    watch.look()  # delivered, but it cannot be noted
+    watch.turn()  # delivered, but it cannot be noted
     assert len(state.untold) == 1
     state.broken = False
-    watch.look()
-    watch.look()
+    watch.turn()
+    watch.turn()
     assert [one.alarm for one in publisher.outcomes] == [outcome.alarm] * 2
     assert state.untold == []

@@ -11,8 +11,8 @@ from contract.clock import epoch_ms
 from contract.windows import DAY_MS
 from scoring.engine.coverage import Coverage
 from scoring.engine.engine import Engine
-from scoring.engine.state_watch import StateWatch
 from scoring.ports import EventResult, StoreUnavailableError
+from scoring.worker.state_watch import StateWatch
 from support.workbench import ORIGIN, START, Workbench, records, transaction, verdict_of
 
 NOW = epoch_ms(START)
@@ -81,18 +81,18 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_whole_state_is_nothing_to_tell(scene: Scene) -> None:
-    scene.watch.look()
+    scene.watch.turn()
     assert scene.verdict(1) == []
-    scene.watch.look()
+    scene.watch.turn()
     assert (scene.watch.warnings, scene.told.alarms) == ([], [])
     assert (scene.metric("risk"), scene.metric("windows")) == (0, 0)
 
 
 def test_verdicts_metric_warning_and_alarm_name_what_is_missing_and_end_with_it(scene: Scene) -> None:
     scene.coverage = Coverage(NOW - DAY_MS)
-    scene.watch.look()
+    scene.watch.turn()
     assert scene.verdict(1) == ["risk", "windows"]
-    scene.watch.look()
+    scene.watch.turn()
     assert [gap.kind for gap in scene.watch.warnings] == ["risk", "windows"]
     assert (scene.metric("risk"), scene.metric("windows")) == (1, 1)
     assert [(alarm.subject, alarm.kind) for alarm in scene.told.alarms] == [
@@ -102,7 +102,7 @@ def test_verdicts_metric_warning_and_alarm_name_what_is_missing_and_end_with_it(
     assert "state_incomplete" in ALARMS
     assert "windows begin on 2026-11-01" in scene.told.alarms[1].text
     scene.coverage = WHOLE
-    scene.watch.look()
+    scene.watch.turn()
     assert scene.verdict(2) == []
     assert (scene.watch.warnings, scene.metric("risk")) == ([], 0)
 
@@ -110,30 +110,30 @@ def test_verdicts_metric_warning_and_alarm_name_what_is_missing_and_end_with_it(
 def test_an_alarm_is_raised_once_and_again_only_where_nobody_confirmed_it(scene: Scene) -> None:
     scene.coverage, scene.told.away = Coverage(NOW - 60 * DAY_MS), True
     scene.verdict(1)
-    scene.watch.look()
-    scene.watch.look()
+    scene.watch.turn()
+    scene.watch.turn()
     scene.told.away = False
-    scene.watch.look()
-    scene.watch.look()
+    scene.watch.turn()
+    scene.watch.turn()
     assert len(scene.told.alarms) == 2
     assert len({alarm.alarm_id for alarm in scene.told.alarms}) == 1
 
 
 def test_history_that_fills_windows_raises_no_alarm(scene: Scene) -> None:
     scene.coverage = Coverage(NOW - DAY_MS)
-    scene.watch.look()
+    scene.watch.turn()
     origin = msgspec.structs.replace(ORIGIN, phase="snapshot")
     assert scene.verdict(1, origin=origin) == ["risk", "windows"]
-    scene.watch.look()
+    scene.watch.turn()
     assert scene.told.alarms == []
 
 
 def test_without_the_store_what_was_known_stands(scene: Scene) -> None:
     scene.coverage = None
-    scene.watch.look()
+    scene.watch.turn()
     assert scene.verdict(1) == []
     scene.coverage = Coverage()
-    scene.watch.look()
+    scene.watch.turn()
     scene.coverage = None
-    scene.watch.look()
+    scene.watch.turn()
     assert [gap.kind for gap in scene.watch.warnings] == ["risk", "windows"]

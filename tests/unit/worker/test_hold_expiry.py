@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from scoring.ports import EventResult, StoreUnavailableError
-from scoring.worker.afterwards import HoldSweeper
+from scoring.worker.hold_expiry import HoldSweeper
 
 
 class Settling:

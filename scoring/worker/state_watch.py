@@ -4,7 +4,6 @@ A worker whose state does not hold what its model expects answers in full all th
 alone, and a worker that is not ready would take a whole retailer out for weeks. So it is a warning, not a failure.
 """
 
-import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -13,21 +12,21 @@ import structlog
 from contract.alarms import Alarm
 from contract.clock import Clock, epoch_ms
 from contract.metrics import Metrics
-from scoring.engine.answers import encode
 from scoring.engine.coverage import Coverage, Gap, GapKind, expects_risk, gaps, missing
 from scoring.feeds.ports import Publisher
 from scoring.models.cache import ModelCache
-from scoring.ports import EventResult, StoreUnavailableError
+from scoring.ports import StoreUnavailableError
+from scoring.worker.alarm_loop import AlarmLoop
 
-LOOK_EVERY_S = 5.0
-FLUSH_S = 10.0
 KINDS: tuple[GapKind, ...] = ("risk", "windows")
 
 log = structlog.get_logger()
 
 
-class StateWatch:
-    """A Loop; `incomplete` is called by the scoring thread, `warnings` by the web server's."""
+class StateWatch(AlarmLoop):
+    """`incomplete` is called by the scoring thread, `warnings` by the web server's."""
+
+    every_s = 5.0
 
     def __init__(
         self,
@@ -41,10 +40,9 @@ class StateWatch:
         label_delay_days: float,
     ) -> None:
         """`read` raises StoreUnavailableError; `publisher` makes one for this thread, when there is something to tell."""
+        super().__init__(publisher)
         self._read = read
         self._cache = cache
-        self._make_publisher = publisher
-        self._publisher: Publisher | None = None
         self._clock = clock
         self._metrics = metrics
         self._retailer = retailer
@@ -53,7 +51,6 @@ class StateWatch:
         self._live_ms: int | None = None
         self._gaps: list[Gap] = []
         self._told: set[str] = set()
-        self._stop = threading.Event()
 
     @property
     def warnings(self) -> list[Gap]:
@@ -68,22 +65,8 @@ class StateWatch:
             return []
         return list(missing(self._coverage, event_time_ms, risk=risk, label_delay_days=self._label_delay_days))
 
-    def run(self) -> None:
-        """Until `stop`: a look every few seconds. Raises DeliveryError."""
-        while not self._stop.is_set():
-            self.look()
-            self._stop.wait(LOOK_EVERY_S)
-        if self._publisher is not None:
-            self._publisher.flush(FLUSH_S)
-
-    def stop(self) -> None:
-        """Asks the loop to end."""
-        self._stop.set()
-
     def look(self) -> None:
         """One look. Without the store every answer is degraded, which has an alert of its own."""
-        if self._publisher is not None:
-            self._publisher.serve()
         serving = self._cache.serving
         try:
             coverage = self._read()
@@ -106,12 +89,7 @@ class StateWatch:
         alarms = [self._alarm(gap, coverage) for gap in new]
         for gap in new:
             log.warning("state_incomplete", kind=gap.kind, text=gap.text, remedy=gap.remedy)
-        self._publisher = self._publisher or self._make_publisher()
-        self._publisher.publish(
-            [EventResult(key=alarm.alarm_id.encode(), alarm=encode(alarm)) for alarm in alarms],
-            partial(self._told.update, [gap.text for gap in new]),
-        )
-        self._publisher.serve()
+        self.send(alarms, partial(self._told.update, [gap.text for gap in new]))
 
     def _alarm(self, gap: Gap, coverage: Coverage) -> Alarm:
         since_ms = coverage.windows_from_ms if gap.kind == "windows" else coverage.frauds_to_ms

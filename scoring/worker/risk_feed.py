@@ -1,0 +1,64 @@
+"""What became known of transactions goes into the risk of entities."""
+
+from collections.abc import Sequence
+
+from contract.clock import Clock
+from contract.codec import Decoder
+from contract.errors import InvalidEventError
+from contract.metrics import Metrics
+from contract.risk import KnownOutcome
+from contract.settings import Settings
+from scoring.engine.answers import dead_letter, key_of
+from scoring.ports import EventResult, Finding, RawEvent, StoreUnavailableError
+from scoring.store.outcomes import finding
+from scoring.store.redis_store import RedisStore
+
+
+class OutcomeScorer:
+    """A Scorer over the outcomes topic: what became known goes into the risk of entities. Nothing is published but dead letters."""
+
+    def __init__(self, store: RedisStore, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+        """`store` is this scorer's own."""
+        self._store = store
+        self._retailer = settings.retailer
+        self._timeout_s = settings.redis.timeout_s
+        self._admission = settings.admission
+        self._clock = clock
+        self._metrics = metrics
+        self._decoder = Decoder(KnownOutcome)
+
+    def submit(self, events: Sequence[RawEvent]) -> Sequence[RawEvent]:
+        return events
+
+    def collect(self, ticket: Sequence[RawEvent]) -> list[EventResult]:
+        outcomes: list[EventResult] = []
+        findings: list[Finding] = []
+        for event in ticket:
+            try:
+                if event.value is not None:
+                    findings.append(self._finding(event))
+                outcomes.append(EventResult(key=key_of(event)))
+            except InvalidEventError as error:
+                self._metrics.add("tillguard_scoring_dead_letters_total", retailer=self._retailer, reason=error.reason)
+                outcomes.append(dead_letter(event, error, retailer=self._retailer, now=self._clock.now()))
+        if not findings:
+            return outcomes
+        try:
+            new = self._store.learn(findings).wait(self._timeout_s)
+        except StoreUnavailableError:  # all again: what was applied is known then
+            return [EventResult(key=key_of(event), complete=False) for event in ticket]
+        self._metrics.add("tillguard_scoring_outcomes_total", new, retailer=self._retailer)
+        return outcomes
+
+    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
+        return self.collect(events)
+
+    def published(self) -> None:
+        """Nothing follows."""
+
+    def _finding(self, event: RawEvent) -> Finding:
+        outcome = self._decoder.decode(event.value)
+        if outcome.retailer != self._retailer:
+            raise InvalidEventError("retailer_mismatch", "field retailer names another retailer")
+        self._admission.check_time("event_time", outcome.event_time, self._clock.now())
+        return finding(outcome)
