@@ -24,7 +24,7 @@ $(STAMP): requirements/dev.txt requirements/build.txt requirements/uv.txt pyproj
 	@scripts/setup.sh
 	@touch $@
 
-demo: setup ## The whole system in three acts, a quarter of an hour on two busy cores: make demo ARGS="--acts 1"
+demo: setup ## The whole system at work; make demo ARGS="--acts 3" tells all three acts
 	@$(BIN)/tillguard demo $(ARGS)
 
 test: setup check ## Every check and test that continuous integration runs.

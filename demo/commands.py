@@ -52,22 +52,22 @@ def demo(
         help="Where the HTML report goes; tillguard-demo.html in the state folder where absent.",
     ),
     acts: int = typer.Option(
-        3,
+        1,
         "--acts",
         min=1,
         max=3,
-        help="2: without the third act, in which retailers learn together; 1: also without the second, in which a new fraud begins. --data has one act.",
+        help="2: a new fraud begins, and is learned; 3: then retailers learn together as well. --data has one act.",
     ),
     keep: bool = typer.Option(False, "--keep", help="Leave the servers up; otherwise everything started is stopped."),
 ) -> None:
     """See the whole system work: two retailers, their databases, live sales, verdicts, and an account of every one.
 
     Makes the retailers alder (MySQL) and birch (MongoDB) anew in the state folder, trains each a model on a labelled
-    history, writes live sales into the two databases, and compares the verdicts with the truth. Then the second act, at
-    alder: a fraud begins that no history contains, its labels come in, and the trainer learns it. Then the third: cedar,
-    dogwood and the newcomer elm, made anew like the first two, learn together in a federation beside a member that breaks
-    its rules. A quarter of an hour on two busy cores; `--acts 1` is the short one. The exit code is 0 when every transaction is
-    accounted for, no two answers differ, and the federation's ledger holds.
+    history, writes live sales into the two databases, and compares the verdicts with the truth. `--acts 2` adds a second act, at
+    alder: a fraud begins that no history contains, its labels come in, and the trainer learns it. `--acts 3` adds the third: cedar,
+    dogwood and the newcomer elm, made like the first two, learn together in a federation next to a member that breaks
+    its rules. The exit code is 0 when every transaction is accounted for, no two answers differ, and the federation's ledger
+    holds.
     """
     from rich.console import Console
 

@@ -112,7 +112,7 @@ def somebody_learned_from_others_and_the_bad_member_changed_nothing(act: dict[st
 def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behind(state: Path, tmp_path: Path) -> None:
     summary, report = tmp_path / "summary.json", tmp_path / "report.html"
     demo = start(
-        state, "--history", "3000", "--transactions", "600", "--rate", "60", "--seed", "11",
+        state, "--acts", "3", "--history", "3000", "--transactions", "600", "--rate", "60", "--seed", "11",
         "--json", str(summary), "--report", str(report),
     )  # fmt: skip
     output, _ = demo.communicate(timeout=960)
