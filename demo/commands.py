@@ -71,7 +71,7 @@ def demo(
     """
     from rich.console import Console
 
-    from demo.performance import Wishes, perform
+    from demo.entrypoint import Wishes, run
     from runtime.state_folder import state_folder
 
     if seconds is not None and transactions is not None:
@@ -94,7 +94,7 @@ def demo(
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console()
     try:
-        kept_its_promises = perform(wishes, state_folder(), console)
+        kept_its_promises = run(wishes, state_folder(), console)
     except KeyboardInterrupt:
         console.print("interrupted; everything that was started has been stopped")
         raise typer.Exit(130) from None

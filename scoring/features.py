@@ -80,7 +80,7 @@ def digest(transaction: Transaction, event_time_ms: int) -> bytes:
     return blake2b(_encode_content(content), digest_size=DIGEST_BYTES).digest()
 
 
-def sightings(
+def window_updates(
     transactions: Sequence[Transaction], amounts_base_minor: Sequence[int], times_ms: Sequence[int]
 ) -> list[WindowUpdate]:
     """What the store must know of each transaction; `times_ms` are their event times (ms since 1970 UTC)."""

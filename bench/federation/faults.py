@@ -14,7 +14,7 @@ from bench.federation.local import Course, start
 from bench.table import Row
 from contract.federation.messages import Stage
 from contract.federation.settings import FederationSettings, ParticipantSettings
-from federation.audit.history import read_told, rounds_of
+from federation.audit.history import read_history, rounds_of
 from federation.audit.ledger import verify_chain
 from federation.learning.numpy_learner import NumpyLearner, shapes_of
 from federation.messages.global_weights import GlobalWeights
@@ -69,7 +69,7 @@ def world(seed: int = 7, faults: Faults | None = None, crash: float = 0.0, cohor
 
 def told(of: World) -> Told:
     """By round."""
-    found = read_told(MemoryTransport(of.broker, "reader"), of.settings.name, of.identity.public.fingerprint)
+    found = read_history(MemoryTransport(of.broker, "reader"), of.settings.name, of.identity.public.fingerprint)
     return Told([line.outcome for line in rounds_of(found.entries)], verify_chain(found.entries).holds)
 
 

@@ -16,7 +16,7 @@ from federation.audit.history import rounds_of
 from federation.coordinator.assembly import coordinator_for
 from federation.coordinator.coordinator import Coordinator
 from federation.coordinator.process import CoordinatorProcess
-from federation.coordinator.server_update import StrategyFinishing
+from federation.coordinator.server_update import StrategyUpdate
 from federation.coordinator.state import CoordinatorState
 from federation.learning.learner import Arrays, Learner
 from federation.messages.global_weights import GlobalWeights
@@ -48,7 +48,7 @@ class KafkaFederation:
         self._transports: list[KafkaTransport] = []
         self._clock = SystemClock()
         self._identity = Identity.generate("coordinator")
-        finishing = StrategyFinishing(self.settings.rounds, evaluate)
+        finishing = StrategyUpdate(self.settings.rounds, evaluate)
 
         def assemble(state: CoordinatorState) -> Coordinator:
             return coordinator_for(self._identity, self.settings, state, finishing=finishing, dropped=lambda *_: None)

@@ -29,7 +29,7 @@ from scoring.ports import WindowUpdate
 from scoring.store.keys import Keys
 from scoring.store.link import RedisLink, command
 from scoring.store.scripts import script, sha1
-from scoring.store.sightings import Bounds, ReplyReader, SightingPacker
+from scoring.store.window_updates import Bounds, ReplyReader, WindowUpdatePacker
 from tillguard.history.private_redis import executable, private_redis
 
 SEED = 7
@@ -63,7 +63,7 @@ class Shop:
         self._step_ms = DAY_MS / (groups * per_day)
         self._count = 0
 
-    def sightings(self, count: int) -> list[WindowUpdate]:
+    def window_updates(self, count: int) -> list[WindowUpdate]:
         """The next `count` of them, in event-time order."""
         return [self._next() for _ in range(count)]
 
@@ -89,14 +89,14 @@ class Bench:
         loads = command(b"SCRIPT", b"LOAD", windows.encode()) + command(b"SCRIPT", b"LOAD", BARE.encode())
         self.link = RedisLink(settings.redis_py() | {"socket_timeout": 60}, loads, 2)
 
-    def packer(self, *, bare: bool = False) -> SightingPacker:
+    def packer(self, *, bare: bool = False) -> WindowUpdatePacker:
         """Makes commands for windows.lua, or for the script that only returns."""
-        return SightingPacker(Keys("bench"), self.bare_sha if bare else self.sha, BOUNDS)
+        return WindowUpdatePacker(Keys("bench"), self.bare_sha if bare else self.sha, BOUNDS)
 
-    def apply(self, sightings: Sequence[WindowUpdate], packer: SightingPacker) -> float:
+    def apply(self, window_updates: Sequence[WindowUpdate], packer: WindowUpdatePacker) -> float:
         """Runs them, several batches in flight; events per second without the packing."""
         shared = packer.shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
-        commands = packer.pack(sightings, shared)
+        commands = packer.pack(window_updates, shared)
         batches = [b"".join(commands[i : i + BATCH]) for i in range(0, len(commands), BATCH)]
         sizes = [len(commands[i : i + BATCH]) for i in range(0, len(commands), BATCH)]
         began_s = time.perf_counter()
@@ -106,7 +106,7 @@ class Bench:
                 self.link.read(sizes[i - IN_FLIGHT], [], time.monotonic() + 60)
         for size in sizes[-IN_FLIGHT:]:
             self.link.read(size, [], time.monotonic() + 60)
-        return len(sightings) / (time.perf_counter() - began_s)
+        return len(window_updates) / (time.perf_counter() - began_s)
 
     def call_us(self) -> float:
         """Mean time of a script call since the last reset, as Redis counts it."""
@@ -120,7 +120,7 @@ class Bench:
     def fill(self, shop: Shop, count: int) -> None:
         """Applies `count` sightings, in parts so that they need not be in memory at once."""
         for part in range(0, count, 50_000):
-            self.apply(shop.sightings(min(50_000, count - part)), self.packer())
+            self.apply(shop.window_updates(min(50_000, count - part)), self.packer())
 
     def forget_sights(self) -> None:
         """Removes first-sight records, whose memory is measured apart."""
@@ -149,14 +149,14 @@ class Timed(NamedTuple):
     """Processor time of the whole server per event, which waiting for a processor is not part of."""
 
 
-def timed(bench: Bench, rounds: Sequence[Sequence[WindowUpdate]], packer: SightingPacker) -> Timed:
+def timed(bench: Bench, rounds: Sequence[Sequence[WindowUpdate]], packer: WindowUpdatePacker) -> Timed:
     """Runs every round; each is measured for itself."""
     per_s, us, cpu_us = [], [], []
-    for sightings in rounds:
+    for window_updates in rounds:
         bench.client.config_resetstat()
         before_s = bench.cpu_s()
-        per_s.append(bench.apply(sightings, packer))
-        cpu_us.append((bench.cpu_s() - before_s) / len(sightings) * 1e6)
+        per_s.append(bench.apply(window_updates, packer))
+        cpu_us.append((bench.cpu_s() - before_s) / len(window_updates) * 1e6)
         us.append(bench.call_us())
     return Timed(median(per_s), max(per_s), median(us), min(us), min(cpu_us))
 
@@ -169,7 +169,7 @@ def growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], count: int
         bench.client.flushdb()
         shop = Shop(f"events{per_day}", groups, per_day)
         bench.fill(shop, groups * per_day + groups)
-        rounds = [shop.sightings(count // ROUNDS) for _ in range(ROUNDS)]
+        rounds = [shop.window_updates(count // ROUNDS) for _ in range(ROUNDS)]
         bare = timed(bench, rounds, bench.packer(bare=True))
         full = timed(bench, rounds, bench.packer())
         cpu_us.append(full.best_cpu_us)
@@ -213,7 +213,7 @@ def growth_in_entities(bench: Bench, sizes: Sequence[int], per_day: int, count: 
         groups = entities // len(_KINDS)
         shop = Shop(f"entities{entities}", groups, per_day)
         bench.fill(shop, groups * per_day)
-        full = timed(bench, [shop.sightings(count // ROUNDS) for _ in range(ROUNDS)], bench.packer())
+        full = timed(bench, [shop.window_updates(count // ROUNDS) for _ in range(ROUNDS)], bench.packer())
         first_us = first_us or full.best_cpu_us
         bench.forget_sights()
         memory = bench.client.info("memory")["used_memory"] - before
@@ -241,14 +241,14 @@ def single_events(bench: Bench, entities: int) -> list[Row]:
     before = bench.client.info("memory")["used_memory"]
     fresh = entities // len(_KINDS)
     for part in range(0, fresh, 50_000):
-        sightings = [
+        window_updates = [
             WindowUpdate(
                 f"once-{i:09d}", START_MS + i, 1000 + i % 5000,
                 (*(f"{kind}-{i:08d}-tok" for kind, _ in _KINDS), None, None, None), None, b"01234567",
             )
             for i in range(part, min(part + 50_000, fresh))
         ]  # fmt: skip
-        bench.apply(sightings, bench.packer())
+        bench.apply(window_updates, bench.packer())
     filled = bench.client.info("memory")["used_memory"]
     bench.forget_sights()
     states = bench.client.info("memory")["used_memory"] - before
@@ -270,10 +270,10 @@ def client_cost(bench: Bench, count: int) -> list[Row]:
     shared = packer.shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
     packed_s = read_s = 0.0
     for _ in range(count // BATCH):
-        sightings = shop.sightings(BATCH)
+        window_updates = shop.window_updates(BATCH)
         with _quiet():
             began_s = time.thread_time()
-            data = b"".join(packer.pack(sightings, shared))
+            data = b"".join(packer.pack(window_updates, shared))
             packed_s += time.thread_time() - began_s
             bench.link.send(data)
             time_limit_s = time.monotonic() + 60

@@ -23,7 +23,7 @@ from contract.federation.settings import FederationSettings
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
 from demo import beginnings
 from demo.children import Child, Children, DemoError
-from demo.federation import alliance, members, saboteur
+from demo.federation import adversary, members, results
 from demo.federation.members import MEMBERS, Member, Prepared
 from demo.view import Screen
 from embedded.ledger import Endpoint
@@ -96,7 +96,7 @@ class ThirdAct:
         self._fingerprint = ""
         self._looked_s = 0.0
 
-    def play(self) -> alliance.Course:
+    def play(self) -> results.Course:
         """All of it; returns how it went. Raises DemoError, which names the log to look at."""
         with self._on.screen.step("third act: three other retailers, each learns alone"):
             self._begin()
@@ -110,7 +110,7 @@ class ThirdAct:
             # Anybody who takes part can do this; here the newcomer does.
             audit = self._start("audit", ["federation", "audit", "--retailer", MEMBERS[-1].name])
             self._ended([audit], "the audit")
-            return self._course(before, saboteur.sent(bad.log.read_text(encoding="utf-8", errors="replace")))
+            return self._course(before, adversary.sent(bad.log.read_text(encoding="utf-8", errors="replace")))
 
     def _begin(self) -> None:
         """Settings, keys and examples of everybody; the coordinator's come first, for its fingerprint."""
@@ -157,7 +157,7 @@ class ThirdAct:
         """The rounds. Returns the bad member's process."""
         for name in self._settings:
             self._start(f"{name}-federation", ["federation", "run", "--retailer", name], QUICK)
-        bad = self._on.children.start(f"act3-{BAD}", [str(self._file(BAD))], module="demo.federation.saboteur")
+        bad = self._on.children.start(f"act3-{BAD}", [str(self._file(BAD))], module="demo.federation.adversary")
         with _logs(self._coordinator) as transport:
             reader = LogReader(transport, FEDERATION, self._fingerprint)
             self._rounds("coordinator", ROUNDS, reader)
@@ -183,16 +183,16 @@ class ThirdAct:
                 self._on.screen.detail(_progress(reader.read()))
         return self._on.children.ended(coordinator)
 
-    def _course(self, before: Mapping[str, NDArray[np.floating]], attacks: Mapping[str, int]) -> alliance.Course:
+    def _course(self, before: Mapping[str, NDArray[np.floating]], attacks: Mapping[str, int]) -> results.Course:
         with _logs(self._coordinator) as transport:
             told = LogReader(transport, FEDERATION, self._fingerprint).read()
         with _logs(self._coordinator) as transport:
             records = _everything(transport)
         courses = [self._of(member, before[member.name], told) for member in MEMBERS]
         parameters = sum(math.prod(tensor.shape) for tensor in shapes())
-        return alliance.Course(FEDERATION, courses, told, records, BAD, attacks, parameters)
+        return results.Course(FEDERATION, courses, told, records, BAD, attacks, parameters)
 
-    def _of(self, member: Member, before: NDArray[np.floating], told: History) -> alliance.MemberCourse:
+    def _of(self, member: Member, before: NDArray[np.floating], told: History) -> results.MemberCourse:
         prepared, settings = self._prepared[member.name], self._settings[member.name]
         learned = [*prepared.old.sales, *prepared.new.sales]
         with _registry(settings) as registry:
@@ -203,11 +203,11 @@ class ThirdAct:
                 for version, entry in made.items()
             }
             serving = [each.model_version for each in registry.promotions(member.name) if each.confirmed]
-        return alliance.MemberCourse(
+        return results.MemberCourse(
             member,
             examples=len(learned),
             frauds=sum(entry.truth.fraud for entry in learned),
-            measured=alliance.Measured(before, self._scores(member.name), prepared.later.kinds),
+            measured=results.Measured(before, self._scores(member.name), prepared.later.kinds),
             choices=choices,
             models=(serving[-1], serving[0]),
         )

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from demo.beginnings import MYSQL_RETAILER
-from demo.federation import alliance
+from demo.federation import results
 from demo.learning.recovery import STAGES, learned
 from demo.summary import DECISIONS, holds
 from demo.telling import comparison
@@ -146,7 +146,7 @@ def _second_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableT
 def third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
     """What each retailer gained, what each round cost, and the rest in sentences."""
     return Group(
-        _gains(act, kinds), _rounds(act), Text("\n" + "\n\n".join(alliance.sentences(act)) + "\n", style="dim italic")
+        _gains(act, kinds), _rounds(act), Text("\n" + "\n\n".join(results.sentences(act)) + "\n", style="dim italic")
     )
 
 
@@ -164,7 +164,7 @@ def _gains(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
         table.add_column(name, justify="right")
     for name, each in act["retailers"].items():
         table.add_row(
-            f"[bold]{name}[/bold]{', a newcomer' if each['newcomer'] else ''} [dim]· in the end {alliance.serving(each)}[/dim]"
+            f"[bold]{name}[/bold]{', a newcomer' if each['newcomer'] else ''} [dim]· in the end {results.serving(each)}[/dim]"
         )
         for what, words in (("never_seen", "never seen"), ("seen", "seen")):
             recall = each["recall"][what]
@@ -180,10 +180,10 @@ def _gains(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
 
 def _rounds(act: Mapping[str, Any]) -> RenderableType:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in alliance.ROUND_HEAD:
+    for name in results.ROUND_HEAD:
         table.add_column(name, justify="right")
     for line in act["rounds"]:
-        table.add_row(*alliance.round_cells(line))
+        table.add_row(*results.round_cells(line))
     return Group(Text(), table)
 
 

@@ -72,7 +72,7 @@ class CohortLine(NamedTuple):
     without_it: float | None
 
 
-def read_told(transport: Transport, federation: str, fingerprint: str) -> History:
+def read_history(transport: Transport, federation: str, fingerprint: str) -> History:
     """Reads the control and ledger logs to their present end; `fingerprint` names whom to believe. Raises TransientError."""
     return LogReader(transport, federation, fingerprint).read()
 

@@ -3,7 +3,7 @@
 from contract.federation.messages import RoundPlan
 from contract.federation.settings import FederationSettings
 from federation.coordinator.collection import Collection
-from federation.coordinator.coordinator import Coordinator, Dropped, Finishing
+from federation.coordinator.coordinator import Coordinator, Dropped, ServerUpdate
 from federation.coordinator.masked import MaskedCollection
 from federation.coordinator.planning import RoundPlanning
 from federation.coordinator.robust import RobustCollection
@@ -16,7 +16,7 @@ def coordinator_for(
     settings: FederationSettings,
     state: CoordinatorState,
     *,
-    finishing: Finishing,
+    finishing: ServerUpdate,
     dropped: Dropped = lambda _sender, _reason, _detail: None,
 ) -> Coordinator:
     """See federation.coordinator.Coordinator."""

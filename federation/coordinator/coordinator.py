@@ -84,7 +84,7 @@ class Planning(Protocol):
         ...
 
 
-class Finishing(Protocol):
+class ServerUpdate(Protocol):
     """Makes a candidate of what was combined. Deterministic, so that a restarted coordinator makes the same."""
 
     def candidate(self, state: CoordinatorState, plan: RoundPlan, collection: Collection) -> Candidate:
@@ -103,7 +103,7 @@ class Coordinator:
         *,
         planning: Planning,
         collecting: CollectionMaker,
-        finishing: Finishing,
+        finishing: ServerUpdate,
         dropped: Dropped = lambda _sender, _reason, _detail: None,
     ) -> None:
         """`dropped` is told of every message that does not count: see `Dropped`."""
@@ -178,7 +178,7 @@ class Coordinator:
             said.append(Say("models", message_of(self.state.model)))
         return [*said, *entries(self.state, said, self.attempt, now_ms)]
 
-    def make_good(self, followed: Followed, now_ms: int) -> list[Say]:
+    def reconcile(self, followed: Followed, now_ms: int) -> list[Say]:
         """The second thing, where participants followed what does not count; else empty."""
         said = reconciliation.said(followed, self.state, attempts_max=self._settings.rounds.attempts_max)
         return [*said, *entries(self.state, said, self.attempt, now_ms)] if said else []

@@ -87,7 +87,7 @@ class CoordinatorProcess:
         self._said_ms = max(self._said_ms, self._not_ahead(own.said_ms))
         self.transport.read_from({"updates": self._positions["updates"]})
         followed, now_ms = self._unpaid(own), self._now()
-        said = self.coordinator.make_good(followed, now_ms)
+        said = self.coordinator.reconcile(followed, now_ms)
         if said:
             _LOG.warning(
                 "unfinished_decision_made_good", plan=followed.plan is not None, roster=followed.roster_version

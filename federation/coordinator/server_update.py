@@ -29,7 +29,7 @@ EVALUATIONS_MAX = 256
 Evaluate = Callable[[Arrays], dict[str, float]]
 
 
-class StrategyFinishing:
+class StrategyUpdate:
     """See federation.coordinator.Finishing."""
 
     def __init__(

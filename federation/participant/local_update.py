@@ -87,7 +87,7 @@ class LocalUpdates:
         masked = self._masked
         if masked is None:
             return None
-        masked.hear_once(message)
+        masked.handle_once(message)
         if isinstance(message, KeyList):
             return masked.member.shares(message.envelopes, at_ms), False
         if isinstance(message, ShareList):
@@ -132,7 +132,7 @@ class _Masked:
         self._followed: frozenset[bytes] = frozenset()
         """Digests of the lists that were answered: a copy of one is not another."""
 
-    def hear_once(self, message: Lists) -> None:
+    def handle_once(self, message: Lists) -> None:
         """Raises EnvelopeRefusedError for a copy of what was heard."""
         digest = hashlib.sha256(encode_message(message)).digest()
         if digest in self._followed:

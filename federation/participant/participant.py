@@ -111,7 +111,7 @@ class Participant:
         """`approved`, `revoked`, `left`, or `unknown` where no roster names these keys."""
         return trust.membership(self.state, self._identity.public)
 
-    def told_by_people(self, word: Word) -> None:
+    def say_aside(self, word: Word) -> None:
         """Called at the start and whenever there may be news; raises ConfigurationError where the settings name another coordinator."""
         self._accepted = word.accepted
         wanted = self._settings.coordinator_fingerprint

@@ -134,7 +134,7 @@ class ParticipantProcess:
     def _look_at_peers(self) -> None:
         """What this retailer's people have said of others' keys, and what they should know of them, each thing once."""
         word = load_word(self._store, self._federation, self._identity.name)
-        self.participant.told_by_people(word)
+        self.participant.say_aside(word)
         warnings = self.participant.warnings(left=word.left)
         for name, sentence in warnings.items():
             if self._warned.get(name) != sentence:

@@ -15,7 +15,7 @@ from contract.federation.settings import FederationSettings, ParticipantSettings
 from federation.coordinator.assembly import coordinator_for
 from federation.coordinator.coordinator import Coordinator
 from federation.coordinator.process import CoordinatorProcess
-from federation.coordinator.server_update import EVALUATED_APART_MAX, StrategyFinishing
+from federation.coordinator.server_update import EVALUATED_APART_MAX, StrategyUpdate
 from federation.coordinator.state import CoordinatorState
 from federation.learning.learner import Arrays, Learner
 from federation.messages.envelope import seal, to_records
@@ -63,7 +63,7 @@ class World:
         self.crashes = 0
         self._orders = 0
         self._model = model
-        self._finishing = StrategyFinishing(settings.rounds, evaluate, evaluated_apart_max=evaluated_apart_max)
+        self._finishing = StrategyUpdate(settings.rounds, evaluate, evaluated_apart_max=evaluated_apart_max)
         self._crash = participant_crash
         self._learners = dict(learners)
         self._asking = dict(asking or {})

@@ -28,7 +28,7 @@ from scoring.engine.judge import Judge, Judged, Rows
 from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import Shadow, ShadowWork, shadow_work
 from scoring.engine.verdict_writer import Answered, VerdictWriter, stage_times_us
-from scoring.features import Floats, as_vectors, quantities, sightings
+from scoring.features import Floats, as_vectors, quantities, window_updates
 from scoring.models.cache import ModelCache
 from scoring.models.challenger import canary_rows
 from scoring.models.onnx_model import ModelFailedError, OnnxModel
@@ -127,7 +127,7 @@ class Engine:
 
     def published(self) -> None:
         """The answers have left: what a challenger would have said may be asked now, and the breaker told of the traffic."""
-        self._writer.tell_traffic()
+        self._writer.report_traffic()
         if self._shadow is not None:
             for work in self._shadow_work:
                 self._shadow.offer(work)
@@ -158,7 +158,7 @@ class Engine:
         batch = read(events, self._admission, now)
         batch.again = again
         batch.deadline_s = started_s + self._time_limit_s(batch, Moment.at(now, self._settings.scoring.late_after_s))
-        batch.sightings = sightings(batch.transactions, batch.amounts, batch.times_ms)
+        batch.sightings = window_updates(batch.transactions, batch.amounts, batch.times_ms)
         sent_s = self._clock.monotonic_s()
         batch.seconds["decode"] = sent_s - started_s
         if batch.sightings:

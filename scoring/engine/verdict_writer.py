@@ -93,7 +93,7 @@ class VerdictWriter:
             _set(answered, answer)
         return []
 
-    def tell_traffic(self) -> None:
+    def report_traffic(self) -> None:
         """Tells the breaker of the traffic, once a second, when the answers have left. Without the store it is told later."""
         now_s = self._clock.monotonic_s()
         if not self._passed or now_s - self._told_s < TELL_EVERY_S:

@@ -24,7 +24,7 @@ class CoverageNotes:
         self._key = keys.coverage
         self._windows_from_ms: int | None = None
 
-    def of_sightings(self, sightings: Sequence[WindowUpdate]) -> tuple[list[bytes], int | None]:
+    def of_updates(self, sightings: Sequence[WindowUpdate]) -> tuple[list[bytes], int | None]:
         """At most one command, and what to confirm when it was answered."""
         earliest_ms = min((sighting.event_time_ms for sighting in sightings), default=None)
         known_ms = self._windows_from_ms

@@ -9,7 +9,7 @@ from contract.windows import ENTITIES
 from scoring.ports import Finding
 from scoring.store.keys import Keys
 from scoring.store.link import command
-from scoring.store.sightings import Bounds
+from scoring.store.window_updates import Bounds
 
 KNOWN_FOR = 2
 """Times the horizon of a risk: a label that is revised later finds no tile any more."""

@@ -18,8 +18,8 @@ from scoring.store.keys import LIVE, Keys
 from scoring.store.link import RedisLink, command
 from scoring.store.outcomes import OutcomePacker
 from scoring.store.scripts import script, sha1
-from scoring.store.sightings import Bounds, ReplyReader, SightingPacker
 from scoring.store.space import KeySpace
+from scoring.store.window_updates import Bounds, ReplyReader, WindowUpdatePacker
 
 DAY_S = 86_400
 LOADED = 2
@@ -111,7 +111,7 @@ class RedisStore:
             horizon_tiles=horizon_tiles(delay_days),
         )
         keys = Keys(settings.retailer, namespace)
-        self._packer = SightingPacker(keys, sha1(text), bounds)
+        self._packer = WindowUpdatePacker(keys, sha1(text), bounds)
         self._outcomes = OutcomePacker(keys, sha1(outcome), bounds)
         self._reader = ReplyReader()
         self._notes = CoverageNotes(keys)
@@ -137,7 +137,7 @@ class RedisStore:
             )
         else:
             commands = self._packer.pack(sightings, shared)
-        notes, earliest_ms = self._notes.of_sightings(sightings)
+        notes, earliest_ms = self._notes.of_updates(sightings)
         commands += notes
         pending = self._post(commands)
         return RedisTicket(self, commands, pending, self._generation, len(sightings), earliest_ms)

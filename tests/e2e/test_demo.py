@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from demo.federation.saboteur import ATTACKS
+from demo.federation.adversary import ATTACKS
 from simulator.sales import KINDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_000)]

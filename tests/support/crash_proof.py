@@ -14,7 +14,7 @@ from contract.features import FeatureRecord, names
 from contract.money import base_minor
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.features import event_times_ms, features, sightings
+from scoring.features import event_times_ms, features, window_updates
 from support.crash_log import Entry
 from support.crash_shop import Committed
 from support.reference import aggregates
@@ -103,7 +103,7 @@ def _differences(
     amounts = [
         base_minor(each.amount_minor, each.currency, settings.base_currency, settings.rates) for each in transactions
     ]
-    known = sightings(transactions, amounts, event_times_ms(transactions))
+    known = window_updates(transactions, amounts, event_times_ms(transactions))
     brute = aggregates(zip((record.applied_seq for record in records), known, strict=True))
     expected = features(transactions, amounts, brute, base_currency=settings.base_currency)
     actual = np.array([np.frombuffer(record.values, dtype="<f4") for record in records])

@@ -73,13 +73,13 @@ def add(
     """
     import getpass
 
-    from scoring.store.marks import Marks
+    from scoring.store.lists import ListStore
     from tillguard.config import load
 
     settings = load(retailer, config)
     field, listed = _chosen(settings, entity, value, tokenised=tokenised)
     until = None if expires is None else datetime.now(UTC) + period(expires)
-    marks = Marks(settings)
+    marks = ListStore(settings)
     try:
         marks.set(field, listed, list_.value, expires_at=until, by=by or getpass.getuser(), reason_code=reason)
     finally:
@@ -96,12 +96,12 @@ def remove(
     config: Path | None = CONFIG,
 ) -> None:
     """Take an entity off its list. Exit code 1: it was on none."""
-    from scoring.store.marks import Marks
+    from scoring.store.lists import ListStore
     from tillguard.config import load
 
     settings = load(retailer, config)
     field, listed = _chosen(settings, entity, value, tokenised=tokenised)
-    marks = Marks(settings)
+    marks = ListStore(settings)
     try:
         gone = marks.remove(field, listed)
     finally:
@@ -120,10 +120,10 @@ def show(
     from rich.console import Console
     from rich.table import Table
 
-    from scoring.store.marks import Marks
+    from scoring.store.lists import ListStore
     from tillguard.config import load
 
-    marks = Marks(load(retailer, config))
+    marks = ListStore(load(retailer, config))
     try:
         entries = marks.list()
     finally:

@@ -16,12 +16,12 @@ from contract.errors import ConfigurationError, TillguardError, TransientError
 from contract.federation.messages import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Shapes, Withdrawal
 from contract.federation.settings import FederationSettings
 from contract.metrics import Metrics
-from federation.audit.history import History, read_told
+from federation.audit.history import History, read_history
 from federation.audit.orders import Answer, give
 from federation.coordinator.assembly import coordinator_for
 from federation.coordinator.coordinator import Coordinator
 from federation.coordinator.process import CoordinatorProcess, owner_of_coordinator
-from federation.coordinator.server_update import Evaluate, StrategyFinishing
+from federation.coordinator.server_update import Evaluate, StrategyUpdate
 from federation.coordinator.state import CoordinatorState
 from federation.learning.learner import Learner
 from federation.messages.cross_site import Sites, newest_finished
@@ -68,7 +68,7 @@ def coordinator_process(
 
     def assemble(state: CoordinatorState) -> Coordinator:
         return coordinator_for(
-            identity, settings, state, finishing=StrategyFinishing(settings.rounds, evaluate), dropped=dropped
+            identity, settings, state, finishing=StrategyUpdate(settings.rounds, evaluate), dropped=dropped
         )
 
     def dropped(sender: str, reason: str, detail: str) -> None:
@@ -167,7 +167,7 @@ def told(settings: FederationSettings, fingerprint: str) -> History:
     """What the coordinator of this fingerprint has said; raises TransientError."""
     transport = KafkaTransport(settings, "reader")
     try:
-        return read_told(transport, settings.name, fingerprint)
+        return read_history(transport, settings.name, fingerprint)
     finally:
         transport.close()
 

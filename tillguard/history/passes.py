@@ -226,7 +226,7 @@ class HistoryPass:
     def _batch(self, known: list[Known], rows: list[tuple[Transaction, int]]) -> _Batch:
         transactions, amounts = [row[0] for row in rows], [row[1] for row in rows]
         times_ms = features.event_times_ms(transactions)
-        sightings = features.sightings(transactions, amounts, times_ms)
+        sightings = features.window_updates(transactions, amounts, times_ms)
         return _Batch(self._learned(known), transactions, amounts, times_ms, sightings, time.monotonic())
 
     def _learned(self, known: list[Known]) -> list[Learned]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
-from connectors.unexpected import told
+from connectors.unexpected import guarded
 from contract.codec import Decoder
 from contract.dead_letters import DeadLetter
 from contract.errors import ConfigurationError, InvalidEventError, TillguardError, TransientError
@@ -81,7 +81,7 @@ class Retry:
         """Each letter with None when it was sent again, or the reason why it was not."""
         for filed in letters:
             try:
-                with told(f"the retry of {filed.name}"):
+                with guarded(f"the retry of {filed.name}"):
                     self._retry(filed)
             except TransientError:
                 raise

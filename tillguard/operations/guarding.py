@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
-from connectors.unexpected import told
+from connectors import unexpected
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,7 +19,7 @@ def guarded(command: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        with told(f"`{command.__name__.rstrip('_').replace('_', '-')}`", besides=_OWN):
+        with unexpected.guarded(f"`{command.__name__.rstrip('_').replace('_', '-')}`", besides=_OWN):
             return command(*args, **kwargs)
 
     return run

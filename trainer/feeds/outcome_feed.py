@@ -96,7 +96,7 @@ class OutcomeFeed:
         if known:
             self._outlets.send(OUTCOMES, encoded(known))
 
-    def tell_due(self) -> None:
+    def send_due(self) -> None:
         """Every DUE_EVERY_S: labels whose label_time has come since. Raises TransientError, and is then to be called again."""
         now, now_s = self._clock.now(), self._clock.monotonic_s()
         if now_s - self._looked_s >= DUE_EVERY_S:

@@ -132,7 +132,7 @@ def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan:
         parity_max_abs_diff=difference,
         parameters=_parameters(plan, fitted, parts, warm=material.start is not None) | dict(material.notes),
         base=material.base,
-        risk=preprocessing.tells_risk(fitted.constants),
+        risk=preprocessing.shows_risk(fitted.constants),
     )
     kept = fitted.snapshot()
     # Shares of transactions as they come: the slice that was learned from holds more frauds.

@@ -23,7 +23,7 @@ WIDTH_SHARE, WIDTH_MIN = 0.02, 1e-3
 VALUE_MAX = 1e30
 
 
-class Cuts(NamedTuple):
+class Bins(NamedTuple):
     """S steps, by column and cut; the step is clip((x - start) * slope, 0, 1), half way up at the cut."""
 
     column: NDArray[np.int64]
@@ -38,9 +38,9 @@ class _Cut(NamedTuple):
     at: float
 
 
-def none() -> Cuts:
+def none() -> Bins:
     """No steps."""
-    return Cuts(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+    return Bins(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
 
 
 def find(
@@ -49,7 +49,7 @@ def find(
     columns: Sequence[int],
     weight: NDArray[np.floating] | None = None,
     cuts_max: int = CUTS_MAX,
-) -> Cuts:
+) -> Bins:
     """The `cuts_max` cuts of `columns` with the greatest gain (fall of Gini impurity, weighted), by column and place.
 
     `features` (n, F), `fraud` (n,), `weight` (n,) or None: all count alike. Takes some seconds however long the history is.
@@ -63,7 +63,7 @@ def find(
     kept = sorted(best, key=lambda cut: (cut.column, cut.at))
     at = np.array([cut.at for cut in kept], dtype=np.float64)
     width = np.maximum(WIDTH_SHARE * np.abs(at), WIDTH_MIN)
-    return Cuts(
+    return Bins(
         column=np.array([cut.column for cut in kept], dtype=np.int64),
         start=(at - width / 2).astype(np.float32),
         slope=(1.0 / width).astype(np.float32),

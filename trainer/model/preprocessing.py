@@ -95,7 +95,7 @@ def fit_constants(
     )
 
 
-def tells_risk(constants: Constants) -> bool:
+def shows_risk(constants: Constants) -> bool:
     """Whether risk differed between the transactions of the training slice, so that the network learned from it."""
     return any(scale > 0 for scale, feature in zip(constants.scale, schema(), strict=True) if feature.group == "risk")
 

@@ -168,7 +168,7 @@ class TrainerWorker:
     def _tell_due(self) -> None:
         try:
             self._outcomes.begin()
-            self._outcomes.tell_due()
+            self._outcomes.send_due()
         except TransientError as error:
             log.warning("outcomes_not_told", reason=str(error))
             self.stop.wait(BACKOFF_S)

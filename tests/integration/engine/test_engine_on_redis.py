@@ -17,7 +17,7 @@ from scoring.engine.engine import Engine
 from scoring.models.cache import ModelCache
 from scoring.rules.ruleset import Ruleset, load_rules
 from scoring.store.cases import RedisCases
-from scoring.store.marks import Marks
+from scoring.store.lists import ListStore
 from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
 from support.tiny_model import tiny_messages, tiny_package
@@ -37,7 +37,7 @@ class Worker:
         for _, value in tiny_messages(*model):
             self.cache.offer(value)
         self.store, self.cases, self.archive = RedisStore(settings), RedisCases(settings), RedisRules(settings)
-        self.marks = Marks(settings)
+        self.marks = ListStore(settings)
         self.engine = Engine(
             self.store, self.cases, self.cache, rules, settings, self.clock, metrics, archive=self.archive
         )  # fmt: skip

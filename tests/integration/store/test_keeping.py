@@ -11,7 +11,7 @@ from contract.windows import MINUTE_MS, counterpart_hash
 from scoring.ports import Case, ListHit, WindowUpdate
 from scoring.store.cases import RedisCases
 from scoring.store.keys import Keys
-from scoring.store.marks import Marks
+from scoring.store.lists import ListStore
 from scoring.store.redis_store import RedisStore
 from scoring.store.space import KeySpace
 from support.reference import aggregates
@@ -91,7 +91,7 @@ def test_a_replays_key_space_is_apart_and_goes_wholly(open_store: Open, redis_cl
 
 
 def test_marks_are_pinned_at_first_sight(open_store: Open, settings: Settings) -> None:
-    store, marks = open_store(), Marks(settings)
+    store, marks = open_store(), ListStore(settings)
     marks.set("card", "x", "deny", by="ann", reason_code="stolen")
     marks.set("device", "d", "watch", by="ann", reason_code="emulator")
     assert apply(store, sighting("a", card="x", device="d")).marks == [
@@ -106,7 +106,7 @@ def test_marks_are_pinned_at_first_sight(open_store: Open, settings: Settings) -
 
 
 def test_a_mark_ends_at_its_time(open_store: Open, settings: Settings) -> None:
-    marks = Marks(settings)
+    marks = ListStore(settings)
     now = datetime.now(UTC)
     marks.set("card", "x", "allow", expires_at=now - timedelta(seconds=1), by="ann", reason_code="vip")
     marks.set("card", "y", "allow", expires_at=now + timedelta(hours=1), by="ann", reason_code="vip")
@@ -116,7 +116,7 @@ def test_a_mark_ends_at_its_time(open_store: Open, settings: Settings) -> None:
 
 
 def test_a_mark_is_replaced_by_the_next_one_and_unknown_ones_are_refused(settings: Settings) -> None:
-    marks = Marks(settings)
+    marks = ListStore(settings)
     marks.set("ip", "i", "deny", by="ann", reason_code="proxy")
     marks.set("ip", "i", "watch", by="bob", reason_code="review")
     assert [(entry.mark, entry.by, entry.expires_at) for entry in marks.list()] == [("watch", "bob", None)]
@@ -128,7 +128,7 @@ def test_a_mark_is_replaced_by_the_next_one_and_unknown_ones_are_refused(setting
 
 @pytest.mark.parametrize("marked_first", [True, False])
 def test_a_mark_holds_for_every_token_of_its_entity(open_store: Open, settings: Settings, marked_first: bool) -> None:
-    store, marks = open_store(), Marks(settings)
+    store, marks = open_store(), ListStore(settings)
     if marked_first:
         marks.set("card", "new", "deny", by="ann", reason_code="stolen")
     apply(store, sighting("a", card="old"), sighting("b", card="new", aliases={"card": "old"}))
@@ -142,7 +142,7 @@ def test_erasing_an_entity_leaves_nothing_that_names_it(
     open_store: Open, settings: Settings, redis_client: Any, keys: Keys
 ) -> None:
     store = open_store()
-    Marks(settings).set("customer", "new-u", "watch", by="ann", reason_code="x")
+    ListStore(settings).set("customer", "new-u", "watch", by="ann", reason_code="x")
     apply(
         store,
         sighting("a", 0, customer="old-u", card="c1", device="d1"),

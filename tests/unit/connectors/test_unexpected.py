@@ -16,7 +16,7 @@ import structlog.testing
 from bson.errors import InvalidBSON
 
 from connectors import assembly
-from connectors.unexpected import told
+from connectors.unexpected import guarded
 from contract.errors import TillguardError, UnexpectedError
 from support.connector_parts import Bench, MemorySource, row
 from tillguard import cli
@@ -95,7 +95,11 @@ def test_whatever_a_port_raises_ends_the_run_with_a_sentence_and_saves_nothing_u
 
 def test_the_log_has_the_frames_and_no_data() -> None:
     structlog.reset_defaults()  # another test's level would hide the lines
-    with structlog.testing.capture_logs() as lines, pytest.raises(UnexpectedError) as ended, told("connector orders"):
+    with (
+        structlog.testing.capture_logs() as lines,
+        pytest.raises(UnexpectedError) as ended,
+        guarded("connector orders"),
+    ):
         {}[SECRET]
     assert SECRET not in str(lines) + str(ended.value)
     assert any("test_unexpected.py" in frame for frame in lines[0]["frames"])
@@ -190,5 +194,5 @@ def test_a_port_that_is_taken_and_a_position_that_is_broken_are_told(
 
 
 def test_an_error_of_ours_passes_unchanged() -> None:
-    with pytest.raises(TillguardError, match="as it is"), told("x"):
+    with pytest.raises(TillguardError, match="as it is"), guarded("x"):
         raise TillguardError("as it is")

@@ -13,7 +13,7 @@ from contract.events import Origin, Transaction
 from contract.features import FeatureRecord, schema_hash
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.features import event_times_ms, features, sightings
+from scoring.features import event_times_ms, features, window_updates
 from support import crash_proof as proof
 from support.crash_log import Entry
 from support.crash_shop import Committed
@@ -99,7 +99,7 @@ def history() -> tuple[list[Entry], list[FeatureRecord]]:
         for number in range(20)
     ]
     amounts = [each.amount_minor for each in made]
-    brute = aggregates(enumerate(sightings(made, amounts, event_times_ms(made)), start=1))
+    brute = aggregates(enumerate(window_updates(made, amounts, event_times_ms(made)), start=1))
     vectors = features(made, amounts, brute, base_currency="EUR").astype("<f4")
     records = [
         FeatureRecord(

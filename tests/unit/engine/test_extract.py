@@ -13,7 +13,7 @@ from contract.clock import epoch_ms
 from contract.events import Origin
 from contract.features import names
 from contract.windows import ENTITY_NAMES
-from scoring.features import aggregate_columns, digest, event_times_ms, features, quantities, sightings
+from scoring.features import aggregate_columns, digest, event_times_ms, features, quantities, window_updates
 from support.workbench import START, transaction
 
 COLUMNS = aggregate_columns()
@@ -140,7 +140,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(seed: int, count: int) -
 
 def test_a_sighting_names_entities_in_the_order_of_the_contract() -> None:
     one = transaction(coupon="c10", aliases={"card": "k0:old"})
-    (found,) = sightings([one], [123], event_times_ms([one]))
+    (found,) = window_updates([one], [123], event_times_ms([one]))
     named = dict(zip(ENTITY_NAMES, found.entities, strict=True))
     assert named == {
         "customer": "c-1", "card": "k1:card-1", "device": "d-1", "ip": None, "email": None, "address": None, "coupon": "c10",

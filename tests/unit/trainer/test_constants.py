@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.features import Feature, names
-from trainer.model.preprocessing import SEEN_MIN, compress, fit_constants, ordinary, tells_risk
+from trainer.model.preprocessing import SEEN_MIN, compress, fit_constants, ordinary, shows_risk
 
 TABLE = (
     Feature("a", "amount", "a", "u"),
@@ -75,6 +75,6 @@ def test_compression_keeps_sign_and_order() -> None:
 def test_a_model_learned_from_risk_where_it_differed_between_transactions() -> None:
     quiet = np.ones((200, len(names())), dtype=np.float32)
     quiet[:, names().index("amount")] = np.arange(200)
-    assert not tells_risk(fit_constants(quiet))
+    assert not shows_risk(fit_constants(quiet))
     quiet[::2, names().index("terminal_frauds_7d")] = 3
-    assert tells_risk(fit_constants(quiet))
+    assert shows_risk(fit_constants(quiet))

@@ -18,7 +18,7 @@ def examples(n: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
     return features, fraud
 
 
-def rise(found: binning.Cuts, column: int, value: float) -> float:
+def rise(found: binning.Bins, column: int, value: float) -> float:
     """The sum of the column's steps at a value."""
     of = found.column == column
     return float(np.clip((value - found.start[of]) * found.slope[of], 0, 1).sum())

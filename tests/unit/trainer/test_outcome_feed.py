@@ -46,14 +46,14 @@ def test_a_label_is_told_when_its_time_comes_and_a_correction_takes_it_back(tmp_
     feed.tell(["t-1", "t-2"])
     assert sent.verdicts() == [("t-1", True)]
     clock.advance(DUE_EVERY_S)
-    feed.tell_due()
+    feed.send_due()
     assert len(sent.outcomes) == 1
     clock.advance(4 * 86_400)
-    feed.tell_due()
+    feed.send_due()
     assert sent.verdicts() == [("t-1", True), ("t-2", True)]
     store.put([], [label(2, day=6, fraud=False)])
     clock.advance(86_400)
-    feed.tell_due()
+    feed.send_due()
     assert sent.verdicts()[2:] == [("t-2", False)]
     assert {(each.transaction_id, each.fraud) for each in of_store(settings, store, clock.now())} == {
         ("t-1", True), ("t-2", False),

@@ -8,14 +8,14 @@ from contract.windows import ENTITY_NAMES, counterpart_hash
 from scoring.ports import ListHit
 from scoring.store.keys import Keys
 from scoring.store.scripts import script
-from scoring.store.sightings import COLUMNS, Bounds, ReplyReader, SightingPacker, layout
+from scoring.store.window_updates import COLUMNS, Bounds, ReplyReader, WindowUpdatePacker, layout
 from support.sightings import START_MS, column, sighting
 
 BOUNDS = Bounds(idle_s=60, sight_s=30, max_events=9, max_counterparts=7, label_delay_s=4, horizon_tiles=8)
 
 
-def packed(*sightings: object, packer: SightingPacker | None = None) -> list[list[bytes]]:
-    packer = packer or SightingPacker(Keys("shop"), b"f" * 40, BOUNDS)
+def packed(*sightings: object, packer: WindowUpdatePacker | None = None) -> list[list[bytes]]:
+    packer = packer or WindowUpdatePacker(Keys("shop"), b"f" * 40, BOUNDS)
     reader = hiredis.Reader()
     commands = []
     for command in packer.pack(sightings, packer.shared(5, "m1", "r1")):  # type: ignore[arg-type]
@@ -62,8 +62,8 @@ def test_an_alias_follows_with_its_key_place_and_hash() -> None:
 
 
 def test_values_are_packed_alike_whether_seen_before_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoring.store.sightings.CACHE_VALUES_MAX", 2)
-    packer = SightingPacker(Keys("shop"), b"f" * 40, BOUNDS)
+    monkeypatch.setattr("scoring.store.window_updates.CACHE_VALUES_MAX", 2)
+    packer = WindowUpdatePacker(Keys("shop"), b"f" * 40, BOUNDS)
     many = [sighting("t", card=f"c{i % 5}") for i in range(20)]
     assert packed(*many, packer=packer)[10] == packed(many[10])[0]
     assert all(len(fragments) <= 2 for fragments in packer._fragments)
@@ -71,7 +71,7 @@ def test_values_are_packed_alike_whether_seen_before_or_not(monkeypatch: pytest.
 
 def test_a_version_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="255 bytes"):
-        SightingPacker(Keys("shop"), b"", BOUNDS).shared(0, "m" * 256, "r")
+        WindowUpdatePacker(Keys("shop"), b"", BOUNDS).shared(0, "m" * 256, "r")
 
 
 def test_numbers_come_back_in_their_columns_and_what_is_missing_is_nan() -> None:

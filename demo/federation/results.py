@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from contract.federation.messages import LedgerEntry
 from contract.federation.settings import GATE_CONFIDENCE, PROVING_TRAININGS
+from demo.federation.adversary import ATTACKS
 from demo.federation.members import Member, recall, stopped
-from demo.federation.saboteur import ATTACKS
 from federation.audit.history import History, content_of, rounds_of
 from federation.transports.ports import Record
 from tillguard.views.report.page import ABSENT

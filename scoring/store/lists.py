@@ -18,7 +18,7 @@ LINK = 3
 
 
 @dataclass(frozen=True, slots=True)
-class MarkEntry:
+class ListEntry:
     """One entry of a list."""
 
     entity: str
@@ -32,7 +32,7 @@ class MarkEntry:
     reason_code: str
 
 
-class Marks:
+class ListStore:
     """The lists of one retailer; an entity carries one mark at a time. Safe for threads.
 
     A transaction's marks are pinned at its first sight; a change concerns later transactions only. Every method raises
@@ -47,7 +47,7 @@ class Marks:
     def set(
         self, entity: str, value: str, mark: MarkKind, *, expires_at: datetime | None = None, by: str, reason_code: str
     ) -> None:
-        """Marks an entity, in place of the mark it had; raises ValueError for an unknown entity or mark."""
+        """ListStore an entity, in place of the mark it had; raises ValueError for an unknown entity or mark."""
         if mark not in _KINDS.values():
             raise ValueError(f"a mark is one of {', '.join(_KINDS.values())}")
         key = self._keys.entity(entity, value)
@@ -61,7 +61,7 @@ class Marks:
         key = self._keys.entity(entity, value)
         return bool(self._client.run(lambda client: client.hdel(self._keys.marks, key, _canonical(client, key))))
 
-    def list(self) -> list[MarkEntry]:
+    def list(self) -> list[ListEntry]:
         """Every mark in force, by entity and value; removes the expired ones."""
         records: dict[bytes, bytes] = self._client.run(lambda client: client.hgetall(self._keys.marks))
         entries = {field: _entry(record) for field, record in records.items()}
@@ -83,8 +83,8 @@ def _canonical(client: Any, key: bytes) -> bytes:
     return bytes(state[12:-1]) if state and state[-1] == LINK else key
 
 
-def _entry(record: bytes) -> MarkEntry:
+def _entry(record: bytes) -> ListEntry:
     text = record.decode()
     start = text.index("{")
     about = json.loads(text[start:])
-    return MarkEntry(mark=_KINDS[text[0]], expires_at=from_epoch_ms(int(text[1:start])) if start > 1 else None, **about)
+    return ListEntry(mark=_KINDS[text[0]], expires_at=from_epoch_ms(int(text[1:start])) if start > 1 else None, **about)

@@ -12,12 +12,12 @@ from demo import summary
 from demo.learning import recovery
 from demo.learning.recovery import Course, points
 from demo.tally import Entry, Phase, Tally
-from demo.telling import story
+from demo.telling import html_report
 from simulator.sales import KINDS, NEW_KINDS, Truth
 from tillguard.views.report.page import ABSENT
 
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
-RUN = story.Run(
+RUN = html_report.Run(
     source="the <simulator> & friends",
     databases={"alder": "MySQL", "birch": "MongoDB"},
     kinds=KINDS,
@@ -102,7 +102,7 @@ def tallies() -> list[Tally]:
 
 @pytest.fixture(scope="module")
 def page(tallies: list[Tally]) -> str:
-    return story.report(RUN, summary.summarise(tallies), [one for tally in tallies for one in tally.judged()])
+    return html_report.report(RUN, summary.summarise(tallies), [one for tally in tallies for one in tally.judged()])
 
 
 def text_of(page: str) -> str:
@@ -148,11 +148,11 @@ def test_plots_take_their_colours_from_the_page(page: str) -> None:
 
 def test_a_broken_promise_is_the_headline(tallies: list[Tally]) -> None:
     figures = summary.summarise(tallies) | {"unaccounted": 3}
-    assert story.headline(figures) == "122 transactions: 3 unanswered, 0 answered twice and differently"
+    assert html_report.headline(figures) == "122 transactions: 3 unanswered, 0 answered twice and differently"
 
 
 def test_a_report_without_any_verdict_still_reads() -> None:
-    page = story.report(RUN, summary.summarise([Tally("alder")]), [])
+    page = html_report.report(RUN, summary.summarise([Tally("alder")]), [])
     assert "0 transactions" in page
     assert "Nothing was held or blocked." in page
 
@@ -190,7 +190,7 @@ def test_the_second_act_is_told_with_its_numbers_and_a_plot(tallies: list[Tally]
     judged = tally.judged("second")
     figures = summary.summarise(tallies)
     figures["second_act"] = recovery.summarise(course, judged, summary.account([tally], "second"))
-    page = story.report(RUN, figures, [one for each in tallies for one in each.judged()], course, judged)
+    page = html_report.report(RUN, figures, [one for each in tallies for one in each.judged()], course, judged)
     balance = Balance()
     balance.feed(page)
     assert balance.open == []
@@ -239,7 +239,7 @@ def test_the_third_act_is_told_with_a_plot_and_every_round(tallies: list[Tally])
         "ledger": {"entries": 9, "holds": True, "head": "8:" + "a" * 64},
     }  # fmt: skip
     figures = summary.summarise(tallies) | {"third_act": act}
-    told = story.report(RUN, figures, [one for tally in tallies for one in tally.judged()])
+    told = html_report.report(RUN, figures, [one for tally in tallies for one in tally.judged()])
     balance = Balance()
     balance.feed(told)
     assert balance.open == []

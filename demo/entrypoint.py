@@ -11,9 +11,9 @@ from rich.console import Console
 
 from contract.errors import ConfigurationError, TillguardError
 from demo import beginnings, summary
-from demo.conduct import Demonstration, Outcome
+from demo.runner import Demonstration, Results
 from demo.shops.material import Amounts, FromFile, Material, Simulated
-from demo.telling import closing, story
+from demo.telling import closing, html_report
 from demo.view import Screen
 from embedded.stack import Stack
 from runtime import atomic_file
@@ -37,7 +37,7 @@ class Wishes:
     """1: neither second nor third act, as with a data file; 2: no third."""
 
 
-def perform(wishes: Wishes, state: Path, console: Console) -> bool:
+def run(wishes: Wishes, state: Path, console: Console) -> bool:
     """Runs everything; returns whether every promise was kept. Raises ConfigurationError before anything is started."""
     for file in (wishes.json_file, wishes.report_file):
         if file is not None:
@@ -65,7 +65,7 @@ def perform(wishes: Wishes, state: Path, console: Console) -> bool:
     ).run(keep=wishes.keep)
     with screen.step("write the report"):
         run = _run(wishes, material, screen)
-        page = story.report(run, outcome.figures, outcome.judged, outcome.course, outcome.second)
+        page = html_report.report(run, outcome.figures, outcome.judged, outcome.course, outcome.second)
         _write(wishes.report_file, page)
     closing.show(console, outcome.figures, material.kinds, replay=material.replay)
     if wishes.json_file is not None:
@@ -87,8 +87,8 @@ def _material(wishes: Wishes) -> Material:
     return Simulated(wishes.seed, amounts, now, beginnings.PREFIXES)
 
 
-def _run(wishes: Wishes, material: Material, screen: Screen) -> story.Run:
-    return story.Run(
+def _run(wishes: Wishes, material: Material, screen: Screen) -> html_report.Run:
+    return html_report.Run(
         source=material.source,
         databases=beginnings.DATABASES,
         kinds=material.kinds,
@@ -99,7 +99,7 @@ def _run(wishes: Wishes, material: Material, screen: Screen) -> story.Run:
     )
 
 
-def _document(wishes: Wishes, material: Material, screen: Screen, outcome: Outcome) -> str:
+def _document(wishes: Wishes, material: Material, screen: Screen, outcome: Results) -> str:
     document: dict[str, Any] = {
         **outcome.figures,
         "source": material.source,

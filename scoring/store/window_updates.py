@@ -122,7 +122,7 @@ def _fill_sides(form: _Form, records: NDArray[Any], into: NDArray[np.float64]) -
         into[:, start + 13 : start + 15] = np.where(np.isnan(since[:, :2]), np.nan, found["genuine"])
 
 
-class SightingPacker:
+class WindowUpdatePacker:
     """Makes one EVALSHA per sighting."""
 
     def __init__(self, keys: Keys, sha: bytes, bounds: Bounds) -> None:

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from contract.settings import Settings
 from demo import beginnings, redelivery, replaying, summary, view
 from demo.children import Child, Children, DemoError
-from demo.federation import alliance
+from demo.federation import results
 from demo.federation.third_act import Stage as ThirdStage
 from demo.federation.third_act import ThirdAct
 from demo.learning import first_trainers, recovery
@@ -46,7 +46,7 @@ HEAD_START_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Results:
     """What a demonstration found."""
 
     figures: dict[str, Any]
@@ -87,7 +87,7 @@ class Demonstration:
         self._tallies: list[Tally] = []
         self._looked_s = 0.0
 
-    def run(self, *, keep: bool) -> Outcome:
+    def run(self, *, keep: bool) -> Results:
         """Everything, from servers to figures; with `keep` the servers stay up (processes never do).
 
         Raises DemoError where a server or a process fails.
@@ -99,7 +99,7 @@ class Demonstration:
                 f"a server did not answer as it should ({type(error).__name__}); see {self._stack.folder}/logs"
             ) from error
 
-    def _run(self, *, keep: bool) -> Outcome:
+    def _run(self, *, keep: bool) -> Results:
         with ExitStack() as ending:
             with self._screen.step("start Kafka, Redis, MariaDB and a Mongo wire server"):
                 ending.enter_context(_servers(self._stack, keep=keep))
@@ -128,7 +128,7 @@ class Demonstration:
                 figures["third_act"] = self._third_act(self._third_seed)
             with self._screen.step("stop everything"):
                 ending.close()
-        return Outcome(figures, judged, course, second)
+        return Results(figures, judged, course, second)
 
     def _prepare(self, ending: ExitStack) -> None:
         endpoints = self._stack.endpoints
@@ -284,7 +284,7 @@ class Demonstration:
         """Among other retailers; the first two rest meanwhile."""
         self._children.stop()
         stage = ThirdStage(self._stack.endpoints, self._children, self._screen, self._check, self._stack.folder, seed)
-        return alliance.summarise(ThirdAct(stage).play())
+        return results.summarise(ThirdAct(stage).play())
 
     def _redelivered(self) -> int:
         return sum(tally.redelivered for tally in self._tallies)

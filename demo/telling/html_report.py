@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.dead_letters import REASONS
-from demo.federation import alliance
+from demo.federation import results
 from demo.learning.recovery import STAGES, Course, learned, points
 from demo.summary import DECISIONS, holds, precision_recall
 from demo.tally import Judged
@@ -200,7 +200,7 @@ def _third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> str:
                 for kind, found in each["recall_by_kind"].items()
                 if kind in each["never_seen"]
             ),
-            alliance.serving(each),
+            results.serving(each),
         )
         for name, each in retailers
     ]
@@ -209,8 +209,8 @@ def _third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> str:
         "Third act: three retailers learn together, and show nobody a sale",
         page.broad(figures.pairs(groups, ("alone", "together")))
         + page.table(head, gains)
-        + page.table(alliance.ROUND_HEAD, [alliance.round_cells(line) for line in act["rounds"]])
-        + page.paragraphs(alliance.sentences(act)),
+        + page.table(results.ROUND_HEAD, [results.round_cells(line) for line in act["rounds"]])
+        + page.paragraphs(results.sentences(act)),
         wide=True,
     )
 

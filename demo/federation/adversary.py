@@ -1,4 +1,4 @@
-"""The member of the third act's federation that breaks the rules: `python -m demo.federation.saboteur FILE`.
+"""The member of the third act's federation that breaks the rules: `python -m demo.federation.adversary FILE`.
 
 It was enrolled and approved like any other, and answers a round's first stage as it should, so that everybody counts on it. Then it
 sends, with its own keys and rights, what such a member can send, and writes down how much of each. It never trains.
@@ -53,7 +53,7 @@ ATTACKS = {
 DAY_MS = 86_400_000
 
 
-class Saboteur:
+class Adversary:
     """One run, in one thread."""
 
     def __init__(self, settings: FederationSettings, identity: Identity, transport: KafkaTransport) -> None:
@@ -170,7 +170,7 @@ def main(file: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     transport = KafkaTransport(settings, identity.name)
     try:
-        saboteur = Saboteur(settings, identity, transport)
+        saboteur = Adversary(settings, identity, transport)
         while True:
             saboteur.run_once()
     finally:

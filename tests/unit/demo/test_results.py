@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from contract.federation.messages import LedgerEntry
-from demo.federation import alliance, saboteur
-from demo.federation.alliance import Course, Measured, MemberCourse
+from demo.federation import adversary, results
 from demo.federation.members import Member
+from demo.federation.results import Course, Measured, MemberCourse
 from demo.telling import closing
 from federation.audit.history import History
 from federation.audit.ledger import GENESIS, Head, head_after, next_entry, verify_chain
@@ -78,7 +78,7 @@ def course(entries: tuple[LedgerEntry, ...] = ENTRIES) -> Course:
 
 
 def test_each_round_has_its_own_times_bytes_and_privacy() -> None:
-    first, second = alliance.summarise(course())["rounds"]
+    first, second = results.summarise(course())["rounds"]
     assert (first["milliseconds"], first["learning_ms"], first["combining_ms"]) == (4_000, 3_000, 1_000)
     assert first["bytes_up"] == {"cedar": 800, "elm": 0}
     assert first["bytes_down_each"] == 800
@@ -89,16 +89,16 @@ def test_each_round_has_its_own_times_bytes_and_privacy() -> None:
 
 
 def test_what_was_dropped_is_summed_up_from_the_ledger_and_the_sums_hold_nothing_of_the_bad_member() -> None:
-    figures = alliance.summarise(course())
+    figures = results.summarise(course())
     assert figures["dropped"] == {"oversized": 2, "unsigned": 5}
     assert figures["dropped_in_all"] == figures["bad_member"]["sent_in_all"] == 7
     assert figures["bad_member"]["rounds_that_counted_it"] == 0
     let_in = chain(("survivors", 1, 0, {"stage": "updates", "members": ["cedar", "thorn"]}))
-    assert alliance.summarise(course(let_in))["bad_member"]["rounds_that_counted_it"] == 1
+    assert results.summarise(course(let_in))["bad_member"]["rounds_that_counted_it"] == 1
 
 
 def test_recall_is_measured_at_the_same_number_of_stopped_sales_before_and_after() -> None:
-    cedar = alliance.summarise(course())["retailers"]["cedar"]
+    cedar = results.summarise(course())["retailers"]["cedar"]
     assert cedar["kept_back"] == {"transactions": 50, "stopped": 4}
     assert cedar["recall"]["never_seen"] == {"frauds": 10, "before": 0.0, "after": 0.4}
     assert cedar["recall"]["seen"] == {"frauds": 20, "before": 0.2, "after": 0.0}
@@ -107,33 +107,33 @@ def test_recall_is_measured_at_the_same_number_of_stopped_sales_before_and_after
 
 
 def test_noise_is_compared_with_what_the_members_can_say() -> None:
-    price = alliance.summarise(course())["privacy"]
+    price = results.summarise(course())["privacy"]
     assert (price["epsilon"], price["rounds"]) == (3.25, [2])
     assert price["noise_over_signal"] == 100.0  # 2 * sqrt(10,000) / 2 members
     assert price["members_for_equal"] == 200
 
 
 def test_the_sentences_say_what_happened_and_a_broken_ledger_is_no_success() -> None:
-    text = " ".join(alliance.sentences(alliance.summarise(course())))
+    text = " ".join(results.sentences(results.summarise(course())))
     assert "sent 7 bad messages: 4 in another member's name, 3 far too large" in text
     assert "epsilon 3.25 was spent at delta 1e-05" in text
     assert "2 of 2 refused what came of it" in text
     assert "every signature and link holds" in text
-    broken = alliance.summarise(course(ENTRIES[:2] + ENTRIES[3:]))
+    broken = results.summarise(course(ENTRIES[:2] + ENTRIES[3:]))
     assert broken["ledger"]["holds"] is False
-    assert "does NOT hold" in " ".join(alliance.sentences(broken))
+    assert "does NOT hold" in " ".join(results.sentences(broken))
 
 
 def test_without_noise_no_privacy_is_claimed() -> None:
-    figures = alliance.summarise(course(chain(*one_round(1, 0, {"level": "none"}))))
+    figures = results.summarise(course(chain(*one_round(1, 0, {"level": "none"}))))
     assert figures["privacy"] == {"level": "none"}
-    assert "none is promised" in " ".join(alliance.sentences(figures))
+    assert "none is promised" in " ".join(results.sentences(figures))
 
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_terminal_shows_who_gained_and_what_each_round_cost(width: int) -> None:
     console = Console(width=width, record=True, file=StringIO())
-    console.print(closing.third_act(alliance.summarise(course()), KINDS))
+    console.print(closing.third_act(results.summarise(course()), KINDS))
     text = console.export_text()
     assert "elm, a newcomer" in text
     assert "a blend of both models, round 1" in text
@@ -143,6 +143,6 @@ def test_the_terminal_shows_who_gained_and_what_each_round_cost(width: int) -> N
 
 def test_the_saboteurs_log_tells_what_it_sent() -> None:
     log = "2026 [warning] something\nsent: forged\nsent: malformed\nsent: forged\n"
-    assert saboteur.sent(log) == {"forged": 2, "malformed": 1}
-    assert saboteur.sent("") == {}
-    assert json.dumps(saboteur.ATTACKS)
+    assert adversary.sent(log) == {"forged": 2, "malformed": 1}
+    assert adversary.sent("") == {}
+    assert json.dumps(adversary.ATTACKS)
