@@ -1,4 +1,4 @@
-"""Feature vectors and sightings from transactions and window aggregates: one code for serving and for training. Pure.
+"""Feature vectors and window_updates from transactions and window aggregates: one code for serving and for training. Pure.
 
 Everything works on a batch of n transactions. Quantities are computed in float64 (rules read these) and end as float32
 (the model and the feature log read these), so that equal inputs give equal bits wherever they are computed.
@@ -167,12 +167,13 @@ def _usual(amounts: Floats, counts: Floats, sums: Floats) -> Floats:
     return ratios
 
 
-def entities_of(sighting: WindowUpdate) -> bytes:
+def entities_of(window_update: WindowUpdate) -> bytes:
     """The transaction's named entities as FeatureRecord.entities holds them; of a rotating token the one before it."""
-    values = sighting.entities
-    if sighting.aliases is not None:
+    values = window_update.entities
+    if window_update.aliases is not None:
         values = tuple(
-            None if value is None else alias or value for value, alias in zip(values, sighting.aliases, strict=True)
+            None if value is None else alias or value
+            for value, alias in zip(values, window_update.aliases, strict=True)
         )
     mask = sum(1 << place for place, value in enumerate(values) if value is not None)
     return mask.to_bytes(2, "little") + b"".join([_hash_of(value) for value in values if value is not None])

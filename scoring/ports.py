@@ -66,7 +66,7 @@ class ListHit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The store's answer for a batch of n sightings, in their order. For a redelivery everything is as at first sight."""
+    """The store's answer for a batch of n window_updates, in their order. For a redelivery everything is as at first sight."""
 
     applied_seq: NDArray[np.int64]
     """Shape (n,)."""
@@ -86,7 +86,7 @@ class Applied:
 
 
 class StoreUnavailableError(TransientError):
-    """The store did not answer in time; nothing can be said about which of the sightings it applied (asking again is safe)."""
+    """The store did not answer in time; nothing can be said about which of the window updates it applied (asking again is safe)."""
 
 
 class Ticket(Protocol):
@@ -100,20 +100,20 @@ class Ticket(Protocol):
 class WindowStore(Protocol):
     """Exact sliding windows and first-sight records of one retailer.
 
-    Called by one thread for every batch. Applying is atomic per sighting and idempotent by transaction_id: after
-    StoreUnavailableError the same sightings may be sent again.
+    Called by one thread for every batch. Applying is atomic per window_update and idempotent by transaction_id: after
+    StoreUnavailableError the same window_updates may be sent again.
     """
 
     def send(
         self,
-        sightings: Sequence[WindowUpdate],
+        window_updates: Sequence[WindowUpdate],
         model_version: str,
         rules_version: str,
         others: Mapping[int, str] | None = None,
     ) -> Ticket:
         """Sends a batch without waiting for its answer; at most a few tickets are open at once, collected in order.
 
-        The versions are pinned for sightings not seen before; `others` names the model of those, by their place, that another
+        The versions are pinned for window_updates not seen before; `others` names the model of those, by their place, that another
         one judges. With an empty `model_version` nothing is pinned: a history fills the windows, and the first send of the same
         transaction that names a model pins its versions and its content. Raises StoreUnavailableError.
         """

@@ -80,7 +80,7 @@ class Bare:
     def ask(self, values: Sequence[bytes | None]) -> Asked:
         """Decodes a batch and sends it to the store without waiting."""
         seen = [self._decode(value) for value in values if value is not None]
-        sightings = [
+        window_updates = [
             WindowUpdate(
                 one.transaction_id,
                 epoch_ms(one.event_time),
@@ -91,7 +91,7 @@ class Bare:
             )
             for one in seen
         ]
-        return Asked(seen, self._store.send(sightings, "bench-1", "bench-1"))
+        return Asked(seen, self._store.send(window_updates, "bench-1", "bench-1"))
 
     def answer(self, asked: Asked) -> None:
         """Waits for the store, scores, and queues one verdict each."""

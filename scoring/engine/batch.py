@@ -1,4 +1,4 @@
-"""The first stage: records become transactions or dead letters, and transactions become sightings. Pure but for the clock's reading."""
+"""The first stage: records become transactions or dead letters, and transactions become window_updates. Pure but for the clock's reading."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Batch:
     amounts: list[int] = field(default_factory=list)
     """Minor units of the base currency."""
     times_ms: list[int] = field(default_factory=list)
-    sightings: list[WindowUpdate] = field(default_factory=list)
+    window_updates: list[WindowUpdate] = field(default_factory=list)
     deadline_s: float = 0.0
     """On the monotonic clock."""
     again: bool = False

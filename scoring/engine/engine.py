@@ -158,10 +158,10 @@ class Engine:
         batch = read(events, self._admission, now)
         batch.again = again
         batch.deadline_s = started_s + self._time_limit_s(batch, Moment.at(now, self._settings.scoring.late_after_s))
-        batch.sightings = window_updates(batch.transactions, batch.amounts, batch.times_ms)
+        batch.window_updates = window_updates(batch.transactions, batch.amounts, batch.times_ms)
         sent_s = self._clock.monotonic_s()
         batch.seconds["decode"] = sent_s - started_s
-        if batch.sightings:
+        if batch.window_updates:
             self._send(batch)
         batch.seconds["windows"] = self._clock.monotonic_s() - sent_s
         return batch
@@ -185,7 +185,7 @@ class Engine:
             return
         try:
             batch.store_ticket = self._store.send(
-                batch.sightings,
+                batch.window_updates,
                 serving.version,
                 self._rules.current.version,
                 canary_rows(self._cache.challenger, batch.transactions),

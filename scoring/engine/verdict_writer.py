@@ -220,7 +220,7 @@ def _set(answered: Answered, answer: _Answer) -> None:
         score=answer.score,
         model_version=answered.model_version,
         rules_version=answered.rules.version,
-        entities=entities_of(batch.sightings[row]),
+        entities=entities_of(batch.window_updates[row]),
         control=answer.control,
     )
     batch.decisions[answer.decision, False] += 1

@@ -24,9 +24,9 @@ class CoverageNotes:
         self._key = keys.coverage
         self._windows_from_ms: int | None = None
 
-    def of_updates(self, sightings: Sequence[WindowUpdate]) -> tuple[list[bytes], int | None]:
+    def of_updates(self, window_updates: Sequence[WindowUpdate]) -> tuple[list[bytes], int | None]:
         """At most one command, and what to confirm when it was answered."""
-        earliest_ms = min((sighting.event_time_ms for sighting in sightings), default=None)
+        earliest_ms = min((window_update.event_time_ms for window_update in window_updates), default=None)
         known_ms = self._windows_from_ms
         if earliest_ms is None or (known_ms is not None and known_ms <= earliest_ms):
             return [], None

@@ -41,7 +41,7 @@ class Keys:
 
     @property
     def sequence(self) -> bytes:
-        """Counter of applied sightings."""
+        """Counter of applied window_updates."""
         return self.prefix + b"seq"
 
     @property

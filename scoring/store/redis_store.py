@@ -1,4 +1,4 @@
-"""The window store on Redis: sightings in, aggregates out, one atomic script per sighting, many in flight."""
+"""The window store on Redis: window_updates in, aggregates out, one atomic script per window_update, many in flight."""
 
 import time
 from collections import deque
@@ -44,15 +44,15 @@ class RedisTicket:
         commands: list[bytes],
         pending: _Pending,
         generation: int,
-        sightings: int,
+        window_updates: int,
         earliest_ms: int | None,
     ) -> None:
         self._store = store
         self.commands = commands
         self.pending = pending
         self.generation = generation
-        self.sightings = sightings
-        """How many of the commands are sightings; they come first."""
+        self.window_updates = window_updates
+        """How many of the commands are window_updates; they come first."""
         self.earliest_ms = earliest_ms
         """What the command after them notes, if there is one."""
 
@@ -122,7 +122,7 @@ class RedisStore:
 
     def send(
         self,
-        sightings: Sequence[WindowUpdate],
+        window_updates: Sequence[WindowUpdate],
         model_version: str,
         rules_version: str,
         others: Mapping[int, str] | None = None,
@@ -133,23 +133,23 @@ class RedisStore:
         if others:
             shares = {version: self._packer.shared(now_s, version, rules_version) for version in set(others.values())}
             commands = self._packer.pack_apart(
-                sightings, shared, {place: shares[version] for place, version in others.items()}
+                window_updates, shared, {place: shares[version] for place, version in others.items()}
             )
         else:
-            commands = self._packer.pack(sightings, shared)
-        notes, earliest_ms = self._notes.of_updates(sightings)
+            commands = self._packer.pack(window_updates, shared)
+        notes, earliest_ms = self._notes.of_updates(window_updates)
         commands += notes
         pending = self._post(commands)
-        return RedisTicket(self, commands, pending, self._generation, len(sightings), earliest_ms)
+        return RedisTicket(self, commands, pending, self._generation, len(window_updates), earliest_ms)
 
     def collect(self, ticket: RedisTicket, timeout_s: float) -> Applied:
         """Reads until the ticket's replies are there; earlier tickets' replies are kept for them."""
         answers = self._answers(ticket.commands, ticket.pending, ticket.generation, timeout_s)
         self._notes.confirm(ticket.earliest_ms)
-        return self._reader.applied(answers[: ticket.sightings])
+        return self._reader.applied(answers[: ticket.window_updates])
 
     def learn(self, findings: Sequence[Finding]) -> "OutcomeTicket":
-        """Sends what became known, between the sightings sent before and after it, without waiting; raises StoreUnavailableError.
+        """Sends what became known, between the window_updates sent before and after it, without waiting; raises StoreUnavailableError.
 
         Idempotent by transaction_id: what is known already changes nothing.
         """

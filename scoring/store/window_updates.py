@@ -1,4 +1,4 @@
-"""Sightings as commands for windows.lua, and its replies as one Applied. Pure: moves no bytes itself.
+"""Window updates as commands for windows.lua, and its replies as one Applied. Pure: moves no bytes itself.
 
 Written for speed: a few microseconds per event each way. Values seen again come from a bounded cache of ready fragments.
 """
@@ -45,7 +45,7 @@ _ENTITIES_AT = 13  # evalsha, script, number of keys, 3 keys and 3 arguments are
 
 
 class Bounds(NamedTuple):
-    """What bounds an entity's state and every lifetime, sent with each sighting."""
+    """What bounds an entity's state and every lifetime, sent with each window_update."""
 
     idle_s: int
     sight_s: int
@@ -123,7 +123,7 @@ def _fill_sides(form: _Form, records: NDArray[Any], into: NDArray[np.float64]) -
 
 
 class WindowUpdatePacker:
-    """Makes one EVALSHA per sighting."""
+    """Makes one EVALSHA per window_update."""
 
     def __init__(self, keys: Keys, sha: bytes, bounds: Bounds) -> None:
         self._keys = keys
@@ -144,38 +144,42 @@ class WindowUpdatePacker:
         *bounds, delay_s, horizon = self._bounds
         return _bulk(_SHARED.pack(now_s, *bounds, len(model), len(rules), delay_s, horizon) + model + rules)
 
-    def pack(self, sightings: Sequence[WindowUpdate], shared: bytes) -> list[bytes]:
-        """One command per sighting, in their order."""
-        return [self._one(sighting, shared) for sighting in sightings]
+    def pack(self, window_updates: Sequence[WindowUpdate], shared: bytes) -> list[bytes]:
+        """One command per window_update, in their order."""
+        return [self._one(window_update, shared) for window_update in window_updates]
 
-    def pack_apart(self, sightings: Sequence[WindowUpdate], shared: bytes, others: Mapping[int, bytes]) -> list[bytes]:
-        """As `pack`, with another shared argument for the sightings at some places."""
-        return [self._one(sighting, others.get(place, shared)) for place, sighting in enumerate(sightings)]
+    def pack_apart(
+        self, window_updates: Sequence[WindowUpdate], shared: bytes, others: Mapping[int, bytes]
+    ) -> list[bytes]:
+        """As `pack`, with another shared argument for the window_updates at some places."""
+        return [
+            self._one(window_update, others.get(place, shared)) for place, window_update in enumerate(window_updates)
+        ]
 
-    def _one(self, sighting: WindowUpdate, shared: bytes) -> bytes:
-        times = _EVENT.pack(sighting.event_time_ms, sighting.amount_base_minor)
-        argument = [times[:6], times[8:14], sighting.digest]
-        parts = [b"", _bulk(self._keys.sight(sighting.transaction_id)), self._middle]
+    def _one(self, window_update: WindowUpdate, shared: bytes) -> bytes:
+        times = _EVENT.pack(window_update.event_time_ms, window_update.amount_base_minor)
+        argument = [times[:6], times[8:14], window_update.digest]
+        parts = [b"", _bulk(self._keys.sight(window_update.transaction_id)), self._middle]
         mask, bit = 0, 1
-        for fragments, value in zip(self._fragments, sighting.entities, strict=True):
+        for fragments, value in zip(self._fragments, window_update.entities, strict=True):
             if value is not None:
                 mask |= bit
                 fragment = fragments.get(value) or self._fragment(bit.bit_length() - 1, value)
                 parts.append(fragment[0])
                 argument.append(fragment[1])
             bit += bit
-        if sighting.aliases is not None:
-            self._add_aliases(sighting, sighting.aliases, parts, argument)
+        if window_update.aliases is not None:
+            self._add_aliases(window_update, window_update.aliases, parts, argument)
         parts[0] = self._heads[len(parts)]
         event = b"".join(argument)
         parts += (b"$%d\r\n%b\r\n" % (len(event), event), shared, self._layouts[mask])
         return b"".join(parts)
 
     def _add_aliases(
-        self, sighting: WindowUpdate, aliases: tuple[str | None, ...], parts: list[bytes], argument: list[bytes]
+        self, window_update: WindowUpdate, aliases: tuple[str | None, ...], parts: list[bytes], argument: list[bytes]
     ) -> None:
         position = 0
-        for i, (value, alias) in enumerate(zip(sighting.entities, aliases, strict=True)):
+        for i, (value, alias) in enumerate(zip(window_update.entities, aliases, strict=True)):
             if value is None:
                 continue
             position += 1
@@ -200,7 +204,7 @@ class ReplyReader:
         self._pinned: dict[tuple[int, int, int, bytes], tuple[str, str, tuple[ListHit, ...]]] = {}
 
     def applied(self, replies: Sequence[bytes]) -> Applied:
-        """The answer for a batch, one reply per sighting."""
+        """The answer for a batch, one reply per window_update."""
         count = len(replies)
         flags = np.frombuffer(b"".join([reply[:1] for reply in replies]), np.uint8)
         sequence: list[int] = []

@@ -40,7 +40,7 @@ class MemoryStore:
 
     def send(
         self,
-        sightings: Sequence[WindowUpdate],
+        window_updates: Sequence[WindowUpdate],
         model_version: str,
         rules_version: str,
         others: Mapping[int, str] | None = None,
@@ -50,35 +50,41 @@ class MemoryStore:
         self.batches += 1
         if self.deaf:
             return MemoryTicket(self, None)
-        versions = [(others or {}).get(place, model_version) for place in range(len(sightings))]
-        return MemoryTicket(self, self.apply(sightings, versions, rules_version))
+        versions = [(others or {}).get(place, model_version) for place in range(len(window_updates))]
+        return MemoryTicket(self, self.apply(window_updates, versions, rules_version))
 
-    def apply(self, sightings: Sequence[WindowUpdate], model_versions: Sequence[str], rules_version: str) -> Applied:
+    def apply(
+        self, window_updates: Sequence[WindowUpdate], model_versions: Sequence[str], rules_version: str
+    ) -> Applied:
         """What the store answers."""
         rows: list[Sight] = []
         first: list[bool] = []
-        for sighting, model_version in zip(sightings, model_versions, strict=True):
-            known = self.sights.get(sighting.transaction_id)
+        for window_update, model_version in zip(window_updates, model_versions, strict=True):
+            known = self.sights.get(window_update.transaction_id)
             first.append(known is None)
             if known is None:
                 seq = len(self.sights) + 1
                 known = Sight(
                     seq,
-                    sighting.digest,
-                    self.reference.apply(seq, sighting),
+                    window_update.digest,
+                    self.reference.apply(seq, window_update),
                     model_version,
                     rules_version,
-                    self._marks_of(sighting),
+                    self._marks_of(window_update),
                 )
-                self.sights[sighting.transaction_id] = known
+                self.sights[window_update.transaction_id] = known
             elif not known.model_version and model_version:
-                known.model_version, known.rules_version, known.digest = model_version, rules_version, sighting.digest
+                known.model_version, known.rules_version, known.digest = (
+                    model_version,
+                    rules_version,
+                    window_update.digest,
+                )
             rows.append(known)
         return Applied(
             applied_seq=np.array([row.applied_seq for row in rows], dtype=np.int64),
             first=np.array(first, dtype=np.bool_),
             conflict=np.array(
-                [row.digest != one.digest for row, one in zip(rows, sightings, strict=True)], dtype=np.bool_
+                [row.digest != one.digest for row, one in zip(rows, window_updates, strict=True)], dtype=np.bool_
             ),
             aggregates=np.array([row.aggregates for row in rows], dtype=np.float64),
             model_versions=[row.model_version for row in rows],
@@ -86,10 +92,10 @@ class MemoryStore:
             marks=[row.marks for row in rows],
         )
 
-    def _marks_of(self, sighting: WindowUpdate) -> tuple[ListHit, ...]:
+    def _marks_of(self, window_update: WindowUpdate) -> tuple[ListHit, ...]:
         from contract.windows import ENTITY_NAMES
 
-        pairs = zip(ENTITY_NAMES, sighting.entities, strict=True)
+        pairs = zip(ENTITY_NAMES, window_update.entities, strict=True)
         return tuple(
             ListHit(name, self.marks[name, value])
             for name, value in pairs

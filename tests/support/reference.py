@@ -53,7 +53,7 @@ class _History:
 
 
 class Reference:
-    """Applies sightings one after the other, in applied_seq order."""
+    """Applies window_updates one after the other, in applied_seq order."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class Reference:
         self._histories: dict[tuple[str, str], _History] = {}
         self._links: dict[tuple[str, str], str] = {}
 
-    def apply(self, applied_seq: int, sighting: WindowUpdate) -> list[float]:
+    def apply(self, applied_seq: int, window_update: WindowUpdate) -> list[float]:
         """Aggregates of every entity, in the order of contract.windows.aggregate_names and ENTITIES, then of contract.risk.side_names."""
-        values = self._canonical(sighting)
+        values = self._canonical(window_update)
         row: list[float] = []
         sides: list[float] = []
         for place, entity in enumerate(ENTITIES):
@@ -85,29 +85,29 @@ class Reference:
                 before = self._histories.get((entity.name, value), _History())
                 tiles = {(tile_ms, tile): count for (tile_ms, tile), (count, _) in before.tiles.items()}
                 clock = before.clock
-                row.extend(self._entity(entity, values, applied_seq, sighting))
+                row.extend(self._entity(entity, values, applied_seq, window_update))
                 names = aggregate_names(entity)
                 month = [
                     row[len(row) - len(names) + names.index(f"{kind}_{WINDOWS[-1].name}")] for kind in ("count", "sum")
                 ]
-                sides.extend(self._side(place, value, sighting, (clock, tiles), month))
+                sides.extend(self._side(place, value, window_update, (clock, tiles), month))
         return row + sides
 
     def _side(
         self,
         place: int,
         value: str,
-        sighting: WindowUpdate,
+        window_update: WindowUpdate,
         before: tuple[int, dict[tuple[int, int], int]],
         month: Sequence[float],
     ) -> list[float]:
         key = (place, counterpart_hash(value.encode()))
         risk = self._risks.setdefault(key, Risk(self._label_delay_days))
-        numbers = risk.sight(sighting.event_time_ms, *before)
+        numbers = risk.sight(window_update.event_time_ms, *before)
         if ENTITIES[place].name in HABIT_ENTITIES:
             habit = self._habits.setdefault(key, Habit())
-            clock = max(before[0], sighting.event_time_ms)
-            numbers += habit.sight(sighting, clock, month[0] - 1, month[1] - sighting.amount_base_minor)
+            clock = max(before[0], window_update.event_time_ms)
+            numbers += habit.sight(window_update, clock, month[0] - 1, month[1] - window_update.amount_base_minor)
         return numbers
 
     def learn(self, finding: Finding) -> bool:
@@ -121,11 +121,11 @@ class Reference:
             self._risks.setdefault(key, Risk(self._label_delay_days)).learn(finding.event_time_ms, known, outcome)
         return True
 
-    def _canonical(self, sighting: WindowUpdate) -> dict[str, str | None]:
+    def _canonical(self, window_update: WindowUpdate) -> dict[str, str | None]:
         """The oldest token of every value; a first-seen token with an alias is linked to it."""
-        aliases = sighting.aliases or (None,) * len(ENTITIES)
+        aliases = window_update.aliases or (None,) * len(ENTITIES)
         found: dict[str, str | None] = {}
-        for name, value, alias in zip(ENTITY_NAMES, sighting.entities, aliases, strict=True):
+        for name, value, alias in zip(ENTITY_NAMES, window_update.entities, aliases, strict=True):
             known = (name, value) in self._links or (name, value) in self._histories
             if value is not None and alias is not None and alias != value and not known:
                 self._links[name, value] = self._links.get((name, alias), alias)
@@ -133,10 +133,10 @@ class Reference:
         return found
 
     def _entity(
-        self, entity: Entity, values: dict[str, str | None], applied_seq: int, sighting: WindowUpdate
+        self, entity: Entity, values: dict[str, str | None], applied_seq: int, window_update: WindowUpdate
     ) -> list[float]:
         history = self._histories.setdefault((entity.name, values[entity.name] or ""), _History())
-        event = _Event(sighting.event_time_ms, applied_seq, sighting.amount_base_minor)
+        event = _Event(window_update.event_time_ms, applied_seq, window_update.amount_base_minor)
         before = history.clock
         clock = history.clock = max(before, event.t)
         live = [earlier for earlier in history.events if earlier.t > clock - EXACT_HORIZON_MS]
@@ -206,14 +206,14 @@ def aggregates(
     max_events: int = MAX_EVENTS,
     max_counterparts: int = MAX_COUNTERPARTS,
 ) -> NDArray[np.float64]:
-    """Aggregates of sightings given with their applied_seq, shape (n, K), rows as given; replayed in applied_seq order.
+    """Aggregates of window_updates given with their applied_seq, shape (n, K), rows as given; replayed in applied_seq order.
 
     A transaction given again gets the row of its first applied_seq. Nothing is known of any of them.
     """
     reference = Reference(max_events=max_events, max_counterparts=max_counterparts)
     given = list(applied)
     rows: dict[str, list[float]] = {}
-    for applied_seq, sighting in sorted(given, key=lambda pair: pair[0]):
-        if sighting.transaction_id not in rows:
-            rows[sighting.transaction_id] = reference.apply(applied_seq, sighting)
-    return np.array([rows[sighting.transaction_id] for _, sighting in given], dtype=np.float64)
+    for applied_seq, window_update in sorted(given, key=lambda pair: pair[0]):
+        if window_update.transaction_id not in rows:
+            rows[window_update.transaction_id] = reference.apply(applied_seq, window_update)
+    return np.array([rows[window_update.transaction_id] for _, window_update in given], dtype=np.float64)

@@ -131,9 +131,9 @@ class Habit:
     kept: list[_Unusual] = field(default_factory=list)
     applied: int = 0
 
-    def sight(self, sighting: WindowUpdate, clock: int, count: float, total: float) -> list[float]:
+    def sight(self, window_update: WindowUpdate, clock: int, count: float, total: float) -> list[float]:
         """The numbers for an event, which is then kept if it is unusual; count and total of its tiled 30 d without it."""
-        t, amount, days = sighting.event_time_ms, sighting.amount_base_minor, _DAYS.tiles
+        t, amount, days = window_update.event_time_ms, window_update.amount_base_minor, _DAYS.tiles
         oldest, day = clock // DAY_MS - days, t // DAY_MS
         known = [one for one in self.kept if one.t // DAY_MS > oldest]
         inside = [one for one in known if day - days < one.t // DAY_MS <= day]

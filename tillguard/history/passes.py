@@ -77,7 +77,7 @@ class _Batch(NamedTuple):
     transactions: list[Transaction]
     amounts: list[int]
     times_ms: list[int]
-    sightings: list[WindowUpdate]
+    window_updates: list[WindowUpdate]
     sent_s: float
 
 
@@ -94,16 +94,16 @@ class Memory:
         self.told: dict[str, PastTransaction] = {}
         """By transaction_id, oldest first."""
 
-    def keep(self, passed: Passed, sightings: list[WindowUpdate]) -> None:
+    def keep(self, passed: Passed, window_updates: list[WindowUpdate]) -> None:
         """Takes a batch, forgets what is too old; a history in event-time order has the oldest first."""
         columns = passed.vectors[:, list(plain_columns())].tolist()
-        for sighting, (ratio, unusual) in zip(sightings, columns, strict=True):
-            entities = features.entities_of(sighting)
-            self.told[sighting.transaction_id] = PastTransaction(
-                sighting.event_time_ms, entities, plain(ratio, unusual)
+        for window_update, (ratio, unusual) in zip(window_updates, columns, strict=True):
+            entities = features.entities_of(window_update)
+            self.told[window_update.transaction_id] = PastTransaction(
+                window_update.event_time_ms, entities, plain(ratio, unusual)
             )
         oldest = passed.times_ms[-1] - self._span_ms
-        for transaction_id in list(islice(self.told, 2 * len(sightings))):
+        for transaction_id in list(islice(self.told, 2 * len(window_updates))):
             if self.told[transaction_id].event_time_ms < oldest:
                 del self.told[transaction_id]
 
@@ -121,7 +121,7 @@ class Memory:
 class HistoryStore(Protocol):
     """A store that takes a history, as scoring.store.redis_store.RedisStore."""
 
-    def send(self, sightings: Sequence[WindowUpdate], model_version: str, rules_version: str) -> Ticket:
+    def send(self, window_updates: Sequence[WindowUpdate], model_version: str, rules_version: str) -> Ticket:
         """Sends transactions without waiting; raises StoreUnavailableError."""
         ...
 
@@ -226,8 +226,8 @@ class HistoryPass:
     def _batch(self, known: list[Known], rows: list[tuple[Transaction, int]]) -> _Batch:
         transactions, amounts = [row[0] for row in rows], [row[1] for row in rows]
         times_ms = features.event_times_ms(transactions)
-        sightings = features.window_updates(transactions, amounts, times_ms)
-        return _Batch(self._learned(known), transactions, amounts, times_ms, sightings, time.monotonic())
+        window_updates = features.window_updates(transactions, amounts, times_ms)
+        return _Batch(self._learned(known), transactions, amounts, times_ms, window_updates, time.monotonic())
 
     def _learned(self, known: list[Known]) -> list[Learned]:
         if not known:
@@ -244,7 +244,9 @@ class HistoryPass:
 
     def _posted(self, batch: _Batch) -> _Tickets:
         learned = self._store.learn([each.finding for each in batch.learned]) if batch.learned else None
-        return _Tickets(learned, self._store.send(batch.sightings, self._way.model_version, self._way.rules_version))
+        return _Tickets(
+            learned, self._store.send(batch.window_updates, self._way.model_version, self._way.rules_version)
+        )
 
     def _take_all(self) -> None:
         while self._open:
@@ -275,7 +277,7 @@ class HistoryPass:
         passed = Passed(batch.transactions, batch.amounts, batch.times_ms, applied, vectors, seconds)
         self._told(batch.learned)
         if self._labels is not None:
-            self._memory.keep(passed, batch.sightings)
+            self._memory.keep(passed, batch.window_updates)
         self._taken(passed)
 
     def _told(self, learned: list[Learned]) -> None:

@@ -58,13 +58,13 @@ class HashedStore:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
 
-    def send(self, sightings: Sequence[WindowUpdate], model_version: str, rules_version: str) -> Ticket:
+    def send(self, window_updates: Sequence[WindowUpdate], model_version: str, rules_version: str) -> Ticket:
         """As the port says."""
-        return self._store.send([_hashed(one) for one in sightings], model_version, rules_version)
+        return self._store.send([_hashed(one) for one in window_updates], model_version, rules_version)
 
-    def send_hashed(self, sightings: Sequence[WindowUpdate]) -> Ticket:
-        """Sightings whose entities are `_name`s of hashes."""
-        return self._store.send(sightings, "replay", "replay")
+    def send_hashed(self, window_updates: Sequence[WindowUpdate]) -> Ticket:
+        """Window updates whose entities are `_name`s of hashes."""
+        return self._store.send(window_updates, "replay", "replay")
 
     def learn(self, findings: Sequence[Finding]) -> OutcomeTicket:
         """As the port says."""
@@ -82,12 +82,12 @@ def _name(hashed: bytes) -> str:
     return hashed.hex()
 
 
-def _hashed(sighting: WindowUpdate) -> WindowUpdate:
+def _hashed(window_update: WindowUpdate) -> WindowUpdate:
     def names_of(values: tuple[str | None, ...]) -> tuple[str | None, ...]:
         return tuple(None if value is None else _name(counterpart_hash(value.encode())) for value in values)
 
-    aliases = None if sighting.aliases is None else names_of(sighting.aliases)
-    return sighting._replace(entities=names_of(sighting.entities), aliases=aliases)
+    aliases = None if window_update.aliases is None else names_of(window_update.aliases)
+    return window_update._replace(entities=names_of(window_update.entities), aliases=aliases)
 
 
 def check(
@@ -180,7 +180,7 @@ def _replayed(store: HashedStore, served: Served, progress: Progress | None) -> 
     for due, rows in _batches(served):
         if due:
             store.learn(due).wait(WAIT_S)
-        open_.append((rows, store.send_hashed([_sighting(one) for one in rows])))
+        open_.append((rows, store.send_hashed([_window_update(one) for one in rows])))
         if len(open_) >= IN_FLIGHT_MAX:
             take()
     while open_:
@@ -206,7 +206,7 @@ def _batches(served: Served) -> Iterator[tuple[list[Finding], list[Applied]]]:
         yield known, rows
 
 
-def _sighting(one: Applied) -> WindowUpdate:
+def _window_update(one: Applied) -> WindowUpdate:
     entities: list[str | None] = [None] * len(ENTITIES)
     for place, hashed in named(one.entities):
         entities[place] = _name(hashed)

@@ -1,4 +1,4 @@
--- One sighting of a transaction: first sight or not, and the sliding windows of every entity that it names.
+-- One window update: the first of its transaction or not, and the sliding windows of every entity that it names.
 --
 -- The meaning of every number is written in contract/windows.py; this file is how they stay cheap. Its constants (WINDOW_1..4,
 -- TILE_A/B, TILES_A/B, DISTINCT_1..3) are written in from that module by scoring/redis_scripts.py. The main part is one long

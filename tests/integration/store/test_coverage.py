@@ -12,8 +12,8 @@ from scoring.ports import Finding
 from scoring.store.coverage import read_coverage
 from scoring.store.keys import Keys
 from scoring.store.redis_store import RedisStore
-from support.sightings import sighting
 from support.tiny_model import tiny_manifest
+from support.window_updates import window_update
 from tillguard.operations.state_gaps import state_gaps
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,7 @@ def test_coverage_widens_with_what_is_applied_whoever_applies_it(
 ) -> None:
     assert read_coverage(settings) == Coverage()
     first, second = open_store(), open_store()
-    middle, early, late = (sighting(name, hours, card="x") for name, hours in (("m", 5), ("e", 1), ("l", 9)))
+    middle, early, late = (window_update(name, hours, card="x") for name, hours in (("m", 5), ("e", 1), ("l", 9)))
     first.send([middle, late], "m", "r").wait(WAIT_S)
     assert read_coverage(settings) == Coverage(middle.event_time_ms)
     second.send([early], "m", "r").wait(WAIT_S)
@@ -47,7 +47,7 @@ def test_a_replay_beside_the_live_state_leaves_its_coverage(
     open_store: Callable[..., RedisStore], settings: Settings, fresh_namespace: Callable[[], str]
 ) -> None:
     replay = open_store(namespace=fresh_namespace())
-    replay.send([sighting("t", card="x")], "m", "r").wait(WAIT_S)
+    replay.send([window_update("t", card="x")], "m", "r").wait(WAIT_S)
     assert read_coverage(settings) == Coverage()
 
 
@@ -55,7 +55,7 @@ def test_what_a_server_never_confirmed_is_sent_again(
     open_store: Callable[..., RedisStore], settings: Settings, keys: Keys, redis_client: Any
 ) -> None:
     store = open_store()
-    seen = sighting("t", card="x")
+    seen = window_update("t", card="x")
     store.send([seen], "m", "r")  # nobody took the answer: it may be lost with the connection
     redis_client.delete(keys.coverage)
     store.send([seen._replace(transaction_id="u")], "m", "r").wait(WAIT_S)
@@ -65,7 +65,7 @@ def test_what_a_server_never_confirmed_is_sent_again(
 def test_the_look_for_drift_says_what_the_state_does_not_hold(
     open_store: Callable[..., RedisStore], settings: Settings
 ) -> None:
-    seen = sighting("t", card="x")
+    seen = window_update("t", card="x")
     open_store().send([seen], "m", "r").wait(WAIT_S)
     kinds = [gap.kind for gap in state_gaps(settings, tiny_manifest(b"", risk=False), seen.event_time_ms)]
     assert kinds == ["windows"]

@@ -15,7 +15,7 @@ from scoring.store.lists import ListStore
 from scoring.store.redis_store import RedisStore
 from scoring.store.space import KeySpace
 from support.reference import aggregates
-from support.sightings import column, differences, sighting
+from support.window_updates import column, differences, window_update
 
 pytestmark = pytest.mark.integration
 
@@ -24,12 +24,12 @@ DAY_S = 86_400
 Open = Callable[..., RedisStore]
 
 
-def apply(store: RedisStore, *sightings: WindowUpdate) -> Any:
-    return store.send(sightings, "m", "r").wait(WAIT_S)
+def apply(store: RedisStore, *window_updates: WindowUpdate) -> Any:
+    return store.send(window_updates, "m", "r").wait(WAIT_S)
 
 
 def test_records_and_states_expire_by_the_settings(open_store: Open, redis_client: Any, keys: Keys) -> None:
-    apply(open_store(), sighting("t", card="x"))
+    apply(open_store(), window_update("t", card="x"))
     assert 3.9 * DAY_S < redis_client.ttl(keys.sight("t")) <= 4 * DAY_S
     assert 31 * DAY_S <= redis_client.ttl(keys.entity("card", "x")) <= 32 * DAY_S
 
@@ -38,49 +38,49 @@ def test_use_renews_a_states_lifetime_once_a_day(open_store: Open, redis_client:
     wall_s = [1_800_000_000.0]
     store = open_store(wall_s=lambda: wall_s[0])
     state = keys.entity("card", "x")
-    apply(store, sighting("a", 0, card="x"), sighting("b", 1, card="x"))
+    apply(store, window_update("a", 0, card="x"), window_update("b", 1, card="x"))
     redis_client.expire(state, 100)
-    apply(store, sighting("c", 2, card="x"))
+    apply(store, window_update("c", 2, card="x"))
     assert redis_client.ttl(state) <= 100
     wall_s[0] += 1.1 * DAY_S
-    apply(store, sighting("d", 3, card="x"))
+    apply(store, window_update("d", 3, card="x"))
     assert redis_client.ttl(state) >= 31 * DAY_S
     redis_client.expire(state, 100)
     wall_s[0] -= 5 * DAY_S
-    apply(store, sighting("e", 4, card="x"))
+    apply(store, window_update("e", 4, card="x"))
     assert redis_client.ttl(state) >= 31 * DAY_S
 
 
 def test_use_of_a_new_token_renews_its_link(open_store: Open, redis_client: Any, keys: Keys) -> None:
     wall_s = [1_800_000_000.0]
     store = open_store(wall_s=lambda: wall_s[0])
-    apply(store, sighting("a", card="old"), sighting("b", 1, card="new", aliases={"card": "old"}))
+    apply(store, window_update("a", card="old"), window_update("b", 1, card="new", aliases={"card": "old"}))
     link = keys.entity("card", "new")
     index = keys.aliases(keys.entity("card", "old"))
     for key in (link, index):
         redis_client.expire(key, 100)
     wall_s[0] += 2 * DAY_S
-    applied = apply(store, sighting("c", 2, card="new"))
+    applied = apply(store, window_update("c", 2, card="new"))
     assert applied.aggregates[0, column("card.count_1m")] == 3
     assert min(redis_client.ttl(link), redis_client.ttl(index)) >= 31 * DAY_S
 
 
 def test_an_entity_seen_once_costs_well_under_400_bytes(open_store: Open, redis_client: Any, keys: Keys) -> None:
-    apply(open_store(), sighting("t", device="d" * 30, card="c" * 30, customer="u" * 30))
+    apply(open_store(), window_update("t", device="d" * 30, card="c" * 30, customer="u" * 30))
     assert redis_client.memory_usage(keys.entity("device", "d" * 30)) < 200
 
 
 def test_an_entity_never_grows_beyond_its_bound(open_store: Open, redis_client: Any, keys: Keys) -> None:
     store = open_store(max_events=100, max_counterparts=8)
-    many = [sighting(f"t{i}", i * MINUTE_MS, card=f"c{i}", customer=f"u{i}", device="d") for i in range(2_000)]
+    many = [window_update(f"t{i}", i * MINUTE_MS, card=f"c{i}", customer=f"u{i}", device="d") for i in range(2_000)]
     apply(store, *many)
     assert redis_client.strlen(keys.entity("device", "d")) < 10 * (100 + 32 + 25 + 1) + 2 * 8 * 14 + 58 * 13 + 140
 
 
 def test_a_replays_key_space_is_apart_and_goes_wholly(open_store: Open, redis_client: Any, keys: Keys) -> None:
     live, replay = open_store(), open_store(namespace="replay:1")
-    apply(live, sighting("t", card="x"))
-    applied = apply(replay, sighting("t", card="x"))
+    apply(live, window_update("t", card="x"))
+    applied = apply(replay, window_update("t", card="x"))
     assert applied.first.tolist() == [True]
     assert applied.aggregates[0, column("card.count_1m")] == 1
     assert replay.drop() == 4
@@ -94,15 +94,15 @@ def test_marks_are_pinned_at_first_sight(open_store: Open, settings: Settings) -
     store, marks = open_store(), ListStore(settings)
     marks.set("card", "x", "deny", by="ann", reason_code="stolen")
     marks.set("device", "d", "watch", by="ann", reason_code="emulator")
-    assert apply(store, sighting("a", card="x", device="d")).marks == [
+    assert apply(store, window_update("a", card="x", device="d")).marks == [
         (ListHit("card", "deny"), ListHit("device", "watch"))
     ]
     assert marks.remove("card", "x")
     assert not marks.remove("card", "x")
-    assert apply(store, sighting("a", card="x", device="d")).marks == [
+    assert apply(store, window_update("a", card="x", device="d")).marks == [
         (ListHit("card", "deny"), ListHit("device", "watch"))
     ]
-    assert apply(store, sighting("b", card="x", device="d")).marks == [(ListHit("device", "watch"),)]
+    assert apply(store, window_update("b", card="x", device="d")).marks == [(ListHit("device", "watch"),)]
 
 
 def test_a_mark_ends_at_its_time(open_store: Open, settings: Settings) -> None:
@@ -110,7 +110,7 @@ def test_a_mark_ends_at_its_time(open_store: Open, settings: Settings) -> None:
     now = datetime.now(UTC)
     marks.set("card", "x", "allow", expires_at=now - timedelta(seconds=1), by="ann", reason_code="vip")
     marks.set("card", "y", "allow", expires_at=now + timedelta(hours=1), by="ann", reason_code="vip")
-    applied = apply(open_store(), sighting("a", card="x"), sighting("b", card="y"))
+    applied = apply(open_store(), window_update("a", card="x"), window_update("b", card="y"))
     assert applied.marks == [(), (ListHit("card", "allow"),)]
     assert [(entry.value, entry.by, entry.reason_code) for entry in marks.list()] == [("y", "ann", "vip")]
 
@@ -131,11 +131,11 @@ def test_a_mark_holds_for_every_token_of_its_entity(open_store: Open, settings: 
     store, marks = open_store(), ListStore(settings)
     if marked_first:
         marks.set("card", "new", "deny", by="ann", reason_code="stolen")
-    apply(store, sighting("a", card="old"), sighting("b", card="new", aliases={"card": "old"}))
+    apply(store, window_update("a", card="old"), window_update("b", card="new", aliases={"card": "old"}))
     if not marked_first:
         marks.set("card", "new", "deny", by="ann", reason_code="stolen")
-        assert apply(store, sighting("d", card="old")).marks == [(ListHit("card", "deny"),)]
-    assert apply(store, sighting("c", card="new")).marks == [(ListHit("card", "deny"),)]
+        assert apply(store, window_update("d", card="old")).marks == [(ListHit("card", "deny"),)]
+    assert apply(store, window_update("c", card="new")).marks == [(ListHit("card", "deny"),)]
 
 
 def test_erasing_an_entity_leaves_nothing_that_names_it(
@@ -145,10 +145,10 @@ def test_erasing_an_entity_leaves_nothing_that_names_it(
     ListStore(settings).set("customer", "new-u", "watch", by="ann", reason_code="x")
     apply(
         store,
-        sighting("a", 0, customer="old-u", card="c1", device="d1"),
-        sighting("b", 1, customer="new-u", card="c1", device="d1", aliases={"customer": "old-u"}),
-        sighting("c", 2, customer="new-u", device="d2", terminal="k"),
-        sighting("d", 3, customer="other", card="c2", device="d1"),
+        window_update("a", 0, customer="old-u", card="c1", device="d1"),
+        window_update("b", 1, customer="new-u", card="c1", device="d1", aliases={"customer": "old-u"}),
+        window_update("c", 2, customer="new-u", device="d2", terminal="k"),
+        window_update("d", 3, customer="other", card="c2", device="d1"),
     )
     assert store.erase("customer", "new-u") > 0
     names = [name for name in redis_client.scan_iter(f"{{{keys.retailer}}}*") if b"-u" in name]
@@ -159,7 +159,7 @@ def test_erasing_an_entity_leaves_nothing_that_names_it(
         state = redis_client.get(keys.entity(entity, value))
         assert state is not None
         assert not any(hashed in state for hashed in hashes)
-    applied = apply(store, sighting("e", 4, customer="other", card="c2", device="d1"))
+    applied = apply(store, window_update("e", 4, customer="other", card="c2", device="d1"))
     assert applied.aggregates[0, column("device.distinct_customer_1h")] == 1
     assert applied.aggregates[0, column("device.distinct_card_1h")] == 2
     assert applied.aggregates[0, column("device.count_1m")] == 4
@@ -172,10 +172,12 @@ def test_striking_a_counterpart_leaves_the_rest_exact(open_store: Open, settings
     hour = 60 * MINUTE_MS
     events = [(0, "a"), (hour, "b"), (26 * hour, "c"), (26 * hour, "gone"), (27 * hour, "a"), (27 * hour, "d")]
     for erased in ("gone", "b", "a", "d"):
-        given = [sighting(f"{erased}{i}", t, device=f"dev-{erased}", card=card) for i, (t, card) in enumerate(events)]
+        given = [
+            window_update(f"{erased}{i}", t, device=f"dev-{erased}", card=card) for i, (t, card) in enumerate(events)
+        ]
         apply(store, *given)
         KeySpace(settings).erase("card", erased)
-        final = sighting(f"{erased}-last", 27 * hour + 5, device=f"dev-{erased}", card="z")
+        final = window_update(f"{erased}-last", 27 * hour + 5, device=f"dev-{erased}", card="z")
         without = [one if one.entities[1] != erased else one._replace(entities=_unnamed(one)) for one in given]
         expected = aggregates(enumerate([*without, final], 1))[-1:]
         applied = apply(store, final)

@@ -26,7 +26,7 @@ from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
 from support.redis_server import started
 from support.reference import aggregates
-from support.sightings import column, differences, sighting
+from support.window_updates import column, differences, window_update
 from tillguard import cli
 
 pytestmark = pytest.mark.integration
@@ -35,12 +35,12 @@ WAIT_S = 10.0
 PATIENCE_S = 30.0
 
 
-def persist(store: RedisStore, sightings: list[WindowUpdate]) -> Applied:
+def persist(store: RedisStore, window_updates: list[WindowUpdate]) -> Applied:
     """Sends again until there is an answer, as the engine does."""
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return store.send(sightings, "m", "r").wait(WAIT_S)
+            return store.send(window_updates, "m", "r").wait(WAIT_S)
         except StoreUnavailableError:
             if time.monotonic() > deadline_s:
                 raise
@@ -55,13 +55,13 @@ def test_answers_that_come_too_late_are_never_taken_for_others(
     open_store: Callable[..., RedisStore], redis_client: redis.Redis
 ) -> None:
     store = open_store()
-    persist(store, [sighting("before", card="x")])
+    persist(store, [window_update("before", card="x")])
     napper = threading.Thread(target=redis_client.execute_command, args=("DEBUG", "SLEEP", "0.4"))
     napper.start()
     lost: list[WindowUpdate] = []
     with pytest.raises(StoreUnavailableError):
         _send_until_lost(store, lost)
-    applied = persist(store, [sighting("after", 2_000, 5, card="y")])
+    applied = persist(store, [window_update("after", 2_000, 5, card="y")])
     assert applied.aggregates[0, column("card.sum_1m")] == 5
     napper.join()
     again = persist(store, lost)
@@ -71,7 +71,7 @@ def test_answers_that_come_too_late_are_never_taken_for_others(
 
 def _send_until_lost(store: RedisStore, sent: list[WindowUpdate]) -> None:
     while True:  # the nap may begin a moment later than its thread
-        sent.append(sighting(f"lost{len(sent)}", len(sent), 1, card="x"))
+        sent.append(window_update(f"lost{len(sent)}", len(sent), 1, card="x"))
         store.send(sent[-1:], "m", "r").wait(0.05)
 
 
@@ -79,8 +79,8 @@ def test_tickets_of_a_dropped_connection_fail_and_may_be_sent_again(
     open_store: Callable[..., RedisStore], redis_client: redis.Redis
 ) -> None:
     store = open_store()
-    persist(store, [sighting("first", card="x")])
-    batches = [[sighting(f"{i}-{j}", card="x") for j in range(3)] for i in range(3)]
+    persist(store, [window_update("first", card="x")])
+    batches = [[window_update(f"{i}-{j}", card="x") for j in range(3)] for i in range(3)]
     tickets = [store.send(batch, "m", "r") for batch in batches]
     store.close()
     for ticket in tickets:
@@ -94,9 +94,9 @@ def test_scripts_that_redis_forgot_are_loaded_again(
     open_store: Callable[..., RedisStore], redis_client: redis.Redis
 ) -> None:
     store = open_store()
-    persist(store, [sighting("a", card="x")])
+    persist(store, [window_update("a", card="x")])
     redis_client.script_flush()
-    tickets = [store.send([sighting(f"b{i}", i, card="x")], "m", "r") for i in range(3)]
+    tickets = [store.send([window_update(f"b{i}", i, card="x")], "m", "r") for i in range(3)]
     sequence = [int(ticket.wait(WAIT_S).applied_seq[0]) for ticket in tickets]
     assert sorted(sequence) == [2, 3, 4]
 
@@ -108,7 +108,7 @@ def test_a_store_that_cannot_be_reached_fails_at_once_and_is_tried_again_after_a
         began_s = time.monotonic()
         for _ in range(200):
             with pytest.raises(StoreUnavailableError):
-                store.send([sighting("a", card="x")], "m", "r")
+                store.send([window_update("a", card="x")], "m", "r")
         assert time.monotonic() - began_s < 5
         assert store._link.generation < 20
         store.close()
@@ -139,7 +139,7 @@ def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Pat
         store = RedisStore(retailer_at(port), connect_wait_s=0.05)
         cases = RedisCases(retailer_at(port), timeout_s=0.05)
         rules = RedisRules(retailer_at(port), timeout_s=0.05)
-        persist(store, [sighting("a", card="x")])
+        persist(store, [window_update("a", card="x")])
         assert (cases.get("a"), rules.find("r")) == (None, None)
         process = client.info("server")["process_id"]
         os.kill(process, signal.SIGSTOP)
@@ -147,7 +147,7 @@ def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Pat
             longest_s, until_s = 0.0, time.monotonic() + 2.5
             while (began_s := time.monotonic()) < until_s:
                 with pytest.raises(StoreUnavailableError):
-                    store.send([sighting("b", 1, card="x")], "m", "r").wait(0.05)
+                    store.send([window_update("b", 1, card="x")], "m", "r").wait(0.05)
                 with pytest.raises(StoreUnavailableError):
                     cases.get("a")
                 with pytest.raises(StoreUnavailableError):
@@ -156,7 +156,7 @@ def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Pat
         finally:
             os.kill(process, signal.SIGCONT)
         assert longest_s < 0.5
-        assert persist(store, [sighting("b", 1, card="x")]).aggregates[0, column("card.count_1m")] == 2
+        assert persist(store, [window_update("b", 1, card="x")]).aggregates[0, column("card.count_1m")] == 2
         store.close()
         cases.shut()
         rules.close()
@@ -166,7 +166,7 @@ def test_a_wrong_password_is_unavailable_and_is_not_shown(settings: Settings) ->
     redis_settings = settings.redis.model_dump() | {"password": "open-sesame"}
     store = RedisStore(parse({"retailer": "shop", "redis": redis_settings}, where="test"))
     with pytest.raises(StoreUnavailableError) as raised:
-        store.send([sighting("a", card="x")], "m", "r")
+        store.send([window_update("a", card="x")], "m", "r")
     assert str(raised.value) == "the store did not answer: WRONGPASS"
     store.close()
 
@@ -176,19 +176,19 @@ def test_a_state_of_a_foreign_kind_stops_the_worker_and_changes_nothing(
 ) -> None:
     redis_client.rpush(keys.entity("device", "d"), "foreign")
     with pytest.raises(InvariantError):
-        open_store().send([sighting("a", card="x", device="d")], "m", "r").wait(WAIT_S)
+        open_store().send([window_update("a", card="x", device="d")], "m", "r").wait(WAIT_S)
     assert set(redis_client.scan_iter(f"{{{keys.retailer}}}*")) == {keys.entity("device", "d"), keys.coverage}
 
 
 def test_a_full_redis_is_unavailable_and_nothing_is_half_applied(tmp_path: Path) -> None:
     with started(tmp_path) as port, redis.Redis(port=port) as client:
         store = RedisStore(retailer_at(port))
-        persist(store, [sighting("a", card="x")])
+        persist(store, [window_update("a", card="x")])
         client.config_set("maxmemory", 1)
         with pytest.raises(StoreUnavailableError):
-            store.send([sighting("b", 1, card="x")], "m", "r").wait(WAIT_S)
+            store.send([window_update("b", 1, card="x")], "m", "r").wait(WAIT_S)
         client.config_set("maxmemory", 0)
-        applied = persist(store, [sighting("b", 1, card="x")])
+        applied = persist(store, [window_update("b", 1, card="x")])
         assert applied.first.tolist() == [True]
         assert applied.aggregates[0, column("card.count_1m")] == 2
         store.close()
@@ -200,7 +200,8 @@ def test_kill_9_in_the_middle_of_a_stream_doubles_and_loses_nothing(
     endpoint = own_stack.endpoints["redis"]
     store = RedisStore(retailer_at(endpoint.port, password=endpoint.password, timeout_s=5))
     many = [
-        sighting(f"t{i}", i * 700, i, card=f"c{i % 3}", device=f"d{i % 2}", customer=f"u{i % 7}") for i in range(2_000)
+        window_update(f"t{i}", i * 700, i, card=f"c{i % 3}", device=f"d{i % 2}", customer=f"u{i % 7}")
+        for i in range(2_000)
     ]
     batches = [many[i : i + 20] for i in range(0, len(many), 20)]
     killed_at = set(chance.sample(range(len(batches)), 3))
@@ -234,8 +235,8 @@ def test_on_a_cluster_every_key_of_a_retailer_lies_in_one_slot(tmp_path: Path) -
         _take_all_slots(client)
         store, cases = RedisStore(retailer_at(port)), RedisCases(retailer_at(port))
         given = [
-            sighting("a", card="old", device="d"),
-            sighting("b", 1, card="new", device="d", aliases={"card": "old"}),
+            window_update("a", card="old", device="d"),
+            window_update("b", 1, card="new", device="d", aliases={"card": "old"}),
         ]
         persist(store, given)
         cases.open([Case("a", 1, b"v", datetime.now(UTC) - timedelta(hours=1))])
@@ -262,7 +263,7 @@ def test_on_a_cluster_a_retailer_is_followed_to_its_node(tmp_path: Path) -> None
         first.execute_command("CLUSTER", "MEET", "127.0.0.1", there)
         _until(lambda: _formed(first))
         store, cases = RedisStore(retailer_at(here)), RedisCases(retailer_at(here))
-        applied = persist(store, [sighting("a", card="x")])
+        applied = persist(store, [window_update("a", card="x")])
         assert applied.first.tolist() == [True]
         cases.open([Case("a", 1, b"v", None)])
         assert cases.get("a") == Case("a", 1, b"v", None)
@@ -291,11 +292,11 @@ def test_the_store_speaks_tls_and_refuses_a_certificate_it_does_not_trust(tmp_pa
     authority, certificate, key = _certificates(tmp_path)
     with started(tmp_path) as port, _tls_in_front_of(port, certificate, key) as tls_port:
         store = RedisStore(retailer_at(tls_port, tls=True, ssl_ca_file=str(authority)))
-        assert persist(store, [sighting("a", card="x")]).first.tolist() == [True]
+        assert persist(store, [window_update("a", card="x")]).first.tolist() == [True]
         store.close()
         stranger = RedisStore(retailer_at(tls_port, tls=True))
         with pytest.raises(StoreUnavailableError):
-            stranger.send([sighting("b", card="x")], "m", "r")
+            stranger.send([window_update("b", card="x")], "m", "r")
         stranger.close()
 
 

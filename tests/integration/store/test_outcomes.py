@@ -16,12 +16,12 @@ from scoring.features import entities_of
 from scoring.ports import RawEvent
 from scoring.store.redis_store import RedisStore
 from scoring.worker.risk_feed import OutcomeScorer
-from support.sightings import column, sighting
+from support.window_updates import column, window_update
 
 pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-TILL = sighting("a", terminal="till")
+TILL = window_update("a", terminal="till")
 
 
 def outcome(settings: Settings, **changes: object) -> RawEvent:

@@ -17,7 +17,7 @@ from scoring.store.keys import Keys
 from scoring.store.outcomes import named
 from scoring.store.redis_store import RedisStore
 from support.reference import Reference
-from support.sightings import START_MS, column, differences, sighting
+from support.window_updates import START_MS, column, differences, window_update
 
 pytestmark = pytest.mark.integration
 
@@ -105,7 +105,7 @@ def test_a_fraud_counts_behind_the_delay_with_the_transactions_that_the_windows_
     open_store: Callable[..., RedisStore],
 ) -> None:
     store = open_store()
-    events = [sighting(f"d{day}", day * DAY_MS, terminal="till") for day in range(10)]
+    events = [window_update(f"d{day}", day * DAY_MS, terminal="till") for day in range(10)]
     store.send(events[:8], "m", "r").wait(WAIT_S)
     assert store.learn([finding(events[0], "p")]).wait(WAIT_S) == 1
     assert store.learn([finding(events[0], "p")]).wait(WAIT_S) == 0
@@ -120,10 +120,10 @@ def test_a_revised_label_takes_its_fraud_back_and_leaves_no_key_behind(
     open_store: Callable[..., RedisStore], settings: Settings
 ) -> None:
     store = open_store()
-    event = sighting("a", 0, device="d")
+    event = window_update("a", 0, device="d")
     store.send([event], "m", "r").wait(WAIT_S)
     store.learn([finding(event, "f"), finding(event, "g")]).wait(WAIT_S)
-    applied = store.send([sighting("b", 8 * DAY_MS, device="d")], "m", "r").wait(WAIT_S)
+    applied = store.send([window_update("b", 8 * DAY_MS, device="d")], "m", "r").wait(WAIT_S)
     assert number(applied, "device.frauds_30d") == 0
     assert np.isnan(number(applied, "device.since_fraud_ms"))
     side = Keys(settings.retailer).side(2, named(entities_of(event))[0][1])
@@ -135,8 +135,8 @@ def test_an_outcome_survives_a_lost_script_and_a_redelivery_repeats_what_was_see
     open_store: Callable[..., RedisStore],
 ) -> None:
     store = open_store()
-    first = sighting("a", 0, card="x", customer="c")
-    second = sighting("b", 8 * DAY_MS, card="x", customer="c")
+    first = window_update("a", 0, card="x", customer="c")
+    second = window_update("b", 8 * DAY_MS, card="x", customer="c")
     store.send([first], "m", "r").wait(WAIT_S)
     store._space._client.run(lambda client: client.script_flush())
     assert store.learn([finding(first, "f")]).wait(WAIT_S) == 1

@@ -15,7 +15,7 @@ from contract.windows import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS
 from scoring.ports import WindowUpdate
 from scoring.store.redis_store import RedisStore
 from support.reference import aggregates
-from support.sightings import START_MS, differences, sighting
+from support.window_updates import START_MS, differences, window_update
 
 pytestmark = pytest.mark.integration
 
@@ -81,14 +81,14 @@ def test_windows_equal_the_reference(
     @given(plan=st.lists(steps(longest), min_size=1, max_size=60), batch=st.integers(1, 30))
     def holds(plan: list[Step], batch: int) -> None:
         store = open_store(namespace=fresh_namespace(), max_events=max_events, max_counterparts=max_counterparts)
-        given_sightings = sequence_of(plan)
-        tickets = [store.send(given_sightings[i : i + batch], "m", "r") for i in range(0, len(given_sightings), batch)]
+        given = sequence_of(plan)
+        tickets = [store.send(given[i : i + batch], "m", "r") for i in range(0, len(given), batch)]
         answers = [ticket.wait(WAIT_S) for ticket in tickets]
         matrix = np.concatenate([answer.aggregates for answer in answers])
         sequence = np.concatenate([answer.applied_seq for answer in answers]).tolist()
-        assert sorted(set(sequence)) == list(range(1, len({one.transaction_id for one in given_sightings}) + 1))
+        assert sorted(set(sequence)) == list(range(1, len({one.transaction_id for one in given}) + 1))
         expected = aggregates(
-            zip(sequence, given_sightings, strict=True), max_events=max_events, max_counterparts=max_counterparts
+            zip(sequence, given, strict=True), max_events=max_events, max_counterparts=max_counterparts
         )
         assert differences(matrix, expected) == []
         store.drop()
@@ -101,8 +101,11 @@ def test_windows_equal_the_reference(
 def test_what_was_pushed_out_saturates_until_the_very_millisecond(
     open_store: Callable[..., RedisStore], after_ms: int
 ) -> None:
-    events = [sighting(str(i), 0, card="x", device=f"d{i}") for i in range(5)]
-    events += [sighting("day", DAY_MS + after_ms, card="x"), sighting("week", 7 * DAY_MS + after_ms, card="x")]
+    events = [window_update(str(i), 0, card="x", device=f"d{i}") for i in range(5)]
+    events += [
+        window_update("day", DAY_MS + after_ms, card="x"),
+        window_update("week", 7 * DAY_MS + after_ms, card="x"),
+    ]
     for bounds in ({"max_events": 2, "max_counterparts": 64}, {"max_events": 1024, "max_counterparts": 1}):
         applied = open_store(namespace=f"bound:{bounds['max_events']}", **bounds).send(events, "m", "r").wait(WAIT_S)
         assert differences(applied.aggregates, aggregates(enumerate(events, 1), **bounds)) == []
@@ -114,8 +117,8 @@ def test_bytes_that_look_like_a_counterpart_across_two_fields_are_not_taken_for_
     time_bytes = START_MS.to_bytes(6, "little")
     hashes = {b"d1": b"12345678", b"d2": b"345678" + time_bytes[:2]}
     monkeypatch.setattr("scoring.store.window_updates.counterpart_hash", lambda value: hashes.get(value, b"********"))
-    events = [sighting("a", 0, card="x", device="d1"), sighting("b", 1, card="x", device="d2")]
-    events.append(sighting("c", 2, card="x", device="d2"))
+    events = [window_update("a", 0, card="x", device="d1"), window_update("b", 1, card="x", device="d2")]
+    events.append(window_update("c", 2, card="x", device="d2"))
     applied = open_store().send(events, "m", "r").wait(WAIT_S)
     assert differences(applied.aggregates, aggregates(enumerate(events, 1))) == []
 
@@ -134,17 +137,17 @@ def crowd(chance: random.Random, count: int) -> list[WindowUpdate]:
 def test_many_events_of_few_entities_pass_through_compaction_exactly(
     open_store: Callable[..., RedisStore], chance: random.Random
 ) -> None:
-    given_sightings = crowd(chance, 3_000)
+    given = crowd(chance, 3_000)
     bounds = {"max_events": 150, "max_counterparts": 4}
     store = open_store(**bounds)
-    applied = store.send(given_sightings, "m", "r").wait(60)
-    assert differences(applied.aggregates, aggregates(enumerate(given_sightings, 1), **bounds)) == []
+    applied = store.send(given, "m", "r").wait(60)
+    assert differences(applied.aggregates, aggregates(enumerate(given, 1), **bounds)) == []
 
 
 def test_workers_that_share_entities_and_transactions_agree_with_the_reference_in_applied_order(
     open_store: Callable[..., RedisStore], chance: random.Random
 ) -> None:
-    given_sightings = crowd(chance, 600)
+    given = crowd(chance, 600)
     answers: list[list[tuple[int, WindowUpdate, bool, Any]]] = [[] for _ in range(4)]
 
     def work(store: RedisStore, share: list[WindowUpdate], into: list[tuple[int, WindowUpdate, bool, Any]]) -> None:
@@ -157,7 +160,7 @@ def test_workers_that_share_entities_and_transactions_agree_with_the_reference_i
 
     threads = []
     for answer in answers:
-        share = chance.sample(given_sightings, 450)
+        share = chance.sample(given, 450)
         threads.append(threading.Thread(target=work, args=(open_store(), share, answer)))
     for thread in threads:
         thread.start()

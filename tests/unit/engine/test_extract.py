@@ -138,7 +138,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(seed: int, count: int) -
     assert together.tobytes() == np.concatenate(alone).tobytes()
 
 
-def test_a_sighting_names_entities_in_the_order_of_the_contract() -> None:
+def test_a_window_update_names_entities_in_the_order_of_the_contract() -> None:
     one = transaction(coupon="c10", aliases={"card": "k0:old"})
     (found,) = window_updates([one], [123], event_times_ms([one]))
     named = dict(zip(ENTITY_NAMES, found.entities, strict=True))

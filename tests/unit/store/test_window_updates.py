@@ -9,16 +9,16 @@ from scoring.ports import ListHit
 from scoring.store.keys import Keys
 from scoring.store.scripts import script
 from scoring.store.window_updates import COLUMNS, Bounds, ReplyReader, WindowUpdatePacker, layout
-from support.sightings import START_MS, column, sighting
+from support.window_updates import START_MS, column, window_update
 
 BOUNDS = Bounds(idle_s=60, sight_s=30, max_events=9, max_counterparts=7, label_delay_s=4, horizon_tiles=8)
 
 
-def packed(*sightings: object, packer: WindowUpdatePacker | None = None) -> list[list[bytes]]:
+def packed(*window_updates: object, packer: WindowUpdatePacker | None = None) -> list[list[bytes]]:
     packer = packer or WindowUpdatePacker(Keys("shop"), b"f" * 40, BOUNDS)
     reader = hiredis.Reader()
     commands = []
-    for command in packer.pack(sightings, packer.shared(5, "m1", "r1")):  # type: ignore[arg-type]
+    for command in packer.pack(window_updates, packer.shared(5, "m1", "r1")):  # type: ignore[arg-type]
         reader.feed(command)
         commands.append(reader.gets())
         assert reader.gets() is False
@@ -34,8 +34,8 @@ def reply(names: tuple[str, ...], body: bytes, *, flag: bytes = b"1", wide: int 
     return flag + b"digest-1" + head + b"m1r1" + marks + body
 
 
-def test_a_sighting_is_one_command_with_every_key_named() -> None:
-    command = packed(sighting("t-1", 7, 12_345, customer="c", card="x"))[0]
+def test_a_window_update_is_one_command_with_every_key_named() -> None:
+    command = packed(window_update("t-1", 7, 12_345, customer="c", card="x"))[0]
     assert command[:3] == [b"EVALSHA", b"f" * 40, b"5"]
     assert command[3:8] == [
         b"{shop}live/sight/t-1", b"{shop}live/seq", b"{shop}live/marks", b"{shop}live/customer/c", b"{shop}live/card/x",
@@ -55,7 +55,7 @@ def test_the_layout_says_where_each_entity_finds_its_counterparts() -> None:
 
 
 def test_an_alias_follows_with_its_key_place_and_hash() -> None:
-    command = packed(sighting("t", card="x", ip="new", aliases={"ip": "old", "card": "x", "email": "unnamed"}))[0]
+    command = packed(window_update("t", card="x", ip="new", aliases={"ip": "old", "card": "x", "email": "unnamed"}))[0]
     assert command[2] == b"6"
     assert command[8] == b"{shop}live/ip/old"
     assert command[9][36:] == b"\x02" + counterpart_hash(b"old")
@@ -64,7 +64,7 @@ def test_an_alias_follows_with_its_key_place_and_hash() -> None:
 def test_values_are_packed_alike_whether_seen_before_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scoring.store.window_updates.CACHE_VALUES_MAX", 2)
     packer = WindowUpdatePacker(Keys("shop"), b"f" * 40, BOUNDS)
-    many = [sighting("t", card=f"c{i % 5}") for i in range(20)]
+    many = [window_update("t", card=f"c{i % 5}") for i in range(20)]
     assert packed(*many, packer=packer)[10] == packed(many[10])[0]
     assert all(len(fragments) <= 2 for fragments in packer._fragments)
 

@@ -1,4 +1,4 @@
-"""Sightings for tests of the window store, and how to compare what stores answer."""
+"""Window updates for tests of the window store, and how to compare what stores answer."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ NAMES = [
 ]
 
 
-def sighting(
+def window_update(
     transaction_id: str,
     t: int = 0,
     amount: int = 100,
