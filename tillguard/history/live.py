@@ -128,7 +128,7 @@ class _Account:
         else:
             self.records.write(LoadRecord(False, self.known_span, taken, 0))
 
-    def hear(self, _: Learned) -> None:
+    def count_outcome(self, _: Learned) -> None:
         self.outcomes += 1
 
 
@@ -195,7 +195,9 @@ def _pass(
     rows = reading.open_file(settings, file, mapping, now, seen)
     store = RedisStore(settings)
     try:
-        one = HistoryPass(settings, store, account.take, now, way=WAY, labels=seen.queue, hear=account.hear)
+        one = HistoryPass(
+            settings, store, account.take, now, way=WAY, labels=seen.queue, on_outcome=account.count_outcome
+        )
         one.run(account.unknown(rows))
         one.learn_until(epoch_ms(now) + 1)
     finally:

@@ -142,7 +142,7 @@ class HistoryPass:
         *,
         way: Way,
         labels: LabelQueue | None = None,
-        hear: Callable[[Learned], None] | None = None,
+        on_outcome: Callable[[Learned], None] | None = None,
     ) -> None:
         """The store is this pass's own while it runs.
 
@@ -154,7 +154,7 @@ class HistoryPass:
             way: how to go.
             labels: what becomes known, filled while the history is read: each takes effect before the first transaction whose
                 event_time is later.
-            hear: is given what became known, once the store has taken it.
+            on_outcome: is given what became known, once the store has taken it.
         """
         self._admission = settings.admission
         self._base_currency = settings.base_currency
@@ -163,7 +163,7 @@ class HistoryPass:
         self._now = now
         self._way = way
         self._labels = labels
-        self._hear = hear
+        self._on_outcome = on_outcome
         self._memory = Memory(MEMORY_HORIZONS * horizon_tiles(settings.trainer.label_delay_days) * TILE_MS)
         self._open: deque[tuple[_Batch, _Tickets]] = deque()
         self.repeated = 0
@@ -281,9 +281,9 @@ class HistoryPass:
         self._taken(passed)
 
     def _told(self, learned: list[Learned]) -> None:
-        if self._hear is not None:
+        if self._on_outcome is not None:
             for each in learned:
-                self._hear(each)
+                self._on_outcome(each)
 
 
 def _answer(tickets: _Tickets) -> Applied:
