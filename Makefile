@@ -73,8 +73,8 @@ clean: down ## Remove .venv and caches. Data in .tillguard stays.
 	rm -rf .venv build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-lock: ## Resolve requirements/*.txt anew: make lock ARGS="--upgrade"
+lock: ## Resolve requirements/*.txt again: make lock ARGS="--upgrade"
 	scripts/lock.sh $(ARGS)
 
-lock-artifacts: ## Resolve the embedded stack's Java artifacts anew.
+lock-artifacts: ## Resolve the embedded stack's Java artifacts again.
 	$(BIN)/python scripts/lock_artifacts.py

@@ -81,7 +81,7 @@ def source_of(
         mapper: Its mapping.
         folder: Where the connector file stands; relative paths start there.
         environment: Where `password_env` is looked up.
-        pause: Waits so many seconds; True when asked to stop meanwhile.
+        pause: Waits this many seconds; True when asked to stop meanwhile.
         known: The saved position, for reading single rows as the running connector reads them.
     """
     source = config.source

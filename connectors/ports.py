@@ -17,7 +17,7 @@ Stage = Literal["snapshot", "stream"]
 
 
 class Position(NamedTuple):
-    """Where a source can go on. `text` is the source's own notation (JSON); nobody else reads it."""
+    """Where a source can continue. `text` is the source's own notation (JSON); nobody else reads it."""
 
     stage: Stage
     text: str
@@ -100,7 +100,7 @@ class Source(Protocol):
         ...
 
     def snapshot(self, resume: Position | None) -> Iterator[Item]:
-        """Called once at the first start, or to go on with an unfinished snapshot.
+        """Called once at the first start, or to continue with an unfinished snapshot.
 
         Takes the stream's start position before it reads the first row, so that nothing committed later is missed. Gives
         every row at least once, a Checkpoint now and then, and as its last item a Checkpoint of stage `stream`. Rows may come twice

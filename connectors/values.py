@@ -114,7 +114,7 @@ def as_text(field: str, value: object) -> str | None:
 
 
 def as_exact_text(field: str, value: object) -> str | None:
-    """As `as_text`, with the blanks: what names a row for ever must not fall together with what names another."""
+    """As `as_text`, with the blanks: what names a row forever must not fall together with what names another."""
     text = _written(field, value)
     return None if text is None or not text.strip() else checked_text(field, text)
 
@@ -263,7 +263,7 @@ def as_money(field: str, value: object, currency: str, unit: str) -> int | None:
     if number < 0:
         raise InvalidEventError("amount_invalid", f"{field}: negative; a refund is no purchase, leave it out")
     if number > AMOUNT_MINOR_MAX:
-        # before any arithmetic: 1e999999 would take for ever to write out
+        # before any arithmetic: 1e999999 would take forever to write out
         raise InvalidEventError("amount_invalid", f"{field}: beyond belief")
     if unit == "major":
         minor = to_minor(number, currency)
@@ -347,7 +347,7 @@ def _time(field: str, value: object, form: str, event_time: datetime | None) -> 
 
 
 def _time_text(field: str, value: object, digits: int | None) -> str | None:
-    """`value` as text; a whole number is one where a time of so many digits is expected, such as 20260901."""
+    """`value` as text; a whole number is one where a time of this many digits is expected, such as 20260901."""
     if isinstance(value, bool) or not isinstance(value, str | bytes | int | float | Decimal):
         raise InvalidEventError("field_invalid", f"{field}: not a time")
     if not isinstance(value, str | bytes):

@@ -78,7 +78,7 @@ class TransientError(TillguardError):
 
 
 class PositionDeadError(TillguardError):
-    """The source can no longer go on from the saved position (purged binlog, oplog rolled over, dead token)."""
+    """The source can no longer continue from the saved position (purged binlog, oplog rolled over, dead token)."""
 
 
 class DeadLetterLimitError(TillguardError):
@@ -115,4 +115,4 @@ class UnexpectedError(TillguardError):
 
 
 class InvariantError(TillguardError):
-    """A promise of the design does not hold; going on would spread the damage."""
+    """A promise of the design does not hold; continuing would spread the damage."""

@@ -20,7 +20,7 @@ CHUNK_BYTES = 256 * 1024
 PACKAGE_BYTES_MAX = 64 * 1024 * 1024
 """A larger package is refused by the reader before it is put together."""
 SCORE_DIGITS = 6
-"""Scores are rounded to so many before anything is done with them, so that last-bit noise of float32 shows nowhere; thresholds too."""
+"""Scores are rounded to this many before anything is done with them, so that last-bit noise of float32 shows nowhere; thresholds too."""
 INPUT_NAME = "features"
 """float32, shape (n, number of features), NaN = missing."""
 OUTPUT_NAME = "score"
@@ -61,7 +61,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     onnx_sha256: str
     thresholds: Thresholds
     ordinary: list[float | None]
-    """Per feature: the median of genuine transactions (null where mostly missing), put in place of a group to explain a score."""
+    """Per feature: the median of genuine transactions (null where mostly missing), put instead of a group to explain a score."""
     data: DataRange
     metrics: dict[str, float]
     """Measured on the newest, time-ordered slice that training did not see."""
@@ -97,7 +97,7 @@ ChallengeMode = Literal["shadow", "canary"]
 
 
 class ModelChallenge(Struct, frozen=True, kw_only=True, tag_field="type", tag="challenge"):
-    """From now on `model_version` runs beside the serving model; null: none does. Key = CHALLENGE_KEY."""
+    """From now on `model_version` runs next to the serving model; null: none does. Key = CHALLENGE_KEY."""
 
     model_version: Identifier | None
     package_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")] | None
@@ -113,7 +113,7 @@ ModelMessage = ModelChunk | ModelPromotion | ModelChallenge
 
 
 class ShadowScore(Struct, frozen=True, kw_only=True):
-    """What a challenger would have said, beside what the serving model did. Topic `<retailer>.shadow-scores.v1`, key = transaction_id."""
+    """What a challenger would have said, next to what the serving model did. Topic `<retailer>.shadow-scores.v1`, key = transaction_id."""
 
     transaction_id: Identifier
     retailer: RetailerName

@@ -105,7 +105,7 @@ def delete_topics(wanted: Collection[str], endpoint: Endpoint) -> None:
 def fill(shop: Shop, history: Sequence[Labelled], settings: Settings, known_by: datetime | None) -> int:
     """The shop's database, connector file and history file; returns how many frauds are labelled in the database.
 
-    The history file holds what the connector would send: the same mapping, the same tokens, and the label beside. With `known_by`
+    The history file holds what the connector would send: the same mapping, the same tokens, and the label alongside. With `known_by`
     both hold only what had become known by then.
     """
     text = shop.connector_file()

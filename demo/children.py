@@ -22,7 +22,7 @@ LOG_LINES_SHOWN = 12
 
 
 class DemoError(TillguardError):
-    """The demonstration cannot go on; the message says what to look at."""
+    """The demonstration cannot continue; the message says what to look at."""
 
 
 @dataclass(slots=True)

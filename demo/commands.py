@@ -62,7 +62,7 @@ def demo(
 ) -> None:
     """See the whole system work: two retailers, their databases, live sales, verdicts, and an account of every one.
 
-    Makes the retailers alder (MySQL) and birch (MongoDB) anew in the state folder, trains each a model on a labelled
+    Makes the retailers alder (MySQL) and birch (MongoDB) again in the state folder, trains each a model on a labelled
     history, writes live sales into the two databases, and compares the verdicts with the truth. `--acts 2` adds a second act, at
     alder: a fraud begins that no history contains, its labels come in, and the trainer learns it. `--acts 3` adds the third: cedar,
     dogwood and the newcomer elm, made like the first two, learn together in a federation next to a member that breaks

@@ -56,7 +56,7 @@ def run(wishes: Wishes, state: Path, console: Console) -> bool:
     third_seed = wishes.seed if selling is not None and wishes.acts > 2 else None
     if third_seed is not None:
         console.print(
-            "[dim]And the third: three other retailers learn from each other's frauds without showing one sale, beside one that cheats.[/dim]"
+            "[dim]And the third: three other retailers learn from each other's frauds without showing one sale, next to one that cheats.[/dim]"
         )
     screen = Screen(console)
     stack = Stack(state, report=screen.detail)
@@ -82,7 +82,7 @@ def _material(wishes: Wishes) -> Material:
     amounts = Amounts(wishes.rate, wishes.transactions, wishes.history_rows)
     if wishes.data is not None:
         return FromFile(wishes.data, amounts, wishes.rows, wishes.weeks, beginnings.PREFIXES)
-    # The histories end now, so that windows go on from them without a break when the live phase begins.
+    # The histories end now, so that windows continue from them without a break when the live phase begins.
     now = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
     return Simulated(wishes.seed, amounts, now, beginnings.PREFIXES)
 

@@ -104,7 +104,7 @@ class Reader:
         messages: list[Message] = []
         message = consumer.poll(POLL_S)
         while message is not None:
-            # Errors are the client's passing troubles, which it mends by itself; stalls are noticed by who waits.
+            # Errors are the client's passing troubles, which it fixes by itself; stalls are noticed by who waits.
             if message.error() is None:
                 messages.append(message)
             message = consumer.poll(0) if len(messages) < BATCH_MAX else None

@@ -314,7 +314,7 @@ class Demonstration:
                 last, since = now, time.monotonic()
             elif time.monotonic() - since > stalled_after_s:
                 self._screen.console.print(
-                    f"[red]nothing new for {stalled_after_s:.0f} s; going on without the rest[/red]"
+                    f"[red]nothing new for {stalled_after_s:.0f} s; continuing without the rest[/red]"
                 )
                 return
 

@@ -30,7 +30,7 @@ def up(only: list[str] | None = ONLY, as_json: bool = AS_JSON) -> None:
 
     Needs no Docker, root or Java. The first start downloads about 200 MB into a cache that later ones share (TILLGUARD_CACHE).
     Everything else lives in the state folder (`.tillguard`, or TILLGUARD_STATE): addresses and passwords in `stack.json`,
-    data beside it, logs in `logs`.
+    data next to it, logs in `logs`.
     """
     stack = _stack(quiet=as_json)
     before = {found.name for found in stack.status() if found.state == "running"}
@@ -70,7 +70,7 @@ def init(
         metavar="NAME", help="Lower-case letters, digits and dashes; first part of every topic."
     ),
     currency: str = typer.Option("EUR", metavar="CODE", help="Base currency, ISO 4217: windows sum in it."),
-    force: bool = typer.Option(False, "--force", help="Write the settings anew, with the stack's present addresses."),
+    force: bool = typer.Option(False, "--force", help="Write the settings again, with the stack's present addresses."),
 ) -> None:
     """Give a retailer its settings file and its topics on the embedded stack. Running it again changes nothing.
 

@@ -138,7 +138,7 @@ def _outdated(settings: Settings, endpoints: Mapping[str, Endpoint], file: Path)
         ("redis.port", settings.redis.port, endpoints["redis"].port),
     )
     return [
-        f"{file}: {setting} is {there}, the embedded stack has {now}; --force writes the file anew and keeps its token keys"
+        f"{file}: {setting} is {there}, the embedded stack has {now}; --force writes the file again and keeps its token keys"
         for setting, there, now in pairs
         if there != now
     ]

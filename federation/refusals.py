@@ -4,7 +4,7 @@ TillguardError
 └── FederationRefusedError
     ├── KeyStoreError           a key file is missing, open to others, damaged, or the passphrase is wrong
     ├── EnvelopeRefusedError    bytes that are no acceptable message: dropped, counted by a code of DROP_REASONS
-    ├── MaskingRefusedError     a masked sum cannot go on, or a participant must not: the attempt fails, nothing is shown
+    ├── MaskingRefusedError     a masked sum cannot continue, or a participant must not: the attempt fails, nothing is shown
     ├── UpdateRefusedError      an update that must not be used: wrong shapes or lengths, NaN, infinities, damage
     └── PrivacyBudgetError      a release would pass the budget: refused before anything is computed
 """

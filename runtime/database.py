@@ -13,7 +13,7 @@ from runtime.locks import HeldLock, take
 
 LOCK_WAIT_S = 60
 _DURABLE = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000")
-"""SQLite: readers beside the writer, every commit on disk before it returns, patience with another process."""
+"""SQLite: readers next to the writer, every commit on disk before it returns, patience with another process."""
 
 
 class Database:

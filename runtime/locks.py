@@ -1,6 +1,6 @@
 """Locks by name that a process holds until it gives them back, and that a crash frees.
 
-A local file is locked beside a SQLite database (flock), since that is as far as SQLite itself reaches; on a server it is an advisory
+A local file is locked next to a SQLite database (flock), since that is as far as SQLite itself reaches; on a server it is an advisory
 lock of the session, which ends with the connection.
 """
 

@@ -131,7 +131,7 @@ class Case:
     open_until: datetime | None
     """For holds."""
     otherwise: bytes | None = None
-    """What to remember in place of `verdict` where the breaker does not admit it; None: the breaker has no say."""
+    """What to remember instead of `verdict` where the breaker does not admit it; None: the breaker has no say."""
 
 
 class StateCoverage(Protocol):
@@ -148,7 +148,7 @@ class CaseStore(Protocol):
     def open(self, cases: Sequence[Case], passed: int = 0) -> list[bytes]:
         """Remembers new verdicts; the verdicts that stand, in step.
 
-        One already known by an equal or higher revision is left as it is, and stands in place of the given one (as it was first,
+        One already known by an equal or higher revision is left as it is, and stands instead of the given one (as it was first,
         however often it was resolved since). Where a case has an `otherwise`, the breaker is asked in the same step, once per
         transaction. `passed`: how many transactions to count first, as by `passed`. Raises StoreUnavailableError.
         """

@@ -24,7 +24,7 @@ fi
 # Companies that inspect TLS put their authority into the system's store.
 [[ -r /etc/ssl/certs/ca-certificates.crt || -r /etc/pki/tls/certs/ca-bundle.crt ]] && export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 echo "setup: installing $(grep -c == requirements/dev.txt) packages"
-# Compiled once, here: where PYTHONDONTWRITEBYTECODE is set every process would compile them anew, TensorFlow's for ten seconds.
+# Compiled once, here: where PYTHONDONTWRITEBYTECODE is set every process would compile them again, TensorFlow's for ten seconds.
 VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode \
   requirements/uv.txt requirements/build.txt requirements/dev.txt
 VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --quiet --no-deps --no-build-isolation \

@@ -14,10 +14,10 @@ Floats = NDArray[np.float64]
 T = TypeVar("T")
 
 SHARED_NETWORKS = 600
-"""So many that in the busiest minutes each still carries a handful of customers, not a crowd."""
+"""This many that in the busiest minutes each still carries a handful of customers, not a crowd."""
 NEWCOMER_SHARE = 0.12
 NEWCOMER_DAYS = 28.0
-"""Newcomers open their account within so many days of the history: all about them is new, as with many frauds."""
+"""Newcomers open their account within this many days of the history: all about them is new, as with many frauds."""
 
 
 @dataclass(frozen=True, slots=True)

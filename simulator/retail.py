@@ -1,4 +1,4 @@
-"""One simulated retailer: a labelled history of weeks, and a live stream that goes on where the history ends.
+"""One simulated retailer: a labelled history of weeks, and a live stream that continues where the history ends.
 
 The same seed gives the same sales. History and live draw from streams of their own, so neither depends on whether the
 other was asked for.
@@ -62,7 +62,7 @@ class Retail:
         return self._number(drafts, 1, until, rng)
 
     def live(self, begin: datetime, seconds: float, rows: int, fraud_share: float, first_number: int) -> list[Labelled]:
-        """`rows` sales evenly over `seconds` from `begin`; ids go on at `first_number`."""
+        """`rows` sales evenly over `seconds` from `begin`; ids continue at `first_number`."""
         rng = np.random.default_rng([self._seed, _LIVE])
         drafts = self._rush(begin, seconds, rows, fraud_share, rng)
         return self._number(drafts, first_number, begin + timedelta(days=60), rng)
@@ -78,7 +78,7 @@ class Retail:
         resting: Collection[str],
         besides: Mapping[str, float] | None = None,
     ) -> list[Labelled]:
-        """Like `live`, drawn anew for every `first_number`, and from customers in `resting` only when no others are left.
+        """Like `live`, drawn again for every `first_number`, and from customers in `resting` only when no others are left.
 
         `besides`: shares of `rows` that are frauds of these kinds, in addition to `fraud_share`.
 

@@ -1,4 +1,4 @@
-"""What a simulated retailer writes down: sales with raw personal data, and beside them the truth that nobody knows yet.
+"""What a simulated retailer writes down: sales with raw personal data, and next to them the truth that nobody knows yet.
 
 Field names are the contract's, so that a sale and the transaction it becomes can be compared field by field.
 """

@@ -1,6 +1,6 @@
 """What a federation costs and gives: `python -m bench.federation SECTION [--quick] [--json FILE]`.
 
-Sections that learn run the product's own coordinator and participants. Each prints its figures beside their targets, and ends with 1 where
+Sections that learn run the product's own coordinator and participants. Each prints its figures next to their targets, and ends with 1 where
 a target is missed. `--quick` shows that a section works; what it measures is judged by nobody.
 """
 
@@ -14,7 +14,7 @@ from bench.table import Row, print_table, write_json
 from contract.errors import ConfigurationError, TillguardError
 
 SECTIONS = {
-    "tutorial": "ten unequal banks beside central training, banks alone and plain FedAvg",
+    "tutorial": "ten unequal banks next to central training, banks alone and plain FedAvg",
     "card": "real card payments at five institutions",
     "compression": "rounds x local epochs x bits against what the model is worth",
     "faults": "participants that vanish, a coordinator that is killed, messages that go wrong",
@@ -24,7 +24,7 @@ SECTIONS = {
     "fraud-kinds": "three retailers that know one kind of fraud each",
     "privacy": "the privacy ledger's golden values",
     "secagg": "bytes and time of secure aggregation",
-    "versus-flower": "the same banks, model and rounds in Flower 1.41.0; installs it beside, once",
+    "versus-flower": "the same banks, model and rounds in Flower 1.41.0; installs it alongside, once",
 }
 """Each is the module bench.federation.<section> with a function `measure`."""
 OWN = {"compression": "plot", "tutorial": "kafka", "handbook": "features", "fraud-kinds": "features"}

@@ -1,7 +1,7 @@
 """Two of ten participants lie: what is left of the honest federation's average precision, rule by rule.
 
 The tutorial's banks, of which two send the negative of what they learned, a hundred times what they learned, or what they learned
-from inverted labels. The masked mean of a federation without liars, and the plain mean with them, stand beside the robust rules.
+from inverted labels. The masked mean of a federation without liars, and the plain mean with them, stand next to the robust rules.
 """
 
 from collections.abc import Callable

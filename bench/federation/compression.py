@@ -49,7 +49,7 @@ class Point(NamedTuple):
 
 
 def settings(course: Course, bits: Bits, fraud_share: float) -> RoundSettings:
-    """As advised, with updates of so many bits."""
+    """As advised, with updates of this many bits."""
     return trial.advised(course, fraud_share).model_copy(
         update={
             "mode": "robust",

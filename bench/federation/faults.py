@@ -99,7 +99,7 @@ def vanish(stage: Stage, count: int) -> World:
 
 
 def _begin(made: World, strike: Callable[[], bool]) -> None:
-    """Orders a round; after the coordinator's turn in which `strike` strikes, the round goes on."""
+    """Orders a round; after the coordinator's turn in which `strike` strikes, the round continues."""
     made.order_rounds(1)
     for _ in range(TURNS_MAX):
         read = made.coordinator_turn()

@@ -225,7 +225,7 @@ def _legacy_client(context: Any) -> Any:
 
 
 def sent(replies: int) -> int:
-    """Bytes of all replies; raises ValueError where there are not so many: a client failed, and Flower goes on without."""
+    """Bytes of all replies; raises ValueError where there are not this many: a client failed, and Flower continues without."""
     lines = (folder() / SENT).read_text(encoding="utf-8").split() if (folder() / SENT).exists() else []
     if len(lines) != replies:
         raise ValueError(f"{len(lines)} replies instead of {replies}")
@@ -233,7 +233,7 @@ def sent(replies: int) -> int:
 
 
 def _end_unless_begun() -> None:
-    """On a busy machine one of Ray's processes gives up after 15 s, and the others wait for it for ever."""
+    """On a busy machine one of Ray's processes gives up after 15 s, and the others wait for it forever."""
     deadline_s = time.monotonic() + START_MAX_S
     while not (folder() / BEGUN).exists():
         if time.monotonic() > deadline_s:

@@ -2,7 +2,7 @@
 
 The book's weeks (bench/handbook/protocol.py). Each retailer's features come from a replay of its own payments and its own labels, these
 behind their delay: none sees another's windows or frauds. A retailer serves what its gate chose, judged by its own newest
-training examples, and so does the local model that stands beside: the best of its rounds. The test week is judged afterwards. Twice: with
+training examples, and so does the local model that stands alongside: the best of its rounds. The test week is judged afterwards. Twice: with
 the book's one week to learn from, and with all that is known. Of the genuine payments of all history each takes every fourth, with the
 federation and without: it is frauds that there are too few of.
 """
@@ -36,12 +36,12 @@ fewer rounds, or half the rate, the common model had not learned all it could.""
 WEEK = Course(rounds=10, epochs=5)
 """For the book's one week of training, a twentieth of all history: as many epochs as in the other sections."""
 LONGER = 2
-"""A retailer alone learns for so many times as many epochs: it has fewer examples, and time to find its best model."""
+"""A retailer alone learns for this many times as many epochs: it has fewer examples, and time to find its best model."""
 QUICK_DAYS, QUICK_ROWS = 21, 30_000
 NEWEST = 0.15
 """Of a retailer's training examples: the gate's."""
 GENUINE_STEP = 4
-"""Every so many-th genuine training example of all history is taken."""
+"""Every this many-th genuine training example of all history is taken."""
 GAIN_MIN, GAP_MAX = 0.03, 0.01
 
 
@@ -111,7 +111,7 @@ def _once(own: Payments, kept: Path) -> NDArray[np.float32]:
 
 
 def shops_of(retailers: list[Retailer], fold: Fold, history_days: int | None = None) -> list[Shop]:
-    """The fold's examples, as inputs of the network; `history_days`: learned from so many, all of them; None: all history, thinned."""
+    """The fold's examples, as inputs of the network; `history_days`: learned from this many, all of them; None: all history, thinned."""
     step = GENUINE_STEP if history_days is None else 1
     learned = [_thinned(own.payments, protocol.learned(own.payments, fold, history_days), step) for own in retailers]
     known = [own.features[rows] for own, rows in zip(retailers, learned, strict=True)]
@@ -219,7 +219,7 @@ def _rows(history: str, found: Mapping[str, Outcome], *, judged: bool) -> list[R
             *told(f">= alone + {GAIN_MIN:g}", served >= local + GAIN_MIN)),
         Row(f"{history}, least gain of any retailer in any fold", min(gains), "", None, None,
             *told(">= 0", min(gains) >= 0)),
-        Row(f"{history}, beside one model of all examples", served, "", central, served / central,
+        Row(f"{history}, next to one model of all examples", served, "", central, served / central,
             *told(f">= central - {GAP_MAX:g}", served >= central - GAP_MAX)),
         Row(f"{history}, the last common model, whoever took it; baseline: what was served", common, "", served, common / served),
     ]  # fmt: skip

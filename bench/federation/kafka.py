@@ -73,7 +73,7 @@ class KafkaFederation:
             transport.close()
 
     def run(self, rounds: int) -> list[dict[str, float]]:
-        """Enrols everyone, runs so many rounds, and gives each round's figures; raises TillguardError where it takes too long."""
+        """Enrols everyone, runs this many rounds, and gives each round's figures; raises TillguardError where it takes too long."""
         for process in self._participants.values():
             process.enrol(allow_robust=True)
         self._until(lambda: len(self._state.waiting) == len(self._participants))

@@ -4,7 +4,7 @@ What was trained on has a lower loss (Yeom et al., CSF 2018), but some examples 
 shadow federations, which learned as the attacked one from examples of the same kind that were its own, and asks by how much an example is
 easier for the released model than for those (difficulty calibration, Watson et al., ICLR 2022, on the logit of the true label as in Carlini et
 al., S&P 2022). Both attacks are tried on a model that has learned its examples by heart, so that it is known that they work, and on one
-learned by DP-SGD at epsilon 3, beside what each is worth.
+learned by DP-SGD at epsilon 3, next to what each is worth.
 """
 
 import math

@@ -156,7 +156,7 @@ def alone_arrays(data: Data, course: Course) -> list[NDArray[np.float32]]:
 
 
 def course_alone(data: Data, course: Course) -> Iterator[list[NDArray[np.float32]]]:
-    """The models of a training on `data` only, after as many epochs as each round has; Adam begins anew then, as it does for banks."""
+    """The models of a training on `data` only, after as many epochs as each round has; Adam begins again then, as it does for banks."""
     arrays = start(data.features.shape[1], course)
     for stop in range(course.rounds):
         arrays = fit(arrays, data, task_of(course, arrays, course.epochs, seed=0), course.seed + stop, course.dropout)
@@ -181,7 +181,7 @@ def central_course(
 ) -> list[dict[str, float]]:
     """Figures of one model on everybody's examples, after each `every` epochs, up to as many as all rounds together.
 
-    Adam begins anew at each of these stops, as it does for the banks with each round.
+    Adam begins again at each of these stops, as it does for the banks with each round.
     """
     data = joined([bank.own for bank in banks.values()])
     arrays = start(data.features.shape[1], course)

@@ -1,6 +1,6 @@
 """Ten banks with unequal shares of one made-up data set, a small network, ten rounds: the setting of a well-known tutorial.
 
-Beside the federation stand a central training on all banks' examples (its best point is what is compared with), every bank
+Next to the federation stand a central training on all banks' examples (its best point is what is compared with), every bank
 alone, and plain FedAvg, each for as many epochs. `--kafka HOST:PORT` runs the first partition over a real broker and in memory, and
 compares them round by round. Accuracy is at even odds, and the federated model knows no prior.
 """
@@ -32,7 +32,7 @@ OF_CENTRAL_MIN = 0.98
 CENTRAL_EVERY = 5
 ALONE_EXAMPLES_MIN = 10
 SAME = 0.002
-"""Average precision: the coins that round the masked sums fall differently, and training goes on from there."""
+"""Average precision: the coins that round the masked sums fall differently, and training continues from there."""
 
 
 class Outcome(NamedTuple):
@@ -96,7 +96,7 @@ def over_kafka(banks: dict[str, Bank], course: Course, test: Data, bootstrap_ser
 
 
 def kafka_rows(train: Data, test: Data, course: Course, bootstrap_servers: str) -> list[Row]:
-    """Round by round, the memory's figure beside."""
+    """Round by round, the memory's figure alongside."""
     banks = partition(train, 0)
     memory = trial.federated("in memory", banks, trial.advised(course), course, trial.judged_on(test)).rounds
     found = over_kafka(banks, course, test, bootstrap_servers)

@@ -1,7 +1,7 @@
 """The same banks, model, rounds and training code in Flower 1.41.0: what comes out, how long a round takes, what a participant sends.
 
 The tutorial's first draw with plain FedAvg: here as a masked sum and as single updates, there with FedAvg and under SecAgg+. Flower runs
-in its simulation with as many client processes as there are processors; here, too, so many train, and all else is done by one. Both
+in its simulation with as many client processes as there are processors; here, too, this many train, and all else is done by one. Both
 evaluate each round's model once. A round's time is that between the ends of two rounds: what starts up before is nobody's. Both sides
 train with bench/federation/local.py and the same seeds, so their models differ only by how sums are rounded.
 """
@@ -36,7 +36,7 @@ QUICK_PARAMETERS = 20_000
 THRESHOLD = 0.7
 """Of the shares, to open a mask under SecAgg+: three of ten may be lost, as here."""
 SAME = 0.02
-"""Average precision: a sum rounded otherwise, and fifty epochs go on from there."""
+"""Average precision: a sum rounded otherwise, and fifty epochs continue from there."""
 LIMIT_S, STARTS_MAX = 1_800.0, 5
 NOT_STARTED = 75
 """Exit status of bench/federation/flower_side.py where Ray's processes did not find each other."""

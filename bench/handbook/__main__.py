@@ -1,10 +1,10 @@
 """Detection quality on the Fraud Detection Handbook: `python -m bench.handbook [--data FILE] [--first-fold DATE] [--json FILE]`.
 
 The book's protocol (bench/handbook/protocol.py) on the features of the streaming engine, the network as `tillguard train` makes
-it and as a worker runs it (ONNX), XGBoost on the same features and the same history beside it, and the book's table. Nothing of a
+it and as a worker runs it (ONNX), XGBoost on the same features and the same history next to it, and the book's table. Nothing of a
 test week is learned from, and no label is used before its delay.
 
-`--incremental` learns week after week from the model before, and compares that with learning anew; `--ablation` changes one part
+`--incremental` learns week after week from the model before, and compares that with learning again; `--ablation` changes one part
 of the model at a time. `--quick` is for CI: its figures are judged by nobody.
 """
 
@@ -45,7 +45,7 @@ TARGETS = {
     "7 days": {"average_precision": 0.71},
 }
 WORSE_MAX = 0.005
-"""Of average precision, by which learning on may fall behind learning anew."""
+"""Of average precision, by which learning on may fall behind learning again."""
 QUICK_DAYS, QUICK_ROWS, QUICK_EPOCHS = 14, 30_000, 3
 QUICK_FOLDS = {"compare": 1, "ablation": 1, "incremental": 2}
 CHANCES = 10
@@ -132,13 +132,13 @@ def compare(trial: Trial, plan: Plan) -> list[Row]:
 
 
 def week_after_week(trial: Trial, plan: Plan) -> list[Row]:
-    """Learning on from the week before, beside learning anew; both from all that was known."""
+    """Learning on from the week before, next to learning again; both from all that was known."""
     kind = np.where(trial.payments.fraud, trial.payments.scenario, GENUINE)
     before: tuple[Learned, int] | None = None
     for fold in trial.folds:
         examples = trial.known(fold, None)
         anew = models.network(examples, plan)
-        trial.judge(fold, "network", "anew", anew)
+        trial.judge(fold, "network", "again", anew)
         if before is None:
             before = anew, len(examples)
             continue
@@ -163,20 +163,20 @@ def ablate(trial: Trial, plan: Plan) -> list[Row]:
 
 def _incremental_rows(results: Results) -> list[Row]:
     on = results[("network", "incremental")]
-    anew = results[("network", "anew")][-len(on) :]
+    anew = results[("network", "again")][-len(on) :]
     value, baseline = (fmean(each.quality.average_precision for each in found) for found in (on, anew))
     cost, full = (fmean(each.seconds for each in found) for found in (on, anew))
     return [
         Row(
             "incremental, average precision, mean of the later folds", value, "", baseline, value / baseline,
-            f">= anew - {WORSE_MAX}", value >= baseline - WORSE_MAX,
+            f">= again - {WORSE_MAX}", value >= baseline - WORSE_MAX,
         ),
         Row("incremental, training", cost, "s", full, cost / full, "< 1 x", cost < full),
     ]  # fmt: skip
 
 
 def rows_of(trial: Trial, seed: int, *, judged: bool) -> list[Row]:
-    """Everything that was measured, against the targets where it is `judged`: means first, with targets and XGBoost's value beside, then by scenario, then the folds."""
+    """Everything that was measured, against the targets where it is `judged`: means first, with targets and XGBoost's value alongside, then by scenario, then the folds."""
     rows, details = [], []
     for (model, history), found in trial.results.items():
         rows += _mean_rows(trial.results, model, history, TARGETS.get(history, {}) if judged else {})
@@ -195,7 +195,7 @@ def rows_of(trial: Trial, seed: int, *, judged: bool) -> list[Row]:
 
 
 def _mean_rows(results: Results, model: str, history: str, targets: dict[str, float]) -> list[Row]:
-    """The network beside its targets and beside XGBoost, where that learned from the same."""
+    """The network next to its targets and next to XGBoost, where that learned from the same."""
     other = results.get(("XGBoost", history)) if model == "network" else None
     rows = []
     for name, text in MEASURES.items():
@@ -322,7 +322,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_const",
         const="incremental",
         default="compare",
-        help="learn week after week from the model before, and compare with learning anew",
+        help="learn week after week from the model before, and compare with learning again",
     )
     way.add_argument(
         "--ablation", dest="way", action="store_const", const="ablation", help="what each part of the model brings"

@@ -29,7 +29,7 @@ Scorer = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 VALIDATION_DAYS, VALIDATION_DAYS_SHORT, SHORT_DAYS = 7, 1, 21
 """The newest days of what is learned from stop the training and calibrate; one day of a history shorter than SHORT_DAYS."""
 REPLAYED = 40_000
-"""Older examples beside a new week, as the setting `replay_examples`."""
+"""Older examples next to a new week, as the setting `replay_examples`."""
 ROUNDS = 150
 XGBOOST = {
     "objective": "binary:logistic", "tree_method": "hist", "max_depth": 5, "eta": 0.08, "subsample": 0.8,
@@ -45,7 +45,7 @@ class Learned:
     seconds: float
     """Wall time of training, export included."""
     snapshot: Snapshot | None = None
-    """What the next week may go on from; of a network alone, as is `onnx`."""
+    """What the next week may continue from; of a network alone, as is `onnx`."""
     onnx: bytes | None = None
 
 

@@ -1,1 +1,1 @@
-"""What scoring costs: latency, throughput, backlog and the window store, each beside the least that it could cost."""
+"""What scoring costs: latency, throughput, backlog and the window store, each next to the least that it could cost."""

@@ -1,7 +1,7 @@
 """What scoring costs: `python -m bench.scoring [--quick] [--part NAME] [--json FILE] [--stack FOLDER]`.
 
-Everything in one run against one stack, each figure beside its own baseline: the worker beside the limit loop
-(bench/scoring/limit_loop.py), the agent feed beside a minimal Faust application, in turns, so that what else the machine does hits both.
+Everything in one run against one stack, each figure next to its own baseline: the worker next to the limit loop
+(bench/scoring/limit_loop.py), the agent feed next to a minimal Faust application, in turns, so that what else the machine does hits both.
 Ratios are to be kept; absolute figures are this machine's.
 """
 

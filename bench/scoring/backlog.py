@@ -27,7 +27,7 @@ class Said(msgspec.Struct):
 
 
 class Sample(NamedTuple):
-    """What a process had used when so many verdicts stood there."""
+    """What a process had used when this many verdicts stood there."""
 
     verdicts: int
     resident_bytes: int

@@ -54,7 +54,7 @@ BARE = "return 1"
 
 
 class Shop:
-    """Seeded window_updates that name five entities; `groups` of each kind get `per_day` events a day, for ever."""
+    """Seeded window_updates that name five entities; `groups` of each kind get `per_day` events a day, forever."""
 
     def __init__(self, name: str, groups: int, per_day: int) -> None:
         self._random = random.Random(f"{SEED}-{name}")

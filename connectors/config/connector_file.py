@@ -72,7 +72,7 @@ class MysqlServer(Server):
     lock_wait_s: Seconds | None = Field(None, description="without effect: the snapshot locks nothing any more")
     on_unreadable: Literal["stop", "dead_letter"] = Field(
         "stop",
-        description="when the log tells of a change of mapped tables without its rows: stop before it, or leave a dead letter and go on",
+        description="when the log tells of a change of mapped tables without its rows: stop before it, or leave a dead letter and continue",
     )
 
 
@@ -141,7 +141,7 @@ class Limits(Spec):
         0.5, gt=0, le=1, description="share of bad rows among the last ratio_rows that stops"
     )
     ratio_rows: int = Field(1000, ge=10, le=1_000_000, description="rows that the ratio looks back on")
-    dead_letters_in_a_row: int = Field(200, ge=1, le=1_000_000, description="so many bad rows in a row stop")
+    dead_letters_in_a_row: int = Field(200, ge=1, le=1_000_000, description="this many bad rows in a row stop")
     in_flight_messages: int = Field(10_000, ge=1, le=1_000_000, description="sent, not yet confirmed by Kafka")
     in_flight_bytes: int = Field(32 * 1024 * 1024, ge=65_536, le=2**31, description="sent, not yet confirmed by Kafka")
     source_down_s: Seconds = Field(

@@ -70,7 +70,7 @@ class TextField(FieldSpec):
     """Text: identifiers, words, codes."""
 
     columns: list[str] | None = Field(None, min_length=2, description="several columns, joined by a space (an address)")
-    tokenise: bool = Field(False, description="true: a keyed token goes in place of the value")
+    tokenise: bool = Field(False, description="true: a keyed token goes instead of the value")
     format: IdFormat | None = Field(
         None,
         description="for ids that the column holds as bytes: uuid, uuid_swapped (of UUID_TO_BIN(id, 1)) or hex; else they are read as text",
@@ -87,7 +87,7 @@ class TextField(FieldSpec):
 
 
 class PlainField(TextField):
-    """Text that is never a token: ids that must stay the same for ever, codes that rules compare."""
+    """Text that is never a token: ids that must stay the same forever, codes that rules compare."""
 
     @model_validator(mode="after")
     def _is_plain(self) -> Self:
@@ -170,7 +170,7 @@ class LabelTimeField(TimeField):
     """When a label became known."""
 
     after_days: float | None = Field(
-        None, ge=0, le=3650, description="so many days after the transaction (own row only)"
+        None, ge=0, le=3650, description="this many days after the transaction (own row only)"
     )
 
     def origins(self) -> tuple[object, ...]:
@@ -198,7 +198,7 @@ LabelTime = Annotated[LabelTimeField, BeforeValidator(_short)]
 class TransactionFields(Spec):
     """Canonical fields of a transaction; only the first four are needed, every other one makes verdicts better."""
 
-    transaction_id: Plain = Field(description="names the transaction for ever")
+    transaction_id: Plain = Field(description="names the transaction forever")
     event_time: Time = Field(description="when the customer acted")
     amount: Money = Field(description="what is paid")
     currency: Plain = Field(description="ISO 4217 code; a column or `{constant: EUR}`")

@@ -1,4 +1,4 @@
-"""Writes a first connector file from a guess, with the reasons and the doubts beside each line. Pure."""
+"""Writes a first connector file from a guess, with the reasons and the doubts next to each line. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -146,7 +146,7 @@ def _label_lines(found: Guess, word: str | None, after_days: float | None) -> li
         fields.append(f"fraud: {{column: {column}, values: {{{listed}}}}}")
     if after_days is not None:
         fields.append(
-            f"label_time: {{after_days: {after_days:g}}} # known so many days after the purchase; or the column that says when"
+            f"label_time: {{after_days: {after_days:g}}} # known this many days after the purchase; or the column that says when"
         )
     return [*lines, *(["    fields:", *(f"      {field}" for field in fields)] if fields else [])]
 

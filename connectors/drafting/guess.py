@@ -211,7 +211,7 @@ def _fraud_values(values: Sequence[object]) -> dict[str, bool | None] | None:
     """A translation of what a label column holds; None where all of it is read as true or false anyway."""
     held = sorted({whole(str(value).strip()) for value in values})
     words = {each.lower() for each in held}
-    # F beside N, G or L is short for fraud; beside T it is short for false
+    # F next to N, G or L is short for fraud; next to T it is short for false
     fraud_or_false = "f" in words and not words <= {"t", "f"}
     if all(_BOOLEAN.fullmatch(each) for each in held) and not fraud_or_false:
         return None

@@ -1,7 +1,7 @@
 """Rows of CSV. Every line is accounted for: it belongs to a row that is read, or to a dead letter that names its lines.
 
 A quotation mark that opens a field and is never closed would swallow what follows. So where a record over several lines is
-not well formed, only its first line is refused, and reading goes on at the second.
+not well formed, only its first line is refused, and reading continues at the second.
 """
 
 import csv
@@ -32,7 +32,7 @@ class Record(NamedTuple):
 
 
 class OpenQuoteError(Exception):
-    """A quoted field goes on for too many lines."""
+    """A quoted field continues for too many lines."""
 
 
 class Lines:

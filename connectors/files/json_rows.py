@@ -1,4 +1,4 @@
-"""Rows of JSON lines: one document a line; a line that is none is named and the file goes on."""
+"""Rows of JSON lines: one document a line; a line that is none is named and the file continues."""
 
 import json
 from collections.abc import Iterator

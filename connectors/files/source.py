@@ -57,7 +57,7 @@ class FileSource:
             folder: What a relative path starts from.
             event_time_ms: Reads a row's event time by the mapping.
             columns: Columns or paths that the mapping reads.
-            pause: Waits so many seconds; True when asked to stop meanwhile.
+            pause: Waits this many seconds; True when asked to stop meanwhile.
         """
         self._config = config
         self._files = files

@@ -158,7 +158,7 @@ def code(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
 
 
 def name(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
-    """Reads what names something for ever, exactly as it stands: two different names never give one text."""
+    """Reads what names something forever, exactly as it stands: two different names never give one text."""
     parts = _parts(field, spec, flat=flat, convert=as_exact_text)
     fits, fault = _FORMS.get(field, _IDENTIFIER)
 

@@ -1,4 +1,4 @@
-"""Keyed tokens in place of personal data: HMAC-SHA256, separated by field, with the key's id in front.
+"""Keyed tokens instead of personal data: HMAC-SHA256, separated by field, with the key's id in front.
 
 Equal data gives equal tokens, so windows work; without the key nobody can try card numbers one by one. While a key rotates,
 the token of the previous key goes along as an alias, so that windows stay warm.

@@ -116,7 +116,7 @@ def failure(error: OperationFailure, *, opening: bool) -> Exception:
         name, remedy = CONFIGURATION[code]
         return ConfigurationError([f"MongoDB refuses (code {code}, {name}); {remedy}"])
     if error.has_error_label("NonResumableChangeStreamError"):
-        return PositionDeadError(f"MongoDB says that the change stream cannot go on (code {code})")
+        return PositionDeadError(f"MongoDB says that the change stream cannot continue (code {code})")
     if code in TRANSIENT or error.has_error_label("ResumableChangeStreamError"):
         return TransientError(f"MongoDB: code {code} ({TRANSIENT.get(code, 'resumable')})")
     return UnknownCodeError(f"MongoDB: code {code}, which Tillguard does not know; the server's log says more")

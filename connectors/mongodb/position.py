@@ -1,4 +1,4 @@
-"""Positions in MongoDB's change streams, one per collection, and how an unfinished scan goes on. Pure."""
+"""Positions in MongoDB's change streams, one per collection, and how an unfinished scan continues. Pure."""
 
 import math
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ _FORM = (
 
 
 class CollectionStart(NamedTuple):
-    """Where one stream goes on: after a resume token, or else at an operation time."""
+    """Where one stream continues: after a resume token, or else at an operation time."""
 
     token: Mapping[str, Any] | None = None
     at: Timestamp | None = None
 
 
 class MongoPosition(NamedTuple):
-    """Where all streams go on; in a snapshot also how far the scan got."""
+    """Where all streams continue; in a snapshot also how far the scan got."""
 
     streams: Mapping[str, CollectionStart]
     table: str | None = None

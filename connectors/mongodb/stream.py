@@ -1,4 +1,4 @@
-"""The change stream of one collection: opens when first read, knows where it could go on, and steps over what is too large.
+"""The change stream of one collection: opens when first read, knows where it could continue, and steps over what is too large.
 
 A change event of more than 16 MB cannot be sent. Three things keep that from stopping a connector: only mapped fields are asked
 for; servers that can split an event do so; and where it still happens, events are read one by one up to the large one, of which
@@ -40,7 +40,7 @@ class ChangeStream:
 
         Args:
             collection: The driver's.
-            start: Where to go on.
+            start: Where to continue.
             fields: Top-level fields of documents that are needed.
             patient: Whether to wait a moment for events when there are none.
             splits: Whether the server can split large events.
@@ -122,7 +122,7 @@ class ChangeStream:
             return following
 
     def _key_of_next(self) -> Event:
-        """The event after `start` without its document; the stream goes on behind it."""
+        """The event after `start` without its document; the stream continues behind it."""
         pipeline = [{"$project": dict.fromkeys(_FIELDS, 1)}]
         until = time.monotonic() + ALONE_S
         try:

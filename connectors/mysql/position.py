@@ -1,4 +1,4 @@
-"""Positions in a MySQL binary log, and how an unfinished snapshot goes on. Pure."""
+"""Positions in a MySQL binary log, and how an unfinished snapshot continues. Pure."""
 
 import msgspec
 

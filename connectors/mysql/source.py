@@ -298,7 +298,7 @@ def _column(name: str, types: Collection[str]) -> str:
 
 
 def _place(column: Declared, value: object) -> str | None:
-    """Where a scan can go on; None where it must begin again."""
+    """Where a scan can continue; None where it must begin again."""
     if not resumable(column):
         return None
     try:

@@ -117,8 +117,8 @@ class Runner:
         """Where the next start begins; without the key that a scan stands at, which may be personal data."""
         position = self._saved.position
         if position.stage == "snapshot":
-            return "The next start goes on with the snapshot."
-        return f"Everything up to the saved position is delivered; the next start goes on there: {position.text}"
+            return "The next start continues with the snapshot."
+        return f"Everything up to the saved position is delivered; the next start continues there: {position.text}"
 
     def _load(self) -> None:
         fingerprint = self._config.fingerprint()

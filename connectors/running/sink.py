@@ -201,7 +201,7 @@ class KafkaSink:
 
     def _connected(self) -> Any:
         if self._producer is None:
-            # a producer that is made while no broker answers leaves sockets behind for ever
+            # a producer that is made while no broker answers leaves sockets behind forever
             if not any(map(_answers, self._options["bootstrap_servers"])):
                 raise KafkaConnectionError("no broker answers")
             self._producer = KafkaProducer(**self._options)
@@ -215,7 +215,7 @@ class KafkaSink:
         return len(found)
 
     def _renew(self, error: Exception) -> None:
-        """A new producer, and everything unconfirmed again; goes on trying until the broker is back."""
+        """A new producer, and everything unconfirmed again; continues trying until the broker is back."""
         backoff_s = 0.1
         while True:
             if isinstance(error, _HOPELESS):

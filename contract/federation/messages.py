@@ -150,7 +150,7 @@ class EnrolmentRequest(Struct, frozen=True, kw_only=True, tag="enrolment"):
 
 
 class Withdrawal(Struct, frozen=True, kw_only=True, tag="withdrawal"):
-    """A participant leaves for good; rounds go on without it."""
+    """A participant leaves for good; rounds continue without it."""
 
     reason: Text = ""
 
@@ -163,7 +163,7 @@ class Order(Struct, frozen=True, kw_only=True, tag="order"):
     fingerprint: Annotated[str, Meta(max_length=64)] | None = None
     """approve: must be that of the request, so that nobody else's keys are let in."""
     rounds: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    """run: so many more."""
+    """run: this many more."""
     order_id: OrderId | None = None
     """Drawn at random for each order: it counts once, and the ledger answers it by this name. None: of an earlier build."""
 
@@ -204,7 +204,7 @@ class PrivacyTerms(Struct, frozen=True, kw_only=True):
     epsilon_after: Annotated[float, Meta(ge=0, le=EPSILON_MAX)]
     """With this attempt; already in the ledger when the plan is sent."""
     examples_min: Annotated[int, Meta(ge=1, le=2**53)]
-    """Level sample: a participant with fewer has no part, since the cost is worked out for so many."""
+    """Level sample: a participant with fewer has no part, since the cost is worked out for this many."""
 
 
 class MaskingTerms(Struct, frozen=True, kw_only=True):
@@ -240,7 +240,7 @@ class RoundPlan(Struct, frozen=True, kw_only=True, tag="plan"):
     seed: Count
     roster_version: Count
     staleness_max: Annotated[int, Meta(ge=0, le=100)] = 0
-    """FedBuff: an update that comes so many rounds late still counts, though less; 0: late is late."""
+    """FedBuff: an update that comes this many rounds late still counts, though less; 0: late is late."""
     purpose: Purpose = "training"
     zstd_level: Annotated[int, Meta(ge=0, le=19)] = 3
     """Mode robust: how hard updates are compressed; 0: not."""
@@ -261,7 +261,7 @@ class MaskKeys(Struct, frozen=True, kw_only=True, tag="keys"):
 
 
 class KeyList(Struct, frozen=True, kw_only=True, tag="key_list"):
-    """Who goes on, with each one's signed envelope of stage 1, so that nobody need believe the coordinator about keys."""
+    """Who continues, with each one's signed envelope of stage 1, so that nobody need believe the coordinator about keys."""
 
     envelopes: Annotated[tuple[SignedEnvelope, ...], Meta(max_length=COHORT_MAX)]
 
@@ -280,7 +280,7 @@ class MaskShares(Struct, frozen=True, kw_only=True, tag="shares"):
 
 
 class ShareList(Struct, frozen=True, kw_only=True, tag="share_list"):
-    """Who goes on, with each one's signed envelope of stage 2."""
+    """Who continues, with each one's signed envelope of stage 2."""
 
     envelopes: Annotated[tuple[SignedEnvelope, ...], Meta(max_length=COHORT_MAX)]
 
@@ -358,7 +358,7 @@ class GlobalModel(Struct, frozen=True, kw_only=True, tag="global_model"):
     payload: Payload
     """float32, little-endian, arrays in the order of `shapes`."""
     participants: Count
-    """Whose updates are in it: so many, not who."""
+    """Whose updates are in it: this many, not who."""
     weight: Annotated[float, Meta(ge=0, le=NUMBER_MAX)]
     metrics: Figures
     purpose: Purpose = "training"

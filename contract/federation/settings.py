@@ -33,10 +33,10 @@ class PhaseTimes(Section):
         None,
         ge=2,
         le=10_000,
-        description="so many must answer, where that is more than cohort_min; fedbuff has its buffer_size",
+        description="this many must answer, where that is more than cohort_min; fedbuff has its buffer_size",
     )
     count_max: int | None = Field(
-        None, ge=2, le=10_000, description="the phase is over when so many have answered; absent: cohort_max"
+        None, ge=2, le=10_000, description="the phase is over when this many have answered; absent: cohort_max"
     )
 
     @model_validator(mode="after")
@@ -85,7 +85,7 @@ class RobustSettings(Section):
     rule: Literal["mean", "median", "trimmed_mean", "krum", "multi_krum", "geometric_median"] = Field(
         "geometric_median", description="how updates become one"
     )
-    byzantine_max: int = Field(1, ge=0, le=1000, description="so many participants may lie without effect")
+    byzantine_max: int = Field(1, ge=0, le=1000, description="this many participants may lie without effect")
     weight_max: float = Field(0.5, gt=0, le=1, description="largest share of the total weight that one participant has")
 
 
@@ -102,7 +102,7 @@ class RoundPrivacySettings(Section):
         1_000,
         ge=1,
         le=1_000_000_000,
-        description="sample: participants with fewer examples have no part; the cost is worked out for so many",
+        description="sample: participants with fewer examples have no part; the cost is worked out for this many",
     )
 
 
@@ -117,7 +117,7 @@ class RoundSettings(Section):
     """What every round of the federation is like."""
 
     mode: Mode = Field("masked", description="masked: the coordinator sees sums only; robust: it sees single updates")
-    cohort_min: int = Field(3, ge=2, le=10_000, description="a round needs so many participants to begin and to end")
+    cohort_min: int = Field(3, ge=2, le=10_000, description="a round needs this many participants to begin and to end")
     cohort_max: int = Field(32, ge=2, le=10_000, description="selected for one round at most")
     attempts_max: int = Field(3, ge=1, le=20, description="a failed round is tried again with new keys so often")
     pause_s: float = Field(0.0, ge=0, le=31_536_000, description="between two rounds")
@@ -151,13 +151,13 @@ class RoundSettings(Section):
         1,
         ge=0,
         le=1_000_000,
-        description="after so many trainings, and after the last one ordered, a round calibrates the model; 0: never",
+        description="after this many trainings, and after the last one ordered, a round calibrates the model; 0: never",
     )
     cross_site_every: int = Field(
         0,
         ge=0,
         le=1_000_000,
-        description="mode robust: after so many trainings, participants that are willing judge each other's models; 0: never",
+        description="mode robust: after this many trainings, participants that are willing judge each other's models; 0: never",
     )
     training: LocalTrainingSettings = Field(default_factory=LocalTrainingSettings)
     strategy: StrategySettings = Field(default_factory=StrategySettings)
@@ -268,7 +268,7 @@ class ParticipantSettings(Section):
         PROVING_TRAININGS,
         ge=0,
         le=1_000_000,
-        description="so many trainings long it is the other way round: a global model of that age must surely be better itself",
+        description="this many trainings long it is the other way round: a global model of that age must surely be better itself",
     )
 
 
@@ -279,7 +279,7 @@ class FederationSettings(KafkaConnection):
     replication_factor: int = Field(1, ge=1, le=9, description="3 in production")
     request_timeout_s: Seconds = Field(30.0, description="a broker that does not answer for so long counts as down")
     retention_days: float = Field(
-        30.0, gt=0, le=36_500, description="control, updates and models; the audit ledger is kept for ever"
+        30.0, gt=0, le=36_500, description="control, updates and models; the audit ledger is kept forever"
     )
     participant: ParticipantSettings = Field(default_factory=ParticipantSettings)
     coordinator: CoordinatorSettings = Field(default_factory=CoordinatorSettings)

@@ -46,7 +46,7 @@ class LearningSettings(Section):
         le=5_000_000,
         description="older examples besides, drawn evenly over label, time and fraud kind, so that nothing is unlearned",
     )
-    train_every_labels: int = Field(500, ge=1, description="a training begins after so many new labels")
+    train_every_labels: int = Field(500, ge=1, description="a training begins after this many new labels")
     train_every_minutes: float = Field(
         60.0, gt=0, le=525_600, description="or after so long, where at least one new label came"
     )

@@ -12,7 +12,7 @@ GAIN_MIN = 0.002
 SAMPLES = 400
 """Of `surely_better`: a share of 0.9 is then known to within 0.015."""
 DRAWN_AT_ONCE = 500_000
-"""Bounds the memory that samples take: so many draws are held together."""
+"""Bounds the memory that samples take: this many draws are held together."""
 
 
 class Ranking:

@@ -174,7 +174,7 @@ def _privacy(entries: Sequence[LedgerEntry], number: int) -> dict[str, Any]:
 
 
 def _price(told: Sequence[Mapping[str, Any]], parameters: int) -> dict[str, Any]:
-    """What the rounds with noise cost: epsilon, and how loud the noise is beside the most that the members can say together.
+    """What the rounds with noise cost: epsilon, and how loud the noise is next to the most that the members can say together.
 
     Each number of the sum gets noise of noise_multiplier clipping norms, and a sum of n updates has a norm of n clipping norms at most.
     """

@@ -1,4 +1,4 @@
-"""The third act: three retailers that have seen different frauds learn together, beside one member that breaks the rules.
+"""The third act: three retailers that have seen different frauds learn together, next to one member that breaks the rules.
 
 Everything runs as its users start it, each in a process of its own: the coordinator, three participants with their own settings,
 keys and examples, and the saboteur. Only the telephone calls about fingerprints are made by this file.
@@ -104,7 +104,7 @@ class ThirdAct:
         before = {name: self._scores(name) for name in self._settings}
         for name, prepared in self._prepared.items():
             members.store(self._settings[name], prepared.new)
-        with self._on.screen.step(f"they learn together, beside {BAD}, who breaks the rules"):
+        with self._on.screen.step(f"they learn together, next to {BAD}, who breaks the rules"):
             bad = self._learn_together()
         with self._on.screen.step("verify the ledger, measure on sales kept back"):
             # Anybody who takes part can do this; here the newcomer does.

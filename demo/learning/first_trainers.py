@@ -1,4 +1,4 @@
-"""Trainers beside the workers from the first transaction on: they tell the workers which frauds became known. They train nothing here."""
+"""Trainers next to the workers from the first transaction on: they tell the workers which frauds became known. They train nothing here."""
 
 from collections.abc import Sequence
 from typing import Self

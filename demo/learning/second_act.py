@@ -1,4 +1,4 @@
-"""The second act: at one retailer a fraud begins that no history contains, and the system learns it, beside its work.
+"""The second act: at one retailer a fraud begins that no history contains, and the system learns it, next to its work.
 
 The only thing that is quicker than in life is the label: chargebacks come seconds after the sale, not weeks. The trainer, the
 gate, the topics and the workers are those of every retailer; only how many labels start a training is set for the demonstration.
@@ -41,7 +41,7 @@ DECIDED_WITHIN_S = 300.0
 LABEL_DELAY_S = 10.0
 DAY_S = 86_400.0
 TRAIN_AT = 0.9
-"""Of the labels of the first stretch: so many more than were known before start a training."""
+"""Of the labels of the first stretch: this many more than were known before start a training."""
 NEWEST_EXAMPLES, REPLAY_EXAMPLES, EPOCHS_MAX = 1_500, 5_000, 12
 """Few of the newest, so that the new fraud is in all three slices; few examples in all, so that nobody waits for minutes."""
 
@@ -94,7 +94,7 @@ class SecondAct:
         self._labelled: dict[str, Truth] = {}
 
     def start_trainer(self) -> None:
-        """Beside the worker, before the act: it takes in what was scored, and learns when enough labels are new."""
+        """Next to the worker, before the act: it takes in what was scored, and learns when enough labels are new."""
         stage = self._on
         known = sum(len(stage.tally.frauds(phase)) for phase in ("history", "live"))
         wanted = known + round(TRAIN_AT * ROWS * KIND_SHARE)

@@ -1,4 +1,4 @@
-"""Real data files in place of the simulator: each known form becomes labelled sales, split between the two retailers.
+"""Real data files instead of the simulator: each known form becomes labelled sales, split between the two retailers.
 
 What says fraud is truth only; it never becomes a field of a sale.
 """

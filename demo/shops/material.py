@@ -13,7 +13,7 @@ from simulator.sales import KINDS, NEW_KINDS, Labelled
 
 HISTORY_WEEKS = 4
 LATER_FRAUD_SHARE = 0.03
-"""Of the known kinds, beside the new one of the second act."""
+"""Of the known kinds, next to the new one of the second act."""
 LIVE_FRAUD_SHARE = 0.06
 """Three times the usual share, so that two minutes show enough frauds of every kind to measure recall."""
 KNOWN_MIN = 0.25

@@ -18,7 +18,7 @@ SPOILT_EACH = 2
 
 
 class Reports:
-    """Frauds that become known while sales go on, by the sales' own time: each once, in the order in which they become known."""
+    """Frauds that become known while sales continue, by the sales' own time: each once, in the order in which they become known."""
 
     def __init__(self, sales: Sequence[Labelled], after: datetime) -> None:
         """`sales`: of which the frauds that become known later than `after` are reported."""

@@ -31,7 +31,7 @@ class Shop(Protocol):
     faults: Sequence[Fault]
 
     def create(self) -> None:
-        """Makes the database anew; whatever an earlier demonstration left there is dropped."""
+        """Makes the database again; whatever an earlier demonstration left there is dropped."""
         ...
 
     def row(self, sale: Sale) -> Row:

@@ -16,7 +16,7 @@ from contract.federation.messages import LedgerEntry, encode_message
 GENESIS = bytes(32)
 """What the first entry names as the one before it."""
 TOO_MANY = "too_many"
-"""Under this, in place of names, their number where an entry has no room for them; no participant can be called so."""
+"""Under this, instead of names, their number where an entry has no room for them; no participant can be called so."""
 _JSON = msgspec.json.Encoder(order="sorted")
 
 

@@ -31,7 +31,7 @@ SHARED = ("auc", "ap", "accuracy")
 """Figures that are kept of those that a participant shares."""
 ROUNDS_WANTED_MAX = 1_000_000
 ORDERS_KEPT = 1_024
-"""More than are ever given in one moment: only an order older than so many others that came before it is taken for a replay."""
+"""More than are ever given in one moment: only an order older than this many others that came before it is taken for a replay."""
 
 
 def check_new(state: CoordinatorState, envelope: Envelope) -> None:

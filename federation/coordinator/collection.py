@@ -50,7 +50,7 @@ class Collection(Protocol):
         ...
 
     def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
-        """Called when `stage` is over: what everyone is told. Raises FederationRefusedError where it cannot go on.
+        """Called when `stage` is over: what everyone is told. Raises FederationRefusedError where it cannot continue.
 
         Either `closed` follows, or the collection is thrown away.
         """

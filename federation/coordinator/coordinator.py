@@ -2,7 +2,7 @@
 
 Invariant: the state is a function of the logs. `handle_record` is called for every record of the updates log in its order, `apply`
 for every message of the coordinator once it stands on its log; a restarted coordinator is fed the same again and is then the
-same. `decide` changes nothing, so what a killed coordinator was about to say is decided anew. Knows no clock and no transport.
+same. `decide` changes nothing, so what a killed coordinator was about to say is decided again. Knows no clock and no transport.
 """
 
 from collections.abc import Callable
@@ -149,7 +149,7 @@ class Coordinator:
             return ()
 
     def unfinished(self, messages: int) -> None:
-        """Called before `start`: so many of its own logs' messages do not count."""
+        """Called before `start`: this many of its own logs' messages do not count."""
         for _ in range(messages):
             self._drop(COORDINATOR, EnvelopeRefusedError("unfinished", "its transaction failed"))
 

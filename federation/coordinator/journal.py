@@ -7,9 +7,9 @@ epoch and time, which no other decision has, and its ledger entries name by dige
 Of a transaction that failed anybody may have read records, and append some later, or all. A coordinator whose transaction failed
 says nothing more, and its successor builds on what it finds whole; so of several decisions that follow the same, that one counts
 upon which most was built. Where nothing was built upon a decision and some of it is missing, it does not count, whether it
-failed or its records were lost: all that it decided is decided anew. What participants may have followed of it is told by `followed`,
+failed or its records were lost: all that it decided is decided again. What participants may have followed of it is told by `followed`,
 for the next coordinator to make good (`federation.coordinator.reconciliation`). Where something was built upon what is missing, records were lost
-that counted, and nothing may go on: see `_check_rest`.
+that counted, and nothing may continue: see `_check_rest`.
 """
 
 import hashlib

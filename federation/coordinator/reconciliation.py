@@ -4,7 +4,7 @@ Its transaction failed, somebody appended copies of some of its records, and unt
 or it counted, and the rest of it is lost. In either case what they may have heard is never said in another meaning:
 a plan is announced in full and ends as failed, so its privacy is paid for, in the ledger, too, and no later attempt bears its
 number; a roster is followed by a newer one. Lists, models and figures need nothing: they are of an attempt whose plan counts,
-a participant answers one list of each stage, and a model made anew from the same messages is the same.
+a participant answers one list of each stage, and a model made again from the same messages is the same.
 """
 
 from contract.errors import InvariantError

@@ -63,7 +63,7 @@ class RoundState(Struct, frozen=True, kw_only=True):
 
 
 class StageClosed(NamedTuple):
-    """The stage is over; `members` go on, in the order of the cohort."""
+    """The stage is over; `members` continue, in the order of the cohort."""
 
     stage: Stage
     members: tuple[str, ...]

@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
 
 
 class Rival(NamedTuple):
-    """Another candidate beside the one that has the benefit of the doubt, on the same newest examples."""
+    """Another candidate next to the one that has the benefit of the doubt, on the same newest examples."""
 
     precision: float
     """Average precision, in [0, 1]."""
@@ -33,7 +33,7 @@ class Rival(NamedTuple):
 
 
 def asked(confidence: float, *, trainings: int, proving: int) -> float:
-    """The share of samples in which another must be the better to serve, in place of a global model of so many rounds of training.
+    """The share of samples in which another must be the better to serve, instead of a global model of this many rounds of training.
 
     One of the first `proving` gives way to what is better in 1 - `confidence` of them, and never later than others do.
     """

@@ -83,7 +83,7 @@ class Learner(Protocol):
         ...
 
     def summarise(self, task: Task) -> Trained:
-        """Called in place of `train` where the task's purpose is statistics or calibration.
+        """Called instead of `train` where the task's purpose is statistics or calibration.
 
         Gives one vector, a mean over the examples: for calibration federation.numeric.calibration.histogram of the base's logits, for
         statistics what the model's array of that role is to hold, each example's part of an L2 norm of at most 1. With privacy

@@ -81,7 +81,7 @@ def drawn(plan: RoundPlan, willing: Sequence[str], *, in_model: int) -> tuple[st
     """Whose models are shown: of those that are willing all, or as many as may be, drawn by the plan's seed; none, or two at least.
 
     A message takes a certain size. And whoever knows all updates but one can take them away from the global model: where some of the
-    `in_model` whose updates are in it are not willing, so many are kept back that they are hidden among `updates_min`.
+    `in_model` whose updates are in it are not willing, this many are kept back that they are hidden among `updates_min`.
     """
     most = min(SITES_MAX, MESSAGE_BYTES_MAX // 2 // (4 * size_of(plan.shapes)))
     if len(willing) < in_model:

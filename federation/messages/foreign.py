@@ -5,7 +5,7 @@ state change nothing that is kept; so where that fails in a way nobody foresaw, 
 logged and alarmed, and the state is as it was. A restarted process reads the same record, fails in the same way and drops it again.
 
 What follows the checks is not covered: changing the state, deciding, appending, storing. An error there is this program's own, or
-its disk's, and going on would spread the damage. Broken promises (InvariantError), a lack of memory and errors of the operating
+its disk's, and continuing would spread the damage. Broken promises (InvariantError), a lack of memory and errors of the operating
 system pass through here also, since they say nothing about the record.
 """
 

@@ -25,7 +25,7 @@ _MLKEM_PUBLIC_BYTES = 1184
 _SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
 
 RandomBytes = Callable[[int], bytes]
-"""Gives so many unpredictable bytes: `secrets.token_bytes`; tests give a seeded one."""
+"""Gives this many unpredictable bytes: `secrets.token_bytes`; tests give a seeded one."""
 
 
 class SealingKey:

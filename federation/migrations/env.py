@@ -1,4 +1,4 @@
-"""Alembic's entry: migrates on the connection that federation.store holds, under its lock, beside other parts' tables."""
+"""Alembic's entry: migrates on the connection that federation.store holds, under its lock, next to other parts' tables."""
 
 from alembic import context
 

@@ -86,7 +86,7 @@ def combine(
 
 
 def too_few(rule: Rule, updates: int, byzantine_max: int) -> str | None:
-    """Why `rule` cannot promise anything with so many updates and liars, in words; None where it can."""
+    """Why `rule` cannot promise anything with this many updates and liars, in words; None where it can."""
     least = {
         "mean": 1,
         "median": 2 * byzantine_max + 1,

@@ -58,7 +58,7 @@ def histogram(
 
 
 def fit(pooled: NDArray[np.floating], examples: float) -> Scaling:
-    """The scaling of pooled histograms (shape (SUMMED,), their mean) that stand for so many `examples`.
+    """The scaling of pooled histograms (shape (SUMMED,), their mean) that stand for this many `examples`.
 
     Counts below 0, which noise can make, count as none. Raises UpdateRefusedError(length) where a label has no example left.
     """

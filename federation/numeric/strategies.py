@@ -78,7 +78,7 @@ def _adaptive(
 
 
 def staleness_weight(staleness: int) -> float:
-    """How much an update counts that began so many models ago (0: with the newest)."""
+    """How much an update counts that began this many models ago (0: with the newest)."""
     return 1 / math.sqrt(1 + staleness)
 
 

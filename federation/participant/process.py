@@ -44,7 +44,7 @@ def save_word(store: Store, federation: str, name: str, word: Word, at_ms: int) 
 
 
 class ParticipantProcess:
-    """One running participant. Used by one thread; after any error of the transport it is thrown away and made anew.
+    """One running participant. Used by one thread; after any error of the transport it is thrown away and made again.
 
     Raises ConfigurationError where this machine's clock is away from the broker's, at the start and before it says anything.
     """

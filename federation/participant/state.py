@@ -23,7 +23,7 @@ class ParticipantState(Struct, kw_only=True):
     roster_version: int = 0
     members: dict[str, Member] = field(default_factory=dict)
     pins: dict[str, str] = field(default_factory=dict)
-    """By name, the fingerprint of the keys that it first came with, or that this retailer's people let in later; kept for ever."""
+    """By name, the fingerprint of the keys that it first came with, or that this retailer's people let in later; kept forever."""
     distrusted: dict[str, Fault] = field(default_factory=dict)
     """By name, why the roster's keys for it are not believed."""
     approved_as: str = ""

@@ -1,6 +1,6 @@
 """The coordinator's side of a masked sum, for one attempt: passes on, adds up, takes the masks away. Pure.
 
-Messages come in already opened, their signatures checked; each `close_*` is told who goes on and gives the message for all.
+Messages come in already opened, their signatures checked; each `close_*` is told who continues and gives the message for all.
 What does not fit is refused without a trace, so a journal may be replayed through the same methods. Either the sum of all
 survivors comes out, exact in the ring, or MaskingRefusedError; with each wrong answer its sender is named.
 """
@@ -79,7 +79,7 @@ class MaskingCoordinator:
         self._signed["keys", sender] = signed
 
     def close_keys(self, members: Sequence[str]) -> KeyList:
-        """`members` go on: fixes the graph, and gives everyone's signed keys for all."""
+        """`members` continue: fixes the graph, and gives everyone's signed keys for all."""
         self._close("keys", members, self._keys)
         self._keys = {name: self._keys[name] for name in sorted(members)}
         if len(self._keys) < self._plan.members_min:
@@ -97,7 +97,7 @@ class MaskingCoordinator:
         self._signed["shares", sender] = signed
 
     def close_shares(self, members: Sequence[str]) -> ShareList:
-        """`members` go on: gives everyone's signed shares for all."""
+        """`members` continue: gives everyone's signed shares for all."""
         self._close("shares", members, self._pairs)
         self._sharers = tuple(sorted(members))
         self._check_enough(self._sharers, self._sharers)

@@ -10,7 +10,7 @@ where fewer than t of its neighbourhood survive. On the complete graph t > 2n/3 
 answers, so no neighbour is both; and the smallest sum that such lists can open holds more than half of the members. Who
 colludes gives both shares: both secrets of one member then take 2t - n colluders, more than a third of all.
 
-On a ring, to open the sum of members in a row alone, everyone beside them must be made "dropped" by t of its neighbours, while
+On a ring, to open the sum of members in a row alone, everyone next to them must be made "dropped" by t of its neighbours, while
 nobody grants more than m - t of these: at 2/3 this could be done, above 3/4 it cannot. With colluders it can: one member's
 update not while 7 of the 33 of each neighbourhood collude, wherever they stand, but from 12 evenly spread; the sum of 16 in
 a row from 8, of 40 from 6 evenly spread (`tests/unit/federation/test_graph.py`, by linear programming).

@@ -1,6 +1,6 @@
 """Masked secure aggregation: the coordinator learns the sum of all survivors' words and nothing else of any of them. Pure.
 
-After Bonawitz et al. (CCS 2017) and, for many members, Bell et al. (CCS 2020), with a hybrid post-quantum KEM in place of
+After Bonawitz et al. (CCS 2017) and, for many members, Bell et al. (CCS 2020), with a hybrid post-quantum KEM instead of
 Diffie-Hellman. This module holds what both sides must agree on; `secagg_member` and `secagg_coordinator` are the two sides.
 
     keys        each member: two sealing keys made for this attempt (`channel`, `mask`) and a commitment to its self mask
@@ -16,7 +16,7 @@ neighbours' shares as well.
 
 All is bound to the transcript, a digest of the plan and of everyone's keys: members who were shown different keys cannot open
 each other's shares, and nothing of another round or attempt opens or cancels. Keys and shares are believed only in their
-maker's signed envelope. Shares carry digests, so whoever answers with a wrong one is named and the sum goes on without it.
+maker's signed envelope. Shares carry digests, so whoever answers with a wrong one is named and the sum continues without it.
 
 A member that lies about its words is not detected: masks hide it. That is what mode `robust` is for.
 """

@@ -113,7 +113,7 @@ class MaskingMember:
             )
 
     def masked(self, envelopes: Sequence[SignedEnvelope], words: Words, now_ms: int) -> MaskedUpdate:
-        """Stage 3, from the signed shares of all who go on: `words` (shape (plan.words,), the ring's dtype) under masks."""
+        """Stage 3, from the signed shares of all who continue: `words` (shape (plan.words,), the ring's dtype) under masks."""
         self._turn("updates")
         if words.shape != (self._plan.words,) or words.dtype != RING_TYPES[self._plan.bits]:
             raise MaskingRefusedError("words", f"{self._plan.words} words of {self._plan.bits} bits are asked for")

@@ -8,7 +8,7 @@ from federation.learning.numpy_learner import Data
 
 
 def transactions(examples: int, features: int, fraud_share: float, seed: int, kinds: int = 3) -> Data:
-    """Standardised examples with frauds of several kinds, each a cloud of its own beside the genuine ones."""
+    """Standardised examples with frauds of several kinds, each a cloud of its own next to the genuine ones."""
     random = np.random.default_rng(seed)
     values = random.standard_normal((examples, features))
     labels = random.random(examples) < fraud_share

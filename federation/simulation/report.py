@@ -123,7 +123,7 @@ def report(results: Results) -> str:
         "## Weak spots",
         "\n".join(f"- {spot}" for spot, _ in weak) or "None was found by the rules of this report.",
         "## Recommendations",
-        "\n".join(f"- {advice}" for _, advice in weak) or "Go on as it is.",
+        "\n".join(f"- {advice}" for _, advice in weak) or "Continue as it is.",
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -1,7 +1,7 @@
 """A simulated federation from its description to its results: what happened in each round, to whom, and what it cost. Pure but for time.
 
 The coordinator's and participants' code is the product's own; only the logs are in memory and time is virtual. Durations of
-rounds are virtual milliseconds (delays and deadlines), the processor's seconds are measured beside them.
+rounds are virtual milliseconds (delays and deadlines), the processor's seconds are measured next to them.
 """
 
 import random
@@ -99,7 +99,7 @@ class Simulated(Struct, frozen=True, kw_only=True):
     coordinator_crash: float
     """Probability that the coordinator is killed in a round, at some append."""
     evaluated_apart_max: int = EVALUATED_APART_MAX
-    """Up to so many participants the model is also evaluated without each one, where updates are single; see federation.coordinator.server_update."""
+    """Up to this many participants the model is also evaluated without each one, where updates are single; see federation.coordinator.server_update."""
 
 
 def willing(rounds: RoundSettings) -> FederationSettings:

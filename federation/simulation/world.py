@@ -89,7 +89,7 @@ class World:
         raise InvariantError("not everyone was enrolled")
 
     def order(self, order: Order) -> None:
-        """The operator's word to the coordinator; past all faults, since it is written beside it."""
+        """The operator's word to the coordinator; past all faults, since it is written next to it."""
         self.advance(1)
         self._orders += 1
         signed = seal(
@@ -108,7 +108,7 @@ class World:
         return self.coordinator.coordinator.state
 
     def run_rounds(self, rounds: int) -> None:
-        """Orders so many rounds and runs until they are over, whatever comes of them."""
+        """Orders this many rounds and runs until they are over, whatever comes of them."""
         self.order_rounds(rounds)
         self.turn()
         self.run_until(lambda: self.coordinator.coordinator.idle)

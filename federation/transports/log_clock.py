@@ -37,7 +37,7 @@ class LogClock:
         return own_ms - broker_ms - round((self._clock.monotonic_s() - at_s) * 1000)
 
     def _compare(self) -> int:
-        """Also after a sleep of the machine, in which a monotonic clock may stand still while the others go on."""
+        """Also after a sleep of the machine, in which a monotonic clock may stand still while the others continue."""
         probe = msgspec.msgpack.encode(Probe(nonce=secrets.token_bytes(16)))
         broker_ms = self._transport.append([Outgoing("updates", self._key, probe)])
         self._known = broker_ms, self._clock.monotonic_s()

@@ -34,7 +34,7 @@ class Transport(Protocol):
     """The four logs, as one process sees them. Used by one thread.
 
     Every method may block for the request time limit. Errors: TransientError (the log does not answer; after `append` it is
-    unknown whether the records stand, and the transport is to be closed), FencedError (another holds this writer's identity, for ever), ConfigurationError
+    unknown whether the records stand, and the transport is to be closed), FencedError (another holds this writer's identity, forever), ConfigurationError
     (refused for good: rights, size).
     """
 

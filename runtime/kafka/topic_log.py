@@ -109,7 +109,7 @@ class TopicReader:
         return found
 
     def _slice(self, consumer: Consumer, topic: str, cut: dict[int, tuple[int, int, int]]) -> Iterator[Record]:
-        """For each partition (first offset, number of records, end offset): so many records before the end."""
+        """For each partition (first offset, number of records, end offset): this many records before the end."""
         left = {number: count for number, (start, count, end) in cut.items() if count > 0 and start < end}
         consumer.assign([TopicPartition(topic, number, cut[number][0]) for number in left])
         idle_since_s = time.monotonic()

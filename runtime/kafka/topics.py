@@ -1,4 +1,4 @@
-"""Makes a retailer's topics be what contract.topics and the settings say. Safe to run again, and beside running workers."""
+"""Makes a retailer's topics be what contract.topics and the settings say. Safe to run again, and next to running workers."""
 
 import socket
 import time

@@ -1,4 +1,4 @@
-"""Who falls into a share: stable by hash, so that the same one always does, on every worker and for ever. Pure.
+"""Who falls into a share: stable by hash, so that the same one always does, on every worker and forever. Pure.
 
 A share that grows keeps everybody who was in it. Each purpose has a hash of its own, so that the customers of a canary are
 no more often in the control group than others.

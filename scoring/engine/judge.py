@@ -53,7 +53,7 @@ class Judged:
     model_s: float
     """Seconds of the model's first call."""
     control: frozenset[int] = frozenset()
-    """Rows of the control group: flagged in place of a hold or block."""
+    """Rows of the control group: flagged instead of a hold or block."""
 
 
 class Judge:

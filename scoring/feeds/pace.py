@@ -9,7 +9,7 @@ SHARE = 0.25
 SMOOTHING = 0.2
 """Weight of the newest batch in the pace."""
 BATCH_MIN = 8
-"""However slow a batch was, the next one may hold so many: a stall of the store is no pace."""
+"""However slow a batch was, the next one may hold this many: a stall of the store is no pace."""
 
 
 class Pace:

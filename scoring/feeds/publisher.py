@@ -1,6 +1,6 @@
 """Sends outcomes to Kafka by librdkafka: idempotent, acknowledged by all in-sync replicas, retried without an end.
 
-A message never times out here, because there is nothing better to do with a verdict than to go on trying: back-pressure
+A message never times out here, because there is nothing better to do with a verdict than to continue trying: back-pressure
 (`full`) stops the reading instead. What the broker refuses for good ends the worker; offsets stay where they were.
 """
 

@@ -1,7 +1,7 @@
 """The models a worker holds: put together from the models topic, checked, kept on disk, swapped without a pause.
 
 One thread offers messages, others ask for models. A package that fails any check is refused, counted and logged, and the
-model that served before goes on. Memory is bounded: so many unfinished packages, so many loaded models, so many files.
+model that served before continues. Memory is bounded: this many unfinished packages, this many loaded models, this many files.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ class ModelCache:
 
     @property
     def challenger(self) -> Challenger | None:
-        """The model that runs beside the serving one, or None."""
+        """The model that runs next to the serving one, or None."""
         return self._challenger
 
     @property

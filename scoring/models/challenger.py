@@ -17,7 +17,7 @@ from scoring.models.onnx_model import OnnxModel
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """A model that runs beside the serving one."""
+    """A model that runs next to the serving one."""
 
     model: OnnxModel
     mode: ChallengeMode
@@ -43,7 +43,7 @@ def conduct(challenge: ModelChallenge, promotion: ModelPromotion | None) -> tupl
     """Mode and share of a challenge.
 
     A promotion that was decided after a canary ends it: whoever rolls back wants nobody to be answered by what was on trial.
-    It goes on in shadow until it is decided anew.
+    It continues in shadow until it is decided again.
     """
     if challenge.mode == "shadow" or (promotion is not None and promotion.promoted_at > challenge.decided_at):
         return "shadow", 0.0

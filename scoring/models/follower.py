@@ -53,7 +53,7 @@ class ModelsFollower:
             raise TransientError(f"no Kafka broker answers at {self._servers} ({error.args[0].name()})") from None
 
     def catch_up(self, within_s: float) -> bool:
-        """Reads what stands on the topic now; False when time ran out (reading goes on in `run`)."""
+        """Reads what stands on the topic now; False when time ran out (reading continues in `run`)."""
         found = self._consumer.list_topics(self._topic, timeout=self._request_timeout_s).topics[self._topic]
         self._behind = set(found.partitions)
         self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in found.partitions])

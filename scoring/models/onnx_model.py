@@ -1,6 +1,6 @@
 """One model in ONNX Runtime: loaded with one thread, tried out before it may serve, the same bits for the same row.
 
-A verdict that is computed again must not differ, so a row's score may not depend on the rows that stand beside it. That is
+A verdict that is computed again must not differ, so a row's score may not depend on the rows that stand next to it. That is
 tried when the model is loaded; a graph whose last bits do depend on the batch is run in blocks of one fixed shape.
 """
 

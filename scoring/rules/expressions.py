@@ -26,7 +26,7 @@ TEXT_MAX = 1000
 _QUOTED = re.compile(r"""(?P<quote>["'])(?:[^\\\n]|\\.)*?(?P=quote)""")
 """A text as the library reads it."""
 _COSTLY = re.compile(r"[=!]~|<<")
-"""The library computes constants while it parses: a pattern may take it for ever, a shift all memory."""
+"""The library computes constants while it parses: a pattern may take it forever, a shift all memory."""
 
 Columns = Mapping[str, NDArray[Any]]
 """Per name, n values: float64 with NaN as missing, or objects (str, None as missing)."""
@@ -274,7 +274,7 @@ def _arithmetic(node: Any, scope: _Scope) -> _Node:
     if node.type == "tdiv":
         divisor = second({}) if _is_literal(node.right) else 0.0
         if divisor == 0:
-            raise ConditionError("divide by a constant other than 0 only; write a > 3 * b in place of a / b > 3")
+            raise ConditionError("divide by a constant other than 0 only; write a > 3 * b instead of a / b > 3")
         return _Node("number", False, lambda columns: first(columns) / divisor)
     if node.type not in _ARITHMETIC:
         raise ConditionError("of arithmetic only +, -, * and / by a number are available in rules")

@@ -29,7 +29,7 @@ from scoring.rules.expressions import Condition, ConditionError, Name, compile_c
 
 RULES_MAX = 200
 ONE_BY_ONE_MAX = 8
-"""Up to so many events plain values are faster than columns."""
+"""Up to this many events plain values are faster than columns."""
 DECISIONS: tuple[Decision, ...] = ("allow", "flag", "hold", "block")
 """From mildest to most severe; a decision's place is its severity."""
 FraudKind = Literal["payment_anomaly", "card_testing", "account_takeover", "coupon_abuse", "bot"]

@@ -138,7 +138,7 @@ def _case(transaction_id: str, values: Sequence[bytes | None]) -> Case | None:
 
 
 def _standing(case: Case, reply: Any) -> bytes:
-    """The verdict that stands after open_case.lua; without an answer the first one is not known any more, and is worked out anew."""
+    """The verdict that stands after open_case.lua; without an answer the first one is not known any more, and is worked out again."""
     if reply == STORED_OTHERWISE and case.otherwise is not None:
         return case.otherwise
     return reply if isinstance(reply, bytes) else case.verdict

@@ -31,7 +31,7 @@ class RedisClient:
     """Runs functions on a redis-py client; safe for threads."""
 
     def __init__(self, settings: RedisSettings, timeout_s: float | None = None) -> None:
-        """`timeout_s`: how long an answer may take, in place of the setting."""
+        """`timeout_s`: how long an answer may take, instead of the setting."""
         self._options = settings.redis_py() | {"retry": Retry(NoBackoff(), 1)}
         if timeout_s is not None:
             self._options["socket_timeout"] = timeout_s

@@ -37,7 +37,7 @@ class RedisLink:
 
     `options` are keyword arguments of `redis.Redis` as `RedisSettings.redis_py` makes them. `prepare` is sent on every new
     connection before anything else (scripts to load); an error in its answers fails the connection. `connect_wait_s` is how
-    long a send waits for a new connection, which goes on aside after that; None: for as long as it takes.
+    long a send waits for a new connection, which continues aside after that; None: for as long as it takes.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class ListStore:
     def set(
         self, entity: str, value: str, mark: MarkKind, *, expires_at: datetime | None = None, by: str, reason_code: str
     ) -> None:
-        """ListStore an entity, in place of the mark it had; raises ValueError for an unknown entity or mark."""
+        """ListStore an entity, instead of the mark it had; raises ValueError for an unknown entity or mark."""
         if mark not in _KINDS.values():
             raise ValueError(f"a mark is one of {', '.join(_KINDS.values())}")
         key = self._keys.entity(entity, value)

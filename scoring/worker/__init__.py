@@ -1,1 +1,1 @@
-"""The Faust application and what runs beside the engine: resolutions, outcomes, health, supervision."""
+"""The Faust application and what runs next to the engine: resolutions, outcomes, health, supervision."""

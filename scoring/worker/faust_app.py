@@ -190,7 +190,7 @@ def _settle(finished: "asyncio.Future[BaseException | None]", failure: BaseExcep
 class AgentFeed:
     """The agent feed: Faust fetches, and a batch is whatever has come while the one before it was scored.
 
-    Scoring runs in the event loop: a thread beside it waits for the interpreter's lock at every step while Faust decodes, and
+    Scoring runs in the event loop: a thread next to it waits for the interpreter's lock at every step while Faust decodes, and
     took twice as long. A batch's share of the time budget is what Kafka and the web wait for, at most; what may take longer
     (retries, draining) runs in a thread, one thing at a time.
     """

@@ -1,4 +1,4 @@
-"""Looks at what the retailer's state covers, beside scoring: warnings of /ready, a metric, an alarm, and a word in verdicts.
+"""Looks at what the retailer's state covers, next to scoring: warnings of /ready, a metric, an alarm, and a word in verdicts.
 
 A worker whose state does not hold what its model expects answers in full all the same: a score that knows less is better than rules
 alone, and a worker that is not ready would take a whole retailer out for weeks. So it is a warning, not a failure.

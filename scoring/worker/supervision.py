@@ -134,7 +134,7 @@ class Supervision:
         if not self._brokers_answer():
             return Fault(
                 "no Kafka broker answers; nothing is read or answered",
-                "check that Kafka runs at kafka.bootstrap_servers; the worker goes on by itself when it is back",
+                "check that Kafka runs at kafka.bootstrap_servers; the worker continues by itself when it is back",
             )
         if self._feed_state().assigned is not None:
             return None

@@ -47,7 +47,7 @@ class World(Protocol):
         ...
 
     def dead_position(self, good: Position) -> Position | None:
-        """A position that the source cannot go on from; None where the server at hand cannot tell."""
+        """A position that the source cannot continue from; None where the server at hand cannot tell."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A retailer's whole pipeline as processes, struck by kill -9 while its shop goes on selling, and brought back."""
+"""A retailer's whole pipeline as processes, struck by kill -9 while its shop continues selling, and brought back."""
 
 import os
 import random
@@ -43,11 +43,11 @@ class Blow(NamedTuple):
 
     victims: tuple[str, ...]
     after_rows: int
-    """Rows sold since the blow before it was mended."""
+    """Rows sold since the blow before it was fixed."""
     down_rows: int
     """Rows sold until the victims are started again."""
     settled: bool
-    """Waits until the system answers before it strikes, and until the outage shows; else it strikes whatever is going on."""
+    """Waits until the system answers before it strikes, and until the outage shows; else it strikes whatever is continuing."""
 
 
 def plan(chance: random.Random, more: int) -> list[Blow]:

@@ -158,11 +158,11 @@ class Processes:
         return {shop: last_words((self.folder / f"{shop}.log").read_text()) for shop in shops}
 
     def sent(self) -> list[Heading]:
-        """What stands on the updates log, read anew."""
+        """What stands on the updates log, read again."""
         return headings_of(self.records("updates"))
 
     def records(self, *logs: LogName) -> list[bytes]:
-        """Everything that stands on these logs, on all of them where none is named; read anew."""
+        """Everything that stands on these logs, on all of them where none is named; read again."""
         transport, found = KafkaTransport(self.settings, "reader"), []
         bounds = {log: transport.bounds(log) for log in logs or LOGS}
         try:
@@ -174,7 +174,7 @@ class Processes:
         return found
 
     def secrets(self) -> list[bytes]:
-        """The two seeds of everyone's keys, and the passphrase beside them."""
+        """The two seeds of everyone's keys, and the passphrase next to them."""
         owners = [self.settings.coordinator, *(self.retailer(shop).federation.participant for shop in self.names)]
         found = [keys.passphrase_of(owner) for owner in owners]
         for owner in owners:

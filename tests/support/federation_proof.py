@@ -25,7 +25,7 @@ def members_of(entries: Sequence[LedgerEntry], number: int, attempt: int | None 
 
 
 def assert_counted_once(entries: Sequence[LedgerEntry], number: int) -> None:
-    """The round has one model, of so many participants as its list of survivors names, and no list names anybody twice."""
+    """The round has one model, of this many participants as its list of survivors names, and no list names anybody twice."""
     models, lists = of_round(entries, number, "global_model"), members_of(entries, number)
     assert len(models) == 1, "a round has one model"
     assert all(len(set(members)) == len(members) for members in lists), "nobody is counted twice"

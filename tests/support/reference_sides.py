@@ -39,7 +39,7 @@ class Risk:
         return any(self.frauds.values())
 
     def learn(self, t: int, known: str, outcome: str) -> None:
-        """An outcome in place of the one known before."""
+        """An outcome instead of the one known before."""
         tile = t // TILE_MS
         if self.newest is not None and tile <= self.newest - horizon_tiles(self.label_delay_days):
             return

@@ -106,7 +106,7 @@ def run(
 ) -> None:
     """Run a connector: the whole table first, then every change as it is committed, until Ctrl-C or SIGTERM.
 
-    Start it again at any time: it goes on where Kafka last confirmed. Rows that cannot be used become dead letters that name
+    Start it again at any time: it continues where Kafka last confirmed. Rows that cannot be used become dead letters that name
     table, position and reason. Rows may be delivered twice, never not at all; twice changes no verdict.
     """
     from connectors.assembly import load, store_of
@@ -144,7 +144,7 @@ def new(
         "--label-after-days",
         min=0,
         max=3650,
-        help="For a file whose rows carry their labels: so many days after its transaction a label becomes known; asked where absent.",
+        help="For a file whose rows carry their labels: this many days after its transaction a label becomes known; asked where absent.",
     ),
     output: Path | None = typer.Option(None, "--output", "-o", help="Where to write; standard output where absent."),
     force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
@@ -228,9 +228,9 @@ def set_position(
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
 ) -> None:
-    """Set where a connector goes on, for example to read the last days again. Stop the connector first.
+    """Set where a connector continues, for example to read the last days again. Stop the connector first.
 
-    Rows first seen within retention.first_sight_days change nothing; older ones count again and are judged anew. Setting a position forward skips rows: they get no verdict.
+    Rows first seen within retention.first_sight_days change nothing; older ones count again and are judged again. Setting a position forward skips rows: they get no verdict.
     """
     from datetime import UTC, datetime
 
@@ -246,7 +246,7 @@ def set_position(
         store.save(known._replace(position=Position("stream", position), resnapshots=0))
     finally:
         store.close()
-    typer.echo(f"{name} goes on at {position}")
+    typer.echo(f"{name} continues at {position}")
 
 
 def reset(
@@ -256,7 +256,7 @@ def reset(
 ) -> None:
     """Forget how far a connector has read: it starts again with a snapshot.
 
-    Rows first seen within retention.first_sight_days change nothing; older ones count again and are judged anew.
+    Rows first seen within retention.first_sight_days change nothing; older ones count again and are judged again.
     """
     from connectors.assembly import store_of
     from tillguard.config import load

@@ -40,7 +40,7 @@ def list_(
     config: Path | None = CONFIG,
     reason: str | None = REASON,
     part: str | None = PART,
-    count: int = typer.Option(50, "-n", "--count", min=1, help="The newest so many."),
+    count: int = typer.Option(50, "-n", "--count", min=1, help="The newest this many."),
     as_json: bool = typer.Option(False, "--json", help="One JSON document a line."),
 ) -> None:
     """List dead letters, the newest last. The first column names each for `show` and `retry`."""
@@ -72,7 +72,7 @@ def show(
 ) -> None:
     """Show everything about one dead letter, with what its reason means and the message as far as it is kept.
 
-    Messages hold tokens in place of personal data; rows of the source are never copied into a letter.
+    Messages hold tokens instead of personal data; rows of the source are never copied into a letter.
     """
     from contract.dead_letters import REASONS
 

@@ -87,13 +87,13 @@ def run(
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
     count: int | None = typer.Option(
-        None, "--rounds", min=1, help="Coordinator: end after so many more. Without: round after round."
+        None, "--rounds", min=1, help="Coordinator: end after this many more. Without: round after round."
     ),
     on_orders: bool = typer.Option(
         False, "--on-orders", help="Coordinator: order no round; carry out what was ordered, approvals among it."
     ),
 ) -> None:
-    """Run the coordinator, or a retailer's participant, until stopped. After a crash it goes on where it stood.
+    """Run the coordinator, or a retailer's participant, until stopped. After a crash it continues where it stood.
 
     Exit code 2 also where this machine's clock is away from the Kafka broker's. Exit code 3: another coordinator of this federation was
     started, or the retailer's participant runs already, and this one leaves the rounds to it.
@@ -271,7 +271,7 @@ def leave(
     config: Path | None = OWN_CONFIG,
     reason: str = typer.Option("", "--reason", help="For the ledger."),
 ) -> None:
-    """Leave the federation for good; a round under way goes on without this retailer."""
+    """Leave the federation for good; a round under way continues without this retailer."""
     from tillguard.federation import keys, root
 
     side = retailer_side(retailer, config)

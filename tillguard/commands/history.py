@@ -47,7 +47,7 @@ def load(
     `tillguard train` does this by itself when it puts a model in service. By hand it is for a history that came later, and for a
     Redis that was lost. Transactions are taken in event-time order, with each label at the time when it became known. Nobody is
     answered for them. What a connector brings later under the same transaction_id counts once, and a second load changes
-    nothing. Killed, it goes on when it is started again. While live transactions come, it takes at most a quarter of the time.
+    nothing. Killed, it continues when it is started again. While live transactions come, it takes at most a quarter of the time.
 
     Exit codes: 0 done, 1 failed, 2 wrong configuration, or live windows of which nobody knows where they begin.
     """

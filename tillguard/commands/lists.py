@@ -42,7 +42,7 @@ class List(StrEnum):
 def register(app: typer.Typer) -> None:
     """Adds the group."""
     help_text = (
-        "Allow, deny and watch lists: single cards, customers, devices and so on, for ever or until a time.\n\n"
+        "Allow, deny and watch lists: single cards, customers, devices and so on, forever or until a time.\n\n"
         "`deny` blocks, `allow` lets pass what rules and model would stop, `watch` flags. They concern transactions "
         "that arrive from now on."
     )
@@ -59,14 +59,14 @@ def add(
     value: str | None = VALUE,
     tokenised: bool = TOKENISED,
     expires: str | None = typer.Option(
-        None, "--expires", metavar="PERIOD", help="For how long, as 90m, 12h or 30d; for ever where absent."
+        None, "--expires", metavar="PERIOD", help="For how long, as 90m, 12h or 30d; forever where absent."
     ),
     reason: str = typer.Option("manual", "--reason", help="A short code, shown by `show`. No personal data."),
     by: str = typer.Option("", "--by", help="Who asks for it; your login name where absent."),
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
 ) -> None:
-    """Put an entity on a list, in place of the one it was on.
+    """Put an entity on a list, instead of the one it was on.
 
     Example: `tillguard lists add allow --retailer meadow --entity customer --value 4711 --expires 30d`
     ends a false alarm for one customer.

@@ -133,7 +133,7 @@ def promote(
 def rollback(retailer: str | None = RETAILER, config: Path | None = CONFIG, *, reason: str = REASON) -> None:
     """Go back to the model that served before; workers follow at once. Again: the one before that.
 
-    Trainings go on putting better models in service: `tillguard models pin` stops that.
+    Trainings continue putting better models in service: `tillguard models pin` stops that.
     """
     from tillguard.config import load
     from trainer.learning.publication import roll_back
@@ -142,7 +142,7 @@ def rollback(retailer: str | None = RETAILER, config: Path | None = CONFIG, *, r
         before = registry.serving(settings.retailer)
         by, now = _who_and_when()
         entry = roll_back(settings, registry, by=by, now=now, reason=reason)
-    left = "" if before is None else f" in place of {before.manifest.model_version}"
+    left = "" if before is None else f" instead of {before.manifest.model_version}"
     typer.echo(f"{entry.manifest.model_version} is in service again{left}: workers load it now.")
 
 
@@ -155,7 +155,7 @@ def pin(
     *,
     reason: str = REASON,
 ) -> None:
-    """Keep a model in service: trainings go on, and none of them puts its model in service until `unpin`."""
+    """Keep a model in service: trainings continue, and none of them puts its model in service until `unpin`."""
     from tillguard.config import load
     from trainer.learning import publication
 
@@ -188,7 +188,7 @@ def shadow(version: str = VERSION, retailer: str | None = RETAILER, config: Path
         entry = _entry(registry, settings.retailer, version)
         by, now = _who_and_when()
         publication.challenge(settings, registry, entry, mode="shadow", by=by, now=now)
-    typer.echo(f"{version} scores beside the serving model; `tillguard models compare` shows them side by side.")
+    typer.echo(f"{version} scores next to the serving model; `tillguard models compare` shows them side by side.")
 
 
 def canary(
@@ -219,7 +219,7 @@ def withdraw(retailer: str | None = RETAILER, config: Path | None = CONFIG) -> N
     with _registry(load(retailer, config)) as (settings, registry):
         by, now = _who_and_when()
         publication.withdraw(settings, registry, by=by, now=now)
-    typer.echo("No model runs beside the serving one now.")
+    typer.echo("No model runs next to the serving one now.")
 
 
 def publish(version: str = VERSION, retailer: str | None = RETAILER, config: Path | None = CONFIG) -> None:

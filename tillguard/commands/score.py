@@ -24,10 +24,10 @@ def score(
         None, "--config", metavar="FILE", help="Settings file; else TILLGUARD_CONFIG, else the state folder's."
     ),
     feed: Feed | None = typer.Option(
-        None, "--feed", help="How to read Kafka, in place of scoring.feed. All workers of a retailer must use the same."
+        None, "--feed", help="How to read Kafka, instead of scoring.feed. All workers of a retailer must use the same."
     ),
     web_port: int | None = typer.Option(
-        None, "--web-port", min=0, max=65535, help="In place of scoring.web_port; 0 chooses a free one."
+        None, "--web-port", min=0, max=65535, help="Instead of scoring.web_port; 0 chooses a free one."
     ),
     address_file: Path | None = typer.Option(
         None,

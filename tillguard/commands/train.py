@@ -37,7 +37,7 @@ def train(
         None, "--mapping", metavar="FILE", help="Connector file (source.kind: file) that says what the columns mean."
     ),
     seed: int | None = typer.Option(None, "--seed", min=0, help="Of everything random; else trainer.seed."),
-    epochs: int | None = typer.Option(None, "--epochs", min=1, help="At most so many; else trainer.epochs_max."),
+    epochs: int | None = typer.Option(None, "--epochs", min=1, help="At most this many; else trainer.epochs_max."),
     label_delay_days: float | None = typer.Option(
         None,
         "--label-delay-days",
@@ -57,7 +57,7 @@ def train(
     model serves with what it was trained on. `topic` takes what the topics hold into the
     examples store and learns from that, from the beginning. The newest 15% are never learned from: the report's figures and the
     gate's are measured there. A first model must show skill; a later one must be surely better than the one that serves. Without
-    --mapping, a line is a Transaction as on the transactions topic, with a field `fraud` (true, false or null) beside.
+    --mapping, a line is a Transaction as on the transactions topic, with a field `fraud` (true, false or null) alongside.
 
     Exit codes: 0 done, 1 failed or not put in service, 2 wrong configuration.
     """

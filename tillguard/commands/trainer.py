@@ -1,4 +1,4 @@
-"""The command that runs the trainer beside the workers."""
+"""The command that runs the trainer next to the workers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ CONFIG = typer.Option(
     None, "--config", metavar="FILE", help="The retailer's settings; else TILLGUARD_CONFIG, else the state folder's."
 )
 trainer = typer.Typer(
-    no_args_is_help=True, help="Learn from labels as they come, beside the workers.", rich_markup_mode="markdown"
+    no_args_is_help=True, help="Learn from labels as they come, next to the workers.", rich_markup_mode="markdown"
 )
 
 
@@ -34,7 +34,7 @@ def run(
         False, "--fresh", help="With --once: from the beginning instead of on from the model that serves."
     ),
     web_port: int | None = typer.Option(
-        None, "--web-port", min=0, max=65535, help="In place of trainer.web_port; 0 chooses a free one."
+        None, "--web-port", min=0, max=65535, help="Instead of trainer.web_port; 0 chooses a free one."
     ),
     address_file: Path | None = typer.Option(
         None, "--address-file", metavar="FILE", help="Where to write the URL of the web page once it answers."
@@ -71,7 +71,7 @@ def attempts(
     retailer: str | None = RETAILER,
     config: Path | None = CONFIG,
     *,
-    limit: int = typer.Option(20, "--limit", min=1, max=1_000, help="The newest so many."),
+    limit: int = typer.Option(20, "--limit", min=1, max=1_000, help="The newest this many."),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """Show what became of each training, `trainer run`'s and `train`'s, newest first: published, or why not, with numbers."""

@@ -52,7 +52,7 @@ def tail(
     config: Path | None = CONFIG,
     decision: list[Decision] | None = typer.Option(None, "--decision", help="Only these. Repeatable."),
     beginning: bool = typer.Option(False, "--from-beginning", help="First everything that is still on the topic."),
-    count: int | None = typer.Option(None, "-n", "--count", min=1, help="Stop after so many."),
+    count: int | None = typer.Option(None, "-n", "--count", min=1, help="Stop after this many."),
     as_json: bool = typer.Option(False, "--json", help="Each verdict as it is, one JSON document a line."),
 ) -> None:
     """Show verdicts as they are given, one a line, until Ctrl-C.

@@ -41,7 +41,7 @@ def _topic_row(topic: Topic) -> list[str]:
         topic.key,
         "`kafka.partitions`" if topic.scaled else "1",
         "compact" if forever else "compact and delete" if topic.compacted else "delete",
-        "newest per key, for ever" if forever else f"{getattr(RetentionSettings(), topic.retention_setting):g} days",
+        "newest per key, forever" if forever else f"{getattr(RetentionSettings(), topic.retention_setting):g} days",
         NONE if forever else f"`retention.{topic.retention_setting}`",
     ]
 

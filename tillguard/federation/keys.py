@@ -23,7 +23,7 @@ Keys = CoordinatorSettings | ParticipantSettings
 
 
 def passphrase_of(keys: Keys) -> bytes:
-    """What opens the key file: a file, a setting, or the file that `make_identity` writes beside it."""
+    """What opens the key file: a file, a setting, or the file that `make_identity` writes next to it."""
     if keys.passphrase_file is not None:
         return secret_of(keys.passphrase_file)
     if keys.passphrase is not None:

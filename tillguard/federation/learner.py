@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 OWN_EPOCHS = 3
 OWN_RATE = 3e-4
-"""Of personalisation: the common network is corrected, not made anew."""
+"""Of personalisation: the common network is corrected, not made again."""
 OWN_BATCH = 256
 OWN_CALIBRATION_FRAUDS_MIN = 30
 """Frauds in the validation slice; from fewer, two parameters are surer from all retailers together."""

@@ -46,7 +46,7 @@ def figures(results: Results) -> dict[str, Figure]:
 
 
 def _rounds(results: Results) -> Figure:
-    """The four figures of the global model, round by round, beside those of central training."""
+    """The four figures of the global model, round by round, next to those of central training."""
     figure = Figure(figsize=(8, 5.2), layout="constrained")
     figure.suptitle(results.title)
     for axes, name in zip(figure.subplots(2, 2).ravel(), FIGURES, strict=True):

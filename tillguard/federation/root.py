@@ -181,7 +181,7 @@ def participant_process(
     shapes: Shapes | None = None,
     metrics: Metrics | None = None,
 ) -> Iterator[ParticipantProcess]:
-    """A participant that goes on where it stood; raises FencedError where one of the same retailer has its store already.
+    """A participant that continues where it stood; raises FencedError where one of the same retailer has its store already.
 
     `shapes`: a plan or model of other names or shapes is refused; None: any.
     """

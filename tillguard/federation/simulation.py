@@ -52,8 +52,8 @@ class Description(Section):
 
     title: str = Field("simulation", max_length=200, description="stands over the report")
     seed: int = Field(7, ge=0, lt=2**31, description="of everything random")
-    participants: int = Field(10, ge=2, le=2_000, description="so many, all in this process")
-    rounds: int = Field(10, ge=1, le=10_000, description="so many")
+    participants: int = Field(10, ge=2, le=2_000, description="this many, all in this process")
+    rounds: int = Field(10, ge=1, le=10_000, description="this many")
     normalised: bool = Field(
         False,
         description="true: as in the product's network, a round of statistics comes first, and calibration after each training",

@@ -1,4 +1,4 @@
-"""Makes the federation's four topics be what they must. Safe to run again, and beside running processes.
+"""Makes the federation's four topics be what they must. Safe to run again, and next to running processes.
 
 Each has one partition, which is one order. Only the coordinator may write to control, models and ledger: that is for the
 broker's access lists (docs/federation.md), the signatures hold without them.

@@ -1,7 +1,7 @@
 """Fills a retailer's live windows from a history file: the pass that training makes, into the windows that serve (ADR 0010).
 
 Invariant: a transaction counts once, whether it comes by a file or by a connector, first or later. Killed at any moment, a
-load goes on where it was when it is started again, and leaves the same windows.
+load continues where it was when it is started again, and leaves the same windows.
 """
 
 import time
@@ -120,7 +120,7 @@ class _Account:
             time.sleep(rest_s)
 
     def note(self, *, complete: bool) -> None:
-        """Keeps the place, and what was done, for whoever goes on."""
+        """Keeps the place, and what was done, for whoever continues."""
         self.records.renew()
         taken = widest(self.taken, self.first_ms, self.last_ms)
         if complete:
@@ -152,7 +152,7 @@ def load(
         progress: told the number of transactions done.
 
     Returns what became of it, or in a sentence why the live windows were left as they are. Raises ConfigurationError (files,
-    mapping), TrainingRefusedError (no transaction), TransientError (Redis does not answer; the same call goes on).
+    mapping), TrainingRefusedError (no transaction), TransientError (Redis does not answer; the same call continues).
     """
     started_s = time.monotonic()
     try:
@@ -167,7 +167,7 @@ def load(
             one, seen = _pass(settings, file, mapping, now, account)
             account.note(complete=True)
     except StoreUnavailableError as error:
-        raise TransientError(f"Redis did not take the history: {error}; the same command goes on") from None
+        raise TransientError(f"Redis did not take the history: {error}; the same command continues") from None
     return Loaded(
         account.applied, account.known, account.left, one.repeated, one.refused, account.outcomes, len(seen.queue or ()),
         account.first_ms, account.last_ms, time.monotonic() - started_s,
@@ -222,7 +222,7 @@ def known_span(
         return found.known
     taken = None if found is None else found.taken
     if taken is not None and found is not None and applied == found.applied:
-        return taken  # nothing else came: a file that goes on where the last one ended may follow it
+        return taken  # nothing else came: a file that continues where the last one ended may follow it
     begins = [each for each in (begin_ms, None if taken is None else taken.from_ms) if each is not None]
     if begins:
         return Span(min(begins), None)

@@ -69,7 +69,7 @@ def standing(settings: Settings) -> list[Filed]:
 
 
 class Retry:
-    """Tries letters again: scoring's by the record it could not use, a connector's by reading the source row anew."""
+    """Tries letters again: scoring's by the record it could not use, a connector's by reading the source row again."""
 
     def __init__(self, settings: Settings, connectors: Path) -> None:
         """`connectors` holds the connector files."""

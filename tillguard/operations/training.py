@@ -149,7 +149,7 @@ class FileSource:
 
 @contextmanager
 def _explained(unusable: Sequence[str]) -> Iterator[None]:
-    """Tells beside a refusal what could not be used: it may be why the history is too thin."""
+    """Tells next to a refusal what could not be used: it may be why the history is too thin."""
     try:
         yield
     except TrainingRefusedError as error:

@@ -54,7 +54,7 @@ def conclusion(found: Found, compared: Comparison) -> str:
     """What a person may take from it, in a sentence or two."""
     if not found.scored:
         return (
-            "The challenger has scored nothing beside this champion yet: `tillguard models shadow` starts it, and workers "
+            "The challenger has scored nothing next to this champion yet: `tillguard models shadow` starts it, and workers "
             "must be running."
         ) + _history(found.answered)
     if not compared.enough:

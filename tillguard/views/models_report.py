@@ -134,7 +134,7 @@ def _lineage(entry: Entry, attachments: Sequence[Attachment], standing: Standing
         ("Keras and ONNX differ by", f"{manifest.parity_max_abs_diff:.1e} at most"),
         ("package", f"{entry.file} ({entry.package_bytes / 1024:,.0f} KiB)"),
         ("SHA-256", entry.package_sha256),
-        ("beside it", beside or "nothing"),
+        ("next to it", beside or "nothing"),
     ]
     if damage is not None:
         rows.append(("damage", f"{damage}; {REPAIR}"))

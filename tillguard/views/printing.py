@@ -22,6 +22,6 @@ def show(*parts: Text | Table) -> None:
 
 
 def columns_for(table: Table, terminal: int | None) -> int:
-    """On a terminal of so many columns at least what the table's unbroken ones need; in a pipe (None) enough to make a row a line."""
+    """On a terminal of this many columns at least what the table's unbroken ones need; in a pipe (None) enough to make a row a line."""
     measured = Console(width=_ANY_WIDTH, markup=False, emoji=False).measure(table)
     return max(PIPED_WIDTH, measured.maximum) if terminal is None else max(terminal, measured.minimum)

@@ -19,7 +19,7 @@ WHY: Mapping[Cause, str] = {
     "windows_longer": "serving knew more earlier transactions than the feature log: of a loaded file (give it with --history), or of "
     "times that the log does not hold any more",
     "windows": "as many earlier transactions, but other ones: applied in another order, or under other tokens",
-    "frauds_later": "serving knew fewer frauds: the workers were told later than the labels say. `tillguard trainer run` must run beside them",
+    "frauds_later": "serving knew fewer frauds: the workers were told later than the labels say. `tillguard trainer run` must run next to them",
     "frauds_earlier": "serving knew more frauds than the outcomes topic says by that time",
     "frauds": "the same frauds, counted in other tiles: the workers were told at another moment than the labels say",
 }

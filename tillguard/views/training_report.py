@@ -69,7 +69,7 @@ def decisions_table(manifest: Manifest, currency: str) -> Table:
 
 
 def costs_table(manifest: Manifest, currency: str) -> Table:
-    """What the model is expected to cost a day, beside the model in service when it was made, and beside deciding nothing."""
+    """What the model is expected to cost a day, next to the model in service when it was made, and next to deciding nothing."""
     found = manifest.metrics
     table = Table(
         "a day",

@@ -224,7 +224,7 @@ def _state_watch(parts: _Parts) -> StateWatch:
 
 
 def _beside(parts: _Parts, topic: Topic, scorer: Scorer) -> LibrdkafkaFeed:
-    """A feed of its own for a topic beside the transactions, which nobody waits for at a till."""
+    """A feed of its own for a topic next to the transactions, which nobody waits for at a till."""
     publisher = parts.publisher(topic.kind)
     pipeline = Pipeline(scorer, publisher, parts.clock, batch_max=BESIDE_BATCH_MAX, pending_max=BESIDE_PENDING_MAX)
     retailer = parts.settings.retailer

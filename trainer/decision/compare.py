@@ -25,7 +25,7 @@ WORK_MAX = 300_000_000
 DRAWS_MIN = 200
 INTERVAL = (2.5, 97.5)
 PER = 1_000
-"""Cost is given per so many transactions."""
+"""Cost is given per this many transactions."""
 LOWER_IS_BETTER = "cost"
 
 

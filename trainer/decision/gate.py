@@ -6,7 +6,7 @@ Efron 1979, frauds and genuine ones apart): the new model serves where it is bet
 in nearly all of them.
 
 Where nothing serves that could be compared with, a model must show that it has any skill: that a score without any would hardly
-rank so many frauds so high by chance.
+rank this many frauds so high by chance.
 """
 
 import math

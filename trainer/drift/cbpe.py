@@ -5,7 +5,7 @@ with 1 - p; one that is not is a missed fraud with probability p. So, over the t
 
     precision = sum of p over flagged / number flagged        recall = sum of p over flagged / sum of p over all
 
-and average precision is the sum of precision times gain of recall over descending scores, with expected frauds in place of
+and average precision is the sum of precision times gain of recall over descending scores, with expected frauds instead of
 counted ones. Source: J. Bialek, W. Kuberski, N. Perrakis, A. Bifet, Estimating Model Performance Under Covariate Shift Without
 Labels (2024), section 3; for ratios the ratio of expectations is taken, which is right to order 1 / n.
 

@@ -25,7 +25,7 @@ FEATURE_ALARMS_MAX = 10
 """Of one check: the features that moved most. Where everything moved, a hundred alarms would say no more."""
 PSI_LOOK = 0.1
 CRITICAL_TIMES = 2.0
-"""A loss of estimated performance so many times the limit is critical."""
+"""A loss of estimated performance this many times the limit is critical."""
 
 REMEDY_FEATURE = (
     "see whether the source or the shop changed (new campaign, new field, a broken connector); if the change is real and stays, "

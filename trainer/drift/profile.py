@@ -1,4 +1,4 @@
-"""What a model was trained on, small enough to keep beside it: the attachment `profile` that drift is measured against. Pure.
+"""What a model was trained on, small enough to keep next to it: the attachment `profile` that drift is measured against. Pure.
 
 Bounded whatever the number of transactions, and without anything of a single one: shares, and quantiles interpolated between
 deciles or percentiles, no minimum, no maximum of a feature.

@@ -1,7 +1,7 @@
-"""Which older examples are replayed beside the newest: evenly over label, time and fraud kind. Pure.
+"""Which older examples are replayed next to the newest: evenly over label, time and fraud kind. Pure.
 
 Learning from the newest alone would unlearn what has not happened for some weeks. Of each stratum (fraud kind and span of
-time, or genuine and span of time) as many are drawn as of any other, where it has so many; rare kinds so keep their place.
+time, or genuine and span of time) as many are drawn as of any other, where it has this many; rare kinds so keep their place.
 """
 
 import numpy as np

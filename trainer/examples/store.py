@@ -46,7 +46,7 @@ class Counts(NamedTuple):
 
 
 class ExampleStore:
-    """One retailer's examples. Used by one thread; any number of processes may read beside the one that writes."""
+    """One retailer's examples. Used by one thread; any number of processes may read next to the one that writes."""
 
     def __init__(self, url: str, retailer: str) -> None:
         """Opens it and brings its tables up to date.
@@ -58,7 +58,7 @@ class ExampleStore:
             url,
             setting="trainer.examples_url",
             what="the examples store's database",
-            read_while_written=True,  # a training reads for seconds, ingestion goes on meanwhile
+            read_while_written=True,  # a training reads for seconds, ingestion continues meanwhile
         )
         self._database.upgrade("trainer.examples:migrations", lock="examples")
 

@@ -22,7 +22,7 @@ BINS = len(EDGES) - 1
 PRESENT_MIN = 0.01
 """A feature that is there less often keeps its kind's scale."""
 STRETCH_MAX = 4.0
-"""A deviation is held within so many times that of the kind."""
+"""A deviation is held within this many times that of the kind."""
 
 
 class Kind(NamedTuple):

@@ -38,7 +38,7 @@ class Round(NamedTuple):
     proximal_mu: float = 0.0
     privacy: Privacy | None = None
     examples_accounted: int = 0
-    """With privacy: the number of examples that its cost was worked out for; at least so many are there."""
+    """With privacy: the number of examples that its cost was worked out for; at least this many are there."""
 
 
 def seed_of(seed: int, name: str) -> int:

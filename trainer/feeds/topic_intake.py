@@ -1,7 +1,7 @@
 """Takes what the feature log and the labels topic hold now into the examples store, for a training by hand.
 
 The running trainer does so all the time. Where one runs, this waits until it has come as far as the topics reach now; where none
-does, this does the same work once, as the same consumer group, and goes on from where the last trainer stopped.
+does, this does the same work once, as the same consumer group, and continues from where the last trainer stopped.
 """
 
 import time

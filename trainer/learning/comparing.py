@@ -64,9 +64,9 @@ class Found(NamedTuple):
     stopped: int
     """Held or blocked without a label: nobody knows what they would have been."""
     kept_of: int
-    """One in so many transactions was kept."""
+    """One in this many transactions was kept."""
     answered: int = 0
-    """Feature records of what the champion answered meanwhile, scored beside or not."""
+    """Feature records of what the champion answered meanwhile, scored next to or not."""
 
 
 @dataclass(slots=True)
@@ -93,12 +93,12 @@ def find(
     label_delay_days: float | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Found:
-    """Everything that `challenger` scored beside `champion`; raises TransientError where Kafka does not answer.
+    """Everything that `challenger` scored next to `champion`; raises TransientError where Kafka does not answer.
 
     Args:
         settings: the retailer's.
         champion: version of the model that answered.
-        challenger: version of the model beside it.
+        challenger: version of the model next to it.
         since: when the challenge began; older records are not looked at. None: all that the topics hold.
         label_delay_days: a transaction without a label counts as genuine once the newest is so much younger; from the
             settings where None.

@@ -1,6 +1,6 @@
 """What goes to the workers over the models topic: promotions, rollbacks, challengers. Registry first, then Kafka, then registry.
 
-Every function may be repeated after any failure; until it has succeeded, what served goes on.
+Every function may be repeated after any failure; until it has succeeded, what served continues.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def promote_model(
 
     `since`: only where nothing was promoted since then. Raises PinnedError for kind `trained` while the retailer is pinned;
     ServingChangedError; PackageRefusedError where the registered file is damaged (and its copy on the topic too) or made for
-    other features, TransientError where Kafka or the registry does not answer; then the model that served goes on.
+    other features, TransientError where Kafka or the registry does not answer; then the model that served continues.
     """
     package = whole_package(settings, registry, entry)
     to_messages(package)  # refused here, before the registry says that it is on its way
@@ -116,7 +116,7 @@ def challenge(
     now: datetime,
     share: float = 0.0,
 ) -> None:
-    """Lets a registered model run beside the serving one: `shadow`, or `canary` for a share of customers.
+    """Lets a registered model run next to the serving one: `shadow`, or `canary` for a share of customers.
 
     Raises ConfigurationError where it serves already, else as promote_model.
     """

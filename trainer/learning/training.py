@@ -42,7 +42,7 @@ class Trained:
     seconds: dict[str, float]
     """Wall time by stage."""
     attachments: dict[str, bytes]
-    """For the registry, beside the package: what a later training starts from, and what drift is measured against."""
+    """For the registry, next to the package: what a later training starts from, and what drift is measured against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Deployment:
     capacity: CapacitySettings = NO_CAPACITY
     """Turned into shares by the traffic of the newest examples."""
     serving: Package | None = None
-    """The model in service now: the manifest says what the new one costs a day beside it, and beside deciding nothing."""
+    """The model in service now: the manifest says what the new one costs a day next to it, and next to deciding nothing."""
 
 
 def train(

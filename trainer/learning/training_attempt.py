@@ -321,7 +321,7 @@ def _finish_promotion(settings: Settings, registry: Registry, now: datetime) -> 
 
 
 def _base(registry: Registry, retailer: str) -> _Base | None:
-    """The serving model's network; None where there is none to go on from, which is said in the log."""
+    """The serving model's network; None where there is none to continue from, which is said in the log."""
     entry = registry.serving(retailer)
     if entry is None:
         return None

@@ -29,7 +29,7 @@ STEPS_WANTED = 64
 """Steps per epoch below which the batch shrinks: a small history still needs enough steps to learn from."""
 LEARNING_RATE = 1e-3
 LEARNING_RATE_WARM = 3e-4
-"""A network that serves already is corrected, not made anew."""
+"""A network that serves already is corrected, not made again."""
 WEIGHT_DECAY = 1e-4
 PATIENCE_EPOCHS = 4
 LOGIT_MAX = 30.0
@@ -37,7 +37,7 @@ SCORED_ROWS = 16_384
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Progress = Callable[[int, float], None]
 ROWS_PER_EPOCH_MAX = 400_000
-"""Genuine transactions beyond this are drawn anew for every epoch; frauds are always all used."""
+"""Genuine transactions beyond this are drawn again for every epoch; frauds are always all used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """SMOTE: synthetic frauds between neighbouring frauds (Chawla et al., 2002), by imbalanced-learn.
 
 Interpolating needs numbers on one scale and none missing; so it happens on compressed, standardised values with the
-mean in place of what is missing. What is missing in the nearest real fraud is missing again in the synthetic one, and its
+mean instead of what is missing. What is missing in the nearest real fraud is missing again in the synthetic one, and its
 categories are taken over, since half way between two hash buckets lies nothing.
 """
 
@@ -22,7 +22,7 @@ FRAUD_SHARE = 0.1
 
 
 def oversampled(examples: Examples, seed: int) -> Examples:
-    """`examples` with synthetic frauds beside, each at the time of the real one it is nearest to, with its amount and weight."""
+    """`examples` with synthetic frauds alongside, each at the time of the real one it is nearest to, with its amount and weight."""
     frauds = np.flatnonzero(examples.fraud)
     wanted = round(FRAUD_SHARE / (1 - FRAUD_SHARE) * (len(examples) - len(frauds)))
     if len(frauds) <= NEIGHBOURS or wanted <= len(frauds):

@@ -16,7 +16,7 @@ from trainer.model import binning
 
 T = TypeVar("T", bound=np.generic)
 ROWS_MAX = 50_000
-"""Constants come from at most so many rows, evenly spread over the slice."""
+"""Constants come from at most this many rows, evenly spread over the slice."""
 SEEN_MIN = 30
 """A state (missing or not, a category) seen in fewer rows than this is not learned from."""
 DEVIATION_MIN = 1e-3

@@ -1,4 +1,4 @@
-"""A network as bytes, to go on learning from: its weights, and the constants of its first layer. msgpack, never pickle.
+"""A network as bytes, to continue learning from: its weights, and the constants of its first layer. msgpack, never pickle.
 
 Knows nothing of the network's form: constants are whatever fields trainer.model.preprocessing.Constants has, weights are Keras' list.
 """
@@ -15,7 +15,7 @@ from contract.errors import TrainingRefusedError
 from trainer.model.preprocessing import Constants
 
 ATTACHMENT = "network"
-"""Its name beside a package in the registry."""
+"""Its name next to a package in the registry."""
 FORMAT = 1
 _DTYPES = ("<f4", "<f8", "<i4", "<i8", "|b1", "|u1", "|i1")
 """Numbers only: nothing in the bytes can name a class."""

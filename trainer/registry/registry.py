@@ -87,9 +87,9 @@ class Registry:
         self._database.close()
 
     def add(self, package: bytes, attachments: Mapping[str, bytes] = NO_ATTACHMENTS) -> Entry:
-        """Registers a package and what belongs beside it, by name; the same again changes nothing.
+        """Registers a package and what belongs next to it, by name; the same again changes nothing.
 
-        Attachments never go to workers. Names in use: `network` (what a warm start goes on from), `profile` (what drift
+        Attachments never go to workers. Names in use: `network` (what a warm start continues from), `profile` (what drift
         is measured against). Raises PackageRefusedError for a bad package or attachment, or a version that is taken by
         another package or other attachments; TransientError; and TillguardError where the disk cannot take it.
         """
@@ -152,7 +152,7 @@ class Registry:
         atomic_file.write(entry.file, package)
 
     def attachments(self, entry: Entry) -> Sequence[Attachment]:
-        """What lies beside the model's package, by name. Raises TransientError."""
+        """What lies next to the model's package, by name. Raises TransientError."""
         chosen = ATTACHMENTS.select().where(ATTACHMENTS.c.model_version == entry.manifest.model_version)
         with self._database.connection() as connection:
             rows = connection.execute(chosen.order_by(ATTACHMENTS.c.name)).all()
@@ -248,7 +248,7 @@ class Registry:
     def begin_challenge(
         self, retailer: str, entry: Entry | None, at: datetime, by: str, *, mode: ChallengeMode, share: float
     ) -> int:
-        """Notes that `entry` (None: no model) is to run beside the serving model, before that is sent; gives its number."""
+        """Notes that `entry` (None: no model) is to run next to the serving model, before that is sent; gives its number."""
         version = None if entry is None else entry.manifest.model_version
         row = {"retailer": retailer, "model_version": version, "mode": mode, "share": share, "decided_by": by}
         with self._database.connection() as connection:
@@ -280,7 +280,7 @@ class Registry:
         ]
 
     def challenger(self, retailer: str) -> Challenge | None:
-        """What runs beside the serving model, if anything does. Raises TransientError."""
+        """What runs next to the serving model, if anything does. Raises TransientError."""
         return challenger_of(self.challenges(retailer))
 
     def note_attempt(self, retailer: str, tried: Tried) -> None:

@@ -91,7 +91,7 @@ class Entry(NamedTuple):
 
 
 class Attachment(NamedTuple):
-    """One file beside a package."""
+    """One file next to a package."""
 
     name: str
     sha256: str
@@ -133,7 +133,7 @@ class Pin(NamedTuple):
 
 
 class Challenge(NamedTuple):
-    """A model that runs beside the serving one, or meant to."""
+    """A model that runs next to the serving one, or meant to."""
 
     model_version: str | None
     """None: none does."""

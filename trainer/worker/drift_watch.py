@@ -1,4 +1,4 @@
-"""Looks for drift beside a running trainer, in a thread of its own: a look reads the feature log and may take half a minute."""
+"""Looks for drift next to a running trainer, in a thread of its own: a look reads the feature log and may take half a minute."""
 
 import threading
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A training begins after so many new labels, or after so long where there is a new one."""
+    """A training begins after this many new labels, or after so long where there is a new one."""
 
     every_labels: int
     every_s: float

@@ -55,7 +55,7 @@ class Vitals:
     def ailments(self, now_s: float) -> list[str]:
         """What is wrong, each with its remedy; empty when the trainer is well.
 
-        A training that failed is an alarm and no ailment: a restart, which an orchestrator may answer with, would not mend it.
+        A training that failed is an alarm and no ailment: a restart, which an orchestrator may answer with, would not fix it.
         """
         found = []
         if now_s - self.kafka_spoke_s > SILENT_S:
@@ -107,7 +107,7 @@ class TrainerWorker:
         self._pruned_s = self.clock.monotonic_s()
 
     def run(self) -> None:
-        """Until asked to stop; raises TillguardError for what waiting cannot mend."""
+        """Until asked to stop; raises TillguardError for what waiting cannot fix."""
         self._show_store()
         while not self.stop.is_set():
             self._tell_due()
@@ -122,7 +122,7 @@ class TrainerWorker:
         try:
             found = self.consumer.poll(timeout_ms=int(POLL_S * 1000), max_records=BATCH_MAX)
         except UnsupportedCodecError:
-            # The client would go on in silence and never give these records.
+            # The client would continue in silence and never give these records.
             raise ConfigurationError([UNREADABLE]) from None
         except KafkaError as error:
             log.warning("kafka_not_read", reason=type(error).__name__)
@@ -255,7 +255,7 @@ class TrainerWorker:
             alarms.raise_alarm(
                 self.settings, kind="model_refused", severity="warning", subject=subject,
                 text=f"a new model was not put in service: {answer.reason}",
-                remedy="the model that serves goes on; look at the newest labels and their sources. `tillguard trainer run "
+                remedy="the model that serves continues; look at the newest labels and their sources. `tillguard trainer run "
                 "--once` tries again and keeps the model, so that `tillguard models promote` can put it in service",
                 values=answer.comparison, now=now,
             )  # fmt: skip
@@ -263,7 +263,7 @@ class TrainerWorker:
             alarms.raise_alarm(
                 self.settings, kind="training_failed", severity="critical", subject=subject,
                 text=f"a training ended without a model: {answer.reason}",
-                remedy="the model that serves goes on, labels are kept; the trainer's log says more, and it tries again by itself",
+                remedy="the model that serves continues, labels are kept; the trainer's log says more, and it tries again by itself",
                 values={}, now=now,
             )  # fmt: skip
 

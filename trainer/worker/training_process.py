@@ -1,7 +1,7 @@
-"""The process that trains beside the one that takes in labels.
+"""The process that trains next to the one that takes in labels.
 
 A process of its own: TensorFlow takes seconds to load and hundreds of megabytes, learning keeps a core busy for minutes, and a
-crash or a full memory there must not stop the labels here. It lives on between trainings, and is made anew after some, so
+crash or a full memory there must not stop the labels here. It lives on between trainings, and is made again after some, so
 that what TensorFlow does not give back stays bounded. It ends when its parent does, however that ends.
 """
 
@@ -61,7 +61,7 @@ class Learner:
         self.busy = True
 
     def answer(self) -> Answer | None:
-        """What became of the attempt, once; None while it goes on."""
+        """What became of the attempt, once; None while it continues."""
         if not self.busy or self._pipe is None or self._process is None:
             return None
         try:

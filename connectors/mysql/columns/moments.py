@@ -21,7 +21,7 @@ def _fraction_size(digits: int) -> int:
 
 
 def moment_size(digits: int, whole: int) -> int:
-    """Bytes of a moment whose seconds have so many `digits`, and whose `whole` part has so many bytes."""
+    """Bytes of a moment whose seconds have this many `digits`, and whose `whole` part has this many bytes."""
     return whole + _fraction_size(digits)
 
 

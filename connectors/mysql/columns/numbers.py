@@ -11,7 +11,7 @@ _DOUBLE = struct.Struct("<d")
 _DIGITS = 9
 """Decimal digits of a group of four bytes."""
 _BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
-"""Bytes that hold so many digits."""
+"""Bytes that hold this many digits."""
 
 
 def integer(size: int, *, signed: bool) -> Read:

@@ -66,7 +66,7 @@ def condition(column: Declared, key: str, comparison: str = "=") -> Condition | 
 
 
 def resumable(column: Declared) -> bool:
-    """Whether a scan in the order of `column` can go on behind a value."""
+    """Whether a scan in the order of `column` can continue behind a value."""
     return column.data_type not in _UNORDERED
 
 

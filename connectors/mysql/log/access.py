@@ -1,4 +1,4 @@
-"""Short looks into a server's log beside the stream: when a file was created, where a transaction stands, what was prepared."""
+"""Short looks into a server's log next to the stream: when a file was created, where a transaction stands, what was prepared."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Frames of the binary log: header, checksum, and the events that say where a file begins and goes on. Pure."""
+"""Frames of the binary log: header, checksum, and the events that say where a file begins and continues. Pure."""
 
 import struct
 import zlib
@@ -87,7 +87,7 @@ def _altered_description_fits(packet: bytes, stop: int) -> bool:
 
 
 def read_rotate(event: Event) -> tuple[str, int]:
-    """The next file, and where in it reading goes on."""
+    """The next file, and where in it reading continues."""
     with reading("a ROTATE event"):
         cursor = Cursor(event.body)
         offset = cursor.number(8)

@@ -27,7 +27,7 @@ MARK_EVERY = 500
 _STOPPED = (
     "at {place}{named}: {why}. Rows of mapped tables may be missing from here on, so the connector stops before it. Remedy: "
     "`tillguard connector positions reset` reads the tables again as a whole; or set source.on_unreadable: dead_letter in the "
-    "connector file to leave a dead letter and go on"
+    "connector file to leave a dead letter and continue"
 )
 Policy = Literal["stop", "dead_letter"]
 

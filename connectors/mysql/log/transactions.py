@@ -26,7 +26,7 @@ class Store(Protocol):
         ...
 
     def settle(self) -> None:
-        """Called once when the transaction is prepared: it may wait for long, beside many others."""
+        """Called once when the transaction is prepared: it may wait for long, next to many others."""
         ...
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ class Transactions:
         self.inside = False
         """Whether something has begun and has not ended: no position may be saved here."""
         self.open = False
-        """Whether what began goes on until its end is told; False: the next statement is all of it."""
+        """Whether what began continues until its end is told; False: the next statement is all of it."""
 
     def start(self, place: str, *, opened: bool) -> None:
         """A transaction, or a statement of its own, begins.

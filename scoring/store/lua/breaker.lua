@@ -2,7 +2,7 @@
 --
 -- State, a hash: `p:<step>:<ms of a step>` transactions and `s:<step>:<ms of a step>` granted stops of the share's window; while
 -- open: `since`, `last` (refused), `limit`, `refused`; `lease`: until when a worker is telling. Steps carry their length, so that
--- workers with other settings during a restart do no harm. Beside it a list of the times of granted stops, newest first, as many
+-- workers with other settings during a restart do no harm. Next to it a list of the times of granted stops, newest first, as many
 -- as a minute may hold, and a list of occurrences that nobody has told yet.
 local call = redis.call
 local KEPT_MS = 86400000

@@ -1,5 +1,5 @@
 -- Stores the next revision of a case once per cause; returns the verdict that this cause stored, or nothing on a conflict.
--- The first verdict stays beside it, for whoever delivers the transaction again.
+-- The first verdict stays next to it, for whoever delivers the transaction again.
 -- KEYS: 1 case, 2 holds. ARGV: revision, verdict, hold's end in ms or '', lifetime in ms, transaction id, expected revision, cause.
 local cause = 'cause:' .. ARGV[7]
 local stored = redis.call('HGET', KEYS[1], cause)

@@ -21,7 +21,7 @@
 -- The header stands at the end: event, lists and header are one SETRANGE over the old lists and header.
 -- Everything is computed before the first write, so an error leaves nothing half done.
 --
--- What schema v2 adds (contract/risk.py) stands beside, in one more string per entity that has any, under side/<place><hash>:
+-- What schema v2 adds (contract/risk.py) stands alongside, in one more string per entity that has any, under side/<place><hash>:
 --   <unusual events 1><newest counted tile 4, 0: counting has not begun><unusual events><tiles of the risk>
 -- An unusual event is 14 bytes (time, amount, ratio), ordered by (time, applied_seq); a tile is 12 (index, transactions, frauds, plain
 -- frauds), ascending. So workers of both versions share the windows, and the first of version 2 finds them as they are.
@@ -110,7 +110,7 @@ for j = 1, named do
   end
 end
 
--- What stands beside the windows, under the canonical token's hash.
+-- What stands next to the windows, under the canonical token's hash.
 local side_keys, sides, side_put = {}, {}, {}
 local habits, risks, risky, side_bit = '', '', 0, 1
 local own_tile, known_tile = floor(t / TILE), floor((t - delay_s * 1000) / TILE)

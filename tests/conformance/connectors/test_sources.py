@@ -1,4 +1,4 @@
-"""What every source promises: each row at least once, from the snapshot or the stream, whatever point it goes on from."""
+"""What every source promises: each row at least once, from the snapshot or the stream, whatever point it continues from."""
 
 import time
 from collections.abc import Iterator

@@ -158,7 +158,7 @@ class Worker:
             return str(json.loads(answer.read())["checks"]["lag"][name])
 
     def is_idle(self, events: int) -> bool:
-        """Whether it took and finished so many events in this life, and has no lag now."""
+        """Whether it took and finished this many events in this life, and has no lag now."""
         return int(self.says("remedy") or -1) == 2 * events and self.says("reason") == "0"
 
     def terminate(self) -> int:

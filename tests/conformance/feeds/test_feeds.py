@@ -84,7 +84,7 @@ def test_offsets_wait_behind_a_degraded_answer_though_later_ones_are_full(retail
     retailer.until(lambda: len(retailer.verdicts()) >= 8, "degraded verdicts")
     held = retailer.transactions(400, "later")
     assert retailer.committed() == dict.fromkeys(range(4), 0)
-    assert len(retailer.verdicts()) <= 8 + 2 * 64, "consumption goes on although too many wait"
+    assert len(retailer.verdicts()) <= 8 + 2 * 64, "consumption continues although too many wait"
     workers.store(up=True)
     retailer.until(lambda: retailer.full() == {*degraded, *held}, "full verdicts after the pause")
     assert worker.terminate() == 0
@@ -164,7 +164,7 @@ def test_a_failing_scorer_ends_the_process_and_commits_nothing(retailer: Retaile
     assert retailer.committed() == dict.fromkeys(range(4), 0)
     workers.mend_scorer()
     worker = workers.start()
-    retailer.until(lambda: retailer.full() == set(ids), "verdicts of the mended worker")
+    retailer.until(lambda: retailer.full() == set(ids), "verdicts of the fixed worker")
     assert worker.terminate() == 0
 
 

@@ -45,7 +45,7 @@ def test_opening_gives_the_verdicts_that_stand_as_they_were_first_however_often_
 def test_closing_stores_the_next_revision_once_per_cause(cases: CaseStore) -> None:
     cases.open([held("a")])
     assert cases.close(Case("a", 2, b"released", None), expected_revision=1, cause_id="r-1") == b"released"
-    assert cases.close(Case("a", 2, b"computed anew", None), expected_revision=1, cause_id="r-1") == b"released"
+    assert cases.close(Case("a", 2, b"computed again", None), expected_revision=1, cause_id="r-1") == b"released"
     assert cases.get("a") == Case("a", 2, b"released", None)
 
 

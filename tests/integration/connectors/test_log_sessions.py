@@ -69,7 +69,7 @@ def session(place: MysqlWorld, *settings: str) -> Iterator[Callable[[str], None]
 
 
 def lenient(place: MysqlWorld) -> None:
-    """The connector file says to go on after what cannot be read."""
+    """The connector file says to continue after what cannot be read."""
     place.text = place.text.replace("  database:", "  on_unreadable: dead_letter\n  database:")
 
 

@@ -1,4 +1,4 @@
-"""A real MySQL server beside MariaDB: that the tests' own server is what they take it for."""
+"""A real MySQL server next to MariaDB: that the tests' own server is what they take it for."""
 
 from typing import Any
 

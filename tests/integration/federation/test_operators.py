@@ -159,7 +159,7 @@ def test_a_coordinator_that_waits_for_participants_says_so_and_the_list_has_who_
     processes.await_logged("waits_for_participants", "1 of 3")
     assert "waits for     participants, 1 of 3 (federation.rounds.cohort_min)" in processes.call("status", *config)
 
-    # Keys that were lost and made anew: while the name is approved they wait for nothing, and afterwards they do.
+    # Keys that were lost and made again: while the name is approved they wait for nothing, and afterwards they do.
     own = processes.retailer(first).federation
     lost = operators.fingerprints[first]
     own.participant.key_file.unlink()

@@ -74,7 +74,7 @@ def test_rollback_goes_back_step_by_step_and_a_pin_keeps_trainings_out(
     for version in ("m-1", "m-2", "m-3"):
         promote(retailer, registry, version)
     said = run(retailer, "models", "rollback", "--reason", "too many holds")
-    assert "m-2 is in service again in place of m-3" in said
+    assert "m-2 is in service again instead of m-3" in said
     assert served_by_a_worker(retailer, tmp_path / "one") == "m-2"
     assert "m-1 is pinned" in run(retailer, "models", "pin", "m-1", "--reason", "audit")
     assert served_by_a_worker(retailer, tmp_path / "two") == "m-1"
@@ -195,7 +195,7 @@ def test_compare_joins_shadow_scores_feature_log_and_labels(retailer: Any, regis
     assert "The challenger is better in average precision and in cost" in page
     assert "As a canary it answered 10 of these itself" in page
     nothing = run(retailer, "models", "compare", "m-1", "m-3")
-    assert "has scored nothing beside this champion yet" in nothing
+    assert "has scored nothing next to this champion yet" in nothing
 
 
 def test_a_spread_reading_takes_its_share_of_every_stretch(retailer: Any) -> None:

@@ -1,4 +1,4 @@
-"""The trainer beside the workers, on real Kafka: killed anywhere, it loses no label and publishes nothing by half."""
+"""The trainer next to the workers, on real Kafka: killed anywhere, it loses no label and publishes nothing by half."""
 
 import json
 import random

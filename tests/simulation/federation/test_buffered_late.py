@@ -16,11 +16,11 @@ SLOW = "shop-0"
 QUICK = ["shop-1", "shop-2", "shop-3"]
 """They fill the buffer of every round while the slow one trains for the first."""
 BEHIND = 4
-"""So many rounds: more than models are kept by a participant."""
+"""This many rounds: more than models are kept by a participant."""
 
 
 class SlowOnce:
-    """A learner whose first training takes as long as `meanwhile` goes on."""
+    """A learner whose first training takes as long as `meanwhile` continues."""
 
     def __init__(self, honest: Learner, meanwhile: Callable[[], None]) -> None:
         self._honest = honest
@@ -83,7 +83,7 @@ def test_an_update_whose_training_outlasts_its_round_counts_once_for_the_models_
     world.run_rounds(BEHIND + 1)
     assert world.state.model.version == BEHIND + 1
     assert sent_by_the_slow_one(world)[0] == Heading(SLOW, "update", 1, 0)
-    assert staleness == [BEHIND], "it began so many models ago"
+    assert staleness == [BEHIND], "it began this many models ago"
     assert sent_by_the_slow_one(world).count(Heading(SLOW, "update", 1, 0)) == 1
     assert world.state.counted[1] == [*QUICK, SLOW]
 

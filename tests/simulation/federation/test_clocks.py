@@ -33,7 +33,7 @@ def world_of(**rounds: object) -> World:
 
 @contextmanager
 def wrong_clock(world: World, off_ms: int) -> Iterator[None]:
-    """Whatever starts meanwhile has a clock that is off by so much; the broker's goes on."""
+    """Whatever starts meanwhile has a clock that is off by so much; the broker's continues."""
     right, world.clock = world.clock, ManualClock(from_epoch_ms(world.broker.now_ms + off_ms))
     try:
         yield
@@ -135,7 +135,7 @@ def test_a_message_from_the_future_is_dropped_under_its_senders_name_and_says_by
 
 
 class Jumping(ManualClock):
-    """A clock that somebody sets, while its monotonic reading goes on; or that slept, and whose monotonic reading did not."""
+    """A clock that somebody sets, while its monotonic reading continues; or that slept, and whose monotonic reading did not."""
 
     def set_off(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""A stranger appends copies between the records of long messages: rounds go on as if it were not there."""
+"""A stranger appends copies between the records of long messages: rounds continue as if it were not there."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Every type of message, on every log, from every kind of sender: handled or dropped with a reason, and the process goes on.
+"""Every type of message, on every log, from every kind of sender: handled or dropped with a reason, and the process continues.
 
 Generated from the union of messages, so that a type that is added tomorrow is tried tomorrow.
 """
@@ -271,7 +271,7 @@ def test_a_participant_that_fails_at_a_message_drops_it_and_leaves_the_attempt(m
     monkeypatch.setattr(participant.updates, "answer", failing)
     world.run_until(lambda: world.coordinator.coordinator.idle)
     assert participant.dropped["defect"] == 1
-    assert world.state.model.version == 1, "the round went on without it"
+    assert world.state.model.version == 1, "the round continued without it"
     monkeypatch.setattr(trust, "enrolled", failing)
     world.order(Order(action="revoke", participant="shop-3"))
     world.turn()

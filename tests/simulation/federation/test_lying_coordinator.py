@@ -49,7 +49,7 @@ def test_a_plan_with_fewer_neighbours_than_the_promise_needs_is_refused_before_t
     tell(world, replace(plan, attempt=1, masking=None), replace(plan, attempt=1))
     assert said_by(ear.answers(), SHOP) == [Refusal(reason="keys")]
     tell(world, replace(plan, attempt=2), replace(plan, attempt=2))
-    assert types_of(ear.answers()) == {"keys"}, "the honest plan goes on"
+    assert types_of(ear.answers()) == {"keys"}, "the honest plan continues"
 
 
 def test_a_plan_that_states_its_epsilon_at_a_great_delta_is_refused_and_costs_nothing() -> None:
@@ -111,7 +111,7 @@ def shares_of(led: Conversation, chosen: slice) -> ShareList:
 
 
 def lists(led: Conversation, survivors: int, *dropped: int) -> SurvivorList:
-    """The first so many survived, and those have dropped."""
+    """The first this many survived, and those have dropped."""
     cohort = led.plan.cohort
     return SurvivorList(survivors=cohort[:survivors], dropped=tuple(cohort[place] for place in dropped))
 

@@ -122,7 +122,7 @@ def test_rounds_without_privacy_are_refused_by_a_retailer_that_asks_for_it() -> 
 
 
 class Counted:
-    """Always learns the same, from so many examples and frauds."""
+    """Always learns the same, from this many examples and frauds."""
 
     def __init__(self, place: int, examples: int, frauds: int) -> None:
         self._place, self._examples, self._frauds = place, examples, frauds

@@ -1,4 +1,4 @@
-"""Two processes that take part under one name: one goes on, the other ends and says why; the round ends with a model."""
+"""Two processes that take part under one name: one continues, the other ends and says why; the round ends with a model."""
 
 import signal
 import subprocess

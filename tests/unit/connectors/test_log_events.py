@@ -127,7 +127,7 @@ def test_a_payload_gives_the_events_inside_it_and_never_more_than_it_declares() 
             list(read_payload(body))
     with pytest.raises(TooLargeError):
         list(read_payload(payload(bytes(1 << 20)), bytes_max=1000))
-    # the last event says that it goes on behind the declared end, where there is more
+    # the last event says that it continues behind the declared end, where there is more
     longer = inside[:-18] + (400).to_bytes(4, "little") + inside[-14:] + bytes(400)
     events = read_payload(payload(longer, size=len(inside)))
     assert [next(events).code for _ in range(2)] == [19, 30]

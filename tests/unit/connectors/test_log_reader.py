@@ -1,4 +1,4 @@
-"""From the bytes of a log to rows and positions: what leaves, when it leaves, and from where reading may go on."""
+"""From the bytes of a log to rows and positions: what leaves, when it leaves, and from where reading may continue."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping

@@ -17,7 +17,7 @@ CONTENT = bytes(range(256)) * 4096
 
 
 class Repository:
-    """A Maven repository on the loopback interface; `answers` are taken one after the other, the last one for ever."""
+    """A Maven repository on the loopback interface; `answers` are taken one after the other, the last one forever."""
 
     def __init__(self, *answers: bytes | int) -> None:
         self.requests = 0

@@ -1,4 +1,4 @@
-"""A canary answers its share of customers, the same ones for ever, and whatever happens to it a redelivery is answered the same."""
+"""A canary answers its share of customers, the same ones forever, and whatever happens to it a redelivery is answered the same."""
 
 from pathlib import Path
 

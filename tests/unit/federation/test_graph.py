@@ -74,7 +74,7 @@ HALF = NEIGHBOURS // 2
 
 
 def voting(length: int) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-    """Places on the ring: who stands beside the honest 0 ... `length` - 1, who can vote on them, and who on whom."""
+    """Places on the ring: who stands next to the honest 0 ... `length` - 1, who can vote on them, and who on whom."""
     beside = [*range(-HALF, 0), *range(length, length + HALF)]
     voters = list(range(beside[0] - HALF, beside[-1] + HALF + 1))
     return beside, voters, [(one, other) for one in voters for other in beside if 0 < abs(one - other) <= HALF]
@@ -83,7 +83,7 @@ def voting(length: int) -> tuple[list[int], list[int], list[tuple[int, int]]]:
 def opens_with_even_colluders(length: int, colluding: int, least: int) -> bool:
     """Whether different lists of survivors can open the sum of `length` honest members in a row.
 
-    For that everyone beside them must collude, or get `least` votes "dropped" in its neighbourhood, where the `colluding` of
+    For that everyone next to them must collude, or get `least` votes "dropped" in its neighbourhood, where the `colluding` of
     each neighbourhood give theirs for nothing. An honest member grants k + 1 - least at most: its own list must leave `least`
     of its neighbourhood. x is the part of a place's honest members that grants a vote; fractions help the attacker.
     """

@@ -28,7 +28,7 @@ def test_a_sealing_key_is_x_wing_and_opens_hpke_as_published() -> None:
     key = SealingKey(vector["skRm"])
     assert key.public == vector["pkRm"]
     assert len(key.public) == PUBLIC_BYTES
-    # The published texts carry associated data, which the library does not offer: sealed anew under the published key schedule.
+    # The published texts carry associated data, which the library does not offer: sealed again under the published key schedule.
     text = ChaCha20Poly1305(vector["key"]).encrypt(vector["base_nonce"], vector["pt"], b"")
     assert key.unseal(vector["enc"] + text, vector["info"]) == vector["pt"]
     assert key.unseal(vector["enc"] + text, vector["info"] + b"!") is None

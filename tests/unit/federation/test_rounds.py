@@ -27,7 +27,7 @@ from federation.coordinator.rounds import (
 
 COHORT = ("ada", "bea", "cid", "dan")
 ROBUST = "updates (ruled by federation.rounds.keys)"
-"""A failure names the settings that can mend it."""
+"""A failure names the settings that can fix it."""
 
 
 def rules_of(mode: Mode, count_min: int = 2, count_max: int = 4, min_ms: int = 10, max_ms: int = 100) -> RoundRules:

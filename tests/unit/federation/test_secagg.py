@@ -93,7 +93,7 @@ def test_the_sum_is_that_of_the_survivors_or_there_is_none_in_many_more_cases(
 
 
 def ring_of(plan: MaskingPlan, members: list[str], seed: object) -> Graph:
-    """The graph that these members' keys give, worked out beside the round that `run_round` runs."""
+    """The graph that these members' keys give, worked out next to the round that `run_round` runs."""
     made = {name: MaskingMember(plan, name, roster, random=seeded_bytes(f"{seed}/{name}")) for name in members}
     keys = {name: split_keys(member.keys()) for name, member in made.items()}
     return graph_of(members, transcript_of(plan, keys).digest, plan.neighbours)

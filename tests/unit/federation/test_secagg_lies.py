@@ -136,7 +136,7 @@ def test_shares_of_another_attempt_are_refused() -> None:
     replayed = signed("p001", old.sent_shares["p001"], old.plan)
     shown = with_envelope(envelopes, 1, replayed)
     assert reason(lambda: attempt.members["p000"].masked(shown, attempt.vectors["p000"], NOW_MS)) == "shares"
-    resigned = signed("p001", old.sent_shares["p001"], attempt.plan)  # even if their maker signs them anew
+    resigned = signed("p001", old.sent_shares["p001"], attempt.plan)  # even if their maker signs them again
     shown = with_envelope(envelopes, 1, resigned)
     assert reason(lambda: attempt.members["p002"].masked(shown, attempt.vectors["p002"], NOW_MS)) == "shares"
 

@@ -30,7 +30,7 @@ class View(NamedTuple):
     """The dropped member's words, which came too late, without every mask that follows from its key."""
     payloads: dict[str, bytes]
     told: list[object]
-    """Everything but masked words, with the plain text in place of what was sealed: ciphers have coins of their own."""
+    """Everything but masked words, with the plain text instead of what was sealed: ciphers have coins of their own."""
 
 
 def view(plan: MaskingPlan, vectors: Mapping[str, Words], seed: object, dropped: str) -> View:

@@ -173,7 +173,7 @@ def test_a_simulation_with_statistics_tells_of_its_trainings(file: Path) -> None
 
 def test_without_a_weak_spot_the_report_says_so() -> None:
     assert weak_spots(results()) == []
-    assert "Go on as it is." in report(results())
+    assert "Continue as it is." in report(results())
 
 
 @pytest.mark.parametrize(

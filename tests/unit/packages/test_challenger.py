@@ -1,4 +1,4 @@
-"""A challenger runs beside the serving model and never disturbs it."""
+"""A challenger runs next to the serving model and never disturbs it."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -141,7 +141,7 @@ def test_columns_and_single_values_give_what_the_library_gives(text: str, rows: 
         ("a ** 2 > 4", "only +, -, *"),
         ("a % 2 == 0", "only +, -, *"),
         ("a // 2 == 0", "only +, -, *"),
-        ("a / (b ?? 1) > 2", "in place of a / b > 3"),
+        ("a / (b ?? 1) > 2", "instead of a / b > 3"),
         ("a / 0 > 2", "divide by a constant other than 0"),
         ("1 / 0 > a", "division by zero"),
         ("a & 3 == 1", "bitwise"),

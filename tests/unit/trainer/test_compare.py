@@ -144,7 +144,7 @@ def test_with_too_few_labels_the_page_says_so_plainly_and_judges_nothing() -> No
     assert "Too few labels to tell the models apart" in few
     assert "better" not in few
     nothing = page(pairs(0), scored=0)
-    assert "has scored nothing beside this champion yet" in nothing
+    assert "has scored nothing next to this champion yet" in nothing
     assert "history" not in nothing
     replayed = page(pairs(0), scored=0, answered=1_500)
     assert "answered 1,500 transactions meanwhile" in replayed

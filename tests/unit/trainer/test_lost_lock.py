@@ -21,7 +21,7 @@ class Silent:
 
     def poll(self, **_: object) -> dict[object, list[object]]:
         self.polls += 1
-        assert self.polls < 10, "it goes on without its lock"
+        assert self.polls < 10, "it continues without its lock"
         return {}
 
 

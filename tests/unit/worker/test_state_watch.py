@@ -1,4 +1,4 @@
-"""A worker tells what its state does not hold, and goes on answering."""
+"""A worker tells what its state does not hold, and continues answering."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is kept beside a package: the network to go on learning from, the profile that drift is measured against."""
+"""What is kept next to a package: the network to continue learning from, the profile that drift is measured against."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Why a model was put in service, what is pinned, which model runs beside the serving one."""
+"""Why a model was put in service, what is pinned, which model runs next to the serving one."""
 
 import sqlalchemy as sa
 from alembic import op
