@@ -1,7 +1,7 @@
 """Masked secure aggregation: the coordinator learns the sum of all survivors' words and nothing else of any of them. Pure.
 
 After Bonawitz et al. (CCS 2017) and, for many members, Bell et al. (CCS 2020), with a hybrid post-quantum KEM instead of
-Diffie-Hellman. This module holds what both sides must agree on; `secagg_member` and `secagg_coordinator` are the two sides.
+Diffie-Hellman. This module holds what both sides must agree on; `member_side` and `coordinator_side` are the two sides.
 
     keys        each member: two sealing keys made for this attempt (`channel`, `mask`) and a commitment to its self mask
     shares      each member, to each neighbour: sealed to its channel key, a Shamir share of its two secrets, the self-mask

@@ -1,7 +1,7 @@
 -- One window update: the first of its transaction or not, and the sliding windows of every entity that it names.
 --
 -- The meaning of every number is written in contract/windows.py; this file is how they stay cheap. Its constants (WINDOW_1..4,
--- TILE_A/B, TILES_A/B, DISTINCT_1..3) are written in from that module by scoring/redis_scripts.py. The main part is one long
+-- TILE_A/B, TILES_A/B, DISTINCT_1..3) are written in from that module by scoring/store/scripts.py. The main part is one long
 -- loop because closures and their upvalues cost a sixth of a call.
 --
 -- KEYS: 1 first-sight record, 2 sequence, 3 marks, then one per named entity, then one per alias. All in one hash slot.
