@@ -1,7 +1,4 @@
-"""Puts a package on the models topic: every chunk confirmed first, the promotion last.
-
-So workers see a promotion only when the whole package lies before it, whenever the trainer is killed.
-"""
+"""Writes records to one topic, in order, and waits until Kafka has them."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -11,8 +8,6 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from contract.errors import TransientError
-from contract.models import ModelPromotion
-from contract.package import to_messages, to_promotion
 
 Message = tuple[bytes, bytes]
 
@@ -65,11 +60,4 @@ class KafkaOutlet:
             for receipt in sent:
                 receipt.get(timeout=self._timeout_s)
         except KafkaError as error:
-            raise TransientError(f"topic {self._topic} did not take the model: {type(error).__name__}") from None
-
-
-def publish(outlet: Outlet, package: bytes, promotion: ModelPromotion | None) -> None:
-    """The chunks, then the promotion if any; raises TransientError, after which nothing is promoted. May be repeated."""
-    outlet.deliver(to_messages(package))
-    if promotion is not None:
-        outlet.deliver([to_promotion(promotion)])
+            raise TransientError(f"topic {self._topic} did not take all records: {type(error).__name__}") from None

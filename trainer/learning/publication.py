@@ -14,9 +14,10 @@ from contract.package import to_challenge, to_messages
 from contract.settings import Settings
 from contract.topics import MODELS
 from runtime.kafka import topics
-from runtime.kafka.writer import KafkaOutlet, publish
+from runtime.kafka.writer import KafkaOutlet
 from runtime.locks import HeldLock, LockBusyError
 from trainer.learning.package_repair import whole_package
+from trainer.learning.package_writer import publish
 from trainer.registry.registry import Entry, PromotionKind, Registry, ServingRevision
 from trainer.registry.serving_state import previously_serving
 

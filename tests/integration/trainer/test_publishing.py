@@ -29,7 +29,8 @@ import sys
 from contract.models import ModelPromotion
 from contract.package import package_sha256
 from support.tiny_model import NOW, tiny_package
-from runtime.kafka.writer import KafkaOutlet, publish
+from runtime.kafka.writer import KafkaOutlet
+from trainer.learning.package_writer import publish
 padding = {f"p{number}": "x" * 1_000 for number in range(900)}
 with KafkaOutlet({"bootstrap_servers": [sys.argv[1]]}, sys.argv[2], 30.0) as outlet:
     for number in range(1_000):
@@ -113,5 +114,5 @@ def test_no_kill_lets_a_promotion_stand_without_its_whole_package(
 
 def test_a_topic_that_takes_nothing_is_a_transient_error(stack: Any) -> None:
     outlet = KafkaOutlet({"bootstrap_servers": [stack.endpoints["kafka"].uri]}, "f-nobody-made-this-topic", 2.0)
-    with pytest.raises(TransientError, match="did not take the model"), outlet:
+    with pytest.raises(TransientError, match="did not take all records"), outlet:
         outlet.deliver([(b"key", b"value")])

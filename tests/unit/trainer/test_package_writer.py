@@ -8,8 +8,9 @@ import pytest
 from contract.errors import TransientError
 from contract.models import CHUNK_BYTES, PROMOTION_KEY, ModelChunk, ModelMessage, ModelPromotion
 from contract.package import package_sha256
-from runtime.kafka.writer import Message, publish
+from runtime.kafka.writer import Message
 from support.tiny_model import NOW, tiny_package
+from trainer.learning.package_writer import publish
 
 
 class Topic:
