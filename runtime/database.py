@@ -1,5 +1,6 @@
 """A SQL database of ours: opened, brought up to date under a lock, its failures told without its password. Knows no table."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from runtime.atomic_file import disk_faults
 from runtime.locks import HeldLock, take
 
 LOCK_WAIT_S = 60
+_MIGRATING = threading.Lock()
+"""Alembic keeps the migration that runs in globals of its own: one at a time in a process, whatever databases they are of."""
 _DURABLE = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000")
 """SQLite: readers next to the writer, every commit on disk before it returns, patience with another process."""
 
@@ -56,7 +59,7 @@ class Database:
         from alembic.config import Config  # noqa: PLC0415
 
         # Two processes that start at once must not both create the tables: DDL is not transactional everywhere.
-        with self.hold(f"{lock}-migration", wait_s=LOCK_WAIT_S), self.connection() as connection:
+        with self.hold(f"{lock}-migration", wait_s=LOCK_WAIT_S), self.connection() as connection, _MIGRATING:
             config = Config()
             config.set_main_option("script_location", location)
             config.attributes["connection"] = connection
