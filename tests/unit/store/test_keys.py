@@ -39,3 +39,11 @@ def test_a_long_value_is_named_by_a_hash_of_its_own() -> None:
 def test_a_counterparts_hash_is_eight_bytes_and_does_not_show_the_value() -> None:
     assert len(counterpart_hash(b"c-1")) == 8
     assert b"c-1" not in counterpart_hash(b"c-1")
+
+
+def test_values_up_to_the_border_stand_in_the_key_and_longer_ones_do_not() -> None:
+    keys = Keys("s")
+    assert VALUE_BYTES_MAX == 64, "a key that changes makes every entity new"
+    for value in ("x" * VALUE_BYTES_MAX, "ü" * (VALUE_BYTES_MAX // 2)):
+        assert keys.entity("card", value).endswith(value.encode())
+        assert value.encode() not in keys.entity("card", value + "x")

@@ -152,6 +152,18 @@ def test_an_expiry_whose_worker_died_before_publishing_comes_again_the_same(benc
     assert bench.count("tillguard_scoring_holds_expired_total") == 0
 
 
+def test_an_expiry_that_nobody_confirms_comes_again_every_hour_in_the_end(bench: Workbench) -> None:
+    bench.clock.advance(900)
+    (lost,) = bench.engine.expire_holds(10)
+    for _ in range(3):
+        bench.clock.advance(36_000)
+        assert [answer.verdict for answer in bench.engine.expire_holds(10)] == [lost.verdict]
+        bench.clock.advance(3_599)
+        assert bench.engine.expire_holds(10) == []
+        bench.clock.advance(2)
+        assert [answer.verdict for answer in bench.engine.expire_holds(10)] == [lost.verdict]
+
+
 def test_a_resolved_hold_does_not_expire(bench: Workbench) -> None:
     bench.engine.resolve([resolution("t-1")])
     bench.clock.advance(900)
