@@ -7,8 +7,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
 # What the contract's coverage is measured by: measuring doubles the time of a test, so the others run without.
-CONTRACT := tests/unit/contract tests/unit/packages tests/golden tests/unit/engine/test_breaker.py \
-  tests/unit/federation/test_rules_of_a_plan.py tests/unit/federation/test_simulation.py tests/unit/trainer/test_calibrate.py
+CONTRACT := tests/unit/contract tests/golden tests/unit/scoring/decision/test_breaker.py \
+  tests/unit/federation/coordinator/test_rules_of_a_plan.py tests/unit/federation/simulation/test_simulation.py tests/unit/trainer/model/test_calibrate.py
 PURE := tests/unit tests/architecture
 SERVED := $(wildcard tests/conformance tests/simulation tests/integration tests/e2e)
 ARGS ?=

@@ -101,3 +101,11 @@ def test_a_file_that_says_it_is_pure_touches_no_outside_no_clock_and_no_chance()
             guilty[name] = sorted(used) or IMPURE_CALLS.findall(text)
     assert seen > 100
     assert guilty == {}
+
+
+def test_unit_tests_stand_in_the_rooms_of_what_they_test() -> None:
+    unit = ROOT / "tests" / "unit"
+    folders = {file.parent.relative_to(unit) for file in unit.rglob("test_*.py")}
+    strange = [str(each) for each in folders if not ((ROOT / each).is_dir() or (ROOT / "tests" / each).is_dir())]
+    assert len(folders) > 40
+    assert strange == []

@@ -39,7 +39,7 @@ def test_expectations_are_means_per_transaction() -> None:
 
 
 def test_the_worked_example_of_the_guide_is_what_the_code_computes() -> None:
-    guide = (Path(__file__).parents[3] / "docs" / "learning.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[4] / "docs" / "learning.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in guide.splitlines() if line.startswith("| 0.")]
     assert len(rows) == 5
     for score, *costs, cheapest in rows:

@@ -6,7 +6,7 @@ import pytest
 from tillguard.docs.calls import calls_in, faults_of_page
 from tillguard.docs.pages import hand_written, render
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 BLOCK = "```sh\n{}\n```\n"
 
 

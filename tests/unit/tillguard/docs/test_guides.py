@@ -18,7 +18,7 @@ from demo.beginnings import MYSQL_RETAILER
 from tillguard.docs.pages import hand_written, render
 from tillguard.docs.setting_rows import PROCESS_VARIABLES, settings_rows
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PAGES = hand_written(ROOT / "docs", render())
 CODE = ("contract", "connectors", "scoring", "federation", "tillguard", "runtime", "trainer")
 SECTIONS = ("kafka", "redis", "retention", "connectors", "scoring", "trainer", "log")

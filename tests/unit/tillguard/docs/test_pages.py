@@ -17,7 +17,7 @@ from tillguard.docs.pages import drift, render, write
 from tillguard.docs.schema_files import field_texts
 from tillguard.docs.setting_rows import settings_rows
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PAGES = render()
 
 
