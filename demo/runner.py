@@ -259,7 +259,9 @@ class Demonstration:
 
             def done() -> bool:
                 answered, labels = self._redelivered(), self._labels()
-                self._screen.detail(f"{min(answered, again):,} of {again:,} redeliveries, {labels:,} of {wanted:,} labels")
+                self._screen.detail(
+                    f"{min(answered, again):,} of {again:,} redeliveries, {labels:,} of {wanted:,} labels"
+                )
                 return answered >= again and labels >= wanted
 
             self._wait(done, lambda: (self._redelivered(), self._labels()))

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from connectors.config.file_settings import Files
+from connectors.files.file_row import ROW_NUMBER, FileRow
 from connectors.files.parts import open_text
-from connectors.files.rows import ROW_NUMBER, FileRow
 
 LINE_CHARS_MAX = 128 * 1024
 """A longer line is no row; it is skipped without being held in memory."""

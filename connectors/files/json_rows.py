@@ -8,8 +8,8 @@ from typing import IO, Any, AnyStr
 import msgspec
 
 from connectors.config.file_settings import Files
+from connectors.files.file_row import ROW_NUMBER, FileRow
 from connectors.files.parts import open_bytes, open_text
-from connectors.files.rows import ROW_NUMBER, FileRow
 
 LINE_BYTES_MAX = 1024 * 1024
 """A longer line of JSON is no row; it is skipped without being held in memory."""

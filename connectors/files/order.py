@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import NamedTuple
 
-from connectors.files.rows import FileRow
+from connectors.files.file_row import FileRow
 from contract.errors import TillguardError
 
 RUN_ROWS = 50_000

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.config.file_settings import Files
-from connectors.files.rows import ROW_NUMBER, FileRow
+from connectors.files.file_row import ROW_NUMBER, FileRow
 
 BATCH_ROWS = 2_000
 _REFUSED = (pa.ArrowException, ValueError, OverflowError, TypeError, ArithmeticError, KeyError)

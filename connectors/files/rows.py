@@ -5,35 +5,20 @@ Every row also has the column `_row`, its number from 1 over all files, for file
 
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from connectors.config.file_settings import COMPRESSED, Files
+from connectors.files.file_row import ROW_NUMBER, FileRow
 from contract.errors import ConfigurationError
 
-ROW_NUMBER = "_row"
 SPREAD_MIN = 100
 """Fewer rows to look at are the first ones."""
 SPREAD_STRIDE = 200
 """Rows between two that are looked at."""
 READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
 """What reading a file raises that is damaged, or is not what its name says."""
-
-
-class FileRow(NamedTuple):
-    """A row, or why it is none."""
-
-    number: int
-    """From 1, in file order, over all files."""
-    values: Mapping[str, object] | None
-    reason: str = ""
-    detail: str = ""
-    part: str = ""
-    """The file's name, where there are several."""
-    known: Mapping[str, object] | None = None
-    """What was read of a row that is none, its key among it if all went well."""
 
 
 Reader = Callable[[Files, Path, set[str] | None, int], Iterator[FileRow]]

@@ -13,10 +13,11 @@ import msgspec
 from connectors.config.connector_file import ConnectorConfig
 from connectors.config.file_settings import Files
 from connectors.drafting.first_file import UNKNOWN
+from connectors.files.file_row import FileRow
 from connectors.files.looks import is_row
 from connectors.files.order import in_order
 from connectors.files.parts import parts
-from connectors.files.rows import FileRow, column_names, read, spread
+from connectors.files.rows import column_names, read, spread
 from connectors.files.text_settings import disguise, text_settings
 from connectors.ports import Checkpoint, Item, Position, Row, Unreadable
 from connectors.values import ABSENT, as_key, at_path

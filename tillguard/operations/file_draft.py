@@ -5,9 +5,10 @@ from pathlib import Path
 
 from connectors.config.file_settings import COMPRESSED, FORMATS, Files, ending, ending_fault, files_at
 from connectors.drafting.guess import NULLS, Guess, guess, paths
+from connectors.files.file_row import ROW_NUMBER, FileRow
 from connectors.files.looks import guess_format, is_row
 from connectors.files.parts import open_bytes, parts, resolved
-from connectors.files.rows import READ_ERRORS, ROW_NUMBER, FileRow, column_names, read, spread
+from connectors.files.rows import READ_ERRORS, column_names, read, spread
 from connectors.files.source import NO_HEADER
 from connectors.files.text_settings import disguise, text_settings
 from contract.errors import ConfigurationError

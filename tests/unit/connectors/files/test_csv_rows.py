@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from connectors.config.file_settings import Files
 from connectors.files import csv_rows
-from connectors.files.rows import FileRow, column_names, read
+from connectors.files.file_row import FileRow
+from connectors.files.rows import column_names, read
 
 
 def files(path: Path, **changes: object) -> Files:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.files import order
+from connectors.files.file_row import FileRow
 from connectors.files.order import in_order
-from connectors.files.rows import FileRow
 from contract.errors import TillguardError
 
 

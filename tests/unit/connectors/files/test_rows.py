@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors.config.file_settings import Files
+from connectors.files.file_row import FileRow
 from connectors.files.json_rows import LINE_BYTES_MAX
 from connectors.files.parts import parts, resolved
-from connectors.files.rows import FileRow, column_names
+from connectors.files.rows import column_names
 from connectors.files.rows import read as read_all
 from contract.errors import ConfigurationError
 
