@@ -149,7 +149,7 @@ def test_table_and_topics_agree_after_a_storm(servers: list[Server], own_stack: 
     chance = random.Random(
         int(os.environ.get("TILLGUARD_TEST_SEED") or 1)
     )  # the same storm every time, unless asked for
-    survive(servers, own_stack, tmp_path, chance, acts=40, kills=3)
+    survive(servers, own_stack, tmp_path, chance, acts=30, kills=3)
 
 
 @pytest.mark.slow

@@ -142,7 +142,7 @@ def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behin
     assert (state / "retailers" / "alder" / "connectors" / "alder-orders.yaml").stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_an_interrupted_demo_stops_everything_that_it_started(state: Path, number: signal.Signals) -> None:
     demo = start(state, "--history", "8000")  # so much that no training ends before the signal comes
     connector_log = state / "logs" / "demo" / "birch-train.log"
