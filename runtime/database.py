@@ -31,7 +31,7 @@ class Database:
             what: the database in words, for messages.
             read_while_written: SQLite in WAL mode, for a database that is read for long while another process writes.
 
-        Raises ConfigurationError where the URL cannot be used, TillguardError where the folder cannot be made.
+        Raises ConfigurationError where the URL cannot be used, or the folder cannot be made.
         """
         self._what = what
         try:
@@ -40,8 +40,7 @@ class Database:
             raise ConfigurationError([f"{setting}: not a SQLAlchemy URL with an installed driver"]) from None
         if self._engine.dialect.name == "sqlite":
             if self._engine.url.database:
-                with disk_faults(what):
-                    Path(self._engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _make_folder(Path(self._engine.url.database).absolute().parent, setting)
             if read_while_written:
                 sa.event.listen(self._engine, "connect", _make_durable)
 
@@ -91,6 +90,13 @@ class Database:
             yield
         except sa.exc.SQLAlchemyError as error:
             raise TransientError(f"{self._what} failed: {_reason(error)}") from None
+
+
+def _make_folder(folder: Path, setting: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError([f"{setting}: its folder {folder} cannot be made: {error.strerror}"]) from None
 
 
 def _make_durable(connection: Any, _record: object) -> None:

@@ -43,9 +43,8 @@ class SqlOffsetStore:
             retailer: Positions of other retailers in the same database are out of sight.
 
         Raises:
-            ConfigurationError: The URL is none, or its driver is not installed.
+            ConfigurationError: The URL is none, its driver is not installed, or its folder cannot be made.
             TransientError: The database does not answer, or the disk is full.
-            TillguardError: Its folder cannot be made.
         """
         self._retailer = retailer
         self._database = Database(

@@ -100,7 +100,7 @@ class Registry:
         if known is None:
             file = self._file(manifest.retailer, manifest.model_version)
             contents = {file: package} | {_beside(file, name): data for name, data in attachments.items()}
-            with atomic_file.Staged(contents) as staged:
+            with disk_faults(_WHAT), atomic_file.Staged(contents) as staged:
                 self._insert(manifest, content.sha256, len(package), attachments, staged)
             known = self.find(manifest.retailer, manifest.model_version)
         if known is None or known.package_sha256 != content.sha256:
@@ -149,7 +149,8 @@ class Registry:
             raise PackageRefusedError(
                 "checksum", f"{entry.manifest.model_version}: another package than the registered one"
             )
-        atomic_file.write(entry.file, package)
+        with disk_faults(_WHAT):
+            atomic_file.write(entry.file, package)
 
     def attachments(self, entry: Entry) -> Sequence[Attachment]:
         """What lies next to the model's package, by name. Raises TransientError."""

@@ -285,7 +285,7 @@ def test_the_migrations_make_the_tables_that_the_code_reads_and_can_be_taken_bac
         assert {found["name"] for found in sa.inspect(engine).get_columns(table.name)} == set(table.columns.keys())
     with engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", "trainer:example_migrations")
+        config.set_main_option("script_location", "trainer.examples:migrations")
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     assert set(sa.inspect(engine).get_table_names()) == {"examples_version"}

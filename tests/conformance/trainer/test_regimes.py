@@ -13,8 +13,8 @@ from contract.settings import CostSettings
 from contract.statistics.ranking import auc
 from trainer.examples.examples import Examples, data_range, split
 from trainer.learning.training import Deployment, Material, Trained, make
-from trainer.model import fit_constants as fit_module
-from trainer.model.fit import Fitted, fit_constants
+from trainer.model import fit as fit_module
+from trainer.model.fit import Fitted, fit
 from trainer.model.plan import Plan, Privacy
 from trainer.model.run_onnx import run_onnx
 from trainer.model.snapshot import ATTACHMENT, Snapshot, dump, load
@@ -33,7 +33,7 @@ BETTER_THAN = {"private": 0.6}
 
 
 def fitted(examples: Examples, plan: Plan = PLAN, start: Snapshot | None = None) -> Fitted:
-    return fit_constants(examples.part(slice(0, 2_000)), examples.part(slice(2_000, 2_600)), plan, start=start)
+    return fit(examples.part(slice(0, 2_000)), examples.part(slice(2_000, 2_600)), plan, start=start)
 
 
 def quality(found: Fitted, examples: Examples) -> float:
@@ -70,7 +70,7 @@ def test_a_warm_start_repeats_and_begins_where_the_network_stood(examples: Examp
 
 def test_what_is_learned_on_the_way_and_is_worse_is_not_kept(examples: Examples, first: Snapshot) -> None:
     backwards = replace(examples.part(slice(0, 2_000)), fraud=~examples.fraud[:2_000])
-    found = fit_constants(backwards, examples.part(slice(2_000, 2_600)), PLAN, start=first)
+    found = fit(backwards, examples.part(slice(2_000, 2_600)), PLAN, start=first)
     assert found.epochs == 0
     assert found.epochs_run > 0
 
@@ -91,7 +91,7 @@ def test_weight_decides_between_examples_that_contradict_each_other(examples: Ex
         np.repeat(train.amount, 2),
         np.tile([1.0, 0.02], 2_000),
     )
-    found = fit_constants(both, examples.part(slice(2_000, 2_600)), replace(PLAN, imbalance="focal", focal_gamma=0.0))
+    found = fit(both, examples.part(slice(2_000, 2_600)), replace(PLAN, imbalance="focal", focal_gamma=0.0))
     assert quality(found, examples) > 0.7
 
 
@@ -114,11 +114,10 @@ def test_without_noise_no_example_moves_a_step_further_than_its_clipping_norm(ex
     import keras
 
     from trainer.model import network
-    from trainer.model.preprocessing import fit_constants
     from trainer.model.steps import private_step
 
     rows = examples.features[:200]
-    net = network.build(fit_constants(examples.features), rows.shape[1])
+    net = network.build(fit(examples.features), rows.shape[1])
     before = net.get_weights()
     step = private_step(net, keras.optimizers.SGD(1.0), Privacy(0.5, 1e-9, 1e-5), 0.0, expected=100)
     step(rows, examples.fraud[:200].astype(np.float32), np.full(200, 1_000.0, np.float32))
@@ -130,10 +129,9 @@ def test_a_sum_of_clipped_gradients_is_that_of_single_ones(examples: Examples) -
     import keras
 
     from trainer.model import network
-    from trainer.model.preprocessing import fit_constants
     from trainer.model.steps import private_step
 
-    constants = fit_constants(examples.features)
+    constants = fit(examples.features)
     moves = []
     for parts in ([slice(0, 100)], [slice(at, at + 1) for at in range(100)]):
         keras.utils.set_random_seed(1)

@@ -34,7 +34,7 @@ ADDING = """
 import sys
 from pathlib import Path
 from support.tiny_model import tiny_package
-from trainer.registry import Registry
+from trainer.registry.registry import Registry
 registry = Registry(sys.argv[1], Path(sys.argv[2]))
 print("open", flush=True)
 padding = {f"p{number}": "x" * 1_000 for number in range(900)}
@@ -47,7 +47,7 @@ for number in range(10_000):
 HOLDING = """
 import sys
 from pathlib import Path
-from trainer.registry import Registry
+from trainer.registry.registry import Registry
 held = Registry(sys.argv[1], Path(sys.argv[2])).hold("trainer", "shop")
 print("held", flush=True)
 sys.stdin.read()
@@ -316,7 +316,7 @@ def test_promotions_from_before_kinds_were_kept_are_told_by_who_made_them(tmp_pa
     engine = sa.create_engine(url_in(tmp_path))
     with engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", "trainer:migrations")
+        config.set_main_option("script_location", "trainer.registry:migrations")
         config.attributes["connection"] = connection
         command.downgrade(config, "0002")
         for by in ("trainer", "ann"):
@@ -341,7 +341,7 @@ def test_it_stands_again_after_reopening_and_migrating_twice_is_harmless(tmp_pat
 def test_what_became_of_each_training_is_kept_newest_first_and_bounded(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.registry.ATTEMPTS_MAX", 3)
+    monkeypatch.setattr("trainer.registry.registry.ATTEMPTS_MAX", 3)
     made = [
         Tried(NOW + timedelta(hours=number), "refused", "x" * 600, f"m-{number}", None, {"new": number / 10})
         for number in range(5)
@@ -371,7 +371,7 @@ def test_migrations_can_be_taken_back(tmp_path: Path) -> None:
     engine = sa.create_engine(url_in(tmp_path))
     with engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", "trainer:migrations")
+        config.set_main_option("script_location", "trainer.registry:migrations")
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     assert set(sa.inspect(engine).get_table_names()) == {"alembic_version"}

@@ -272,7 +272,7 @@ def test_a_participant_that_fails_at_a_message_drops_it_and_leaves_the_attempt(m
     world.run_until(lambda: world.coordinator.coordinator.idle)
     assert participant.dropped["defect"] == 1
     assert world.state.model.version == 1, "the round continued without it"
-    monkeypatch.setattr(trust, "enrolled", failing)
+    monkeypatch.setattr(trust, "accept_roster", failing)
     world.order(Order(action="revoke", participant="shop-3"))
     world.turn()
     assert participant.dropped["defect"] == 2
