@@ -114,10 +114,11 @@ def test_without_noise_no_example_moves_a_step_further_than_its_clipping_norm(ex
     import keras
 
     from trainer.model import network
+    from trainer.model.preprocessing import fit_constants
     from trainer.model.steps import private_step
 
     rows = examples.features[:200]
-    net = network.build(fit(examples.features), rows.shape[1])
+    net = network.build(fit_constants(examples.features), rows.shape[1])
     before = net.get_weights()
     step = private_step(net, keras.optimizers.SGD(1.0), Privacy(0.5, 1e-9, 1e-5), 0.0, expected=100)
     step(rows, examples.fraud[:200].astype(np.float32), np.full(200, 1_000.0, np.float32))
@@ -129,9 +130,10 @@ def test_a_sum_of_clipped_gradients_is_that_of_single_ones(examples: Examples) -
     import keras
 
     from trainer.model import network
+    from trainer.model.preprocessing import fit_constants
     from trainer.model.steps import private_step
 
-    constants = fit(examples.features)
+    constants = fit_constants(examples.features)
     moves = []
     for parts in ([slice(0, 100)], [slice(at, at + 1) for at in range(100)]):
         keras.utils.set_random_seed(1)
