@@ -1,4 +1,4 @@
-"""Feature vectors and window_updates from transactions and window aggregates: one code for serving and for training. Pure.
+"""Feature vectors and window updates from transactions and window aggregates: one code for serving and for training. Pure.
 
 Everything works on a batch of n transactions. Quantities are computed in float64 (rules read these) and end as float32
 (the model and the feature log read these), so that equal inputs give equal bits wherever they are computed.

@@ -66,7 +66,7 @@ class ListHit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The store's answer for a batch of n window_updates, in their order. For a redelivery everything is as at first sight."""
+    """The store's answer for a batch of n window updates, in their order. For a redelivery everything is as at first sight."""
 
     applied_seq: NDArray[np.int64]
     """Shape (n,)."""
@@ -100,8 +100,8 @@ class Ticket(Protocol):
 class WindowStore(Protocol):
     """Exact sliding windows and first-sight records of one retailer.
 
-    Called by one thread for every batch. Applying is atomic per window_update and idempotent by transaction_id: after
-    StoreUnavailableError the same window_updates may be sent again.
+    Called by one thread for every batch. Applying is atomic per window update and idempotent by transaction_id: after
+    StoreUnavailableError the same window updates may be sent again.
     """
 
     def send(
@@ -113,7 +113,7 @@ class WindowStore(Protocol):
     ) -> Ticket:
         """Sends a batch without waiting for its answer; at most a few tickets are open at once, collected in order.
 
-        The versions are pinned for window_updates not seen before; `others` names the model of those, by their place, that another
+        The versions are pinned for window updates not seen before; `others` names the model of those, by their place, that another
         one judges. With an empty `model_version` nothing is pinned: a history fills the windows, and the first send of the same
         transaction that names a model pins its versions and its content. Raises StoreUnavailableError.
         """

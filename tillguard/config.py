@@ -7,7 +7,7 @@ import yaml
 
 from contract.errors import ConfigurationError
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
-from runtime import yaml_document
+from runtime import atomic_file, yaml_document
 from runtime.state_folder import retailer_folder, state_folder
 
 
@@ -57,7 +57,7 @@ def begin_coordinator(bootstrap_servers: str | None) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not file.exists():
-            file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+            atomic_file.write(file, yaml.safe_dump(document, sort_keys=False).encode())
     except OSError as error:
         raise ConfigurationError([f"{file} cannot be written: {error.strerror}"]) from None
     found = load_coordinator(file).federation.bootstrap_servers

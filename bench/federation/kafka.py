@@ -48,10 +48,12 @@ class KafkaFederation:
         self._transports: list[KafkaTransport] = []
         self._clock = SystemClock()
         self._identity = Identity.generate("coordinator")
-        finishing = StrategyUpdate(self.settings.rounds, evaluate)
+        server_update = StrategyUpdate(self.settings.rounds, evaluate)
 
         def assemble(state: CoordinatorState) -> Coordinator:
-            return coordinator_for(self._identity, self.settings, state, finishing=finishing, dropped=lambda *_: None)
+            return coordinator_for(
+                self._identity, self.settings, state, server_update=server_update, dropped=lambda *_: None
+            )
 
         self._coordinator = CoordinatorProcess(
             self._identity,

@@ -54,7 +54,7 @@ BARE = "return 1"
 
 
 class Shop:
-    """Seeded window_updates that name five entities; `groups` of each kind get `per_day` events a day, forever."""
+    """Seeded window updates that name five entities; `groups` of each kind get `per_day` events a day, forever."""
 
     def __init__(self, name: str, groups: int, per_day: int) -> None:
         self._random = random.Random(f"{SEED}-{name}")
@@ -118,7 +118,7 @@ class Bench:
         return float(used["used_cpu_user"] + used["used_cpu_sys"])
 
     def fill(self, shop: Shop, count: int) -> None:
-        """Applies `count` window_updates, in parts so that they need not be in memory at once."""
+        """Applies `count` window updates, in parts so that they need not be in memory at once."""
         for part in range(0, count, 50_000):
             self.apply(shop.window_updates(min(50_000, count - part)), self.packer())
 

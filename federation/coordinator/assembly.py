@@ -16,10 +16,10 @@ def coordinator_for(
     settings: FederationSettings,
     state: CoordinatorState,
     *,
-    finishing: ServerUpdate,
+    server_update: ServerUpdate,
     dropped: Dropped = lambda _sender, _reason, _detail: None,
 ) -> Coordinator:
-    """See federation.coordinator.Coordinator."""
+    """See federation.coordinator.coordinator.Coordinator."""
 
     def collecting(plan: RoundPlan) -> Collection:
         if plan.mode == "masked":
@@ -32,6 +32,6 @@ def coordinator_for(
         state,
         planning=RoundPlanning(settings),
         collecting=collecting,
-        finishing=finishing,
+        server_update=server_update,
         dropped=dropped,
     )

@@ -103,7 +103,7 @@ class Coordinator:
         *,
         planning: Planning,
         collecting: CollectionMaker,
-        finishing: ServerUpdate,
+        server_update: ServerUpdate,
         dropped: Dropped = lambda _sender, _reason, _detail: None,
     ) -> None:
         """`dropped` is told of every message that does not count: see `Dropped`."""
@@ -113,7 +113,7 @@ class Coordinator:
         self._settings = settings
         self._planning = planning
         self._collecting = collecting
-        self._finishing = finishing
+        self._server_update = server_update
         self._dropped = dropped
         self._operator = msgspec.structs.replace(identity.public, name=OPERATOR)
         self._inbox = self._new_inbox()
@@ -321,7 +321,7 @@ class Coordinator:
     def _candidate(self, attempt: Attempt) -> Candidate:
         """Made once; a restarted coordinator makes the same again."""
         if attempt.candidate is None:
-            attempt.candidate = self._finishing.candidate(self.state, attempt.plan, attempt.collection)
+            attempt.candidate = self._server_update.candidate(self.state, attempt.plan, attempt.collection)
         return attempt.candidate
 
     def _failure(self, attempt: Attempt, reason: str) -> Failure:

@@ -22,7 +22,7 @@ RING_BITS = 32
 
 
 class RoundPlanning:
-    """See federation.coordinator.Planning."""
+    """See federation.coordinator.coordinator.Planning."""
 
     def __init__(self, settings: FederationSettings) -> None:
         self._settings = settings

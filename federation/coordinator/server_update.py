@@ -30,7 +30,7 @@ Evaluate = Callable[[Arrays], dict[str, float]]
 
 
 class StrategyUpdate:
-    """See federation.coordinator.Finishing."""
+    """See federation.coordinator.coordinator.ServerUpdate."""
 
     def __init__(
         self,

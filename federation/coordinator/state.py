@@ -49,7 +49,7 @@ class FailedAttempt(Struct, frozen=True, kw_only=True):
 
 
 class CoordinatorState(Struct, kw_only=True):
-    """Changed only by `federation.coordinator.Coordinator`, in the order of the logs."""
+    """Changed only by `federation.coordinator.coordinator.Coordinator`, in the order of the logs."""
 
     epoch: int = 0
     instance: str = ""

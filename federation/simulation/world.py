@@ -63,7 +63,7 @@ class World:
         self.crashes = 0
         self._orders = 0
         self._model = model
-        self._finishing = StrategyUpdate(settings.rounds, evaluate, evaluated_apart_max=evaluated_apart_max)
+        self._server_update = StrategyUpdate(settings.rounds, evaluate, evaluated_apart_max=evaluated_apart_max)
         self._crash = participant_crash
         self._learners = dict(learners)
         self._asking = dict(asking or {})
@@ -193,7 +193,7 @@ class World:
             self.identity,
             self.settings,
             state,
-            finishing=self._finishing,
+            server_update=self._server_update,
             dropped=self._count_drop,
         )
 

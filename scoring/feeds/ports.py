@@ -8,7 +8,7 @@ from scoring.ports import EventResult, RawEvent
 
 
 class Scorer(Protocol):
-    """Turns events into outcomes. Called by one thread; `scoring.engine.Engine` is one, resolutions have another.
+    """Turns events into outcomes. Called by one thread; `scoring.engine.engine.Engine` is one, resolutions have another.
 
     A bad event is an outcome with a dead letter, never an exception: an exception here is a broken invariant and stops
     the worker.

@@ -1,4 +1,4 @@
-"""The window store on Redis: window_updates in, aggregates out, one atomic script per window_update, many in flight."""
+"""The window store on Redis: window updates in, aggregates out, one atomic script per window update, many in flight."""
 
 import time
 from collections import deque
@@ -52,7 +52,7 @@ class RedisTicket:
         self.pending = pending
         self.generation = generation
         self.window_updates = window_updates
-        """How many of the commands are window_updates; they come first."""
+        """How many of the commands are window updates; they come first."""
         self.earliest_ms = earliest_ms
         """What the command after them notes, if there is one."""
 
@@ -149,7 +149,7 @@ class RedisStore:
         return self._reader.applied(answers[: ticket.window_updates])
 
     def learn(self, findings: Sequence[Finding]) -> "OutcomeTicket":
-        """Sends what became known, between the window_updates sent before and after it, without waiting; raises StoreUnavailableError.
+        """Sends what became known, between the window updates sent before and after it, without waiting; raises StoreUnavailableError.
 
         Idempotent by transaction_id: what is known already changes nothing.
         """

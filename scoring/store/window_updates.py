@@ -145,13 +145,13 @@ class WindowUpdatePacker:
         return _bulk(_SHARED.pack(now_s, *bounds, len(model), len(rules), delay_s, horizon) + model + rules)
 
     def pack(self, window_updates: Sequence[WindowUpdate], shared: bytes) -> list[bytes]:
-        """One command per window_update, in their order."""
+        """One command per window update, in their order."""
         return [self._one(window_update, shared) for window_update in window_updates]
 
     def pack_apart(
         self, window_updates: Sequence[WindowUpdate], shared: bytes, others: Mapping[int, bytes]
     ) -> list[bytes]:
-        """As `pack`, with another shared argument for the window_updates at some places."""
+        """As `pack`, with another shared argument for the window updates at some places."""
         return [
             self._one(window_update, others.get(place, shared)) for place, window_update in enumerate(window_updates)
         ]

@@ -53,7 +53,7 @@ class _History:
 
 
 class Reference:
-    """Applies window_updates one after the other, in applied_seq order."""
+    """Applies window updates one after the other, in applied_seq order."""
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ def aggregates(
     max_events: int = MAX_EVENTS,
     max_counterparts: int = MAX_COUNTERPARTS,
 ) -> NDArray[np.float64]:
-    """Aggregates of window_updates given with their applied_seq, shape (n, K), rows as given; replayed in applied_seq order.
+    """Aggregates of window updates given with their applied_seq, shape (n, K), rows as given; replayed in applied_seq order.
 
     A transaction given again gets the row of its first applied_seq. Nothing is known of any of them.
     """

@@ -18,6 +18,7 @@ from federation.messages.global_weights import GlobalWeights
 from federation.messages.identity import Identity, PublicIdentity, secret_of
 from federation.numeric.tensors import check_shapes, flatten, role_of
 from federation.refusals import KeyStoreError
+from runtime import atomic_file
 
 Keys = CoordinatorSettings | ParticipantSettings
 
@@ -96,18 +97,18 @@ def _generated_secret(keys: Keys) -> Path:
 def _write_private(file: Path, data: bytes) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.touch(mode=0o600, exist_ok=False)
-        file.write_bytes(data)
+        with atomic_file.Staged({file: data}, mode=0o600) as staged:
+            staged.settle_new()
     except OSError as error:
         raise TillguardError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def write_model(file: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
     """Writes the global model that a federation begins with."""
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
+        atomic_file.write(file, packed.getvalue())
     except OSError as error:
         raise TillguardError(f"{file} cannot be written: {error.strerror}") from None
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from contract.errors import TillguardError
 from contract.federation.settings import FederationSettings
+from runtime import atomic_file
 from tillguard.federation.keys import read_model, write_model
 from tillguard.federation.learner import initial_model
 
@@ -17,8 +18,7 @@ def begin_model(settings: FederationSettings, *, given: Path | None) -> None:
     if given is not None:
         read_model(given)
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(given.read_bytes())
+            atomic_file.write(file, given.read_bytes())
         except OSError as error:
             raise TillguardError(f"{file} cannot be written: {error.strerror}") from None
     elif not file.exists():

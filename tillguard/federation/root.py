@@ -68,7 +68,7 @@ def coordinator_process(
 
     def assemble(state: CoordinatorState) -> Coordinator:
         return coordinator_for(
-            identity, settings, state, finishing=StrategyUpdate(settings.rounds, evaluate), dropped=dropped
+            identity, settings, state, server_update=StrategyUpdate(settings.rounds, evaluate), dropped=dropped
         )
 
     def dropped(sender: str, reason: str, detail: str) -> None:

@@ -145,7 +145,7 @@ def load(
 
     Args:
         settings: the retailer's.
-        file: the history, as `tillguard.history.open_file` reads it.
+        file: the history, as `tillguard.history.reading.open_file` reads it.
         mapping: likewise.
         now: wall-clock time: nothing later is taken, and labels that become known later are not.
         before: take only transactions with an earlier event_time; None: those that the live windows do not know themselves.

@@ -105,7 +105,7 @@ def check(
         settings: the retailer's.
         newest: how many records at most, counted from the newest applied transaction.
         now: wall-clock time.
-        file: a history that was loaded and is not on the feature log, as `tillguard.history.open_file` reads it.
+        file: a history that was loaded and is not on the feature log, as `tillguard.history.reading.open_file` reads it.
         mapping: likewise.
         progress: told the number of transactions replayed.
 

@@ -17,11 +17,12 @@ from contract.errors import ConfigurationError, FencedError, TransientError
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.topics import FEATURES, LABELS
-from runtime import atomic_file, logs
+from runtime import logs
 from runtime.health_server import WebPage
 from runtime.locks import HeldLock, LockBusyError
 from runtime.signals import until_stopped
 from tillguard import __version__
+from tillguard.wiring.address_file import write_address
 from trainer.examples.store import ExampleStore
 from trainer.feeds.outlets import Outlets
 from trainer.feeds.topic_intake import group_of
@@ -55,8 +56,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
         page = opened.enter_context(_page(settings, metrics, lambda: vitals.ailments(clock.monotonic_s())))
         url = f"http://{settings.trainer.web_host}:{page.port}"
         log.info("trainer_starts", version=__version__, retailer=settings.retailer, web=f"{url}/health")
-        if address_file is not None:
-            _write(address_file, url)
+        write_address(address_file, url)
         watch = DriftWatch(settings, metrics, clock)
         opened.callback(watch.close)
         watch.start()
@@ -118,10 +118,3 @@ def _consumer(settings: Settings) -> Any:
         )
     consumer.subscribe(wanted)
     return consumer
-
-
-def _write(file: Path, url: str) -> None:
-    try:
-        atomic_file.write(file, f"{url}\n".encode())
-    except OSError as error:
-        raise TransientError(f"{file} cannot be written: {type(error).__name__}") from None

@@ -5,17 +5,18 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import redis
 import structlog
 
 from contract.clock import Clock, SystemClock
-from contract.errors import ConfigurationError, TransientError
+from contract.errors import ConfigurationError
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, TOPICS, TRANSACTIONS, Topic
-from runtime import atomic_file, logs
+from runtime import logs
 from scoring.decision.breaker import Limits
 from scoring.engine.engine import Engine
 from scoring.engine.resolutions import CaseResolver
@@ -40,6 +41,7 @@ from scoring.worker.risk_feed import OutcomeScorer
 from scoring.worker.state_watch import StateWatch
 from scoring.worker.supervision import Supervision
 from tillguard import __version__
+from tillguard.wiring.address_file import write_address
 
 CATCH_UP_S = 30.0
 """How long a starting worker reads the models topic before it begins without a model, answering degraded."""
@@ -195,7 +197,7 @@ def _application(
             registry=parts.metrics.registry,
             loops=loops,
             agent=feed if isinstance(feed, faust_app.AgentFeed) else None,
-            on_address=_write_address(address_file),
+            on_address=partial(write_address, address_file),
         )
     )
 
@@ -275,15 +277,3 @@ def _store_probe(settings: Settings) -> Callable[[], bool]:
             return False
 
     return probe
-
-
-def _write_address(file: Path | None) -> Callable[[str], None]:
-    def write(url: str) -> None:
-        if file is None:
-            return
-        try:
-            atomic_file.write(file, f"{url}\n".encode())
-        except OSError as error:
-            raise TransientError(f"{file} cannot be written: {type(error).__name__}") from None
-
-    return write

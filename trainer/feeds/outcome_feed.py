@@ -46,7 +46,7 @@ def of_history(
     Args:
         settings: the retailer's.
         recent: its newest transactions, oldest first, as `tillguard.history.passes.HistoryPass.recent` gives them.
-        labels: all labels of the history, as `tillguard.history.Found.log`.
+        labels: all labels of the history, as `tillguard.history.reading.Found.log`.
         as_of: labels from after this moment are not told: they are not known yet.
     """
     if not recent:

@@ -1,4 +1,4 @@
--- The breaker's counts, in front of the scripts that use them; scoring/breaker.py says the same in Python.
+-- The breaker's counts, in front of the scripts that use them; scoring/decision/breaker.py says the same in Python.
 --
 -- State, a hash: `p:<step>:<ms of a step>` transactions and `s:<step>:<ms of a step>` granted stops of the share's window; while
 -- open: `since`, `last` (refused), `limit`, `refused`; `lease`: until when a worker is telling. Steps carry their length, so that

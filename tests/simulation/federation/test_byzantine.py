@@ -74,15 +74,15 @@ def test_of_more_participants_than_are_left_out_one_by_one_the_orders_show_who_h
     world = small_world(
         small_settings("robust", robust=robust, clip_norm=2.0), 8, lying=LIARS, liar=Liar, evaluated_apart_max=4
     )
-    finishing = world._finishing
-    measure = finishing._evaluate
+    server_update = world._server_update
+    measure = server_update._evaluate
     assert measure is not None
 
     def counted(arrays: Arrays) -> dict[str, float]:
         evaluated.append(1)
         return measure(arrays)
 
-    finishing._evaluate = counted
+    server_update._evaluate = counted
     world.enrol_all()
     world.run_rounds(2)
     standing = world.state.reputations

@@ -271,14 +271,14 @@ def test_where_rounds_follow_each_other_at_once_every_evaluation_is_finished_and
 def test_whoever_holds_the_name_by_other_keys_is_not_shown_what_the_one_before_agreed_to() -> None:
     world = made(settings_for(), NAMES)
     victim = NAMES[1]
-    finishing = world._finishing
-    candidate = finishing.candidate
+    server_update = world._server_update
+    candidate = server_update.candidate
 
     def re_enrolled(state: CoordinatorState, *rest: Any) -> Any:
         state.members[victim] = replace(state.members[victim], sealing_key=world.identity.public.sealing_key)
         return candidate(state, *rest)
 
-    finishing.candidate = re_enrolled  # type: ignore[method-assign]
+    server_update.candidate = re_enrolled  # type: ignore[method-assign]
     world.run_rounds(1)
     (shown,) = entries(world, "site_models")
     assert victim not in shown["shown"]

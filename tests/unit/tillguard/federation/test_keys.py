@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from contract.errors import ConfigurationError, FencedError, TransientError
+from contract.errors import ConfigurationError, FencedError, TillguardError, TransientError
 from contract.federation.settings import FederationSettings, ParticipantSettings
 from contract.settings import CoordinatorFile, parse_as
 from tillguard.cli import app, main
@@ -170,3 +170,23 @@ def test_where_no_broker_listens_a_federation_is_not_begun_and_only_that_is_said
         with pytest.raises(TransientError, match=rf"no Kafka broker answers at {servers} \(federation"):
             topics.ensure(settings)
     assert caplog.text == ""
+
+
+def test_a_full_disk_leaves_no_half_of_a_passphrase_and_keeps_the_model_that_was(
+    tmp_path: Path, own: ParticipantSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model.npz"
+    keys.write_model(model, {"w": np.ones(3, np.float32)})
+    before = model.read_bytes()
+    monkeypatch.setattr(keys.atomic_file.secrets, "token_hex", lambda _: "x")
+    passphrase = keys._generated_secret(own)
+    passphrase.parent.mkdir()
+    for file in (model, passphrase):
+        file.with_name(f".{file.name}.x.partial").symlink_to("/dev/full")
+    with pytest.raises(TillguardError, match="No space left"):
+        keys.write_model(model, {"w": np.zeros(3, np.float32)})
+    with pytest.raises(TillguardError, match="No space left"):
+        keys.make_identity("shop", own)
+    assert model.read_bytes() == before
+    assert not passphrase.exists()
+    assert keys.make_identity("shop", own).name == "shop"
