@@ -130,7 +130,10 @@ def average_precision(scores: Sequence[float], frauds: Sequence[bool]) -> float 
 
 
 def precision_recall(scores: Sequence[float], frauds: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall at each distinct score, from the strictest down; both empty without frauds."""
+    """Precision and recall at each distinct score, from the strictest down; both empty without frauds.
+
+    Both have the shape (k,) for k distinct scores.
+    """
     truth = np.asarray(frauds, dtype=bool)
     if not truth.any():
         return np.empty(0), np.empty(0)

@@ -30,7 +30,10 @@ def weight_of(plan: RoundPlan, examples: int, frauds: int) -> float:
 
 
 def clipped(plan: RoundPlan, update: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
-    """`update` of L2 norm at most clip_norm, and whether it had more; raises ValueError where it is not finite."""
+    """`update` of L2 norm at most clip_norm, and whether it had more; raises ValueError where it is not finite.
+
+    From (d,) to (d,).
+    """
     norm = float(np.linalg.norm(update))
     if not math.isfinite(norm):
         raise ValueError("an update must be finite")

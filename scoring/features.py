@@ -148,7 +148,7 @@ def features(
 
 
 def as_vectors(table: Floats) -> NDArray[np.float32]:
-    """`quantities` in the precision of the model."""
+    """`quantities` in the precision of the model. From (n, F) float64 to (n, F) float32."""
     return table.astype(np.float32)
 
 

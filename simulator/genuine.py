@@ -22,7 +22,10 @@ Ints = NDArray[np.int64]
 
 
 def sales(people: Population, who: Ints, when: Sequence[datetime], rng: np.random.Generator) -> list[Sale]:
-    """One genuine sale per pair of customer index `who` and UTC time `when`, without transaction_id."""
+    """One genuine sale per pair of customer index `who` and UTC time `when`, without transaction_id.
+
+    `who`: (n,), int64, in step with `when`.
+    """
     in_store = rng.random(len(who)) < people.store_share[who]
     amounts = _amounts(people, who, rng)
     methods = rng.choice(len(PAYMENT_METHODS), p=PAYMENT_SHARES, size=len(who)).tolist()

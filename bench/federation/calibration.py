@@ -16,7 +16,10 @@ from federation.refusals import UpdateRefusedError
 
 
 def calibrated(arrays: Arrays, kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:
-    """The same network, calibrated; as it is where what was kept back has no fraud or nothing genuine."""
+    """The same network, calibrated; as it is where what was kept back has no fraud or nothing genuine.
+
+    For each layer weights (inputs, units) and a bias (units,), float32.
+    """
     sizes = [len(own.labels) for own in kept_back]
     given = [calibration.histogram(logits(arrays, own.features), own.labels) for own in kept_back]
     try:

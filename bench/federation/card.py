@@ -94,7 +94,10 @@ def log_odds(labels: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> float
 
 
 def judged(arrays: Arrays, test: Data, offset: float = 0.0) -> Judged:
-    """What the model says of the test set where `offset` is added to its logit."""
+    """What the model says of the test set where `offset` is added to its logit.
+
+    `arrays`: for each layer weights (inputs, units) and a bias (units,).
+    """
     scores = predict([*arrays[:-1], arrays[-1] + np.float32(offset)], test.features)
     said = scores >= 0.5
     truth = test.labels

@@ -78,13 +78,16 @@ def examples(name: str) -> Data:
 
 
 def first_model() -> list[NDArray[np.float32]]:
-    """What everyone begins with."""
+    """What everyone begins with. For each layer weights (inputs, units) and a bias (units,), float32."""
     with np.load(folder() / START) as stored:
         return [stored[f"arr_{place}"] for place in range(len(stored.files))]
 
 
 def answer(base: Arrays, client: int, round_number: int) -> tuple[list[NDArray[np.float32]], int]:
-    """A client's new arrays, and how many examples it has."""
+    """A client's new arrays, and how many examples it has.
+
+    For each layer weights (inputs, units) and a bias (units,), float32.
+    """
     if not job()["banks"]:
         random = np.random.default_rng(client)
         return [array + random.uniform(-0.1, 0.1, array.shape).astype(np.float32) for array in base], 1
@@ -127,7 +130,7 @@ class LegacyClient(NumPyClient):  # type: ignore[misc]
         self._client = client
 
     def fit(self, parameters: Arrays, config: dict[str, Any]) -> tuple[list[NDArray[np.float32]], int, dict[str, Any]]:
-        """One round of local training."""
+        """One round of local training. For each layer weights (inputs, units) and a bias (units,), float32."""
         arrays, count = answer(parameters, self._client, int(config["round"]))
         return arrays, count, {}
 
@@ -151,7 +154,10 @@ class Watch:
         self.rounds: list[dict[str, float]] = []
 
     def note(self, number: int, arrays: Arrays) -> None:
-        """Called by the server after each round; 0 is before the first."""
+        """Called by the server after each round; 0 is before the first.
+
+        `arrays`: for each layer weights (inputs, units) and a bias (units,).
+        """
         if number == 0:
             return
         found = {"ended_s": time.perf_counter()}

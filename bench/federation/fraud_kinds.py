@@ -41,7 +41,10 @@ def of_one_kind(own: Payments, kind: int, until: int) -> Payments:
 
 
 def best(models: Iterable[Arrays], kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:
-    """Of the models after each round the one that counts, calibrated."""
+    """Of the models after each round the one that counts, calibrated.
+
+    For each layer weights (inputs, units) and a bias (units,), float32.
+    """
     return calibrated(trial.chosen(models, kept_back), kept_back)
 
 

@@ -32,7 +32,10 @@ def _least(part: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def form_of(columns: NDArray[np.int64]) -> Constants:
-    """The common form, of these features only; categories, which none of this data has, are left out."""
+    """The common form, of these features only; categories, which none of this data has, are left out.
+
+    `columns`: (k,), the places in the schema of the k features that stay.
+    """
     form = joint_form.constants()
     place = np.full(len(form.mean), -1)
     place[columns] = np.arange(len(columns))

@@ -32,12 +32,15 @@ class Course(NamedTuple):
 
 
 def start(features: int, course: Course) -> list[NDArray[np.float32]]:
-    """The model that everyone begins with."""
+    """The model that everyone begins with. For each layer weights (inputs, units) and a bias (units,), float32."""
     return initial_arrays(features, course.hidden, course.seed)
 
 
 def task_of(course: Course, base: Arrays, epochs: int, *, seed: int, prior_offset: bool = False) -> Task:
-    """Training outside of this product's federation."""
+    """Training outside of this product's federation.
+
+    `base`: for each layer weights (inputs, units) and a bias (units,).
+    """
     return Task(
         round=0,
         attempt=0,
@@ -58,6 +61,9 @@ def task_of(course: Course, base: Arrays, epochs: int, *, seed: int, prior_offse
 
 
 def trained(base: Arrays, own: Data, course: Course, bank: int, round_number: int) -> list[NDArray[np.float32]]:
-    """What bank number `bank` makes of the global model `base` in a round; as its learner in this product's federation does."""
+    """What bank number `bank` makes of the global model `base` in a round; as its learner in this product's federation does.
+
+    For each layer weights (inputs, units) and a bias (units,), float32.
+    """
     task = task_of(course, base, course.epochs, seed=PLAN_SEED + round_number)
     return fit(base, own, task, course.seed + bank + task.seed, course.dropout)

@@ -73,7 +73,10 @@ class PrivateLearner(NumpyLearner):
 
 
 def private_fit(task: Task, data: Data, seed: int) -> list[NDArray[np.float32]]:
-    """The arrays after as many noisy steps as the plan's release has."""
+    """The arrays after as many noisy steps as the plan's release has.
+
+    For each layer weights (inputs, units) and a bias (units,), float32.
+    """
     random = np.random.default_rng(seed)
     terms, training = task.privacy, task.training
     release = training_release(terms.noise_multiplier, terms.examples_min, training.batch_size, training.epochs)
@@ -94,7 +97,10 @@ def private_fit(task: Task, data: Data, seed: int) -> list[NDArray[np.float32]]:
 
 
 def clipped_sum(arrays: list[NDArray[np.float64]], batch: Data) -> list[NDArray[np.float64]]:
-    """The sum of the examples' gradients of the cross-entropy, each of an L2 norm of at most CLIP."""
+    """The sum of the examples' gradients of the cross-entropy, each of an L2 norm of at most CLIP.
+
+    Arrays and sums: for each layer weights (inputs, units) and a bias (units,), float64.
+    """
     inputs = [batch.features.astype(np.float64)]
     for weights, bias in zip(arrays[:-2:2], arrays[1:-2:2], strict=True):
         inputs.append(np.maximum(inputs[-1] @ weights + bias, 0))
@@ -136,14 +142,17 @@ def data(shadows: int) -> tuple[list[dict[str, Bank]], Data]:
 
 
 def confidence(arrays: Arrays, data: Data) -> NDArray[np.float64]:
-    """The logit of each example's own label: the higher, the lower its loss."""
+    """The logit of each example's own label: the higher, the lower its loss. The shape is (n,) for n examples."""
     scores = np.clip(predict(arrays, data.features).astype(np.float64), 1e-12, 1 - 1e-12)
     found: NDArray[np.float64] = np.log(scores / (1 - scores)) * np.where(data.labels, 1, -1)
     return found
 
 
 def attack(arrays: Arrays, shadows: Sequence[Arrays], members: Data, others: Data) -> float:
-    """How well members are told from others: by the confidence in their labels, less the shadows' mean where there are any."""
+    """How well members are told from others: by the confidence in their labels, less the shadows' mean where there are any.
+
+    The result is an AUC, within [0, 1]. Each model: for each layer weights (inputs, units) and a bias (units,).
+    """
     found = [
         confidence(arrays, asked)
         - sum((confidence(shadow, asked) for shadow in shadows), np.zeros(1)) / max(len(shadows), 1)

@@ -60,7 +60,10 @@ class Pool:
         return _Pooled(self, name, bank, self._course)
 
     def trained(self, name: str, task: Task) -> Arrays:
-        """What this bank makes of the task; the first that asks in an attempt starts the training of all."""
+        """What this bank makes of the task; the first that asks in an attempt starts the training of all.
+
+        For each layer weights (inputs, units) and a bias (units,), float32.
+        """
         if (task.round, task.attempt) != self._asked:
             self._asked = (task.round, task.attempt)
             # The longest first, so that no process is left with it while the others have nothing to do.

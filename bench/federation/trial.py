@@ -149,14 +149,20 @@ def final(results: Results, figure: str = "ap") -> float:
 
 
 def alone_arrays(data: Data, course: Course) -> list[NDArray[np.float32]]:
-    """A model trained on `data` only, for as many epochs as all rounds together."""
+    """A model trained on `data` only, for as many epochs as all rounds together.
+
+    For each layer weights (inputs, units) and a bias (units,), float32.
+    """
     base = start(data.features.shape[1], course)
     task = task_of(course, base, course.rounds * course.epochs, seed=course.seed)
     return fit(base, data, task, course.seed, course.dropout)
 
 
 def course_alone(data: Data, course: Course) -> Iterator[list[NDArray[np.float32]]]:
-    """The models of a training on `data` only, after as many epochs as each round has; Adam begins again then, as it does for banks."""
+    """The models of a training on `data` only, after as many epochs as each round has; Adam begins again then, as it does for banks.
+
+    For each layer weights (inputs, units) and a bias (units,), float32.
+    """
     arrays = start(data.features.shape[1], course)
     for stop in range(course.rounds):
         arrays = fit(arrays, data, task_of(course, arrays, course.epochs, seed=0), course.seed + stop, course.dropout)
@@ -164,7 +170,10 @@ def course_alone(data: Data, course: Course) -> Iterator[list[NDArray[np.float32
 
 
 def chosen(models: Iterable[Arrays], kept_back: Sequence[Data]) -> Arrays:
-    """The one with the highest average precision on what was kept back, the mean over who kept it; nobody trained on that."""
+    """The one with the highest average precision on what was kept back, the mean over who kept it; nobody trained on that.
+
+    Each model: for each layer weights (inputs, units) and a bias (units,), float32.
+    """
     judges = [own for own in kept_back if own.labels.any()]
     return max(
         models, key=lambda arrays: sum(average_precision(predict(arrays, own.features), own.labels) for own in judges)
@@ -204,7 +213,10 @@ def judged_on(test: Data) -> Callable[[Arrays], dict[str, float]]:
 def keeping(
     evaluate: Callable[[Arrays], dict[str, float]], models: list[Arrays]
 ) -> Callable[[Arrays], dict[str, float]]:
-    """`evaluate`, which also keeps every model it was given."""
+    """`evaluate`, which also keeps every model it was given.
+
+    Each model: for each layer weights (inputs, units) and a bias (units,), float32.
+    """
 
     def kept(arrays: Arrays) -> dict[str, float]:
         models.append(arrays)

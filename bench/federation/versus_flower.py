@@ -101,7 +101,10 @@ class Flower:
         banks: Mapping[str, Bank] | None = None,
         test: Data | None = None,
     ) -> Run:
-        """`mode` is fedavg or secagg. Without banks, MEMBERS clients answer with noise. Raises TillguardError."""
+        """`mode` is fedavg or secagg. Without banks, MEMBERS clients answer with noise. Raises TillguardError.
+
+        `start`: for each layer weights (inputs, units) and a bias (units,), float32.
+        """
         # Short: the paths of Ray's sockets begin with it.
         with tempfile.TemporaryDirectory(prefix="tg") as name:
             folder = Path(name)

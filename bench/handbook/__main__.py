@@ -91,7 +91,10 @@ class Trial:
 
 
 def measured(payments: Payments, days: Sequence[NDArray[np.int64]], scores: Sequence[NDArray[np.floating]]) -> Quality:
-    """Of one test week, by the rows and scores of its days."""
+    """Of one test week, by the rows and scores of its days.
+
+    For each day rows and scores have one shape, (n,), n its number of payments.
+    """
     fraud, score = payments.fraud[np.concatenate(days)], np.concatenate(scores)
     return Quality(auc(score, fraud), average_precision(score, fraud), protocol.card_precision(payments, days, scores))
 
@@ -99,7 +102,10 @@ def measured(payments: Payments, days: Sequence[NDArray[np.int64]], scores: Sequ
 def by_scenario(
     payments: Payments, days: Sequence[NDArray[np.int64]], scores: Sequence[NDArray[np.floating]]
 ) -> dict[int, float]:
-    """Average precision of each scenario's frauds among all genuine payments, where the week has such frauds."""
+    """Average precision of each scenario's frauds among all genuine payments, where the week has such frauds.
+
+    For each day rows and scores have one shape, (n,), n its number of payments.
+    """
     scenario, score = payments.scenario[np.concatenate(days)], np.concatenate(scores)
     found = {}
     for number in SCENARIOS:

@@ -60,7 +60,10 @@ VARIANTS = (
 
 
 def latencies(onnx: bytes, features: NDArray[np.float32]) -> list[Row]:
-    """Of the graph alone, medians."""
+    """Of the graph alone, medians.
+
+    `features`: (n, F), n at least the greatest of ROWS_TIMED; times are in microseconds.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])

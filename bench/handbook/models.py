@@ -59,6 +59,8 @@ def further(examples: Examples, kind: NDArray[np.int64], known_before: int, plan
     """On from `before`, a network which knew the first `known_before` of `examples`: the rest, and of the old ones a few that are replayed.
 
     `kind` is the fraud kind of each example, reservoir.GENUINE where it is none.
+
+    The shape of `kind` is (n,), n the number of `examples`.
     """
     newest = examples.part(slice(known_before, len(examples)))
     train, validation = _parts(newest)

@@ -84,7 +84,7 @@ class Payments:
         return slice(int(found[0]), int(found[1]))
 
     def part(self, rows: slice | NDArray[np.int64]) -> "Payments":
-        """Those of `rows`, ascending."""
+        """Those of `rows`, ascending. `rows`: a slice, or row numbers of shape (k,)."""
         return Payments(
             self.time_ms[rows], self.customer[rows], self.terminal[rows],
             self.amount_minor[rows], self.fraud[rows], self.scenario[rows],
@@ -137,6 +137,8 @@ def days_of_test(payments: Payments, fold: Fold) -> list[NDArray[np.int64]]:
     """Rows of each test day, without the customers known as compromised by then.
 
     Known on day d are the frauds of the training week and of every later day up to d - DELAY_DAYS - 1.
+
+    For each day row numbers of shape (n,), ascending.
     """
     found = []
     for day in range(fold.test_from, fold.test_until):
@@ -165,6 +167,8 @@ def card_precision(
 
     A customer's score is the highest of the day, and one is compromised if any payment of the day is a fraud; who was caught
     is not counted on a later day, nor in its way. `days` are rows, `scores` theirs; ties go by the customer's number.
+
+    For each day rows and scores have one shape, (n,), n its number of payments.
     """
     caught: NDArray[np.int64] = np.empty(0, dtype=np.int64)
     reached = []

@@ -13,7 +13,7 @@ SLOPE_MIN = 0.05
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-x)) without overflow."""
+    """1 / (1 + exp(-x)) without overflow. `x` of any shape, float64; the result has the same shape, within [0, 1]."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), dtype=np.float64)
 
 

@@ -185,13 +185,19 @@ def _label(settings: Settings, entry: Labelled) -> Label:
 
 
 def stopped(scores: NDArray[np.floating], share: float) -> NDArray[np.bool_]:
-    """The `share` of transactions with the highest scores; of equal scores the earlier count first. Pure."""
+    """The `share` of transactions with the highest scores; of equal scores the earlier count first. Pure.
+
+    `scores` and the result have the shape (n,); `share` is within [0, 1].
+    """
     chosen = np.zeros(len(scores), dtype=np.bool_)
     chosen[np.argsort(-scores, kind="stable")[: round(share * len(scores))]] = True
     return chosen
 
 
 def recall(stop: NDArray[np.bool_], kinds: Sequence[str | None], wanted: Sequence[str]) -> float | None:
-    """The share of frauds of the `wanted` kinds that are stopped; None where there are none. Pure."""
+    """The share of frauds of the `wanted` kinds that are stopped; None where there are none. Pure.
+
+    `stop`: (n,), in step with `kinds`.
+    """
     rows = np.array([kind in wanted for kind in kinds], dtype=np.bool_)
     return float(stop[rows].mean()) if rows.any() else None

@@ -68,7 +68,10 @@ class Collection(Protocol):
         ...
 
     def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:
-        """Called after `combine`: the cosine of each one's own update with the combined one, for those of `separable`."""
+        """Called after `combine`: the cosine of each one's own update with the combined one, for those of `separable`.
+
+        `update`: (d,), the d values of a model that are summed; a cosine is within [-1, 1].
+        """
         ...
 
     def separable(self) -> tuple[str, ...]:

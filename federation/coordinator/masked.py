@@ -80,6 +80,7 @@ class MaskedCollection:
         return Combined(values[:size] / weight, weight, cohort, figures, total.liars)
 
     def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:  # noqa: ARG002 - single ones are not known
+        """Always empty: behind masks no single update is known. `update`: (d,)."""
         return {}
 
     def separable(self) -> tuple[str, ...]:

@@ -96,6 +96,7 @@ class RobustCollection:
         return Combined(self._noised(result.update), float(weights.sum()), len(chosen), figures)
 
     def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:
+        """The cosine of each member's own update with `update`, (d,); within [-1, 1], 0 where one of them is all 0."""
         length = float(np.linalg.norm(update))
         found = {}
         for name in self._members:

@@ -30,7 +30,10 @@ class Task(NamedTuple):
 
 
 def task_of(plan: RoundPlan, base: Arrays) -> Task:
-    """What `plan` asks; `base` is its global model."""
+    """What `plan` asks; `base` is its global model.
+
+    `base` has the shapes of the plan, such as weights (inputs, units) and biases (units,) for each layer.
+    """
     return Task(
         round=plan.round,
         attempt=plan.attempt,
@@ -95,6 +98,9 @@ class Learner(Protocol):
         """Called for cross-site evaluation: how each model does on this retailer's newest labelled data, by figure.
 
         What cannot be measured is missing: a figure, or all of a model.
+
+        The arrays of each model have the shapes of the plan, such as weights (inputs, units) and biases (units,) for
+        each layer.
         """
         ...
 
@@ -102,5 +108,7 @@ class Learner(Protocol):
         """Called once for each global model: puts it, or what is made of it, in service, where the retailer's gate lets it.
 
         `trainings`: rounds of training behind it (federation.learning.gate.asked). Called again with the same version after a crash; the second call changes nothing.
+
+        `arrays` have the shapes of the plan, such as weights (inputs, units) and biases (units,) for each layer.
         """
         ...

@@ -12,13 +12,16 @@ AP = "ap"
 
 
 def log_loss(probabilities: Scores, labels: Labels) -> float:
-    """Mean negative log likelihood in nats; probabilities are held to [1e-7, 1 - 1e-7]."""
+    """Mean negative log likelihood in nats; probabilities are held to [1e-7, 1 - 1e-7].
+
+    Both have the shape (n,), n >= 1.
+    """
     held = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     return float(-np.mean(np.where(labels, np.log(held), np.log1p(-held))))
 
 
 def accuracy(probabilities: Scores, labels: Labels) -> float:
-    """Share that is right at one half."""
+    """Share that is right at one half. Both have the shape (n,), n >= 1."""
     return float(np.mean((probabilities >= 0.5) == labels))
 
 
@@ -28,7 +31,10 @@ def probabilities(logits: Scores) -> NDArray[np.float64]:
 
 
 def measured(probabilities: Scores, labels: Labels) -> dict[str, float]:
-    """All of them that are defined, by name; none without examples."""
+    """All of them that are defined, by name; none without examples.
+
+    Both have the shape (n,); probabilities are within [0, 1].
+    """
     if not len(labels):
         return {}
     found = {

@@ -26,25 +26,35 @@ class Parted(NamedTuple):
 
 
 def parted(arrays: Arrays) -> Parted:
-    """A layer ends with a matrix and a bias, a form with two vectors."""
+    """A layer ends with a matrix and a bias, a form with two vectors.
+
+    For each layer weights (inputs, units) and a bias (units,); the form has moments (2 * F,) and a calibration
+    (PARAMETERS,).
+    """
     split = len(arrays) - 2 if arrays[-2].ndim == 1 else len(arrays)
     return Parted(arrays[:split], arrays[split:])
 
 
 def empty(features: int) -> list[NDArray[np.float32]]:
-    """A form that nobody has measured."""
+    """A form that nobody has measured. Moments (2 * F,) for F `features`, and a calibration (PARAMETERS,)."""
     return [np.zeros(MOMENTS * features, np.float32), np.zeros(PARAMETERS, np.float32)]
 
 
 def summary(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of the clipped values and of their squares, scaled so that each example's part has a norm of at most 1."""
+    """Means of the clipped values and of their squares, scaled so that each example's part has a norm of at most 1.
+
+    From features (n, F), n >= 1, to (2 * F,).
+    """
     values = _bounded(features)
     both = np.concatenate([values.mean(axis=0), (values**2).mean(axis=0)])
     return (both / math.sqrt(MOMENTS * features.shape[1])).astype(np.float32)
 
 
 def normalised(form: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Deviations from the pooled mean; `features` as they are where nothing was measured."""
+    """Deviations from the pooled mean; `features` as they are where nothing was measured.
+
+    `features` and the result: (n, F). `form`: moments (2 * F,) and a calibration (PARAMETERS,), or nothing.
+    """
     if not form or not np.any(form[0]):
         return features
     mean, square = (form[0].astype(np.float64) * math.sqrt(len(form[0]))).reshape(MOMENTS, -1)
@@ -53,7 +63,7 @@ def normalised(form: Arrays, features: NDArray[np.float32]) -> NDArray[np.float3
 
 
 def scaling(form: Arrays) -> Scaling | None:
-    """The calibration, where there is one."""
+    """The calibration, where there is one. `form`: moments (2 * F,) and a calibration (PARAMETERS,), or nothing."""
     return Scaling(*map(float, form[1])) if form and form[1][0] > 0 else None
 
 

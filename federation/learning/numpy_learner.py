@@ -53,7 +53,11 @@ def shapes_of(features: int, hidden: Sequence[int], *, form: bool = False) -> tu
 
 
 def initial_arrays(features: int, hidden: Sequence[int], seed: int, *, form: bool = False) -> list[NDArray[np.float32]]:
-    """He initialisation (2015), biases zero; nothing measured."""
+    """He initialisation (2015), biases zero; nothing measured.
+
+    For each layer weights (inputs, units) and a bias (units,); with `form` also moments (2 * features,) and a
+    calibration (PARAMETERS,).
+    """
     random = np.random.default_rng(seed)
     arrays: list[NDArray[np.float32]] = []
     for tensor in shapes_of(features, hidden):
@@ -116,7 +120,10 @@ def _keeps(
 
 
 def fit(base: Arrays, data: Data, task: Task, seed: int, dropout: float = 0.0) -> list[NDArray[np.float32]]:
-    """The arrays after the task's epochs on `data`, from `base`; hidden outputs are dropped with probability `dropout`."""
+    """The arrays after the task's epochs on `data`, from `base`; hidden outputs are dropped with probability `dropout`.
+
+    For each layer weights (inputs, units) and a bias (units,), float32; a form behind them stays as it is.
+    """
     random = np.random.default_rng(seed)
     layers, form = numpy_form.parted(base)
     data = Data(numpy_form.normalised(form, data.features), data.labels)
@@ -189,13 +196,18 @@ class NumpyLearner:
         return Trained([vector], len(data.labels), int(data.labels.sum()))
 
     def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
+        """By model; its arrays: for each layer weights (inputs, units) and a bias (units,)."""
         return [self.evaluate(arrays) for arrays in models]
 
     def evaluate(self, arrays: Arrays) -> dict[str, float]:
-        """How one model does on the newest examples."""
+        """How one model does on the newest examples.
+
+        `arrays`: for each layer weights (inputs, units) and a bias (units,), and a form where there is one.
+        """
         return measured(predict(arrays, self._newest.features), self._newest.labels)
 
     def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:  # noqa: ARG002 - the port's; nothing is kept by version
+        """`arrays`: for each layer weights (inputs, units) and a bias (units,)."""
         candidates: dict[Choice, list[NDArray[np.float32]]] = {"global": list(arrays)}
         if self.serving is not None:
             candidates["local"] = self.serving

@@ -110,7 +110,7 @@ def _check(rows: Matrix, weights: NDArray[np.floating]) -> None:
 
 
 def clip_norms(rows: Matrix, norm: float) -> tuple[Matrix, tuple[int, ...]]:
-    """Each row scaled to an L2 norm of at most `norm`, and which rows had more."""
+    """Each row scaled to an L2 norm of at most `norm`, and which rows had more. `rows` and the result: (n, d)."""
     norms = np.linalg.norm(rows, axis=1)
     over = norms > norm
     if not over.any():
@@ -123,6 +123,8 @@ def cap_weights(weights: Vector, share_max: float) -> tuple[Vector, tuple[int, .
     """Shares of the whole (sum 1), none above `share_max`, and which were; what is cut off goes to the others in proportion.
 
     Where fewer than 1 / share_max have any weight, the bound cannot hold and those share evenly.
+
+    `weights` (>= 0, not all 0) and the shares have the shape (n,); `share_max` is within (0, 1].
     """
     shares = weights / weights.sum()
     positive = shares > 0
@@ -141,13 +143,16 @@ def cap_weights(weights: Vector, share_max: float) -> tuple[Vector, tuple[int, .
 
 
 def median(rows: Matrix) -> Vector:
-    """The middle value of each column."""
+    """The middle value of each column. From (n, d) to (d,)."""
     blocks = range(0, rows.shape[1], _COLUMNS)
     return np.concatenate([np.median(rows[:, start : start + _COLUMNS], axis=0) for start in blocks])
 
 
 def trimmed_mean(rows: Matrix, trim: int) -> Vector:
-    """The mean of each column without its `trim` highest and lowest values."""
+    """The mean of each column without its `trim` highest and lowest values.
+
+    From (n, d) to (d,); n is above 2 * `trim`.
+    """
     blocks = []
     for start in range(0, rows.shape[1], _COLUMNS):
         ordered = np.sort(rows[:, start : start + _COLUMNS], axis=0)
@@ -156,7 +161,10 @@ def trimmed_mean(rows: Matrix, trim: int) -> Vector:
 
 
 def krum_order(rows: Matrix, byzantine_max: int) -> NDArray[np.intp]:
-    """Rows from the most to the least central: by the sum of squared distances to their n - f - 2 nearest others."""
+    """Rows from the most to the least central: by the sum of squared distances to their n - f - 2 nearest others.
+
+    From (n, d) to row numbers (n,); f is `byzantine_max`.
+    """
     centred = rows - rows.mean(axis=0)  # distances stay, and lose fewer digits to cancellation
     squares = np.einsum("ij,ij->i", centred, centred)
     distances = np.maximum(squares[:, np.newaxis] + squares - 2 * centred @ centred.T, 0.0)

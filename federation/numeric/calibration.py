@@ -76,6 +76,9 @@ def fit(pooled: NDArray[np.floating], examples: float) -> Scaling:
 
 
 def probability(scaling: Scaling, logits: NDArray[np.floating], log_odds: float | None = None) -> NDArray[np.float64]:
-    """Of fraud; `log_odds`: of frauds where these logits come from, if others than among pooled examples."""
+    """Of fraud; `log_odds`: of frauds where these logits come from, if others than among pooled examples.
+
+    From log odds of any shape to probabilities of the same shape.
+    """
     moved = 0.0 if log_odds is None else log_odds - scaling.log_odds
     return sigmoid(scaling.slope * logits.astype(np.float64) + scaling.offset + moved)

@@ -49,7 +49,10 @@ def compress(vector: NDArray[np.floating], bits: Bits, stream: Stream, *, zstd_l
 
 
 def decompress(data: bytes, size: int, bits: Bits) -> NDArray[np.float32]:
-    """The `size` parameters in `data`; raises UpdateRefusedError(format | length | not_finite) for anything else."""
+    """The `size` parameters in `data`; raises UpdateRefusedError(format | length | not_finite) for anything else.
+
+    The result has the shape (size,).
+    """
     if bits not in get_args(Bits):
         raise UpdateRefusedError("format", "4, 8, 16 or 32 bits")
     raw = unpack(data, raw_bytes(size, bits))
@@ -74,7 +77,10 @@ def compress_with_feedback(
     *,
     zstd_level: int = LEVEL,
 ) -> Compressed:
-    """`update` and what earlier ones still owe, compressed; keep the new residual only once the update was counted."""
+    """`update` and what earlier ones still owe, compressed; keep the new residual only once the update was counted.
+
+    `update`, `residual` and the new residual have the shape (n,).
+    """
     wanted = np.asarray(update, dtype=np.float64)
     if residual is not None:
         if residual.shape != wanted.shape:

@@ -61,7 +61,7 @@ class FixedPoint(Struct, frozen=True, kw_only=True):
         return Encoded(below.astype(np.int64).astype(RING_TYPES[self.bits]), beyond)
 
     def decode(self, total: Words) -> NDArray[np.float64]:
-        """The sum's numbers: words above half of the ring are negative."""
+        """The sum's numbers: words above half of the ring are negative. From words (n,) to float64 numbers (n,)."""
         signed = total.view(np.dtype(f"<i{total.dtype.itemsize}"))
         return signed.astype(np.float64) / self.scale
 

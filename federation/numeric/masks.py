@@ -34,15 +34,18 @@ class Stream:
         self._encryptor = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
 
     def words(self, count: int, dtype: np.dtype[np.unsignedinteger[Any]]) -> Words:
-        """`count` words, each value equally likely."""
+        """`count` words, each value equally likely. The shape is (count,)."""
         return np.frombuffer(self._encryptor.update(bytes(count * dtype.itemsize)), dtype=dtype)
 
     def uniform(self, count: int) -> NDArray[np.float64]:
-        """`count` numbers, even over [0, 1), in steps of 2^-32."""
+        """`count` numbers, even over [0, 1), in steps of 2^-32. The shape is (count,)."""
         return self.words(count, RING_TYPES[32]).astype(np.float64) * 2.0**-32
 
     def normal(self, count: int) -> NDArray[np.float64]:
-        """`count` standard normal numbers (Box and Muller 1958), from 64 and 32 random bits each pair: up to 9.4 sigma."""
+        """`count` standard normal numbers (Box and Muller 1958), from 64 and 32 random bits each pair: up to 9.4 sigma.
+
+        The shape is (count,).
+        """
         pairs = (count + 1) // 2
         # In (0, 1]: the logarithm is finite.
         radius = np.sqrt(-2.0 * np.log((self.words(pairs, RING_TYPES[64]).astype(np.float64) + 1.0) * 2.0**-64))
@@ -51,7 +54,10 @@ class Stream:
 
 
 def add_masks(total: Words, plus: Iterable[bytes], minus: Iterable[bytes]) -> None:
-    """Adds the streams of the keys in `plus` to `total`, and takes those of `minus` away; in place, modulo the ring."""
+    """Adds the streams of the keys in `plus` to `total`, and takes those of `minus` away; in place, modulo the ring.
+
+    `total`: words (n,).
+    """
     streams = [(Stream(key), np.add) for key in plus] + [(Stream(key), np.subtract) for key in minus]
     block = _BLOCK_BYTES // total.dtype.itemsize
     for start in range(0, len(total), block):

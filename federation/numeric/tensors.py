@@ -72,14 +72,20 @@ def check_vector(vector: NDArray[np.floating], size: int) -> NDArray[np.float32]
 
 
 def read_vector(payload: bytes, size: int) -> NDArray[np.float32]:
-    """`size` finite values from float32 little-endian bytes; raises UpdateRefusedError(length | not_finite)."""
+    """`size` finite values from float32 little-endian bytes; raises UpdateRefusedError(length | not_finite).
+
+    The shape is (size,).
+    """
     if len(payload) != size * FLOAT32.itemsize:
         raise UpdateRefusedError("length", f"{len(payload)} bytes, {size * FLOAT32.itemsize} are asked for")
     return check_vector(np.frombuffer(payload, dtype=FLOAT32), size)
 
 
 def unflatten(shapes: Sequence[TensorShape], payload: bytes) -> list[NDArray[np.float32]]:
-    """Arrays of `shapes` from float32 little-endian bytes; raises UpdateRefusedError(length | not_finite)."""
+    """Arrays of `shapes` from float32 little-endian bytes; raises UpdateRefusedError(length | not_finite).
+
+    The payload holds (size_of(shapes),) values.
+    """
     return split_vector(shapes, read_vector(payload, size_of(shapes)))
 
 

@@ -38,7 +38,10 @@ def of(plan: RoundPlan, base: Arrays, result: Trained) -> Contribution:
 
 
 def weighted(plan: RoundPlan, given: Contribution, weight: float, random: RandomBytes) -> NDArray[np.float64]:
-    """All numbers of a masked sum: the weighted values with their noise, the weight, and whether they were cut where that is counted."""
+    """All numbers of a masked sum: the weighted values with their noise, the weight, and whether they were cut where that is counted.
+
+    The shape is (d + 1,), or (d + 2,) with the count; `values` of `given` are (d,).
+    """
     values, sigma = given.values * weight, noise_share(plan)
     if sigma:
         values = values + sigma * Stream(random(32)).normal(len(values))

@@ -201,6 +201,8 @@ class Participant:
         """Training took longer than its round; in a buffered federation the update still counts.
 
         `base` is what training began from: by now the model may be too old to be kept here.
+
+        The shapes of `base` are those of the plan, such as weights (inputs, units) for each layer.
         """
         if not plan.staleness_max:
             return

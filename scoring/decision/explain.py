@@ -98,7 +98,10 @@ def group_reasons(
 
 
 def rule_reason(rule: Rule, quantities: NDArray[np.float64], currency: str) -> Reason:
-    """Why a rule fired, with the numbers that its text asks for."""
+    """Why a rule fired, with the numbers that its text asks for.
+
+    `quantities`: one transaction's row of them, (F,) float64, NaN where a feature is missing.
+    """
     places = _places()
 
     def number(name: str) -> str:

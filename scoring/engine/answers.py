@@ -146,7 +146,10 @@ def feature_record(
     entities: bytes,
     control: bool,
 ) -> bytes:
-    """What serving saw; the same bytes for a redelivery."""
+    """What serving saw; the same bytes for a redelivery.
+
+    `vector`: (F,) float32 in the order of the newest schema, NaN where a feature is missing.
+    """
     return encode(
         FeatureRecord(
             transaction_id=transaction.transaction_id,

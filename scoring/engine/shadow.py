@@ -179,7 +179,11 @@ def shadow_work(
     rows: list[int],
     scores: NDArray[np.float64],
 ) -> ShadowWork | None:
-    """What a challenger should score of `rows`, which the champion gave `scores` (in step): new transactions, no history."""
+    """What a challenger should score of `rows`, which the champion gave `scores` (in step): new transactions, no history.
+
+    For n transactions of the batch and k entries of `rows`, `vectors`: (n, F) float32, `scores`: (k,) float64 within
+    [0, 1].
+    """
     chosen = [
         place
         for place, row in enumerate(rows)
@@ -199,7 +203,10 @@ def shadow_work(
 
 
 def shadow_scores(work: ShadowWork, rows: slice, scores: NDArray[np.float64], retailer: str) -> list[EventResult]:
-    """The messages for some rows of `work`, given the challenger's scores for them."""
+    """The messages for some rows of `work`, given the challenger's scores for them.
+
+    `scores`: (k,) float64 within [0, 1], for the k transactions in `rows`.
+    """
     champion = work.champion_scores[rows]
     decisions = model_severities(scores, work.challenger.manifest.thresholds).tolist()
     champion_decisions = model_severities(champion, work.champion_thresholds).tolist()

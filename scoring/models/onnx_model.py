@@ -103,7 +103,10 @@ class OnnxModel:
 
 
 def probes(ordinary: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows to try a model with, shape (PROBES, F): all missing, all zero, ordinary, huge, and seeded random ones."""
+    """Rows to try a model with, shape (PROBES, F): all missing, all zero, ordinary, huge, and seeded random ones.
+
+    `ordinary`: (F,) float32, NaN where a feature has no ordinary value.
+    """
     generator = np.random.default_rng(7)
     usual = np.where(np.isnan(ordinary), 1.0, ordinary)
     rows = usual * generator.lognormal(0.0, 1.0, (PROBES, len(ordinary)))

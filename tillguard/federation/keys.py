@@ -104,7 +104,10 @@ def _write_private(file: Path, data: bytes) -> None:
 
 
 def write_model(file: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
-    """Writes the global model that a federation begins with."""
+    """Writes the global model that a federation begins with.
+
+    Each array keeps its shape, such as weights (inputs, units) and biases (units,) for each layer.
+    """
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
     try:
@@ -126,7 +129,10 @@ def read_model(file: Path) -> GlobalWeights:
 
 
 def read_arrays(file: Path) -> dict[str, NDArray[np.generic]]:
-    """The named arrays in an .npz file; raises ConfigurationError for anything else, and for arrays of objects."""
+    """The named arrays in an .npz file; raises ConfigurationError for anything else, and for arrays of objects.
+
+    Arrays may be of any shape: whoever reads a model checks them against its own.
+    """
     try:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

@@ -63,7 +63,10 @@ def shapes() -> Shapes:
 
 
 def initial_model(seed: int) -> dict[str, np.ndarray]:
-    """The model of version 0, by name."""
+    """The model of version 0, by name.
+
+    The shapes are those of `shapes()`: for each layer weights (inputs, units) and biases (units,), then the form.
+    """
     return {tensor.name: array for tensor, array in zip(shapes(), joint_form.initial(HIDDEN, seed), strict=True)}
 
 
@@ -131,16 +134,21 @@ class RetailerLearner:
         return Trained([vector], len(part), int(part.fraud.sum()))
 
     def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
+        """Each model has the shapes of `shapes()`: weights (inputs, units), biases (units,), the form."""
         features, labels = self.newest()
         return [_judged(arrays, features, labels) for arrays in models]
 
     def newest(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Features and labels of the newest examples whose outcome a trusted source told; training here never sees them."""
+        """Features and labels of the newest examples whose outcome a trusted source told; training here never sees them.
+
+        Features (n, F), NaN where one is missing; labels (n,), True for fraud.
+        """
         gathered = self._material()
         rows = np.flatnonzero(gathered.verified != pool.UNVERIFIED)
         return np.asarray(gathered.parts.test.features[rows], dtype=np.float32), gathered.verified[rows] == 1
 
     def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:
+        """`arrays` have the shapes of `shapes()`: weights (inputs, units), biases (units,), the form."""
         if model_version == 0:
             return Adopted("local", {})  # nobody has taught it anything
         _refuse_shapes(arrays)

@@ -53,7 +53,10 @@ def expected(
     thresholds: Thresholds,
     costs: CostSettings,
 ) -> Expected:
-    """Means over n >= 1 transactions."""
+    """Means over n >= 1 transactions.
+
+    `score`, `fraud` and `amount` (base currency, major units) have the shape (n,).
+    """
     decided = decisions(score, thresholds)
     shares = np.bincount(decided, minlength=4) / len(decided)
     return Expected(float(cost_each(decided, fraud, amount, costs).mean()), *(float(share) for share in shares[1:]))
@@ -80,7 +83,10 @@ def measures(
     transactions_per_day: float,
     serving: Package | None,
 ) -> dict[str, float]:
-    """For a manifest's metrics: `cost_per_day` and what it consists of; `_serving` the model in service, `_nothing` allow all."""
+    """For a manifest's metrics: `cost_per_day` and what it consists of; `_serving` the model in service, `_nothing` allow all.
+
+    `score`: (n,), within [0, 1], one for each row of `test`.
+    """
     found = {"": expected(score, test.fraud, test.amount, thresholds, costs)}
     found["_nothing"] = expected(score, test.fraud, test.amount, ALLOW_ALL, costs)
     if serving is not None:

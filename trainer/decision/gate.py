@@ -31,6 +31,8 @@ def unseen(
     """Which rows of the test slice to compare on: those newer than the serving model's data, where these hold `frauds_min` frauds.
 
     Otherwise all of them, which favours the serving model: it learned from some.
+
+    `event_time_ms`, `fraud` and the result have the shape (n,); times are UTC.
     """
     newer = event_time_ms > trained_until_ms
     enough = int(fraud[newer].sum()) >= frauds_min and not bool(fraud[newer].all())
@@ -89,6 +91,8 @@ def compare(
 
     `fraud_share`: of all transactions. The slice may hold more frauds, since frauds are known earlier; they are
     weighted so that they make up this share.
+
+    `fraud`: (n,), in step with the rows of both sides.
     """
     random = np.random.default_rng(seed)
     frauds, genuine = np.flatnonzero(fraud), np.flatnonzero(~fraud)
@@ -146,6 +150,8 @@ def skill(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> Skill:
 
     Where the score says nothing, every order of the n is as likely. Then the AUC has the mean 1/2 and a known variance, less where
     scores are equal (Mann and Whitney, 1947), and is nearly normal from two of each kind on.
+
+    `score` and `fraud` have the shape (n,); a higher score is more suspicious.
     """
     n, frauds = len(fraud), int(fraud.sum())
     _, ties = np.unique(score, return_counts=True)

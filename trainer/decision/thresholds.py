@@ -65,7 +65,10 @@ def limits_of(capacity: CapacitySettings, transactions_per_day: float) -> Limits
 
 
 def costs_of(fraud: NDArray[np.bool_], amount: NDArray[np.float64], settings: CostSettings) -> Costs:
-    """The table above, for known labels; `amount` in base currency, major units."""
+    """The table above, for known labels; `amount` in base currency, major units.
+
+    `fraud`, `amount` and each cost have the shape (n,).
+    """
     loss = np.where(fraud, settings.fraud_loss_share * amount + settings.fraud_fee, 0.0)
     sale = np.where(fraud, 0.0, settings.lost_sale_share * amount)
     return Costs(
@@ -88,6 +91,8 @@ def choose(
     In ascending order of score the four decisions are four consecutive runs, so the cost is a sum of three functions of
     one cut each, f(i) + g(j) + h(k) with i <= j <= k; a limit on what is flagged is j - i <= a number of rows, one on what
     is held k - j <= another. So minima over a window that slides find the exact optimum, in O(n log n).
+
+    `score` (within [0, 1]), `fraud` and `amount` (base currency, major units) have the shape (n,).
     """
     order = np.argsort(score, kind="stable")
     ranked = score[order].astype(np.float64).round(SCORE_DIGITS)

@@ -46,12 +46,15 @@ def estimate(
 
 
 def expected_frauds(score: NDArray[np.float64]) -> float:
-    """How many frauds the scores promise."""
+    """How many frauds the scores promise. `score`: (n,), calibrated probabilities within [0, 1]."""
     return float(score.sum())
 
 
 def with_intervals(score: NDArray[np.float64], thresholds: Thresholds, seed: int = 7) -> dict[str, Estimate]:
-    """The same with intervals; equal input and seed give equal numbers. Measures that most draws lack are left out."""
+    """The same with intervals; equal input and seed give equal numbers. Measures that most draws lack are left out.
+
+    `score`: (n,), calibrated probabilities within [0, 1].
+    """
     decided, order, n = decisions(score, thresholds), np.argsort(score)[::-1], len(score)
     whole = _estimate(score, decided, order, np.ones(n))
     random = np.random.default_rng(seed)

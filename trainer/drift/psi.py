@@ -19,6 +19,8 @@ def edges_of(values: NDArray[np.floating], weight: NDArray[np.float64]) -> list[
     """Inner edges of at most BINS bins that hold equal weight, ascending, each once; `values` hold no NaN and may be none.
 
     No minimum and no maximum: those would be the values of single transactions.
+
+    `values` and `weight` (>= 0) have the shape (n,).
     """
     if not len(values):
         return []
@@ -28,7 +30,10 @@ def edges_of(values: NDArray[np.floating], weight: NDArray[np.float64]) -> list[
 def quantiles(
     values: NDArray[np.floating], weight: NDArray[np.float64], at: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weighted quantiles of n >= 1 values, by linear interpolation between the middles of their weights."""
+    """Weighted quantiles of n >= 1 values, by linear interpolation between the middles of their weights.
+
+    `values` and `weight` (>= 0) have the shape (n,); `at`, the shares in [0, 1], and the result have the shape (k,).
+    """
     order = np.argsort(values, kind="stable")
     heavy = weight[order]
     middles = (np.cumsum(heavy) - heavy / 2) / heavy.sum()
@@ -41,6 +46,8 @@ def shares_of(
     """(share of missing, shares of the others by bin, which sum to 1 or are all 0).
 
     `buckets` above 0: the values are bucket numbers, one bin each. Else bin i holds edges[i - 1] < value <= edges[i].
+
+    `values` (NaN: missing) and `weight` (>= 0) have the shape (n,).
     """
     known = ~np.isnan(values)
     total, present = float(weight.sum()), float(weight[known].sum())

@@ -53,7 +53,10 @@ class Examples:
         return np.ones(len(self)) if self.weight is None else self.weight
 
     def part(self, rows: slice | NDArray[np.int64]) -> "Examples":
-        """The examples of `rows`, ascending; views where it is a slice."""
+        """The examples of `rows`, ascending; views where it is a slice.
+
+        `rows`: a slice, or row numbers of shape (k,).
+        """
         weight = None if self.weight is None else self.weight[rows]
         return Examples(self.event_time_ms[rows], self.features[rows], self.fraud[rows], self.amount[rows], weight)
 
@@ -129,6 +132,8 @@ def places(fraud: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int6
     Frauds are known within days, that others were genuine only after the label delay. Split together by time, a fraud of
     a new kind would first be learned from when it is weeks old; split apart, no slice holds a fraud that is older
     than one of the slice before, nor such a genuine one.
+
+    `fraud`: (n,) in time order; each slice holds row numbers of shape (k,), ascending, and together they are all n.
     """
     slices: list[list[NDArray[np.int64]]] = [[], [], []]
     for rows in (np.flatnonzero(fraud), np.flatnonzero(~fraud)):

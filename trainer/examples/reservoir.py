@@ -34,7 +34,10 @@ def draw(kind: NDArray[np.int64], capacity: int, random: np.random.Generator) ->
 
 
 def quotas(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
-    """How many to take of strata of these sizes: all alike, small ones whole; their sum is min(capacity, sum of sizes)."""
+    """How many to take of strata of these sizes: all alike, small ones whole; their sum is min(capacity, sum of sizes).
+
+    `sizes` (>= 0) and the result have the shape (strata,).
+    """
     taken = np.zeros(len(sizes), dtype=np.int64)
     left = min(capacity, int(sizes.sum()))
     while left:

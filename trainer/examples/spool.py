@@ -77,7 +77,10 @@ class Spool:
         self._amount_base_minor.extend(amount_base_minor)
 
     def columns(self) -> Columns:
-        """Everything appended, each id once. Some 100 bytes a transaction."""
+        """Everything appended, each id once. Some 100 bytes a transaction.
+
+        Each array has the shape (n,), ordered by event time, then by when serving applied the transaction.
+        """
         transaction_ids = list(self._rows)
         rows = np.fromiter(self._rows.values(), dtype=np.int64, count=len(self._rows))
         times, sequence = self._column(self._event_time_ms), self._column(self._applied_seq)

@@ -45,7 +45,10 @@ class Parted(NamedTuple):
     scaling: NDArray[np.float32]
 
     def joined(self) -> list[NDArray[np.float32]]:
-        """As `tensors` orders them."""
+        """As `tensors` orders them.
+
+        For each layer weights (inputs, units) and biases (units,); then the two vectors of the form. All float32.
+        """
         return [*self.weights, self.statistics, self.scaling]
 
 
@@ -130,12 +133,18 @@ def tensors(hidden: Sequence[int], form: Constants | None = None) -> list[Tensor
 
 
 def parted(arrays: Sequence[NDArray[np.float32]]) -> Parted:
-    """The arrays of a model, ordered as `tensors`."""
+    """The arrays of a model, ordered as `tensors`.
+
+    For each layer weights (inputs, units) and biases (units,); then the two vectors of the form. All float32.
+    """
     return Parted(list(arrays[:-2]), arrays[-2], arrays[-1])
 
 
 def initial(hidden: Sequence[int], seed: int) -> list[NDArray[np.float32]]:
-    """A network that has learned nothing: Glorot's uniform weights (2010), biases zero, nothing measured."""
+    """A network that has learned nothing: Glorot's uniform weights (2010), biases zero, nothing measured.
+
+    For each layer weights (inputs, units) and biases (units,); then the two vectors of the form. All float32.
+    """
     random = np.random.default_rng(seed)
     arrays: list[NDArray[np.float32]] = []
     for tensor in tensors(hidden):

@@ -54,6 +54,9 @@ def train(
     With privacy nobody can repeat it: the batches and the noise are drawn by secrets, the cost is never above what was
     accounted, and no count of labels gets into the loss. Raises TrainingRefusedError for a base of another form, or where
     training gives no finite numbers.
+
+    The arrays have the shapes of `joint_form.tensors`: for each layer weights (inputs, units) and biases (units,),
+    then the form.
     """
     net = _network(base, seed)
     if head_only:
@@ -75,20 +78,28 @@ def scores(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]
 
 
 def fitted(arrays: Arrays) -> fit.Fitted:
-    """The network with these arrays, for calibration, export and the registry."""
+    """The network with these arrays, for calibration, export and the registry.
+
+    `arrays` have the shapes of `joint_form.tensors`: for each layer weights (inputs, units) and biases (units,), then
+    the form.
+    """
     started = time.monotonic()
     net, form = _network(arrays, 0), joint_form.constants(statistics=joint_form.parted(arrays).statistics)
     return fit.Fitted(net, form, fit.scorer(net), 0, 0, 0, 0.0, time.monotonic() - started)
 
 
 def between(one: Arrays, other: Arrays) -> list[NDArray[np.float32]]:
-    """The middle of two networks of one form; calibrated as `one`, which is close to it."""
+    """The middle of two networks of one form; calibrated as `one`, which is close to it.
+
+    All have the shapes of `joint_form.tensors`: for each layer weights (inputs, units) and biases (units,), then the
+    form.
+    """
     pairs = zip(joint_form.parted(one).weights, joint_form.parted(other).weights, strict=True)
     return joint_form.parted(one)._replace(weights=[((a + b) / 2).astype(np.float32) for a, b in pairs]).joined()
 
 
 def refuse_broken(arrays: Arrays) -> None:
-    """Raises TrainingRefusedError for NaN and infinities."""
+    """Raises TrainingRefusedError for NaN and infinities. `arrays` may be of any shape."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise TrainingRefusedError(
             "training gave weights that are no finite numbers; the learning rate may be too high"

@@ -135,7 +135,10 @@ def of_history(
 
 
 def pages(columns: Columns, told: LabelLog) -> Iterator[list[labels.Known]]:
-    """Transactions of a history with their labels, in event-time order. Pure."""
+    """Transactions of a history with their labels, in event-time order. Pure.
+
+    Each array of `columns` has the shape (n,).
+    """
     table = zip(
         columns.transaction_ids,
         columns.event_time_ms.tolist(),

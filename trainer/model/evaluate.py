@@ -10,7 +10,10 @@ BINS = 10
 
 
 def calibration_error(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> float:
-    """Expected calibration error: |mean score - share of frauds| over BINS bins of equal size by rank, weighted."""
+    """Expected calibration error: |mean score - share of frauds| over BINS bins of equal size by rank, weighted.
+
+    `score` (within [0, 1]) and `fraud` have the shape (n,), n >= 1.
+    """
     order = np.argsort(score, kind="stable")
     return float(
         sum(
@@ -26,6 +29,8 @@ def measure(score: NDArray[np.floating], fraud: NDArray[np.bool_], thresholds: T
 
     `precision_<d>`, `recall_<d>` and `share_<d>` are of everything from threshold d on (share_hold includes what is
     blocked); `decided_<d>` is the share of transactions that get exactly decision d.
+
+    `score` (within [0, 1]) and `fraud` have the shape (n,).
     """
     score = score.astype(np.float64)
     measures = {

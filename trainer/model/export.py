@@ -56,6 +56,8 @@ def parity(model: keras.Model, onnx: bytes, features: NDArray[np.float32]) -> fl
     """Greatest absolute difference between Keras and ONNX on `features` and on the same rows with holes and extremes.
 
     Raises TrainingRefusedError above PARITY_MAX, or where a score leaves [0, 1].
+
+    `features`: (n, F), NaN where a feature is missing.
     """
     rows = probes(features)
     keras_score, onnx_score = scorer(model)(rows), run_onnx(onnx, rows)
@@ -68,7 +70,10 @@ def parity(model: keras.Model, onnx: bytes, features: NDArray[np.float32]) -> fl
 
 
 def probes(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows to compare on: the given ones, then with every third value missing, one row all missing, zeros, extremes."""
+    """Rows to compare on: the given ones, then with every third value missing, one row all missing, zeros, extremes.
+
+    From (n, F) to (m, F), NaN where a feature is missing; m is at most 2 * PARITY_ROWS_MAX + 5.
+    """
     given = np.asarray(features[:PARITY_ROWS_MAX], dtype=np.float32)
     holes = given.copy()
     holes.reshape(-1)[::3] = np.nan

@@ -144,6 +144,8 @@ def fraud_weight(fraud: NDArray[np.bool_]) -> float:
     """Weight of a fraud against a genuine transaction: the square root of their ratio, in [1, 20].
 
     The full ratio lets single frauds dominate a batch; calibration afterwards undoes what the weight does to the scale.
+
+    `fraud`: (n,), with one fraud at least.
     """
     frauds = int(fraud.sum())
     return float(np.clip(np.sqrt((len(fraud) - frauds) / frauds), 1.0, 20.0))
@@ -160,7 +162,10 @@ def learning_rate(*, warm: bool) -> float:
 
 
 def class_weight(plan: Plan, fraud: NDArray[np.bool_]) -> float:
-    """What a fraud counts against a genuine transaction; focal loss and synthetic frauds do without."""
+    """What a fraud counts against a genuine transaction; focal loss and synthetic frauds do without.
+
+    `fraud`: (n,).
+    """
     return fraud_weight(fraud) if plan.imbalance == "class_weights" else 1.0
 
 

@@ -54,7 +54,10 @@ class Constants:
 
 
 def compress(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """sign(x) log(1 + |x|), so that amounts and counts of any size have a useful scale."""
+    """sign(x) log(1 + |x|), so that amounts and counts of any size have a useful scale.
+
+    `values` of any shape; the result has the same shape.
+    """
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)), dtype=np.float32)
 
 
@@ -104,6 +107,8 @@ def ordinary(features: NDArray[np.float32], fraud: NDArray[np.bool_]) -> list[fl
     """Per feature the median of genuine transactions, None where mostly missing: what a reason compares with.
 
     A hash bucket has no median; the most frequent one stands for it.
+
+    `features`: (n, F), NaN where a feature is missing; `fraud`: (n,).
     """
     genuine = features[_spread(np.flatnonzero(~fraud), ROWS_MAX)]
     return [_ordinary(genuine[:, column], bool(feature.buckets)) for column, feature in enumerate(schema())]

@@ -30,6 +30,9 @@ def run_onnx(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def served(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The scores that a worker compares with thresholds and publishes: those of run_onnx, rounded."""
+    """The scores that a worker compares with thresholds and publishes: those of run_onnx, rounded.
+
+    From features (n, F), NaN where one is missing, to scores (n,) within [0, 1].
+    """
     exact: NDArray[np.float64] = run_onnx(onnx, features).astype(np.float64)
     return exact.round(SCORE_DIGITS)

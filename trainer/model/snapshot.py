@@ -43,7 +43,10 @@ class _Packed(msgspec.Struct, frozen=True):
 
 
 def dump(constants: Constants, weights: Sequence[NDArray[np.float32]]) -> bytes:
-    """The same network always gives the same bytes."""
+    """The same network always gives the same bytes.
+
+    `weights`: for each layer weights (inputs, units) and biases (units,).
+    """
     packed = _Packed(FORMAT, constants, [_packed(weight) for weight in weights])
     return msgspec.msgpack.encode(packed, enc_hook=_packed)
 
