@@ -47,12 +47,12 @@ UtcMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_since_1
 class KafkaSettings(KafkaConnection):
     """A Kafka cluster and how to reach it."""
 
+    SECTION = "kafka"
+
     partitions: int = Field(
         12, ge=1, le=1000, description="partitions of every scaled topic; the upper bound of scoring workers"
     )
-    replication_factor: int = Field(1, ge=1, le=9, description="3 in production")
     session_timeout_s: Seconds = Field(10.0, description="after this a dead worker's partitions go to another")
-    request_timeout_s: Seconds = Field(30.0, description="a broker that does not answer for so long counts as down")
 
 
 class RedisSettings(Section):

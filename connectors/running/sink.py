@@ -4,7 +4,6 @@ Every message is kept until the broker confirmed it. When a send fails for good 
 thrown away and everything unconfirmed is sent again by a new one: twice at worst, never not at all.
 """
 
-import socket
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from kafka.errors import (
 from connectors.ports import Interrupted, Outgoing
 from connectors.running.partitions import partition_of
 from contract.errors import ConfigurationError
+from runtime.kafka.brokers import is_reachable
 
 _LOG = structlog.get_logger()
 _HOPELESS = (
@@ -44,7 +44,6 @@ BATCH_BYTES = 128 * 1024
 METADATA_WAIT_S = 5.0
 BACKOFF_S_MAX = 5.0
 CLOSE_S = 5.0
-PROBE_S = 2.0
 POLL_S = 0.1
 """How often a blocked send looks whether it should stop."""
 
@@ -202,7 +201,7 @@ class KafkaSink:
     def _connected(self) -> Any:
         if self._producer is None:
             # a producer that is made while no broker answers leaves sockets behind forever
-            if not any(map(_answers, self._options["bootstrap_servers"])):
+            if not is_reachable(self._options["bootstrap_servers"]):
                 raise KafkaConnectionError("no broker answers")
             self._producer = KafkaProducer(**self._options)
             self._partitions = {}
@@ -244,16 +243,6 @@ class KafkaSink:
             self._confirmed += 1
         for pending in self._pending:
             pending.future = None
-
-
-def _answers(server: str) -> bool:
-    """Whether anything listens at `host:port`."""
-    host, _, port = server.strip().rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_S):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def _size(message: Outgoing) -> int:

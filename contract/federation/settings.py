@@ -275,9 +275,9 @@ class ParticipantSettings(Section):
 class FederationSettings(KafkaConnection):
     """The federation's Kafka, and this process's side of it."""
 
+    SECTION = "federation"
+
     name: str = Field("federation", pattern=NAME, description="first part of its topics")
-    replication_factor: int = Field(1, ge=1, le=9, description="3 in production")
-    request_timeout_s: Seconds = Field(30.0, description="a broker that does not answer for so long counts as down")
     retention_days: float = Field(
         30.0, gt=0, le=36_500, description="control, updates and models; the audit ledger is kept forever"
     )

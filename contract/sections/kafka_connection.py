@@ -1,15 +1,18 @@
 """How any Kafka cluster is reached: a retailer's own, or the federation's."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from contract.sections.section import Section
+from contract.sections.section import Seconds, Section
 
 
 class KafkaConnection(Section):
     """How a Kafka cluster is reached; a retailer's own and the federation's are two."""
+
+    SECTION: ClassVar[str]
+    """Of the settings file, for messages."""
 
     bootstrap_servers: str = Field("localhost:9092", description="host:port, several separated by commas")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -23,6 +26,9 @@ class KafkaConnection(Section):
     ssl_ca_file: Path | None = Field(None, description="PEM of the authority that signed the brokers' certificates")
     ssl_cert_file: Path | None = Field(None, description="PEM of this client's certificate (mutual TLS)")
     ssl_key_file: Path | None = Field(None, description="PEM of this client's key (mutual TLS)")
+
+    replication_factor: int = Field(1, ge=1, le=9, description="3 in production")
+    request_timeout_s: Seconds = Field(30.0, description="a broker that does not answer for so long counts as down")
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:

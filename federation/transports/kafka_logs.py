@@ -5,7 +5,6 @@ coordinator fences off the first at the broker. What others write is read withou
 that began one and never ended it would otherwise hold up everyone.
 """
 
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,12 +27,12 @@ from contract.errors import ConfigurationError, FencedError, PositionDeadError, 
 from contract.federation.messages import RECORD_BYTES_MAX
 from contract.federation.settings import FederationSettings
 from federation.transports.ports import LogName, Outgoing, Record
+from runtime.kafka.brokers import require_broker
 
 POLLED_MAX = 500
 FETCHED_BYTES_MAX = 32 * 1024 * 1024
 """Of one partition at once."""
 CLOSE_S = 5.0
-PROBE_S = 2.0
 TRANSACTION_TIMEOUT_MS = 30_000
 """A killed coordinator's open transaction hides what comes after it for so long, unless its successor ends it sooner."""
 _HOPELESS = (
@@ -49,12 +48,6 @@ _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 def topic_name(federation: str, log: LogName) -> str:
     """The Kafka topic of a log."""
     return f"{federation}.{log}.v1"
-
-
-def require_broker(settings: FederationSettings) -> None:
-    """Raises TransientError at once where nothing listens: a client that is made then waits long, and leaves sockets behind."""
-    if not any(map(_answers, settings.bootstrap_servers.split(","))):
-        raise TransientError(f"no Kafka broker answers at {settings.bootstrap_servers} (federation.bootstrap_servers)")
 
 
 class KafkaTransport:
@@ -226,13 +219,3 @@ class KafkaTransport:
         """Whether the broker had fenced this producer when something else failed because of it."""
         transactions = getattr(self._producer, "_transaction_manager", None)
         return isinstance(getattr(transactions, "last_error", None), _FENCED)
-
-
-def _answers(server: str) -> bool:
-    """Whether anything listens at `host:port`."""
-    host, _, port = server.strip().rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_S):
-            return True
-    except (OSError, ValueError):
-        return False

@@ -1,22 +1,31 @@
-"""Makes a retailer's topics be what contract.topics and the settings say. Safe to run again, and next to running workers."""
+"""Makes topics be what contract.topics and the settings say. Safe to run again, and next to running processes."""
 
-import socket
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import closing
+from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from contract.errors import ConfigurationError, TransientError
-from contract.settings import KafkaSettings, Settings
+from contract.sections.kafka_connection import KafkaConnection
+from contract.settings import Settings
 from contract.topics import TOPICS, Topic
+from runtime.kafka.brokers import require_broker
 
 DAY_MS = 86_400_000
 POLL_S = 0.05
 SEGMENT_MS_MAX = DAY_MS
 """Clean-up never touches the newest segment: an erased record is gone at most two days after its tombstone."""
+
+
+class WantedTopic(NamedTuple):
+    """What a topic is to be."""
+
+    partitions: int
+    configuration: dict[str, str]
 
 
 def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
@@ -41,86 +50,78 @@ def partitions(topic: Topic, settings: Settings) -> int:
 
 
 def ensure(settings: Settings, topics: Sequence[Topic] = TOPICS) -> list[str]:
+    """As `ensure_topics`, for topics of a retailer."""
+    kafka = settings.kafka
+    wanted = {
+        topic.name(settings.retailer): WantedTopic(partitions(topic, settings), configuration(topic, settings))
+        for topic in topics
+    }
+    return ensure_topics(kafka, settings.retailer, wanted)
+
+
+def ensure_topics(connection: KafkaConnection, owner: str, wanted: Mapping[str, WantedTopic]) -> list[str]:
     """Creates what is missing and corrects configuration that drifted; returns a sentence for each change, none if all stood.
 
     Blocks until every topic can be written. More partitions are added when the settings ask for more; fewer cannot be had
     and are refused. Raises TransientError when the brokers do not answer, ConfigurationError for what they refuse.
+
+    Args:
+        connection: the cluster, and how many copies of a new topic it keeps.
+        owner: the retailer or federation, for messages.
+        wanted: by the topic's name.
     """
-    client = _connect(settings.kafka)
+    require_broker(connection)
+    limit_ms = round(connection.request_timeout_s * 1000)
     try:
-        changes = _create(client, settings, topics)
-        changes += _add_partitions(client, settings, topics)
-        return changes + _correct(client, settings, topics)
-    except KafkaError as error:
-        raise TransientError(f"topics of {settings.retailer}: {type(error).__name__}: {error}") from error
-    finally:
-        client.close()
+        with closing(
+            KafkaAdminClient(**connection.kafka_python(), request_timeout_ms=limit_ms, bootstrap_timeout_ms=limit_ms)
+        ) as client:
+            changes = _create(client, connection.replication_factor, wanted)
+            changes += _add_partitions(client, wanted)
+            return changes + _correct(client, owner, wanted, connection.request_timeout_s)
+    except (KafkaError, OSError, RuntimeError) as error:
+        raise TransientError(f"topics of {owner}: {type(error).__name__}: {error}") from None
 
 
-def _connect(kafka: KafkaSettings) -> Any:
-    # The client leaks its sockets when no broker answers, so a plain connection asks first.
-    if not any(_accepts(server, kafka.request_timeout_s) for server in kafka.bootstrap_servers.split(",")):
-        raise TransientError(f"no Kafka broker answers at {kafka.bootstrap_servers}")
-    limit_ms = round(kafka.request_timeout_s * 1000)
-    try:
-        return KafkaAdminClient(**kafka.kafka_python(), request_timeout_ms=limit_ms, bootstrap_timeout_ms=limit_ms)
-    except KafkaError as error:
-        raise TransientError(f"no Kafka broker at {kafka.bootstrap_servers}: {type(error).__name__}") from error
-
-
-def _accepts(server: str, timeout_s: float) -> bool:
-    host, _, port = server.strip().rpartition(":")
-    if not port.isdecimal():
-        raise ConfigurationError([f"kafka.bootstrap_servers: {server.strip()!r} is not host:port"])
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
-    except OSError:
-        return False
-    return True
-
-
-def _create(client: Any, settings: Settings, topics: Sequence[Topic]) -> list[str]:
+def _create(client: Any, copies: int, wanted: Mapping[str, WantedTopic]) -> list[str]:
     present = set(client.list_topics())
-    missing = [topic for topic in topics if topic.name(settings.retailer) not in present]
+    missing = [name for name in wanted if name not in present]
     if not missing:
         return []
     answer = client.create_topics(
         {
-            topic.name(settings.retailer): {
-                "num_partitions": partitions(topic, settings),
-                "replication_factor": settings.kafka.replication_factor,
-                "configs": configuration(topic, settings),
+            name: {
+                "num_partitions": wanted[name].partitions,
+                "replication_factor": copies,
+                "configs": wanted[name].configuration,
             }
-            for topic in missing
+            for name in missing
         },
         raise_errors=False,
     )
     _refuse({entry["name"]: entry for entry in answer["topics"]}, passed=(TopicAlreadyExistsError.errno,))
-    names = [topic.name(settings.retailer) for topic in missing]
-    client.wait_for_topics(names)
-    return [f"{name}: created" for name in names]
+    client.wait_for_topics(missing)
+    return [f"{name}: created" for name in missing]
 
 
-def _add_partitions(client: Any, settings: Settings, topics: Sequence[Topic]) -> list[str]:
-    names = {topic.name(settings.retailer): partitions(topic, settings) for topic in topics}
-    counts = {found["name"]: len(found["partitions"]) for found in client.describe_topics(list(names))}
-    too_many = [name for name, wanted in names.items() if counts[name] > wanted]
+def _add_partitions(client: Any, wanted: Mapping[str, WantedTopic]) -> list[str]:
+    counts = {found["name"]: len(found["partitions"]) for found in client.describe_topics(list(wanted))}
+    too_many = [name for name, topic in wanted.items() if counts[name] > topic.partitions]
     if too_many:
         raise ConfigurationError(
             [
-                f"{name} has {counts[name]} partitions, settings say {names[name]}: Kafka cannot take partitions away"
+                f"{name} has {counts[name]} partitions, settings say {wanted[name].partitions}: Kafka cannot take partitions away"
                 for name in too_many
             ]
         )
-    due = {name: wanted for name, wanted in names.items() if counts[name] < wanted}
+    due = {name: topic.partitions for name, topic in wanted.items() if counts[name] < topic.partitions}
     if due:
         client.create_partitions(due)
         client.wait_for_topics(list(due))
-    return [f"{name}: {counts[name]} partitions became {wanted}" for name, wanted in due.items()]
+    return [f"{name}: {counts[name]} partitions became {count}" for name, count in due.items()]
 
 
-def _correct(client: Any, settings: Settings, topics: Sequence[Topic]) -> list[str]:
-    wanted = {topic.name(settings.retailer): configuration(topic, settings) for topic in topics}
+def _correct(client: Any, owner: str, wanted: Mapping[str, WantedTopic], timeout_s: float) -> list[str]:
     due = _drift(client, wanted)
     if not due:
         return []
@@ -130,23 +131,23 @@ def _correct(client: Any, settings: Settings, topics: Sequence[Topic]) -> list[s
     if faults:
         raise ConfigurationError(faults)
     # The controller has it; the broker that writes the topic follows a moment later.
-    deadline = time.monotonic() + settings.kafka.request_timeout_s
+    deadline = time.monotonic() + timeout_s
     while _drift(client, wanted):
         if time.monotonic() > deadline:
-            raise TransientError(
-                f"topics of {settings.retailer}: the broker did not take over their configuration in time"
-            )
+            raise TransientError(f"topics of {owner}: the broker did not take over their configuration in time")
         time.sleep(POLL_S)
     return [f"{name}: {', '.join(f'{key}={value}' for key, value in changed.items())}" for name, changed in due.items()]
 
 
-def _drift(client: Any, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+def _drift(client: Any, wanted: Mapping[str, WantedTopic]) -> dict[str, dict[str, str]]:
     """What each topic's configuration lacks, by topic; topics without drift are left out."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
     found = client.describe_configs(resources, config_filter="all")["topic"]
     lacking = {
-        name: {key: value for key, value in expected.items() if found[name].get(key, {}).get("value") != value}
-        for name, expected in wanted.items()
+        name: {
+            key: value for key, value in topic.configuration.items() if found[name].get(key, {}).get("value") != value
+        }
+        for name, topic in wanted.items()
     }
     return {name: changed for name, changed in lacking.items() if changed}
 

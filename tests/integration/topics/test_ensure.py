@@ -11,10 +11,14 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from contract.errors import ConfigurationError, TransientError
+from contract.federation.settings import FederationSettings
 from contract.settings import Settings, parse
 from contract.topics import TOPICS
 from embedded import retailers
+from federation.transports.kafka_logs import topic_name
+from federation.transports.ports import LOGS
 from runtime.kafka import topics
+from tillguard.federation.topics import ensure as ensure_federation
 
 pytestmark = pytest.mark.integration
 
@@ -69,6 +73,15 @@ def test_a_broker_that_is_not_there_is_a_transient_error(retailer_name: str) -> 
     wanted = settings(retailer_name, "127.0.0.1:1", kafka={"bootstrap_servers": "127.0.0.1:1", "request_timeout_s": 1})
     with pytest.raises(TransientError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         topics.ensure(wanted)
+
+
+def test_a_federation_s_topics_are_kept_right_by_the_same_means(servers: str, retailer_name: str) -> None:
+    federation = FederationSettings(name=retailer_name, bootstrap_servers=servers)
+    names = [topic_name(retailer_name, log) for log in LOGS]
+    assert ensure_federation(federation) == [f"{name}: created" for name in names]
+    changed = federation.model_copy(update={"retention_days": 2.0})
+    assert f"{names[0]}: retention.ms=172800000" in ensure_federation(changed)
+    assert ensure_federation(changed) == []
 
 
 def test_init_writes_settings_for_their_owner_and_keeps_them(stack: Any, retailer_name: str, tmp_path: Path) -> None:
