@@ -68,7 +68,7 @@ class SuiteStack:
         from embedded.stack import Stack
 
         self.folder = folder
-        self.inner = Stack(folder, report=lambda line: sys.stdout.write(f"{line}\n"), die_with_parent=owned)
+        self.inner = Stack(folder, report=print, die_with_parent=owned)
         self.endpoints = _Endpoints(self.inner)
 
     def kill(self, service: str) -> None:

@@ -17,7 +17,7 @@ EXAMPLES = MODULE["EXAMPLES"]
 FILES = sorted((HERE / "v1").glob("*.json"))
 
 
-def decoder(name: str) -> Decoder[object]:
+def decoder(name: str) -> Decoder[msgspec.Struct]:
     kind = type(EXAMPLES[name])
     return Decoder(ModelMessage if name.startswith("model-") else kind)  # type: ignore[arg-type]
 

@@ -17,7 +17,7 @@ from tillguard.federation import keys, root
 def main(file: str, round_number: str, kind: str, moment: str) -> None:
     """Runs until it is killed."""
     DyingTransport.round_number, DyingTransport.kind, DyingTransport.moment = int(round_number), kind, moment
-    root.KafkaTransport = DyingTransport  # type: ignore[misc]
+    setattr(root, "KafkaTransport", DyingTransport)  # noqa: B010 - the process dies where the test says
     settings = load_coordinator(Path(file))
     logs.configure(settings.log)
     identity = keys.load_identity(settings.federation.coordinator, "init")

@@ -60,7 +60,7 @@ class Processes:
             "store_url": f"sqlite:///{folder / 'coordinator.db'}",
             "model_file": str(folder / "model.npz"),
         }
-        self._document = {
+        self._document: dict[str, Any] = {
             "federation": connection | {"coordinator": own, "rounds": chosen},
             "log": {"format": "text"},
         }
@@ -78,7 +78,7 @@ class Processes:
         parts = divided(transactions(1_200, FEATURES, 0.15, 3), participants, 5.0, 3)
         for shop, part in zip(self.names, parts, strict=True):
             np.savez(folder / f"{shop}.npz", features=part.features, labels=part.labels)
-            own = {
+            member: dict[str, Any] = {
                 "key_file": str(folder / f"{shop}.key"),
                 "store_url": f"sqlite:///{folder / shop}.db",
                 "coordinator_fingerprint": self.identity.public.fingerprint,
@@ -86,7 +86,7 @@ class Processes:
                 "epsilon_max": PRIVACY.epsilon_max,
             }
             self._write(
-                shop, {"retailer": shop, "federation": connection | {"participant": own}, "log": {"format": "text"}}
+                shop, {"retailer": shop, "federation": connection | {"participant": member}, "log": {"format": "text"}}
             )
 
     def configure(self, **rounds: Any) -> None:
@@ -175,7 +175,10 @@ class Processes:
 
     def secrets(self) -> list[bytes]:
         """The two seeds of everyone's keys, and the passphrase next to them."""
-        owners = [self.settings.coordinator, *(self.retailer(shop).federation.participant for shop in self.names)]
+        owners: list[keys.Keys] = [
+            self.settings.coordinator,
+            *(self.retailer(shop).federation.participant for shop in self.names),
+        ]
         found = [keys.passphrase_of(owner) for owner in owners]
         for owner in owners:
             seeds = keys.load_identity(owner, "init")._seeds

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -22,12 +22,13 @@ from contract.settings import Settings
 from contract.topics import MODELS, TRANSACTIONS, VERDICTS, Topic
 from support.tiny_model import tiny_messages, tiny_package
 
+Found = TypeVar("Found")
 DEADLINE_S = 120.0
 ROOT = Path(__file__).parents[2]
 ORIGIN = Origin(connector="test", phase="stream", source="shop.orders", position="1")
 
 
-def until(condition: Callable[[], Any], what: str, within_s: float = DEADLINE_S) -> Any:
+def until(condition: Callable[[], Found | None], what: str, within_s: float = DEADLINE_S) -> Found:
     """Polls `condition` until it gives something true, and returns that."""
     deadline = time.monotonic() + within_s
     while not (found := condition()):
@@ -120,10 +121,10 @@ class Topics:
     def send(self, topic: Topic, messages: Sequence[tuple[bytes, bytes | None]], partition: int | None = None) -> None:
         refused: list[object] = []
         producer = Producer(self._kafka | {"partitioner": "murmur2_random"})
-        extra = {} if partition is None else {"partition": partition}
+        chosen = -1 if partition is None else partition  # -1: the partitioner chooses
         for key, value in messages:
             producer.produce(
-                topic.name(self.retailer), value, key, on_delivery=lambda error, _: refused.append(error), **extra
+                topic.name(self.retailer), value, key, chosen, on_delivery=lambda error, _: refused.append(error)
             )
             producer.poll(0)
         assert producer.flush(30) == 0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -70,7 +71,7 @@ def slow_onnx(steps: int) -> bytes:
 
     A thousand million steps take minutes; such a model passes its trial, which does not meet that amount.
     """
-    value = ["n", 1]
+    value: list[str | int | None] = ["n", 1]
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Add", ["value", "nothing"], ["value_on"])],
         "step",
@@ -100,7 +101,7 @@ def slow_onnx(steps: int) -> bytes:
     ]
     weights = np.zeros((len(names()), 1), dtype=np.float32)
     weights[0] = 0.001
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "zero": np.zeros(1, np.float32),
         "weights": weights,
         "low": np.array(0.0, np.float32),
@@ -129,12 +130,12 @@ def model(
         opset_imports=[helper.make_opsetid("", 17)],
     )
     made.ir_version = 9
-    return made.SerializeToString()
+    return bytes(made.SerializeToString())
 
 
-def tiny_manifest(graph_bytes: bytes, version: str = "tiny-1", retailer: str = "shop", **changes: object) -> Manifest:
+def tiny_manifest(graph_bytes: bytes, version: str = "tiny-1", retailer: str = "shop", **changes: Any) -> Manifest:
     """A manifest that fits; ordinary is 0 for every feature."""
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "model_version": version,
         "retailer": retailer,
         "created_at": NOW,
@@ -156,7 +157,7 @@ def tiny_package(
     retailer: str = "shop",
     weights: Mapping[str, float] | None = None,
     bias: float = -3.0,
-    **changes: object,
+    **changes: Any,
 ) -> bytes:
     """A whole package; by default the amount alone decides: 200 gives a score of .27, 400 .73, 600 .95."""
     graph_bytes = linear_onnx({"amount": 0.01} if weights is None else weights, bias)

@@ -22,7 +22,7 @@ from trainer.examples.tables import METADATA
 
 Opener = Callable[[str], ExampleStore]
 LATER = BEGAN + timedelta(days=60)
-UNBOUNDED = {"examples_max": 10**9, "examples_days": 36_500.0, "frauds_days": 36_500.0}
+UNBOUNDED: dict[str, Any] = {"examples_max": 10**9, "examples_days": 36_500.0, "frauds_days": 36_500.0}
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.integration)])

@@ -40,7 +40,7 @@ def is_mariadb(place: Place) -> bool:
 def written(place: Place) -> dict[str, Sequence[Case]]:
     """Tables of all types, and their cases."""
     own = ONLY_MARIADB if is_mariadb(place) else ONLY_MYSQL
-    tables = {"numbers": NUMBERS, "moments": MOMENTS, "texts": TEXTS, "own": own}
+    tables: dict[str, Sequence[Case]] = {"numbers": NUMBERS, "moments": MOMENTS, "texts": TEXTS, "own": own}
     for table, cases in tables.items():
         fill(place, table, cases)
     return tables
@@ -85,11 +85,11 @@ def test_a_row_is_found_by_the_text_of_its_key_whatever_type_the_key_has(place: 
                         )
                     )
                     expected.append((case.type, key))
-        for column in declared.values():
-            wrong = condition(column, "no such ü key")
-            if wrong is not None and column.data_type not in NO_KEYS:
+        for one in declared.values():
+            wrong = condition(one, "no such ü key")
+            if wrong is not None and one.data_type not in NO_KEYS:
                 questions.append((f"SELECT 1 - COUNT(*) FROM {table} WHERE {wrong.statement}", wrong.value))
-                expected.append((column.data_type, "no such key"))
+                expected.append((one.data_type, "no such key"))
         statement = "SELECT " + ", ".join(f"({question})" for question, _ in questions)
         with place.connection.cursor() as cursor:
             cursor.execute(statement, [value for _, value in questions])

@@ -273,12 +273,12 @@ def test_on_a_cluster_a_retailer_is_followed_to_its_node(tmp_path: Path) -> None
 
 
 def _take_all_slots(client: redis.Redis) -> None:
-    client.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
+    client.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))  # type: ignore[no-untyped-call]  # of redis-py
     _until(lambda: _formed(client))
 
 
 def _formed(client: redis.Redis) -> bool:
-    return b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO")
+    return b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]  # of redis-py
 
 
 def _until(holds: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,8 +25,8 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 TILL = window_update("a", terminal="till")
 
 
-def outcome(settings: Settings, **changes: object) -> RawEvent:
-    known = {
+def outcome(settings: Settings, **changes: Any) -> RawEvent:
+    known: dict[str, Any] = {
         "transaction_id": "a", "retailer": settings.retailer, "event_time": NOW - timedelta(days=8),
         "entities": entities_of(TILL), "fraud": True, "plain": True, "label_time": NOW,
     }  # fmt: skip

@@ -54,7 +54,8 @@ def steps(longest: int) -> st.SearchStrategy[Step]:
 
 
 def sequence_of(plan: list[Step]) -> list[WindowUpdate]:
-    now, made = START_MS, []
+    now = START_MS
+    made: list[WindowUpdate] = []
     for i, step in enumerate(plan):
         if step.repeats is not None and made:
             made.append(made[step.repeats % len(made)])

@@ -179,8 +179,8 @@ def _is_normalised_and_calibrated(arrays: list[np.ndarray], some: Simulated) -> 
     share = np.mean([sale.truth.fraud for sale in some.sales])
     assert 0.3 < said.mean() / share < 2, "its probabilities are those of all retailers' examples"
     fraud = np.array([sale.truth.fraud for sale in some.sales])
-    plain = log_loss(1 / (1 + np.exp(-logits.astype(np.float64))), fraud)
-    assert log_loss(said, fraud) < 0.9 * plain, "without, prior odds are missing"
+    uncalibrated = log_loss(1 / (1 + np.exp(-logits.astype(np.float64))), fraud)
+    assert log_loss(said, fraud) < 0.9 * uncalibrated, "without, prior odds are missing"
 
 
 def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_surely_better_one_keeps_it(

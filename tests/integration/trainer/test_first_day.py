@@ -146,7 +146,7 @@ class Day:
         assert found.compared == compared
         assert found.different == 0, found
 
-    def by_replay(self, version: str, sold: list[Labelled]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def by_replay(self, version: str, sold: list[Labelled]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features of `sold` by a replay, and the model's scores for them."""
         found = skew.check(self.settings, len(sold), now=SystemClock().now())
         places = {name: at for at, name in enumerate(found.transaction_ids)}

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ NO_BREAKER = {"per_minute_max": "off", "share_max": "off"}
 
 
 @pytest.fixture
-def shop(retailer: Any, tmp_path: Path) -> Iterator[Shop]:
+def shop(retailer: Any, tmp_path: Path) -> Shop:
     return Shop(retailer, tmp_path)
 
 
@@ -76,7 +75,9 @@ def test_a_canary_answers_its_customers_and_scores_the_others_in_shadow(shop: Sh
         for identity, verdict in verdicts.items():
             expected = ("new", "block") if identity in chosen else ("tiny-1", "allow")
             assert (verdict["model_version"], verdict["decision"]) == expected
-        found = until(lambda: len(known := shadow_scores(shop)) == 40 - len(chosen) and known, "the others' scores")
+        found = until(
+            lambda: known if len(known := shadow_scores(shop)) == 40 - len(chosen) else None, "the others' scores"
+        )
         assert not chosen & found.keys()
         for identity, one in found.items():
             assert (one.model_version, one.decision) == ("new", "block")
@@ -141,7 +142,7 @@ def test_a_control_group_goes_through_and_is_marked_for_the_trainer(shop: Shop) 
         worker.await_ready()
         shop.topics.sell(shop.topics.transaction("small"), shop.topics.transaction("large", amount_minor=7_000))
         decided = {identity: shop.topics.verdict(identity) for identity in ("small", "large")}
-        features = until(lambda: len(found := shop.topics.read(FEATURES)) == 2 and found, "the features")
+        features = until(lambda: found if len(found := shop.topics.read(FEATURES)) == 2 else None, "the features")
         assert worker.terminate() == 0
     assert {identity: v["decision"] for identity, v in decided.items()} == {"small": "flag", "large": "block"}
     assert decided["small"]["reasons"][0]["code"] == "policy:control"

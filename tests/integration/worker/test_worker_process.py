@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
-def shop(retailer: Any, tmp_path: Path) -> Iterator[Shop]:
+def shop(retailer: Any, tmp_path: Path) -> Shop:
     return Shop(retailer, tmp_path)
 
 

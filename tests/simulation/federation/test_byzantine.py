@@ -42,7 +42,7 @@ class Liar:
 
 
 def last_ap(rule: str, *, liars: bool) -> tuple[float, World]:
-    robust = RobustSettings(rule=rule, byzantine_max=2, weight_max=0.2)  # type: ignore[arg-type]
+    robust = RobustSettings(rule=rule, byzantine_max=2, weight_max=0.2)
     world = small_world(
         small_settings("robust", robust=robust, clip_norm=2.0), 10, lying=LIARS if liars else (), liar=Liar
     )
@@ -69,7 +69,7 @@ def test_whoever_harms_the_model_loses_its_reputation() -> None:
 
 @pytest.mark.parametrize("rule", ["geometric_median", "multi_krum"])
 def test_of_more_participants_than_are_left_out_one_by_one_the_orders_show_who_harms(rule: str) -> None:
-    robust = RobustSettings(rule=rule, byzantine_max=2, weight_max=0.2)  # type: ignore[arg-type]
+    robust = RobustSettings(rule=rule, byzantine_max=2, weight_max=0.2)
     evaluated: list[int] = []
     world = small_world(
         small_settings("robust", robust=robust, clip_norm=2.0), 8, lying=LIARS, liar=Liar, evaluated_apart_max=4

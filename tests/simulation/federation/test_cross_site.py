@@ -183,13 +183,14 @@ def test_a_participant_that_is_killed_tells_once(moment: str) -> None:
     process = world.participants[victim]
     append = process._transport.append
 
-    def dying(records: Any) -> None:
+    def dying(records: Any) -> int:
         meant = any(one.kind == "site_figures" for one in headings_of(record.value for record in records))
         if meant and moment == "before":
             raise CrashError
-        append(records)
+        appended_ms = append(records)
         if meant:
             raise CrashError
+        return appended_ms
 
     if moment == "judging":
         world._learners[victim] = DiesJudging(world._learners[victim])
@@ -268,7 +269,9 @@ def test_where_rounds_follow_each_other_at_once_every_evaluation_is_finished_and
     assert {version: told for version, told in seen.items() if version in (2, 3)} == {2: 4, 3: 4}
 
 
-def test_whoever_holds_the_name_by_other_keys_is_not_shown_what_the_one_before_agreed_to() -> None:
+def test_whoever_holds_the_name_by_other_keys_is_not_shown_what_the_one_before_agreed_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = made(settings_for(), NAMES)
     victim = NAMES[1]
     server_update = world._server_update
@@ -278,7 +281,7 @@ def test_whoever_holds_the_name_by_other_keys_is_not_shown_what_the_one_before_a
         state.members[victim] = replace(state.members[victim], sealing_key=world.identity.public.sealing_key)
         return candidate(state, *rest)
 
-    server_update.candidate = re_enrolled  # type: ignore[method-assign]
+    monkeypatch.setattr(server_update, "candidate", re_enrolled)
     world.run_rounds(1)
     (shown,) = entries(world, "site_models")
     assert victim not in shown["shown"]

@@ -33,7 +33,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "federation-v1"
 FORGED_FROM = {file.stem: file.read_bytes() for file in sorted(GOLDEN.glob("*.msgpack"))}
 OUTSIDE = ("announcement", "envelope", "frame")
 BODIES = [body for name, body in FORGED_FROM.items() if not name.startswith(OUTSIDE)]
-VALUES = [
+VALUES: list[object] = [
     0,
     1,
     -1,

@@ -39,7 +39,7 @@ def made(mode: str, participants: int = 4, **options: Any) -> World:
 def test_a_coordinator_killed_at_any_append_ends_the_round_with_the_same_model(mode: str) -> None:
     calm = made(mode)
     calm.run_rounds(1)
-    long = [record for log in ("updates", "models", "control") for record in calm.broker.read(log, 0, 10_000) if heading_of(record.value) is None]  # type: ignore[arg-type]  # fmt: skip
+    long = [record for log in ("updates", "models", "control") for record in calm.broker.read(log, 0, 10_000) if heading_of(record.value) is None]  # fmt: skip
     assert {record.log for record in long} == (
         {"updates", "models", "control"} if mode == "masked" else {"updates", "models"}
     )
@@ -57,10 +57,9 @@ def test_a_participant_killed_between_two_parts_of_its_update_has_no_part_in_it_
     transport = world.participants[VICTIM]._transport
     append = transport.append
 
-    def dying(records: Sequence[Outgoing]) -> None:
+    def dying(records: Sequence[Outgoing]) -> int:
         if len(records) < 3:
-            append(records)
-            return
+            return append(records)
         append(records[:-1])
         raise CrashError
 

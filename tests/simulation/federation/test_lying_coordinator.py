@@ -9,6 +9,7 @@ from contract.federation.messages import (
     KeyList,
     MaskKeys,
     MaskShares,
+    Message,
     Refusal,
     RoundPlan,
     ShareList,
@@ -105,6 +106,11 @@ def keys_of(led: Conversation, chosen: slice) -> KeyList:
     return KeyList(envelopes=led.due.envelopes[chosen])
 
 
+def keys_twice(led: Conversation) -> KeyList:
+    assert isinstance(led.due, KeyList)
+    return KeyList(envelopes=(*led.due.envelopes[:3], led.due.envelopes[1]))
+
+
 def shares_of(led: Conversation, chosen: slice) -> ShareList:
     assert isinstance(led.due, ShareList)
     return ShareList(envelopes=led.due.envelopes[chosen])
@@ -116,14 +122,14 @@ def lists(led: Conversation, survivors: int, *dropped: int) -> SurvivorList:
     return SurvivorList(survivors=cohort[:survivors], dropped=tuple(cohort[place] for place in dropped))
 
 
-REFUSED_FOR_ITS_LIE = {
+REFUSED_FOR_ITS_LIE: dict[str, tuple[str, Callable[[Conversation], Message]]] = {
     "keys of its own making": ("keys", other_keys),
     "the keys of all others": ("keys", lambda led: keys_of(led, slice(1, None))),
     "the keys of two": ("keys", lambda led: keys_of(led, slice(2))),
-    "somebody's keys twice": ("keys", lambda led: KeyList(envelopes=(*led.due.envelopes[:3], led.due.envelopes[1]))),
-    "shares before keys": ("keys", lambda led: ShareList(envelopes=led.due.envelopes)),
+    "somebody's keys twice": ("keys", keys_twice),
+    "shares before keys": ("keys", lambda led: ShareList(envelopes=keys_of(led, slice(None)).envelopes)),
     "lists before words": ("keys", lambda led: lists(led, 4)),
-    "other keys after the first": ("shares", lambda led: KeyList(envelopes=led.due.envelopes)),
+    "other keys after the first": ("shares", lambda led: KeyList(envelopes=shares_of(led, slice(None)).envelopes)),
     "the shares of all others": ("shares", lambda led: shares_of(led, slice(1, None))),
     "the shares of two": ("shares", lambda led: shares_of(led, slice(2))),
     "shares again": ("updates", lambda _: ShareList(envelopes=())),

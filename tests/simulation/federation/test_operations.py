@@ -61,8 +61,8 @@ def test_of_sums_the_ledger_tells_how_the_model_changed_with_each_cohort() -> No
     drawn = {name for line in lines for name in line.cohort}
     assert found.keys() == drawn
     for name, one in found.items():
-        with_it = [line.change for line in lines[1:] if name in line.cohort]
-        others = [line.change for line in lines[1:] if name not in line.cohort]
+        with_it = [line.change for line in lines if line.change is not None and name in line.cohort]
+        others = [line.change for line in lines if line.change is not None and name not in line.cohort]
         assert one.trainings == sum(name in line.cohort for line in lines)
         assert one.with_it == (pytest.approx(np.mean(with_it)) if with_it else None)
         assert one.without_it == (pytest.approx(np.mean(others)) if others else None)

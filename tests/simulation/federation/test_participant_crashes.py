@@ -48,13 +48,14 @@ def dies_at(world: World, name: str, kind: str, moment: str) -> None:
     transport = world.participants[name]._transport
     append = transport.append
 
-    def dying(records: Sequence[Outgoing]) -> None:
+    def dying(records: Sequence[Outgoing]) -> int:
         meant = any(one.kind == kind for one in headings_of(record.value for record in records))
         if meant and moment == "before":
             raise CrashError
-        append(records)
+        appended_ms = append(records)
         if meant:
             raise CrashError
+        return appended_ms
 
     transport.append = dying  # type: ignore[method-assign]
 

@@ -1,6 +1,6 @@
 """A name belongs to the keys it first came with: what participants do, and tell their people, when a roster says otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from msgspec.structs import replace
@@ -163,7 +163,7 @@ def test_a_name_that_only_looks_like_another_is_no_name(name: str) -> None:
     assert "field members" in participant.last_drop
 
 
-OWN_PLACE = {
+OWN_PLACE: dict[str, tuple[Callable[[Member], Member | None], str]] = {
     "gone": (lambda _: None, "is gone from the roster, and never left"),
     "other keys": (lambda member: with_keys(member, Identity.generate("shop-0")), "keys that are not its own"),
     "left": (lambda member: replace(member, status="left"), "and did not"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from support.lying_coordinator import Ear
 PRIVACY = RoundPrivacySettings(level="client", noise_multiplier=4.0, epsilon_max=2.0)
 
 
-def private_world(privacy: RoundPrivacySettings = PRIVACY, **options: object) -> World:
+def private_world(privacy: RoundPrivacySettings = PRIVACY, **options: Any) -> World:
     world = small_world(small_settings("masked", privacy=privacy), 4, **options)
     world.enrol_all()
     return world
@@ -143,7 +144,7 @@ class Counted:
 
 def told(mode: str, level: str, counts: list[tuple[int, int]]) -> tuple[bytes, float, list[tuple[int, int]]]:
     """The model, the sum of weights that is published with it, and the counts in updates: all that could tell of counts."""
-    privacy = RoundPrivacySettings(level=level, noise_multiplier=4.0, epsilon_max=100.0, examples_min=500)  # type: ignore[arg-type]
+    privacy = RoundPrivacySettings(level=level, noise_multiplier=4.0, epsilon_max=100.0, examples_min=500)
     settings = small_settings(mode, privacy=privacy, weight_unit=5_000.0, robust={"rule": "mean", "weight_max": 1.0})
     learners = {f"shop-{place}": Counted(place, *each) for place, each in enumerate(counts)}
     world = World(settings, learners, small_model(), seed=1)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import small_settings, small_world
 
-BITS = 4
+BITS: Literal[4] = 4
 WATCHED = "shop-2"
 Vector = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ class Remembers:
     def __init__(self, honest: NumpyLearner) -> None:
         self._honest = honest
         self.moved: dict[int, Vector] = {}
-        self.adopt, self.evaluate, self.summarise = honest.adopt, honest.evaluate, honest.summarise
+        self.adopt, self.judge, self.summarise = honest.adopt, honest.judge, honest.summarise
 
     def train(self, task: Task) -> Trained:
         result = self._honest.train(task)

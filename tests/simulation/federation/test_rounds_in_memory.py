@@ -14,6 +14,7 @@ from federation.coordinator.state import CoordinatorState
 from federation.simulation.world import World
 from federation.store import MemoryStore
 from federation.transports.memory import Faults, MemoryTransport
+from federation.transports.ports import LogName
 from support.federation_ledger import ledger_of
 from support.federation_proof import verdict_of
 from support.federation_world import small_model, small_settings, small_world, weights_of
@@ -216,8 +217,8 @@ def test_a_newcomer_takes_part_though_the_logs_have_forgotten_how_the_federation
     world.turn()
     world.advance(20 * 3_600_000)
     for log in ("control", "models", "updates"):
-        kept = [record for record in world.broker._logs[log] if record.appended_ms > world.broker.now_ms - 86_400_000]  # type: ignore[index]
-        world.broker.forget_before(log, kept[0].offset if kept else world.broker.bounds(log)[1])  # type: ignore[arg-type]
+        kept = [record for record in world.broker._logs[log] if record.appended_ms > world.broker.now_ms - 86_400_000]
+        world.broker.forget_before(log, kept[0].offset if kept else world.broker.bounds(log)[1])
     world.participants["shop-4"] = late
     world.restart_participant("shop-4")
     world.enrol_all()
@@ -253,7 +254,7 @@ def test_a_newcomer_that_reads_the_models_before_the_claim_still_has_them() -> N
     world._stores[name] = MemoryStore()
     world.restart_participant(name)
     process = world.participants[name]
-    logs = ("models", "control")
+    logs: tuple[LogName, ...] = ("models", "control")
     for log in logs:
         for record in world.broker.read(log, 0, 10_000):
             process.participant.handle_record(record)

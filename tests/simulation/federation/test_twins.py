@@ -13,6 +13,7 @@ from contract.errors import FencedError
 from federation.participant.process import ParticipantProcess
 from federation.simulation.world import World
 from federation.store import MemoryStore, SqlStore
+from federation.transports.ports import Outgoing
 from support.federation_world import small_settings, small_world
 
 
@@ -80,7 +81,7 @@ def test_a_record_that_came_twice_is_no_sign_of_two_processes() -> None:
     start = world.broker.bounds("updates")[1]
     world.participants["shop-1"].run_once(0.0)
     for record in list(world.broker.read("updates", start, 1_000)):
-        world.broker._store(record)  # type: ignore[arg-type] - a record has all that is looked at
+        world.broker._store(Outgoing(record.log, record.key, record.value))
     world.run_until(lambda: world.coordinator.coordinator.idle)
     assert [reason for _, reason, _ in heard].count("duplicate") == 1
     assert not any("two processes" in detail for _, _, detail in heard)

@@ -1,6 +1,7 @@
 """What rounds say of themselves: how updates were made small and cut, what they weighed, and what each gave to the model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -123,7 +124,8 @@ def test_what_lies_beyond_the_fixed_point_is_a_metric_of_the_participant() -> No
 
 @pytest.mark.parametrize("data", [True, False])
 def test_in_mode_robust_the_ledger_tells_each_one_s_contribution_and_reputation(data: bool) -> None:
-    world = small_world(small_settings("robust"), 4, **({} if data else {"evaluate": None}))
+    without: dict[str, Any] = {} if data else {"evaluate": None}
+    world = small_world(small_settings("robust"), 4, **without)
     world.enrol_all()
     world.run_rounds(2)
     found = standings_of(ledger_of(world))

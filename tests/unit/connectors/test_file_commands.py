@@ -446,8 +446,8 @@ def test_amounts_of_another_or_of_several_currencies_are_told(folder: Path) -> N
     ("held", "spec"), [("€", "values: {€: EUR}"), ("978", "values: {978: EUR}"), ("EUR", "currency: currency\n")]
 )
 def test_a_column_of_signs_or_numbers_is_translated_to_codes(held: str, spec: str, folder: Path) -> None:
-    with (folder / "sales.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([[*HEADER, "currency"], *([*line, held] for line in rows())])
+    with (folder / "sales.csv").open("w", newline="") as table:
+        csv.writer(table).writerows([[*HEADER, "currency"], *([*line, held] for line in rows())])
     file = new(folder, "sales.csv")
     assert spec in file.read_text()
     assert check(folder, file)[0] == 0

@@ -100,7 +100,7 @@ def test_the_log_has_the_frames_and_no_data() -> None:
         pytest.raises(UnexpectedError) as ended,
         guarded("connector orders"),
     ):
-        {}[SECRET]
+        dict[str, int]()[SECRET]
     assert SECRET not in str(lines) + str(ended.value)
     assert any("test_unexpected.py" in frame for frame in lines[0]["frames"])
     assert lines[0]["log_level"] == "debug"

@@ -15,14 +15,14 @@ from contract.models import ModelMessage
 from contract.verdicts import Verdict
 
 TRANSACTIONS = Decoder(Transaction)
-DECODERS = [
+DECODERS: list[Decoder[Any]] = [
     TRANSACTIONS,
     Decoder(Label),
     Decoder(Resolution),
     Decoder(Verdict),
     Decoder(DeadLetter),
     Decoder(FeatureRecord),
-    Decoder(ModelMessage),
+    Decoder(ModelMessage),  # type: ignore[arg-type]  # a union is no type to mypy, as one of contract.models is none
 ]
 SECRET = "4111111111111111"
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

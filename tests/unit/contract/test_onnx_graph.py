@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -52,7 +53,7 @@ def sparse() -> onnx.SparseTensorProto:
     return made
 
 
-def node_with(**attributes: object) -> bytes:
+def node_with(**attributes: Any) -> bytes:
     return plain(helper.make_node("Identity", [OUTPUT_NAME], ["more"], **attributes))
 
 
@@ -110,7 +111,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "random numbers": (plain(helper.make_node("RandomNormal", [], ["x"], shape=[10**9])), "RandomNormal"),
     "unknown attribute": (node_with(axis=1), "attribute 'axis' of Identity"),
     "text for a number": (plain(helper.make_node("Cast", [OUTPUT_NAME], ["x"], to=TensorProto.STRING)), "Cast"),
-    "strings": (changed(lambda m: m.graph.initializer.append(helper.make_tensor("t", TensorProto.STRING, [1], [b"x"]))), "text"),
+    "strings": (changed(lambda m: m.graph.initializer.append(TensorProto(name="t", data_type=TensorProto.STRING, dims=[1], string_data=[b"x"]))), "text"),
     "wide product": (plain(initializers=(weights("a", WIDTH_MAX + 1),)), "dimensions"),
     "no numbers": (plain(initializers=(numpy_helper.from_array(np.zeros((0, 4), np.float32), "a"),)), "dimensions"),
     "negative sizes": (changed(lambda m: m.graph.initializer[0].dims.__setitem__(slice(None), [-1, -360])), "dimensions"),

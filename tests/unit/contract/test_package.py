@@ -5,6 +5,7 @@ import io
 import math
 import zipfile
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -65,7 +66,7 @@ def test_a_package_is_read_back_as_it_was_built_and_is_the_same_bytes_every_time
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused_before_it_leaves_the_trainer(
-    changes: dict[str, object], reason: str
+    changes: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(PackageRefusedError) as refusal:
         build_package(manifest(**changes), ONNX)

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from contract.errors import TillguardError
-from runtime import atomic_file
 from runtime.atomic_file import Staged, disk_faults, write
 
 
@@ -27,7 +26,7 @@ def test_what_was_not_settled_leaves_nothing(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_what_was_and_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     write(file, b"one")
-    monkeypatch.setattr(atomic_file.secrets, "token_hex", lambda _: "x")
+    monkeypatch.setattr("runtime.atomic_file.secrets.token_hex", lambda _: "x")
     (tmp_path / ".file.x.partial").symlink_to("/dev/full")
     with pytest.raises(TillguardError, match="the file cannot be written: No space left"), disk_faults("the file"):
         write(file, b"two")

@@ -3,6 +3,7 @@
 import math
 import zlib
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,7 +152,7 @@ def test_a_window_update_names_entities_in_the_order_of_the_contract() -> None:
 
 
 def test_the_digest_is_the_same_for_the_same_row_however_it_came() -> None:
-    def of(**changes: object) -> bytes:
+    def of(**changes: Any) -> bytes:
         one = transaction(**changes)
         return digest(one, epoch_ms(one.event_time))
 
@@ -161,7 +162,7 @@ def test_the_digest_is_the_same_for_the_same_row_however_it_came() -> None:
     old, new = "k1.abcdefghijklmnopqrstuvwx", "key-2.ABCDEFGHIJKLMNOPQRSTUVWX"
     for name in ("customer", "device", "coupon", "terminal"):
         assert of(**{name: old}) == of(**{name: new}, aliases={name: old}) != of(**{name: "plain"})
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"amount_minor": 5_001}, {"currency": "USD"}, {"event_time": START}, {"customer": "c-9"}, {"card": None},
         {"category": None}, {"customer_since": START}, {"basket_items": 1}, {"session_s": 1.0}, {"device": None},
     ]  # fmt: skip

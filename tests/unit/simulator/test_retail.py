@@ -1,5 +1,6 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def live() -> list[Labelled]:
     return retail().live(NOW, 30.0, 2_000, 0.06, 6_001)
 
 
-def values(sales: list[Labelled], field: str, *, fraud: bool) -> set[object]:
+def values(sales: list[Labelled], field: str, *, fraud: bool) -> set[Any]:
     return {getattr(entry.sale, field) for entry in sales if entry.truth.fraud is fraud}
 
 

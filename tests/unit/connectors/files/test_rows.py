@@ -5,6 +5,7 @@ import datetime as dt
 import gzip
 import json
 import lzma
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -163,7 +164,12 @@ def zst(data: bytes) -> bytes:
     return bytes(pa.Codec("zstd").compress(data, asbytes=True))
 
 
-PACKED = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zst}
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zst,
+}
 TABLE = b"id,x\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(500))
 
 

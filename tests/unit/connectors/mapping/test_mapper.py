@@ -60,7 +60,7 @@ def only(outcomes: list[MappedMessage]) -> Any:
     return outcomes[0]
 
 
-def refusal(**changes: object) -> str:
+def refusal(**changes: Any) -> str:
     letter = only(mapper().outcomes(row(1, **changes), NOW))
     assert isinstance(letter, DeadLetter), letter
     return letter.reason
@@ -364,11 +364,12 @@ def test_labels_are_read_as_writers_of_tables_leave_them(held: object, fraud: bo
     text = MYSQL_TEXT.replace("column: is_fraud", "fields: {fraud: is_fraud}")
     outcomes = mapper(text).outcomes(row(1, is_fraud=held), NOW)
     if fraud is None:
+        assert isinstance(outcomes[1], DeadLetter)
         assert "list what it holds under `values`" in outcomes[1].detail
     else:
+        assert isinstance(outcomes[1], Label)
         assert outcomes[1].fraud is fraud
     listed = text.replace("fraud: is_fraud", "fraud: {column: is_fraud, values: {1: true, 0: false, 2: null}}")
     if held in ("1.0", "0.0", "2.0"):
-        assert [each.fraud for each in mapper(listed).outcomes(row(1, is_fraud=held), NOW)[1:]] == (
-            [] if fraud is None else [fraud]
-        )
+        labels = mapper(listed).outcomes(row(1, is_fraud=held), NOW)[1:]
+        assert [isinstance(each, Label) and each.fraud for each in labels] == ([] if fraud is None else [fraud])

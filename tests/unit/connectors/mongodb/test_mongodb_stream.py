@@ -9,7 +9,6 @@ from pymongo import errors
 from pymongo.errors import OperationFailure
 
 from connectors.config.connector_file import MongodbServer
-from connectors.mongodb import source as source_module
 from connectors.mongodb.client import splits_large_events
 from connectors.mongodb.documents import OVERSIZED
 from connectors.mongodb.faults import (
@@ -152,7 +151,7 @@ def test_every_code_has_one_meaning_and_an_unknown_one_is_said_to_be_unknown() -
     assert sum(map(len, tables)) == len(set().union(*tables))
     expected = [(TRANSIENT, TransientError), (DEAD, PositionDeadError), (CONFIGURATION, ConfigurationError)]
     for table, kind in expected:
-        for code in table:  # type: ignore[attr-defined]
+        for code in table:
             assert type(failure(OperationFailure("a document", code), opening=False)) is kind
     for code in DEAD_AT_OPENING:
         assert isinstance(failure(OperationFailure("x", code), opening=True), PositionDeadError)
@@ -199,7 +198,7 @@ def test_an_error_that_comes_again_and_again_at_one_place_ends_with_what_to_do(m
     assert isinstance(parsed.source, MongodbServer)
     source = MongodbSource(parsed, parsed.source, None, lambda _: {"_id"})
     now = [0.0]
-    monkeypatch.setattr(source_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("connectors.mongodb.source.time.monotonic", lambda: now[0])
 
     class Failing(Collection):
         def watch(self, pipeline: Any, **options: Any) -> Cursor:

@@ -1,5 +1,7 @@
 """The runner: a position is saved only after delivery, and no crash at any point loses a row."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -31,8 +33,8 @@ ALL = {str(number) for number in range(1, 12)}
 LIMITED = MYSQL_TEXT + "limits: {dead_letters_in_a_row: 3, dead_letter_ratio: 0.5, ratio_rows: 10}\n"
 
 
-def bench(items: list[object] | None = None, **changes: object) -> Bench:
-    return Bench(MemorySource(HISTORY, STREAM if items is None else items), **changes)  # type: ignore[arg-type]
+def bench(items: Sequence[object] | None = None, **changes: object) -> Bench:
+    return Bench(MemorySource(HISTORY, STREAM if items is None else list(items)), **changes)  # type: ignore[arg-type]
 
 
 def reasons(bench: Bench) -> list[str]:
@@ -101,7 +103,7 @@ def test_a_lost_connection_is_made_again_from_the_last_mark() -> None:
 
 def test_a_source_that_stays_away_ends_the_run_with_its_error() -> None:
     b = bench([Away(times=999)], text=MYSQL_TEXT + "limits: {source_down_s: 5}\n")
-    b.stop.wait = lambda timeout=None: False  # type: ignore[method-assign, assignment]
+    b.stop.wait = lambda timeout=None: False  # type: ignore[method-assign]
     with pytest.raises(TransientError, match="connection was lost"):
         b.runner().run()
 

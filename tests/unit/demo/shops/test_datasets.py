@@ -1,6 +1,7 @@
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -96,9 +97,10 @@ def test_a_row_without_a_value_is_named_by_its_place(tmp_path: Path) -> None:
 
 
 def test_the_live_part_is_the_newest_and_leaves_a_history() -> None:
-    history, live = datasets.cut(list(range(90)), 20)  # type: ignore[arg-type]
-    assert (history, live) == (list(range(70)), list(range(70, 90)))
-    history, live = datasets.cut(list(range(90)), 1_000)  # type: ignore[arg-type]
+    numbers: list[Any] = list(range(90))
+    history, live = datasets.cut(numbers, 20)
+    assert (history, live) == (numbers[:70], numbers[70:])
+    history, live = datasets.cut(numbers, 1_000)
     assert (len(history), len(live)) == (60, 30)
 
 

@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,7 +26,7 @@ class MemoryShop:
         self.commits: list[list[Row]] = []
         self.labels: list[tuple[int, set[str]]] = []
         """Rows that were there before, and whose labels came."""
-        self.on_write = lambda: None
+        self.on_write: Callable[[], None] = lambda: None
 
     def create(self) -> None:
         self.commits.clear()
@@ -43,6 +43,9 @@ class MemoryShop:
 
     def label(self, truths: Mapping[str, Truth]) -> None:
         self.labels.append((sum(map(len, self.commits)), set(truths)))
+
+    def customers_since(self, moment: datetime) -> set[str]:
+        raise NotImplementedError  # nothing here looks for them
 
     def connector_file(self) -> str:
         return ""

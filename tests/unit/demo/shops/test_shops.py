@@ -99,6 +99,7 @@ def test_no_sale_carries_its_truth_into_the_table_of_sales(
     history: list[Labelled], kind: str, table: str, shape: Callable[[Sale], dict[str, object]]
 ) -> None:
     fraud = next(entry for entry in history if entry.truth.fraud)
+    assert fraud.truth.kind is not None
     assert "fraud" not in str(shape(fraud.sale)).lower()
     assert fraud.truth.kind not in str(shape(fraud.sale))
 

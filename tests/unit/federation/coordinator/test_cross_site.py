@@ -46,7 +46,7 @@ def said() -> SiteModels:
 
 
 def read(message: SiteModels, name: str = "alma", **where: Any) -> cross_site.Shown | None:
-    place = {"federation": "federation", "round_number": 7, "attempt": 1} | where
+    place: dict[str, Any] = {"federation": "federation", "round_number": 7, "attempt": 1} | where
     return cross_site.opened(message, IDENTITIES[name], **place)
 
 

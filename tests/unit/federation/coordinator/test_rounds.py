@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -170,7 +171,8 @@ def test_nothing_follows_an_end(transition: AttemptFailed | Moved | StageClosed)
 
 def test_an_answer_twice_or_of_a_stranger_is_a_programmer_s_error() -> None:
     state, _ = robust()
-    for wrong in (lambda: arrive(state, "eve"), lambda: answered(state, "ada", "ada")):
+    wrongs: list[Callable[[], object]] = [lambda: arrive(state, "eve"), lambda: answered(state, "ada", "ada")]
+    for wrong in wrongs:
         with pytest.raises(InvariantError):
             wrong()
 

@@ -1,9 +1,11 @@
 """For how long, and for how many, each stage of a plan waits."""
 
+from collections.abc import Mapping
+
 import pytest
 from pydantic import ValidationError
 
-from contract.federation.messages import RoundPlan
+from contract.federation.messages import RoundPlan, Stage
 from contract.federation.settings import PhaseTimes, RoundSettings, StrategySettings
 from federation.coordinator.planning import RoundPlanning
 from federation.coordinator.rounds import StageRules
@@ -19,11 +21,11 @@ def world() -> World:
     return made
 
 
-def stages(world: World, mode: str, **rounds: object) -> dict[str, StageRules]:
+def stages(world: World, mode: str, **rounds: object) -> Mapping[Stage, StageRules]:
     planning = RoundPlanning(small_settings(mode, cohort_max=20, **rounds))
     plan = planning.plan(world.state, 0)
     assert isinstance(plan, RoundPlan)
-    return dict(planning.rules(plan).stages)
+    return planning.rules(plan).stages
 
 
 def test_stages_wait_for_the_cohort_s_bounds_where_settings_say_nothing_else(world: World) -> None:

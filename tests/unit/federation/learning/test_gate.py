@@ -1,5 +1,7 @@
 """When a retailer takes a global model, and what turns it down."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,11 +15,11 @@ FRAUD = np.arange(600) % 30 == 0
 
 
 def scored(signal: float, seed: int) -> np.ndarray:
-    return signal * FRAUD + np.random.default_rng(seed).normal(size=len(FRAUD))
+    return np.asarray(signal * FRAUD + np.random.default_rng(seed).normal(size=len(FRAUD)))
 
 
-def decided(confidence: float = 0.9, frauds_min: int = 10, **scores: np.ndarray) -> str:
-    return judged(scores, FRAUD, frauds_min=frauds_min, confidence=confidence, seed=1).choice  # type: ignore[arg-type]
+def decided(scores: Mapping[Choice, np.ndarray], confidence: float = 0.9, frauds_min: int = 10) -> str:
+    return judged(scores, FRAUD, frauds_min=frauds_min, confidence=confidence, seed=1).choice
 
 
 @pytest.mark.parametrize(
@@ -50,15 +52,15 @@ def test_what_is_not_surely_better_never_displaces_and_what_is_always_does(
 
 
 def test_a_worse_global_model_is_turned_down_and_a_better_one_taken() -> None:
-    assert decided(local=scored(3.0, 1), **{"global": scored(0.5, 2)}) == "local"
-    assert decided(local=scored(0.5, 2), **{"global": scored(3.0, 1)}) == "global"
+    assert decided({"local": scored(3.0, 1), "global": scored(0.5, 2)}) == "local"
+    assert decided({"local": scored(0.5, 2), "global": scored(3.0, 1)}) == "global"
 
 
 def test_a_global_model_that_a_few_frauds_make_look_a_little_worse_is_taken() -> None:
     common = scored(2.0, 1)
     nearly = common + np.random.default_rng(5).normal(scale=0.3, size=len(FRAUD))
-    assert decided(local=nearly, **{"global": common}) == "global"
-    assert decided(confidence=0.01, local=nearly, **{"global": common}) == "local"
+    assert decided({"local": nearly, "global": common}) == "global"
+    assert decided({"local": nearly, "global": common}, confidence=0.01) == "local"
 
 
 def test_the_first_global_models_must_surely_be_better_themselves_and_later_ones_not_surely_worse() -> None:
@@ -84,12 +86,12 @@ def test_on_too_few_frauds_what_serves_stays() -> None:
 
 def test_a_newcomer_without_a_model_takes_the_global_one_whatever_is_known() -> None:
     nothing = np.zeros(len(FRAUD), dtype=bool)
-    assert decided(frauds_min=1000, **{"global": scored(0.0, 1)}) == "global"
+    assert decided({"global": scored(0.0, 1)}, frauds_min=1000) == "global"
     assert judged({"global": scored(0.0, 1)}, nothing, frauds_min=5, confidence=0.9, seed=1).choice == "global"
 
 
 def test_scores_that_are_no_numbers_are_of_no_candidate() -> None:
     broken = np.full(len(FRAUD), np.nan)
-    assert decided(local=scored(0.5, 2), **{"global": broken}) == "local"
-    assert decided(local=broken, **{"global": scored(0.5, 1)}) == "global"
-    assert decided(**{"global": broken}) == "local"
+    assert decided({"local": scored(0.5, 2), "global": broken}) == "local"
+    assert decided({"local": broken, "global": scored(0.5, 1)}) == "global"
+    assert decided({"global": broken}) == "local"

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.statistics.platt import SLOPE_MIN
 from federation.numeric import calibration
 from federation.refusals import UpdateRefusedError
 from trainer.model.calibrate import fit_platt
@@ -66,4 +67,4 @@ def test_counts_that_noise_made_negative_count_as_none_and_a_missing_label_is_re
 
 def test_scores_that_tell_nothing_or_the_opposite_keep_the_order_of_scores() -> None:
     logits, fraud = drawn(2)
-    assert calibration.fit(calibration.histogram(-logits, fraud), len(fraud)).slope == calibration.SLOPE_MIN
+    assert calibration.fit(calibration.histogram(-logits, fraud), len(fraud)).slope == SLOPE_MIN

@@ -11,8 +11,9 @@ from contract.federation.settings import ParticipantSettings
 from federation.learning.numpy_learner import Data, NumpyLearner
 from federation.messages.envelope import seal, to_records
 from federation.messages.identity import Identity
-from federation.participant.participant import Participant, ParticipantState
+from federation.participant.participant import Participant
 from federation.participant.process import ParticipantProcess
+from federation.participant.state import ParticipantState
 from federation.store import MemoryStore
 from federation.transports.memory import MemoryBroker, MemoryTransport
 from federation.transports.ports import LogName, Outgoing, Record
@@ -63,7 +64,7 @@ def test_a_model_that_is_read_before_the_coordinators_claim_is_not_lost(epochs: 
         own, "f", transport, MemoryStore(), ManualClock(EPOCH), learner=NumpyLearner(data, data, seed=0),
         assemble=assemble,
     )  # fmt: skip
-    process._adopt = lambda: None  # type: ignore[method-assign] - the model is none of a network
+    process._adopt = lambda: None  # type: ignore[method-assign]  # the model is none of a network
     process.run_once(0.0)
     assert transport.given[:2] == ["models", "control"], "the case that this test is about"
     assert process.participant.state.epoch == epochs[-1]

@@ -1,6 +1,7 @@
 """Whatever a lying coordinator shows, no member gives what would open one update; a lying member is named or stops the sum."""
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -210,7 +211,7 @@ def test_on_a_ring_too_few_of_all_are_refused_even_where_the_neighbourhood_is_wh
 
 
 def test_the_coordinator_goes_on_with_no_neighbourhood_that_is_too_small(ring: Attempt) -> None:
-    near = []
+    near: list[str] = []
 
     def go(attempt: Attempt) -> SurvivorList:
         shares = attempt.shares()
@@ -288,7 +289,7 @@ def answered(attempt: Attempt, *dropped: str, lie: dict[str, Callable[[Unmasking
     lists = attempt.updates(*dropped)
     for name in lists.survivors:
         answer = attempt.members[name].unmasking(lists)
-        attempt.coordinator.unmasking(name, lie.get(name, lambda same: same)(answer))
+        attempt.coordinator.unmasking(name, lie[name](answer) if name in lie else answer)
     return attempt.coordinator
 
 
@@ -372,9 +373,7 @@ def test_malformed_keys_shares_and_words_are_refused_by_the_coordinator_and_chan
     coordinator, plan = attempt.coordinator, attempt.plan
     for key in (b"k" * 32, b"\xff" * 2464):
         message = MaskKeys(key=key)
-        assert (
-            reason(lambda message=message: coordinator.keys("p000", message, signed("p000", message, plan))) == "keys"
-        )  # type: ignore[misc]
+        assert reason(partial(coordinator.keys, "p000", message, signed("p000", message, plan))) == "keys"
     good = MaskingMember(plan, "p000", roster).keys()
     assert reason(lambda: coordinator.keys("zoe", good, signed("zoe", good, plan))) == "stage"
     envelopes = attempt.keys().envelopes

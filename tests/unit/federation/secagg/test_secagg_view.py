@@ -117,8 +117,8 @@ def check_shows_the_sum_alone(plan: MaskingPlan, seed: object) -> None:
             assert chi_square(clear_sum(each.residuals, subset)) < CHI_SQUARE_MAX
         assert chi_square(each.late) < CHI_SQUARE_MAX
         for name, after in zip(names, [*names[1:], names[0]], strict=True):
-            pair = [each.residuals[one].view("<i4").astype(float) for one in (name, after)]
-            assert abs(np.corrcoef(*pair)[0, 1]) < 4 / np.sqrt(plan.words)
+            one, other = (each.residuals[which].view("<i4").astype(float) for which in (name, after))
+            assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(plan.words)
 
 
 def check_masks_are_new_in_every_attempt() -> None:

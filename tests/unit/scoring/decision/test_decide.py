@@ -100,7 +100,7 @@ def test_scores_are_rounded_to_six_digits_before_anything_sees_them() -> None:
     ],
 )
 def test_the_fallback_holds_from_an_amount_on_and_never_softens(amount: int, decision: str, expected: str) -> None:
-    settings = FallbackSettings(decision=decision, hold_from=200.0)  # type: ignore[arg-type]
+    settings = FallbackSettings(decision=decision, hold_from=200.0)
     assert fallback(amount, "EUR", settings) == expected
 
 

@@ -1,6 +1,6 @@
 """Degraded events wait, bounded, and are tried again with a growing pause."""
 
-from scoring.feeds.pending import BACKOFF_FIRST_S, BACKOFF_MAX_S, PendingEvents
+from scoring.feeds.pending import BACKOFF_FIRST_S, BACKOFF_MAX_S, PendingEvents, Waiting
 from scoring.ports import RawEvent
 
 
@@ -8,7 +8,7 @@ def event(offset: int, partition: int = 0) -> RawEvent:
     return RawEvent(b"{}", "shop.transactions.v1", partition, offset, 0)
 
 
-def offsets_of(waiting: list) -> list[int]:
+def offsets_of(waiting: list[Waiting]) -> list[int]:
     return [each.event.offset for each in waiting]
 
 

@@ -1,5 +1,7 @@
 """Rules files: every fault at once, versions by content, and the rules that ship with the product."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import yaml
@@ -18,7 +20,7 @@ def rule(**changes: object) -> dict[str, object]:
     return {"id": "big", "text": "a large amount", "when": "amount > 100", "decision": "flag"} | changes
 
 
-def fired(rules: Ruleset, *, fields: dict[str, object] | None = None, score: float = 0.0, **values: float) -> set[str]:
+def fired(rules: Ruleset, *, fields: dict[str, Any] | None = None, score: float = 0.0, **values: float) -> set[str]:
     """Rules that fire on one event with these features."""
     row = np.full((1, len(names())), np.nan)
     for name, value in ({"amount": 50.0} | values).items():

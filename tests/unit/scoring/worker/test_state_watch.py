@@ -1,5 +1,6 @@
 """A worker tells what its state does not hold, and continues answering."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ class Told:
     def __init__(self) -> None:
         self.alarms: list[Alarm] = []
         self.away = False
-        self._due: list[Any] = []
+        self._due: list[Callable[[], None]] = []
 
-    def publish(self, outcomes: list[EventResult], delivered: Any) -> None:
+    def publish(self, outcomes: Sequence[EventResult], delivered: Callable[[], None]) -> None:
         self.alarms += [msgspec.json.decode(outcome.alarm or b"", type=Alarm) for outcome in outcomes]
         self._due.append(delivered)
 

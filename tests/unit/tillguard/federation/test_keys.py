@@ -32,10 +32,10 @@ def test_keys_are_made_once_and_lie_encrypted_for_their_owner_alone(own: Partici
 
 
 def test_a_passphrase_of_the_settings_is_used_and_a_wrong_one_opens_nothing(tmp_path: Path) -> None:
-    own = ParticipantSettings(key_file=tmp_path / "k.key", passphrase="correct horse")  # type: ignore[arg-type]
+    own = ParticipantSettings(key_file=tmp_path / "k.key", passphrase="correct horse")
     keys.make_identity("harbour", own)
     assert not (tmp_path / "k.passphrase").exists()
-    wrong = ParticipantSettings(key_file=tmp_path / "k.key", passphrase="battery staple")  # type: ignore[arg-type]
+    wrong = ParticipantSettings(key_file=tmp_path / "k.key", passphrase="battery staple")
     with pytest.raises(ConfigurationError, match=r"federation\.participant: .*passphrase") as error:
         keys.load_identity(wrong, "enrol")
     assert str(tmp_path / "k.key") in str(error.value)
@@ -178,7 +178,7 @@ def test_a_full_disk_leaves_no_half_of_a_passphrase_and_keeps_the_model_that_was
     model = tmp_path / "model.npz"
     keys.write_model(model, {"w": np.ones(3, np.float32)})
     before = model.read_bytes()
-    monkeypatch.setattr(keys.atomic_file.secrets, "token_hex", lambda _: "x")
+    monkeypatch.setattr("runtime.atomic_file.secrets.token_hex", lambda _: "x")
     passphrase = keys._generated_secret(own)
     passphrase.parent.mkdir()
     for file in (model, passphrase):

@@ -16,7 +16,7 @@ KEYS = {
 
 
 def settings(**connectors: object) -> Settings:
-    return Settings(retailer="shop", connectors=connectors or KEYS)  # type: ignore[arg-type]
+    return Settings(retailer="shop", connectors=connectors or KEYS)
 
 
 def test_personal_data_is_sought_as_its_tokens_only_the_newest_first() -> None:
@@ -39,7 +39,7 @@ def test_a_token_is_taken_as_it_is() -> None:
 
 
 def test_a_field_that_is_not_tokenised_needs_no_key() -> None:
-    bare = Settings(retailer="shop")  # type: ignore[call-arg]
+    bare = Settings(retailer="shop")
     assert values_of(bare, "customer", "4711", is_token=False) == ["4711"]
     with pytest.raises(ConfigurationError, match="token_key_id"):
         values_of(bare, "card", "4111", is_token=False)

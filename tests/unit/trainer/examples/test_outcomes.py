@@ -1,5 +1,7 @@
 """What scoring workers are told of transactions, and when."""
 
+from typing import Any
+
 from contract.clock import epoch_ms, from_epoch_ms
 from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
@@ -43,8 +45,8 @@ def test_genuine_ones_and_records_without_entities_have_nothing_to_tell() -> Non
     assert outcome("shop", nobody, [revision(TODAY, fraud=True)], TODAY) is None
 
 
-def message(label_time_ms: int, *, fraud: bool, **changes: object) -> KnownOutcome:
-    fields = {
+def message(label_time_ms: int, *, fraud: bool, **changes: Any) -> KnownOutcome:
+    fields: dict[str, Any] = {
         "transaction_id": "t-1", "retailer": "shop", "event_time": from_epoch_ms(SALE.event_time_ms),
         "entities": SALE.entities, "fraud": fraud, "plain": fraud, "label_time": from_epoch_ms(label_time_ms),
     }  # fmt: skip

@@ -16,7 +16,11 @@ def constants() -> Constants:
     return fit_constants(np.exp(np.random.default_rng(1).normal(size=(200, len(names())))).astype(np.float32))
 
 
-WEIGHTS = [np.arange(6, dtype=np.float32).reshape(2, 3), np.float32([1.5]), np.zeros((0, 4), dtype=np.float32)]
+WEIGHTS = [
+    np.arange(6, dtype=np.float32).reshape(2, 3),
+    np.array([1.5], dtype=np.float32),
+    np.zeros((0, 4), dtype=np.float32),
+]
 
 
 def test_what_was_kept_comes_back_number_for_number() -> None:
