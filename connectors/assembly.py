@@ -16,7 +16,7 @@ from connectors.running.health import Vitals
 from connectors.running.positions import SqlOffsetStore
 from connectors.running.runner import Runner
 from connectors.running.sink import KafkaSink
-from contract.clock import Clock, epoch_ms
+from contract.clock import Clock, to_epoch_ms
 from contract.errors import ConfigurationError
 from contract.metrics import Metrics
 from contract.settings import Settings
@@ -104,7 +104,7 @@ def _file_source(
 
     def event_time_ms(row: Row) -> int | None:
         moment = mapper.event_time(row)
-        return None if moment is None else epoch_ms(moment)
+        return None if moment is None else to_epoch_ms(moment)
 
     return FileSource(config, source, folder, event_time_ms=event_time_ms, columns=mapper.columns(""), pause=pause)
 

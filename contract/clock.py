@@ -53,7 +53,7 @@ class ManualClock:
         self._monotonic_s += seconds
 
 
-def epoch_ms(moment: datetime) -> int:
+def to_epoch_ms(moment: datetime) -> int:
     """Milliseconds since 1970-01-01 UTC, rounded down; `moment` must carry a zone."""
     return (moment - EPOCH) // timedelta(milliseconds=1)
 

@@ -14,7 +14,7 @@ import msgspec
 from contract.dead_letters import DeadLetter
 from contract.errors import InvalidEventError
 from contract.events import Transaction
-from contract.money import base_minor
+from contract.money import convert_to_base_minor
 
 DOCUMENT_BYTES_MAX = 64 * 1024
 """A transaction's JSON is some 700 bytes; a document this large is a mistake or an attack."""
@@ -93,7 +93,7 @@ class Admission:
         if transaction.retailer != self.retailer:
             raise InvalidEventError("retailer_mismatch", "field retailer names another retailer")
         self.check_time("event_time", transaction.event_time, now)
-        return base_minor(transaction.amount_minor, transaction.currency, self.base_currency, self.rates)
+        return convert_to_base_minor(transaction.amount_minor, transaction.currency, self.base_currency, self.rates)
 
     def check_time(self, name: str, moment: datetime, now: datetime) -> None:
         """Raises InvalidEventError where `moment`, the field `name`, lies in the future or too far back."""

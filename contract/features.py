@@ -84,7 +84,7 @@ _SPAN_TEXT = {"1d": "a day", "3d": "3 days", "7d": "7 days", "14d": "14 days"}
 
 
 @cache
-def schema(version: int = SCHEMA_VERSION) -> tuple[Feature, ...]:
+def get_schema(version: int = SCHEMA_VERSION) -> tuple[Feature, ...]:
     """The whole table of a version, in the order of the vector; raises ValueError for a version that never was."""
     if version == 1:
         return _version_1()
@@ -196,31 +196,33 @@ def _version_2(entity: Entity) -> tuple[Feature, ...]:
 
 
 @cache
-def names(version: int = SCHEMA_VERSION) -> tuple[str, ...]:
+def get_feature_names(version: int = SCHEMA_VERSION) -> tuple[str, ...]:
     """Feature names in the order of the vector."""
-    return tuple(feature.name for feature in schema(version))
+    return tuple(feature.name for feature in get_schema(version))
 
 
 @cache
-def schema_hash(version: int = SCHEMA_VERSION) -> str:
+def get_schema_hash(version: int = SCHEMA_VERSION) -> str:
     """`v<version>-<12 hex digits>` over every name, group, unit and bucket count, in order."""
-    rows = "\n".join(f"{f.name}|{f.group}|{f.unit}|{f.buckets}" for f in schema(version))
+    rows = "\n".join(f"{f.name}|{f.group}|{f.unit}|{f.buckets}" for f in get_schema(version))
     return f"v{version}-{hashlib.sha256(rows.encode()).hexdigest()[:12]}"
 
 
 @cache
-def widths() -> dict[str, int]:
+def get_schema_widths() -> dict[str, int]:
     """By hash, how many features a schema has: every schema whose models are served. Each is a prefix of the newest."""
-    return {schema_hash(version): len(names(version)) for version in range(1, SCHEMA_VERSION + 1)}
+    return {get_schema_hash(version): len(get_feature_names(version)) for version in range(1, SCHEMA_VERSION + 1)}
 
 
 @cache
-def plain_columns() -> tuple[int, int]:
-    """Columns of a vector that tell a plain fraud (contract/risk.py); `plain` judges their values."""
-    return names().index("customer_usual_ratio"), names().index(f"customer_unusual_{UNUSUAL_WINDOWS[-1].name}")
+def find_plain_columns() -> tuple[int, int]:
+    """Columns of a vector that tell a plain fraud (contract/risk.py); `is_plain` judges their values."""
+    return get_feature_names().index("customer_usual_ratio"), get_feature_names().index(
+        f"customer_unusual_{UNUSUAL_WINDOWS[-1].name}"
+    )
 
 
-def plain(usual_ratio: float, unusual: float) -> bool:
+def is_plain(usual_ratio: float, unusual: float) -> bool:
     """Whether a fraud with these values (NaN: missing) is not explained by its amount."""
     return not usual_ratio > PLAIN_RATIO and not unusual > 0
 

@@ -15,7 +15,7 @@ AMOUNT_MINOR_MAX = 10**12
 """The largest amount that is believed (ten thousand million in a currency of hundredths); above it: dead letter."""
 
 
-def exponent(currency: str) -> int:
+def get_exponent(currency: str) -> int:
     """Digits after the decimal point of `currency` (ISO 4217 code in capitals)."""
     return _EXPONENTS.get(currency, 2)
 
@@ -32,12 +32,12 @@ def to_minor(amount: Decimal | float | str, currency: str) -> int:
             raise InvalidEventError("amount_invalid", "the amount is not a finite number")
         if number.copy_abs() > AMOUNT_MINOR_MAX:
             raise InvalidEventError("amount_invalid", "the amount is beyond belief")
-        return int(number.scaleb(exponent(currency)).to_integral_value(rounding=ROUND_HALF_EVEN))
+        return int(number.scaleb(get_exponent(currency)).to_integral_value(rounding=ROUND_HALF_EVEN))
     except InvalidOperation:
         raise InvalidEventError("amount_invalid", "the amount is not a number") from None
 
 
-def base_minor(amount_minor: int, currency: str, base_currency: str, rates: Mapping[str, float]) -> int:
+def convert_to_base_minor(amount_minor: int, currency: str, base_currency: str, rates: Mapping[str, float]) -> int:
     """`amount_minor` of `currency` in minor units of `base_currency`, rounded half to even.
 
     `rates[c]` is how many units (major) of the base currency one unit (major) of `c` is worth.
@@ -51,7 +51,7 @@ def base_minor(amount_minor: int, currency: str, base_currency: str, rates: Mapp
         raise InvalidEventError(
             "currency_unknown", f"no rate for currency {currency}; add it under `rates`, or make it the `base_currency`"
         )
-    converted = amount_minor * rate * 10.0 ** (exponent(base_currency) - exponent(currency))
+    converted = amount_minor * rate * 10.0 ** (get_exponent(base_currency) - get_exponent(currency))
     if not converted <= AMOUNT_MINOR_MAX:
         raise InvalidEventError("amount_invalid", "amount_minor is beyond belief in the base currency")
     return round(converted)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from contract.errors import PackageRefusedError
-from contract.features import names
+from contract.features import get_feature_names
 
 NODES_MAX = 256
 """The exporter makes about 30."""
@@ -103,7 +103,7 @@ def _check_parts(data: memoryview) -> None:
         elif number == 5:
             _add(tensors, *_initializer(_bytes(value)))
         elif number == 11:
-            _add(tensors, _value_name(_bytes(value)), _Tensor(len(names()), indices=False))
+            _add(tensors, _value_name(_bytes(value)), _Tensor(len(get_feature_names()), indices=False))
     if len(nodes) > NODES_MAX:
         raise _refused(f"{len(nodes)} nodes, at most {NODES_MAX}")
     for node in nodes:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from contract.errors import PackageRefusedError
-from contract.features import schema_hash, widths
+from contract.features import get_schema_hash, get_schema_widths
 from contract.models import (
     CHALLENGE_KEY,
     CHUNK_BYTES,
@@ -47,12 +47,12 @@ class Package(NamedTuple):
     """Of the whole package, 64 hex digits."""
 
 
-def package_sha256(package: bytes) -> str:
+def hash_package(package: bytes) -> str:
     """The package's checksum, 64 hex digits."""
     return hashlib.sha256(package).hexdigest()
 
 
-def onnx_sha256(onnx: bytes) -> str:
+def hash_onnx(onnx: bytes) -> str:
     """The checksum for `Manifest.onnx_sha256`, 64 hex digits."""
     return hashlib.sha256(onnx).hexdigest()
 
@@ -86,7 +86,7 @@ def read_package(package: bytes) -> Package:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PackageRefusedError("format", f"{MANIFEST_FILE}: {error}") from None
     check_manifest(manifest, members[ONNX_FILE])
-    return Package(manifest, members[ONNX_FILE], package_sha256(package))
+    return Package(manifest, members[ONNX_FILE], hash_package(package))
 
 
 def _members(package: bytes) -> dict[str, bytes]:
@@ -110,18 +110,18 @@ def check_manifest(manifest: Manifest, onnx: bytes) -> None:
     """Raises PackageRefusedError where `manifest` does not fit `onnx`, this product's features, or itself."""
     if not is_version(manifest.model_version):
         raise PackageRefusedError("format", "model_version: letters, digits, dot, dash and underscore, at most 100")
-    if manifest.onnx_sha256 != onnx_sha256(onnx):
+    if manifest.onnx_sha256 != hash_onnx(onnx):
         raise PackageRefusedError("checksum", f"{ONNX_FILE} is not the file that the manifest describes")
-    width = widths().get(manifest.feature_schema)
+    width = get_schema_widths().get(manifest.feature_schema)
     if width is None:
         raise PackageRefusedError(
-            "feature_schema", f"made for {manifest.feature_schema[:64]}, this worker computes {schema_hash()}"
+            "feature_schema", f"made for {manifest.feature_schema[:64]}, this worker computes {get_schema_hash()}"
         )
     if manifest.features != width or len(manifest.ordinary) != width:
         raise PackageRefusedError("feature_schema", f"features and ordinary must count {width}")
     if not all(value is None or math.isfinite(value) for value in manifest.ordinary):
         raise PackageRefusedError("format", "ordinary: every value is finite or null")
-    if not thresholds_hold(manifest.thresholds):
+    if not are_thresholds_ordered(manifest.thresholds):
         raise PackageRefusedError("format", f"thresholds: 0 <= flag <= hold <= block <= {THRESHOLD_NEVER}")
     if not all(math.isfinite(value) for value in manifest.metrics.values()):
         raise PackageRefusedError("format", "metrics: every value is finite; leave out what could not be measured")
@@ -134,7 +134,7 @@ def is_version(text: str) -> bool:
     return _VERSION.fullmatch(text) is not None
 
 
-def thresholds_hold(thresholds: Thresholds) -> bool:
+def are_thresholds_ordered(thresholds: Thresholds) -> bool:
     """Whether they are ordered and within range; False for NaN."""
     return 0 <= thresholds.flag <= thresholds.hold <= thresholds.block <= THRESHOLD_NEVER
 

@@ -69,12 +69,12 @@ HABIT_NAMES = (
 )
 
 
-def side_names(entity: Entity) -> tuple[str, ...]:
+def list_side_names(entity: Entity) -> tuple[str, ...]:
     """What the store returns for one entity of one event beyond `aggregate_names`, in this order; missing is NaN."""
     return (*RISK_NAMES, *HABIT_NAMES) if entity.name in HABIT_ENTITIES else RISK_NAMES
 
 
-def horizon_tiles(label_delay_days: float) -> int:
+def count_horizon_tiles(label_delay_days: float) -> int:
     """How many tiles of 6 h an entity's risk spans: the longest window behind the delay, and a day."""
     return RISK_WINDOWS[-1].tiles + TILES_PER_DAY * (1 + -int(-label_delay_days // 1))
 

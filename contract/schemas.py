@@ -8,7 +8,7 @@ from contract.models import Manifest
 from contract.topics import TOPICS
 
 
-def json_schemas() -> dict[str, dict[str, Any]]:
+def build_json_schemas() -> dict[str, dict[str, Any]]:
     """One self-contained JSON Schema (2020-12) per message and for a package's manifest, by file name without ending."""
     messages: list[type[msgspec.Struct]] = [message for topic in TOPICS for message in topic.messages]
     messages.append(Manifest)
@@ -24,7 +24,7 @@ def _self_contained(message: type[msgspec.Struct]) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **definition, **schema}
 
 
-def asyncapi(version: str) -> dict[str, Any]:
+def build_asyncapi(version: str) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of every topic; `version` is the product's."""
     messages = [message for topic in TOPICS for message in topic.messages]
     _, definitions = msgspec.json.schema_components(messages, ref_template="#/components/schemas/{name}")

@@ -23,7 +23,7 @@ from contract.risk import LABEL_DELAY_DAYS_MAX
 from contract.sections.kafka_connection import KafkaConnection
 from contract.sections.learning import LearningSettings
 from contract.sections.models import CapacitySettings, DriftSettings
-from contract.sections.section import CURRENCY, NAME, Days, Seconds, Section, worded
+from contract.sections.section import CURRENCY, NAME, Days, Seconds, Section, describe_fault
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
 
@@ -342,7 +342,7 @@ def parse_as(kind: type[F], document: object, *, where: str) -> F:
     try:
         settings = kind(**{key: value for key, value in document.items() if key not in strange})
     except ValidationError as error:
-        faults += faults_of(error, where=where)
+        faults += list_faults(error, where=where)
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
         name = f"TILLGUARD_{field.group(1).upper()}" if field else "a TILLGUARD_ variable"
@@ -352,11 +352,11 @@ def parse_as(kind: type[F], document: object, *, where: str) -> F:
     return settings
 
 
-def faults_of(error: ValidationError, *, where: str) -> list[str]:
+def list_faults(error: ValidationError, *, where: str) -> list[str]:
     """Each fault of a pydantic validation as one sentence, without the offending value."""
     return [
         f"{where}: {'.'.join(str(part) for part in fault['loc']) or '(whole file)'}: "
-        + ("no such setting" if fault["type"] == "extra_forbidden" else worded(fault))
+        + ("no such setting" if fault["type"] == "extra_forbidden" else describe_fault(fault))
         for fault in error.errors(include_input=False, include_url=False)
     ]
 

@@ -113,6 +113,6 @@ def aggregate_names(entity: Entity) -> tuple[str, ...]:
     return tuple(names)
 
 
-def counterpart_hash(value: bytes) -> bytes:
+def hash_counterpart(value: bytes) -> bytes:
     """8 bytes that stand for a value in others' lists (BLAKE2b, so that a chosen value cannot collide with another)."""
     return hashlib.blake2b(value, digest_size=8).digest()

@@ -22,7 +22,7 @@ from demo.shops.mysql_shop import MysqlShop
 from demo.shops.shop import Shop
 from embedded import retailers
 from embedded.ledger import Endpoint
-from runtime.state_folder import retailer_folder
+from runtime.state_folder import find_retailer_folder
 from simulator.sales import Labelled
 
 MYSQL_RETAILER, MONGO_RETAILER = "alder", "birch"
@@ -53,12 +53,12 @@ def shop_of(retailer: str, endpoints: Mapping[str, Endpoint]) -> Shop:
 
 def connector_path(shop: Shop) -> Path:
     """Where the shop's connector file stands."""
-    return retailer_folder(shop.retailer) / "connectors" / f"{shop.connector}.yaml"
+    return find_retailer_folder(shop.retailer) / "connectors" / f"{shop.connector}.yaml"
 
 
 def history_path(retailer: str) -> Path:
     """Where the labelled history for training stands."""
-    return retailer_folder(retailer) / "history.jsonl"
+    return find_retailer_folder(retailer) / "history.jsonl"
 
 
 def begin(names: Sequence[str], endpoints: Mapping[str, Endpoint]) -> list[Settings]:
@@ -67,10 +67,10 @@ def begin(names: Sequence[str], endpoints: Mapping[str, Endpoint]) -> list[Setti
     Only retailers of these names are touched.
     """
     for name in names:
-        rmtree(retailer_folder(name), ignore_errors=True)
+        rmtree(find_retailer_folder(name), ignore_errors=True)
         _forget_state(name, endpoints["redis"])
     delete_topics({topic.name(name) for topic in TOPICS for name in names}, endpoints["kafka"])
-    return [retailers.create(name, CURRENCY, retailer_folder(name), endpoints)[0] for name in names]
+    return [retailers.create(name, CURRENCY, find_retailer_folder(name), endpoints)[0] for name in names]
 
 
 def _forget_state(retailer: str, endpoint: Endpoint) -> None:

@@ -72,7 +72,7 @@ def demo(
     from rich.console import Console
 
     from demo.entrypoint import Wishes, run
-    from runtime.state_folder import state_folder
+    from runtime.state_folder import find_state_folder
 
     if seconds is not None and transactions is not None:
         raise ConfigurationError(["--seconds and --transactions: give one of the two"])
@@ -87,14 +87,14 @@ def demo(
         rows=rows,
         weeks=weeks,
         json_file=json_file,
-        report_file=report_file or state_folder() / "tillguard-demo.html",
+        report_file=report_file or find_state_folder() / "tillguard-demo.html",
         keep=keep,
         acts=acts,
     )
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console()
     try:
-        kept_its_promises = run(wishes, state_folder(), console)
+        kept_its_promises = run(wishes, find_state_folder(), console)
     except KeyboardInterrupt:
         console.print("interrupted; everything that was started has been stopped")
         raise typer.Exit(130) from None
@@ -121,7 +121,7 @@ def simulate(
     Needs the servers (`tillguard up`) and a database that `tillguard demo` made. A running connector and worker answer them.
     """
     from demo.selling import sell
-    from runtime.state_folder import state_folder
+    from runtime.state_folder import find_state_folder
 
-    sold, frauds = sell(retailer, state_folder(), transactions=transactions, rate=rate, seed=seed)
+    sold, frauds = sell(retailer, find_state_folder(), transactions=transactions, rate=rate, seed=seed)
     typer.echo(f"{sold} sales written into the database of {retailer}, {frauds} of them frauds")

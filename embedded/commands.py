@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from contract.errors import ConfigurationError
-from runtime.state_folder import retailer_folder, state_folder
+from runtime.state_folder import find_retailer_folder, find_state_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def up(only: list[str] | None = ONLY, as_json: bool = AS_JSON) -> None:
         typer.echo(f"{name:<8} {endpoint.host}:{endpoint.port}{'  (was running)' if name in before else ''}")
     if "mongodb" in set(endpoints) - before:
         typer.echo("mongodb keeps its data in memory: it starts empty, and positions in an earlier one are dead.")
-    typer.echo(f"Addresses and passwords: {state_folder() / 'stack.json'}. `tillguard down` stops everything.")
+    typer.echo(f"Addresses and passwords: {find_state_folder() / 'stack.json'}. `tillguard down` stops everything.")
 
 
 def down(only: list[str] | None = ONLY) -> None:
@@ -82,7 +82,7 @@ def init(
     down = [found.name for found in stack.status() if found.name in retailers.NEEDED and found.state != "running"]
     if down:
         raise ConfigurationError([f"not running: {', '.join(down)}; `tillguard up` starts the embedded stack"])
-    folder = retailer_folder(retailer)
+    folder = find_retailer_folder(retailer)
     _, changes = retailers.create(retailer, currency, folder, stack.endpoints, force=force)
     for line in changes or [f"{retailer}: everything is in place"]:
         typer.echo(line)
@@ -103,7 +103,7 @@ def _stack(*, quiet: bool) -> Any:
         if not quiet:
             typer.echo(line, err=True)
 
-    return Stack(state_folder(), report=report)
+    return Stack(find_state_folder(), report=report)
 
 
 def _wanted(only: list[str] | None) -> list[str]:

@@ -139,7 +139,7 @@ class Stack:
             return ServiceStatus(service.name, "stopped", None, None, "")
         state: State = "stopped"
         if record.process is not None:
-            running = processes.alive(record.process)
+            running = processes.is_alive(record.process)
             state = "crashed" if not running else "running" if _answers(service, record.endpoint) else "unresponsive"
         pid = record.process.pid if record.process and state != "crashed" else None
         return ServiceStatus(service.name, state, pid, record.endpoint, record.log)
@@ -150,7 +150,7 @@ class Stack:
     def _processes(self, service: Service) -> list[processes.Identity]:
         """The recorded process and any other that carries this server's marker, as far as they run."""
         record = ledgers.read(self._file).services.get(service.name)
-        recorded = [record.process] if record and record.process and processes.alive(record.process) else []
+        recorded = [record.process] if record and record.process and processes.is_alive(record.process) else []
         known = {process.pid for process in recorded}
         strays = [found for found in processes.find(service.marker(self._place(service))) if found.pid not in known]
         return recorded + strays
@@ -159,7 +159,7 @@ class Stack:
         """True for a server to be left alone; whatever else is there of it is ended."""
         record = ledgers.read(self._file).services.get(service.name)
         process = record.process if record else None
-        if record and process and processes.alive(process):
+        if record and process and processes.is_alive(process):
             if _answers_within(service, record.endpoint, process, UNRESPONSIVE_GRACE_S):
                 return True
             self._report(f"{service.name}: runs but does not answer; starting it again")
@@ -248,7 +248,7 @@ class Stack:
             process = record.process
             left = begin + service.start_timeout_s - time.monotonic()
             if process is None or not _answers_within(service, record.endpoint, process, left):
-                why = "did not answer in time" if process and processes.alive(process) else "ended while starting"
+                why = "did not answer in time" if process and processes.is_alive(process) else "ended while starting"
                 end = logs.tail(self._place(service).logs, service.name)
                 raise ServiceFailedError(f"{service.name} {why}; the end of its log:\n{end}")
             self._report(f"{service.name}: ready on {record.endpoint.host}:{record.endpoint.port}")
@@ -323,7 +323,7 @@ def _answers_within(service: Service, endpoint: Endpoint, process: processes.Ide
     while True:
         if _answers(service, endpoint):
             # Not somebody else's server on this port, while ours has ended.
-            return processes.alive(process)
-        if time.monotonic() > deadline or not processes.alive(process):
+            return processes.is_alive(process)
+        if time.monotonic() > deadline or not processes.is_alive(process):
             return False
         time.sleep(POLL_S)

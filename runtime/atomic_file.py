@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and are on the disk when that is said.
 
 A file is written under a temporary name of its own, flushed to the disk and renamed, and its folder is flushed: once `write` or
-`Staged.settle` returns, a kill or a power cut leaves the whole file. All of it raises OSError; `disk_faults` makes a sentence of one.
+`Staged.settle` returns, a kill or a power cut leaves the whole file. All of it raises OSError; `translate_disk_errors` makes a sentence of one.
 """
 
 import os
@@ -89,7 +89,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def disk_faults(what: str) -> Iterator[None]:
+def translate_disk_errors(what: str) -> Iterator[None]:
     """Turns the operating system's error into one clear sentence about `what`, a TillguardError."""
     try:
         yield

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from contract.errors import ConfigurationError, TransientError
-from runtime.atomic_file import disk_faults
+from runtime.atomic_file import translate_disk_errors
 from runtime.locks import HeldLock, take
 
 LOCK_WAIT_S = 60
@@ -81,7 +81,7 @@ class Database:
 
     def hold(self, name: str, *, wait_s: float = 0.0, waits: Callable[[str], None] | None = None) -> HeldLock:
         """See runtime.locks.take; raises LockBusyError, TransientError, and TillguardError for the lock file."""
-        with self._faults(), disk_faults(self._what):
+        with self._faults(), translate_disk_errors(self._what):
             return take(self._engine, name, wait_s=wait_s, waits=waits)
 
     @contextmanager

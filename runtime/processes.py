@@ -58,7 +58,7 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def alive(known: Identity) -> bool:
+def is_alive(known: Identity) -> bool:
     """Whether exactly this process still runs."""
     return identify(known.pid) == known
 

@@ -4,7 +4,7 @@ import signal
 from threading import Event
 
 
-def until_stopped() -> Event:
+def catch_stop_signals() -> Event:
     """Set by SIGTERM and SIGINT; takes over both for the whole process."""
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):

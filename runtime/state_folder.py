@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 
-def state_folder() -> Path:
+def find_state_folder() -> Path:
     """The folder of this machine's state; relative to the working directory unless TILLGUARD_STATE names one."""
     return Path(os.environ.get("TILLGUARD_STATE", ".tillguard")).absolute()
 
 
-def retailer_folder(retailer: str) -> Path:
+def find_retailer_folder(retailer: str) -> Path:
     """Where a retailer's settings, rules and connector files live."""
-    return state_folder() / "retailers" / retailer
+    return find_state_folder() / "retailers" / retailer

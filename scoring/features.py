@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.events import Transaction
-from contract.features import CATEGORY_BUCKETS, HISTORY_ENTITIES, names
-from contract.money import exponent
-from contract.risk import HABIT_ENTITIES, RISK_WINDOWS, USUAL_MIN, side_names
+from contract.features import CATEGORY_BUCKETS, HISTORY_ENTITIES, get_feature_names
+from contract.money import get_exponent
+from contract.risk import HABIT_ENTITIES, RISK_WINDOWS, USUAL_MIN, list_side_names
 from contract.windows import (
     DAY_MS,
     ENTITIES,
@@ -29,7 +29,7 @@ from contract.windows import (
     SECOND_MS,
     WINDOWS,
     aggregate_names,
-    counterpart_hash,
+    hash_counterpart,
 )
 from scoring.ports import WindowUpdate
 
@@ -62,7 +62,7 @@ def aggregate_columns() -> tuple[str, ...]:
     """
     return tuple(
         f"{entity.name}_{name}"
-        for names_of in (aggregate_names, side_names)
+        for names_of in (aggregate_names, list_side_names)
         for entity in ENTITIES
         for name in names_of(entity)
     )
@@ -76,7 +76,7 @@ def digest(transaction: Transaction, event_time_ms: int) -> bytes:
         True if name is not None and name[-_TOKEN_TAIL : 1 - _TOKEN_TAIL] == "." else name
         for name in _names_of(transaction)
     ]
-    content = (_content_of(transaction), named, event_time_ms, None if since is None else epoch_ms(since), present)
+    content = (_content_of(transaction), named, event_time_ms, None if since is None else to_epoch_ms(since), present)
     return blake2b(_encode_content(content), digest_size=DIGEST_BYTES).digest()
 
 
@@ -99,7 +99,7 @@ def window_updates(
 
 def event_times_ms(transactions: Sequence[Transaction]) -> list[int]:
     """Event times in ms since 1970 UTC, rounded down."""
-    return [epoch_ms(transaction.event_time) for transaction in transactions]
+    return [to_epoch_ms(transaction.event_time) for transaction in transactions]
 
 
 def quantities(
@@ -121,9 +121,9 @@ def quantities(
     """
     times = np.array(event_times_ms(transactions) if times_ms is None else times_ms, dtype=np.int64)
     amounts = np.array(amounts_base_minor, dtype=np.float64)
-    minor = 10.0 ** exponent(base_currency)
+    minor = 10.0 ** get_exponent(base_currency)
     plan = _plan()
-    table = np.empty((len(transactions), len(names())), dtype=np.float64)
+    table = np.empty((len(transactions), len(get_feature_names())), dtype=np.float64)
     for column, values in zip(plan.static, _static(transactions, amounts / minor, times), strict=True):
         table[:, column] = values
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -181,7 +181,7 @@ def entities_of(window_update: WindowUpdate) -> bytes:
 
 @lru_cache(maxsize=65_536)
 def _hash_of(value: str) -> bytes:
-    return counterpart_hash(value.encode())
+    return hash_counterpart(value.encode())
 
 
 def _static(transactions: Sequence[Transaction], amounts: Floats, times_ms: NDArray[np.int64]) -> list[Floats]:
@@ -225,7 +225,7 @@ def _numbers(values: Sequence[float | None]) -> Floats:
 
 def _ages_d(since: Sequence[datetime | None], times_ms: NDArray[np.int64]) -> Floats:
     """Days; 0 where the account seems to be younger than the transaction."""
-    opened = _numbers([None if moment is None else epoch_ms(moment) for moment in since])
+    opened = _numbers([None if moment is None else to_epoch_ms(moment) for moment in since])
     ages: Floats = np.maximum((times_ms - opened) / DAY_MS, 0.0)
     return ages
 
@@ -263,7 +263,7 @@ class _Plan(msgspec.Struct, frozen=True):
 
 @cache
 def _plan() -> _Plan:
-    schema = {name: index for index, name in enumerate(names())}
+    schema = {name: index for index, name in enumerate(get_feature_names())}
     stored = {name: index for index, name in enumerate(aggregate_columns())}
     source: dict[str, str] = {}
     sums, seconds = [], []

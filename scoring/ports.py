@@ -76,7 +76,7 @@ class Applied:
     """Shape (n,); True where the id was seen before with another digest."""
     aggregates: NDArray[np.float64]
     """Shape (n, K): contract.windows.aggregate_names of every entity, concatenated in the order of ENTITIES, then
-    contract.risk.side_names likewise; NaN for an entity that the transaction does not name."""
+    contract.risk.list_side_names likewise; NaN for an entity that the transaction does not name."""
     model_versions: list[str]
     """Pinned at first sight."""
     rules_versions: list[str]

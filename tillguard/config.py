@@ -8,7 +8,7 @@ import yaml
 from contract.errors import ConfigurationError
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
 from runtime import atomic_file, yaml_document
-from runtime.state_folder import retailer_folder, state_folder
+from runtime.state_folder import find_retailer_folder, find_state_folder
 
 
 def load(retailer: str | None = None, file: Path | None = None) -> Settings:
@@ -18,7 +18,7 @@ def load(retailer: str | None = None, file: Path | None = None) -> Settings:
     """
     chosen = file or (Path(os.environ["TILLGUARD_CONFIG"]) if "TILLGUARD_CONFIG" in os.environ else None)
     if chosen is None and retailer is not None:
-        chosen = retailer_folder(retailer) / "settings.yaml"
+        chosen = find_retailer_folder(retailer) / "settings.yaml"
     if chosen is None:
         raise ConfigurationError(["name the retailer (--retailer NAME) or its settings file (--config FILE)"])
     settings = parse(
@@ -29,14 +29,14 @@ def load(retailer: str | None = None, file: Path | None = None) -> Settings:
     return settings
 
 
-def federation_folder() -> Path:
+def find_federation_folder() -> Path:
     """Where a coordinator's settings, keys and memory live."""
-    return state_folder() / "federation"
+    return find_state_folder() / "federation"
 
 
 def load_coordinator(file: Path | None = None) -> CoordinatorFile:
     """The coordinator's settings from `file`, or the state folder's, with the environment on top; raises ConfigurationError."""
-    chosen = file or federation_folder() / "settings.yaml"
+    chosen = file or find_federation_folder() / "settings.yaml"
     document = read_yaml(chosen, "`tillguard federation init` writes one")
     return parse_as(CoordinatorFile, document, where=str(chosen))
 
@@ -46,7 +46,7 @@ def begin_coordinator(bootstrap_servers: str | None) -> Path:
 
     None: the file's own, else localhost:9092. Raises ConfigurationError, also where a file that is there names other servers.
     """
-    folder = federation_folder()
+    folder = find_federation_folder()
     file = folder / "settings.yaml"
     own = {
         "key_file": str(folder / "coordinator.key"),

@@ -23,7 +23,7 @@ from bench.federation.trial import Bank
 from bench.handbook import data, protocol
 from bench.handbook.protocol import FIRST_FOLD, FOLDS, TRAIN_DAYS, Fold, Payments
 from bench.table import Row
-from contract.features import schema_hash
+from contract.features import get_schema_hash
 from federation.learning.learner import Arrays, Learner
 from federation.learning.numpy_learner import Data, NumpyLearner
 from federation.simulation.data import joined
@@ -97,7 +97,7 @@ def _featured(own: Payments) -> NDArray[np.float32]:
 
 def _once(own: Payments, kept: Path) -> NDArray[np.float32]:
     """Named after what it was made of, but for the code: who changes that takes another folder."""
-    digest = hashlib.sha256(schema_hash().encode())
+    digest = hashlib.sha256(get_schema_hash().encode())
     for column in (own.time_ms, own.customer, own.terminal, own.amount_minor, own.fraud):
         digest.update(np.ascontiguousarray(column).tobytes())
     file = kept / f"{digest.hexdigest()[:32]}.npy"

@@ -85,7 +85,7 @@ class KafkaFederation:
         self._order(Order(action="run", rounds=rounds))
         self._until(lambda: self._state.model.version > 0 or self._state.rounds_wanted > 0)
         self._until(lambda: self._state.rounds_wanted == 0 and self._coordinator.coordinator.attempt is None)
-        told = root.told(self.settings, self._identity.public.fingerprint)
+        told = root.load_history(self.settings, self._identity.public.fingerprint)
         return [dict(line.metrics) for line in rounds_of(told.entries)]
 
     @property

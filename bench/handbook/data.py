@@ -17,7 +17,7 @@ from bench.handbook.protocol import DELAY_DAYS, Payments
 from contract.clock import from_epoch_ms
 from contract.errors import ConfigurationError, TillguardError
 from contract.events import Origin, Transaction
-from contract.money import exponent
+from contract.money import get_exponent
 from contract.settings import Settings
 from tillguard.history.reading import Found, LabelQueue
 from tillguard.history.replay import Progress, replay
@@ -45,7 +45,7 @@ def read(file: Path) -> Payments:
     try:
         times = pc.cast(pc.cast(table["TX_DATETIME"], pa.timestamp("ms"), safe=False), pa.int64())
         columns = [_whole(pc.cast(table[name], pa.float64()), name) for name in COLUMNS[1:3]]
-        amounts = np.rint(np.asarray(pc.cast(table["TX_AMOUNT"], pa.float64())) * 10 ** exponent(CURRENCY))
+        amounts = np.rint(np.asarray(pc.cast(table["TX_AMOUNT"], pa.float64())) * 10 ** get_exponent(CURRENCY))
         truths = [_whole(pc.cast(table[name], pa.float64()), name) for name in COLUMNS[4:]]
     except (pa.ArrowException, ValueError) as error:
         raise ConfigurationError([f"{file}: a value is missing or has a wrong type ({error})"]) from None
@@ -106,7 +106,7 @@ def featured(payments: Payments, spool: Spool, progress: Progress | None = None)
         event_time_ms=replayed_as.event_time_ms,
         features=spool.features(replayed_as.transaction_ids),
         fraud=np.array([found.labels[name] for name in replayed_as.transaction_ids]),
-        amount=replayed_as.amount_base_minor / 10.0 ** exponent(CURRENCY),
+        amount=replayed_as.amount_base_minor / 10.0 ** get_exponent(CURRENCY),
     )
 
 

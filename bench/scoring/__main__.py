@@ -30,7 +30,7 @@ from contract.settings import LogSettings
 from contract.verdicts import Verdict
 from embedded.stack import Stack
 from runtime import logs
-from tillguard.history.private_redis import executable, private_redis
+from tillguard.history.private_redis import find_redis_server, start_private_redis
 
 SERVICES = ("kafka", "redis")
 WEEK_MS = 7 * 86_400_000
@@ -203,10 +203,10 @@ def engine_alone(site: Site, sizes: Sizes) -> list[Row]:
 
 def script_alone(_site: Site, sizes: Sizes) -> list[Row]:
     """The window script with 300 events an entity, on a Redis of its own."""
-    server = executable()
+    server = find_redis_server()
     if server is None:
         return []
-    with private_redis(server) as settings:
+    with start_private_redis(server) as settings:
         bench = windows.Bench(settings)
         return windows.growth_in_events(bench, sizes.script_groups, (windows.TARGET_EVENTS,), sizes.script_events)
 

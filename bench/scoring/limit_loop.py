@@ -19,8 +19,8 @@ import numpy as np
 import onnxruntime
 from confluent_kafka import Consumer, Producer
 
-from contract.clock import epoch_ms
-from contract.features import names
+from contract.clock import to_epoch_ms
+from contract.features import get_feature_names
 from contract.models import INPUT_NAME, OUTPUT_NAME
 from contract.settings import Settings
 from contract.topics import TRANSACTIONS, VERDICTS
@@ -83,7 +83,7 @@ class Bare:
         window_updates = [
             WindowUpdate(
                 one.transaction_id,
-                epoch_ms(one.event_time),
+                to_epoch_ms(one.event_time),
                 one.amount_minor,
                 (one.customer, one.card, one.device, one.ip, one.email, None, None, None),
                 None,
@@ -96,7 +96,7 @@ class Bare:
     def answer(self, asked: Asked) -> None:
         """Waits for the store, scores, and queues one verdict each."""
         applied = asked.ticket.wait(STORE_TIMEOUT_S)
-        rows = np.zeros((len(asked.seen), len(names())), dtype=np.float32)
+        rows = np.zeros((len(asked.seen), len(get_feature_names())), dtype=np.float32)
         width = min(rows.shape[1], applied.aggregates.shape[1])
         rows[:, :width] = applied.aggregates[:, :width]
         scores = self._session.run([OUTPUT_NAME], {INPUT_NAME: rows})[0][:, 0].tolist()

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from contract.features import names, schema_hash
+from contract.features import get_feature_names, get_schema_hash
 from contract.models import INPUT_NAME, OUTPUT_NAME, DataRange, Manifest, ModelPromotion, Thresholds
 from contract.package import (
     THRESHOLD_NEVER,
     build_package,
-    onnx_sha256,
-    package_sha256,
+    hash_onnx,
+    hash_package,
     to_messages,
     to_promotion,
 )
@@ -40,11 +40,11 @@ def package(retailer: str, version: str, limits: Thresholds) -> bytes:
         model_version=version,
         retailer=retailer,
         created_at=_MADE,
-        feature_schema=schema_hash(),
-        features=len(names()),
-        onnx_sha256=onnx_sha256(graph),
+        feature_schema=get_schema_hash(),
+        features=len(get_feature_names()),
+        onnx_sha256=hash_onnx(graph),
         thresholds=limits,
-        ordinary=[0.0] * len(names()),
+        ordinary=[0.0] * len(get_feature_names()),
         data=DataRange(first=_MADE, last=_MADE, transactions=1, frauds=1),
         metrics={},
         parity_max_abs_diff=0.0,
@@ -56,7 +56,7 @@ def package(retailer: str, version: str, limits: Thresholds) -> bytes:
 def messages(content: bytes, version: str) -> list[tuple[bytes, bytes]]:
     """(key, value) for the models topic: the package and its promotion."""
     promotion = ModelPromotion(
-        model_version=version, package_sha256=package_sha256(content), promoted_at=_MADE, promoted_by="bench"
+        model_version=version, package_sha256=hash_package(content), promoted_at=_MADE, promoted_by="bench"
     )
     return [*to_messages(content), to_promotion(promotion)]
 
@@ -72,7 +72,7 @@ def network() -> bytes:
         helper.make_node("Add", ["size", "n1"], ["above"]),
         helper.make_node("Log", ["above"], ["x0"]),
     ]
-    for place, (inputs, outputs) in enumerate(pairwise((len(names()), *LAYERS))):
+    for place, (inputs, outputs) in enumerate(pairwise((len(get_feature_names()), *LAYERS))):
         weights = (generator.normal(size=(inputs, outputs)) / np.sqrt(inputs)).astype(np.float32)
         initializers += [
             numpy_helper.from_array(weights, f"w{place}"),
@@ -90,7 +90,7 @@ def _bytes(nodes: Sequence[onnx.NodeProto], initializers: Sequence[onnx.TensorPr
         helper.make_graph(
             list(nodes),
             "bench",
-            [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["n", len(names())])],
+            [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["n", len(get_feature_names())])],
             [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["n", 1])],
             list(initializers),
         ),

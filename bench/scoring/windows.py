@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import redis
 
 from bench.table import Row, print_table, write_json
-from contract.risk import horizon_tiles
+from contract.risk import count_horizon_tiles
 from contract.settings import RedisSettings
 from contract.windows import DAY_MS
 from scoring.ports import WindowUpdate
@@ -30,7 +30,7 @@ from scoring.store.keys import Keys
 from scoring.store.link import RedisLink, command
 from scoring.store.scripts import script, sha1
 from scoring.store.window_updates import Bounds, ReplyReader, WindowUpdatePacker
-from tillguard.history.private_redis import executable, private_redis
+from tillguard.history.private_redis import find_redis_server, start_private_redis
 
 SEED = 7
 BATCH = 256
@@ -41,7 +41,7 @@ BOUNDS = Bounds(
     max_events=1024,
     max_counterparts=64,
     label_delay_s=7 * 86_400,
-    horizon_tiles=horizon_tiles(7),
+    horizon_tiles=count_horizon_tiles(7),
 )
 START_MS = 1_790_000_000_000
 ROUNDS = 10
@@ -308,10 +308,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, about half a minute")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args()
-    server = executable()
+    server = find_redis_server()
     if server is None:
         sys.exit("bench.scoring.windows needs a Redis server: pip install 'tillguard[embedded]'")
-    with private_redis(server) as settings:
+    with start_private_redis(server) as settings:
         bench = Bench(settings)
         if options.quick:
             rows = growth_in_events(bench, 50, (2, 20, 300, 400), 10_000)

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError, model_valid
 from connectors.config.fields import LabelFields, ResolutionFields, Spec, TransactionFields
 from connectors.config.file_settings import Files
 from contract.errors import ConfigurationError
-from contract.sections.section import NAME, worded
+from contract.sections.section import NAME, describe_fault
 from runtime.yaml_document import Document, expect_mapping
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -223,7 +223,7 @@ def _worded(error: ValidationError) -> Iterator[tuple[Path_, str]]:
     """Each fault of pydantic with its place, without the offending value (it may be a secret)."""
     for fault in error.errors(include_input=False, include_url=False):
         place = tuple(step for step in fault["loc"] if step not in ("mysql", "mongodb", "file"))
-        message = worded(fault)
+        message = describe_fault(fault)
         if fault["type"] == "extra_forbidden":
             message = "no such setting here; `tillguard connector fields` lists them"
         elif fault["type"] == "missing":

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from connectors.config.fields import Spec
 from contract.errors import ConfigurationError
-from contract.sections.section import worded
+from contract.sections.section import describe_fault
 
 Format = Literal["parquet", "csv", "jsonl"]
 FORMATS: dict[str, Format] = {
@@ -90,7 +90,7 @@ def files_at(path: Path, settings: Mapping[str, object]) -> Files:
     try:
         return Files.model_validate({**settings, "kind": "file", "path": path})
     except ValidationError as error:
-        raise ConfigurationError([f"{path.name}: {worded(fault)}" for fault in error.errors()]) from None
+        raise ConfigurationError([f"{path.name}: {describe_fault(fault)}" for fault in error.errors()]) from None
 
 
 def ending(path: PurePath) -> str:

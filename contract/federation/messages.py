@@ -461,6 +461,6 @@ def _field_of(error: Exception) -> str:
     return f"field {place.rstrip('`')}" if found else f"field body, {type(error).__name__}"
 
 
-def type_of(message: Struct | type[Struct]) -> str:
+def get_type_name(message: Struct | type[Struct]) -> str:
     """The name of a message's type, as its envelope carries it."""
     return str((message if isinstance(message, type) else type(message)).__struct_config__.tag)

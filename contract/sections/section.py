@@ -26,7 +26,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def worded(fault: ErrorDetails) -> str:
+def describe_fault(fault: ErrorDetails) -> str:
     """A fault that pydantic found, in words; a pattern is no help to whoever must correct a name."""
     if fault["type"] == "string_pattern_mismatch":
         return IN_WORDS.get(fault["ctx"]["pattern"], fault["msg"])

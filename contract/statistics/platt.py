@@ -17,7 +17,7 @@ def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), dtype=np.float64)
 
 
-def most_likely(
+def fit_sigmoid(
     x: NDArray[np.float64], target: NDArray[np.float64], counts: NDArray[np.float64], *, offset: float, gain_min: float
 ) -> tuple[float, float]:
     """Slope and offset with the least cross-entropy of sigmoid(slope * x + offset), which is convex in both; the slope may be below 0.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 GAIN_MIN = 0.002
 """Average precision by which a model must be better to count as better at all: trained again on the same, it moves by so much."""
 SAMPLES = 400
-"""Of `surely_better`: a share of 0.9 is then known to within 0.015."""
+"""Of `estimate_win_share`: a share of 0.9 is then known to within 0.015."""
 DRAWN_AT_ONCE = 500_000
 """Bounds the memory that samples take: this many draws are held together."""
 
@@ -67,7 +67,7 @@ def average_precision(
     return Ranking(score, fraud).average_precision(weight) if fraud.any() else float("nan")
 
 
-def times_drawn(fraud: NDArray[np.bool_], random: np.random.Generator, samples: int) -> NDArray[np.float64]:
+def draw_counts(fraud: NDArray[np.bool_], random: np.random.Generator, samples: int) -> NDArray[np.float64]:
     """How often each of n rows is drawn when as many are drawn with repetition, frauds and genuine ones apart: (samples, n)."""
     times = np.zeros((samples, len(fraud)))
     for rows in (np.flatnonzero(fraud), np.flatnonzero(~fraud)):
@@ -78,7 +78,7 @@ def times_drawn(fraud: NDArray[np.bool_], random: np.random.Generator, samples: 
     return times
 
 
-def surely_better(
+def estimate_win_share(
     one: NDArray[np.floating],
     other: NDArray[np.floating],
     fraud: NDArray[np.bool_],
@@ -96,7 +96,7 @@ def surely_better(
     random, rankings = np.random.default_rng(seed), [Ranking(score, fraud) for score in (one, other)]
     better, step = 0, max(1, DRAWN_AT_ONCE // len(fraud))
     for begin in range(0, samples, step):
-        drawn = times_drawn(fraud, random, min(step, samples - begin))
+        drawn = draw_counts(fraud, random, min(step, samples - begin))
         if weight is not None:
             drawn *= weight
         first, second = (ranking.average_precisions(drawn) for ranking in rankings)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from contract.clock import SystemClock, epoch_ms
+from contract.clock import SystemClock, to_epoch_ms
 from contract.federation.messages import (
     CLOCK_TOLERANCE_MS,
     MESSAGE_BYTES_MAX,
@@ -114,7 +114,7 @@ class Adversary:
     def _sealed(
         self, saying: Saying, *, sender: str | None = None, ahead_ms: int = 0, identity: Identity | None = None
     ) -> list[bytes]:
-        self._clock_ms = max(self._clock_ms + 1, epoch_ms(SystemClock().now()))
+        self._clock_ms = max(self._clock_ms + 1, to_epoch_ms(SystemClock().now()))
         author = identity or self._identity
         signed = seal(
             saying.message,

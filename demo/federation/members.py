@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.events import Label, Origin, Transaction
-from contract.features import FeatureRecord, schema_hash
+from contract.features import FeatureRecord, get_schema_hash
 from contract.settings import Settings
 from demo.children import DemoError
 from simulator.profile import Profile
@@ -161,7 +161,7 @@ def _record(settings: Settings, entry: Labelled, features: NDArray[np.float32], 
         retailer=settings.retailer,
         event_time=entry.sale.event_time,
         applied_seq=int(entry.sale.transaction_id.rpartition("-")[2]),
-        feature_schema=schema_hash(),
+        feature_schema=get_schema_hash(),
         values=features.astype("<f4").tobytes(),
         score=0.0,
         model_version="none",

@@ -31,9 +31,9 @@ from federation.audit.history import History, LogReader, content_of, rounds_of
 from federation.transports.kafka_logs import KafkaTransport, topic_name
 from federation.transports.ports import LOGS, Record
 from runtime import atomic_file, yaml_document
-from runtime.state_folder import retailer_folder
+from runtime.state_folder import find_retailer_folder
 from tillguard.federation import root
-from tillguard.federation.learner import CHOICE, lineage, shapes
+from tillguard.federation.learner import CHOICE, format_lineage, get_shapes
 from trainer.learning.judging import opponent
 from trainer.model.run_onnx import served
 from trainer.registry.registry import Registry
@@ -172,7 +172,10 @@ class ThirdAct:
         newest = max(_versions(reader.read()), default=0)
         self._on.screen.detail("each compares the common model with its own")
         self._until(
-            lambda: all(root.decided(settings.federation, name) >= newest for name, settings in self._settings.items()),
+            lambda: all(
+                root.read_decided_version(settings.federation, name) >= newest
+                for name, settings in self._settings.items()
+            ),
             "the retailers' decisions",
         )
 
@@ -189,7 +192,7 @@ class ThirdAct:
         with _logs(self._coordinator) as transport:
             records = _everything(transport)
         courses = [self._of(member, before[member.name], told) for member in MEMBERS]
-        parameters = sum(math.prod(tensor.shape) for tensor in shapes())
+        parameters = sum(math.prod(tensor.shape) for tensor in get_shapes())
         return results.Course(FEDERATION, courses, told, records, BAD, attacks, parameters)
 
     def _of(self, member: Member, before: NDArray[np.floating], told: History) -> results.MemberCourse:
@@ -197,7 +200,7 @@ class ThirdAct:
         learned = [*prepared.old.sales, *prepared.new.sales]
         with _registry(settings) as registry:
             entries = {entry.manifest.base: entry for entry in registry.models(member.name)}
-            made = {version: entries.get(lineage(FEDERATION, version)) for version in _versions(told)}
+            made = {version: entries.get(format_lineage(FEDERATION, version)) for version in _versions(told)}
             choices = {
                 version: "local" if entry is None else str(entry.manifest.parameters[CHOICE])
                 for version, entry in made.items()
@@ -248,7 +251,7 @@ class ThirdAct:
 
     def _with_federation(self, name: str) -> Settings:
         """Puts the section into the retailer's own settings file, instead of the one with which it was made."""
-        file = retailer_folder(name) / "settings.yaml"
+        file = find_retailer_folder(name) / "settings.yaml"
         document = yaml_document.load(file.read_text(encoding="utf-8"), str(file)) | self._participant(
             name, file.parent
         )

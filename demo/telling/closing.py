@@ -16,7 +16,7 @@ from demo.learning.recovery import STAGES, learned
 from demo.summary import DECISIONS, holds
 from demo.telling import comparison
 from demo.view import COLOURS
-from tillguard.views.report.page import milliseconds, percent
+from tillguard.views.report.page import format_milliseconds, format_percent
 
 
 def show(console: Console, figures: Mapping[str, Any], kinds: Mapping[str, str], *, replay: bool) -> None:
@@ -32,8 +32,8 @@ def show(console: Console, figures: Mapping[str, Any], kinds: Mapping[str, str],
         console.print(third_act(figures["third_act"], kinds))
     latency, whole = figures["latency_ms"], figures["end_to_end_ms"]
     console.print(
-        f"Latency  p50 [bold]{milliseconds(latency['p50'])}[/bold], p99 [bold]{milliseconds(latency['p99'])}[/bold] "
-        f"from Kafka to the verdict; p50 {milliseconds(whole['p50'])}, p99 {milliseconds(whole['p99'])} from the database's "
+        f"Latency  p50 [bold]{format_milliseconds(latency['p50'])}[/bold], p99 [bold]{format_milliseconds(latency['p99'])}[/bold] "
+        f"from Kafka to the verdict; p50 {format_milliseconds(whole['p50'])}, p99 {format_milliseconds(whole['p99'])} from the database's "
         "commit to a verdict that can be read.",
         highlight=False,
     )
@@ -94,12 +94,14 @@ def _decisions(figures: Mapping[str, Any]) -> RenderableType:
         table.add_column(name, justify="right", style=COLOURS[name])
     table.add_row("transactions", *(f"{figures['decisions'][name]:,}" for name in DECISIONS))
     table.add_row(
-        "of these fraud (precision)", *(percent(figures["precision_by_decision"][name]) for name in DECISIONS)
+        "of these fraud (precision)", *(format_percent(figures["precision_by_decision"][name]) for name in DECISIONS)
     )
-    table.add_row("of all frauds (recall)", *(percent(figures["recall_by_decision"][name]) for name in DECISIONS))
+    table.add_row(
+        "of all frauds (recall)", *(format_percent(figures["recall_by_decision"][name]) for name in DECISIONS)
+    )
     return _noted(
         table,
-        f"{percent(figures['genuine_untroubled'])} of genuine customers were allowed at once; "
+        f"{format_percent(figures['genuine_untroubled'])} of genuine customers were allowed at once; "
         f"average precision of the score {figures['average_precision']}",
     )
 
@@ -113,7 +115,7 @@ def _kinds(figures: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableTy
         table.add_column(name, justify="right")
     for kind, count in figures["frauds_by_kind"].items():
         found, stopped = figures["recall_by_kind"][kind], figures["stopped_by_kind"][kind]
-        table.add_row(kinds.get(kind, kind), f"{count:,}", percent(found), percent(stopped))
+        table.add_row(kinds.get(kind, kind), f"{count:,}", format_percent(found), format_percent(stopped))
     return _noted(table, "found: flagged, held or blocked; stopped: held or blocked")
 
 
@@ -136,9 +138,9 @@ def _second_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableT
             text,
             f"{recall['frauds']:,}",
             f"{recall['found']:,}",
-            f"[bold]{percent(recall['share'])}[/bold]",
-            percent(act["known_frauds"][stage]["share"]),
-            percent(act["genuine_untroubled"][stage]["share"]),
+            f"[bold]{format_percent(recall['share'])}[/bold]",
+            format_percent(act["known_frauds"][stage]["share"]),
+            format_percent(act["genuine_untroubled"][stage]["share"]),
         )
     return _noted(table, "\n".join(learned(act, kind)))
 
@@ -172,8 +174,8 @@ def _gains(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
             table.add_row(
                 f"  {words}: {', '.join(kinds.get(kind, kind) for kind in each[what])}",
                 f"{recall['frauds']:,}",
-                percent(recall["before"]),
-                f"[{style}]{percent(recall['after'])}[/]",
+                format_percent(recall["before"]),
+                f"[{style}]{format_percent(recall['after'])}[/]",
             )
     return table
 

@@ -46,9 +46,9 @@ def report(
     """The whole HTML file; `course` and `second` are the second act's, where there was one."""
     body = "".join(
         (
-            page.tiles(_tiles(summary)),
+            page.render_tiles(_tiles(summary)),
             '<div class="cards">',
-            page.card("The way of one transaction", FLOW, wide=True),
+            page.render_card("The way of one transaction", FLOW, wide=True),
             _accounts(run, summary),
             _decisions(run, judged),
             "" if course is None else _second_act(course, summary["second_act"], second),
@@ -63,7 +63,7 @@ def report(
             "</div>",
         )
     )
-    return page.page(headline(summary), _lead(run, summary), body, _foot(run))
+    return page.render_page(headline(summary), _lead(run, summary), body, _foot(run))
 
 
 def headline(summary: Mapping[str, Any]) -> str:
@@ -89,20 +89,28 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     latency, whole = summary["latency_ms"], summary["end_to_end_ms"]
     frauds = sum(summary["frauds_by_kind"].values())
     return [
-        (page.number(summary["unaccounted"]), "unaccounted for", f"of {summary['transactions_in']:,} transactions"),
         (
-            page.number(summary["disagreeing_redeliveries"]),
+            page.format_number(summary["unaccounted"]),
+            "unaccounted for",
+            f"of {summary['transactions_in']:,} transactions",
+        ),
+        (
+            page.format_number(summary["disagreeing_redeliveries"]),
             "differing answers",
             f"in {summary['redeliveries']:,} redeliveries",
         ),
-        (page.milliseconds(latency["p50"]), "median latency", f"99 of 100 within {page.milliseconds(latency['p99'])}"),
         (
-            page.milliseconds(whole["p50"]),
-            "from commit to verdict",
-            f"99 of 100 within {page.milliseconds(whole['p99'])}",
+            page.format_milliseconds(latency["p50"]),
+            "median latency",
+            f"99 of 100 within {page.format_milliseconds(latency['p99'])}",
         ),
-        (page.percent(_found(summary)), "of frauds found", f"{frauds:,} frauds in the live phase"),
-        (page.percent(summary["genuine_untroubled"]), "of customers untroubled", "genuine and allowed at once"),
+        (
+            page.format_milliseconds(whole["p50"]),
+            "from commit to verdict",
+            f"99 of 100 within {page.format_milliseconds(whole['p99'])}",
+        ),
+        (page.format_percent(_found(summary)), "of frauds found", f"{frauds:,} frauds in the live phase"),
+        (page.format_percent(summary["genuine_untroubled"]), "of customers untroubled", "genuine and allowed at once"),
     ]
 
 
@@ -119,9 +127,9 @@ def _accounts(run: Run, summary: Mapping[str, Any]) -> str:
     if "second_act" in summary:
         rows.append((f"second act, {summary['second_act']['retailer']}", *_account(summary["second_act"])))
     rows.append(("history, both", *_account(summary["history"])))
-    return page.card(
+    return page.render_card(
         "Every transaction accounted for",
-        page.table(("", "in", "verdicts", "dead letters", "unaccounted"), rows),
+        page.render_table(("", "in", "verdicts", "dead letters", "unaccounted"), rows),
         "In = verdicts + dead letters + unaccounted. Some rows were spoilt on purpose: they must become dead letters. "
         f"{summary['redeliveries']:,} transactions were delivered twice; {summary['degraded']:,} were first answered by "
         f"rules alone; {summary['labels']:,} labels arrived.{_replayed(summary)}",
@@ -145,9 +153,11 @@ def _decisions(run: Run, judged: Sequence[Judged]) -> str:
         (name, [sum(entry.verdict.decision == decision for entry in group) for decision in DECISIONS])
         for name, group in groups
     ]
-    return page.card(
+    return page.render_card(
         "Decisions against the truth",
-        page.shaded(("", *DECISIONS, ""), rows, DECISIONS, [_remark(name, counts) for name, counts in rows]),
+        page.render_shaded_table(
+            ("", *DECISIONS, ""), rows, DECISIONS, [_remark(name, counts) for name, counts in rows]
+        ),
         "Found: anything but allow. Stopped: held or blocked. The truth is known here because the demonstration made or "
         "holds it; the system never saw it before it answered.",
         wide=True,
@@ -168,16 +178,16 @@ def _second_act(course: Course, act: Mapping[str, Any], second: Sequence[Judged]
             text,
             act["recall"][stage]["frauds"],
             act["recall"][stage]["found"],
-            page.percent(act["recall"][stage]["share"]),
-            page.percent(act["known_frauds"][stage]["share"]),
-            page.percent(act["genuine_untroubled"][stage]["share"]),
+            page.format_percent(act["recall"][stage]["share"]),
+            page.format_percent(act["known_frauds"][stage]["share"]),
+            page.format_percent(act["genuine_untroubled"][stage]["share"]),
         )
         for stage, text in STAGES.items()
     ]
     head = ("", course.kind_text, "found", "recall", "recall of known kinds", "customers untroubled")
-    return page.card(
+    return page.render_card(
         f"Second act: {course.kind_text} begins at {course.retailer}, and is learned",
-        page.broad(figures.recall(series, marks)) + page.table(head, rows),
+        page.render_broad(figures.draw_recall(series, marks)) + page.render_table(head, rows),
         f"No history contains this fraud. {' '.join(learned(act, course.kind_text))}",
         wide=True,
     )
@@ -196,7 +206,7 @@ def _third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> str:
             each["examples"],
             ", ".join(kinds.get(kind, kind) for kind in each["seen"]),
             ", ".join(
-                f"{kinds.get(kind, kind)} {page.percent(found['before'])} → {page.percent(found['after'])} of {found['frauds']}"
+                f"{kinds.get(kind, kind)} {page.format_percent(found['before'])} → {page.format_percent(found['after'])} of {found['frauds']}"
                 for kind, found in each["recall_by_kind"].items()
                 if kind in each["never_seen"]
             ),
@@ -205,12 +215,12 @@ def _third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> str:
         for name, each in retailers
     ]
     head = ("", "examples", "frauds seen", "never seen: stopped alone → together", "model in the end")
-    return page.card(
+    return page.render_card(
         "Third act: three retailers learn together, and show nobody a sale",
-        page.broad(figures.pairs(groups, ("alone", "together")))
-        + page.table(head, gains)
-        + page.table(results.ROUND_HEAD, [results.round_cells(line) for line in act["rounds"]])
-        + page.paragraphs(results.sentences(act)),
+        page.render_broad(figures.draw_pairs(groups, ("alone", "together")))
+        + page.render_table(head, gains)
+        + page.render_table(results.ROUND_HEAD, [results.round_cells(line) for line in act["rounds"]])
+        + page.render_paragraphs(results.sentences(act)),
         wide=True,
     )
 
@@ -229,27 +239,27 @@ def _timeline(judged: Sequence[Judged]) -> str:
         return ""
     first = min(entry.verdict.scored_at for entry in judged)
     seconds = [(entry.verdict.scored_at - first).total_seconds() for entry in judged]
-    picture = figures.timeline(seconds, [entry.verdict.decision for entry in judged], DECISIONS)
-    return page.card("Verdicts per second", picture)
+    picture = figures.draw_timeline(seconds, [entry.verdict.decision for entry in judged], DECISIONS)
+    return page.render_card("Verdicts per second", picture)
 
 
 def _latency(summary: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     whole = [entry.end_to_end_ms for entry in judged if entry.end_to_end_ms is not None]
-    picture = figures.latency(
+    picture = figures.draw_latency(
         {"in Kafka → verdict": [entry.latency_ms for entry in judged], "database commit → readable": whole}
     )
     p99, p99_whole = summary["latency_ms"]["p99"], summary["end_to_end_ms"]["p99"]
-    return page.card(
+    return page.render_card(
         "Latency",
         picture,
-        f"99 of 100 within {page.milliseconds(p99)}, and within {page.milliseconds(p99_whole)} from the database on.",
+        f"99 of 100 within {page.format_milliseconds(p99)}, and within {page.format_milliseconds(p99_whole)} from the database on.",
     )
 
 
 def _scores(judged: Sequence[Judged]) -> str:
     scored = [(entry.verdict.score, entry.truth.fraud) for entry in judged if entry.verdict.score is not None]
-    picture = figures.scores([s for s, fraud in scored if not fraud], [s for s, fraud in scored if fraud])
-    return page.card("Scores", picture, "Genuine and fraudulent transactions, each as a share of its own kind.")
+    picture = figures.draw_scores([s for s, fraud in scored if not fraud], [s for s, fraud in scored if fraud])
+    return page.render_card("Scores", picture, "Genuine and fraudulent transactions, each as a share of its own kind.")
 
 
 def _curve(summary: Mapping[str, Any], judged: Sequence[Judged]) -> str:
@@ -260,9 +270,11 @@ def _curve(summary: Mapping[str, Any], judged: Sequence[Judged]) -> str:
         point = _operating_point(judged, DECISIONS[place:])
         if point is not None:
             points[name] = point
-    picture = figures.precision_recall(precision.tolist(), recall.tolist(), points)
-    return page.card(
-        "Precision and recall", picture, f"Average precision of the score {page.number(summary['average_precision'])}."
+    picture = figures.draw_precision_recall(precision.tolist(), recall.tolist(), points)
+    return page.render_card(
+        "Precision and recall",
+        picture,
+        f"Average precision of the score {page.format_number(summary['average_precision'])}.",
     )
 
 
@@ -275,8 +287,8 @@ def _operating_point(judged: Sequence[Judged], decisions: Sequence[str]) -> tupl
 
 def _dead_letters(summary: Mapping[str, Any]) -> str:
     reasons = summary["dead_letters_by_reason"]
-    body = page.bars(reasons, REASONS) if reasons else "<p>None.</p>"
-    return page.card(
+    body = page.render_bars(reasons, REASONS) if reasons else "<p>None.</p>"
+    return page.render_card(
         "Dead letters by reason",
         body,
         "Rows that cannot be judged are never dropped: each one says why and where it is.",
@@ -285,7 +297,7 @@ def _dead_letters(summary: Mapping[str, Any]) -> str:
 
 def _models(run: Run) -> str:
     rows = [(step, f"{seconds:.1f} s") for step, seconds in run.durations_s.items()]
-    return page.card("How long it took", page.table(("step", "time"), rows))
+    return page.render_card("How long it took", page.render_table(("step", "time"), rows))
 
 
 def _examples(run: Run, judged: Sequence[Judged]) -> str:
@@ -298,16 +310,18 @@ def _examples(run: Run, judged: Sequence[Judged]) -> str:
             of_kind = [entry for entry in stopped if entry.truth.kind == kind]
             chosen += of_kind[lap : lap + 1]
     body = "".join(_example(run, entry) for entry in chosen[:EXAMPLES_MAX]) or "<p>Nothing was held or blocked.</p>"
-    return page.card("Why: examples of what was held or blocked", f'<div class="examples">{body}</div>', wide=True)
+    return page.render_card(
+        "Why: examples of what was held or blocked", f'<div class="examples">{body}</div>', wide=True
+    )
 
 
 def _example(run: Run, entry: Judged) -> str:
     verdict = entry.verdict
     truth = run.kinds.get(entry.truth.kind or "", "fraud") if entry.truth.fraud else "genuine: a false alarm"
-    return page.example(
+    return page.render_example(
         verdict.decision,
         f"{entry.amount_minor / 100:,.2f} at {entry.retailer}",
-        f"score {page.number(verdict.score)}; in truth {truth}",
+        f"score {page.format_number(verdict.score)}; in truth {truth}",
         [reason.text for reason in verdict.reasons[:REASONS_SHOWN]],
     )
 

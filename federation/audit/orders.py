@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from contract.clock import Clock, epoch_ms
+from contract.clock import Clock, to_epoch_ms
 from contract.errors import TransientError
 from contract.federation.messages import CLOCK_TOLERANCE_MS, COORDINATOR, OPERATOR, LedgerEntry, Order
 from federation.audit.history import content_of
@@ -45,7 +45,7 @@ def give(
     """
     order = msgspec.structs.replace(order, order_id=order.order_id or secrets.token_hex(16))
     ledger = transport.bounds("ledger")[1]
-    sent_at_ms = epoch_ms(clock.now())
+    sent_at_ms = to_epoch_ms(clock.now())
     signed = seal(order, identity, federation=federation, sent_at_ms=sent_at_ms, sender=OPERATOR)
     records = to_records(signed, identity)
     ahead_ms = sent_at_ms - transport.append([Outgoing("updates", OPERATOR.encode(), record) for record in records])

@@ -30,7 +30,7 @@ from contract.federation.messages import (
     RoundPlan,
     SiteModels,
     Step,
-    type_of,
+    get_type_name,
 )
 from federation.audit.ledger import Head, head_after
 from federation.coordinator.recording import TOLD_KINDS, Say
@@ -193,7 +193,7 @@ class Journal:
     def _kinds(self, key: _Key) -> set[str]:
         """Of messages of which something is there: they, or the ledger's word of them."""
         told = {entry.kind for entry in self._entries.get(key, {}).values()} & TOLD_KINDS
-        return told | {type_of(say.message) for one in self._decisions.get(key, []) for say in one.said}
+        return told | {get_type_name(say.message) for one in self._decisions.get(key, []) for say in one.said}
 
     def _after(self, head: Head) -> Iterator[Decision]:
         for key in self._following.get(head, []):
@@ -236,7 +236,7 @@ def _is_whole(said: list[Say], entries: list[LedgerEntry]) -> bool:
     wanted = {entry.kind for entry in entries} & TOLD_KINDS
     if any(entry.kind == "global_model" and entry.round for entry in entries):
         wanted.add("published")
-    return wanted <= {type_of(say.message) for say in said}
+    return wanted <= {get_type_name(say.message) for say in said}
 
 
 def _in_order(said: list[Say], entries: Sequence[LedgerEntry]) -> list[Say]:
@@ -244,7 +244,7 @@ def _in_order(said: list[Say], entries: Sequence[LedgerEntry]) -> list[Say]:
     places = {entry.kind: place for place, entry in reversed(list(enumerate(entries)))}
     # Told by its model, after which it comes nevertheless.
     places["published"] = places.get("global_model", 0) - 1
-    return sorted(said, key=lambda say: places.get(type_of(say.message), 0))
+    return sorted(said, key=lambda say: places.get(get_type_name(say.message), 0))
 
 
 def _end(decision: Decision) -> Head:

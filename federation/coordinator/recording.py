@@ -27,7 +27,7 @@ from contract.federation.messages import (
     SiteModels,
     StageOver,
     SurvivorList,
-    type_of,
+    get_type_name,
 )
 from federation.audit.ledger import TOO_MANY, head_after, next_entry
 from federation.coordinator.attempt import Attempt, Candidate, closed_by
@@ -66,7 +66,7 @@ def entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | Non
                 content["bytes"] = {"up": sum(received.values()), "of": _by_name(received)}
             if attempt is not None and attempt.candidate is not None and isinstance(say.message, Evaluated):
                 content |= _standings(attempt.plan, attempt.candidate)
-            wanted.append((type_of(say.message), say.round, say.attempt, content))
+            wanted.append((get_type_name(say.message), say.round, say.attempt, content))
     chained: list[Say] = []
     head = state.ledger
     for kind, number, attempt_number, content in wanted:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.statistics.ranking import average_precision, surely_better
+from contract.statistics.ranking import average_precision, estimate_win_share
 from federation.learning.learner import Choice
 
 
@@ -76,7 +76,7 @@ def judged(
     rivals = {
         name: Rival(
             average_precision(each, fraud, weight),
-            surely_better(each, common, fraud, seed=seed, weight=weight),
+            estimate_win_share(each, common, fraud, seed=seed, weight=weight),
         )
         for name, each in usable.items()
     }

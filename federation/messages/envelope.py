@@ -30,7 +30,7 @@ from contract.federation.messages import (
     SignedEnvelope,
     decode_message,
     encode_message,
-    type_of,
+    get_type_name,
 )
 from federation.messages import rights
 from federation.messages.identity import SIGNATURE_BYTES, Identity, PublicIdentity
@@ -80,7 +80,7 @@ def seal(
     heading = Envelope(
         version=WIRE_VERSION,
         federation=federation,
-        type=type_of(message),
+        type=get_type_name(message),
         round=round_number,
         attempt=attempt,
         sender=sender or identity.name,
@@ -221,7 +221,7 @@ def _read_body(body: bytes, kind: str) -> Message:
         message = decode_message(body)
     except InvalidEventError as error:
         raise EnvelopeRefusedError("oversized" if error.reason == "oversized" else "malformed", error.detail) from None
-    if type_of(message) != kind:
+    if get_type_name(message) != kind:
         raise EnvelopeRefusedError("malformed", "the body is no message of its type")
     return message
 

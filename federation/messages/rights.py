@@ -28,7 +28,7 @@ from contract.federation.messages import (
     Unmasking,
     Update,
     Withdrawal,
-    type_of,
+    get_type_name,
 )
 from federation.transports.ports import LogName
 
@@ -55,9 +55,10 @@ RIGHTS: Mapping[LogName, Mapping[Office, frozenset[type[Struct]]]] = {
     },
 }  # fmt: skip
 _TAGS: Mapping[LogName, Mapping[Office, frozenset[str]]] = {
-    log: {office: frozenset(map(type_of, types)) for office, types in cells.items()} for log, cells in RIGHTS.items()
+    log: {office: frozenset(map(get_type_name, types)) for office, types in cells.items()}
+    for log, cells in RIGHTS.items()
 }
-_KNOWN = frozenset(map(type_of, TYPES))
+_KNOWN = frozenset(map(get_type_name, TYPES))
 
 
 def office_of(name: str, *, on_roster: bool) -> Office:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.statistics.platt import SLOPE_MIN, most_likely, sigmoid
+from contract.statistics.platt import SLOPE_MIN, fit_sigmoid, sigmoid
 from federation.refusals import UpdateRefusedError
 
 LOGIT_MAX = 12.0
@@ -71,7 +71,7 @@ def fit(pooled: NDArray[np.floating], examples: float) -> Scaling:
     low, high = 1 / (genuine.sum() + 2), (frauds.sum() + 1) / (frauds.sum() + 2)
     target = (genuine * low + frauds * high) / np.maximum(counts, 1e-300)
     begin = log_odds - float(np.average(KNOTS, weights=counts))
-    slope, offset = most_likely(KNOTS, target, counts, offset=begin, gain_min=1e-12 * counts.sum())
+    slope, offset = fit_sigmoid(KNOTS, target, counts, offset=begin, gain_min=1e-12 * counts.sum())
     return Scaling(min(max(slope, SLOPE_MIN), SLOPE_MAX), offset, log_odds)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from contract.clock import Clock, epoch_ms
+from contract.clock import Clock, to_epoch_ms
 from contract.errors import PositionDeadError
 from contract.federation.messages import EnrolmentRequest, Withdrawal
 from contract.metrics import Metrics
@@ -263,7 +263,7 @@ class ParticipantProcess:
         if self.participant.quiet:
             self._saved = self._positions
         state = msgspec.msgpack.encode(self.participant.state)
-        self._store.save(self._owner, Checkpoint(self._saved, state, epoch_ms(self._clock.now())))
+        self._store.save(self._owner, Checkpoint(self._saved, state, to_epoch_ms(self._clock.now())))
 
     def _read_on(self) -> None:
         """From the checkpoint; where the log no longer reaches back, from its beginning: rosters and models come again."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from contract.clock import ManualClock, epoch_ms, from_epoch_ms
+from contract.clock import ManualClock, from_epoch_ms, to_epoch_ms
 from contract.errors import InvariantError
 from contract.federation.messages import OPERATOR, Order
 from contract.federation.settings import FederationSettings, ParticipantSettings
@@ -136,7 +136,7 @@ class World:
     def advance(self, ms: int) -> None:
         """Virtual time passes."""
         self.clock.advance(ms / 1000)
-        self.broker.advance_to(epoch_ms(self.clock.now()))
+        self.broker.advance_to(to_epoch_ms(self.clock.now()))
 
     def restart_coordinator(self) -> None:
         """As after kill -9: a new process, the same store and logs."""

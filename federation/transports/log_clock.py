@@ -9,7 +9,7 @@ import secrets
 
 import msgspec
 
-from contract.clock import Clock, epoch_ms
+from contract.clock import Clock, to_epoch_ms
 from contract.errors import ConfigurationError
 from contract.federation.messages import CLOCK_TOLERANCE_MS, Probe
 from federation.transports.ports import Outgoing, Transport
@@ -28,7 +28,7 @@ class LogClock:
 
     def now_ms(self) -> int:
         """This machine's time; raises ConfigurationError where it is away from the broker's, TransientError."""
-        own_ms = epoch_ms(self._clock.now())
+        own_ms = to_epoch_ms(self._clock.now())
         if self._known is None or abs(self._away_ms(own_ms, *self._known)) > CLOCK_TOLERANCE_MS:
             own_ms = self._compare()
         return own_ms
@@ -41,7 +41,7 @@ class LogClock:
         probe = msgspec.msgpack.encode(Probe(nonce=secrets.token_bytes(16)))
         broker_ms = self._transport.append([Outgoing("updates", self._key, probe)])
         self._known = broker_ms, self._clock.monotonic_s()
-        own_ms = epoch_ms(self._clock.now())
+        own_ms = to_epoch_ms(self._clock.now())
         fault = skew(own_ms - broker_ms)
         if fault is not None:
             self._known = None

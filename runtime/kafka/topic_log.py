@@ -20,7 +20,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
 from runtime.kafka.client_log import client_logger
@@ -57,7 +57,7 @@ class TopicReader:
         consumer = self._assigned(topic, OFFSET_BEGINNING)
         try:
             if since is not None:
-                self._seek_to(consumer, epoch_ms(since))
+                self._seek_to(consumer, to_epoch_ms(since))
             left = {position.partition for position in consumer.assignment()}
             idle_since_s = time.monotonic()
             while left:
@@ -83,7 +83,7 @@ class TopicReader:
         """
         consumer = self._assigned(topic, OFFSET_BEGINNING)
         try:
-            stretches = self._stretches(consumer, None if since is None else epoch_ms(since))
+            stretches = self._stretches(consumer, None if since is None else to_epoch_ms(since))
             total = sum(end - start for _, start, end in stretches)
             slices = 1 if total <= at_most else SLICES
             for at in range(slices):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.models import SCORE_DIGITS, Thresholds
-from contract.money import exponent
+from contract.money import get_exponent
 from contract.policies import FallbackSettings
 from contract.verdicts import Decision
 from scoring.ports import ListHit
@@ -69,5 +69,5 @@ def marked(severity: int, marks: Sequence[ListHit]) -> int:
 
 def fallback(amount_base_minor: int, base_currency: str, settings: FallbackSettings) -> Decision:
     """The decision of a degraded verdict: `hold` from an amount on (if that is more severe), else the configured one."""
-    above = amount_base_minor >= settings.hold_from * 10 ** exponent(base_currency)
+    above = amount_base_minor >= settings.hold_from * 10 ** get_exponent(base_currency)
     return max(settings.decision, "hold", key=DECISIONS.index) if above else settings.decision

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.events import Transaction
-from contract.features import GROUPS, names, schema
+from contract.features import GROUPS, get_feature_names, get_schema
 from contract.risk import HABIT_ENTITIES, RISK_WINDOWS, UNUSUAL_WINDOWS
 from contract.verdicts import Reason
 from contract.windows import DISTINCT_WINDOWS, ENTITIES, ENTITY_NAMES, EXACT_WINDOWS
@@ -360,7 +360,8 @@ _PATTERNS: dict[str, _Patterns] = {
 @cache
 def _columns_of_groups() -> dict[str, NDArray[np.intp]]:
     return {
-        group: np.array([place for place, feature in enumerate(schema()) if feature.group == group]) for group in GROUPS
+        group: np.array([place for place, feature in enumerate(get_schema()) if feature.group == group])
+        for group in GROUPS
     }
 
 
@@ -381,12 +382,12 @@ def _candidates() -> dict[str, list[str]]:
 
 @cache
 def _feature_words() -> dict[str, str]:
-    return {feature.name: feature.text for feature in schema()}
+    return {feature.name: feature.text for feature in get_schema()}
 
 
 @cache
 def _units() -> dict[str, str]:
-    return {feature.name: feature.unit for feature in schema()}
+    return {feature.name: feature.unit for feature in get_schema()}
 
 
 @cache
@@ -396,4 +397,4 @@ def _entity_words() -> dict[str, str]:
 
 @cache
 def _places() -> dict[str, int]:
-    return {name: place for place, name in enumerate(names())}
+    return {name: place for place, name in enumerate(get_feature_names())}

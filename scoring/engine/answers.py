@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.codec import DOCUMENT_BYTES_MAX
 from contract.dead_letters import DeadLetter
 from contract.errors import InvalidEventError
 from contract.events import Transaction
-from contract.features import FeatureRecord, schema_hash
+from contract.features import FeatureRecord, get_schema_hash
 from contract.verdicts import REVISION_DEGRADED, REVISION_FULL, Decision, DegradedCause, Reason, Verdict
 from scoring.ports import EventResult, RawEvent
 
@@ -40,7 +40,7 @@ class Moment:
     @classmethod
     def at(cls, now: datetime, late_after_s: float) -> "Moment":
         """The forms of `now` (UTC)."""
-        now_ms = epoch_ms(now)
+        now_ms = to_epoch_ms(now)
         return cls(now, now_ms, datetime.fromtimestamp(now_ms / 1000 - late_after_s, UTC))
 
     def latency_ms(self, event: RawEvent) -> float:
@@ -84,7 +84,7 @@ def full_verdict(
             reasons=reasons,
             model_version=model_version,
             rules_version=rules_version,
-            feature_schema=schema_hash(),
+            feature_schema=get_schema_hash(),
             rules=rules,
             degraded=False,
             cause=None,
@@ -120,7 +120,7 @@ def degraded_verdict(
             reasons=[Reason(code="policy:fallback", text=DEGRADED_TEXTS[cause], weight=1.0)],
             model_version=None,
             rules_version=rules_version,
-            feature_schema=schema_hash(),
+            feature_schema=get_schema_hash(),
             rules=[],
             degraded=True,
             cause=cause,
@@ -156,7 +156,7 @@ def feature_record(
             retailer=transaction.retailer,
             event_time=transaction.event_time,
             applied_seq=applied_seq,
-            feature_schema=schema_hash(),
+            feature_schema=get_schema_hash(),
             values=vector.astype("<f4", copy=False).tobytes(),
             score=score,
             model_version=model_version,

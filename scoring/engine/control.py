@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.events import Transaction
-from contract.features import names
+from contract.features import get_feature_names
 from contract.settings import ScoringSettings
 from contract.verdicts import Reason
 from scoring.decision.decide import HOLD
@@ -19,7 +19,7 @@ from scoring.decision.shares import CONTROL, in_share
 from scoring.engine.answers import is_history
 from scoring.ports import ListHit
 
-AMOUNT = names().index("amount")
+AMOUNT = get_feature_names().index("amount")
 CONTROL_CODE = "policy:control"
 CONTROL_REASON = Reason(
     code=CONTROL_CODE,

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from contract.clock import Clock, epoch_ms
+from contract.clock import Clock, to_epoch_ms
 from scoring.feeds.offsets import OffsetTracker
 from scoring.feeds.pace import Pace
 from scoring.feeds.pending import PendingEvents
@@ -77,7 +77,7 @@ class Pipeline:
             self.collect()
         assignment = self.tracker.take(events)
         self.taken_total += len(events)
-        self._in_time = not events[-1].given_up(epoch_ms(self._clock.now()))
+        self._in_time = not events[-1].given_up(to_epoch_ms(self._clock.now()))
         began_s = self._clock.monotonic_s()
         ticket = self._scorer.submit(events)
         self._open.append(_Open(events, assignment, ticket, self._clock.monotonic_s() - began_s))

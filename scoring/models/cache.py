@@ -24,7 +24,7 @@ from contract.models import (
     ModelMessage,
     ModelPromotion,
 )
-from contract.package import is_version, package_sha256, read_package
+from contract.package import hash_package, is_version, read_package
 from runtime import atomic_file
 from scoring.models.challenger import Challenger, conduct, wanted
 from scoring.models.onnx_model import OnnxModel
@@ -190,13 +190,13 @@ class ModelCache:
             except PackageRefusedError:
                 self._forget(version)  # damaged on disk; here it comes again
                 return False
-            self._sha256_of[version] = package_sha256(package)
+            self._sha256_of[version] = hash_package(package)
         if self._sha256_of[version] == sha256:
             return True
         raise PackageRefusedError("checksum", "another package already has this version")
 
     def _finish(self, chunk: ModelChunk, package: bytes) -> None:
-        if package_sha256(package) != chunk.package_sha256:
+        if hash_package(package) != chunk.package_sha256:
             raise PackageRefusedError("checksum", "the package is not the one that was announced")
         self._check(package, chunk.model_version)
         self._sha256_of[chunk.model_version] = chunk.package_sha256
@@ -284,7 +284,7 @@ class ModelCache:
         if package is None:
             return None
         known = self._sha256_of.get(version)
-        if known is not None and package_sha256(package) != known:
+        if known is not None and hash_package(package) != known:
             self._forget(version)
             raise PackageRefusedError("checksum", "the file changed since it was written; it was removed")
         try:

@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from contract.errors import PackageRefusedError, TillguardError
-from contract.features import names, schema
+from contract.features import get_feature_names, get_schema
 from contract.models import INPUT_NAME, NO_FOLDER, OUTPUT_NAME, Manifest
 from contract.onnx_graph import check_graph
 from contract.package import Package
@@ -38,7 +38,7 @@ class OnnxModel:
     def __init__(self, package: Package) -> None:
         self.manifest: Manifest = package.manifest
         self.sha256 = package.sha256
-        self.ordinary = np.full(len(names()), np.nan, dtype=np.float32)
+        self.ordinary = np.full(len(get_feature_names()), np.nan, dtype=np.float32)
         """Shape (F,), NaN where missing or unknown to the model."""
         self.ordinary[: package.manifest.features] = np.array(package.manifest.ordinary, dtype=np.float32)
         self._session = _open(package.onnx)
@@ -112,7 +112,7 @@ def probes(ordinary: NDArray[np.float32]) -> NDArray[np.float32]:
     rows = usual * generator.lognormal(0.0, 1.0, (PROBES, len(ordinary)))
     rows[generator.random(rows.shape) < 0.2] = np.nan
     rows[0], rows[1], rows[2], rows[3] = np.nan, 0.0, ordinary, 1e9
-    buckets = np.array([feature.buckets for feature in schema()])
+    buckets = np.array([feature.buckets for feature in get_schema()])
     categorical = buckets > 0
     rows[:, categorical] = generator.integers(0, buckets[categorical], (PROBES, int(categorical.sum())))
     rows[0] = np.nan

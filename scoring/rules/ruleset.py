@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import ConfigurationError
 from contract.events import Transaction
-from contract.features import names, schema
+from contract.features import get_feature_names, get_schema
 from contract.sections.section import LONG_NAME
-from contract.settings import faults_of
+from contract.settings import list_faults
 from contract.verdicts import Decision
 from contract.windows import DAY_MS, ENTITY_NAMES, HOUR_MS
 from runtime import yaml_document
@@ -133,12 +133,14 @@ class Ruleset:
 
 @cache
 def _places() -> Mapping[str, int]:
-    return {name: place for place, name in enumerate(names())}
+    return {name: place for place, name in enumerate(get_feature_names())}
 
 
 def _hours(transactions: Sequence[Transaction], times_ms: NDArray[np.int64] | None) -> NDArray[np.float64]:
     times = (
-        times_ms if times_ms is not None else np.array([epoch_ms(t.event_time) for t in transactions], dtype=np.int64)
+        times_ms
+        if times_ms is not None
+        else np.array([to_epoch_ms(t.event_time) for t in transactions], dtype=np.int64)
     )
     hours: NDArray[np.float64] = (times % DAY_MS) / HOUR_MS
     return hours
@@ -147,7 +149,7 @@ def _hours(transactions: Sequence[Transaction], times_ms: NDArray[np.int64] | No
 @cache
 def vocabulary() -> Mapping[str, Name]:
     """Everything a condition may speak of: features as quantities, `hour` (UTC), `score`, and fields as texts."""
-    numbers = [feature.name for feature in schema() if not feature.buckets] + ["hour", "score"]
+    numbers = [feature.name for feature in get_schema() if not feature.buckets] + ["hour", "score"]
     words = {name: Name("number", name not in ALWAYS_THERE) for name in numbers}
     return words | {name: Name("text", name not in ALWAYS_THERE) for name in TEXT_FIELDS}
 
@@ -160,7 +162,7 @@ def load_rules(source: str, *, where: str) -> Ruleset:
     try:
         rules = RulesFile.model_validate(document).rules
     except ValidationError as error:
-        raise ConfigurationError(faults_of(error, where=where)) from None
+        raise ConfigurationError(list_faults(error, where=where)) from None
     return _checked(rules, source, where)
 
 

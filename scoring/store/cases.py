@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from contract.clock import epoch_ms, from_epoch_ms
+from contract.clock import from_epoch_ms, to_epoch_ms
 from contract.settings import Settings
 from scoring.decision.breaker import Limits
 from scoring.ports import Case, RevisionConflictError
@@ -70,14 +70,14 @@ class RedisCases:
 
     def expired(self, now: datetime, limit: int) -> list[Case]:
         """As the port says; forgets holds whose case is no longer kept."""
-        return self._client.run(lambda client: self._expired(client, epoch_ms(now), limit))
+        return self._client.run(lambda client: self._expired(client, to_epoch_ms(now), limit))
 
     def shut(self) -> None:
         """Ends the connections."""
         self._client.close()
 
     def _arguments(self, case: Case) -> list[Any]:
-        until = "" if case.open_until is None else str(epoch_ms(case.open_until))
+        until = "" if case.open_until is None else str(to_epoch_ms(case.open_until))
         key, holds = self._keys.case(case.transaction_id), self._keys.holds
         return [key, holds, str(case.revision), case.verdict, until, self._lifetime_ms, case.transaction_id]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from contract.clock import Clock, SystemClock, epoch_ms, from_epoch_ms
+from contract.clock import Clock, SystemClock, from_epoch_ms, to_epoch_ms
 from contract.settings import Settings
 from scoring.store.client import RedisClient
 from scoring.store.keys import LIVE, Keys
@@ -51,7 +51,7 @@ class ListStore:
         if mark not in _KINDS.values():
             raise ValueError(f"a mark is one of {', '.join(_KINDS.values())}")
         key = self._keys.entity(entity, value)
-        until = "" if expires_at is None else str(epoch_ms(expires_at))
+        until = "" if expires_at is None else str(to_epoch_ms(expires_at))
         about = json.dumps({"entity": entity, "value": value, "by": by, "reason_code": reason_code}, ensure_ascii=False)
         record = f"{mark[0]}{until}{about}".encode()
         self._client.run(lambda client: client.hset(self._keys.marks, _canonical(client, key), record))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import InvalidEventError
 from contract.risk import TILE_MS, KnownOutcome
 from contract.windows import ENTITIES
@@ -53,7 +53,7 @@ def finding(outcome: KnownOutcome) -> Finding:
     """The store's part of a message; raises InvalidEventError."""
     return Finding(
         outcome.transaction_id,
-        epoch_ms(outcome.event_time),
+        to_epoch_ms(outcome.event_time),
         named(outcome.entities),
         outcome.fraud,
         outcome.fraud and outcome.plain,

@@ -8,7 +8,7 @@ from typing import Any
 import hiredis
 
 from contract.errors import InvariantError
-from contract.risk import horizon_tiles
+from contract.risk import count_horizon_tiles
 from contract.settings import Settings
 from contract.windows import MAX_COUNTERPARTS, MAX_EVENTS
 from scoring.ports import Applied, Finding, StoreUnavailableError, WindowUpdate
@@ -108,7 +108,7 @@ class RedisStore:
             max_events=max_events,
             max_counterparts=max_counterparts,
             label_delay_s=int(delay_days * DAY_S),
-            horizon_tiles=horizon_tiles(delay_days),
+            horizon_tiles=count_horizon_tiles(delay_days),
         )
         keys = Keys(settings.retailer, namespace)
         self._packer = WindowUpdatePacker(keys, sha1(text), bounds)

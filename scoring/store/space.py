@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from contract.settings import Settings
-from contract.windows import ENTITIES, ENTITY_NAMES, counterpart_hash
+from contract.windows import ENTITIES, ENTITY_NAMES, hash_counterpart
 from scoring.store.client import RedisClient
 from scoring.store.keys import LIVE, Keys
 from scoring.store.scripts import script
@@ -38,7 +38,7 @@ class KeySpace:
         key = self._keys.entity(entity, value)
         arguments = (3, self._keys.marks, key, self._keys.prefix)
         known, removed = self._client.run(lambda client: client.eval(self._erase_script, *arguments))
-        hashed = known or counterpart_hash(value.encode())
+        hashed = known or hash_counterpart(value.encode())
         side = self._keys.side(ENTITY_NAMES.index(entity), hashed)
         removed += self._client.run(lambda client: client.delete(side))
         struck = self._client.run(lambda client: self._strike(client, entity, hashed))

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.risk import HABIT_ENTITIES, RISK_NAMES, side_names
-from contract.windows import ENTITIES, ENTITY_NAMES, WINDOWS, aggregate_names, counterpart_hash
+from contract.risk import HABIT_ENTITIES, RISK_NAMES, list_side_names
+from contract.windows import ENTITIES, ENTITY_NAMES, WINDOWS, aggregate_names, hash_counterpart
 from scoring.ports import Applied, ListHit, WindowUpdate
 from scoring.store.keys import Keys
 
@@ -24,7 +24,7 @@ MARKS = {"a": "allow", "d": "deny", "w": "watch"}
 
 _WIDTHS = [len(aggregate_names(entity)) for entity in ENTITIES]
 _STARTS = [sum(_WIDTHS[:i]) for i in range(len(ENTITIES))]
-_SIDE_WIDTHS = [len(side_names(entity)) for entity in ENTITIES]
+_SIDE_WIDTHS = [len(list_side_names(entity)) for entity in ENTITIES]
 _SIDE_STARTS = [sum(_WIDTHS) + sum(_SIDE_WIDTHS[:i]) for i in range(len(ENTITIES))]
 COLUMNS = sum(_WIDTHS) + sum(_SIDE_WIDTHS)
 """K, the number of aggregates of an event: those of the windows, then those of contract/risk.py."""
@@ -193,7 +193,7 @@ class WindowUpdatePacker:
         if len(fragments) >= CACHE_VALUES_MAX:
             fragments.clear()
         key = self._keys.entity(ENTITY_NAMES[i], value)
-        fragment = fragments[value] = (_bulk(key), counterpart_hash(value.encode()))
+        fragment = fragments[value] = (_bulk(key), hash_counterpart(value.encode()))
         return fragment
 
 

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from contract.alarms import Alarm
-from contract.clock import Clock, epoch_ms
+from contract.clock import Clock, to_epoch_ms
 from contract.metrics import Metrics
 from scoring.engine.coverage import Coverage, Gap, GapKind, expects_risk, gaps, missing
 from scoring.feeds.ports import Publisher
@@ -75,7 +75,7 @@ class StateWatch(AlarmLoop):
         self._coverage = coverage
         if serving is None:
             return
-        at_ms = epoch_ms(self._clock.now()) if self._live_ms is None else self._live_ms
+        at_ms = to_epoch_ms(self._clock.now()) if self._live_ms is None else self._live_ms
         kinds = missing(coverage, at_ms, risk=expects_risk(serving.manifest), label_delay_days=self._label_delay_days)
         self._gaps = gaps(coverage, kinds, retailer=self._retailer, label_delay_days=self._label_delay_days)
         for kind in KINDS:

@@ -14,7 +14,7 @@ from contract.federation.messages import (
     ParticipantMessage,
     decode_message,
     encode_message,
-    type_of,
+    get_type_name,
 )
 
 HERE = Path(__file__).parent
@@ -66,4 +66,4 @@ def test_a_message_goes_round_under_the_name_of_its_type() -> None:
     for example in EXAMPLES.values():
         if isinstance(example, Message.__args__):
             assert type(decode_message(encode_message(example))) is type(example)
-            assert type_of(example)
+            assert get_type_name(example)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from contract.codec import Decoder
-from contract.features import SCHEMA_VERSION, schema, schema_hash
+from contract.features import SCHEMA_VERSION, get_schema, get_schema_hash
 from contract.models import ModelMessage
 
 HERE = Path(__file__).parent
@@ -46,12 +46,12 @@ def test_fields_of_a_later_version_are_tolerated(file: Path) -> None:
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
 def test_a_feature_schema_is_the_one_that_models_and_logs_were_made_with(version: int) -> None:
     # Another hash is a new schema version: every stored feature record and model package carries one of these.
-    assert schema_hash(version) == (HERE / "v1" / "feature-schemas.txt").read_text().split()[version - 1]
+    assert get_schema_hash(version) == (HERE / "v1" / "feature-schemas.txt").read_text().split()[version - 1]
 
 
 def test_a_feature_schema_begins_with_the_one_before_it() -> None:
     for version in range(2, SCHEMA_VERSION + 1):
-        assert schema(version)[: len(schema(version - 1))] == schema(version - 1)
+        assert get_schema(version)[: len(get_schema(version - 1))] == get_schema(version - 1)
 
 
 def test_the_writer_adds_what_is_new_and_never_touches_what_is_there(tmp_path: Path) -> None:

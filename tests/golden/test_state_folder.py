@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from connectors.running.positions import SqlOffsetStore
 
 from connectors.config.connector_file import parse as parse_connector
+from connectors.running.positions import SqlOffsetStore
 from contract.clock import ManualClock, from_epoch_ms
 from contract.federation.messages import COORDINATOR, LedgerEntry, Order
 from contract.federation.settings import FederationSettings, ParticipantSettings
@@ -258,8 +258,10 @@ def test_a_federation_s_keys_open_and_its_rounds_and_its_ledger_continue(
     state: Path, shop: Settings, expected: dict[str, Any]
 ) -> None:
     told = expected["federation"]
-    assert keys.public_of(config.load_coordinator().federation.coordinator).fingerprint == told["fingerprint"]
-    assert root.decided(shop.federation, "shop") == told["adopted"]
+    assert (
+        keys.read_public_identity(config.load_coordinator().federation.coordinator).fingerprint == told["fingerprint"]
+    )
+    assert root.read_decided_version(shop.federation, "shop") == told["adopted"]
     federation = Federation(state, shop)
     try:
         known = federation.coordinator.coordinator.state
@@ -276,4 +278,4 @@ def test_a_federation_s_keys_open_and_its_rounds_and_its_ledger_continue(
         assert {each.participant.membership for each in federation.participants.values()} == {"approved"}
     finally:
         federation.close()
-    assert root.decided(shop.federation, "shop") == told["round_models"] + 1
+    assert root.read_decided_version(shop.federation, "shop") == told["round_models"] + 1

@@ -10,8 +10,8 @@ from connectors.mysql.position import parse_snapshot, parse_stream
 from connectors.ports import Position
 from contract.dead_letters import DeadLetter
 from contract.events import Transaction
-from contract.features import FeatureRecord, names
-from contract.money import base_minor
+from contract.features import FeatureRecord, get_feature_names
+from contract.money import convert_to_base_minor
 from contract.settings import Settings
 from contract.verdicts import Verdict
 from scoring.features import event_times_ms, features, window_updates
@@ -101,7 +101,8 @@ def _differences(
     records: Sequence[FeatureRecord], transactions: Sequence[Transaction], settings: Settings
 ) -> list[str]:
     amounts = [
-        base_minor(each.amount_minor, each.currency, settings.base_currency, settings.rates) for each in transactions
+        convert_to_base_minor(each.amount_minor, each.currency, settings.base_currency, settings.rates)
+        for each in transactions
     ]
     known = window_updates(transactions, amounts, event_times_ms(transactions))
     brute = aggregates(zip((record.applied_seq for record in records), known, strict=True))
@@ -109,7 +110,7 @@ def _differences(
     actual = np.array([np.frombuffer(record.values, dtype="<f4") for record in records])
     same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
     return [
-        f"{records[row].transaction_id} (applied {records[row].applied_seq}): {names()[column]} is "
+        f"{records[row].transaction_id} (applied {records[row].applied_seq}): {get_feature_names()[column]} is "
         f"{actual[row, column]}, brute force says {expected[row, column]}"
         for row, column in np.argwhere(~same)
     ]

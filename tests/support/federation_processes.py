@@ -179,7 +179,7 @@ class Processes:
             self.settings.coordinator,
             *(self.retailer(shop).federation.participant for shop in self.names),
         ]
-        found = [keys.passphrase_of(owner) for owner in owners]
+        found = [keys.read_passphrase(owner) for owner in owners]
         for owner in owners:
             seeds = keys.load_identity(owner, "init")._seeds
             found += [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]
@@ -188,7 +188,8 @@ class Processes:
     def spends_of(self, shop: str) -> list[tuple[int, int]]:
         """Round and attempt of each spend that the participant has on its disk."""
         return [
-            (one.spend.round, one.spend.attempt) for one in root.remembered(self.retailer(shop).federation, shop).spends
+            (one.spend.round, one.spend.attempt)
+            for one in root.read_participant_state(self.retailer(shop).federation, shop).spends
         ]
 
     def kill(self, name: str) -> None:

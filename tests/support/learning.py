@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from contract.clock import from_epoch_ms
 from contract.events import Label, Transaction
-from contract.features import FeatureRecord, names, schema_hash
+from contract.features import FeatureRecord, get_feature_names, get_schema_hash
 from contract.settings import Settings
 from simulator.profile import Profile
 from simulator.retail import HistoryPlan, Retail
@@ -22,11 +22,11 @@ BEGAN = datetime(2026, 9, 1, tzinfo=UTC)
 
 def feature_record(number: int, *, retailer: str = "shop", **changes: Any) -> FeatureRecord:
     """Transaction `t-<number>`, `number` minutes after BEGAN; its first feature is `number`, the others are missing."""
-    values = np.full(len(names()), np.nan, dtype="<f4")
+    values = np.full(len(get_feature_names()), np.nan, dtype="<f4")
     values[0] = number
     fields: dict[str, Any] = {
         "transaction_id": f"t-{number}", "retailer": retailer, "event_time": BEGAN + timedelta(minutes=number),
-        "applied_seq": number + 1, "feature_schema": schema_hash(), "values": values.tobytes(), "score": 0.1,
+        "applied_seq": number + 1, "feature_schema": get_schema_hash(), "values": values.tobytes(), "score": 0.1,
         "model_version": "m-1", "rules_version": "r", "decision": "allow", "amount_base_minor": 1_000,
     }  # fmt: skip
     return FeatureRecord(**(fields | changes))

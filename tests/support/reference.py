@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.risk import HABIT_ENTITIES, side_names
+from contract.risk import HABIT_ENTITIES, list_side_names
 from contract.windows import (
     DISTINCT_HORIZON_MS,
     DISTINCT_WINDOWS,
@@ -23,7 +23,7 @@ from contract.windows import (
     Entity,
     Window,
     aggregate_names,
-    counterpart_hash,
+    hash_counterpart,
 )
 from scoring.ports import Finding, WindowUpdate
 from support.reference_sides import Habit, Risk
@@ -80,7 +80,7 @@ class Reference:
             value = values[entity.name]
             if value is None:
                 row.extend([MISSING] * len(aggregate_names(entity)))
-                sides.extend([MISSING] * len(side_names(entity)))
+                sides.extend([MISSING] * len(list_side_names(entity)))
             else:
                 before = self._histories.get((entity.name, value), _History())
                 tiles = {(tile_ms, tile): count for (tile_ms, tile), (count, _) in before.tiles.items()}
@@ -101,7 +101,7 @@ class Reference:
         before: tuple[int, dict[tuple[int, int], int]],
         month: Sequence[float],
     ) -> list[float]:
-        key = (place, counterpart_hash(value.encode()))
+        key = (place, hash_counterpart(value.encode()))
         risk = self._risks.setdefault(key, Risk(self._label_delay_days))
         numbers = risk.sight(window_update.event_time_ms, *before)
         if ENTITIES[place].name in HABIT_ENTITIES:

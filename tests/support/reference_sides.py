@@ -13,7 +13,7 @@ from contract.risk import (
     UNUSUAL_RATIO,
     UNUSUAL_WINDOWS,
     USUAL_MIN,
-    horizon_tiles,
+    count_horizon_tiles,
 )
 from contract.windows import DAY_MS, TILED_WINDOWS
 from scoring.ports import WindowUpdate
@@ -41,7 +41,7 @@ class Risk:
     def learn(self, t: int, known: str, outcome: str) -> None:
         """An outcome instead of the one known before."""
         tile = t // TILE_MS
-        if self.newest is not None and tile <= self.newest - horizon_tiles(self.label_delay_days):
+        if self.newest is not None and tile <= self.newest - count_horizon_tiles(self.label_delay_days):
             return
         fraud = (outcome != "genuine") - (known != "genuine")
         plain = (outcome == "plain") - (known == "plain")
@@ -58,7 +58,7 @@ class Risk:
         numbers = self._numbers(t)
         own = t // TILE_MS
         self.newest = max(own, -1 if self.newest is None else self.newest)
-        oldest = self.newest - horizon_tiles(self.label_delay_days)
+        oldest = self.newest - count_horizon_tiles(self.label_delay_days)
         if own > oldest:
             self.seen[own] = self.seen.get(own, 0) + 1
         for kept in (self.seen, self.frauds, self.plain):

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from contract.clock import ManualClock, epoch_ms
+from contract.clock import ManualClock, to_epoch_ms
 from contract.codec import encode
 from contract.events import Transaction
-from contract.features import FeatureRecord, plain, plain_columns
+from contract.features import FeatureRecord, find_plain_columns, is_plain
 from contract.metrics import Metrics
 from contract.risk import KnownOutcome
 from contract.settings import Settings
@@ -97,12 +97,12 @@ def served_with_labels(
     """
     queue, log = LabelQueue(settings.trainer.label_delay_days), dict(seen or {})
     for name in log.keys() & frauds:
-        queue.push(Known(name, True), event_time_ms=epoch_ms(log[name].event_time))
+        queue.push(Known(name, True), event_time_ms=to_epoch_ms(log[name].event_time))
     scorer_store = RedisStore(settings)
     scorer = OutcomeScorer(scorer_store, settings, ManualClock(now), Metrics())
     with engine_of(settings, now) as engine:
         for row in rows:
-            for known in queue.due(epoch_ms(row.event_time)):
+            for known in queue.due(to_epoch_ms(row.event_time)):
                 message = encode(_outcome(log[known.transaction_id], known, row.event_time))
                 (done,) = scorer.collect([RawEvent(message, "outcomes", 0, 0, 0)])
                 assert done.complete
@@ -110,7 +110,7 @@ def served_with_labels(
             (outcome,) = engine.score([record(row)])
             log[row.transaction_id] = features_of(outcome)
             if row.transaction_id in frauds:
-                queue.push(Known(row.transaction_id, True), event_time_ms=epoch_ms(row.event_time))
+                queue.push(Known(row.transaction_id, True), event_time_ms=to_epoch_ms(row.event_time))
     scorer_store.close()
     return log
 
@@ -119,5 +119,5 @@ def _outcome(seen: FeatureRecord, known: Known, label_time: datetime) -> KnownOu
     values = np.frombuffer(seen.values, "<f4")
     return KnownOutcome(
         transaction_id=known.transaction_id, retailer=seen.retailer, event_time=seen.event_time, entities=seen.entities,
-        fraud=known.fraud, plain=plain(*values[list(plain_columns())].tolist()), label_time=label_time,
+        fraud=known.fraud, plain=is_plain(*values[list(find_plain_columns())].tolist()), label_time=label_time,
     )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from contract.features import names, schema_hash
+from contract.features import get_feature_names, get_schema_hash
 from contract.models import (
     CHALLENGE_KEY,
     INPUT_NAME,
@@ -21,7 +21,7 @@ from contract.models import (
     ModelPromotion,
     Thresholds,
 )
-from contract.package import build_package, onnx_sha256, package_sha256, to_messages, to_promotion
+from contract.package import build_package, hash_onnx, hash_package, to_messages, to_promotion
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 THRESHOLDS = Thresholds(flag=0.3, hold=0.6, block=0.9)
@@ -29,19 +29,19 @@ THRESHOLDS = Thresholds(flag=0.3, hold=0.6, block=0.9)
 
 def linear_onnx(weights: Mapping[str, float], bias: float = -3.0) -> bytes:
     """sigmoid(bias + sum of weight x feature), a missing feature counting as 0."""
-    column = np.zeros((len(names()), 1), dtype=np.float32)
+    column = np.zeros((len(get_feature_names()), 1), dtype=np.float32)
     for name, weight in weights.items():
-        column[names().index(name), 0] = weight
+        column[get_feature_names().index(name), 0] = weight
     return graph([(column, np.array([bias], dtype=np.float32))])
 
 
 def random_onnx(seed: int, hidden: Sequence[int] = (32, 16), first: float = 0.5) -> bytes:
     """A random network whose scores spread over [0, 1]; `first` shrinks the weights on features, for large ones."""
     generator = np.random.default_rng(seed)
-    sizes = [len(names()), *hidden, 1]
+    sizes = [len(get_feature_names()), *hidden, 1]
     layers = []
     for inputs, outputs in pairwise(sizes):
-        scale = first if inputs == len(names()) else 1.0
+        scale = first if inputs == len(get_feature_names()) else 1.0
         weights = generator.normal(size=(inputs, outputs)) / np.sqrt(inputs) * scale
         layers.append((weights.astype(np.float32), generator.normal(size=outputs).astype(np.float32) * 0.1))
     return graph(layers)
@@ -99,7 +99,7 @@ def slow_onnx(steps: int) -> bytes:
         helper.make_node("Mul", ["any_hit", "steps"], ["count"]),
         helper.make_node("Loop", ["count", "go_first", "start"], [OUTPUT_NAME], body=body),
     ]
-    weights = np.zeros((len(names()), 1), dtype=np.float32)
+    weights = np.zeros((len(get_feature_names()), 1), dtype=np.float32)
     weights[0] = 0.001
     constants: dict[str, np.ndarray] = {
         "zero": np.zeros(1, np.float32),
@@ -118,7 +118,7 @@ def model(
     nodes: Sequence[onnx.NodeProto], initializers: Sequence[onnx.TensorProto], features: int | None = None
 ) -> bytes:
     """The bytes of a graph with the contract's input and output."""
-    width = len(names()) if features is None else features
+    width = len(get_feature_names()) if features is None else features
     made = helper.make_model(
         helper.make_graph(
             list(nodes),
@@ -139,11 +139,11 @@ def tiny_manifest(graph_bytes: bytes, version: str = "tiny-1", retailer: str = "
         "model_version": version,
         "retailer": retailer,
         "created_at": NOW,
-        "feature_schema": schema_hash(),
-        "features": len(names()),
-        "onnx_sha256": onnx_sha256(graph_bytes),
+        "feature_schema": get_schema_hash(),
+        "features": len(get_feature_names()),
+        "onnx_sha256": hash_onnx(graph_bytes),
         "thresholds": THRESHOLDS,
-        "ordinary": [0.0] * len(names()),
+        "ordinary": [0.0] * len(get_feature_names()),
         "data": DataRange(first=NOW, last=NOW, transactions=100, frauds=10),
         "metrics": {"auc": 0.9},
         "parity_max_abs_diff": 1e-7,
@@ -167,7 +167,7 @@ def tiny_package(
 def tiny_messages(package: bytes, version: str = "tiny-1") -> list[tuple[bytes, bytes]]:
     """Chunks and the promotion, as they go over the models topic."""
     promotion = ModelPromotion(
-        model_version=version, package_sha256=package_sha256(package), promoted_at=NOW, promoted_by="test"
+        model_version=version, package_sha256=hash_package(package), promoted_at=NOW, promoted_by="test"
     )
     return [*to_messages(package), to_promotion(promotion)]
 
@@ -178,7 +178,7 @@ def tiny_challenge(
     """A challenge, `after_s` after the promotions of `tiny_messages`; a canary where a share is given, else in shadow."""
     challenge = ModelChallenge(
         model_version=version,
-        package_sha256=None if package is None else package_sha256(package),
+        package_sha256=None if package is None else hash_package(package),
         mode="shadow" if share is None else "canary",
         share=share or 0.0,
         decided_at=NOW + timedelta(seconds=after_s),

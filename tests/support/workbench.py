@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from contract.clock import ManualClock, epoch_ms
+from contract.clock import ManualClock, to_epoch_ms
 from contract.dead_letters import DeadLetter
 from contract.events import Origin, Resolution, Transaction
 from contract.features import FeatureRecord
@@ -56,7 +56,7 @@ def transaction(number: int = 1, **changes: Any) -> Transaction:
 def record(value: Transaction | bytes | None, offset: int = 0, key: bytes | None = b"key") -> RawEvent:
     """As it stands on the topic."""
     data = msgspec.json.encode(value) if isinstance(value, Transaction) else value
-    return RawEvent(data, f"{RETAILER}.transactions.v1", 0, offset, epoch_ms(START), key)
+    return RawEvent(data, f"{RETAILER}.transactions.v1", 0, offset, to_epoch_ms(START), key)
 
 
 def records(transactions: Sequence[Transaction]) -> list[RawEvent]:
@@ -108,7 +108,7 @@ class Workbench:
     def __post_init__(self) -> None:
         self.settings = Settings(**({"retailer": RETAILER} | self.document))
         self.cases.breaker = Breaker(Limits.of(self.settings.scoring.breaker))
-        self.cases.now_ms = lambda: epoch_ms(self.clock.now())
+        self.cases.now_ms = lambda: to_epoch_ms(self.clock.now())
         self.restart()
 
     def restart(self) -> Engine:

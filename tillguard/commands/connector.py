@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
-from runtime.signals import until_stopped
-from tillguard.operations.guarding import guarded
+from runtime.signals import catch_stop_signals
+from tillguard.operations.guarding import guard
 
 if TYPE_CHECKING:
     from connectors.config.connector_file import ConnectorConfig
@@ -36,13 +36,13 @@ def register(app: typer.Typer) -> None:
         "A connector is one YAML file: which database, which table, and which column is which field of a transaction. "
         "`new` writes a first one from a live table, `check` shows what it makes of your rows, `run` runs it."
     )
-    connector.command("check")(guarded(check))
-    connector.command("new")(guarded(new))
-    connector.command("run")(guarded(run))
-    connector.command("fields")(guarded(fields))
-    positions.command("show")(guarded(show))
-    positions.command("set")(guarded(set_position))
-    positions.command("reset")(guarded(reset))
+    connector.command("check")(guard(check))
+    connector.command("new")(guard(new))
+    connector.command("run")(guard(run))
+    connector.command("fields")(guard(fields))
+    positions.command("show")(guard(show))
+    positions.command("set")(guard(set_position))
+    positions.command("reset")(guard(reset))
     connector.add_typer(positions, name="positions", help="Show, set or forget how far a connector has read.")
     app.add_typer(connector, name="connector", help=help_text)
 
@@ -60,8 +60,8 @@ def check(
     """
     from connectors.assembly import load, mapper_of, source_of
     from tillguard.operations.file_draft import LOOKED_AT
-    from tillguard.operations.file_notes import notes_on_file
-    from tillguard.views.connector_view import findings, look, show_rows
+    from tillguard.operations.file_notes import describe_file
+    from tillguard.views.connector_view import list_findings, look, show_rows
 
     parsed, settings = load(file), _settings(file, retailer, config)
     is_file = parsed.source.kind == "file"
@@ -79,9 +79,9 @@ def check(
         raise ConfigurationError([f"{file}: the file holds no row"])
     looked = look(mapper, samples)
     refused = show_rows(mapper, looked, rows)
-    for note in notes_on_file(parsed, samples[""], looked[""], settings.trainer.label_delay_days) if is_file else ():
+    for note in describe_file(parsed, samples[""], looked[""], settings.trainer.label_delay_days) if is_file else ():
         typer.echo(f"Note: {note}")
-    doubts = findings(looked)
+    doubts = list_findings(looked)
     if doubts:
         raise ConfigurationError([f"{file}: {doubt}" for doubt in doubts])
     if refused:
@@ -299,7 +299,7 @@ def _run(
     from contract.metrics import Metrics
     from runtime.health_server import WebPage
 
-    stop, clock, metrics = until_stopped(), SystemClock(), Metrics()
+    stop, clock, metrics = catch_stop_signals(), SystemClock(), Metrics()
     parts = connector_of(
         parsed, settings, file.parent, os.environ, store=store, clock=clock, metrics=metrics, stop=stop
     )

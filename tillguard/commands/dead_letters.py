@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
-from tillguard.operations.guarding import guarded
-from tillguard.views.terminal import one_line
+from tillguard.operations.guarding import guard
+from tillguard.views.terminal import escape_line
 
 if TYPE_CHECKING:
     from tillguard.operations.dead_letter_desk import Filed
@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
         "Messages and rows that could not be used, each with where it came from and why.\n\n"
         "Fix the cause (the mapping, a setting, the row itself), then `retry`."
     )
-    letters.command("list")(guarded(list_))
-    letters.command("show")(guarded(show))
-    letters.command("retry")(guarded(retry))
+    letters.command("list")(guard(list_))
+    letters.command("show")(guard(show))
+    letters.command("retry")(guard(retry))
     app.add_typer(letters, name="dead-letters", help=help_text)
 
 
@@ -60,7 +60,7 @@ def list_(
         letter = filed.letter
         when = f"{letter.failed_at:%Y-%m-%d %H:%M:%S}"
         told = (letter.part, letter.reason, letter.source, letter.position, letter.key or "-")
-        table.add_row(filed.name, when, *map(one_line, told))
+        table.add_row(filed.name, when, *map(escape_line, told))
     Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
     typer.echo(f"{len(found)} dead letters" + (f", the newest {len(shown)} shown" if len(shown) < len(found) else ""))
 
@@ -89,9 +89,9 @@ def show(
         ("key", found.key or "-"),
         ("failed at", found.failed_at.isoformat()),
     ):
-        typer.echo(f"{label:<10} {one_line(value)}")
+        typer.echo(f"{label:<10} {escape_line(value)}")
     if found.payload is not None:
-        typer.echo(f"{'message':<10} {one_line(found.payload.decode(errors='backslashreplace'))}")
+        typer.echo(f"{'message':<10} {escape_line(found.payload.decode(errors='backslashreplace'))}")
 
 
 def retry(
@@ -113,7 +113,7 @@ def retry(
     fail again, a new one comes. What a letter says chooses among your own topics and connector files only.
     Exit code 1: some could not be sent, with the reason for each.
     """
-    from runtime.state_folder import retailer_folder
+    from runtime.state_folder import find_retailer_folder
     from tillguard.config import load
     from tillguard.operations.dead_letter_desk import Retry
 
@@ -125,14 +125,14 @@ def retry(
         raise ConfigurationError([f"no dead letter {name}" for name in sorted(unknown)])
     settings = load(retailer, config)
     folder = connectors or (
-        config.parent / "connectors" if config else retailer_folder(settings.retailer) / "connectors"
+        config.parent / "connectors" if config else find_retailer_folder(settings.retailer) / "connectors"
     )
     chosen = [filed for filed in found if every or filed.name in (letter or ())]
     refused = 0
     for filed, why in Retry(settings, folder).retry(chosen):
         if why is not None:
             refused += 1
-            typer.echo(f"{filed.name} not sent: {one_line(why)}", err=True)
+            typer.echo(f"{filed.name} not sent: {escape_line(why)}", err=True)
     typer.echo(f"{len(chosen) - refused} sent again, {refused} not")
     if refused:
         raise typer.Exit(1)
@@ -140,11 +140,11 @@ def retry(
 
 def _standing(retailer: str | None, config: Path | None, reason: str | None, part: str | None) -> "list[Filed]":
     from tillguard.config import load
-    from tillguard.operations.dead_letter_desk import standing
+    from tillguard.operations.dead_letter_desk import list_standing
 
     return [
         filed
-        for filed in standing(load(retailer, config))
+        for filed in list_standing(load(retailer, config))
         if reason in (None, filed.letter.reason) and part in (None, filed.letter.part)
     ]
 

@@ -21,8 +21,8 @@ def docs(
     With --check, also reads the pages written by hand (this folder's, and README.md and others next to it) and names every command in
     them that does not exist.
     """
-    from tillguard.docs.calls import faults_of_page
-    from tillguard.docs.pages import drift, hand_written, render, write
+    from tillguard.docs.calls import find_page_faults
+    from tillguard.docs.pages import find_outdated, list_hand_written, render, write
 
     pages = render()
     if not check:
@@ -30,10 +30,11 @@ def docs(
             typer.echo(f"wrote {folder / path}")
         return
     faults = [
-        f"{folder / path} differs from the code; `tillguard docs` writes it again" for path in drift(folder, pages)
+        f"{folder / path} differs from the code; `tillguard docs` writes it again"
+        for path in find_outdated(folder, pages)
     ]
-    for file in hand_written(folder, pages):
-        faults += [f"{file}: {fault}" for fault in faults_of_page(file.read_text(encoding="utf-8"))]
+    for file in list_hand_written(folder, pages):
+        faults += [f"{file}: {fault}" for fault in find_page_faults(file.read_text(encoding="utf-8"))]
     for fault in faults:
         typer.echo(fault, err=True)
     if faults:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from contract.errors import ConfigurationError
-from runtime.signals import until_stopped
+from runtime.signals import catch_stop_signals
 from tillguard.commands import federation_participants, federation_peers
 from tillguard.commands.federation_side import (
     COORDINATOR,
     FINGERPRINT,
-    coordinator_side,
-    retailer_side,
+    find_coordinator_side,
+    find_retailer_side,
+    find_side,
+    read_side_history,
     say_audit,
-    side_of,
-    told_to,
 )
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def init(
     from tillguard.federation import root
     from tillguard.federation.models import begin_model
 
-    side = coordinator_side(config or begin_coordinator(bootstrap_servers))
+    side = find_coordinator_side(config or begin_coordinator(bootstrap_servers))
     public = root.initialise(side.settings)
     begin_model(side.settings, given=model)
     typer.echo(f"federation {side.settings.name} at {side.settings.bootstrap_servers}")
@@ -99,11 +99,11 @@ def run(
     started, or the retailer's participant runs already, and this one leaves the rounds to it.
     """
     from tillguard.federation import keys, root
-    from tillguard.federation.evaluation import evaluator
+    from tillguard.federation.evaluation import build_evaluator
 
-    side, stop = side_of(retailer, config), until_stopped()
+    side, stop = find_side(retailer, config), catch_stop_signals()
     if side.retailer is None:
-        evaluate = evaluator(side.settings)
+        evaluate = build_evaluator(side.settings)
         identity = keys.load_identity(side.settings.coordinator, "init")
         metrics = root.serve_metrics(side.settings.coordinator.metrics_port)
         rounds = 0 if on_orders else count
@@ -121,10 +121,10 @@ def status(
     from federation.audit.history import halted_of, rounds_of, spent_of, standings_of
     from federation.coordinator.planning import shortage
     from tillguard.federation import root
-    from tillguard.federation.tables import lowest
+    from tillguard.federation.tables import describe_lowest_reputation
 
-    side = side_of(retailer, config)
-    told = told_to(side, fingerprint)
+    side = find_side(retailer, config)
+    told = read_side_history(side, fingerprint)
     members = told.roster.members if told.roster else ()
     approved = [member.name for member in members if member.status == "approved"]
     typer.echo(f"federation    {side.settings.name}, coordinator's epoch {told.epoch}")
@@ -132,7 +132,7 @@ def status(
     if side.retailer is not None:
         own = next((member.status for member in members if member.name == side.retailer), "not on the roster")
         typer.echo(f"this retailer {side.retailer}: {own}")
-        for warning in root.roster_warnings(side.settings, side.retailer):
+        for warning in root.find_roster_warnings(side.settings, side.retailer):
             typer.echo(f"WARNING       {warning}")
     lines = rounds_of(told.entries)
     typer.echo(f"newest round  {lines[-1].round}: {lines[-1].outcome}" if lines else "newest round  none yet")
@@ -147,7 +147,7 @@ def status(
         typer.echo(
             f"privacy       epsilon {spent['epsilon_after']:.3f} at delta {spent['delta']:g} ({spent['level']} level)"
         )
-    standings = lowest(standings_of(told.entries), approved)
+    standings = describe_lowest_reputation(standings_of(told.entries), approved)
     if standings:
         typer.echo(f"reputations   lowest: {standings}")
     say_audit(told)
@@ -163,11 +163,11 @@ def rounds(
     from rich.console import Console
 
     from federation.audit.history import rounds_of
-    from tillguard.federation.tables import of_rounds
+    from tillguard.federation.tables import tabulate_rounds
 
-    lines = rounds_of(told_to(side_of(retailer, config), fingerprint).entries)
+    lines = rounds_of(read_side_history(find_side(retailer, config), fingerprint).entries)
     console = Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False)
-    for table in of_rounds(lines):
+    for table in tabulate_rounds(lines):
         console.print(table)
 
 
@@ -181,16 +181,16 @@ def cross_site(config: Path | None = COORDINATOR) -> None:
 
     from federation.messages.cross_site import in_words
     from tillguard.federation import root
-    from tillguard.federation.tables import of_sites
+    from tillguard.federation.tables import tabulate_sites
 
-    sites = root.cross_site(coordinator_side(config).settings)
+    sites = root.read_cross_site(find_coordinator_side(config).settings)
     if sites is None:
         typer.echo(
             "there was no evaluation yet: it takes mode robust, federation.rounds.cross_site_every, and two participants with "
             "federation.participant.cross_site"
         )
         return
-    table = of_sites(sites)
+    table = tabulate_sites(sites)
     console = Console(markup=False, emoji=False)
     console.width = max(console.width, console.measure(table).maximum)  # a cell that is cut tells nothing
     console.print(table)
@@ -222,7 +222,7 @@ def audit(
     index, _, digest = (head or "").partition(":")
     if head and not (index.isdigit() and digest):
         raise ConfigurationError([f"--head {head} is no INDEX:DIGEST; give it as this command printed it last time"])
-    told = told_to(side_of(retailer, config), fingerprint)
+    told = read_side_history(find_side(retailer, config), fingerprint)
     if show:
         for entry in told.entries:
             line = {"index": entry.index, "at_ms": entry.at_ms, "kind": entry.kind, "round": entry.round}
@@ -241,8 +241,8 @@ def budget(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPR
     from federation.coordinator.planning import terms_of
     from federation.privacy.budget import release_of
 
-    side = coordinator_side(config)
-    told = told_to(side, fingerprint)
+    side = find_coordinator_side(config)
+    told = read_side_history(side, fingerprint)
     privacy = side.settings.rounds.privacy
     if privacy.level == "none":
         typer.echo("rounds run without differential privacy: nothing is counted, and nothing is promised")
@@ -259,7 +259,7 @@ def enrol(retailer: str | None = OWN_RETAILER, config: Path | None = OWN_CONFIG)
     """Ask to take part: makes this retailer's keys, and shows the fingerprint that the coordinator's operator needs."""
     from tillguard.federation import keys, root
 
-    side = retailer_side(retailer, config)
+    side = find_retailer_side(retailer, config)
     public = keys.make_identity(side.retailer or "", side.settings.participant)
     root.enrol(side.settings, keys.load_identity(side.settings.participant, "enrol", side.retailer))
     typer.echo(f"{public.name} has asked to take part in {side.settings.name}")
@@ -274,7 +274,7 @@ def leave(
     """Leave the federation for good; a round under way continues without this retailer."""
     from tillguard.federation import keys, root
 
-    side = retailer_side(retailer, config)
+    side = find_retailer_side(retailer, config)
     identity = keys.load_identity(side.settings.participant, "enrol", side.retailer)
     root.leave(side.settings, identity, reason[:500])
     typer.echo(f"{side.retailer} has left {side.settings.name}; its keys are of no more use there.")
@@ -293,7 +293,7 @@ def examples(
     from tillguard.federation.evaluation import write_labelled
     from tillguard.federation.learner import RetailerLearner
 
-    side = retailer_side(retailer, config)
+    side = find_retailer_side(retailer, config)
     count = write_labelled(RetailerLearner(load(retailer, config)), out)
     typer.echo(f"{count:,} examples of {side.retailer} in {out}: features and labels, readable by whoever has the file")
 
@@ -315,9 +315,9 @@ def _take_part(
     """With the retailer's own examples and models; refused at once where there are too few examples."""
     from tillguard.config import load
     from tillguard.federation import root
-    from tillguard.federation.learner import RetailerLearner, shapes
+    from tillguard.federation.learner import RetailerLearner, get_shapes
 
     settings = load(retailer, config)
     learner = RetailerLearner(settings)
     learner.check()
-    root.run_participant(settings.federation, identity, learner, stop, shapes=shapes(), metrics=metrics)
+    root.run_participant(settings.federation, identity, learner, stop, shapes=get_shapes(), metrics=metrics)

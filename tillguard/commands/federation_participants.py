@@ -8,8 +8,8 @@ from tillguard.commands.federation_side import (
     COORDINATOR,
     FINGERPRINT,
     as_fingerprint,
-    coordinator_side,
-    told_to,
+    find_coordinator_side,
+    read_side_history,
 )
 
 WAIT = typer.Option(
@@ -41,16 +41,16 @@ def list_participants(config: Path | None = COORDINATOR, fingerprint: str | None
     from federation.coordinator.admission import waits
     from federation.messages.identity import identity_of
     from tillguard.federation import root
-    from tillguard.federation.tables import standing
+    from tillguard.federation.tables import describe_standing
 
-    side = coordinator_side(config)
-    told = told_to(side, fingerprint)
+    side = find_coordinator_side(config)
+    told = read_side_history(side, fingerprint)
     members, known = told.roster.members if told.roster else (), standings_of(told.entries)
     for member in members:
-        said = standing(known.get(member.name))
+        said = describe_standing(known.get(member.name))
         typer.echo(f"{member.status:9} {member.name:24} {identity_of(member).fingerprint} {said}".rstrip())
     of_name = {member.name: member for member in members}
-    for asking, asked_ms in root.requests(side.settings):
+    for asking, asked_ms in root.read_requests(side.settings):
         if waits(of_name.get(asking.name), asking, asked_ms):
             typer.echo(f"{'waiting':9} {asking.name:24} {asking.fingerprint}")
 
@@ -86,7 +86,7 @@ def _order(config: Path | None, action: str, name: str, fingerprint: str | None,
     from tillguard.federation import keys, root
     from tillguard.federation.answers import check, order_of
 
-    side = coordinator_side(config)
+    side = find_coordinator_side(config)
     identity = keys.load_identity(side.settings.coordinator, "init")
     order = order_of(action, name, fingerprint)
     answer = root.give_order(side.settings, identity, order, wait_s=wait_s)

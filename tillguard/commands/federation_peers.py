@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from contract.errors import ConfigurationError
-from tillguard.commands.federation_side import as_fingerprint, retailer_side
+from tillguard.commands.federation_side import as_fingerprint, find_retailer_side
 
 NAME = typer.Argument(metavar="NAME", help="Another participant, or `coordinator`.")
 RETAILER = typer.Option(None, "--retailer", metavar="NAME", help="The retailer that believes.")
@@ -24,13 +24,13 @@ def list_peers(retailer: str | None = RETAILER, config: Path | None = CONFIG) ->
     """List the fingerprints that this retailer's participant knows, and what is wrong with the roster, if anything."""
     from tillguard.federation import root
 
-    side = retailer_side(retailer, config)
-    state = root.remembered(side.settings, side.retailer or "")
+    side = find_retailer_side(retailer, config)
+    state = root.read_participant_state(side.settings, side.retailer or "")
     for name, fingerprint in sorted(state.pins.items()):
         member = state.members.get(name)
         status = state.distrusted.get(name) or (member.status if member else "gone")
         typer.echo(f"{status:9} {name:24} {fingerprint}")
-    for sentence in root.roster_warnings(side.settings, side.retailer or ""):
+    for sentence in root.find_roster_warnings(side.settings, side.retailer or ""):
         typer.echo(sentence, err=True)
 
 
@@ -49,7 +49,7 @@ def accept(
     """Let in another participant's changed keys; a participant that runs takes them at once, another when it starts."""
     from tillguard.federation import root
 
-    side = retailer_side(retailer, config)
+    side = find_retailer_side(retailer, config)
     if name == side.retailer:
         raise ConfigurationError([f"{name} is this retailer: its own keys are those of its key file"])
     root.accept_peer(side.settings, side.retailer or "", name, fingerprint)

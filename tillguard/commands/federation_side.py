@@ -46,10 +46,10 @@ class Side(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """Of the coordinator to believe."""
-        from tillguard.federation.keys import public_of
+        from tillguard.federation.keys import read_public_identity
 
         if self.retailer is None:
-            return public_of(self.settings.coordinator).fingerprint
+            return read_public_identity(self.settings.coordinator).fingerprint
         pinned = self.settings.participant.coordinator_fingerprint
         if pinned is None:
             fault = "federation.participant.coordinator_fingerprint is missing: ask the coordinator's people for it, not Kafka"
@@ -57,7 +57,7 @@ class Side(NamedTuple):
         return pinned
 
 
-def side_of(retailer: str | None, config: Path | None) -> Side:
+def find_side(retailer: str | None, config: Path | None) -> Side:
     """A retailer's where one is named, or the file is one's; else the coordinator's. Raises ConfigurationError."""
     from runtime import logs
     from tillguard.config import is_retailer, load, load_coordinator
@@ -71,29 +71,29 @@ def side_of(retailer: str | None, config: Path | None) -> Side:
     return Side(None, file.federation, file.log)
 
 
-def coordinator_side(config: Path | None) -> Side:
+def find_coordinator_side(config: Path | None) -> Side:
     """The coordinator's; raises ConfigurationError for a retailer's file."""
-    side = side_of(None, config)
+    side = find_side(None, config)
     if side.retailer is not None:
         raise ConfigurationError([f"{config} is a retailer's: this command needs the coordinator's settings"])
     return side
 
 
-def retailer_side(retailer: str | None, config: Path | None) -> Side:
+def find_retailer_side(retailer: str | None, config: Path | None) -> Side:
     """A retailer's; raises ConfigurationError where none is named."""
     if retailer is None and config is None:
         raise ConfigurationError(["name the retailer (--retailer NAME) or its settings file (--config FILE)"])
-    side = side_of(retailer, config)
+    side = find_side(retailer, config)
     if side.retailer is None:
         raise ConfigurationError([f"{config} is the coordinator's: this command needs a retailer's settings"])
     return side
 
 
-def told_to(side: Side, fingerprint: str | None) -> "History":
+def read_side_history(side: Side, fingerprint: str | None) -> "History":
     """All that the coordinator of this fingerprint, else of that in the settings, has said; raises TillguardError, TransientError."""
     from tillguard.federation import root
 
-    told = root.told(side.settings, fingerprint or side.fingerprint)
+    told = root.load_history(side.settings, fingerprint or side.fingerprint)
     if told.coordinator is None:
         raise TillguardError(
             f"no coordinator with this fingerprint has ever spoken in {side.settings.name} at {side.settings.bootstrap_servers}: "

@@ -37,14 +37,14 @@ def forget(
     database is yours to erase, before this: a connector that reads the row again would bring it back.
     """
     from tillguard.config import load
-    from tillguard.operations.entity_values import values_of
+    from tillguard.operations.entity_values import find_values
     from tillguard.operations.forgetting import forget as erase
 
     field, equals, token = entity.partition("=")
     if bool(equals) == (value is not None):
         raise ConfigurationError(["give either --entity FIELD=TOKEN, or --entity FIELD and --value VALUE"])
     settings = load(retailer, config)
-    values = values_of(settings, field, token if equals else value or "", is_token=bool(equals))
+    values = find_values(settings, field, token if equals else value or "", is_token=bool(equals))
     found = erase(settings, field, values, dry_run=dry_run)
     for kind, count in found.records.items():
         typer.echo(f"{kind:<13} {count} records {'found' if dry_run else 'withdrawn'}")

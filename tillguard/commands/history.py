@@ -55,21 +55,21 @@ def load(
 
     from runtime import logs
     from tillguard.config import load as settings_of
+    from tillguard.history.live import describe_load
     from tillguard.history.live import load as fill
-    from tillguard.history.live import sentence
-    from tillguard.operations.mapping_doubts import doubts
+    from tillguard.operations.mapping_doubts import find_doubts
     from trainer.feeds import outcome_feed
 
     settings = settings_of(retailer, config)
     logs.configure(settings.log)
-    for doubt in doubts(settings, mapping):
+    for doubt in find_doubts(settings, mapping):
         typer.echo(f"Note: {doubt}.", err=True)
     with _progress() as told:
         since = None if before is None else before.replace(tzinfo=before.tzinfo or UTC)
         loaded = fill(settings, file, mapping, now=datetime.now(UTC), before=since, progress=told)
     if not isinstance(loaded, str):
         outcome_feed.publish(settings, loaded.told, datetime.now(UTC))
-    typer.echo(sentence(loaded))
+    typer.echo(describe_load(loaded))
     if isinstance(loaded, str):
         raise typer.Exit(2)
 

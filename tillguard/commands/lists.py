@@ -78,7 +78,7 @@ def add(
 
     settings = load(retailer, config)
     field, listed = _chosen(settings, entity, value, tokenised=tokenised)
-    until = None if expires is None else datetime.now(UTC) + period(expires)
+    until = None if expires is None else datetime.now(UTC) + parse_period(expires)
     marks = ListStore(settings)
     try:
         marks.set(field, listed, list_.value, expires_at=until, by=by or getpass.getuser(), reason_code=reason)
@@ -141,7 +141,7 @@ def show(
         typer.echo("nobody is on a list")
 
 
-def period(text: str) -> timedelta:
+def parse_period(text: str) -> timedelta:
     """`90m`, `12h` or `30d` as a time span; raises ConfigurationError."""
     found = PERIOD.match(text)
     if not found or not int(found[1]):
@@ -152,12 +152,12 @@ def period(text: str) -> timedelta:
 def _chosen(settings: "Settings", entity: str, value: str | None, *, tokenised: bool) -> tuple[str, str]:
     """Field and value to list."""
     from contract.windows import ENTITY_NAMES
-    from tillguard.operations.entity_values import values_of
+    from tillguard.operations.entity_values import find_values
 
     field, equals, token = entity.partition("=")
     if field not in ENTITY_NAMES:
         raise ConfigurationError([f"--entity {field}: no list knows it; known are {', '.join(ENTITY_NAMES)}"])
     if bool(equals) == (value is not None):
         raise ConfigurationError(["give either --entity FIELD=TOKEN, or --entity FIELD and --value VALUE"])
-    values = values_of(settings, field, token if equals else value or "", is_token=bool(equals))
+    values = find_values(settings, field, token if equals else value or "", is_token=bool(equals))
     return field, next((each for each in values if each != value), values[0]) if tokenised else values[0]

@@ -57,7 +57,7 @@ def list_models(retailer: str | None = RETAILER, config: Path | None = CONFIG, *
                 ]
             )
             return
-    _print(models_report.models_table(known, standing, {version for version, why in damage.items() if why}))
+    _print(models_report.tabulate_models(known, standing, {version for version, why in damage.items() if why}))
 
 
 def show(
@@ -74,7 +74,7 @@ def show(
     if as_json:
         _echo_json(models_report.as_json(*known, damage))
     else:
-        _print(models_report.page(*known, settings.base_currency, damage))
+        _print(models_report.render_model_page(*known, settings.base_currency, damage))
 
 
 def compare(

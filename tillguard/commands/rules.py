@@ -36,10 +36,10 @@ def names(
     word: str = typer.Argument("", metavar="WORD", help="Only names and descriptions that hold this word."),
 ) -> None:
     """List what a rule's `when` may speak of. Names marked `may be missing` are compared as (name ?? 0)."""
-    from contract.features import schema
+    from contract.features import get_schema
     from scoring.rules.ruleset import vocabulary
 
-    texts = {feature.name: f"{feature.text} ({feature.unit})" for feature in schema() if not feature.buckets}
+    texts = {feature.name: f"{feature.text} ({feature.unit})" for feature in get_schema() if not feature.buckets}
     texts |= {"hour": "hour of the day with its fraction, UTC", "score": "the model's score, 0 to 1"}
     for name, spec in vocabulary().items():
         text = texts[name] if spec.kind == "number" else "a text of the transaction"

@@ -63,14 +63,14 @@ def train(
     """
     from runtime import logs
     from tillguard.config import load
-    from tillguard.operations.mapping_doubts import doubts
+    from tillguard.operations.mapping_doubts import find_doubts
     from tillguard.operations.training import TOPIC
 
     settings = load(retailer, config)
     logs.configure(settings.log)
     if history == TOPIC and mapping is not None:
         raise ConfigurationError(["--mapping says what a file's columns mean; `topic` needs none"])
-    for doubt in doubts(settings, mapping):
+    for doubt in find_doubts(settings, mapping):
         typer.echo(f"Note: {doubt}.", err=True)
     source = history if history == TOPIC else Path(history)
     with _progress() as told:
@@ -89,11 +89,11 @@ def _progress() -> "Iterator[Progress]":
     """A line that counts on a terminal, nothing elsewhere."""
     from rich.console import Console
 
-    from tillguard.operations.training import silent
+    from tillguard.operations.training import ignore_progress
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield silent
+        yield ignore_progress
         return
     with console.status("starting (TensorFlow takes some seconds)") as status:
         texts = {

@@ -78,7 +78,7 @@ def attempts(
     import msgspec
 
     from tillguard.config import load
-    from tillguard.views.models_report import attempts_lines
+    from tillguard.views.models_report import format_attempts
     from tillguard.views.printing import show
     from trainer.registry.registry import Registry
 
@@ -91,7 +91,7 @@ def attempts(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode([each._asdict() for each in tried])).decode())
     elif tried:
-        show(*attempts_lines(tried))
+        show(*format_attempts(tried))
     else:
         typer.echo("No training yet; `tillguard trainer run` makes one when labels come.")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tillguard.docs.command_rows import root_command
+from tillguard.docs.command_rows import get_root_command
 
 _FENCE = re.compile(r"^(?P<fence>```+)[^\n]*\n(?P<body>.*?)^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`(tillguard(?: [^`]*)?)`(?!`)")
@@ -26,7 +26,7 @@ class Call:
     whole: bool
 
 
-def calls_in(page: str) -> Iterator[Call]:
+def find_calls(page: str) -> Iterator[Call]:
     """Every call that the Markdown `page` shows, in blocks and in the running text."""
     for block in _FENCE.finditer(page):
         for line in _PROMPT.finditer(block["body"].replace("\\\n", " ")):
@@ -44,9 +44,9 @@ def _call(text: str, *, whole: bool) -> Call:
     return Call(text, tuple(words[1:end]), whole)
 
 
-def fault_of(call: Call) -> str | None:
+def find_fault(call: Call) -> str | None:
     """What is wrong with a call, or None: an unknown command or option, or (in a whole call) a missing argument."""
-    command, name, words = root_command(), "tillguard", list(call.words)
+    command, name, words = get_root_command(), "tillguard", list(call.words)
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
         if words[0].isupper() or words[0] in {"…", "..."}:
             return None  # a placeholder, as in `tillguard COMMAND --help`
@@ -82,6 +82,6 @@ def _fault_of_options(command: Any, name: str, words: list[str], *, whole: bool)
     return f"{name} needs {arguments} arguments" if whole and values < arguments else None
 
 
-def faults_of_page(page: str) -> list[str]:
+def find_page_faults(page: str) -> list[str]:
     """What is wrong with the calls that a Markdown page shows, each with the call."""
-    return [f"`{call.text}`: {fault}" for call in calls_in(page) if (fault := fault_of(call)) is not None]
+    return [f"`{call.text}`: {fault}" for call in find_calls(page) if (fault := find_fault(call)) is not None]

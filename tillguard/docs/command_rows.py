@@ -10,34 +10,34 @@ from typing import Any
 
 import typer
 
-from tillguard.docs.markdown import NONE, NOTICE, table
+from tillguard.docs.markdown import NONE, NOTICE, render_table
 
 OF_THE_LIBRARY = ("help", "install_completion", "show_completion")
 """Options that every Typer application has."""
 
 
-def root_command() -> Any:
+def get_root_command() -> Any:
     """The whole command line."""
     from tillguard.cli import app  # noqa: PLC0415 - the command line itself imports the command that writes these pages
 
     return typer.main.get_command(app)
 
 
-def commands_of(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+def walk_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Every command from `command` down with its whole name, groups before their members."""
     yield name, command
     for below, child in getattr(command, "commands", {}).items():
         if not child.hidden:
-            yield from commands_of(child, f"{name} {below}")
+            yield from walk_commands(child, f"{name} {below}")
 
 
-def commands_page() -> str:
+def render_commands_page() -> str:
     """Every command with its options."""
     parts = [f"{NOTICE}# Commands\n\n`tillguard COMMAND --help` says the same.\n"]
-    for name, command in commands_of(root_command(), "tillguard"):
+    for name, command in walk_commands(get_root_command(), "tillguard"):
         parts.append(f"\n## `{name}`\n\n{inspect.cleandoc(command.help or '')}\n")
         rows = [_row(p) for p in command.params if not getattr(p, "hidden", False) and p.name not in OF_THE_LIBRARY]
-        parts.append("\n" + table(["Option or argument", "Default", "Meaning"], rows) if rows else "")
+        parts.append("\n" + render_table(["Option or argument", "Default", "Meaning"], rows) if rows else "")
     return "".join(parts)
 
 

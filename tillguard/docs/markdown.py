@@ -7,7 +7,7 @@ NONE = "-"
 """A cell that has nothing to say."""
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; cells must hold no newline, and a bar only where escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)

@@ -11,12 +11,12 @@ import msgspec
 import yaml
 
 from contract.models import Manifest
-from contract.schemas import asyncapi, json_schemas
+from contract.schemas import build_asyncapi, build_json_schemas
 from contract.topics import TOPICS
 from tillguard import __version__
 
 
-def field_texts(message: type) -> dict[str, str]:
+def read_field_texts(message: type) -> dict[str, str]:
     """What the code says under each field of a message type, in one line."""
     body = ast.parse(textwrap.dedent(inspect.getsource(message))).body[0]
     statements = body.body if isinstance(body, ast.ClassDef) else []
@@ -43,7 +43,7 @@ def _message_types() -> dict[str, type]:
 
 def _describe(node: dict[str, Any], types: dict[str, type]) -> None:
     """Adds the fields' texts to a schema and to the definitions below it, in place."""
-    texts = field_texts(types[node["title"]])
+    texts = read_field_texts(types[node["title"]])
     for name, described in node.get("properties", {}).items():
         if name in texts:
             described["description"] = texts[name]
@@ -51,14 +51,14 @@ def _describe(node: dict[str, Any], types: dict[str, type]) -> None:
         _describe(below, types)
 
 
-def schema_files() -> dict[str, str]:
+def build_schema_files() -> dict[str, str]:
     """`schemas/<Message>.v1.json` for every message, and `asyncapi.yaml`."""
     types = _message_types()
     files = {}
-    for name, document in json_schemas().items():
+    for name, document in build_json_schemas().items():
         _describe(document, types)
         files[f"schemas/{name}.json"] = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    events = asyncapi(__version__)
+    events = build_asyncapi(__version__)
     for document in events["components"]["schemas"].values():
         _describe(document, types)
     files["asyncapi.yaml"] = (

@@ -34,7 +34,7 @@ class SettingRow:
         return "TILLGUARD_" + self.name.replace(".", "__").upper()
 
 
-def settings_rows() -> list[SettingRow]:
+def list_setting_rows() -> list[SettingRow]:
     """Every setting, in the order of the code; a section's fields carry its name as prefix."""
     document = Settings.model_json_schema()
     return list(_rows(Settings, document, document["$defs"], "", None))

@@ -39,7 +39,7 @@ def check(answer: Answer, order: Order, *, federation: str, wait_s: float) -> No
         )
 
 
-def orders_to_begin(state: CoordinatorState, rounds: int | None) -> list[Order]:
+def choose_orders(state: CoordinatorState, rounds: int | None) -> list[Order]:
     """What makes a coordinator continue for `rounds` more, None: round after round; nothing where it was ordered so. Pure.
 
     Of an earlier, larger order what is left is taken back: nobody pays privacy for rounds that are no longer wanted.

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import ConfigurationError, TillguardError, TrainingRefusedError
-from contract.features import names, schema_hash
+from contract.features import get_feature_names, get_schema_hash
 from contract.federation.settings import FederationSettings
 from federation.coordinator.server_update import Evaluate
 from federation.learning.learner import Arrays
 from federation.learning.metrics import measured, probabilities
 from federation.refusals import UpdateRefusedError
 from tillguard.federation.keys import read_arrays, read_model
-from tillguard.federation.learner import RetailerLearner, shapes
+from tillguard.federation.learner import RetailerLearner, get_shapes
 
 EXAMPLES_MAX = 1_000_000
 SETTING = "federation.coordinator.evaluation_file"
@@ -31,7 +31,7 @@ class Labelled(NamedTuple):
     labels: NDArray[np.bool_]
 
 
-def evaluator(settings: FederationSettings) -> Evaluate | None:
+def build_evaluator(settings: FederationSettings) -> Evaluate | None:
     """How a model does on the examples of the settings; None where they name none. Loads TensorFlow when first called.
 
     Raises ConfigurationError for a file that holds something else, and where the federation's model is not the common network.
@@ -40,7 +40,7 @@ def evaluator(settings: FederationSettings) -> Evaluate | None:
     if file is None:
         return None
     held = read_labelled(file)
-    if read_model(settings.coordinator.model_file).shapes != shapes():
+    if read_model(settings.coordinator.model_file).shapes != get_shapes():
         raise ConfigurationError([f"{SETTING}: only the common network can be evaluated, model_file holds another"])
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
@@ -64,9 +64,9 @@ def read_labelled(file: Path) -> Labelled:
     if missing:
         raise ConfigurationError([f"{SETTING}: {file} holds no {name}" for name in missing])
     features, labels = arrays["features"], arrays["labels"]
-    width = len(names())
+    width = len(get_feature_names())
     faults = {
-        f"is of another feature schema than {schema_hash()}": str(arrays["feature_schema"]) != schema_hash(),
+        f"is of another feature schema than {get_schema_hash()}": str(arrays["feature_schema"]) != get_schema_hash(),
         f"features must have shape (n, {width}), n at most {EXAMPLES_MAX:,}": features.ndim != 2
         or features.shape[1] != width
         or len(features) > EXAMPLES_MAX
@@ -99,7 +99,7 @@ def write_labelled(learner: RetailerLearner, file: Path) -> int:
         file.chmod(0o600)  # also where an earlier file stands that others may read
         with file.open("wb") as stream:
             np.savez_compressed(
-                stream, features=features, labels=labels, feature_schema=np.array(schema_hash()), allow_pickle=False
+                stream, features=features, labels=labels, feature_schema=np.array(get_schema_hash()), allow_pickle=False
             )
     except OSError as error:
         raise TillguardError(f"{file} cannot be written: {error.strerror}") from None

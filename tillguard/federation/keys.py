@@ -23,7 +23,7 @@ from runtime import atomic_file
 Keys = CoordinatorSettings | ParticipantSettings
 
 
-def passphrase_of(keys: Keys) -> bytes:
+def read_passphrase(keys: Keys) -> bytes:
     """What opens the key file: a file, a setting, or the file that `make_identity` writes next to it."""
     if keys.passphrase_file is not None:
         return secret_of(keys.passphrase_file)
@@ -38,14 +38,14 @@ def make_identity(name: str, keys: Keys) -> PublicIdentity:
     Raises ConfigurationError where the file holds somebody else's.
     """
     if keys.key_file.exists():
-        public = public_of(keys)
+        public = read_public_identity(keys)
         _check_name(public.name, name, keys)
         return public
     if keys.passphrase_file is None and keys.passphrase is None and not _generated_secret(keys).exists():
         _write_private(_generated_secret(keys), secrets.token_urlsafe(32).encode())
     identity = Identity.generate(name)
     with _named(keys):
-        identity.save(keys.key_file, passphrase_of(keys))
+        identity.save(keys.key_file, read_passphrase(keys))
     return identity.public
 
 
@@ -57,13 +57,13 @@ def load_identity(keys: Keys, command: str, name: str | None = None) -> Identity
     if not keys.key_file.exists():
         raise ConfigurationError([f"{keys.key_file} does not exist: `tillguard federation {command}` makes it"])
     with _named(keys):
-        identity = Identity.load(keys.key_file, passphrase_of(keys))
+        identity = Identity.load(keys.key_file, read_passphrase(keys))
     if name is not None:
         _check_name(identity.name, name, keys)
     return identity
 
 
-def public_of(keys: Keys) -> PublicIdentity:
+def read_public_identity(keys: Keys) -> PublicIdentity:
     """The public half of the keys in the settings' file; raises ConfigurationError."""
     with _named(keys):
         return identities.public_of(keys.key_file)

@@ -55,22 +55,22 @@ BY = "federation"
 CHOICE, VERSION = "federation_choice", "federation_version"
 
 
-def shapes() -> Shapes:
+def get_shapes() -> Shapes:
     """Of the model that retailers of this feature schema learn together; their names say schema and form."""
     return tuple(
         TensorShape(name=tensor.name, shape=tensor.shape, role=tensor.role) for tensor in joint_form.tensors(HIDDEN)
     )
 
 
-def initial_model(seed: int) -> dict[str, np.ndarray]:
+def build_initial_model(seed: int) -> dict[str, np.ndarray]:
     """The model of version 0, by name.
 
-    The shapes are those of `shapes()`: for each layer weights (inputs, units) and biases (units,), then the form.
+    The shapes are those of `get_shapes()`: for each layer weights (inputs, units) and biases (units,), then the form.
     """
-    return {tensor.name: array for tensor, array in zip(shapes(), joint_form.initial(HIDDEN, seed), strict=True)}
+    return {tensor.name: array for tensor, array in zip(get_shapes(), joint_form.initial(HIDDEN, seed), strict=True)}
 
 
-def lineage(federation: str, model_version: int) -> str:
+def format_lineage(federation: str, model_version: int) -> str:
     """The `base` of a model that was made of a global one."""
     return f"{federation}-global-{model_version}"
 
@@ -134,7 +134,7 @@ class RetailerLearner:
         return Trained([vector], len(part), int(part.fraud.sum()))
 
     def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
-        """Each model has the shapes of `shapes()`: weights (inputs, units), biases (units,), the form."""
+        """Each model has the shapes of `get_shapes()`: weights (inputs, units), biases (units,), the form."""
         features, labels = self.newest()
         return [_judged(arrays, features, labels) for arrays in models]
 
@@ -148,7 +148,7 @@ class RetailerLearner:
         return np.asarray(gathered.parts.test.features[rows], dtype=np.float32), gathered.verified[rows] == 1
 
     def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:
-        """`arrays` have the shapes of `shapes()`: weights (inputs, units), biases (units,), the form."""
+        """`arrays` have the shapes of `get_shapes()`: weights (inputs, units), biases (units,), the form."""
         if model_version == 0:
             return Adopted("local", {})  # nobody has taught it anything
         _refuse_shapes(arrays)
@@ -164,7 +164,7 @@ class RetailerLearner:
     def _finished(self, registry: Registry, model_version: int) -> Adopted | None:
         """What an earlier call with this version decided, where it was cut off between registering and reporting."""
         retailer = self._settings.retailer
-        base = lineage(self._settings.federation.name, model_version)
+        base = format_lineage(self._settings.federation.name, model_version)
         entry = next((each for each in registry.models(retailer) if each.manifest.base == base), None)
         if entry is None:
             return None
@@ -218,7 +218,7 @@ class RetailerLearner:
                 material.parts,
                 material.data,
                 fraud_share=material.fraud_share,
-                base=lineage(federation.name, model_version),
+                base=format_lineage(federation.name, model_version),
                 notes=notes,
                 scaling=scaling,
             ),
@@ -376,7 +376,7 @@ def _judged(arrays: Arrays, features: NDArray[np.float32], labels: NDArray[np.bo
 
 
 def _refuse_shapes(arrays: Arrays) -> None:
-    if [tuple(array.shape) for array in arrays] != [tensor.shape for tensor in shapes()]:
+    if [tuple(array.shape) for array in arrays] != [tensor.shape for tensor in get_shapes()]:
         raise TrainingUnableError(
             "model", "the model is of another feature schema, form or network than this version's"
         )

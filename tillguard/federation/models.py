@@ -6,7 +6,7 @@ from contract.errors import TillguardError
 from contract.federation.settings import FederationSettings
 from runtime import atomic_file
 from tillguard.federation.keys import read_model, write_model
-from tillguard.federation.learner import initial_model
+from tillguard.federation.learner import build_initial_model
 
 
 def begin_model(settings: FederationSettings, *, given: Path | None) -> None:
@@ -22,4 +22,4 @@ def begin_model(settings: FederationSettings, *, given: Path | None) -> None:
         except OSError as error:
             raise TillguardError(f"{file} cannot be written: {error.strerror}") from None
     elif not file.exists():
-        write_model(file, initial_model(settings.rounds.seed))
+        write_model(file, build_initial_model(settings.rounds.seed))

@@ -21,10 +21,10 @@ NAMES_MAX = 24
 """Participants whose names still have room under an axis."""
 
 
-def drawn(results: Results) -> dict[str, bytes]:
+def render_plots(results: Results) -> dict[str, bytes]:
     """Each plot by the name of its file, as PNG."""
     found = {}
-    for name, figure in figures(results).items():
+    for name, figure in draw_figures(results).items():
         image = io.BytesIO()
         with mpl.rc_context(_STYLE):
             figure.savefig(image, format="png", dpi=130, metadata={"Software": None})
@@ -32,7 +32,7 @@ def drawn(results: Results) -> dict[str, bytes]:
     return found
 
 
-def figures(results: Results) -> dict[str, Figure]:
+def draw_figures(results: Results) -> dict[str, Figure]:
     """Likewise, not yet drawn."""
     plots: dict[str, Callable[[Results], Figure]] = {
         "rounds.png": _rounds,

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from contract.clock import SystemClock, epoch_ms
+from contract.clock import SystemClock, to_epoch_ms
 from contract.errors import ConfigurationError, TillguardError, TransientError
 from contract.federation.messages import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Shapes, Withdrawal
 from contract.federation.settings import FederationSettings
@@ -40,8 +40,8 @@ from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.log_clock import LogClock, skew
 from federation.transports.ports import Outgoing
 from tillguard.federation import topics
-from tillguard.federation.answers import orders_to_begin
-from tillguard.federation.keys import make_identity, public_of, read_model
+from tillguard.federation.answers import choose_orders
+from tillguard.federation.keys import make_identity, read_model, read_public_identity
 from tillguard.federation.watch import Watch
 
 _LOG = structlog.get_logger()
@@ -57,7 +57,7 @@ def initialise(settings: FederationSettings) -> PublicIdentity:
 
 
 @contextmanager
-def coordinator_process(
+def open_coordinator_process(
     settings: FederationSettings,
     identity: Identity,
     *,
@@ -130,9 +130,9 @@ def run_coordinator(
             state = process.coordinator.state
             if not ordered and rounds != 0:
                 ordered = True
-                for order in orders_to_begin(state, rounds):
+                for order in choose_orders(state, rounds):
                     give_order(settings, identity, order)
-                wait_for(process, stop, lambda state: not orders_to_begin(state, rounds))
+                wait_for(process, stop, lambda state: not choose_orders(state, rounds))
             process.run_once(POLL_S)
             watch.look()
             if rounds and process.coordinator.idle:
@@ -140,7 +140,7 @@ def run_coordinator(
                     raise TillguardError(state.halted)
                 return
 
-    _patiently(lambda: coordinator_process(settings, identity, metrics=metrics, evaluate=evaluate), once, stop)
+    _patiently(lambda: open_coordinator_process(settings, identity, metrics=metrics, evaluate=evaluate), once, stop)
 
 
 def wait_for(process: CoordinatorProcess, stop: Event, reached: Callable[[CoordinatorState], bool]) -> None:
@@ -163,7 +163,7 @@ def give_order(settings: FederationSettings, identity: Identity, order: Order, *
         transport.close()
 
 
-def told(settings: FederationSettings, fingerprint: str) -> History:
+def load_history(settings: FederationSettings, fingerprint: str) -> History:
     """What the coordinator of this fingerprint has said; raises TransientError."""
     transport = KafkaTransport(settings, "reader")
     try:
@@ -173,7 +173,7 @@ def told(settings: FederationSettings, fingerprint: str) -> History:
 
 
 @contextmanager
-def participant_process(
+def open_participant_process(
     settings: FederationSettings,
     identity: Identity,
     learner: Learner,
@@ -235,27 +235,29 @@ def run_participant(
                 before = process.participant.membership
                 _LOG.info("membership", federation=settings.name, participant=identity.name, status=before)
 
-    _patiently(lambda: participant_process(settings, identity, learner, shapes=shapes, metrics=metrics), once, stop)
+    _patiently(
+        lambda: open_participant_process(settings, identity, learner, shapes=shapes, metrics=metrics), once, stop
+    )
 
 
-def decided(settings: FederationSettings, retailer: str) -> int:
+def read_decided_version(settings: FederationSettings, retailer: str) -> int:
     """The newest global model that this retailer's participant has taken or refused, running or not; -1: none yet."""
-    return remembered(settings, retailer).adopted_version
+    return read_participant_state(settings, retailer).adopted_version
 
 
-def remembered(settings: FederationSettings, retailer: str) -> ParticipantState:
+def read_participant_state(settings: FederationSettings, retailer: str) -> ParticipantState:
     """What this retailer's participant has on its disk, running or not. Raises TransientError."""
     with _participant_store(settings) as store:
         checkpoint = store.load(owner_of(settings.name, retailer))
     return ParticipantState() if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=ParticipantState)
 
 
-def roster_warnings(settings: FederationSettings, retailer: str) -> list[str]:
+def find_roster_warnings(settings: FederationSettings, retailer: str) -> list[str]:
     """What this retailer's people should know of the roster that its participant has read. Raises TransientError."""
     if not settings.participant.key_file.exists():
         return []  # it never asked to take part, or runs on another machine
-    state = remembered(settings, retailer)
-    own = public_of(settings.participant)
+    state = read_participant_state(settings, retailer)
+    own = read_public_identity(settings.participant)
     with _participant_store(settings) as store:
         left = load_word(store, settings.name, retailer).left
     return list(trust.warnings(state, own, left=left).values())
@@ -269,7 +271,7 @@ def accept_peer(settings: FederationSettings, retailer: str, name: str, fingerpr
 def _tell(settings: FederationSettings, retailer: str, told: Callable[[Word], Word]) -> None:
     with _participant_store(settings) as store:
         word = told(load_word(store, settings.name, retailer))
-        save_word(store, settings.name, retailer, word, epoch_ms(SystemClock().now()))
+        save_word(store, settings.name, retailer, word, to_epoch_ms(SystemClock().now()))
 
 
 @contextmanager
@@ -281,7 +283,7 @@ def _participant_store(settings: FederationSettings) -> Iterator[SqlStore]:
         store.close()
 
 
-def cross_site(settings: FederationSettings) -> Sites | None:
+def read_cross_site(settings: FederationSettings) -> Sites | None:
     """The newest finished cross-site evaluation that the coordinator has on its disk, running or not; None: none yet.
 
     Where none is finished, the one under way. Raises TransientError.
@@ -313,7 +315,7 @@ def leave(settings: FederationSettings, identity: Identity, reason: str) -> None
 
 
 def _say(settings: FederationSettings, identity: Identity, message: EnrolmentRequest | Withdrawal) -> None:
-    sent_at_ms = epoch_ms(SystemClock().now())
+    sent_at_ms = to_epoch_ms(SystemClock().now())
     signed = seal(message, identity, federation=settings.name, sent_at_ms=sent_at_ms)
     transport = KafkaTransport(settings, identity.name)
     try:
@@ -356,7 +358,7 @@ def serve_metrics(port: int | None) -> Metrics | None:
     return metrics
 
 
-def requests(settings: FederationSettings) -> list[tuple[PublicIdentity, int]]:
+def read_requests(settings: FederationSettings) -> list[tuple[PublicIdentity, int]]:
     """Everyone whose request to take part is still on the updates log, and when it came last; signatures checked."""
     transport = KafkaTransport(settings, "reader")
     found: dict[str, tuple[PublicIdentity, int]] = {}

@@ -11,7 +11,7 @@ from contract.errors import ConfigurationError, TillguardError
 from contract.federation.messages import SITES_MAX, LocalTraining, PrivacyTerms
 from contract.federation.settings import RoundSettings
 from contract.sections.section import Section
-from contract.settings import faults_of
+from contract.settings import list_faults
 from federation.coordinator.planning import terms_of
 from federation.learning.learner import Arrays, Task
 from federation.learning.metrics import measured
@@ -100,7 +100,7 @@ def read_description(file: Path) -> Description:
     try:
         return Description.model_validate(document or {})
     except ValidationError as error:
-        raise ConfigurationError(faults_of(error, where=str(file))) from None
+        raise ConfigurationError(list_faults(error, where=str(file))) from None
 
 
 def simulate_file(file: Path, out: Path) -> str:
@@ -114,7 +114,7 @@ def simulate_file(file: Path, out: Path) -> str:
         "cross_site.csv": cross_site_csv(results),
         "report.md": text,
     }
-    images = plots.drawn(results)
+    images = plots.render_plots(results)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

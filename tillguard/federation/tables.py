@@ -14,7 +14,7 @@ LOWEST = 5
 """Participants of the lowest reputation, in the status."""
 
 
-def of_rounds(lines: Sequence[RoundLine]) -> list[Table]:
+def tabulate_rounds(lines: Sequence[RoundLine]) -> list[Table]:
     """Every round; below it, where changes are known, how the model changed with each participant and without."""
     table = Table(
         "Round", "Purpose", "Attempts", "Outcome", "Participants", "Cohort", "Change", "Seconds", "Bytes", "Figures"
@@ -34,7 +34,7 @@ def of_rounds(lines: Sequence[RoundLine]) -> list[Table]:
     return [table, cohorts]
 
 
-def of_sites(sites: Sites) -> Table:
+def tabulate_sites(sites: Sites) -> Table:
     """Average precision: a row for each one's model, a column, by the row's number, for each one's newest examples.
 
     Empty: not told, or nothing to measure there. As narrow as it can be, since there may be 24.
@@ -47,7 +47,7 @@ def of_sites(sites: Sites) -> Table:
     return table
 
 
-def standing(known: Standing | None) -> str:
+def describe_standing(known: Standing | None) -> str:
     """What is known of one participant, in words; empty where nothing is."""
     said = known or Standing()
     parts = {
@@ -57,7 +57,7 @@ def standing(known: Standing | None) -> str:
     return ", ".join(f"{what} {value}" for what, value in parts.items() if value)
 
 
-def lowest(known: Mapping[str, Standing], among: Collection[str]) -> str:
+def describe_lowest_reputation(known: Mapping[str, Standing], among: Collection[str]) -> str:
     """Whose reputation is lowest, the worst first, of those who take part: the ledger knows those who have left, too."""
     found = sorted(
         (one.reputation, name) for name, one in known.items() if name in among and one.reputation is not None

@@ -10,7 +10,7 @@ from federation.transports.ports import LOGS, LogName
 from runtime.kafka.topics import DAY_MS, WantedTopic, ensure_topics
 
 
-def configuration(log: LogName, settings: FederationSettings) -> dict[str, str]:
+def get_topic_configuration(log: LogName, settings: FederationSettings) -> dict[str, str]:
     """The topic's configuration on the broker; nothing is compacted, since every record is part of a history. Pure."""
     return {
         "cleanup.policy": "delete",
@@ -22,5 +22,5 @@ def configuration(log: LogName, settings: FederationSettings) -> dict[str, str]:
 
 def ensure(settings: FederationSettings) -> list[str]:
     """As `runtime.kafka.topics.ensure_topics`, for the federation's."""
-    wanted = {topic_name(settings.name, log): WantedTopic(1, configuration(log, settings)) for log in LOGS}
+    wanted = {topic_name(settings.name, log): WantedTopic(1, get_topic_configuration(log, settings)) for log in LOGS}
     return ensure_topics(settings, settings.name, wanted)

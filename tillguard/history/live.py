@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contract.clock import epoch_ms, from_epoch_ms
+from contract.clock import from_epoch_ms, to_epoch_ms
 from contract.errors import ConfigurationError, TransientError
 from contract.events import Transaction
 from contract.risk import KnownOutcome
@@ -99,7 +99,7 @@ class _Account:
     def unknown(self, rows: Iterator[Transaction]) -> Iterator[Transaction]:
         """Those that the live windows do not know themselves."""
         for row in rows:
-            if self.known_span is not None and self.known_span.holds(epoch_ms(row.event_time)):
+            if self.known_span is not None and self.known_span.holds(to_epoch_ms(row.event_time)):
                 self.left += 1
             else:
                 yield row
@@ -122,7 +122,7 @@ class _Account:
     def note(self, *, complete: bool) -> None:
         """Keeps the place, and what was done, for whoever continues."""
         self.records.renew()
-        taken = widest(self.taken, self.first_ms, self.last_ms)
+        taken = extend_span(self.taken, self.first_ms, self.last_ms)
         if complete:
             self.records.write(LoadRecord(True, None, taken, self.records.applied()))
         else:
@@ -159,7 +159,7 @@ def load(
         with _place(settings) as records:
             found = records.read()
             begin_ms = read_coverage(settings).windows_from_ms
-            known = known_span(found, records.applied(), begin_ms, None if before is None else epoch_ms(before))
+            known = find_known_span(found, records.applied(), begin_ms, None if before is None else to_epoch_ms(before))
             if isinstance(known, str):
                 return known
             account = _Account(records, known, None if found is None else found.taken, progress)
@@ -175,7 +175,7 @@ def load(
     )  # fmt: skip
 
 
-def need_store(settings: Settings) -> None:
+def require_store(settings: Settings) -> None:
     """Raises TransientError where Redis does not answer: better known before minutes of work."""
     records = HistoryRecords(settings)
     try:
@@ -199,13 +199,13 @@ def _pass(
             settings, store, account.take, now, way=WAY, labels=seen.queue, on_outcome=account.count_outcome
         )
         one.run(account.unknown(rows))
-        one.learn_until(epoch_ms(now) + 1)
+        one.learn_until(to_epoch_ms(now) + 1)
     finally:
         store.close()
     return one, seen
 
 
-def known_span(
+def find_known_span(
     found: LoadRecord | None, applied: int, begin_ms: int | None, before_ms: int | None
 ) -> Span | str | None:
     """What a load leaves out because the live windows know it themselves, or in a sentence why nothing may be loaded; pure.
@@ -234,7 +234,7 @@ def known_span(
     return None
 
 
-def widest(taken: Span | None, first_ms: int | None, last_ms: int | None) -> Span | None:
+def extend_span(taken: Span | None, first_ms: int | None, last_ms: int | None) -> Span | None:
     """`taken` and what lies from `first_ms` to `last_ms`, as one span; pure."""
     if first_ms is None or last_ms is None:
         return taken
@@ -262,7 +262,7 @@ def _place(settings: Settings) -> Iterator[HistoryRecords]:
         records.close()
 
 
-def sentence(loaded: "Loaded | str") -> str:
+def describe_load(loaded: "Loaded | str") -> str:
     """What became of a load, for a person; pure."""
     if isinstance(loaded, str):
         return f"Live windows left as they are: {loaded}."

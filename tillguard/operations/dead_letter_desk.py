@@ -51,7 +51,7 @@ class NotRetriedError(TillguardError):
     """A letter cannot be tried again; the text says why."""
 
 
-def standing(settings: Settings) -> list[Filed]:
+def list_standing(settings: Settings) -> list[Filed]:
     """Every letter that was not taken back, oldest first."""
     decoder = Decoder(DeadLetter)
     found: dict[tuple[int, bytes | None], list[Filed]] = {}

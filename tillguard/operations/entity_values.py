@@ -10,7 +10,7 @@ PERSONAL = frozenset({"card", "ip", "email", "phone", "address"})
 """Fields that connectors pass on as tokens only."""
 
 
-def values_of(settings: Settings, entity: str, given: str, *, is_token: bool) -> list[str]:
+def find_values(settings: Settings, entity: str, given: str, *, is_token: bool) -> list[str]:
     """Every value under which records may hold `given`, the likeliest first.
 
     Personal data is there as a token only, under one of the retailer's keys, the newest first. Any other field is there as it

@@ -22,7 +22,7 @@ Rows = Sequence[Row | Unreadable]
 Looked = Sequence[Sequence[MappedMessage]]
 
 
-def notes_on_file(config: ConnectorConfig, rows: Rows, looked: Looked, label_delay_days: float) -> list[str]:
+def describe_file(config: ConnectorConfig, rows: Rows, looked: Looked, label_delay_days: float) -> list[str]:
     """Sentences about a file.
 
     Args:

@@ -26,7 +26,7 @@ class Forgotten:
     """Records per kind of topic."""
 
 
-def names_entity(value: bytes | None, entity: str, values: Sequence[str]) -> bool:
+def is_about_entity(value: bytes | None, entity: str, values: Sequence[str]) -> bool:
     """Whether a record is a JSON object that names the entity in its field or among its aliases."""
     if value is None:
         return False
@@ -51,7 +51,7 @@ def forget(settings: Settings, entity: str, values: Sequence[str], *, dry_run: b
     def standing(topic: Topic, concerns: Callable[[Record], bool]) -> list[Record]:
         return _standing(reader.until_now(topic.name(settings.retailer)), concerns)
 
-    transactions = standing(TRANSACTIONS, lambda record: names_entity(record.value, entity, values))
+    transactions = standing(TRANSACTIONS, lambda record: is_about_entity(record.value, entity, values))
     ids = {record.key for record in transactions}
     doomed = {TRANSACTIONS.kind: transactions}
     for topic in (VERDICTS, FEATURES, LABELS):
@@ -83,7 +83,7 @@ def _letter_names(value: bytes | None, entity: str, values: Sequence[str]) -> bo
         letter = msgspec.json.decode(value or b"", type=_Letter)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return letter.key in values or names_entity(letter.payload, entity, values)
+    return letter.key in values or is_about_entity(letter.payload, entity, values)
 
 
 class _Letter(msgspec.Struct):

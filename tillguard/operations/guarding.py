@@ -14,7 +14,7 @@ _OWN = (typer.Exit, typer.Abort, typer.exceptions.TyperException)
 """How the command line ends a command, its refusals of arguments among them."""
 
 
-def guarded(command: Callable[P, T]) -> Callable[P, T]:
+def guard(command: Callable[P, T]) -> Callable[P, T]:
     """`command` with every error that is none of ours turned into one of ours; the command line's own pass through."""
 
     @wraps(command)

@@ -7,15 +7,15 @@ from connectors.config.file_settings import Files
 from connectors.mapping.agreement import disagreements
 from contract.errors import ConfigurationError
 from contract.settings import Settings
-from runtime.state_folder import retailer_folder
+from runtime.state_folder import find_retailer_folder
 
 
-def doubts(settings: Settings, mapping: Path | None) -> list[str]:
+def find_doubts(settings: Settings, mapping: Path | None) -> list[str]:
     """Sentences, one a field; none where no live connector stands in the retailer's folder. Raises ConfigurationError for `mapping`."""
     if mapping is None:
         return []
     past, told = load(mapping), []
-    for file in sorted((retailer_folder(settings.retailer) / "connectors").glob("*.yaml")):
+    for file in sorted((find_retailer_folder(settings.retailer) / "connectors").glob("*.yaml")):
         try:
             live = load(file)
         except ConfigurationError:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.models import Manifest
 from contract.settings import Settings
 from scoring.engine.coverage import Gap, expects_risk, gaps, missing
@@ -12,7 +12,7 @@ from trainer.drift.check import Checked
 from trainer.registry.registry import Registry
 
 
-def state_gaps(settings: Settings, manifest: Manifest, at_ms: int) -> list[Gap]:
+def find_state_gaps(settings: Settings, manifest: Manifest, at_ms: int) -> list[Gap]:
     """What a transaction of `at_ms` would not find; none where the store does not answer, which has an alert of its own."""
     delay_days = settings.trainer.label_delay_days
     try:
@@ -23,9 +23,11 @@ def state_gaps(settings: Settings, manifest: Manifest, at_ms: int) -> list[Gap]:
     return gaps(coverage, kinds, retailer=settings.retailer, label_delay_days=delay_days)
 
 
-def serving_gaps(settings: Settings, registry: Registry, checked: Checked, now: datetime) -> list[Gap]:
+def find_serving_gaps(settings: Settings, registry: Registry, checked: Checked, now: datetime) -> list[Gap]:
     """The gaps of the serving model at the newest transaction of a look for drift; none where there was nothing to look at."""
     serving, findings = registry.serving(settings.retailer), checked.findings
     if serving is None or findings is None:
         return []
-    return state_gaps(settings, serving.manifest, epoch_ms(now) if findings.last_ms is None else findings.last_ms)
+    return find_state_gaps(
+        settings, serving.manifest, to_epoch_ms(now) if findings.last_ms is None else findings.last_ms
+    )

@@ -70,7 +70,7 @@ def train(
     Raises TrainingRefusedError (the history or the model is not good enough), ConfigurationError (files, mapping),
     TransientError (Kafka, Redis or the registry does not answer), TillguardError (disk). Then nothing was promoted.
     """
-    clock, wishes, told = clock or SystemClock(), wishes or Wishes(), progress or silent
+    clock, wishes, told = clock or SystemClock(), wishes or Wishes(), progress or ignore_progress
     with ExitStack() as opened:
         if source == TOPIC:
             store = ExampleStore(settings.trainer.examples_url.get_secret_value(), settings.retailer)
@@ -79,7 +79,7 @@ def train(
             chosen: Source = StoreSource(_wished(settings, wishes), store)
         else:
             if promote and wishes.load:
-                live.need_store(settings)  # known before minutes of work
+                live.require_store(settings)  # known before minutes of work
             folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="tillguard-training-"))
             spool = opened.enter_context(Spool(Path(folder)))
             chosen = FileSource(settings, Path(source), spool, wishes, told)
@@ -96,7 +96,7 @@ def train(
     return made
 
 
-def silent(stage: str, count: int) -> None:
+def ignore_progress(stage: str, count: int) -> None:
     """Nobody listens."""
 
 
@@ -141,7 +141,7 @@ class FileSource:
         recent = {} if self._replayed is None else self._replayed.recent
         told = outcome_feed.of_history(self._settings, recent, self._found.log, now)
         outcome_feed.publish(self._settings, told, now)
-        return None if loaded is None else live.sentence(loaded)
+        return None if loaded is None else live.describe_load(loaded)
 
     def learned(self, now: datetime) -> None:
         """Nothing waits for it: a file is read again as a whole."""

@@ -34,7 +34,7 @@ def render(
     ]
     if compared.measures:
         parts.append(_table(compared, currency))
-    parts.append(Text(conclusion(found, compared)))
+    parts.append(Text(draw_conclusion(found, compared)))
     if found.canary_answers:
         parts.append(Text(_canary(found, thresholds)))
     return Group(*parts)
@@ -50,7 +50,7 @@ def _history(answered: int) -> str:
     )
 
 
-def conclusion(found: Found, compared: Comparison) -> str:
+def draw_conclusion(found: Found, compared: Comparison) -> str:
     """What a person may take from it, in a sentence or two."""
     if not found.scored:
         return (
@@ -84,7 +84,7 @@ def as_json(champion: str, challenger: str, found: Found, compared: Comparison) 
         "champion": champion,
         "challenger": challenger,
         "enough_labels": compared.enough,
-        "conclusion": conclusion(found, compared),
+        "conclusion": draw_conclusion(found, compared),
         "frauds": compared.frauds,
         "genuine": compared.genuine,
         "labelled": found.labelled,

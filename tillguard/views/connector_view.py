@@ -14,7 +14,7 @@ from connectors.ports import Row, Unreadable
 from connectors.suspicion import suspicions
 from contract.dead_letters import DeadLetter
 from contract.events import Transaction
-from contract.money import exponent
+from contract.money import get_exponent
 
 _DIGITS = re.compile(r"[0-9]+")
 _LEFT_OUT = ("origin", "ingest_time", "retailer", "aliases")
@@ -57,11 +57,11 @@ def show_rows(mapper: Mapper, looked: Looked, shown: int, console: Console | Non
                 out.print(_table(outcome), highlight=False)
     letters = [refusal for rows in looked.values() for outcomes in rows if (refusal := _first_refusal(outcomes))]
     if letters:
-        out.print(f"\n{refusals(letters, sum(map(len, looked.values())))}", style="bold red", highlight=False)
+        out.print(f"\n{summarise_refusals(letters, sum(map(len, looked.values())))}", style="bold red", highlight=False)
     return len(letters)
 
 
-def refusals(letters: Sequence[DeadLetter], rows: int) -> str:
+def summarise_refusals(letters: Sequence[DeadLetter], rows: int) -> str:
     """A sentence: how many of `rows` cannot be used, and why, the commonest reason first."""
     reasons = _reasons(letters)
     count = "none" if len(letters) == rows else f"{len(letters):,}"
@@ -80,7 +80,7 @@ def _first_refusal(outcomes: Sequence[MappedMessage]) -> DeadLetter | None:
     return next((outcome for outcome in outcomes if isinstance(outcome, DeadLetter)), None)
 
 
-def findings(looked: Looked) -> list[str]:
+def list_findings(looked: Looked) -> list[str]:
     """Personal data that the mapping seems to let through."""
     outcomes = [outcome for rows in looked.values() for outcomes in rows for outcome in outcomes]
     return suspicions([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
@@ -104,7 +104,5 @@ def _table(outcome: MappedMessage) -> Table:
 
 def _shown(outcome: MappedMessage, name: str, value: object) -> str:
     if isinstance(outcome, Transaction) and name in ("amount_minor", "discount_minor") and isinstance(value, int):
-        return (
-            f"{value}  ({value / 10 ** exponent(outcome.currency):.{exponent(outcome.currency)}f} {outcome.currency})"
-        )
+        return f"{value}  ({value / 10 ** get_exponent(outcome.currency):.{get_exponent(outcome.currency)}f} {outcome.currency})"
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -10,7 +10,7 @@ from rich.text import Text
 from contract.alarms import Alarm
 from contract.clock import from_epoch_ms
 from scoring.engine.coverage import Gap
-from tillguard.views.training_report import minute
+from tillguard.views.training_report import format_minute
 from trainer.drift.check import Checked
 from trainer.drift.findings import PSI_LOOK, FeatureDrift, Findings
 
@@ -71,7 +71,7 @@ def _window(findings: Findings) -> str:
         return "The feature log holds no transaction of the window."
     first, last = from_epoch_ms(findings.first_ms), from_epoch_ms(findings.last_ms)
     return (
-        f"{findings.rows:,} transactions, {minute(first)} to {minute(last)}, {findings.scored:,} of them answered by it; "
+        f"{findings.rows:,} transactions, {format_minute(first)} to {format_minute(last)}, {findings.scored:,} of them answered by it; "
         "compared with its training."
     )
 
@@ -108,7 +108,7 @@ def _score(findings: Findings) -> str:
     means = f"the mean is {score.mean_now:.4f}, at training it was {score.mean_before:.4f}"
     if not score.changed:
         return f"Scores: no change that chance could not explain; {means}."
-    since = "before the window" if score.since_ms is None else minute(from_epoch_ms(score.since_ms))
+    since = "before the window" if score.since_ms is None else format_minute(from_epoch_ms(score.since_ms))
     return f"Scores changed (ADWIN), since {since}: {means} ({score.change:+.0%})."
 
 

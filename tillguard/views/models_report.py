@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.models import Manifest
-from tillguard.views.training_report import costs_table, decisions_table, minute
+from tillguard.views.training_report import format_minute, tabulate_costs, tabulate_decisions
 from trainer.registry.serving_state import challenger_of, pin_objection, serving_version
 from trainer.registry.tables import Attachment, Challenge, Entry, Pin, Promotion, Tried
 
@@ -25,7 +25,7 @@ class Standing(NamedTuple):
     pin: Pin | None = None
 
 
-def models_table(models: Sequence[Entry], standing: Standing, damaged: Collection[str] = ()) -> Table:
+def tabulate_models(models: Sequence[Entry], standing: Standing, damaged: Collection[str] = ()) -> Table:
     """The registry, newest first; AP is the average precision. `damaged`: versions whose file cannot be used."""
     table = Table(box=None)
     longest = max((len(entry.manifest.model_version) for entry in models), default=0)
@@ -41,23 +41,23 @@ def models_table(models: Sequence[Entry], standing: Standing, damaged: Collectio
             f"{manifest.metrics.get('auc_roc', 0):.3f}",
             f"{manifest.metrics.get('average_precision', 0):.3f}",
             "" if manifest.base is None else manifest.base.rpartition("-")[2],
-            in_service(manifest.model_version, standing)
+            describe_service(manifest.model_version, standing)
             + (f"; {DAMAGED}" if manifest.model_version in damaged else ""),
         )
     return table
 
 
-def attempts_lines(tried: Sequence[Tried]) -> list[Text]:
+def format_attempts(tried: Sequence[Tried]) -> list[Text]:
     """What became of trainings, newest first: a line each, which a terminal wraps, so that every version can be copied whole."""
     return [
         Text(
-            f"{minute(each.ended_at)}  {each.outcome}  {each.model_version or 'no model'}  from {each.source}: {each.reason}"
+            f"{format_minute(each.ended_at)}  {each.outcome}  {each.model_version or 'no model'}  from {each.source}: {each.reason}"
         )
         for each in tried
     ]
 
 
-def in_service(version: str, standing: Standing) -> str:
+def describe_service(version: str, standing: Standing) -> str:
     """What the model is to the workers now, in a few words."""
     newest = next((promotion for promotion in standing.promotions if promotion.model_version == version), None)
     challenger = challenger_of(standing.challenges)
@@ -71,7 +71,7 @@ def in_service(version: str, standing: Standing) -> str:
     return "never" if newest is None else "before"
 
 
-def page(
+def render_model_page(
     entry: Entry, attachments: Sequence[Attachment], standing: Standing, currency: str, damage: str | None = None
 ) -> RenderableType:
     """All that is known of one model; `damage`: why its file cannot be used."""
@@ -81,9 +81,9 @@ def page(
         _lineage(entry, attachments, standing, damage),
     ]
     if "decided_allow" in manifest.metrics:
-        parts.append(decisions_table(manifest, currency))
+        parts.append(tabulate_decisions(manifest, currency))
     if "cost_per_day" in manifest.metrics:
-        parts.append(costs_table(manifest, currency))
+        parts.append(tabulate_costs(manifest, currency))
     parts += [_numbers("Measured on the newest transactions, never learned from", manifest.metrics)]
     parts += [_numbers("Parameters", manifest.parameters)]
     served = [each for each in standing.promotions if each.model_version == manifest.model_version]
@@ -106,7 +106,7 @@ def as_json(
         "attachments": {each.name: {"bytes": each.bytes, "sha256": each.sha256} for each in attachments},
         "examples": {"fraud": entry.manifest.data.frauds, "genuine": _genuine(entry.manifest)},
         "serves": version == serving_version(standing.promotions),
-        "in_service": in_service(version, standing),
+        "in_service": describe_service(version, standing),
         "pin": None if standing.pin is None else msgspec.to_builtins(standing.pin._asdict()),
         "promotions": [
             msgspec.to_builtins(each._asdict()) for each in standing.promotions if each.model_version == version
@@ -124,11 +124,11 @@ def _lineage(entry: Entry, attachments: Sequence[Attachment], standing: Standing
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     rows = [
-        ("in service", in_service(manifest.model_version, standing)),
+        ("in service", describe_service(manifest.model_version, standing)),
         ("pin", pin_objection(standing.pin) or "none: a better model is put in service by itself"),
-        ("made", minute(manifest.created_at)),
+        ("made", format_minute(manifest.created_at)),
         ("base", manifest.base or "none: trained from scratch"),
-        ("data", f"{minute(manifest.data.first)} to {minute(manifest.data.last)}"),
+        ("data", f"{format_minute(manifest.data.first)} to {format_minute(manifest.data.last)}"),
         ("examples", f"{manifest.data.frauds:,} frauds, {_genuine(manifest):,} genuine"),
         ("features", f"{manifest.features} of schema {manifest.feature_schema}"),
         ("Keras and ONNX differ by", f"{manifest.parity_max_abs_diff:.1e} at most"),
@@ -158,5 +158,5 @@ def _promotions(served: Sequence[Promotion]) -> Table:
     table = Table("put in service", "by", "how", "why", title="Promotions, newest first", title_justify="left")
     for each in served:
         how = each.kind if each.confirmed else f"{each.kind}, not confirmed"
-        table.add_row(minute(each.promoted_at), each.promoted_by, how, each.reason)
+        table.add_row(format_minute(each.promoted_at), each.promoted_by, how, each.reason)
     return table

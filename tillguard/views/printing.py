@@ -16,12 +16,12 @@ def show(*parts: Text | Table) -> None:
     for part in parts:
         if isinstance(part, Table):
             terminal = Console().width if sys.stdout.isatty() else None
-            Console(width=columns_for(part, terminal), markup=False, emoji=False).print(part)
+            Console(width=choose_width(part, terminal), markup=False, emoji=False).print(part)
         else:
             Console(markup=False, emoji=False).print(part, soft_wrap=True)
 
 
-def columns_for(table: Table, terminal: int | None) -> int:
+def choose_width(table: Table, terminal: int | None) -> int:
     """On a terminal of this many columns at least what the table's unbroken ones need; in a pipe (None) enough to make a row a line."""
     measured = Console(width=_ANY_WIDTH, markup=False, emoji=False).measure(table)
     return max(PIPED_WIDTH, measured.maximum) if terminal is None else max(terminal, measured.minimum)

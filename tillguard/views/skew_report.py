@@ -25,7 +25,7 @@ WHY: Mapping[Cause, str] = {
 }
 
 
-def sentence(checked: Checked) -> str:
+def describe_skew(checked: Checked) -> str:
     """The result in one sentence."""
     skew = checked.skew
     if not skew.compared:
@@ -37,7 +37,7 @@ def sentence(checked: Checked) -> str:
 def render(checked: Checked) -> RenderableType:
     """The page of `tillguard drift --replay`."""
     skew = checked.skew
-    parts: list[RenderableType] = [Text(sentence(checked), style="bold")]
+    parts: list[RenderableType] = [Text(describe_skew(checked), style="bold")]
     parts.append(Text(f"The replay took {checked.context:,} other transactions before and between them."))
     if checked.gone:
         parts.append(Text(f"{checked.gone:,} more are not on the transactions topic any more and were not compared."))

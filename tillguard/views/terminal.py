@@ -13,14 +13,14 @@ _HIDDEN = re.compile(
 )
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     """`text` with every control, direction and invisible character as an escape; line ends, tabs and colours stay."""
     return _HIDDEN.sub(_shown, text)
 
 
-def one_line(text: str) -> str:
-    """`visible`, and line ends as escapes too: one field cannot look like the next one."""
-    return visible(text).replace("\n", "\\n")
+def escape_line(text: str) -> str:
+    """`escape_invisible`, and line ends as escapes too: one field cannot look like the next one."""
+    return escape_invisible(text).replace("\n", "\\n")
 
 
 def _shown(match: "re.Match[str]") -> str:
@@ -29,14 +29,14 @@ def _shown(match: "re.Match[str]") -> str:
 
 
 class VisibleStream:
-    """A text stream that shows what it is given by `visible`; in all else it is the stream that it wraps."""
+    """A text stream that shows what it is given by `escape_invisible`; in all else it is the stream that it wraps."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
         """Gives the length of `text`, as every text stream does."""
-        self._stream.write(visible(text))
+        self._stream.write(escape_invisible(text))
         return len(text)
 
     def writelines(self, lines: Any) -> None:

@@ -34,15 +34,15 @@ def render(settings: Settings, made: Attempt) -> Sequence[Text | Table]:
         *(Text(f"Note: {remark}.") for remark in (*made.read.remarks, *_cut_short(manifest))),
         _slices(made),
         Text(_quality(manifest)),
-        decisions_table(manifest, settings.base_currency),
-        costs_table(manifest, settings.base_currency),
+        tabulate_decisions(manifest, settings.base_currency),
+        tabulate_costs(manifest, settings.base_currency),
         Text(_whereabouts(settings, made, made.registered)),
         *([] if made.live is None else [Text(made.live)]),
         Text(_time(made, made.read)),
     ]
 
 
-def decisions_table(manifest: Manifest, currency: str) -> Table:
+def tabulate_decisions(manifest: Manifest, currency: str) -> Table:
     """What the thresholds do on the newest slice."""
     found, thresholds = manifest.metrics, manifest.thresholds
     table = Table(
@@ -68,7 +68,7 @@ def decisions_table(manifest: Manifest, currency: str) -> Table:
     return table
 
 
-def costs_table(manifest: Manifest, currency: str) -> Table:
+def tabulate_costs(manifest: Manifest, currency: str) -> Table:
     """What the model is expected to cost a day, next to the model in service when it was made, and next to deciding nothing."""
     found = manifest.metrics
     table = Table(
@@ -92,7 +92,7 @@ def _history(manifest: Manifest, read: Read) -> str:
     data = manifest.data
     learned = (
         f"Learned from {data.transactions:,} labelled transactions, {data.frauds:,} of them frauds "
-        f"({data.frauds / data.transactions:.2%}), {minute(data.first)} to {minute(data.last)}."
+        f"({data.frauds / data.transactions:.2%}), {format_minute(data.first)} to {format_minute(data.last)}."
     )
     said = [f"{count:,} {reason}" for reason, count in read.left_out.items() if count]
     return f"{learned} Left out: {', '.join(said)}." if said else learned
@@ -147,6 +147,6 @@ def _time(made: Attempt, read: Read) -> str:
     return f"Took {made.seconds['total']:.1f} s: {', '.join(stages)} ({rate:,.0f} transactions/s read)."
 
 
-def minute(moment: datetime) -> str:
+def format_minute(moment: datetime) -> str:
     """The moment as a person reads it."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -20,7 +20,7 @@ from contract.topics import FEATURES, LABELS
 from runtime import logs
 from runtime.health_server import WebPage
 from runtime.locks import HeldLock, LockBusyError
-from runtime.signals import until_stopped
+from runtime.signals import catch_stop_signals
 from tillguard import __version__
 from tillguard.wiring.address_file import write_address
 from trainer.examples.store import ExampleStore
@@ -43,7 +43,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
     logs.configure(settings.log)
     # its event loop complains of every pause on a busy machine; what matters is told by the worker itself
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    stop, clock, metrics = until_stopped(), SystemClock(), Metrics()
+    stop, clock, metrics = catch_stop_signals(), SystemClock(), Metrics()
     with ExitStack() as opened:
         alone = opened.enter_context(_alone(settings))
         store = ExampleStore(settings.trainer.examples_url.get_secret_value(), settings.retailer)

@@ -77,7 +77,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
     Kafka does not answer at the start; Redis may come later.
     """
     logs.configure(settings.log)
-    rules = rules_of(settings)
+    rules = read_rules(settings)
     parts = _parts(settings)
     follower = ModelsFollower(
         settings.kafka, parts.cache, parts.clock, topic=MODELS.name(settings.retailer), client_id=parts.client_id
@@ -102,7 +102,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
     return code
 
 
-def rules_of(settings: Settings) -> Ruleset:
+def read_rules(settings: Settings) -> Ruleset:
     """The retailer's rules, or those that ship with Tillguard; raises ConfigurationError."""
     file = settings.scoring.rules_file
     if file is None:

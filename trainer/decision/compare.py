@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from contract.models import Thresholds
 from contract.settings import CostSettings
-from contract.statistics.ranking import Ranking, times_drawn
+from contract.statistics.ranking import Ranking, draw_counts
 from trainer.decision.costing import cost_each, decisions
 
 FRAUDS_MIN = 20
@@ -105,7 +105,7 @@ def compare(
     random = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = {name: [] for name in whole[0]}
     for _ in range(draws):
-        weight = times_drawn(pairs.fraud, random, 1)[0]
+        weight = draw_counts(pairs.fraud, random, 1)[0]
         one, other = (_measured(side, weight, fraud, priced) for side in sides)
         for name, values in drawn.items():
             values.append(other[name] - one[name])

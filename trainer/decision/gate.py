@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.statistics.ranking import GAIN_MIN, Ranking, auc, average_precision, times_drawn
+from contract.statistics.ranking import GAIN_MIN, Ranking, auc, average_precision, draw_counts
 
 FRAUDS_MIN = 5
 """Fewer than this among what the serving model never saw, and all of the slice is compared on."""
@@ -104,7 +104,7 @@ def compare(
     costs = [side.cost[rows] for side in (new, old)]
     better = worse = costlier = 0
     for _ in range(samples):
-        drawn = weight * times_drawn(kept, random, 1)[0]
+        drawn = weight * draw_counts(kept, random, 1)[0]
         first, second = (ranking.average_precision(drawn) for ranking in rankings)
         better += first > second + GAIN_MIN
         worse += second > first + GAIN_MIN

@@ -13,10 +13,10 @@ import numpy as np
 import structlog
 
 from contract.alarms import Alarm
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.codec import Decoder
 from contract.errors import InvalidEventError, PackageRefusedError
-from contract.features import FeatureRecord, names, schema_hash
+from contract.features import FeatureRecord, get_feature_names, get_schema_hash
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.topics import ALARMS, FEATURES
@@ -27,7 +27,7 @@ from trainer.drift import profile as profiles
 from trainer.drift.findings import Findings, Window, alarms_of, inspect
 from trainer.registry.registry import Entry, Registry
 
-ROW_BYTES = 4 * len(names())
+ROW_BYTES = 4 * len(get_feature_names())
 REMEMBERED_MAX = 10_000
 
 log = structlog.get_logger()
@@ -104,7 +104,7 @@ def check(
 def read_window(settings: Settings, model_version: str, now: datetime) -> Window:
     """The newest part of the feature log, spread evenly where it is large; raises TransientError."""
     limits = settings.trainer.drift
-    topic, current, decoder = FEATURES.name(settings.retailer), schema_hash(), Decoder(FeatureRecord)
+    topic, current, decoder = FEATURES.name(settings.retailer), get_schema_hash(), Decoder(FeatureRecord)
     since = now - timedelta(days=limits.window_days)
     values, times, scores = bytearray(), [], []
     for record in TopicReader(settings.kafka).spread(topic, limits.rows_max, since):
@@ -115,12 +115,14 @@ def read_window(settings: Settings, model_version: str, now: datetime) -> Window
         if seen is None or seen.feature_schema != current or len(seen.values) != ROW_BYTES:
             continue
         values += seen.values
-        times.append(epoch_ms(seen.event_time))
+        times.append(to_epoch_ms(seen.event_time))
         scores.append(seen.score if seen.model_version == model_version else float("nan"))
     event_time_ms = np.array(times, dtype=np.int64)
     newest = np.flatnonzero(event_time_ms > max(times, default=0) - limits.window_days * DAY_MS)
     order = newest[np.argsort(event_time_ms[newest], kind="stable")]
-    features = np.frombuffer(bytes(values), dtype="<f4").reshape(-1, len(names())).astype(np.float32, copy=False)
+    features = (
+        np.frombuffer(bytes(values), dtype="<f4").reshape(-1, len(get_feature_names())).astype(np.float32, copy=False)
+    )
     return Window(features[order], np.array(scores, dtype=np.float64)[order], event_time_ms[order])
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from contract.alarms import Alarm, AlarmSeverity
 from contract.clock import from_epoch_ms
-from contract.features import schema
+from contract.features import get_schema
 from contract.models import Thresholds
 from contract.sections.models import DriftSettings
 from contract.windows import DAY_MS
@@ -166,7 +166,7 @@ def alarms_of(findings: Findings, retailer: str, limits: DriftSettings, now: dat
 
 def _moved(findings: Findings, limits: DriftSettings) -> Iterator[_Said]:
     moved = [each for each in findings.features if each.judged and each.psi >= limits.psi_alarm]
-    texts = {feature.name: feature.text for feature in schema()}
+    texts = {feature.name: feature.text for feature in get_schema()}
     for each in moved[:FEATURE_ALARMS_MAX]:
         text = (
             f"{each.name} ({texts[each.name]}) moved since training: PSI {each.psi:.2f}, alarm from {limits.psi_alarm:g}; "
@@ -212,7 +212,7 @@ def _features(profile: Profile, window: Window, notes: list[str]) -> list[Featur
         notes.append(f"the window spans {span_days:.1f} days: time of day and week are shown and raise no alarm")
     weight = np.ones(len(window))
     found = []
-    for place, (feature, one) in enumerate(zip(schema(), profile.features, strict=True)):
+    for place, (feature, one) in enumerate(zip(get_schema(), profile.features, strict=True)):
         now = psi.shares_of(window.features[:, place], weight, one.edges, one.buckets)
         moved = psi.psi((one.missing, one.shares), now)
         judged = whole_week or feature.group != "time"

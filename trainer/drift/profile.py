@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from contract.errors import PackageRefusedError
-from contract.features import schema, schema_hash
+from contract.features import get_schema, get_schema_hash
 from contract.models import Thresholds
 from trainer.drift import cbpe, psi
 
@@ -78,10 +78,10 @@ def build(
     score_heavy = np.ones(len(scores)) if score_weight is None else score_weight
     points = psi.quantiles(scores, score_heavy, SCORE_LEVELS)
     return Profile(
-        feature_schema=schema_hash(),
+        feature_schema=get_schema_hash(),
         rows=len(features),
         features=[
-            _feature(feature.name, kept[:, place], heavy, feature.buckets) for place, feature in enumerate(schema())
+            _feature(feature.name, kept[:, place], heavy, feature.buckets) for place, feature in enumerate(get_schema())
         ],
         score_rows=len(scores),
         scores=[round(float(point), DIGITS) for point in np.clip(points, 0, 1)],
@@ -103,11 +103,11 @@ def decode(data: bytes) -> Profile:
         profile = msgspec.json.decode(data, type=Profile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PackageRefusedError("format", f"profile: {type(error).__name__}") from None
-    if profile.feature_schema != schema_hash():
+    if profile.feature_schema != get_schema_hash():
         raise PackageRefusedError(
-            "feature_schema", f"profile: made for {profile.feature_schema[:64]}, now it is {schema_hash()}"
+            "feature_schema", f"profile: made for {profile.feature_schema[:64]}, now it is {get_schema_hash()}"
         )
-    names = [feature.name for feature in schema()]
+    names = [feature.name for feature in get_schema()]
     whole = all(len(one.shares) == (one.buckets or len(one.edges) + 1) for one in profile.features)
     if [one.name for one in profile.features] != names or not whole or len(profile.scores) != len(SCORE_LEVELS):
         raise PackageRefusedError("format", "profile: features or scores are missing")

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.features import names, schema
+from contract.features import get_feature_names, get_schema
 from contract.windows import ENTITY_NAMES
 
 Cause = Literal["content", "windows_shorter", "windows_longer", "windows", "frauds_later", "frauds_earlier", "frauds"]
@@ -78,7 +78,12 @@ def _feature(
     row = int(rows[at])
     one, other = float(served[row, column]), float(replayed[row, column])
     return FeatureSkew(
-        names()[column], len(rows), float(distance[at]), transaction_ids[row], _present(one), _present(other)
+        get_feature_names()[column],
+        len(rows),
+        float(distance[at]),
+        transaction_ids[row],
+        _present(one),
+        _present(other),
     )
 
 
@@ -90,11 +95,15 @@ def _columns(wanted: Sequence[bool]) -> NDArray[np.intp]:
     return np.flatnonzero(np.array(wanted))
 
 
-_CONTENT = _columns([feature.group in CONTENT_GROUPS for feature in schema()])
-_RISK = _columns([feature.group == "risk" for feature in schema()])
-_COUNTS = np.array([names().index(f"{entity}_count_30d") for entity in ENTITY_NAMES])
+_CONTENT = _columns([feature.group in CONTENT_GROUPS for feature in get_schema()])
+_RISK = _columns([feature.group == "risk" for feature in get_schema()])
+_COUNTS = np.array([get_feature_names().index(f"{entity}_count_30d") for entity in ENTITY_NAMES])
 _FRAUDS = np.array(
-    [names().index(f"{entity}_{name}") for entity in ENTITY_NAMES for name in ("frauds_30d", "frauds_early")]
+    [
+        get_feature_names().index(f"{entity}_{name}")
+        for entity in ENTITY_NAMES
+        for name in ("frauds_30d", "frauds_early")
+    ]
 )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from contract.clock import from_epoch_ms
 from contract.errors import TrainingRefusedError
-from contract.features import names
+from contract.features import get_feature_names
 from contract.models import DataRange
 
 FRAUDS_MIN = {"train": 10, "validation": 5, "test": 2}
@@ -27,7 +27,7 @@ class Examples:
     event_time_ms: NDArray[np.int64]
     """Shape (n,), not decreasing."""
     features: NDArray[np.float32]
-    """Shape (n, F) in the order of contract.features.names(); NaN where missing. May be a memory map."""
+    """Shape (n, F) in the order of contract.features.get_feature_names(); NaN where missing. May be a memory map."""
     fraud: NDArray[np.bool_]
     """Shape (n,)."""
     amount: NDArray[np.float64]
@@ -37,7 +37,11 @@ class Examples:
 
     def __post_init__(self) -> None:
         n = len(self.event_time_ms)
-        if self.features.shape != (n, len(names())) or self.fraud.shape != (n,) or self.amount.shape != (n,):
+        if (
+            self.features.shape != (n, len(get_feature_names()))
+            or self.fraud.shape != (n,)
+            or self.amount.shape != (n,)
+        ):
             raise ValueError("examples: one row of features, one label and one amount per event_time")
         if self.weight is not None and (self.weight.shape != (n,) or not np.all(self.weight > 0)):
             raise ValueError("examples: one weight above 0 per event_time")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from contract.clock import epoch_ms, from_epoch_ms
-from contract.risk import TILE_MS, KnownOutcome, horizon_tiles
+from contract.clock import from_epoch_ms, to_epoch_ms
+from contract.risk import TILE_MS, KnownOutcome, count_horizon_tiles
 from trainer.examples.labels import Revision, known_by, newest
 
 
@@ -55,7 +55,7 @@ def outcome(retailer: str, seen: SeenTransaction, revisions: Sequence[Revision],
 
 def horizon_begins_ms(newest_ms: int, label_delay_days: float) -> int:
     """The event_time from which on a fraud acts on the risk of entities for a transaction at `newest_ms`."""
-    return newest_ms - horizon_tiles(label_delay_days) * TILE_MS
+    return newest_ms - count_horizon_tiles(label_delay_days) * TILE_MS
 
 
 def missing(wanted: Iterable[KnownOutcome], present: Mapping[str, KnownOutcome], as_of_ms: int) -> list[KnownOutcome]:
@@ -71,7 +71,7 @@ def _is_news(wanted: KnownOutcome, told: KnownOutcome | None, as_of_ms: int) -> 
         return True
     if (wanted.fraud, wanted.entities) == (told.fraud, told.entities):
         return False
-    return wanted.label_time >= told.label_time or epoch_ms(told.label_time) > as_of_ms
+    return wanted.label_time >= told.label_time or to_epoch_ms(told.label_time) > as_of_ms
 
 
 def encoded(outcomes: Sequence[KnownOutcome]) -> list[tuple[bytes, bytes]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import TrainingRefusedError
-from contract.features import names
+from contract.features import get_feature_names
 from trainer.examples import reservoir
 from trainer.examples.examples import Examples, Split, places, refuse_thin
 from trainer.examples.labels import Judged, Known, Terms, judge
@@ -145,7 +145,7 @@ def gather(store: ExampleStore, found: Outline, chosen: Chosen, minor_per_major:
 
 def _features(store: ExampleStore, ids: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Places in `ids` that have features, ascending, and these."""
-    features = np.empty((len(ids), len(names())), dtype=np.float32)
+    features = np.empty((len(ids), len(get_feature_names())), dtype=np.float32)
     places_: list[int] = []
     for found, rows in store.features(ids):
         features[len(places_) : len(places_) + len(found)] = rows

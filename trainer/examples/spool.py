@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import TillguardError
-from contract.features import names
+from contract.features import get_feature_names
 
 GATHERED_ROWS = 16_384
-ROW_BYTES = 4 * len(names())
+ROW_BYTES = 4 * len(get_feature_names())
 
 
 class Columns(NamedTuple):
@@ -65,7 +65,7 @@ class Spool:
         features: NDArray[np.float32],
     ) -> None:
         """N rows, features of shape (n, F); of rows with equal ids the last counts. Raises TillguardError on a full disk."""
-        if features.shape != (len(transaction_ids), len(names())):
+        if features.shape != (len(transaction_ids), len(get_feature_names())):
             raise ValueError("one row of features for each transaction")
         try:
             self._stream.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
@@ -105,8 +105,8 @@ class Spool:
 
     def _gathered(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         if not len(rows):
-            return np.empty((0, len(names())), dtype=np.float32)
-        stored = np.memmap(self._file, dtype="<f4", mode="r", shape=(len(self), len(names())))
+            return np.empty((0, len(get_feature_names())), dtype=np.float32)
+        stored = np.memmap(self._file, dtype="<f4", mode="r", shape=(len(self), len(get_feature_names())))
         if np.array_equal(rows, np.arange(len(self))):
             return stored
         file = self._folder / "ordered.f4"
@@ -116,7 +116,7 @@ class Spool:
                     stream.write(stored[rows[start : start + GATHERED_ROWS]].tobytes())
         except OSError as error:
             raise self._cannot_write(error) from None
-        return np.memmap(file, dtype="<f4", mode="r", shape=(len(rows), len(names())))
+        return np.memmap(file, dtype="<f4", mode="r", shape=(len(rows), len(get_feature_names())))
 
     def _cannot_write(self, error: OSError) -> TillguardError:
         return TillguardError(

@@ -14,9 +14,9 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.events import Label
-from contract.features import FeatureRecord, plain, plain_columns
+from contract.features import FeatureRecord, find_plain_columns, is_plain
 from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
 from runtime.database import Database
@@ -157,7 +157,7 @@ class ExampleStore:
                 rows = [_seen(row) for row in connection.execute(labelled)]
                 revisions = self._revisions(connection, [row.transaction_id for row in rows])
             told = (
-                outcome(self._retailer, row, revisions.get(row.transaction_id, []), epoch_ms(as_of)) for row in rows
+                outcome(self._retailer, row, revisions.get(row.transaction_id, []), to_epoch_ms(as_of)) for row in rows
             )
             found += [each for each in told if each is not None]
         return found
@@ -174,7 +174,7 @@ class ExampleStore:
     def labelled_between(self, after: datetime, until: datetime) -> list[str]:
         """Transactions with a label whose label_time lies after the one moment and not after the other. Raises TransientError."""
         c = LABELS.c
-        dated = (c.label_time_ms > epoch_ms(after), c.label_time_ms <= epoch_ms(until))
+        dated = (c.label_time_ms > to_epoch_ms(after), c.label_time_ms <= to_epoch_ms(until))
         query = sa.select(c.transaction_id).where(c.retailer == self._retailer, *dated).distinct()
         with self._database.connection() as connection:
             return list(connection.execute(query).scalars())
@@ -220,7 +220,7 @@ class ExampleStore:
         with self._database.connection() as connection:
             connection.execute(TRAININGS.delete().where(TRAININGS.c.retailer == self._retailer))
             connection.execute(
-                TRAININGS.insert().values(retailer=self._retailer, label_number=label_number, ended_ms=epoch_ms(at))
+                TRAININGS.insert().values(retailer=self._retailer, label_number=label_number, ended_ms=to_epoch_ms(at))
             )
 
     def prune(self, *, examples_max: int, examples_days: float, frauds_days: float) -> int:
@@ -289,7 +289,7 @@ class ExampleStore:
         }
         fresh = []
         for label in labels:
-            key = (label.transaction_id, epoch_ms(label.label_time), label.source, label.fraud)
+            key = (label.transaction_id, to_epoch_ms(label.label_time), label.source, label.fraud)
             if key not in seen:
                 seen.add(key)
                 fresh.append(_label_row(self._retailer, label))
@@ -308,7 +308,7 @@ def _row(retailer: str, record: FeatureRecord, fraud: bool | None) -> dict[str, 
     return {
         "retailer": retailer,
         "transaction_id": record.transaction_id,
-        "event_time_ms": epoch_ms(record.event_time),
+        "event_time_ms": to_epoch_ms(record.event_time),
         "applied_seq": record.applied_seq,
         "feature_schema": record.feature_schema,
         "features": record.values,
@@ -326,7 +326,7 @@ def _label_row(retailer: str, label: Label) -> dict[str, Any]:
     return {
         "retailer": retailer,
         "transaction_id": label.transaction_id,
-        "label_time_ms": epoch_ms(label.label_time),
+        "label_time_ms": to_epoch_ms(label.label_time),
         "source": label.source,
         "fraud": label.fraud,
         "kind": label.kind,
@@ -347,7 +347,7 @@ def _known(row: Any, revisions: Sequence[Revision]) -> Known:
 
 def _seen(row: Any) -> SeenTransaction:
     features = upgrade(row.features, row.feature_schema)
-    unexplained = features is not None and plain(*(float(features[column]) for column in plain_columns()))
+    unexplained = features is not None and is_plain(*(float(features[column]) for column in find_plain_columns()))
     return SeenTransaction(row.transaction_id, row.event_time_ms, row.entities, unexplained)
 
 

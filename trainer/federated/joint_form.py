@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.features import Feature, schema, schema_hash
+from contract.features import Feature, get_schema, get_schema_hash
 from contract.federation.messages import Role
 from trainer.federated import joint_statistics
 from trainer.federated.joint_statistics import Kind
@@ -87,12 +87,12 @@ def kind_of(feature: Feature) -> Kind:
 
 def kinds_of(table: Sequence[Feature] | None = None) -> list[Kind]:
     """Of every feature, in order."""
-    return [kind_of(feature) for feature in (schema() if table is None else table)]
+    return [kind_of(feature) for feature in (get_schema() if table is None else table)]
 
 
 def constants(table: Sequence[Feature] | None = None, statistics: NDArray[np.float32] | None = None) -> Constants:
     """The same for the same table and statistics, on every machine; statistics that are all zero count as none."""
-    table = schema() if table is None else table
+    table = get_schema() if table is None else table
     kinds = kinds_of(table)
     if statistics is not None and np.any(statistics):
         kinds = joint_statistics.adapted(kinds, statistics)
@@ -118,7 +118,7 @@ def tensors(hidden: Sequence[int], form: Constants | None = None) -> list[Tensor
     Each name says which schema it is of, and which form before any statistics.
     """
     form = constants() if form is None else form
-    mark = f"{schema_hash()[:16]}/{digest(form)[:16]}"
+    mark = f"{get_schema_hash()[:16]}/{digest(form)[:16]}"
     found: list[Tensor] = []
     inputs = form.width
     for layer, units in enumerate((*hidden, 1)):

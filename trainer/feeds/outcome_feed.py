@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 
-from contract.clock import Clock, epoch_ms
+from contract.clock import Clock, to_epoch_ms
 from contract.codec import Decoder
 from contract.errors import InvalidEventError
 from contract.risk import KnownOutcome
@@ -55,7 +55,7 @@ def of_history(
     begins_ms = horizon_begins_ms(newest_ms, settings.trainer.label_delay_days)
     seen = [SeenTransaction(name, *recent[name]) for name in labels.called_fraud() if name in recent]
     told = (
-        outcome(settings.retailer, each, labels.revisions(each.transaction_id), epoch_ms(as_of))
+        outcome(settings.retailer, each, labels.revisions(each.transaction_id), to_epoch_ms(as_of))
         for each in seen
         if each.event_time_ms >= begins_ms
     )
@@ -67,7 +67,7 @@ def publish(settings: Settings, wanted: Iterable[KnownOutcome], now: datetime) -
     topics.ensure(settings, (OUTCOMES,))
     topic, kafka = OUTCOMES.name(settings.retailer), settings.kafka
     present, erased = _present(settings, topic)
-    news = missing((each for each in wanted if each.transaction_id not in erased), present, epoch_ms(now))
+    news = missing((each for each in wanted if each.transaction_id not in erased), present, to_epoch_ms(now))
     if news:
         with KafkaOutlet(kafka.kafka_python(), topic, kafka.request_timeout_s) as outlet:
             outlet.deliver(encoded(news))

@@ -13,13 +13,13 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.codec import Decoder
 from contract.errors import InvalidEventError
 from contract.events import Label
 from contract.features import FeatureRecord
 from contract.models import ShadowScore
-from contract.money import exponent
+from contract.money import get_exponent
 from contract.settings import Settings
 from contract.topics import FEATURES, LABELS, SHADOW_SCORES
 from contract.windows import DAY_MS
@@ -110,7 +110,7 @@ def find(
     rows = _Rows()
     for score in _messages(reader, SHADOW_SCORES.name(settings.retailer), Decoder(ShadowScore), after, told):
         if (score.model_version, score.champion_version) == (challenger, champion) and rows.wants(score.transaction_id):
-            row = _Row(epoch_ms(score.event_time), score.score, score.champion_score)
+            row = _Row(to_epoch_ms(score.event_time), score.score, score.champion_score)
             rows.put(score.transaction_id, row)
     answered = 0
     for record in _messages(reader, FEATURES.name(settings.retailer), Decoder(FeatureRecord), after, told):
@@ -120,13 +120,13 @@ def find(
     for label in _messages(reader, LABELS.name(settings.retailer), Decoder(Label), None, told):
         _add_label(rows, label, now)
     delay_days = settings.trainer.label_delay_days if label_delay_days is None else label_delay_days
-    return _found(rows, delay_days, 10.0 ** exponent(settings.base_currency))._replace(answered=answered)
+    return _found(rows, delay_days, 10.0 ** get_exponent(settings.base_currency))._replace(answered=answered)
 
 
 def _add_record(rows: _Rows, record: FeatureRecord, challenger: str) -> None:
     row = rows.by_id.get(record.transaction_id)
     if row is None and record.model_version == challenger and rows.wants(record.transaction_id):
-        row = _Row(epoch_ms(record.event_time), record.score, None)
+        row = _Row(to_epoch_ms(record.event_time), record.score, None)
         rows.put(record.transaction_id, row)
     if row is not None:
         row.amount_minor = record.amount_base_minor

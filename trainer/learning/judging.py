@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import PackageRefusedError
-from contract.features import widths
+from contract.features import get_schema_widths
 from contract.package import Package, read_package
 from contract.settings import Settings
 from trainer.decision import costing, gate
@@ -44,7 +44,7 @@ def opponent(settings: Settings, registry: Registry) -> Opponent:
     entry = registry.serving(settings.retailer)
     if entry is None:
         return Opponent(mark, None)
-    if entry.manifest.feature_schema not in widths():
+    if entry.manifest.feature_schema not in get_schema_widths():
         return Opponent(mark, None, OTHER_FEATURES.format(entry.manifest.model_version))
     try:
         return Opponent(mark, read_package(whole_package(settings, registry, entry)))
@@ -106,7 +106,7 @@ def compared(settings: Settings, material: Material, trained: "Trained", champio
     trainer, test, verified = settings.trainer, material.parts.test, material.verified
     fraud = verified == 1
     rows = verified != pool.UNVERIFIED
-    until_ms = epoch_ms(champion.manifest.data.last)
+    until_ms = to_epoch_ms(champion.manifest.data.last)
     newer = gate.unseen(test.event_time_ms[rows], fraud[rows], until_ms, trainer.gate_frauds_min)
     kept = rows.nonzero()[0][newer]
     features, fraud, amount = test.features[kept], fraud[kept], test.amount[kept]

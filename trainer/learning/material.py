@@ -13,10 +13,10 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import TrainingRefusedError
 from contract.models import DataRange
-from contract.money import exponent
+from contract.money import get_exponent
 from contract.settings import Settings, TrainerSettings
 from contract.windows import DAY_MS
 from trainer.examples import labels, pool
@@ -68,13 +68,13 @@ def of_store(settings: Settings, store: ExampleStore, now: datetime) -> Material
         raise TrainingRefusedError("there is no example yet: no transaction was scored under this feature schema")
     distrusted = _distrusted((known for page in store.known(labelled=True) for known in page), trainer, now)
     ripe_before_ms = watermark_ms - int(trainer.label_delay_days * DAY_MS)
-    terms = _terms(trainer, distrusted, as_of_ms=epoch_ms(now), ripe_before_ms=ripe_before_ms)
+    terms = _terms(trainer, distrusted, as_of_ms=to_epoch_ms(now), ripe_before_ms=ripe_before_ms)
     count = _Count()
     found = pool.outline(count.through(store.known()), terms)
     if not len(found):
         raise TrainingRefusedError(_nothing_known(count.seen, trainer.label_delay_days))
     chosen = pool.choose(found, newest=trainer.newest_examples, replayed=trainer.replay_examples, seed=trainer.seed)
-    gathered = pool.gather(store, found, chosen, 10.0 ** exponent(settings.base_currency))
+    gathered = pool.gather(store, found, chosen, 10.0 ** get_exponent(settings.base_currency))
     notes = {"replayed": chosen.replayed, "fraud_share": chosen.fraud_share} | _named(distrusted)
     taken = sum(len(part) for part in gathered.parts)
     left_out = {
@@ -107,7 +107,7 @@ def of_history(
         read: what is known of the reading so far.
     """
     columns, trainer = spool.columns(), settings.trainer
-    as_of_ms = LABELS_ARE_THERE if untimed else epoch_ms(now)
+    as_of_ms = LABELS_ARE_THERE if untimed else to_epoch_ms(now)
     distrusted: frozenset[str] = frozenset()
     if len(told.sources()) > 1:
         distrusted = _distrusted((known for page in pages(columns, told) for known in page), trainer, now)
@@ -121,7 +121,7 @@ def of_history(
         event_time_ms=found.event_time_ms,
         features=spool.features(found.transaction_ids),
         fraud=found.fraud,
-        amount=found.amount_minor / 10.0 ** exponent(settings.base_currency),
+        amount=found.amount_minor / 10.0 ** get_exponent(settings.base_currency),
     )
     parts = split(examples)
     left_out = {"without a usable label (they filled windows)": len(columns.transaction_ids) - len(found)}
@@ -180,7 +180,7 @@ def _terms(trainer: TrainerSettings, distrusted: frozenset[str], *, as_of_ms: in
 
 
 def _distrusted(known: Iterable[labels.Known], trainer: TrainerSettings, now: datetime) -> frozenset[str]:
-    compared = labels.overlaps(known, frozenset(trainer.trusted_sources), epoch_ms(now))
+    compared = labels.overlaps(known, frozenset(trainer.trusted_sources), to_epoch_ms(now))
     distrusted = labels.distrusted(compared, trainer.disagreement_max)
     for source in sorted(distrusted):
         log.warning("label_source_not_learned_from", source=source, **compared[source]._asdict())

@@ -10,9 +10,9 @@ import numpy as np
 
 from contract.clock import from_epoch_ms
 from contract.errors import TrainingRefusedError
-from contract.features import names, schema_hash
+from contract.features import get_feature_names, get_schema_hash
 from contract.models import DataRange, Manifest
-from contract.package import Package, build_package, onnx_sha256
+from contract.package import Package, build_package, hash_onnx
 from contract.sections.models import CapacitySettings
 from contract.settings import CostSettings
 from contract.statistics.ranking import auc
@@ -119,12 +119,12 @@ def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan:
     measures = measure(scores, test.fraud, chosen)
     measures |= costing.measures(scores, test, chosen, costs, transactions_per_day=traffic, serving=deployment.serving)
     manifest = Manifest(
-        model_version=f"{retailer}-{now:%Y%m%d-%H%M%S}-{onnx_sha256(onnx)[:8]}",
+        model_version=f"{retailer}-{now:%Y%m%d-%H%M%S}-{hash_onnx(onnx)[:8]}",
         retailer=retailer,
         created_at=now,
-        feature_schema=schema_hash(),
-        features=len(names()),
-        onnx_sha256=onnx_sha256(onnx),
+        feature_schema=get_schema_hash(),
+        features=len(get_feature_names()),
+        onnx_sha256=hash_onnx(onnx),
         thresholds=chosen,
         ordinary=preprocessing.ordinary(parts.train.features, parts.train.fraud),
         data=material.data,

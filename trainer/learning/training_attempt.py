@@ -21,7 +21,7 @@ from contract.errors import (
     TrainingRefusedError,
     TransientError,
 )
-from contract.features import schema_hash
+from contract.features import get_schema_hash
 from contract.settings import Settings, TrainerSettings
 from runtime.locks import LockBusyError
 from trainer.examples.store import ExampleStore
@@ -327,7 +327,7 @@ def _base(registry: Registry, retailer: str) -> _Base | None:
         return None
     version = entry.manifest.model_version
     reason = "it has other features"
-    if entry.manifest.feature_schema == schema_hash():
+    if entry.manifest.feature_schema == get_schema_hash():
         try:
             kept = registry.attachment(entry, snapshot.ATTACHMENT)
             if kept is not None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.statistics.platt import SLOPE_MIN, most_likely, sigmoid
+from contract.statistics.platt import SLOPE_MIN, fit_sigmoid, sigmoid
 
 
 class Platt(NamedTuple):
@@ -35,5 +35,5 @@ def fit_platt(
     genuine = float(counts[~fraud].sum())
     target = np.where(fraud, (frauds + 1) / (frauds + 2), 1 / (genuine + 2))
     begin = float(np.log((frauds + 1) / (genuine + 1)) - np.average(x, weights=counts))
-    slope, offset = most_likely(x, target, counts, offset=begin, gain_min=1e-12 * len(x))
+    slope, offset = fit_sigmoid(x, target, counts, offset=begin, gain_min=1e-12 * len(x))
     return Platt(max(slope, SLOPE_MIN), offset)

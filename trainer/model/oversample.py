@@ -11,7 +11,7 @@ import numpy as np
 from imblearn.over_sampling import SMOTE  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from contract.features import schema
+from contract.features import get_schema
 from trainer.examples.examples import Examples
 from trainer.model.preprocessing import compress
 
@@ -32,7 +32,7 @@ def oversampled(examples: Examples, seed: int) -> Examples:
     parent = _nearest(synthetic, scaled)
     rows = _raw(synthetic * scale + mean)
     real = examples.features[frauds[parent]]
-    categories = np.array([bool(feature.buckets) for feature in schema()])
+    categories = np.array([bool(feature.buckets) for feature in get_schema()])
     rows = np.where(np.isnan(real) | categories, real, rows).astype(np.float32)
     source = frauds[parent]
     order = np.argsort(np.concatenate((examples.event_time_ms, examples.event_time_ms[source])), kind="stable")

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.features import Feature, schema
+from contract.features import Feature, get_schema
 from trainer.model import binning
 
 T = TypeVar("T", bound=np.generic)
@@ -73,7 +73,7 @@ def fit_constants(
     Without `fraud` there are no steps: nothing is taken from a label, as a training with differential privacy needs it.
     `weight` counts for the steps only.
     """
-    table = schema() if table is None else table
+    table = get_schema() if table is None else table
     rows = _spread(features, ROWS_MAX)
     moments = [
         (0.0, 0.0) if feature.buckets else _mean_and_scale(rows[:, column]) for column, feature in enumerate(table)
@@ -100,7 +100,9 @@ def fit_constants(
 
 def shows_risk(constants: Constants) -> bool:
     """Whether risk differed between the transactions of the training slice, so that the network learned from it."""
-    return any(scale > 0 for scale, feature in zip(constants.scale, schema(), strict=True) if feature.group == "risk")
+    return any(
+        scale > 0 for scale, feature in zip(constants.scale, get_schema(), strict=True) if feature.group == "risk"
+    )
 
 
 def ordinary(features: NDArray[np.float32], fraud: NDArray[np.bool_]) -> list[float | None]:
@@ -111,7 +113,7 @@ def ordinary(features: NDArray[np.float32], fraud: NDArray[np.bool_]) -> list[fl
     `features`: (n, F), NaN where a feature is missing; `fraud`: (n,).
     """
     genuine = features[_spread(np.flatnonzero(~fraud), ROWS_MAX)]
-    return [_ordinary(genuine[:, column], bool(feature.buckets)) for column, feature in enumerate(schema())]
+    return [_ordinary(genuine[:, column], bool(feature.buckets)) for column, feature in enumerate(get_schema())]
 
 
 def _ordinary(column: NDArray[np.float32], category: bool) -> float | None:

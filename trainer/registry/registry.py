@@ -17,12 +17,12 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
-from contract.clock import epoch_ms, from_epoch_ms
+from contract.clock import from_epoch_ms, to_epoch_ms
 from contract.errors import PackageRefusedError, PinnedError, ServingChangedError
 from contract.models import PACKAGE_BYTES_MAX, ChallengeMode, Manifest
 from contract.package import is_version, read_package
 from runtime import atomic_file
-from runtime.atomic_file import disk_faults
+from runtime.atomic_file import translate_disk_errors
 from runtime.database import Database
 from runtime.locks import HeldLock
 from trainer.registry.serving_state import challenger_of, pin_objection, serving_version
@@ -77,7 +77,7 @@ class Registry:
         """
         self._directory = directory.absolute()
         self._database = Database(url, setting="trainer.registry_url", what="the model registry's database")
-        with disk_faults(_WHAT):
+        with translate_disk_errors(_WHAT):
             self._directory.mkdir(parents=True, exist_ok=True)
             atomic_file.remove_leftovers(self._directory)
         self._database.upgrade("trainer.registry:migrations", lock="registry")
@@ -100,7 +100,7 @@ class Registry:
         if known is None:
             file = self._file(manifest.retailer, manifest.model_version)
             contents = {file: package} | {_beside(file, name): data for name, data in attachments.items()}
-            with disk_faults(_WHAT), atomic_file.Staged(contents) as staged:
+            with translate_disk_errors(_WHAT), atomic_file.Staged(contents) as staged:
                 self._insert(manifest, content.sha256, len(package), attachments, staged)
             known = self.find(manifest.retailer, manifest.model_version)
         if known is None or known.package_sha256 != content.sha256:
@@ -149,7 +149,7 @@ class Registry:
             raise PackageRefusedError(
                 "checksum", f"{entry.manifest.model_version}: another package than the registered one"
             )
-        with disk_faults(_WHAT):
+        with translate_disk_errors(_WHAT):
             atomic_file.write(entry.file, package)
 
     def attachments(self, entry: Entry) -> Sequence[Attachment]:
@@ -212,7 +212,7 @@ class Registry:
         Raises PinnedError for a training's promotion while the retailer is pinned, ServingChangedError; then nothing is noted.
         """
         retailer = entry.manifest.retailer
-        row = {"retailer": retailer, "model_version": entry.manifest.model_version, "promoted_ms": epoch_ms(at)}
+        row = {"retailer": retailer, "model_version": entry.manifest.model_version, "promoted_ms": to_epoch_ms(at)}
         row |= {"promoted_by": by, "confirmed": False, "kind": kind, "reason": reason[:REASON_MAX]}
         with self._database.connection() as connection:
             objection = pin_objection(_open_pin(connection, retailer)) if kind == "trained" else None
@@ -234,7 +234,7 @@ class Registry:
         row |= {"pinned_by": by, "reason": reason[:REASON_MAX]}
         with self._database.connection() as connection:
             _release(connection, entry.manifest.retailer, at, by)
-            connection.execute(PINS.insert().values(**row, pinned_ms=epoch_ms(at)))
+            connection.execute(PINS.insert().values(**row, pinned_ms=to_epoch_ms(at)))
 
     def unpin(self, retailer: str, at: datetime, by: str) -> bool:
         """Lets trainings put their models in service again; False where nothing was pinned. Raises TransientError."""
@@ -254,7 +254,7 @@ class Registry:
         row = {"retailer": retailer, "model_version": version, "mode": mode, "share": share, "decided_by": by}
         with self._database.connection() as connection:
             return _number(
-                connection.execute(CHALLENGES.insert().values(**row, decided_ms=epoch_ms(at), confirmed=False))
+                connection.execute(CHALLENGES.insert().values(**row, decided_ms=to_epoch_ms(at), confirmed=False))
             )
 
     def confirm_challenge(self, challenge_id: int) -> None:
@@ -286,7 +286,7 @@ class Registry:
 
     def note_attempt(self, retailer: str, tried: Tried) -> None:
         """Writes down what became of a training, and forgets what is older than the newest ATTEMPTS_MAX. Raises TransientError."""
-        row = {"retailer": retailer, "ended_ms": epoch_ms(tried.ended_at), "outcome": tried.outcome}
+        row = {"retailer": retailer, "ended_ms": to_epoch_ms(tried.ended_at), "outcome": tried.outcome}
         row |= {"reason": tried.reason[:ATTEMPT_REASON_MAX], "model_version": tried.model_version, "base": tried.base}
         row |= {"figures": msgspec.json.encode(tried.figures).decode(), "source": tried.source[:SOURCE_MAX]}
         mine = ATTEMPTS.c.retailer == retailer
@@ -344,7 +344,7 @@ class Registry:
         """Registers the version, unless another process does so in this moment."""
         row: dict[str, object] = {"model_version": manifest.model_version, "retailer": manifest.retailer}
         row |= {"package_sha256": sha256}
-        row |= {"created_ms": epoch_ms(manifest.created_at), "package_bytes": size}
+        row |= {"created_ms": to_epoch_ms(manifest.created_at), "package_bytes": size}
         row["manifest"] = msgspec.json.encode(manifest).decode()
         beside = [
             {"model_version": manifest.model_version, "name": name, "sha256": _sha256(data), "bytes": len(data)}
@@ -383,7 +383,7 @@ def _open_pin(connection: sa.Connection, retailer: str) -> Pin | None:
 
 def _release(connection: sa.Connection, retailer: str, at: datetime, by: str) -> bool:
     chosen = (PINS.c.retailer == retailer) & PINS.c.released_ms.is_(None)
-    released = PINS.update().where(chosen).values(released_ms=epoch_ms(at), released_by=by)
+    released = PINS.update().where(chosen).values(released_ms=to_epoch_ms(at), released_by=by)
     return connection.execute(released).rowcount > 0
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import ConfigurationError, TransientError
-from contract.features import names, schema_hash
+from contract.features import get_feature_names, get_schema_hash
 from contract.windows import DAY_MS
 from support.learning import BEGAN, feature_record, label
 from trainer.examples import store as example_store
@@ -145,7 +145,7 @@ def test_all_that_serving_recorded_is_kept(store: ExampleStore) -> None:
     store.put([record], [])
     (each,) = known(store).values()
     assert (each.decision, each.control, each.amount_base_minor) == ("flag", True, 10**13)
-    assert each.event_time_ms == epoch_ms(record.event_time)
+    assert each.event_time_ms == to_epoch_ms(record.event_time)
     ((places, rows),) = store.features(["gone", "t-3"])
     assert places == [1]
     assert rows.tobytes() == record.values
@@ -153,10 +153,10 @@ def test_all_that_serving_recorded_is_kept(store: ExampleStore) -> None:
 
 
 def test_rows_of_a_schema_that_this_one_begins_with_are_widened_and_of_others_left_out(store: ExampleStore) -> None:
-    values = np.arange(len(names(1)), dtype="<f4").tobytes()
+    values = np.arange(len(get_feature_names(1)), dtype="<f4").tobytes()
     store.put(
         [
-            feature_record(1, feature_schema=schema_hash(1), values=values),
+            feature_record(1, feature_schema=get_schema_hash(1), values=values),
             feature_record(2, feature_schema="v0-0123456789ab", values=values),
             feature_record(3, values=values),
         ],
@@ -164,15 +164,15 @@ def test_rows_of_a_schema_that_this_one_begins_with_are_widened_and_of_others_le
     )
     ((places, rows),) = store.features(["t-1", "t-2", "t-3"])
     assert places == [0]
-    assert rows.shape == (1, len(names()))
-    assert rows[0, : len(names(1))].tobytes() == values
-    assert np.isnan(rows[0, len(names(1)) :]).all()
+    assert rows.shape == (1, len(get_feature_names()))
+    assert rows[0, : len(get_feature_names(1))].tobytes() == values
+    assert np.isnan(rows[0, len(get_feature_names(1)) :]).all()
 
 
 def test_outcomes_are_told_of_frauds_and_of_what_was_called_one_before(store: ExampleStore) -> None:
-    row = np.full(len(names()), np.nan, dtype="<f4")
+    row = np.full(len(get_feature_names()), np.nan, dtype="<f4")
     unusual = row.copy()
-    unusual[names().index("customer_usual_ratio")] = 9.0
+    unusual[get_feature_names().index("customer_usual_ratio")] = 9.0
     named = b"\x01\x00" + b"x" * 8
     store.put(
         [
@@ -196,7 +196,7 @@ def test_labels_are_found_by_the_time_of_their_transaction_and_by_their_own(stor
         [feature_record(number) for number in range(4)], [label(1), label(3, day=2), label(3, day=9, fraud=False)]
     )
     third = BEGAN + timedelta(minutes=3)
-    assert store.labelled_since(epoch_ms(third)) == ["t-3"]
+    assert store.labelled_since(to_epoch_ms(third)) == ["t-3"]
     assert store.labelled_since(0) == ["t-1", "t-3"]
     assert store.labelled_between(BEGAN, third + timedelta(days=2)) == ["t-1", "t-3"]
     assert store.labelled_between(third + timedelta(days=2), LATER) == ["t-3"]
@@ -271,7 +271,7 @@ def test_count_takes_the_oldest_and_frauds_only_when_nothing_else_is_left(
 def test_the_watermark_is_the_newest_event_time(store: ExampleStore) -> None:
     assert store.watermark_ms() is None
     store.put([feature_record(1_440), feature_record(1)], [])
-    assert store.watermark_ms() == epoch_ms(BEGAN) + DAY_MS
+    assert store.watermark_ms() == to_epoch_ms(BEGAN) + DAY_MS
 
 
 def test_the_migrations_make_the_tables_that_the_code_reads_and_can_be_taken_back(

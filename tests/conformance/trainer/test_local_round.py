@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.errors import TrainingRefusedError
-from contract.features import names
+from contract.features import get_feature_names
 from contract.statistics.ranking import average_precision
 from trainer.examples.examples import Examples
 from trainer.federated import joint_form, joint_statistics, local_round
@@ -28,7 +28,7 @@ def examples() -> Examples:
     """Frauds are dear, a fifth of all."""
     random = np.random.default_rng(5)
     fraud = random.random(400) < 0.2
-    features = np.full((400, len(names())), np.nan, dtype=np.float32)
+    features = np.full((400, len(get_feature_names())), np.nan, dtype=np.float32)
     features[:, 0] = np.where(fraud, 400, 20) * random.lognormal(0, 0.2, 400)
     return Examples(np.arange(400, dtype=np.int64), features, fraud, features[:, 0].astype(np.float64))
 

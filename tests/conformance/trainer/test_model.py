@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contract.errors import TrainingRefusedError
-from contract.features import names
+from contract.features import get_feature_names
 from contract.models import PARITY_MAX
 from contract.package import read_package
 from contract.settings import CostSettings
@@ -83,19 +83,19 @@ def test_one_by_one_gives_what_a_batch_gives(examples: Examples, onnx: bytes) ->
 
 @pytest.mark.parametrize("value", [np.nan, 0.0, -1.0, 1e30, np.inf, -np.inf])
 def test_any_value_in_every_feature_gives_a_probability(onnx: bytes, value: float) -> None:
-    (score,) = run_onnx(onnx, np.full((1, len(names())), value, dtype=np.float32))
+    (score,) = run_onnx(onnx, np.full((1, len(get_feature_names())), value, dtype=np.float32))
     assert 0 <= score <= 1
 
 
 def test_a_feature_never_seen_in_training_has_no_say(examples: Examples, onnx: bytes) -> None:
     rows = examples.features[:200].copy()
     before = run_onnx(onnx, rows)
-    rows[:, names().index("terminal_count_1m") :] = 1e6
-    rows[:, names().index("category")] = np.nan
+    rows[:, get_feature_names().index("terminal_count_1m") :] = 1e6
+    rows[:, get_feature_names().index("category")] = np.nan
     unseen = rows.copy()
-    unseen[:, names().index("category")] = 29.0
+    unseen[:, get_feature_names().index("category")] = 29.0
     assert np.array_equal(run_onnx(onnx, rows), run_onnx(onnx, unseen))
-    rows[:, names().index("category")] = examples.features[:200, names().index("category")]
+    rows[:, get_feature_names().index("category")] = examples.features[:200, get_feature_names().index("category")]
     assert np.array_equal(run_onnx(onnx, rows), before)
 
 

@@ -27,7 +27,7 @@ from simulator.profile import Profile
 from simulator.retail import HistoryPlan, Retail
 from simulator.sales import Labelled, Sale, Truth
 from support.kafka_ends import end_of
-from tillguard.history.reading import Found, canonical
+from tillguard.history.reading import Found, read_canonical
 
 pytestmark = pytest.mark.integration
 
@@ -178,7 +178,7 @@ def test_the_history_file_is_what_the_connector_would_send_with_labels(
     (settings,) = beginnings.begin([mysql.retailer], endpoints)
     beginnings.fill(mysql, history, settings, None)
     found = Found()
-    rows = list(canonical(beginnings.history_path(mysql.retailer), found))
+    rows = list(read_canonical(beginnings.history_path(mysql.retailer), found))
     assert [row.transaction_id for row in rows] == [entry.sale.transaction_id for entry in history]
     assert found.labels == {entry.sale.transaction_id: entry.truth.fraud for entry in history}
     assert not found.rows.counts

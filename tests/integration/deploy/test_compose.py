@@ -12,8 +12,8 @@ from connectors.config.connector_file import parse as parse_connector
 from contract.settings import KafkaSettings, RedisSettings, ScoringSettings, Settings
 from contract.settings import parse as parse_settings
 from tillguard import __version__
-from tillguard.docs.calls import Call, fault_of
-from tillguard.docs.setting_rows import PROCESS_VARIABLES, settings_rows
+from tillguard.docs.calls import Call, find_fault
+from tillguard.docs.setting_rows import PROCESS_VARIABLES, list_setting_rows
 
 ROOT = Path(__file__).parents[3]
 RETAILERS = sorted(folder.name for folder in (ROOT / "deploy" / "retailers").iterdir())
@@ -31,7 +31,7 @@ def settings_of(service: dict[str, Any], retailer: str, monkeypatch: pytest.Monk
 
 
 def test_every_variable_of_a_container_is_a_setting(own_services: Any) -> None:
-    known = {row.variable for row in settings_rows()} | set(PROCESS_VARIABLES)
+    known = {row.variable for row in list_setting_rows()} | set(PROCESS_VARIABLES)
     for name, service in own_services.items():
         ours = {variable for variable in service["environment"] if variable.startswith("TILLGUARD_")}
         assert ours <= known, name
@@ -54,7 +54,7 @@ def test_every_container_s_settings_are_whole_and_point_at_the_services_of_the_f
 def test_every_command_of_a_container_is_one_of_the_command_line(own_services: Any) -> None:
     for name, service in own_services.items():
         call = Call(" ".join(service["command"]), tuple(service["command"]), whole=True)
-        assert fault_of(call) is None, name
+        assert find_fault(call) is None, name
 
 
 def test_files_that_a_command_names_are_mounted_where_it_looks(own_services: Any) -> None:

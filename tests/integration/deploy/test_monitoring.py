@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from contract.metrics import METRICS
-from tillguard.docs.calls import faults_of_page
-from tillguard.docs.setting_rows import settings_rows
+from tillguard.docs.calls import find_page_faults
+from tillguard.docs.setting_rows import list_setting_rows
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "prometheus"
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -56,10 +56,10 @@ def test_every_alert_says_what_it_means_and_what_to_do() -> None:
 
 
 def test_remedies_name_settings_commands_and_metrics_that_exist() -> None:
-    settings = {row.name for row in settings_rows()}
+    settings = {row.name for row in list_setting_rows()}
     for rule in rules():
         remedy = rule["annotations"]["remedy"]
-        assert faults_of_page(remedy) == [], rule["alert"]
+        assert find_page_faults(remedy) == [], rule["alert"]
         assert set(re.findall(r"\b(?:kafka|redis|scoring|retention)\.[a-z_]+", remedy)) <= settings, rule["alert"]
         assert set(re.findall(r"tillguard_[a-z_]+", remedy)) <= set(BY_NAME), rule["alert"]
 

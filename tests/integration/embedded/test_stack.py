@@ -174,7 +174,7 @@ def test_a_server_that_nobody_wrote_down_is_replaced_not_doubled(own_stack: Any)
     assert forgotten is not None
     (stack.folder / "stack.json").unlink()
     stack.start(["redis"])
-    assert not processes.alive(forgotten)
+    assert not processes.is_alive(forgotten)
     assert len(processes.find(str(stack.folder / "redis" / "redis.conf"))) == 1
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contract.clock import ManualClock, SystemClock
-from contract.features import names
+from contract.features import get_feature_names
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.verdicts import Verdict
@@ -77,7 +77,7 @@ def test_windows_of_redis_reach_the_model_and_the_feature_log(worker: Worker, se
     events = [payment(settings, number, card="k1:same") for number in range(1, 6)]
     outcomes = worker.engine.score([record(one) for one in events])
     values = np.frombuffer(features_of(outcomes[-1]).values, dtype="<f4")
-    found = dict(zip(names(), values.tolist(), strict=True))
+    found = dict(zip(get_feature_names(), values.tolist(), strict=True))
     assert (found["card_count_1h"], found["card_sum_1h"], found["card_since_last"]) == (5, 250, 1)
     assert found["customer_count_1h"] == 1
     assert np.isnan(found["ip_count_1h"])

@@ -36,7 +36,7 @@ def processes(stack: Any, retailer_name: str, tmp_path: Path) -> Iterator[Proces
 def await_sites(processes: Processes, told: int) -> Sites:
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
-        sites = root.cross_site(processes.settings)
+        sites = root.read_cross_site(processes.settings)
         if sites is not None and len(sites.figures) >= told:
             return sites
         time.sleep(LOOK_AGAIN_S)

@@ -14,7 +14,7 @@ from scoring.store.keys import Keys
 from scoring.store.redis_store import RedisStore
 from support.tiny_model import tiny_manifest
 from support.window_updates import window_update
-from tillguard.operations.state_gaps import state_gaps
+from tillguard.operations.state_gaps import find_state_gaps
 
 pytestmark = pytest.mark.integration
 
@@ -67,9 +67,9 @@ def test_the_look_for_drift_says_what_the_state_does_not_hold(
 ) -> None:
     seen = window_update("t", card="x")
     open_store().send([seen], "m", "r").wait(WAIT_S)
-    kinds = [gap.kind for gap in state_gaps(settings, tiny_manifest(b"", risk=False), seen.event_time_ms)]
+    kinds = [gap.kind for gap in find_state_gaps(settings, tiny_manifest(b"", risk=False), seen.event_time_ms)]
     assert kinds == ["windows"]
-    kinds = [gap.kind for gap in state_gaps(settings, tiny_manifest(b""), seen.event_time_ms + 40 * DAY_MS)]
+    kinds = [gap.kind for gap in find_state_gaps(settings, tiny_manifest(b""), seen.event_time_ms + 40 * DAY_MS)]
     assert kinds == ["risk"]
     away = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1})})
-    assert state_gaps(away, tiny_manifest(b""), seen.event_time_ms) == []
+    assert find_state_gaps(away, tiny_manifest(b""), seen.event_time_ms) == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contract.settings import Settings, parse
-from contract.windows import MINUTE_MS, counterpart_hash
+from contract.windows import MINUTE_MS, hash_counterpart
 from scoring.ports import Case, ListHit, WindowUpdate
 from scoring.store.cases import RedisCases
 from scoring.store.keys import Keys
@@ -154,7 +154,7 @@ def test_erasing_an_entity_leaves_nothing_that_names_it(
     names = [name for name in redis_client.scan_iter(f"{{{keys.retailer}}}*") if b"-u" in name]
     assert names == []
     assert redis_client.hgetall(keys.marks) == {}
-    hashes = [counterpart_hash(b"old-u"), counterpart_hash(b"new-u")]
+    hashes = [hash_counterpart(b"old-u"), hash_counterpart(b"new-u")]
     for entity, value in (("device", "d1"), ("device", "d2"), ("terminal", "k"), ("card", "c1")):
         state = redis_client.get(keys.entity(entity, value))
         assert state is not None

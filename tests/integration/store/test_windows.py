@@ -117,7 +117,7 @@ def test_bytes_that_look_like_a_counterpart_across_two_fields_are_not_taken_for_
 ) -> None:
     time_bytes = START_MS.to_bytes(6, "little")
     hashes = {b"d1": b"12345678", b"d2": b"345678" + time_bytes[:2]}
-    monkeypatch.setattr("scoring.store.window_updates.counterpart_hash", lambda value: hashes.get(value, b"********"))
+    monkeypatch.setattr("scoring.store.window_updates.hash_counterpart", lambda value: hashes.get(value, b"********"))
     events = [window_update("a", 0, card="x", device="d1"), window_update("b", 1, card="x", device="d2")]
     events.append(window_update("c", 2, card="x", device="d2"))
     applied = open_store().send(events, "m", "r").wait(WAIT_S)

@@ -32,8 +32,8 @@ from federation.numeric.tensors import unflatten
 from federation.participant.process import ParticipantProcess
 from support.learning import BEGAN, Simulated, simulated
 from tillguard.federation import keys, root
-from tillguard.federation.evaluation import evaluator, write_labelled
-from tillguard.federation.learner import RetailerLearner, initial_model, lineage, shapes
+from tillguard.federation.evaluation import build_evaluator, write_labelled
+from tillguard.federation.learner import RetailerLearner, build_initial_model, format_lineage, get_shapes
 from trainer.examples.store import ExampleStore
 from trainer.federated import joint_form
 from trainer.learning.training_attempt import learn
@@ -82,7 +82,7 @@ class Federation(NamedTuple):
         identity = keys.load_identity(own.participant, "enrol")
         root.enrol(own, identity)
         self.order(Order(action="approve", participant=name, fingerprint=public.fingerprint))
-        process = root.participant_process(own, identity, shop.learner, shapes=shapes())
+        process = root.open_participant_process(own, identity, shop.learner, shapes=get_shapes())
         self.taking_part[name] = stack.enter_context(process)
 
     def order(self, order: Order) -> None:
@@ -125,7 +125,7 @@ def federation_settings(stack: Any, retailer_name: str, tmp_path: Path) -> Feder
 def opened(retailer: Any, federation_settings: FederationSettings, tmp_path: Path) -> Iterator[Callable[[str], Shop]]:
     """Makes a retailer that has nothing yet; the coordinator's keys are made first."""
     public = root.initialise(federation_settings)
-    keys.write_model(federation_settings.coordinator.model_file, initial_model(7))
+    keys.write_model(federation_settings.coordinator.model_file, build_initial_model(7))
     shops: list[Shop] = []
 
     def open_(suffix: str) -> Shop:
@@ -211,8 +211,11 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_surely_bett
     held = tmp_path / "held.npz"
     assert write_labelled(newcomer.learner, held) == len(newcomer.learner.newest()[1]) > 100
     measuring = federation_settings.coordinator.model_copy(update={"evaluation_file": held})
-    evaluate = evaluator(federation_settings.model_copy(update={"coordinator": measuring}))
-    with ExitStack() as stack, root.coordinator_process(federation_settings, identity, evaluate=evaluate) as process:
+    evaluate = build_evaluator(federation_settings.model_copy(update={"coordinator": measuring}))
+    with (
+        ExitStack() as stack,
+        root.open_coordinator_process(federation_settings, identity, evaluate=evaluate) as process,
+    ):
         federation = Federation(federation_settings, identity, process, {})
         for shop in others:
             federation.join(shop, stack)
@@ -223,19 +226,19 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_surely_bett
         federation.join(newcomer, stack)
         federation.round(2)
         model = process.coordinator.state.model
-        assert model.shapes == shapes()
+        assert model.shapes == get_shapes()
 
     for shop in others[1:]:
-        assert (shop.serving().manifest.base or "").startswith(lineage(federation_settings.name, 1)[:-1])
+        assert (shop.serving().manifest.base or "").startswith(format_lineage(federation_settings.name, 1)[:-1])
     taken = newcomer.serving()
     version = int(taken.manifest.parameters["federation_version"])
-    assert taken.manifest.base == lineage(federation_settings.name, version)
+    assert taken.manifest.base == format_lineage(federation_settings.name, version)
     assert taken.manifest.parity_max_abs_diff < 1e-4
     arrays = unflatten(model.shapes, model.payload)
     _is_normalised_and_calibrated(arrays, some)
     figures = newcomer.learner.judge([arrays])[0]
     assert figures["auc"] > 0.7
-    last = rounds_of(root.told(federation_settings, identity.public.fingerprint).entries)[-1]
+    last = rounds_of(root.load_history(federation_settings, identity.public.fingerprint).entries)[-1]
     assert last.metrics["auc"] == pytest.approx(figures["auc"], abs=1e-6), (
         "the coordinator measures on the same examples"
     )
@@ -264,7 +267,7 @@ def test_killed_while_it_takes_a_global_model_a_retailer_takes_it_once_and_whole
     shop = opened("e")
     some = simulated(retailer.settings, rows=ROWS // 2, seed=5)
     put(shop, some, lambda _: True)
-    arrays = list(initial_model(7).values())
+    arrays = list(build_initial_model(7).values())
     with monkeypatch.context() as patched:
 
         def die(*_: Any, **__: Any) -> Any:
@@ -276,7 +279,7 @@ def test_killed_while_it_takes_a_global_model_a_retailer_takes_it_once_and_whole
     assert shop.registry.serving(shop.settings.retailer) is None, "nothing serves that was not taken wholly"
     taken = shop.learner.adopt(1, arrays, trainings=1)
     assert taken.decision != "local"
-    assert shop.serving().manifest.base == lineage(shop.settings.federation.name, 1)
+    assert shop.serving().manifest.base == format_lineage(shop.settings.federation.name, 1)
     assert len(shop.registry.models(shop.settings.retailer)) == 1
     again = shop.learner.adopt(1, arrays, trainings=1)
     assert again.decision == taken.decision

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.clock import SystemClock
-from contract.features import names
+from contract.features import get_feature_names
 from contract.package import read_package
 from contract.risk import KnownOutcome
 from contract.statistics.ranking import average_precision
@@ -218,7 +218,7 @@ def test_what_serves_on_the_first_day_is_what_was_trained(
     sold = first + second
     features, expected = day.by_replay(trained.model_version, sold)
     fraud = np.array([one.truth.fraud for one in sold])
-    known = features[:, names().index("terminal_plain_frauds_30d")]
+    known = features[:, get_feature_names().index("terminal_plain_frauds_30d")]
     assert np.count_nonzero(known) > LIVE / 4
     served = average_precision(np.array([scores[one.sale.transaction_id] for one in sold]), fraud)
     reached = average_precision(expected, fraud)

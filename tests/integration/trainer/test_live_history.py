@@ -13,7 +13,7 @@ import pytest
 from contract.clock import SystemClock
 from contract.errors import ConfigurationError
 from contract.events import Transaction
-from contract.features import names
+from contract.features import get_feature_names
 from contract.settings import Settings
 from scoring.store.history import HistoryRecords
 from scoring.store.keys import Keys
@@ -98,7 +98,9 @@ def assert_same(served: dict[str, Any], replayed: dict[str, Any]) -> None:
     assert served.keys() == replayed.keys()
     for name, found in served.items():
         one, other = np.frombuffer(found.values, "<f4"), replayed[name]
-        differing = [names()[at] for at in np.flatnonzero(~((one == other) | (np.isnan(one) & np.isnan(other))))]
+        differing = [
+            get_feature_names()[at] for at in np.flatnonzero(~((one == other) | (np.isnan(one) & np.isnan(other))))
+        ]
         assert not differing, (name, differing)
 
 
@@ -110,7 +112,7 @@ def test_what_serves_after_a_load_is_what_a_replay_of_everything_sees(
     assert (loaded.applied, loaded.known, loaded.left) == (OLD, 0, 0)
     assert loaded.outcomes == len(past.known()) > 20
     served, replayed = serve(settings, past), past.replayed(settings, tmp_path / "spool")
-    risk = [names().index(f"{entity}_frauds_30d") for entity in ("customer", "terminal", "coupon")]
+    risk = [get_feature_names().index(f"{entity}_frauds_30d") for entity in ("customer", "terminal", "coupon")]
     live = [replayed[row.transaction_id] for row in past.rows[OLD:]]
     assert sum(np.nansum(row[risk]) for row in live) > 20
     assert_same(served, replayed)

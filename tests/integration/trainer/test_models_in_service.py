@@ -13,7 +13,7 @@ from contract.alarms import Alarm
 from contract.clock import SystemClock
 from contract.errors import ConfigurationError, PinnedError
 from contract.events import Label
-from contract.features import FeatureRecord, names, schema_hash
+from contract.features import FeatureRecord, get_feature_names, get_schema_hash
 from contract.metrics import Metrics
 from contract.models import ModelChallenge, ModelMessage, ShadowScore, Thresholds
 from contract.topics import ALARMS, FEATURES, LABELS, MODELS, SHADOW_SCORES
@@ -132,10 +132,10 @@ def test_a_challenger_is_published_behind_its_package_and_ends_when_withdrawn_or
 
 
 def record(retailer: Any, number: int, **changes: Any) -> FeatureRecord:
-    values = np.random.default_rng(number).exponential(3, len(names())).astype("<f4")
+    values = np.random.default_rng(number).exponential(3, len(get_feature_names())).astype("<f4")
     fields: dict[str, Any] = {
         "transaction_id": f"t-{number}", "retailer": retailer.name, "event_time": NOW - timedelta(minutes=number),
-        "applied_seq": number + 1, "feature_schema": schema_hash(), "values": values.tobytes(), "score": 0.1,
+        "applied_seq": number + 1, "feature_schema": get_schema_hash(), "values": values.tobytes(), "score": 0.1,
         "model_version": "m-1", "rules_version": "r", "decision": "allow", "amount_base_minor": 10_000,
     }  # fmt: skip
     return FeatureRecord(**(fields | changes))
@@ -212,7 +212,7 @@ def test_a_spread_reading_takes_its_share_of_every_stretch(retailer: Any) -> Non
 
 
 def test_drift_is_measured_against_the_profile_and_raises_each_alarm_once(retailer: Any, registry: Registry) -> None:
-    table = np.random.default_rng(5).exponential(3, (3_000, len(names()))).astype(np.float32)
+    table = np.random.default_rng(5).exponential(3, (3_000, len(get_feature_names()))).astype(np.float32)
     known = profile.build(table, np.full(500, 0.1), STEPS)
     package = tiny_package("m-9", retailer.name, thresholds=STEPS)
     entry = registry.add(package, {profile.ATTACHMENT: profile.encode(known)})

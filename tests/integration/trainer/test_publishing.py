@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[3]
 PUBLISHING = """
 import sys
 from contract.models import ModelPromotion
-from contract.package import package_sha256
+from contract.package import hash_package
 from support.tiny_model import NOW, tiny_package
 from runtime.kafka.writer import KafkaOutlet
 from trainer.learning.package_writer import publish
@@ -36,7 +36,7 @@ with KafkaOutlet({"bootstrap_servers": [sys.argv[1]]}, sys.argv[2], 30.0) as out
     for number in range(1_000):
         version = f"m-{sys.argv[3]}-{number}"
         package = tiny_package(version, parameters=padding)
-        publish(outlet, package, ModelPromotion(model_version=version, package_sha256=package_sha256(package),
+        publish(outlet, package, ModelPromotion(model_version=version, package_sha256=hash_package(package),
                 promoted_at=NOW, promoted_by="test"))
         print(version, flush=True)
 """

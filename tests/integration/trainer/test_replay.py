@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import redis
 
-from contract.clock import SystemClock, epoch_ms
+from contract.clock import SystemClock, to_epoch_ms
 from contract.events import Transaction
-from contract.features import names
+from contract.features import get_feature_names
 from contract.settings import Settings
 from support.serving import history, served, served_with_labels
 from support.workbench import transaction
 from tillguard.history import passes
-from tillguard.history.private_redis import executable, private_redis
+from tillguard.history.private_redis import find_redis_server, start_private_redis
 from tillguard.history.reading import Known, LabelQueue
 from tillguard.history.replay import replay
 from trainer.examples.spool import Spool
@@ -56,7 +56,7 @@ def test_the_risk_of_entities_is_the_one_that_serving_saw_when_labels_came(
     def labelled() -> Iterator[Transaction]:
         for row in rows:
             if row.transaction_id in frauds:
-                queue.push(Known(row.transaction_id, True), event_time_ms=epoch_ms(row.event_time))
+                queue.push(Known(row.transaction_id, True), event_time_ms=to_epoch_ms(row.event_time))
             yield row
 
     with Spool(tmp_path) as spool:
@@ -64,7 +64,7 @@ def test_the_risk_of_entities_is_the_one_that_serving_saw_when_labels_came(
         matrix = np.array(spool.features(spool.columns().transaction_ids))
     order = [row.transaction_id for row in sorted(rows, key=lambda row: row.event_time)]
     again = dict(zip(order, matrix, strict=True))
-    risk = [names().index(f"{entity}_frauds_30d") for entity in ("customer", "terminal", "coupon")]
+    risk = [get_feature_names().index(f"{entity}_frauds_30d") for entity in ("customer", "terminal", "coupon")]
     assert sum(np.nansum(row[risk]) for row in again.values()) > 20
     for name, found in log.items():
         assert np.array_equal(np.frombuffer(found.values, "<f4"), again[name], equal_nan=True), name
@@ -97,7 +97,8 @@ def test_every_float_is_the_one_that_serving_saw(
     for name, values in log.items():
         one, other = np.frombuffer(values, "<f4"), np.frombuffer(again[name], "<f4")
         differing = [
-            names()[column] for column in np.flatnonzero(~((one == other) | (np.isnan(one) & np.isnan(other))))
+            get_feature_names()[column]
+            for column in np.flatnonzero(~((one == other) | (np.isnan(one) & np.isnan(other))))
         ]
         assert not differing, (name, differing)
 
@@ -129,9 +130,9 @@ def test_a_redis_that_loses_the_connection_changes_no_feature(
 ) -> None:
     rows = history(settings, chance, NOW, 3_000)
     undisturbed = replayed(settings, rows, tmp_path / "one", private=True)
-    server = executable()
+    server = find_redis_server()
     assert server is not None
-    with private_redis(server) as own, redis.Redis(**own.redis_py()) as client:
+    with start_private_redis(server) as own, redis.Redis(**own.redis_py()) as client:
 
         def disturbed() -> Iterator[Transaction]:
             for number, row in enumerate(rows):

@@ -13,7 +13,7 @@ import redis
 
 from contract.clock import SystemClock
 from contract.events import Transaction
-from contract.features import FeatureRecord, plain, plain_columns
+from contract.features import FeatureRecord, find_plain_columns, is_plain
 from contract.risk import KnownOutcome
 from contract.topics import FEATURES, OUTCOMES
 from support.live_worker import Shop, until
@@ -78,7 +78,7 @@ def known(shop: Shop, transaction_id: str, late: timedelta) -> None:
     values = np.frombuffer(seen.values, "<f4")
     outcome = KnownOutcome(
         transaction_id=transaction_id, retailer=seen.retailer, event_time=seen.event_time, entities=seen.entities,
-        fraud=True, plain=plain(*values[list(plain_columns())].tolist()), label_time=SystemClock().now() - late,
+        fraud=True, plain=is_plain(*values[list(find_plain_columns())].tolist()), label_time=SystemClock().now() - late,
     )  # fmt: skip
     shop.topics.send(OUTCOMES, [(transaction_id.encode(), msgspec.json.encode(outcome))])
     with redis.Redis(**shop.settings.redis.redis_py()) as client:

@@ -13,7 +13,7 @@ from contract.clock import SystemClock
 from contract.dead_letters import DeadLetter
 from contract.errors import TrainingRefusedError, TransientError
 from contract.events import Label
-from contract.features import FeatureRecord, names, schema_hash
+from contract.features import FeatureRecord, get_feature_names, get_schema_hash
 from contract.risk import KnownOutcome
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS, MODELS, OUTCOMES
 from support.live_worker import Topics, tillguard
@@ -132,11 +132,11 @@ def test_labels_drawn_by_chance_give_no_model_in_service(retailer: Any, tmp_path
 
 
 def feature_record(retailer: str, number: int, *, fraud: bool, **changes: Any) -> FeatureRecord:
-    values = np.full(len(names()), np.nan, dtype="<f4")
+    values = np.full(len(get_feature_names()), np.nan, dtype="<f4")
     values[0] = (40.0 if fraud else 3.0) * (1 + number % 7)
     fields: dict[str, Any] = {
         "transaction_id": f"t-{number}", "retailer": retailer, "event_time": NOW - timedelta(minutes=2 * (ROWS - number)),
-        "applied_seq": number + 1, "feature_schema": schema_hash(), "values": values.tobytes(), "score": 0.1,
+        "applied_seq": number + 1, "feature_schema": get_schema_hash(), "values": values.tobytes(), "score": 0.1,
         "model_version": "m", "rules_version": "r", "decision": "allow", "amount_base_minor": 1_000,
     }  # fmt: skip
     return FeatureRecord(**(fields | changes))
@@ -221,7 +221,7 @@ def test_the_commands_train_show_and_promote(retailer: Any, tmp_path: Path) -> N
     assert version in listed.stdout
     assert "never" in listed.stdout
     shown = json.loads(tillguard("models", "show", version, "--json", *config).stdout)
-    assert shown["feature_schema"] == schema_hash()
+    assert shown["feature_schema"] == get_schema_hash()
     assert shown["examples"] == {"fraud": 120, "genuine": 1080}
     assert 0 <= shown["metrics"]["cost_per_day"] < shown["metrics"]["cost_per_day_nothing"]
     assert tillguard("models", "promote", version, *config).returncode == 0

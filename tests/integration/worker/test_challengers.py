@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from contract.alarms import Alarm
-from contract.features import names
+from contract.features import get_feature_names
 from contract.models import ShadowScore
 from contract.package import build_package, read_package, to_messages
 from contract.topics import ALARMS, FEATURES, MODELS, SHADOW_SCORES, VERDICTS
@@ -54,7 +54,7 @@ def verdict_bytes(shop: Shop) -> dict[bytes, set[bytes]]:
 
 def large_package(shop: Shop, version: str) -> bytes:
     """Several chunks long; every score is one half."""
-    wide = np.zeros((len(names()), 600), dtype=np.float32)
+    wide = np.zeros((len(get_feature_names()), 600), dtype=np.float32)
     onnx = graph([(wide, np.zeros(600, np.float32)), (np.zeros((600, 1), np.float32), np.zeros(1, np.float32))])
     return build_package(tiny_manifest(onnx, version, shop.settings.retailer), onnx)
 

@@ -22,7 +22,7 @@ from contract.federation.messages import (
     Order,
     Refusal,
     decode_message,
-    type_of,
+    get_type_name,
 )
 from contract.federation.reasons import DROP_REASONS
 from federation.audit.history import content_of
@@ -51,7 +51,7 @@ def examples() -> dict[str, Message]:
     for file in sorted(GOLDEN.glob("*.msgpack")):
         if not file.stem.startswith(("announcement", "envelope", "frame")):
             message = decode_message(file.read_bytes())
-            found.setdefault(type_of(message), message)
+            found.setdefault(get_type_name(message), message)
     assert {type(message) for message in found.values()} == TYPES
     return found
 

@@ -17,7 +17,7 @@ from contract.federation.messages import (
     SignedEnvelope,
     decode_message,
     encode_message,
-    type_of,
+    get_type_name,
 )
 from federation.coordinator.coordinator import Coordinator
 from federation.messages.envelope import ENVELOPE_DOMAIN, _seal_info, signed_bytes
@@ -116,7 +116,7 @@ def signed_record(
 
 def is_message(body: bytes, kind: str) -> bool:
     try:
-        return type_of(decode_message(body)) == kind
+        return get_type_name(decode_message(body)) == kind
     except InvalidEventError:
         return False
 
@@ -156,7 +156,7 @@ def test_the_coordinator_drops_what_is_no_message_and_never_fails(
 ) -> None:
     world, answer = waiting(stage)
     original = BODIES[chosen] if chosen < len(BODIES) else answer  # every second time what is waited for
-    body, kind = change(original), type_of(decode_message(original))
+    body, kind = change(original), get_type_name(decode_message(original))
     coordinator = copied(world)
     before = sum(coordinator.state.drops.values())
     reader = world.identity.public if sealed else None
@@ -192,7 +192,7 @@ def test_a_participant_drops_what_is_no_message_and_never_fails(
     conversation = led(stage)
     world = conversation.world
     original = BODIES[chosen] if chosen < len(BODIES) else encode_message(conversation.due)
-    body, kind = change(original), type_of(decode_message(original))
+    body, kind = change(original), get_type_name(decode_message(original))
     participant = copied_participant(world, SHOP)
     participant.handle_record(signed_record(body, kind, world, world.identity, log=log))
     dropped = sum(participant.dropped.values())

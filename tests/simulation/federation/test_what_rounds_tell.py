@@ -23,7 +23,7 @@ from federation.transports.memory import Faults, MemoryTransport
 from federation.transports.ports import Outgoing
 from support.federation_ledger import ledger_of
 from support.federation_world import asking, small_settings, small_world
-from tillguard.federation.answers import orders_to_begin
+from tillguard.federation.answers import choose_orders
 from tillguard.federation.watch import Watch
 
 
@@ -229,7 +229,7 @@ def test_a_run_of_so_many_rounds_ends_whatever_was_ordered_before_and_left_undon
         if world.turn() == 0:
             world.advance(1_000)
     begun = world.state.round_number
-    for order in orders_to_begin(world.state, 2):
+    for order in choose_orders(world.state, 2):
         world.order(order)
     world.run_until(lambda: world.coordinator.coordinator.idle)
     assert world.state.round_number - begun in (1, 2), "the one under way may be the first of them"
@@ -244,7 +244,7 @@ def test_a_coordinator_that_was_killed_goes_on_with_its_order_and_a_larger_one_i
 ) -> None:
     state = small_world(small_settings("masked"), 3).state
     state.rounds_wanted = wanted
-    assert [order.action for order in orders_to_begin(state, rounds)] == orders
+    assert [order.action for order in choose_orders(state, rounds)] == orders
 
 
 @pytest.mark.parametrize("share", [True, False])

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvalidEventError
-from contract.money import AMOUNT_MINOR_MAX, base_minor, exponent, to_minor
+from contract.money import AMOUNT_MINOR_MAX, convert_to_base_minor, get_exponent, to_minor
 
 
 @pytest.mark.parametrize(
     ("currency", "digits"), [("EUR", 2), ("INR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4), ("CLP", 0)]
 )
 def test_a_currency_has_the_digits_that_iso_4217_gives_it(currency: str, digits: int) -> None:
-    assert exponent(currency) == digits
+    assert get_exponent(currency) == digits
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_refused_amount_is_not_repeated(amount: str) -> None:
 
 @given(st.integers(0, AMOUNT_MINOR_MAX))
 def test_the_base_currency_itself_is_never_rounded(amount: Any) -> None:
-    assert base_minor(amount, "EUR", "EUR", {}) == amount
+    assert convert_to_base_minor(amount, "EUR", "EUR", {}) == amount
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_the_base_currency_itself_is_never_rounded(amount: Any) -> None:
 def test_a_rate_is_worth_major_units_whatever_the_digits_of_the_two(
     amount: Any, currency: str, base: str, rate: float, expected: int
 ) -> None:
-    assert base_minor(amount, currency, base, {currency: rate}) == expected
+    assert convert_to_base_minor(amount, currency, base, {currency: rate}) == expected
 
 
 def test_an_unknown_rate_names_the_currency_and_where_to_add_it() -> None:
     with pytest.raises(InvalidEventError) as caught:
-        base_minor(1, "USD", "EUR", {"GBP": 1.1})
+        convert_to_base_minor(1, "USD", "EUR", {"GBP": 1.1})
     assert (caught.value.reason, "USD" in caught.value.detail, "rates" in caught.value.detail) == (
         "currency_unknown",
         True,
@@ -101,5 +101,5 @@ def test_an_unknown_rate_names_the_currency_and_where_to_add_it() -> None:
 @pytest.mark.parametrize("rate", [1e9, float("inf"), float("nan")])
 def test_an_amount_beyond_belief_in_the_base_currency_is_refused(rate: float) -> None:
     with pytest.raises(InvalidEventError) as caught:
-        base_minor(AMOUNT_MINOR_MAX, "USD", "EUR", {"USD": rate})
+        convert_to_base_minor(AMOUNT_MINOR_MAX, "USD", "EUR", {"USD": rate})
     assert caught.value.reason == "amount_invalid"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from contract.errors import PackageRefusedError, TrainingRefusedError
-from contract.features import names
+from contract.features import get_feature_names
 from contract.models import INPUT_NAME, OUTPUT_NAME
 from contract.onnx_graph import NODES_MAX, WIDTH_MAX, check_graph
 from contract.package import build_package, read_package
@@ -25,7 +25,7 @@ Change = Callable[[onnx.ModelProto], object]
 
 
 def weights(name: str = "w", rows: int | None = None, columns: int = 1) -> TensorProto:
-    return numpy_helper.from_array(np.zeros((rows or len(names()), columns), np.float32), name)
+    return numpy_helper.from_array(np.zeros((rows or len(get_feature_names()), columns), np.float32), name)
 
 
 def plain(*more: onnx.NodeProto, initializers: tuple[TensorProto, ...] = ()) -> bytes:
@@ -70,7 +70,7 @@ def function(proto: onnx.ModelProto) -> None:
 
 def by_features() -> bytes:
     """As the exporter computes: features as rows, some of them gathered, and back again."""
-    rows = numpy_helper.from_array(np.arange(len(names())), "rows")
+    rows = numpy_helper.from_array(np.arange(len(get_feature_names())), "rows")
     nodes = [
         helper.make_node("Transpose", [INPUT_NAME], ["upright"], perm=[1, 0]),
         helper.make_node("Gather", ["upright", "rows"], ["some"], axis=0),
@@ -136,7 +136,7 @@ def test_what_the_exporter_does_not_make_is_refused_by_every_loader(graph: bytes
         OnnxModel(read_package(build_package(tiny_manifest(graph), graph)))
     assert reason in refusal.value.detail
     with pytest.raises(TrainingRefusedError):
-        run_onnx(graph, np.zeros((1, len(names())), np.float32))
+        run_onnx(graph, np.zeros((1, len(get_feature_names())), np.float32))
 
 
 @pytest.mark.parametrize("graph", [linear_onnx({"amount": 0.01}), random_onnx(1), plain(), doubled(3), by_features()])
@@ -157,7 +157,7 @@ def test_onnx_runtime_finds_no_file_even_where_a_graph_gets_past_the_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "secret.bin").write_bytes(bytes(4 * len(names())))
+    (tmp_path / "secret.bin").write_bytes(bytes(4 * len(get_feature_names())))
     monkeypatch.setattr("scoring.models.onnx_model.check_graph", lambda _: None)
     graph = changed(lambda m: outside(m.graph.initializer[0]))
     with pytest.raises(PackageRefusedError, match="cannot load the graph"):

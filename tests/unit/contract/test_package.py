@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import PackageRefusedError
-from contract.features import names, schema_hash
+from contract.features import get_feature_names, get_schema_hash
 from contract.models import CHUNK_BYTES, DataRange, Manifest, ModelChunk, ModelMessage, ModelPromotion, Thresholds
-from contract.package import build_package, onnx_sha256, package_sha256, read_package, to_messages, to_promotion
+from contract.package import build_package, hash_onnx, hash_package, read_package, to_messages, to_promotion
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ONNX = b"stands for a graph"
@@ -26,11 +26,11 @@ def manifest(onnx: bytes = ONNX, **changes: object) -> Manifest:
         "model_version": "m-1",
         "retailer": "shop",
         "created_at": NOW,
-        "feature_schema": schema_hash(),
-        "features": len(names()),
-        "onnx_sha256": onnx_sha256(onnx),
+        "feature_schema": get_schema_hash(),
+        "features": len(get_feature_names()),
+        "onnx_sha256": hash_onnx(onnx),
         "thresholds": Thresholds(flag=0.2, hold=0.5, block=0.9),
-        "ordinary": [None] * len(names()),
+        "ordinary": [None] * len(get_feature_names()),
         "data": DataRange(first=NOW, last=NOW, transactions=10, frauds=1),
         "metrics": {"auc": 0.9},
         "parity_max_abs_diff": 1e-7,
@@ -55,7 +55,7 @@ def test_a_package_is_read_back_as_it_was_built_and_is_the_same_bytes_every_time
         ({"feature_schema": "v1-000000000000"}, "feature_schema"),
         ({"features": 3}, "feature_schema"),
         ({"ordinary": [1.0]}, "feature_schema"),
-        ({"ordinary": [math.inf] * len(names())}, "format"),
+        ({"ordinary": [math.inf] * len(get_feature_names())}, "format"),
         ({"thresholds": Thresholds(flag=0.6, hold=0.5, block=0.9)}, "format"),
         ({"thresholds": Thresholds(flag=0.1, hold=0.5, block=1.5)}, "format"),
         ({"thresholds": Thresholds(flag=math.nan, hold=0.5, block=0.9)}, "format"),
@@ -113,7 +113,7 @@ def test_one_changed_byte_never_gives_another_model(position: int, flip: int) ->
         return
     # Only bytes that carry no content (time stamps, attributes) may change; the checksum of the whole tells even these.
     assert (content.manifest, content.onnx) == (manifest(), ONNX)
-    assert content.sha256 != package_sha256(build_package(manifest(), ONNX))
+    assert content.sha256 != hash_package(build_package(manifest(), ONNX))
 
 
 @given(st.binary(max_size=300))

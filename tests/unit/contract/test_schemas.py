@@ -8,11 +8,11 @@ import jsonschema_rs
 import pytest
 
 from contract.codec import encode
-from contract.schemas import asyncapi, json_schemas
+from contract.schemas import build_asyncapi, build_json_schemas
 from contract.topics import TOPICS
 
 EXAMPLES = runpy.run_path(str(Path(__file__).parents[2] / "golden" / "examples.py"))["EXAMPLES"]
-SCHEMAS = json_schemas()
+SCHEMAS = build_json_schemas()
 
 
 def validator(name: str) -> jsonschema_rs.Draft202012Validator:
@@ -65,7 +65,7 @@ def references(node: Any) -> list[str]:
 
 
 def test_the_asyncapi_document_has_a_channel_and_an_operation_for_every_topic_and_no_loose_reference() -> None:
-    document = asyncapi("1.2.3")
+    document = build_asyncapi("1.2.3")
     assert document["asyncapi"] == "3.0.0"
     assert document["info"]["version"] == "1.2.3"
     assert {channel["address"] for channel in document["channels"].values()} == {t.name("{retailer}") for t in TOPICS}
@@ -78,6 +78,6 @@ def test_the_asyncapi_document_has_a_channel_and_an_operation_for_every_topic_an
 
 
 def test_every_channel_carries_the_messages_of_its_topic() -> None:
-    channels = asyncapi("1")["channels"]
+    channels = build_asyncapi("1")["channels"]
     for topic in TOPICS:
         assert set(channels[topic.kind]["messages"]) == {message.__name__ for message in topic.messages}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import TillguardError
-from runtime.atomic_file import Staged, disk_faults, write
+from runtime.atomic_file import Staged, translate_disk_errors, write
 
 
 def test_a_file_is_replaced_whole_and_keeps_to_its_mode(tmp_path: Path) -> None:
@@ -28,7 +28,10 @@ def test_a_full_disk_keeps_what_was_and_leaves_nothing_half(tmp_path: Path, monk
     write(file, b"one")
     monkeypatch.setattr("runtime.atomic_file.secrets.token_hex", lambda _: "x")
     (tmp_path / ".file.x.partial").symlink_to("/dev/full")
-    with pytest.raises(TillguardError, match="the file cannot be written: No space left"), disk_faults("the file"):
+    with (
+        pytest.raises(TillguardError, match="the file cannot be written: No space left"),
+        translate_disk_errors("the file"),
+    ):
         write(file, b"two")
     assert file.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [file]

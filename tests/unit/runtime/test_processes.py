@@ -32,16 +32,16 @@ def started(tmp_path: Path) -> Iterator[Started]:
 
 
 def test_a_started_process_is_recognised_until_it_ends(started: Started) -> None:
-    assert processes.alive(started.identity)
+    assert processes.is_alive(started.identity)
     assert not processes.wait(started.identity, 0.05)
     processes.send(started.identity, signal.SIGKILL)
     assert processes.wait(started.identity, 30)
-    assert not processes.alive(started.identity)
+    assert not processes.is_alive(started.identity)
 
 
 @pytest.mark.parametrize("change", [{"started_ticks": 1}, {"boot_id": "another boot"}, {"command": ("other",)}])
 def test_another_process_under_the_same_pid_is_not_ours(started: Started, change: dict[str, object]) -> None:
-    assert not processes.alive(msgspec.structs.replace(started.identity, **change))
+    assert not processes.is_alive(msgspec.structs.replace(started.identity, **change))
 
 
 @pytest.mark.parametrize("change", [{"started_ticks": 1}, {"boot_id": "another boot"}])
@@ -49,7 +49,7 @@ def test_another_process_under_the_same_pid_is_not_signalled(started: Started, c
     stranger = msgspec.structs.replace(started.identity, **change)
     processes.send(stranger, signal.SIGKILL)
     assert processes.wait(stranger, 0)
-    assert processes.alive(started.identity)
+    assert processes.is_alive(started.identity)
 
 
 def test_a_process_is_found_by_an_argument_that_only_it_carries(started: Started, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_finished_child_that_nobody_waited_for_is_not_alive() -> None:
     assert child.stdin is not None
     child.stdin.close()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert not processes.alive(seen)
+    assert not processes.is_alive(seen)
     child.wait()
 
 

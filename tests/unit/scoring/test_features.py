@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.events import Origin
-from contract.features import names
+from contract.features import get_feature_names
 from contract.windows import ENTITY_NAMES
 from scoring.features import aggregate_columns, digest, event_times_ms, features, quantities, window_updates
 from support.workbench import START, transaction
@@ -30,7 +30,7 @@ def aggregates(**values: float) -> np.ndarray:
 
 def vector(one: object, row: np.ndarray | None = None, amount: int = 5_000, currency: str = "EUR") -> dict[str, float]:
     table = quantities([one], [amount], aggregates() if row is None else row, base_currency=currency)  # type: ignore[list-item]
-    return dict(zip(names(), table[0].tolist(), strict=True))
+    return dict(zip(get_feature_names(), table[0].tolist(), strict=True))
 
 
 def test_every_feature_of_the_schema_is_filled_from_an_aggregate_or_the_transaction() -> None:
@@ -111,7 +111,7 @@ def test_an_offset_from_utc_changes_nothing() -> None:
         features([there], [1], aggregates(), base_currency="EUR"),
         equal_nan=True,
     )
-    assert digest(here, epoch_ms(here.event_time)) == digest(there, epoch_ms(there.event_time))
+    assert digest(here, to_epoch_ms(here.event_time)) == digest(there, to_epoch_ms(there.event_time))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
@@ -148,13 +148,13 @@ def test_a_window_update_names_entities_in_the_order_of_the_contract() -> None:
         "terminal": None,
     }  # fmt: skip
     assert found.aliases == tuple("k0:old" if name == "card" else None for name in ENTITY_NAMES)
-    assert (found.amount_base_minor, found.event_time_ms) == (123, epoch_ms(START) + 1_000)
+    assert (found.amount_base_minor, found.event_time_ms) == (123, to_epoch_ms(START) + 1_000)
 
 
 def test_the_digest_is_the_same_for_the_same_row_however_it_came() -> None:
     def of(**changes: Any) -> bytes:
         one = transaction(**changes)
-        return digest(one, epoch_ms(one.event_time))
+        return digest(one, to_epoch_ms(one.event_time))
 
     again = Origin(connector="other", phase="snapshot", source="shop.orders", position="binlog.9:9")
     assert of() == of(ingest_time=START + timedelta(days=1), origin=again)

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.mysql.position import BinlogPosition, SnapshotPosition, snapshot_position, stream_position
 from contract.events import Origin, Transaction
-from contract.features import FeatureRecord, schema_hash
+from contract.features import FeatureRecord, get_schema_hash
 from contract.settings import Settings
 from contract.verdicts import Verdict
 from scoring.features import event_times_ms, features, window_updates
@@ -37,7 +37,7 @@ def verdict(identity: str, revision: int = 1, **changes: Any) -> Verdict:
         "reasons": [],
         "model_version": "first",
         "rules_version": "r",
-        "feature_schema": schema_hash(),
+        "feature_schema": get_schema_hash(),
         "rules": [],
         "degraded": False,
         "cause": None,
@@ -107,7 +107,7 @@ def history() -> tuple[list[Entry], list[FeatureRecord]]:
             retailer="crash",
             event_time=each.event_time,
             applied_seq=number,
-            feature_schema=schema_hash(),
+            feature_schema=get_schema_hash(),
             values=vectors[number - 1].tobytes(),
             score=0.1,
             model_version="first",

@@ -73,7 +73,7 @@ def _svg(figure: Figure, title: str) -> str:
     return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
 
 
-def latency(series: Mapping[str, Sequence[float]]) -> str:
+def draw_latency(series: Mapping[str, Sequence[float]]) -> str:
     """Histogram of milliseconds on a logarithmic axis, one outline per series, its median and p99 marked."""
     with _drawing("Latency", 2.9) as (figure, axes, svg):
         values = [np.clip(np.asarray(numbers, dtype=float), 0.1, None) for numbers in series.values() if len(numbers)]
@@ -97,7 +97,7 @@ def _named(series: Mapping[str, Sequence[float]], colours: Sequence[str]) -> lis
     return list(zip([name for name, numbers in series.items() if len(numbers)], colours, strict=False))
 
 
-def scores(genuine: Sequence[float], fraud: Sequence[float]) -> str:
+def draw_scores(genuine: Sequence[float], fraud: Sequence[float]) -> str:
     """Share of genuine and fraudulent transactions by score, on a logarithmic axis, for the frauds are few."""
     with _drawing("Score by truth") as (_, axes, svg):
         bins = np.linspace(0.0, 1.0, 41).tolist()
@@ -120,7 +120,7 @@ def scores(genuine: Sequence[float], fraud: Sequence[float]) -> str:
     return svg[0]
 
 
-def precision_recall(
+def draw_precision_recall(
     precision: Sequence[float], recall: Sequence[float], points: Mapping[str, tuple[float, float]]
 ) -> str:
     """The curve over all thresholds; `points` are where decisions start: name → (recall, precision)."""
@@ -137,7 +137,7 @@ def precision_recall(
     return svg[0]
 
 
-def timeline(seconds: Sequence[float], decisions: Sequence[str], order: Sequence[str]) -> str:
+def draw_timeline(seconds: Sequence[float], decisions: Sequence[str], order: Sequence[str]) -> str:
     """Transactions per second over the run, stacked by decision."""
     with _drawing("Transactions per second", 2.4) as (_, axes, svg):
         if len(seconds):
@@ -162,7 +162,9 @@ def timeline(seconds: Sequence[float], decisions: Sequence[str], order: Sequence
     return svg[0]
 
 
-def recall(series: Mapping[str, Sequence[tuple[float, bool]]], marks: Mapping[str, float], every_s: float = 4.0) -> str:
+def draw_recall(
+    series: Mapping[str, Sequence[tuple[float, bool]]], marks: Mapping[str, float], every_s: float = 4.0
+) -> str:
     """Recall over time, a line per model: each point the share found among the frauds of `every_s`, the larger the more there were.
 
     `series`: model → (seconds, found) for each fraud. `marks`: what happened → seconds. A faint line is the model's recall over all.
@@ -190,7 +192,7 @@ def recall(series: Mapping[str, Sequence[tuple[float, bool]]], marks: Mapping[st
     return svg[0]
 
 
-def pairs(groups: Mapping[str, tuple[float | None, float | None]], names: tuple[str, str]) -> str:
+def draw_pairs(groups: Mapping[str, tuple[float | None, float | None]], names: tuple[str, str]) -> str:
     """Shares of two states side by side, a pair of bars per group with the percentage above each; None: no bar."""
     with _drawing(f"{names[0]} and {names[1]}", 3.0, 9.0) as (figure, axes, svg):
         for place, (name, colour) in enumerate(zip(names, ("muted", "accent"), strict=True)):

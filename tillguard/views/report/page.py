@@ -9,7 +9,7 @@ ABSENT = "\u2013"
 Cell = str | int | float | None
 
 
-def number(value: Cell) -> str:
+def format_number(value: Cell) -> str:
     """A value for people: thousands separated, at most two decimals, a dash for nothing."""
     if value is None:
         return ABSENT
@@ -18,17 +18,17 @@ def number(value: Cell) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def milliseconds(value: float | None) -> str:
+def format_milliseconds(value: float | None) -> str:
     """A duration with one decimal."""
     return ABSENT if value is None else f"{value:,.1f} ms"
 
 
-def percent(share: float | None) -> str:
+def format_percent(share: float | None) -> str:
     """A share as a percentage with one decimal."""
     return ABSENT if share is None else f"{100 * share:.1f} %"
 
 
-def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
+def render_tiles(entries: Sequence[tuple[str, str, str]]) -> str:
     """Key figures: value, what it is, a remark."""
     inside = "".join(
         f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span><small>{escape(remark)}</small></div>'
@@ -37,12 +37,12 @@ def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
     return f'<div class="tiles">{inside}</div>'
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: str = "") -> str:
+def render_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: str = "") -> str:
     """A table that scrolls sideways where it is too wide; the first column names the row."""
     header = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "".join(
-        f"<tr><th>{escape(number(row[0]))}</th>"
-        + "".join(f"<td>{escape(number(cell))}</td>" for cell in row[1:])
+        f"<tr><th>{escape(format_number(row[0]))}</th>"
+        + "".join(f"<td>{escape(format_number(cell))}</td>" for cell in row[1:])
         + "</tr>"
         for row in rows
     )
@@ -50,7 +50,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: str =
     return f'<div class="scroll"><table>{title}<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def shaded(
+def render_shaded_table(
     head: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]], colours: Sequence[str], remarks: Sequence[str]
 ) -> str:
     """Counts, each cell shaded by its share of the row in its column's colour; a remark ends the row."""
@@ -66,7 +66,7 @@ def shaded(
     return f'<div class="scroll"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def bars(entries: Mapping[str, int], explain: Mapping[str, str]) -> str:
+def render_bars(entries: Mapping[str, int], explain: Mapping[str, str]) -> str:
     """Counts as bars, the longest first, with an explanation under each name."""
     longest = max(entries.values(), default=1)
     return "".join(
@@ -76,7 +76,7 @@ def bars(entries: Mapping[str, int], explain: Mapping[str, str]) -> str:
     )
 
 
-def example(decision: str, title: str, facts: str, reasons: Sequence[str]) -> str:
+def render_example(decision: str, title: str, facts: str, reasons: Sequence[str]) -> str:
     """One judged transaction: the decision as a badge, what it was, and why in words."""
     listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
     return (
@@ -85,23 +85,23 @@ def example(decision: str, title: str, facts: str, reasons: Sequence[str]) -> st
     )
 
 
-def card(title: str, body: str, remark: str = "", *, wide: bool = False) -> str:
+def render_card(title: str, body: str, remark: str = "", *, wide: bool = False) -> str:
     """A titled box; `body` is HTML."""
     note = f"<p>{escape(remark)}</p>" if remark else ""
     return f'<section class="card{" wide" if wide else ""}"><h2>{escape(title)}</h2>{note}{body}</section>'
 
 
-def paragraphs(texts: Sequence[str]) -> str:
+def render_paragraphs(texts: Sequence[str]) -> str:
     """Plain texts, each a paragraph."""
     return "".join(f"<p>{escape(text)}</p>" for text in texts)
 
 
-def broad(picture: str) -> str:
+def render_broad(picture: str) -> str:
     """A picture for a wide card; on a phone it scrolls sideways instead of shrinking until nobody can read it."""
     return f'<div class="scroll"><div style="min-width:640px">{picture}</div></div>'
 
 
-def page(title: str, lead: str, body: str, foot: str) -> str:
+def render_page(title: str, lead: str, body: str, foot: str) -> str:
     """The whole file; `body` is HTML, the rest plain text."""
     template = Template((files("tillguard.views.report") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(title=escape(title), lead=escape(lead), body=body, foot=escape(foot))

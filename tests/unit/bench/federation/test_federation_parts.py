@@ -11,7 +11,7 @@ from bench.federation.fraud_kinds import of_one_kind
 from bench.federation.local import Course
 from bench.federation.versus_flower import summary
 from bench.handbook.protocol import Payments
-from contract.features import names
+from contract.features import get_feature_names
 from contract.federation.settings import RoundSettings
 from contract.windows import DAY_MS
 from federation.learning.numpy_learner import Data, NumpyLearner
@@ -84,7 +84,7 @@ def test_only_columns_that_tell_something_are_kept() -> None:
 
 def test_inputs_are_those_of_the_common_form() -> None:
     form = joint_form.constants()
-    amount, flag = names().index("amount"), int(form.missing[0])
+    amount, flag = get_feature_names().index("amount"), int(form.missing[0])
     columns = np.array(sorted({amount, flag}))
     own = inputs.form_of(columns)
     place = int(np.searchsorted(columns, amount))

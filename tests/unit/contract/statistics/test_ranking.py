@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from contract.statistics import ranking
-from contract.statistics.ranking import Ranking, surely_better, times_drawn
+from contract.statistics.ranking import Ranking, draw_counts, estimate_win_share
 
 FRAUD = np.arange(400) % 20 == 0
 GOOD, WEAK = (FRAUD * signal + np.random.default_rng(3).normal(size=400) for signal in (4.0, 1.0))
@@ -30,39 +30,39 @@ def test_many_samples_at_once_give_what_each_gives_alone() -> None:
 
 
 def test_a_sample_draws_as_many_frauds_and_as_many_genuine_ones_as_there_are() -> None:
-    times = times_drawn(FRAUD, np.random.default_rng(2), 50)
+    times = draw_counts(FRAUD, np.random.default_rng(2), 50)
     assert (times[:, FRAUD].sum(axis=1) == FRAUD.sum()).all()
     assert (times[:, ~FRAUD].sum(axis=1) == (~FRAUD).sum()).all()
     assert times.max() > 1
 
 
 def test_the_better_model_is_surely_better_and_the_same_is_not() -> None:
-    assert surely_better(GOOD, WEAK, FRAUD, seed=1) > 0.99
-    assert surely_better(WEAK, GOOD, FRAUD, seed=1) < 0.01
-    assert surely_better(GOOD, GOOD, FRAUD, seed=1) == 0.0
+    assert estimate_win_share(GOOD, WEAK, FRAUD, seed=1) > 0.99
+    assert estimate_win_share(WEAK, GOOD, FRAUD, seed=1) < 0.01
+    assert estimate_win_share(GOOD, GOOD, FRAUD, seed=1) == 0.0
 
 
 def test_among_few_frauds_less_is_sure() -> None:
     random = np.random.default_rng(3)
     better, worse = (FRAUD * signal + random.normal(size=400) for signal in (2.0, 1.2))
     few = ~FRAUD | (np.arange(400) < 80)
-    assert surely_better(better, worse, FRAUD, seed=1) > 0.95
-    assert 0.5 < surely_better(better[few], worse[few], FRAUD[few], seed=1) < 0.95
+    assert estimate_win_share(better, worse, FRAUD, seed=1) > 0.95
+    assert 0.5 < estimate_win_share(better[few], worse[few], FRAUD[few], seed=1) < 0.95
 
 
 def test_samples_taken_in_small_lots_are_as_sure(monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = WEAK + 0.6 * FRAUD
-    at_once = surely_better(noisy, WEAK, FRAUD, seed=1)
+    at_once = estimate_win_share(noisy, WEAK, FRAUD, seed=1)
     monkeypatch.setattr(ranking, "DRAWN_AT_ONCE", 1_000)
-    assert surely_better(noisy, WEAK, FRAUD, seed=1) == pytest.approx(at_once, abs=0.05)
+    assert estimate_win_share(noisy, WEAK, FRAUD, seed=1) == pytest.approx(at_once, abs=0.05)
 
 
 def test_rows_of_little_weight_decide_nothing() -> None:
     first = np.arange(400) < 200
     mixed = np.where(first, GOOD, -GOOD)
-    assert surely_better(mixed, WEAK, FRAUD, seed=1, weight=np.where(first, 1, 1e-9)) > 0.95
-    assert surely_better(mixed, WEAK, FRAUD, seed=1, weight=np.where(first, 1e-9, 1)) < 0.05
+    assert estimate_win_share(mixed, WEAK, FRAUD, seed=1, weight=np.where(first, 1, 1e-9)) > 0.95
+    assert estimate_win_share(mixed, WEAK, FRAUD, seed=1, weight=np.where(first, 1e-9, 1)) < 0.05
 
 
 def test_nothing_is_better_where_nothing_is_fraud() -> None:
-    assert surely_better(GOOD, WEAK, np.zeros(400, dtype=bool), seed=1) == 0.0
+    assert estimate_win_share(GOOD, WEAK, np.zeros(400, dtype=bool), seed=1) == 0.0

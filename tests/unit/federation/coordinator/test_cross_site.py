@@ -25,7 +25,7 @@ from federation.numeric.compression import compress
 from federation.numeric.masks import Stream
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
 from support.robust_round import opened, robust_plan
-from tillguard.federation.tables import of_sites
+from tillguard.federation.tables import tabulate_sites
 
 NAMES = ("alma", "berta", "carl")
 SHAPES = (
@@ -251,7 +251,7 @@ def test_the_matrix_is_told_in_words_and_as_a_table() -> None:
     )
     assert cross_site.in_words({"alma": {"alma": 0.8}}, "Models") == ""
     assert cross_site.in_words({}, "Models") == ""
-    table = of_sites(sites())
+    table = tabulate_sites(sites())
     assert [column.header for column in table.columns] == ["", "Model of", "1", "2", "3"]
     assert [list(column.cells) for column in table.columns] == [
         ["1", "2", "3"], list(NAMES), ["", "", ""], ["0.250", "0.500", "0.750"], ["", "", ""],

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from contract.federation.messages import COORDINATOR, OPERATOR, EnrolmentRequest, Message, type_of
+from contract.federation.messages import COORDINATOR, OPERATOR, EnrolmentRequest, Message, get_type_name
 from contract.federation.reasons import DROP_REASONS
 from federation.messages.rights import OFFICES, RIGHTS, TYPES, Office, may_write, objection, office_of
 from federation.transports.ports import LOGS, LogName
@@ -18,12 +18,12 @@ def test_the_table_has_a_cell_for_every_log_and_kind_of_sender_and_knows_every_t
     assert set(get_args(Message)) == TYPES
 
 
-@pytest.mark.parametrize("kind", sorted(TYPES, key=attrgetter("__name__")), ids=type_of)
+@pytest.mark.parametrize("kind", sorted(TYPES, key=attrgetter("__name__")), ids=get_type_name)
 def test_every_type_of_message_has_one_log_and_is_refused_with_a_reason_everywhere_else(kind: type) -> None:
     allowed = {(log, office) for log, office in product(LOGS, OFFICES) if kind in RIGHTS[log][office]}
     assert len({log for log, _ in allowed}) == 1
     for log, office in product(LOGS, OFFICES):
-        reason = objection(log, type_of(kind), office)
+        reason = objection(log, get_type_name(kind), office)
         assert reason is None if (log, office) in allowed else reason in DROP_REASONS
 
 

@@ -13,7 +13,7 @@ from contract.errors import ConfigurationError
 from federation.simulation.report import cross_site_csv, participants_csv, report, rounds_csv, weak_spots
 from federation.simulation.simulation import ParticipantFacts, Results, RoundFacts
 from tillguard.cli import app
-from tillguard.federation.plots import drawn, figures
+from tillguard.federation.plots import draw_figures, render_plots
 from tillguard.federation.simulation import read_description, run_description
 
 DESCRIPTION = """
@@ -121,8 +121,8 @@ def test_across_sites_means_are_told_and_the_matrix_has_a_cell_for_each_pair() -
     found = results(cross_site={"a": {"a": 0.9, "b": 0.3}, "b": {"a": 0.5}})
     assert "0.900 on their owners' newest examples and of 0.400 on others' (mean over 1 and 2 pairs)" in report(found)
     assert cross_site_csv(found).splitlines() == ["model of,a,b", "a,0.900000,0.300000", "b,0.500000,"]
-    assert set(drawn(found)) == {"rounds.png", "participants.png", "cost.png", "cross_site.png"}
-    assert "cross_site.png" not in drawn(results())
+    assert set(render_plots(found)) == {"rounds.png", "participants.png", "cost.png", "cross_site.png"}
+    assert "cross_site.png" not in render_plots(results())
 
 
 def drawn_points(line: Line2D) -> list[tuple[float, float]]:
@@ -134,7 +134,7 @@ def test_every_plot_says_what_its_axes_are_and_shows_the_numbers_of_the_results(
     shops = [
         ParticipantFacts(name=f"shop-{number}", examples=100 * (number + 1), frauds=10, local={}) for number in range(2)
     ]
-    plots = figures(results(cross_site=cross_site, participants=shops))
+    plots = draw_figures(results(cross_site=cross_site, participants=shops))
     rounds = plots["rounds.png"]
     assert [axes.get_title() for axes in rounds.axes] == ["AUC", "average precision", "accuracy at 0.5", "log loss"]
     assert {axes.get_xlabel() for axes in rounds.axes} == {"round (of training)"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.features import GROUPS, names, schema
+from contract.features import GROUPS, get_feature_names, get_schema
 from scoring.decision.explain import (
     REASONS_MAX,
     group_reasons,
@@ -21,14 +21,14 @@ from scoring.ports import ListHit
 from scoring.rules.ruleset import Rule
 from support.workbench import transaction
 
-ORDINARY = np.zeros(len(names()), dtype=np.float32)
+ORDINARY = np.zeros(len(get_feature_names()), dtype=np.float32)
 GROUP_NAMES = list(GROUPS)
 
 
 def row(**values: float) -> np.ndarray:
-    found = np.full(len(names()), np.nan)
+    found = np.full(len(get_feature_names()), np.nan)
     for name, value in ({"amount": 50.0} | values).items():
-        found[names().index(name)] = value
+        found[get_feature_names().index(name)] = value
     return found
 
 
@@ -42,12 +42,12 @@ def text(
 
 
 def test_every_feature_belongs_to_a_group_that_can_be_explained() -> None:
-    assert {feature.group for feature in schema()} == set(GROUPS)
+    assert {feature.group for feature in get_schema()} == set(GROUPS)
 
 
 def test_a_groups_weight_is_what_the_score_falls_by_when_it_becomes_ordinary() -> None:
-    weights = np.zeros(len(names()))
-    weights[names().index("amount")], weights[names().index("card_count_1h")] = 0.01, 0.05
+    weights = np.zeros(len(get_feature_names()))
+    weights[get_feature_names().index("amount")], weights[get_feature_names().index("card_count_1h")] = 0.01, 0.05
     calls = []
 
     def score(vectors: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_a_groups_weight_is_what_the_score_falls_by_when_it_becomes_ordinary() -
 
 
 def test_where_two_groups_each_suffice_the_weight_is_what_each_does_alone() -> None:
-    amount, card = names().index("amount"), names().index("card_count_1h")
+    amount, card = get_feature_names().index("amount"), get_feature_names().index("card_count_1h")
 
     def score(vectors: np.ndarray) -> np.ndarray:
         return np.where((vectors[:, amount] > 40) | (vectors[:, card] > 3), 1.0, 0.1)
@@ -110,15 +110,15 @@ def test_a_reason_speaks_in_numbers(group: str, values: dict[str, float], expect
 
 def test_a_feature_is_telling_against_what_is_ordinary_for_it() -> None:
     ordinary = ORDINARY.copy()
-    ordinary[names().index("terminal_count_1d")] = 900
-    ordinary[names().index("terminal_count_1h")] = 40
+    ordinary[get_feature_names().index("terminal_count_1d")] = 900
+    ordinary[get_feature_names().index("terminal_count_1h")] = 40
     values = {"terminal_count_1d": 1000, "terminal_count_1h": 400}
     assert text("terminal", values, ordinary=ordinary) == "400 transactions of this till or store in an hour"
 
 
 def test_a_quick_session_is_told_against_the_ordinary_one() -> None:
     ordinary = ORDINARY.copy()
-    ordinary[names().index("session")] = 300
+    ordinary[get_feature_names().index("session")] = 300
     assert text("basket", {"session": 20.0}, ordinary=ordinary) == "paid 20 seconds after entering the shop"
 
 
@@ -157,7 +157,7 @@ def test_no_reason_holds_a_token_and_every_group_has_words_for_any_values(group:
     )
     generator = np.random.default_rng(5)
     for _ in range(20):
-        values = generator.lognormal(1, 2, len(names()))
+        values = generator.lognormal(1, 2, len(get_feature_names()))
         values[generator.random(len(values)) < 0.3] = np.nan
         weights = np.array([1.0 if name == group else 0.0 for name in GROUP_NAMES])
         (reason,) = group_reasons(weights, transaction(**secrets), values, ORDINARY, "EUR")

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.windows import DAY_MS
 from scoring.engine.coverage import Coverage, expects_risk, gaps, missing
 from support.tiny_model import tiny_manifest
 
-DAY_0 = epoch_ms(datetime(2026, 3, 1, tzinfo=UTC))
+DAY_0 = to_epoch_ms(datetime(2026, 3, 1, tzinfo=UTC))
 
 
 def at(day: float) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.clock import SystemClock, epoch_ms
+from contract.clock import SystemClock, to_epoch_ms
 from contract.package import build_package
 from scoring.engine.engine import Engine
 from scoring.models.onnx_model import ModelFailedError
@@ -51,7 +51,7 @@ def test_without_the_store_the_fallback_answers_and_the_full_answer_follows(benc
 
 def fresh(bench: Workbench, number: int) -> list[RawEvent]:
     """Appended this moment."""
-    return [event._replace(appended_ms=epoch_ms(bench.clock.now())) for event in records([transaction(number)])]
+    return [event._replace(appended_ms=to_epoch_ms(bench.clock.now())) for event in records([transaction(number)])]
 
 
 def test_a_store_that_takes_the_whole_budget_is_late(bench: Workbench) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from contract.clock import ManualClock
 from contract.dead_letters import REASONS
 from contract.events import Origin
-from contract.features import names
+from contract.features import get_feature_names
 from contract.models import Thresholds
 from scoring.ports import EventResult, RawEvent
 from scoring.rules.ruleset import load_rules
@@ -55,7 +55,7 @@ def test_the_feature_record_holds_what_the_model_saw(bench: Workbench) -> None:
     bench.score(transaction(1, card="k1:same"))
     (outcome,) = bench.score(transaction(2, card="k1:same"))
     found = features_of(outcome)
-    values = dict(zip(names(), np.frombuffer(found.values, dtype="<f4").tolist(), strict=True))
+    values = dict(zip(get_feature_names(), np.frombuffer(found.values, dtype="<f4").tolist(), strict=True))
     assert values["card_count_1h"] == 2
     assert values["card_sum_1h"] == 100
     assert values["amount"] == 50

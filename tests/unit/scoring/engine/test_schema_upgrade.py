@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.features import names, schema_hash
+from contract.features import get_feature_names, get_schema_hash
 from contract.package import build_package
 from support.tiny_model import graph, tiny_manifest
 from support.workbench import Workbench, features_of, transaction, verdict_of
 
 
 def package_of_schema_1() -> bytes:
-    width = len(names(1))
+    width = len(get_feature_names(1))
     column = np.zeros((width, 1), dtype=np.float32)
-    column[names().index("amount"), 0] = 0.01
+    column[get_feature_names().index("amount"), 0] = 0.01
     onnx = graph([(column, np.array([-3.0], dtype=np.float32))], features=width)
     return build_package(
-        tiny_manifest(onnx, feature_schema=schema_hash(1), features=width, ordinary=[0.0] * width), onnx
+        tiny_manifest(onnx, feature_schema=get_schema_hash(1), features=width, ordinary=[0.0] * width), onnx
     )
 
 
@@ -28,5 +28,5 @@ def test_its_answers_name_groups_that_it_knows_and_the_feature_log_holds_all_col
     assert "group:amount" in [reason.code for reason in verdict.reasons]
     assert not {"group:risk", "group:unusual"} & {reason.code for reason in verdict.reasons}
     record = features_of(outcome)
-    assert record.feature_schema == schema_hash()
-    assert len(record.values) == 4 * len(names())
+    assert record.feature_schema == get_schema_hash()
+    assert len(record.values) == 4 * len(get_feature_names())

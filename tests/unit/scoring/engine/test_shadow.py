@@ -12,7 +12,7 @@ import pytest
 
 from contract.clock import SystemClock
 from contract.events import Origin
-from contract.features import names
+from contract.features import get_feature_names
 from contract.metrics import Metrics
 from contract.models import ShadowScore, Thresholds
 from contract.package import build_package, read_package
@@ -80,7 +80,7 @@ def test_what_is_heard_is_what_the_champion_saw_and_said(bench: Workbench, ear: 
     outcomes = answer(bench, transaction(1), transaction(2, amount_minor=40_000))
     (work,) = ear.heard
     assert work.champion_scores.tolist() == [verdict_of(outcome).score for outcome in outcomes]
-    amounts = work.vectors[:, names().index("amount")]
+    amounts = work.vectors[:, get_feature_names().index("amount")]
     assert amounts.tolist() == [50, 400]
     assert work.transactions[0] == ("t-1", START + timedelta(seconds=1))
 
@@ -173,8 +173,8 @@ def loaded(package: bytes) -> OnnxModel:
 
 
 def work_of(model: OnnxModel, amounts: Sequence[float]) -> ShadowWork:
-    vectors = np.full((len(amounts), len(names())), np.nan, dtype=np.float32)
-    vectors[:, names().index("amount")] = amounts
+    vectors = np.full((len(amounts), len(get_feature_names())), np.nan, dtype=np.float32)
+    vectors[:, get_feature_names().index("amount")] = amounts
     champion = loaded(tiny_package())
     return ShadowWork(
         model,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.clock import ManualClock, epoch_ms
+from contract.clock import ManualClock, to_epoch_ms
 from scoring.feeds.pipeline import Pipeline
 from scoring.ports import EventResult, RawEvent
 
@@ -90,7 +90,7 @@ class Bench:
 
     def submit(self, count: int, waited_s: float = 0.0) -> None:
         first, self.next_offset = self.next_offset, self.next_offset + count
-        appended_ms = epoch_ms(self.clock.now()) - int(waited_s * 1000)
+        appended_ms = to_epoch_ms(self.clock.now()) - int(waited_s * 1000)
         self.pipeline.submit([RawEvent(b"{}", "t", 0, offset, appended_ms) for offset in range(first, first + count)])
 
     @property

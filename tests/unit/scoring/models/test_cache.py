@@ -14,15 +14,15 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.features import names
+from contract.features import get_feature_names
 from contract.metrics import Metrics
 from contract.models import ModelChunk
-from contract.package import build_package, package_sha256
+from contract.package import build_package, hash_package
 from scoring.models import cache
 from scoring.models.cache import LOADED_MAX, MISSING_MAX, UNFINISHED_MAX, ModelCache
 from support.tiny_model import graph, tiny_manifest, tiny_messages, tiny_package
 
-WIDTH = len(names())
+WIDTH = len(get_feature_names())
 
 
 class Scene:
@@ -109,7 +109,7 @@ def test_a_package_that_is_not_promoted_does_not_serve_but_can_be_had(tmp_path: 
 def bad_chunk(**changes: object) -> bytes:
     package = tiny_package()
     fields: dict[str, object] = {
-        "model_version": "tiny-1", "index": 0, "count": 1, "package_sha256": package_sha256(package), "data": package,
+        "model_version": "tiny-1", "index": 0, "count": 1, "package_sha256": hash_package(package), "data": package,
     }  # fmt: skip
     return msgspec.json.encode(ModelChunk(**(fields | changes)))  # type: ignore[arg-type]
 
@@ -124,11 +124,9 @@ def bad_chunk(**changes: object) -> bytes:
         (bad_chunk(model_version="../evil"), "format"),
         (bad_chunk(model_version="tiny-2"), "format"),
         (bad_chunk(data=b"x" * 100), "checksum"),
-        (bad_chunk(data=b"x", package_sha256=package_sha256(b"x")), "format"),
+        (bad_chunk(data=b"x", package_sha256=hash_package(b"x")), "format"),
         (
-            bad_chunk(
-                data=tiny_package(retailer="other"), package_sha256=package_sha256(tiny_package(retailer="other"))
-            ),
+            bad_chunk(data=tiny_package(retailer="other"), package_sha256=hash_package(tiny_package(retailer="other"))),
             "format",
         ),
     ],
@@ -157,7 +155,7 @@ def test_a_package_for_another_feature_schema_is_refused(tmp_path: Path) -> None
     other = package.replace(b'"feature_schema":"v2-', b'"feature_schema":"v9-')
     rewritten = _rezipped(other)
     scene = Scene(tmp_path)
-    scene.cache.offer(bad_chunk(data=rewritten, package_sha256=package_sha256(rewritten)))
+    scene.cache.offer(bad_chunk(data=rewritten, package_sha256=hash_package(rewritten)))
     assert scene.refused("feature_schema") == 1
 
 

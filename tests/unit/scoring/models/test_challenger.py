@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.features import names
+from contract.features import get_feature_names
 from contract.metrics import Metrics
 from contract.models import ModelPromotion
-from contract.package import build_package, package_sha256, to_messages, to_promotion
+from contract.package import build_package, hash_package, to_messages, to_promotion
 from scoring.models.cache import LOADED_MAX, ModelCache
 from support.tiny_model import NOW, graph, tiny_challenge, tiny_manifest, tiny_messages, tiny_package
 
@@ -44,7 +44,7 @@ def promotion(package: bytes, version: str, after_s: float) -> tuple[bytes, byte
     return to_promotion(
         ModelPromotion(
             model_version=version,
-            package_sha256=package_sha256(package),
+            package_sha256=hash_package(package),
             promoted_at=NOW + timedelta(seconds=after_s),
             promoted_by="test",
         )
@@ -99,7 +99,7 @@ def test_a_challenge_that_cannot_be_is_refused_and_the_serving_model_goes_on(
 
 
 def test_a_challenger_whose_model_does_not_work_is_refused(cache: ModelCache) -> None:
-    width = len(names())
+    width = len(get_feature_names())
     onnx = graph([(np.zeros((width, 1), np.float32), np.array([7.0], np.float32))], output="Identity")
     bad = build_package(tiny_manifest(onnx, "bad"), onnx)
     offer(cache, tiny_challenge(bad, "bad", share=1.0), *to_messages(bad))

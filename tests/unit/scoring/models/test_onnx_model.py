@@ -5,13 +5,13 @@ import pytest
 from onnx import helper, numpy_helper
 
 from contract.errors import PackageRefusedError
-from contract.features import names, schema_hash
+from contract.features import get_feature_names, get_schema_hash
 from contract.package import build_package, read_package
 from scoring.decision.decide import rounded
 from scoring.models.onnx_model import BLOCK_ROWS, ModelFailedError, OnnxModel
 from support.tiny_model import graph, linear_onnx, model, random_onnx, tiny_manifest
 
-WIDTH = len(names())
+WIDTH = len(get_feature_names())
 
 
 def loaded(onnx: bytes) -> OnnxModel:
@@ -27,21 +27,21 @@ def constant(value: float) -> bytes:
 def test_a_model_scores_rows_between_zero_and_one() -> None:
     found = loaded(linear_onnx({"amount": 0.01}))
     rows = np.full((2, WIDTH), np.nan, dtype=np.float32)
-    rows[1, names().index("amount")] = 300
+    rows[1, get_feature_names().index("amount")] = 300
     assert found.score(rows) == pytest.approx([0.0474259, 0.5])
     assert found.score(rows[:0]).shape == (0,)
     assert found.version == "tiny-1"
 
 
 def test_a_model_of_schema_1_reads_the_beginning_of_todays_vectors_and_the_rest_moves_nothing() -> None:
-    width = len(names(1))
+    width = len(get_feature_names(1))
     column = np.zeros((width, 1), dtype=np.float32)
-    column[names().index("amount"), 0] = 0.01
+    column[get_feature_names().index("amount"), 0] = 0.01
     onnx = graph([(column, np.array([-3.0], dtype=np.float32))], features=width)
-    manifest = tiny_manifest(onnx, feature_schema=schema_hash(1), features=width, ordinary=[0.0] * width)
+    manifest = tiny_manifest(onnx, feature_schema=get_schema_hash(1), features=width, ordinary=[0.0] * width)
     found = OnnxModel(read_package(build_package(manifest, onnx)))
     rows = np.zeros((2, WIDTH), dtype=np.float32)
-    rows[:, names().index("amount")] = 300
+    rows[:, get_feature_names().index("amount")] = 300
     rows[1, width:] = 1e6
     assert found.score(rows) == pytest.approx([0.5, 0.5])
     assert found.ordinary.shape == (WIDTH,)

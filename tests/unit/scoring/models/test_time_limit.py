@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from contract.features import names
+from contract.features import get_feature_names
 from contract.package import build_package, read_package
 from scoring.models.onnx_model import ModelFailedError, OnnxModel
 from scoring.models.time_limit import LateError, TimeLimit
@@ -13,7 +13,10 @@ ONNX = slow_onnx(10**9)
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr("scoring.models.onnx_model.check_graph", lambda _: None)  # a graph that got past the check
     MODEL = OnnxModel(read_package(build_package(tiny_manifest(ONNX), ONNX)))
-QUICK, SLOW = np.zeros((1, len(names())), dtype=np.float32), np.zeros((1, len(names())), dtype=np.float32)
+QUICK, SLOW = (
+    np.zeros((1, len(get_feature_names())), dtype=np.float32),
+    np.zeros((1, len(get_feature_names())), dtype=np.float32),
+)
 QUICK[0, 0], SLOW[0, 0] = 500, 600
 
 

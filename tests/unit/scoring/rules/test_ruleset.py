@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from contract.errors import ConfigurationError
-from contract.features import names
+from contract.features import get_feature_names
 from scoring.rules.ruleset import ONE_BY_ONE_MAX, Ruleset, default_rules, load_rules, vocabulary
 from support.workbench import transaction
 
@@ -22,9 +22,9 @@ def rule(**changes: object) -> dict[str, object]:
 
 def fired(rules: Ruleset, *, fields: dict[str, Any] | None = None, score: float = 0.0, **values: float) -> set[str]:
     """Rules that fire on one event with these features."""
-    row = np.full((1, len(names())), np.nan)
+    row = np.full((1, len(get_feature_names())), np.nan)
     for name, value in ({"amount": 50.0} | values).items():
-        row[0, names().index(name)] = value
+        row[0, get_feature_names().index(name)] = value
     hits = rules.fired([transaction(**(fields or {}))], row, np.array([score]))
     return {one.id for one, hit in zip(rules.rules, hits[0], strict=True) if hit}
 
@@ -83,13 +83,13 @@ def test_a_rule_that_is_switched_off_is_checked_but_never_fires() -> None:
 
 def test_no_rules_at_all_fire_nothing() -> None:
     rules = load_rules("rules: []", where="a")
-    assert rules.fired([transaction()], np.zeros((1, len(names()))), np.zeros(1)).shape == (1, 0)
+    assert rules.fired([transaction()], np.zeros((1, len(get_feature_names()))), np.zeros(1)).shape == (1, 0)
 
 
 def test_a_rule_without_any_name_holds_for_every_event() -> None:
     rules = load_rules(written(rule(when="1 < 2")), where="a")
     for count in (1, ONE_BY_ONE_MAX + 1):
-        assert rules.fired([transaction()] * count, np.zeros((count, len(names()))), np.zeros(count)).all()
+        assert rules.fired([transaction()] * count, np.zeros((count, len(get_feature_names()))), np.zeros(count)).all()
 
 
 def test_fields_hour_and_score_can_be_asked_for() -> None:
@@ -108,9 +108,9 @@ def test_fields_hour_and_score_can_be_asked_for() -> None:
 def test_few_events_and_many_give_the_same_hits() -> None:
     generator = np.random.default_rng(3)
     count = 4 * ONE_BY_ONE_MAX
-    table = generator.integers(0, 12, (count, len(names()))).astype(float)
+    table = generator.integers(0, 12, (count, len(get_feature_names()))).astype(float)
     table[generator.random(table.shape) < 0.3] = np.nan
-    table[:, names().index("amount")] = generator.integers(1, 400, count)
+    table[:, get_feature_names().index("amount")] = generator.integers(1, 400, count)
     events = [transaction(number, coupon="c" if number % 2 else None) for number in range(count)]
     rules, scores = default_rules(), np.zeros(count)
     together = rules.fired(events, table, scores)

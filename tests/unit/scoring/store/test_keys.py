@@ -1,6 +1,6 @@
 import pytest
 
-from contract.windows import counterpart_hash
+from contract.windows import hash_counterpart
 from scoring.store.keys import VALUE_BYTES_MAX, Keys
 
 
@@ -37,8 +37,8 @@ def test_a_long_value_is_named_by_a_hash_of_its_own() -> None:
 
 
 def test_a_counterparts_hash_is_eight_bytes_and_does_not_show_the_value() -> None:
-    assert len(counterpart_hash(b"c-1")) == 8
-    assert b"c-1" not in counterpart_hash(b"c-1")
+    assert len(hash_counterpart(b"c-1")) == 8
+    assert b"c-1" not in hash_counterpart(b"c-1")
 
 
 def test_values_up_to_the_border_stand_in_the_key_and_longer_ones_do_not() -> None:

@@ -4,7 +4,7 @@ import hiredis
 import numpy as np
 import pytest
 
-from contract.windows import ENTITY_NAMES, counterpart_hash
+from contract.windows import ENTITY_NAMES, hash_counterpart
 from scoring.ports import ListHit
 from scoring.store.keys import Keys
 from scoring.store.scripts import script
@@ -43,7 +43,7 @@ def test_a_window_update_is_one_command_with_every_key_named() -> None:
     event, shared, places = command[8:]
     assert event[:6] == (START_MS + 7).to_bytes(6, "little")
     assert event[6:12] == (12_345).to_bytes(6, "little")
-    assert event[12:] == b"digest-1" + counterpart_hash(b"c") + counterpart_hash(b"x")
+    assert event[12:] == b"digest-1" + hash_counterpart(b"c") + hash_counterpart(b"x")
     assert shared == struct.pack("<IIIHBBBIH", 5, 60, 30, 9, 7, 2, 2, 4, 8) + b"m1r1"
     assert places == layout(mask("customer", "card"))
 
@@ -58,7 +58,7 @@ def test_an_alias_follows_with_its_key_place_and_hash() -> None:
     command = packed(window_update("t", card="x", ip="new", aliases={"ip": "old", "card": "x", "email": "unnamed"}))[0]
     assert command[2] == b"6"
     assert command[8] == b"{shop}live/ip/old"
-    assert command[9][36:] == b"\x02" + counterpart_hash(b"old")
+    assert command[9][36:] == b"\x02" + hash_counterpart(b"old")
 
 
 def test_values_are_packed_alike_whether_seen_before_or_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from contract.alarms import ALARMS, Alarm
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.windows import DAY_MS
 from scoring.engine.coverage import Coverage
 from scoring.engine.engine import Engine
@@ -16,7 +16,7 @@ from scoring.ports import EventResult, StoreUnavailableError
 from scoring.worker.state_watch import StateWatch
 from support.workbench import ORIGIN, START, Workbench, records, transaction, verdict_of
 
-NOW = epoch_ms(START)
+NOW = to_epoch_ms(START)
 WHOLE = Coverage(NOW - 60 * DAY_MS, NOW - 50 * DAY_MS, NOW - 9 * DAY_MS)
 
 

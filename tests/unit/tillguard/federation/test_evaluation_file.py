@@ -9,16 +9,16 @@ import yaml
 from typer.testing import CliRunner
 
 from contract.errors import ConfigurationError, TillguardError
-from contract.features import names, schema_hash
+from contract.features import get_feature_names, get_schema_hash
 from contract.federation.settings import CoordinatorSettings, FederationSettings
 from tillguard.cli import app
 from tillguard.federation import keys
-from tillguard.federation.evaluation import evaluator, read_labelled, write_labelled
+from tillguard.federation.evaluation import build_evaluator, read_labelled, write_labelled
 from tillguard.federation.learner import RetailerLearner
 
-FEATURES = np.zeros((4, len(names())), np.float32)
+FEATURES = np.zeros((4, len(get_feature_names())), np.float32)
 GOOD: dict[str, Any] = {
-    "features": FEATURES, "labels": np.array([True, False, False, True]), "feature_schema": np.array(schema_hash()),
+    "features": FEATURES, "labels": np.array([True, False, False, True]), "feature_schema": np.array(get_schema_hash()),
 }  # fmt: skip
 
 
@@ -62,10 +62,10 @@ def test_only_the_common_network_is_evaluated_and_without_a_file_none(tmp_path: 
     model = tmp_path / "model.npz"
     keys.write_model(model, {"w": np.zeros(3, np.float32)})
     without = CoordinatorSettings(model_file=model)
-    assert evaluator(FederationSettings(coordinator=without)) is None
+    assert build_evaluator(FederationSettings(coordinator=without)) is None
     held = without.model_copy(update={"evaluation_file": written(tmp_path)})
     with pytest.raises(ConfigurationError, match="only the common network"):
-        evaluator(FederationSettings(coordinator=held))
+        build_evaluator(FederationSettings(coordinator=held))
 
 
 def test_a_coordinator_does_not_start_with_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ class Shop(RetailerLearner):
         self._labels = np.array(labels, np.bool_)
 
     def newest(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.full((len(self._labels), len(names())), 0.5, np.float32), self._labels
+        return np.full((len(self._labels), len(get_feature_names())), 0.5, np.float32), self._labels
 
 
 def test_a_retailer_s_examples_are_for_its_owner_s_eyes_and_read_again_as_they_are(tmp_path: Path) -> None:

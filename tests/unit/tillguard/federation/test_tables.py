@@ -5,14 +5,14 @@ import io
 from rich.console import Console
 
 from federation.audit.history import RoundLine, Standing
-from tillguard.federation.tables import lowest, of_rounds, standing
+from tillguard.federation.tables import describe_lowest_reputation, describe_standing, tabulate_rounds
 
 
 def shown(lines: list[RoundLine]) -> list[list[str]]:
     """Rows of all tables, without what draws them."""
     text = io.StringIO()
     console = Console(file=text, width=200)
-    for table in of_rounds(lines):
+    for table in tabulate_rounds(lines):
         console.print(table)
     rows = [line.replace("┃", "│").strip().split("│")[1:-1] for line in text.getvalue().splitlines()]
     return [[cell.strip() for cell in row] for row in rows if len(row) > 1]
@@ -51,10 +51,10 @@ def test_without_a_change_there_is_one_table_and_a_large_cohort_is_cut() -> None
 
 
 def test_of_a_participant_only_what_is_known_is_said_and_the_lowest_reputations_come_first() -> None:
-    assert standing(None) == ""
-    assert standing(Standing(reputation=0.5)) == "reputation 0.50"
-    assert standing(Standing(contribution=-0.01, reputation=0.8)) == "reputation 0.80, contribution -0.0100"
+    assert describe_standing(None) == ""
+    assert describe_standing(Standing(reputation=0.5)) == "reputation 0.50"
+    assert describe_standing(Standing(contribution=-0.01, reputation=0.8)) == "reputation 0.80, contribution -0.0100"
     known = {name: Standing(reputation=value) for name, value in zip("abcdefg", [7, 6, 5, 4, 3, 2, 1], strict=True)}
     known["x"] = Standing(contribution=1.0)
-    assert lowest(known, known) == "g 1.00, f 2.00, e 3.00, d 4.00, c 5.00"
-    assert lowest(known, ["a", "b", "f", "x"]) == "f 2.00, b 6.00, a 7.00", "the others have left"
+    assert describe_lowest_reputation(known, known) == "g 1.00, f 2.00, e 3.00, d 4.00, c 5.00"
+    assert describe_lowest_reputation(known, ["a", "b", "f", "x"]) == "f 2.00, b 6.00, a 7.00", "the others have left"

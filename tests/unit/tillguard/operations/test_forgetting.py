@@ -4,14 +4,14 @@ import msgspec
 import pytest
 
 from runtime.kafka.topic_log import Record
-from tillguard.operations.forgetting import _letter_names, _standing, names_entity
+from tillguard.operations.forgetting import _letter_names, _standing, is_about_entity
 
 VALUES = ["new.token", "old.token"]
 
 
 def test_a_record_names_an_entity_in_its_field_or_among_its_aliases() -> None:
-    assert names_entity(b'{"card": "new.token"}', "card", VALUES)
-    assert names_entity(b'{"card": "other", "aliases": {"card": "old.token"}}', "card", VALUES)
+    assert is_about_entity(b'{"card": "new.token"}', "card", VALUES)
+    assert is_about_entity(b'{"card": "other", "aliases": {"card": "old.token"}}', "card", VALUES)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_a_record_names_an_entity_in_its_field_or_among_its_aliases() -> None:
      b'{"aliases": "new.token"}', b'{"card": "new.token2"}'],
 )  # fmt: skip
 def test_everything_else_does_not(value: bytes | None) -> None:
-    assert not names_entity(value, "card", VALUES)
+    assert not is_about_entity(value, "card", VALUES)
 
 
 def test_a_dead_letter_names_it_by_its_key_or_in_its_message() -> None:

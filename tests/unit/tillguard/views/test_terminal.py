@@ -14,23 +14,23 @@ from runtime.kafka.topic_log import Record
 from tillguard import cli
 from tillguard.commands import dead_letters
 from tillguard.operations.dead_letter_desk import Filed
-from tillguard.views.terminal import VisibleStream, visible
+from tillguard.views.terminal import VisibleStream, escape_invisible
 
 HOSTILE = "x\nreason     fine\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202egpj.exe\u200b[/bold] [red]x\x1b[8mhidden"
 
 
 @given(text=st.text(st.characters(max_codepoint=0x3000)))
 def test_only_line_ends_tabs_and_colours_are_left_of_what_moves_a_terminal(text: str) -> None:
-    shown = visible(text)
+    shown = escape_invisible(text)
     assert all(ord(c) >= 32 or c in "\n\t\x1b" for c in shown)
-    assert visible(shown) == shown
+    assert escape_invisible(shown) == shown
     if text.isalnum():
         assert shown == text
 
 
 def test_escapes_are_shown_as_text_and_colours_stay() -> None:
-    assert visible("\x1b[2J\x9b\r\u202e") == "\\x1b[2J\\x9b\\r\\u202e"
-    assert visible("\x1b[1;31mred\x1b[0m\n\t") == "\x1b[1;31mred\x1b[0m\n\t"
+    assert escape_invisible("\x1b[2J\x9b\r\u202e") == "\\x1b[2J\\x9b\\r\\u202e"
+    assert escape_invisible("\x1b[1;31mred\x1b[0m\n\t") == "\x1b[1;31mred\x1b[0m\n\t"
 
 
 def test_a_stream_is_otherwise_the_one_that_it_wraps() -> None:

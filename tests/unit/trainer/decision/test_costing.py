@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.features import names
+from contract.features import get_feature_names
 from contract.models import Thresholds
 from contract.package import read_package
 from contract.settings import CostSettings
@@ -55,7 +55,9 @@ def test_the_worked_example_of_the_guide_is_what_the_code_computes() -> None:
 
 def examples(times: list[int], fraud: list[bool]) -> Examples:
     n = len(times)
-    return Examples(np.array(times), np.zeros((n, len(names())), dtype=np.float32), np.array(fraud), np.ones(n))
+    return Examples(
+        np.array(times), np.zeros((n, len(get_feature_names())), dtype=np.float32), np.array(fraud), np.ones(n)
+    )
 
 
 def test_traffic_is_counted_over_the_time_the_slices_span_and_never_over_less_than_an_hour() -> None:
@@ -74,7 +76,7 @@ def test_frauds_that_are_known_before_others_count_as_genuine_do_not_make_traffi
 
 def test_a_model_is_held_against_the_one_in_service_and_against_deciding_nothing() -> None:
     rows = 40
-    features = np.zeros((rows, len(names())), dtype=np.float32)
+    features = np.zeros((rows, len(get_feature_names())), dtype=np.float32)
     features[:, 0] = np.where(np.arange(rows) % 4 == 0, 900.0, 100.0)
     fraud = np.arange(rows) % 4 == 0
     slice_ = Examples(np.arange(rows, dtype=np.int64), features, fraud, np.full(rows, 100.0))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.models import SCORE_DIGITS, Thresholds
-from contract.package import THRESHOLD_NEVER, thresholds_hold
+from contract.package import THRESHOLD_NEVER, are_thresholds_ordered
 from contract.sections.models import CapacitySettings
 from contract.settings import CostSettings
 from trainer.decision.thresholds import (
@@ -66,7 +66,7 @@ def test_no_other_thresholds_within_the_bounds_are_cheaper(
 ) -> None:
     score, fraud, amount = (np.array(column) for column in zip(*rows, strict=True))
     chosen = choose(score, fraud, amount, COSTS, limits)
-    assert thresholds_hold(chosen)
+    assert are_thresholds_ordered(chosen)
     flagged, held = bands(score, chosen)
     assert flagged <= limits.flagged + 1e-9
     assert held <= limits.held + 1e-9

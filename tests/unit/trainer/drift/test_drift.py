@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contract.alarms import ALARMS
 from contract.errors import PackageRefusedError
-from contract.features import names, schema
+from contract.features import get_feature_names, get_schema
 from contract.models import Thresholds
 from contract.sections.models import DriftSettings
 from contract.statistics.ranking import average_precision
@@ -24,7 +24,7 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 STEPS = Thresholds(flag=0.2, hold=0.5, block=0.8)
 LIMITS = DriftSettings()
 DAY_MS = 86_400_000
-PLACE = {name: place for place, name in enumerate(names())}
+PLACE = {name: place for place, name in enumerate(get_feature_names())}
 
 
 def ones(n: int) -> np.ndarray:
@@ -184,8 +184,8 @@ def test_a_change_within_the_window_is_found_where_it_happened_whatever_the_orde
 
 def features(n: int, seed: int = 7) -> np.ndarray:
     random = np.random.default_rng(seed)
-    table = np.full((n, len(names())), np.nan, dtype=np.float32)
-    for place, feature in enumerate(schema()):
+    table = np.full((n, len(get_feature_names())), np.nan, dtype=np.float32)
+    for place, feature in enumerate(get_schema()):
         table[:, place] = random.integers(0, 5, n) if feature.buckets else random.exponential(3, n)
     table[random.random(n) < 0.3, PLACE["basket_items"]] = np.nan
     return table

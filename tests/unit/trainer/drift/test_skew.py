@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contract.features import names
+from contract.features import get_feature_names
 from tillguard.history.skew import Checked
 from tillguard.views import skew_report
 from trainer.drift.skew import Skew, compare
@@ -12,8 +12,8 @@ from trainer.drift.skew import Skew, compare
 
 def rows(count: int = 4) -> NDArray[np.float32]:
     """No risk, some windows, and missing values."""
-    found = np.zeros((count, len(names())), dtype=np.float32)
-    found[:, names().index("coupon_count_30d")] = np.nan
+    found = np.zeros((count, len(get_feature_names())), dtype=np.float32)
+    found[:, get_feature_names().index("coupon_count_30d")] = np.nan
     return found
 
 
@@ -21,7 +21,7 @@ def changed(**values: float) -> Skew:
     """One transaction of four served with other values."""
     served = rows()
     for name, value in values.items():
-        served[2, names().index(name)] = value
+        served[2, get_feature_names().index(name)] = value
     return compare(["a", "b", "c", "d"], served, rows())
 
 
@@ -35,7 +35,7 @@ def test_equal_floats_and_missing_on_both_sides_are_no_difference() -> None:
 
 def test_each_feature_that_differs_is_told_with_how_often_how_far_and_of_whom() -> None:
     served, replayed = rows(), rows()
-    at = names().index("card_sum_1d")
+    at = get_feature_names().index("card_sum_1d")
     served[:3, at] = [1, 5, -3]
     found = compare(["a", "b", "c", "d"], served, replayed)
     (feature,) = found.features
@@ -46,8 +46,8 @@ def test_each_feature_that_differs_is_told_with_how_often_how_far_and_of_whom() 
 
 def test_missing_on_one_side_is_the_largest_difference() -> None:
     served = rows()
-    served[1, names().index("amount")] = np.nan
-    served[2, names().index("amount")] = 7
+    served[1, get_feature_names().index("amount")] = np.nan
+    served[2, get_feature_names().index("amount")] = 7
     (feature,) = compare(["a", "b", "c", "d"], served, rows()).features
     assert feature.largest == float("inf")
     assert (feature.transaction_id, feature.served) == ("b", None)
@@ -71,20 +71,20 @@ def test_what_differs_first_says_why(values: dict[str, float], cause: str) -> No
 
 def test_risk_is_unseeded_where_serving_knew_of_no_fraud_and_the_replay_of_some() -> None:
     served, replayed = rows(), rows()
-    replayed[3, names().index("terminal_frauds_30d")] = 2
+    replayed[3, get_feature_names().index("terminal_frauds_30d")] = 2
     assert compare(["a", "b", "c", "d"], served, replayed).risk_unseeded
-    served[0, names().index("card_frauds_early")] = 1
+    served[0, get_feature_names().index("card_frauds_early")] = 1
     assert not compare(["a", "b", "c", "d"], served, replayed).risk_unseeded
 
 
 def test_the_report_says_what_to_do_and_json_has_no_infinity() -> None:
     served = rows()
-    served[1, names().index("terminal_since_fraud")] = np.nan
+    served[1, get_feature_names().index("terminal_since_fraud")] = np.nan
     found = checked(compare(["a", "b", "c", "d"], served, rows()), gone=3)
-    assert skew_report.sentence(found) == "4 transactions as served against a replay of them: 1 differ."
+    assert skew_report.describe_skew(found) == "4 transactions as served against a replay of them: 1 differ."
     assert skew_report.as_json(found)["features"][0]["largest"] is None
     assert skew_report.as_json(found)["gone"] == 3
     empty = checked(Skew(0, 0, [], {}, False))
-    assert skew_report.sentence(empty).startswith("Nothing to compare")
+    assert skew_report.describe_skew(empty).startswith("Nothing to compare")
     same = checked(Skew(9, 0, [], {}, False))
-    assert "every float is the same" in skew_report.sentence(same)
+    assert "every float is the same" in skew_report.describe_skew(same)

@@ -6,14 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import TrainingRefusedError
-from contract.features import names
+from contract.features import get_feature_names
 from trainer.examples.examples import Examples, split
 
 
 def examples(times_ms: list[int], frauds: list[bool]) -> Examples:
     n = len(times_ms)
     return Examples(
-        np.array(times_ms, dtype=np.int64), np.zeros((n, len(names())), np.float32), np.array(frauds, bool), np.ones(n)
+        np.array(times_ms, dtype=np.int64),
+        np.zeros((n, len(get_feature_names())), np.float32),
+        np.array(frauds, bool),
+        np.ones(n),
     )
 
 
@@ -60,7 +63,7 @@ def test_examples_out_of_order_or_of_another_width_are_not_made() -> None:
 
 def test_weights_make_frauds_their_share_and_thinning_takes_some_away_over_all_the_time() -> None:
     fraud = np.arange(400) % 4 == 0
-    some = Examples(np.arange(400), np.zeros((400, len(names())), np.float32), fraud, np.ones(400))
+    some = Examples(np.arange(400), np.zeros((400, len(get_feature_names())), np.float32), fraud, np.ones(400))
     weighted = some.with_fraud_share(0.02)
     assert weighted.weights[fraud].sum() / weighted.weights.sum() == pytest.approx(0.02)
     assert set(weighted.weights[~fraud]) == {1.0}
@@ -73,7 +76,7 @@ def test_weights_make_frauds_their_share_and_thinning_takes_some_away_over_all_t
 
 
 def test_weights_are_above_nothing_and_one_each() -> None:
-    rows = np.zeros((2, len(names())), np.float32)
+    rows = np.zeros((2, len(get_feature_names())), np.float32)
     for weight in ([1.0], [1.0, 0.0], [1.0, np.nan]):
         with pytest.raises(ValueError, match="weight"):
             Examples(np.arange(2), rows, np.array([True, False]), np.ones(2), np.array(weight))

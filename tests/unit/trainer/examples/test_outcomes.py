@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contract.clock import epoch_ms, from_epoch_ms
+from contract.clock import from_epoch_ms, to_epoch_ms
 from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
 from trainer.examples.label_log import LabelLog
@@ -73,7 +73,7 @@ def test_an_outcome_on_the_topic_that_is_dated_in_the_future_is_taken_back() -> 
 
 def test_the_horizon_reaches_a_month_and_the_delay_back() -> None:
     assert TODAY - horizon_begins_ms(TODAY, 7.0) == 38 * DAY_MS
-    assert epoch_ms(from_epoch_ms(TODAY)) == TODAY
+    assert to_epoch_ms(from_epoch_ms(TODAY)) == TODAY
 
 
 def test_a_log_of_labels_keeps_every_revision_of_each_transaction() -> None:

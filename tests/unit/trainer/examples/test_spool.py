@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import TillguardError
-from contract.features import names
+from contract.features import get_feature_names
 from contract.windows import DAY_MS
 from trainer.examples import spool as spool_module
 from trainer.examples.spool import Spool
@@ -19,8 +19,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def add(spool: Spool, name: str, day: float, *, seq: int = 1, value: float = 0.0) -> None:
-    row = np.full((1, len(names())), value, dtype=np.float32)
-    spool.append([name], [epoch_ms(START) + int(day * DAY_MS)], [seq], [1234], row)
+    row = np.full((1, len(get_feature_names())), value, dtype=np.float32)
+    spool.append([name], [to_epoch_ms(START) + int(day * DAY_MS)], [seq], [1234], row)
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -55,7 +55,7 @@ def test_nothing_is_left_on_disk(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_clear_sentence(tmp_path: Path) -> None:
     (tmp_path / "rows.f4").symlink_to("/dev/full")
-    rows = np.zeros((50, len(names())), np.float32)
+    rows = np.zeros((50, len(get_feature_names())), np.float32)
     with pytest.raises(TillguardError, match=r"do not fit in .*No space left on device"), Spool(tmp_path) as spool:
         spool.append([str(number) for number in range(50)], [0] * 50, [1] * 50, [1] * 50, rows)
     assert not list(tmp_path.iterdir())

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.features import schema
+from contract.features import get_schema
 from tillguard.federation.keys import read_model, write_model
-from tillguard.federation.learner import initial_model, shapes
+from tillguard.federation.learner import build_initial_model, get_shapes
 from trainer.federated import joint_form
 from trainer.model.plan import HIDDEN
 
@@ -14,7 +14,7 @@ from trainer.model.plan import HIDDEN
 def test_equal_schemas_have_equal_forms_and_another_form_has_other_names() -> None:
     one, other = joint_form.constants(), joint_form.constants()
     assert joint_form.digest(one) == joint_form.digest(other)
-    narrow = joint_form.constants(schema()[:-1])
+    narrow = joint_form.constants(get_schema()[:-1])
     assert joint_form.digest(narrow) != joint_form.digest(one)
     assert {tensor.name for tensor in joint_form.tensors(HIDDEN, narrow)}.isdisjoint(
         tensor.name for tensor in joint_form.tensors(HIDDEN, one)
@@ -23,17 +23,17 @@ def test_equal_schemas_have_equal_forms_and_another_form_has_other_names() -> No
 
 def test_every_feature_has_a_say_and_steps_rise() -> None:
     form = joint_form.constants()
-    silent = [feature.name for feature, scale in zip(schema(), form.scale, strict=True) if scale == 0]
-    assert silent == [feature.name for feature in schema() if feature.buckets]
+    silent = [feature.name for feature, scale in zip(get_schema(), form.scale, strict=True) if scale == 0]
+    assert silent == [feature.name for feature in get_schema() if feature.buckets]
     assert (np.diff(form.step_columns) >= 0).all()
     assert (form.step_slopes > 0).all()
     assert all(np.isfinite(array).all() for array in (form.mean, form.scale, form.step_starts, form.step_slopes))
 
 
 def test_the_first_model_comes_from_its_seed_and_fits_the_plan(tmp_path: Path) -> None:
-    model = initial_model(7)
-    assert [(name, array.shape) for name, array in model.items()] == [(each.name, each.shape) for each in shapes()]
+    model = build_initial_model(7)
+    assert [(name, array.shape) for name, array in model.items()] == [(each.name, each.shape) for each in get_shapes()]
     write_model(tmp_path / "model.npz", model)
-    assert read_model(tmp_path / "model.npz").shapes == shapes(), "roles come back from the names"
-    assert all(np.array_equal(array, initial_model(7)[name]) for name, array in model.items())
-    assert not np.array_equal(next(iter(model.values())), next(iter(initial_model(8).values())))
+    assert read_model(tmp_path / "model.npz").shapes == get_shapes(), "roles come back from the names"
+    assert all(np.array_equal(array, build_initial_model(7)[name]) for name, array in model.items())
+    assert not np.array_equal(next(iter(model.values())), next(iter(build_initial_model(8).values())))

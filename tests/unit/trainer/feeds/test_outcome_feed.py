@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from contract.clock import ManualClock
-from contract.features import names
+from contract.features import get_feature_names
 from contract.risk import KnownOutcome
 from contract.settings import parse
 from contract.topics import Topic
@@ -40,7 +40,7 @@ def test_a_label_is_told_when_its_time_comes_and_a_correction_takes_it_back(tmp_
     settings, sent = parse({"retailer": "shop"}, where="test"), Sent()
     store = ExampleStore(f"sqlite:///{tmp_path / 'examples.db'}", "shop")
     clock = ManualClock(BEGAN + timedelta(days=2))
-    row = np.full(len(names()), np.nan, dtype="<f4").tobytes()
+    row = np.full(len(get_feature_names()), np.nan, dtype="<f4").tobytes()
     feed = OutcomeFeed(settings, store, clock, sent)  # type: ignore[arg-type]
     store.put([feature_record(n, values=row, entities=NAMED) for n in (1, 2)], [label(1), label(2, day=5)])
     feed.tell(["t-1", "t-2"])

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.clock import epoch_ms
+from contract.clock import to_epoch_ms
 from contract.errors import TrainingRefusedError
-from contract.features import names
+from contract.features import get_feature_names
 from contract.settings import Settings, parse
 from contract.windows import DAY_MS
 from support.learning import BEGAN, feature_record, label
@@ -21,7 +21,7 @@ from trainer.learning.material import Material, Read, of_history, of_store
 
 ROWS = 600
 NOW = BEGAN + timedelta(days=30)
-NEXT_YEAR = epoch_ms(NOW) + 365 * DAY_MS
+NEXT_YEAR = to_epoch_ms(NOW) + 365 * DAY_MS
 NO_READ = Read(ROWS, {})
 
 
@@ -47,15 +47,15 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     folder.mkdir()
     with Spool(folder) as opened:
         for number in range(ROWS):
-            row = np.full((1, len(names())), number, dtype=np.float32)
-            opened.append([f"t-{number}"], [epoch_ms(BEGAN) + number * 60_000], [number + 1], [1_000], row)
+            row = np.full((1, len(get_feature_names())), number, dtype=np.float32)
+            opened.append([f"t-{number}"], [to_epoch_ms(BEGAN) + number * 60_000], [number + 1], [1_000], row)
         yield opened
 
 
 def log_of(numbers: Any, *, source: str = "chargeback", label_time_ms: int | None = None) -> LabelLog:
     log = LabelLog()
     for number in numbers:
-        log.add(f"t-{number}", is_fraud(number), label_time_ms or epoch_ms(BEGAN) + DAY_MS, source)
+        log.add(f"t-{number}", is_fraud(number), label_time_ms or to_epoch_ms(BEGAN) + DAY_MS, source)
     return log
 
 
@@ -109,12 +109,12 @@ def test_a_correction_of_today_holds_against_a_label_from_the_future(
     assert of_store(settings, store, NOW).data.frauds == ROWS // 10
     log = log_of(range(ROWS))
     log.add("t-10", True, NEXT_YEAR, "chargeback")
-    log.add("t-10", False, epoch_ms(NOW), "chargeback")
+    log.add("t-10", False, to_epoch_ms(NOW), "chargeback")
     assert history(settings, spool, log).data.frauds == ROWS // 10 - 1
 
 
 def test_labels_of_a_file_that_have_no_time_are_known_since_the_file_is_there(settings: Settings, spool: Spool) -> None:
-    log = log_of(range(ROWS), label_time_ms=epoch_ms(NOW) + 3 * DAY_MS)
+    log = log_of(range(ROWS), label_time_ms=to_epoch_ms(NOW) + 3 * DAY_MS)
     assert history(settings, spool, log, untimed=True).data.transactions == ROWS
     with pytest.raises(TrainingRefusedError, match="none of its 600 transactions is labelled"):
         history(settings, spool, log)
@@ -128,7 +128,7 @@ def test_a_source_that_trusted_ones_contradict_teaches_neither(
     store.put([feature_record(n) for n in range(ROWS)], [*labels, *lies])
     log = log_of(range(ROWS))
     for number in range(0, ROWS, 3):
-        log.add(f"t-{number}", not is_fraud(number), epoch_ms(BEGAN) + 2 * DAY_MS, "customer")
+        log.add(f"t-{number}", not is_fraud(number), to_epoch_ms(BEGAN) + 2 * DAY_MS, "customer")
     for material in (of_store(settings, store, NOW), history(settings, spool, log)):
         assert material.notes["distrusted_sources"] == "customer"
         assert (material.data.transactions, material.data.frauds) == (ROWS, ROWS // 10)

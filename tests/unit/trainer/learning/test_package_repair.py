@@ -3,12 +3,12 @@
 import msgspec
 
 from contract.models import ModelChunk
-from contract.package import package_sha256
+from contract.package import hash_package
 from support.tiny_model import tiny_package
 from trainer.learning.package_repair import assembled
 
 PACKAGE = tiny_package("m-1")
-SHA = package_sha256(PACKAGE)
+SHA = hash_package(PACKAGE)
 
 
 def pieces(package: bytes = PACKAGE, *, version: str = "m-1", count: int = 3) -> list[bytes]:
@@ -16,7 +16,7 @@ def pieces(package: bytes = PACKAGE, *, version: str = "m-1", count: int = 3) ->
     return [
         msgspec.json.encode(
             ModelChunk(
-                model_version=version, index=index, count=count, package_sha256=package_sha256(package),
+                model_version=version, index=index, count=count, package_sha256=hash_package(package),
                 data=package[index * size : (index + 1) * size],
             )
         )

@@ -7,7 +7,7 @@ import pytest
 
 from contract.errors import TransientError
 from contract.models import CHUNK_BYTES, PROMOTION_KEY, ModelChunk, ModelMessage, ModelPromotion
-from contract.package import package_sha256
+from contract.package import hash_package
 from runtime.kafka.writer import Message
 from support.tiny_model import NOW, tiny_package
 from trainer.learning.package_writer import publish
@@ -34,7 +34,7 @@ def large_package() -> bytes:
 
 def promotion_of(package: bytes) -> ModelPromotion:
     return ModelPromotion(
-        model_version="tiny-1", package_sha256=package_sha256(package), promoted_at=NOW, promoted_by="test"
+        model_version="tiny-1", package_sha256=hash_package(package), promoted_at=NOW, promoted_by="test"
     )
 
 

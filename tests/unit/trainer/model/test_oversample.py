@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from contract.features import names, schema
+from contract.features import get_feature_names, get_schema
 from trainer.examples.examples import Examples
 from trainer.model.oversample import FRAUD_SHARE, NEIGHBOURS, oversampled
 
-CATEGORY = [place for place, feature in enumerate(schema()) if feature.buckets]
+CATEGORY = [place for place, feature in enumerate(get_schema()) if feature.buckets]
 
 
 def made(frauds: int, rows: int = 600) -> Examples:
     random = np.random.default_rng(3)
-    features = np.exp(random.normal(size=(rows, len(names())))).astype(np.float32)
+    features = np.exp(random.normal(size=(rows, len(get_feature_names())))).astype(np.float32)
     features[:, CATEGORY] = random.integers(0, 3, size=(rows, len(CATEGORY)))
     features[::2, 20] = np.nan
     fraud = np.arange(rows) < frauds

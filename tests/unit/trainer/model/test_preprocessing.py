@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from contract.features import Feature, names
+from contract.features import Feature, get_feature_names
 from trainer.model.preprocessing import SEEN_MIN, compress, fit_constants, ordinary, shows_risk
 
 TABLE = (
@@ -53,12 +53,12 @@ def test_width_counts_every_input_of_the_network() -> None:
 
 
 def test_the_ordinary_value_is_the_median_of_genuine_ones_and_none_where_mostly_missing() -> None:
-    made = np.full((100, len(names())), np.nan, dtype=np.float32)
+    made = np.full((100, len(get_feature_names())), np.nan, dtype=np.float32)
     made[:, 0] = np.arange(100)
     made[90:, 0] = 1e6
     made[:51, 1] = 1.0
     made[:40, 2] = 1.0
-    channel = names().index("channel")
+    channel = get_feature_names().index("channel")
     made[:, channel] = 7.0
     made[:30, channel] = 3.0
     values = ordinary(made, np.arange(100) >= 90)
@@ -73,8 +73,8 @@ def test_compression_keeps_sign_and_order() -> None:
 
 
 def test_a_model_learned_from_risk_where_it_differed_between_transactions() -> None:
-    quiet = np.ones((200, len(names())), dtype=np.float32)
-    quiet[:, names().index("amount")] = np.arange(200)
+    quiet = np.ones((200, len(get_feature_names())), dtype=np.float32)
+    quiet[:, get_feature_names().index("amount")] = np.arange(200)
     assert not shows_risk(fit_constants(quiet))
-    quiet[::2, names().index("terminal_frauds_7d")] = 3
+    quiet[::2, get_feature_names().index("terminal_frauds_7d")] = 3
     assert shows_risk(fit_constants(quiet))

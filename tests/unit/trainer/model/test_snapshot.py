@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from contract.errors import TrainingRefusedError
-from contract.features import names
+from contract.features import get_feature_names
 from trainer.model.preprocessing import Constants, fit_constants
 from trainer.model.snapshot import dump, load
 
 
 def constants() -> Constants:
-    return fit_constants(np.exp(np.random.default_rng(1).normal(size=(200, len(names())))).astype(np.float32))
+    return fit_constants(
+        np.exp(np.random.default_rng(1).normal(size=(200, len(get_feature_names())))).astype(np.float32)
+    )
 
 
 WEIGHTS = [
