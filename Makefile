@@ -34,6 +34,7 @@ check: lint types imports docs unit served ## The same without set-up: this is w
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types:
 	$(BIN)/mypy

@@ -143,10 +143,10 @@ def week_after_week(trial: Trial, plan: Plan) -> list[Row]:
     before: tuple[Learned, int] | None = None
     for fold in trial.folds:
         examples = trial.known(fold, None)
-        anew = models.network(examples, plan)
-        trial.judge(fold, "network", "again", anew)
+        from_scratch = models.network(examples, plan)
+        trial.judge(fold, "network", "again", from_scratch)
         if before is None:
-            before = anew, len(examples)
+            before = from_scratch, len(examples)
             continue
         on = models.further(examples, kind, before[1], plan, before[0])
         trial.judge(fold, "network", "incremental", on)
@@ -169,9 +169,9 @@ def ablate(trial: Trial, plan: Plan) -> list[Row]:
 
 def _incremental_rows(results: Results) -> list[Row]:
     on = results[("network", "incremental")]
-    anew = results[("network", "again")][-len(on) :]
-    value, baseline = (fmean(each.quality.average_precision for each in found) for found in (on, anew))
-    cost, full = (fmean(each.seconds for each in found) for found in (on, anew))
+    from_scratch = results[("network", "again")][-len(on) :]
+    value, baseline = (fmean(each.quality.average_precision for each in found) for found in (on, from_scratch))
+    cost, full = (fmean(each.seconds for each in found) for found in (on, from_scratch))
     return [
         Row(
             "incremental, average precision, mean of the later folds", value, "", baseline, value / baseline,

@@ -39,7 +39,7 @@ HISTORY_ENDS_MS = 1_200_000
 EVENTS_PER_CUSTOMER = 20
 SAMPLE = 4_000
 FEED_TARGETS = {"librdkafka feed": ("limit loop", 0.7), "agent feed": ("faust loop", 0.8)}
-BESIDE = ("limit loop", "librdkafka feed")
+COMPARED = ("limit loop", "librdkafka feed")
 """Whose latencies are compared."""
 LATENCY_TARGETS = {"p50": 1.5, "p99": 2.0}
 
@@ -138,7 +138,7 @@ def growth(shop: Shop, sizes: Sizes, one: float) -> list[Row]:
 
 def latency(site: Site, sizes: Sizes) -> list[Row]:
     """Limit loop and worker at the same rates, in turns, each on a retailer of its own."""
-    shops = {kind: site.shop(kind.split()[0], lambda name: live(name, SAMPLE)) for kind in BESIDE}
+    shops = {kind: site.shop(kind.split()[0], lambda name: live(name, SAMPLE)) for kind in COMPARED}
     found: dict[tuple[str, int], list[load.Latencies]] = {}
     with ExitStack() as running:
         programs = {kind: running.enter_context(Program(kind, shop)) for kind, shop in shops.items()}
@@ -147,7 +147,7 @@ def latency(site: Site, sizes: Sizes) -> list[Row]:
             load.measure(shop, shoppers[kind], programs[kind], per_s=50, warm_up_s=0.2, seconds=0.2)
         for turn in range(sizes.rounds):
             for rate in sizes.rates:
-                for kind in BESIDE if turn % 2 == 0 else reversed(BESIDE):
+                for kind in COMPARED if turn % 2 == 0 else reversed(COMPARED):
                     measured = load.measure(
                         shops[kind],
                         shoppers[kind],
@@ -162,7 +162,7 @@ def latency(site: Site, sizes: Sizes) -> list[Row]:
 
 def _latency_rows(rate: int, found: dict[tuple[str, int], list[load.Latencies]]) -> list[Row]:
     rows = []
-    bare, worker = (found[kind, rate] for kind in BESIDE)
+    bare, worker = (found[kind, rate] for kind in COMPARED)
     for name, field in (("p50", 0), ("p99", 1), ("p99.9", 2)):
         value, baseline = (median(one[field] for one in measured) for measured in (worker, bare))
         row = Row(f"latency at {rate}/s, {name}", value, "ms", baseline, value / baseline)

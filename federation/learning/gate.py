@@ -46,8 +46,8 @@ def choose(candidate: Choice, precision: float, rivals: Mapping[Choice, Rival], 
     if sure:
         best = max(sure, key=lambda name: rivals[name].precision)
         return Verdict(best, f"{best} has {_told(rivals[best])}, {candidate} {precision:.3f}")
-    beside = ", ".join(f"{name} {_told(rival)}" for name, rival in rivals.items())
-    return Verdict(candidate, f"{candidate} has {precision:.3f}" + (f"; {beside}" if beside else ""))
+    others = ", ".join(f"{name} {_told(rival)}" for name, rival in rivals.items())
+    return Verdict(candidate, f"{candidate} has {precision:.3f}" + (f"; {others}" if others else ""))
 
 
 def judged(

@@ -273,9 +273,9 @@ def _settings(file: Path, retailer: str | None, config: Path | None) -> "Setting
     """The retailer's settings: as asked, else those of the folder that the connector file stands in."""
     from tillguard.config import load
 
-    beside = file.absolute().parent.parent / "settings.yaml"
-    if retailer is None and config is None and "TILLGUARD_CONFIG" not in os.environ and beside.is_file():
-        config = beside
+    nearby = file.absolute().parent.parent / "settings.yaml"
+    if retailer is None and config is None and "TILLGUARD_CONFIG" not in os.environ and nearby.is_file():
+        config = nearby
     return load(retailer, config)
 
 

@@ -119,7 +119,7 @@ def as_json(
 
 def _lineage(entry: Entry, attachments: Sequence[Attachment], standing: Standing, damage: str | None) -> Table:
     manifest = entry.manifest
-    beside = ", ".join(f"{each.name} ({each.bytes / 1024:,.0f} KiB)" for each in attachments)
+    attached = ", ".join(f"{each.name} ({each.bytes / 1024:,.0f} KiB)" for each in attachments)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -134,7 +134,7 @@ def _lineage(entry: Entry, attachments: Sequence[Attachment], standing: Standing
         ("Keras and ONNX differ by", f"{manifest.parity_max_abs_diff:.1e} at most"),
         ("package", f"{entry.file} ({entry.package_bytes / 1024:,.0f} KiB)"),
         ("SHA-256", entry.package_sha256),
-        ("next to it", beside or "nothing"),
+        ("next to it", attached or "nothing"),
     ]
     if damage is not None:
         rows.append(("damage", f"{damage}; {REPAIR}"))

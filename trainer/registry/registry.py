@@ -346,7 +346,7 @@ class Registry:
         row |= {"package_sha256": sha256}
         row |= {"created_ms": to_epoch_ms(manifest.created_at), "package_bytes": size}
         row["manifest"] = msgspec.json.encode(manifest).decode()
-        beside = [
+        kept = [
             {"model_version": manifest.model_version, "name": name, "sha256": _sha256(data), "bytes": len(data)}
             for name, data in attachments.items()
         ]
@@ -355,8 +355,8 @@ class Registry:
                 connection.execute(MODELS.insert().values(row))
             except sa.exc.IntegrityError:
                 raise _TakenError from None
-            if beside:
-                connection.execute(ATTACHMENTS.insert(), beside)
+            if kept:
+                connection.execute(ATTACHMENTS.insert(), kept)
             staged.settle()
 
 

@@ -13,7 +13,7 @@ def serving_version(promotions: Sequence[Promotion]) -> str | None:
 def previously_serving(promotions: Sequence[Promotion]) -> str | None:
     """The version that a rollback goes to, or None where nothing served before; `promotions` newest first.
 
-    Each rollback takes what it left off the pile, so that the next one goes further back instead of to and fro.
+    Each rollback takes what it left off the pile, so that the next one goes further back instead of back and forth.
     """
     pile: list[str] = []
     for promotion in reversed([each for each in promotions if each.confirmed]):

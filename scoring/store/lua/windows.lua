@@ -254,7 +254,7 @@ local function read_habit(unusual, clock, n30, s30)
 end
 
 -- Everything of one entity beyond its windows; n30 and s30 are its tiled 30 days, this event counted.
-local function beside(j, side, habit, clock, n30, s30, tiles, newest)
+local function add_side(j, side, habit, clock, n30, s30, tiles, newest)
   local unusual = side and sub(side, 6, 5 + 14 * byte(side)) or ''
   local more = habit and read_habit(unusual, clock, n30, s30)
   if tiles then
@@ -409,7 +409,7 @@ for j = 1, named do
     put_key[#put_key + 1], put_at[#put_key + 1], put_value[#put_key + 1] = key, false, state
     answers[j] = numbers(1, amount, 1, amount, 1, amount, 1, amount, 1, amount, 1, amount, -1) .. distinct .. '\0\0\0\0'
     if habit or risk_tiles then
-      beside(j, side, habit, t, 1, amount, risk_tiles, risk_newest)
+      add_side(j, side, habit, t, 1, amount, risk_tiles, risk_newest)
     end
   else
     local fresh = byte(state, -1) == 1
@@ -653,7 +653,7 @@ for j = 1, named do
     local saturated = pushed > 0 and clock - pushed < WINDOW_4 or pushed_met > 0 and clock - pushed_met < DISTINCT_3
     answers[j] = answer .. (saturated and '\1\0\0\0' or '\0\0\0\0')
     if habit or risk_tiles then
-      beside(j, side, habit, clock, n30, s30, risk_tiles, risk_newest)
+      add_side(j, side, habit, clock, n30, s30, risk_tiles, risk_newest)
     end
   end
   at, bit_of, side_bit = at + 1 + pairs_of, bit_of * 2, side_bit * 2
