@@ -8,7 +8,7 @@ TillguardError
 ├── InvalidEventError            one message cannot be used: it becomes a dead letter, and the stream continues
 │   └── UntoldError              connectors.values: the log does not hold a mapped column
 ├── TransientError               a broker, database or store does not answer: bounded retry with backoff
-│   ├── DeliveryError            scoring.feeds.publisher: Kafka refused a message permanently
+│   ├── DeliveryError            runtime.kafka.producer: Kafka refused a message permanently
 │   ├── KafkaRefusedError        scoring.feeds.librdkafka_feed: the broker refuses this worker
 │   ├── LockBusyError            runtime.locks: another process holds the lock
 │   ├── StoreUnavailableError    scoring.ports: Redis does not answer; a worker's verdicts are degraded meanwhile

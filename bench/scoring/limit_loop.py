@@ -24,8 +24,9 @@ from contract.features import get_feature_names
 from contract.models import INPUT_NAME, OUTPUT_NAME
 from contract.settings import Settings
 from contract.topics import TRANSACTIONS, VERDICTS
+from runtime.kafka.producer import producer_properties
 from scoring.feeds.librdkafka_feed import consumer_properties
-from scoring.feeds.publisher import producer_properties
+from scoring.feeds.publisher import VERDICT_LINGER_MS
 from scoring.ports import WindowUpdate
 from scoring.store.redis_store import RedisStore, RedisTicket
 from tillguard.config import load
@@ -75,7 +76,9 @@ class Bare:
         self._decode = msgspec.json.Decoder(Seen).decode
         self._encode = msgspec.json.Encoder().encode
         self._topic = VERDICTS.name(settings.retailer)
-        self.producer = Producer(producer_properties(settings.kafka, client_id))
+        self.producer = Producer(
+            producer_properties(settings.kafka, client_id) | {"message.timeout.ms": 0, "linger.ms": VERDICT_LINGER_MS}
+        )
 
     def ask(self, values: Sequence[bytes | None]) -> Asked:
         """Decodes a batch and sends it to the store without waiting."""

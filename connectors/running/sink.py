@@ -2,6 +2,9 @@
 
 Every message is kept until the broker confirmed it. When a send fails for good (time limit, lost session), the producer is
 thrown away and everything unconfirmed is sent again by a new one: twice at worst, never not at all.
+
+It is not `runtime.kafka.producer.SharedProducer`, which reports a failed message and forgets it: a connector's saved position may
+not pass a row before its message is confirmed, in the order of sending, and a connector's install has no librdkafka.
 """
 
 import time

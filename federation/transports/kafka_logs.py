@@ -3,6 +3,8 @@
 The coordinator writes in transactions under one transactional id, so that what belongs together appears together and a second
 coordinator fences off the first at the broker. What others write is read without waiting for transactions: a participant
 that began one and never ended it would otherwise hold up everyone.
+
+So its producer is not `runtime.kafka.producer.SharedProducer`, which has neither transactions nor fencing.
 """
 
 import time

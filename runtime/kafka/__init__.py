@@ -1,1 +1,1 @@
-"""Topics made and read whole, and a writer that waits for delivery."""
+"""Topics made and read whole, and a producer that threads share."""

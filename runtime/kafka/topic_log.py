@@ -1,4 +1,4 @@
-"""Reads and writes topics for operators' commands: whole topics up to their present end, the newest records, single ones.
+"""Reads topics for commands and trainers: whole topics up to their present end, the newest records, single ones.
 
 No consumer group, no commits: nothing that a service relies on is moved.
 """
@@ -16,7 +16,6 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    Producer,
     TopicPartition,
 )
 
@@ -27,7 +26,6 @@ from runtime.kafka.client_log import client_logger
 
 AT_ONCE = 1000
 WAIT_S = 0.2
-DELIVERY_TIMEOUT_S = 30.0
 SLICES = 24
 """Of a spread reading: enough that every hour of a day has its share in a window of some days."""
 
@@ -217,43 +215,3 @@ def _record(message: Message) -> Record:
     return Record(
         message.topic() or "", message.partition() or 0, message.offset() or 0, message.key(), message.value()
     )
-
-
-class TopicWriter:
-    """Writes records and waits for Kafka's word on each."""
-
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._failures: list[str] = []
-        self._producer = Producer(
-            kafka.librdkafka()
-            | {
-                "enable.idempotence": True,
-                "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
-                "partitioner": "murmur2_random",  # as the worker, so that one key has one partition
-            },
-            logger=client_logger("operator"),
-        )
-
-    def send(self, topic: str, key: bytes, value: bytes | None, partition: int | None = None) -> None:
-        """Queues a record; None as value is a tombstone."""
-        while True:
-            try:
-                if partition is None:
-                    self._producer.produce(topic, value, key, on_delivery=self._delivered)
-                else:
-                    self._producer.produce(topic, value, key, partition, on_delivery=self._delivered)
-            except BufferError:
-                self._producer.poll(WAIT_S)
-                continue
-            break
-        self._producer.poll(0)
-
-    def finish(self) -> None:
-        """Waits until everything is delivered; raises TransientError where something was not."""
-        left = self._producer.flush(DELIVERY_TIMEOUT_S + 1)
-        if left or self._failures:
-            raise TransientError(f"{left + len(self._failures)} records were not taken by Kafka: {self._failures[:1]}")
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failures.append(f"{message.topic()}: {error.name()}")

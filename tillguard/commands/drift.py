@@ -128,12 +128,14 @@ def _look(settings: "Settings", registry: "Registry", raised: "Raised", *, as_js
     import msgspec
     from rich.console import Console
 
+    from runtime.kafka.producer import SharedProducer
     from tillguard.operations.state_gaps import find_serving_gaps
     from tillguard.views import drift_report
     from trainer.drift.check import check
 
     now = datetime.now(UTC)
-    checked = check(settings, registry, now=now, raised=raised, send=send)
+    with SharedProducer(settings.kafka, "operator") as producer:
+        checked = check(settings, registry, now=now, raised=raised, outlet=producer if send else None)
     gaps = find_serving_gaps(settings, registry, checked, now)
     if as_json:
         typer.echo(msgspec.json.encode(drift_report.as_json(checked, gaps)).decode())

@@ -23,7 +23,8 @@ from contract.errors import ConfigurationError, InvalidEventError, TillguardErro
 from contract.sections.section import NAME
 from contract.settings import Settings
 from contract.topics import DEAD_LETTERS, LABELS, OUTCOMES, RESOLUTIONS, TRANSACTIONS
-from runtime.kafka.topic_log import Record, TopicReader, TopicWriter
+from runtime.kafka.producer import Outlet, SharedProducer
+from runtime.kafka.topic_log import Record, TopicReader
 
 if TYPE_CHECKING:
     from connectors.config.connector_file import ConnectorConfig
@@ -79,29 +80,27 @@ class Retry:
 
     def retry(self, letters: Sequence[Filed]) -> Iterator[tuple[Filed, str | None]]:
         """Each letter with None when it was sent again, or the reason why it was not."""
-        for filed in letters:
-            try:
-                with guarded(f"the retry of {filed.name}"):
-                    self._retry(filed)
-            except TransientError:
-                raise
-            except TillguardError as error:
-                yield filed, str(error)
-            else:
-                yield filed, None
+        with SharedProducer(self._settings.kafka, "operator") as producer:
+            for filed in letters:
+                try:
+                    with guarded(f"the retry of {filed.name}"):
+                        self._retry(filed, producer)
+                except TransientError:
+                    raise
+                except TillguardError as error:
+                    yield filed, str(error)
+                else:
+                    yield filed, None
 
-    def _retry(self, filed: Filed) -> None:
-        writer = TopicWriter(self._settings.kafka)
+    def _retry(self, filed: Filed, outlet: Outlet) -> None:
         if filed.letter.part.startswith(CONNECTOR):
             self._send_row(filed)
         else:
-            self._send_record(filed, writer)
-            writer.finish()
+            self._send_record(filed, outlet)
         if filed.record.key is not None:  # only now: a letter is not taken back before its message is delivered
-            writer.send(filed.record.topic, filed.record.key, None, filed.record.partition)
-            writer.finish()
+            outlet.deliver(filed.record.topic, [(filed.record.key, None)], filed.record.partition)
 
-    def _send_record(self, filed: Filed, writer: TopicWriter) -> None:
+    def _send_record(self, filed: Filed, outlet: Outlet) -> None:
         letter = filed.letter
         place = _PLACE.fullmatch(letter.position)
         if letter.source not in {topic.name(self._settings.retailer) for topic in SENT_AGAIN} or place is None:
@@ -110,7 +109,7 @@ class Retry:
         original = self._reader.at(letter.source, partition, offset)
         if original is None or original.value is None or not original.key:
             raise NotRetriedError("the record it is about has left the topic; its source must send it again")
-        writer.send(letter.source, original.key, original.value, partition)
+        outlet.deliver(letter.source, [(original.key, original.value)], partition)
 
     def _send_row(self, filed: Filed) -> None:
         from connectors.assembly import mapper_of, sink_of, source_of, store_of  # noqa: PLC0415 - drivers come with them

@@ -6,13 +6,16 @@ record no longer tells, because its retention is over, cannot be connected to th
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 
 from contract.settings import Settings
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS, TRANSACTIONS, VERDICTS, Topic
 from contract.windows import ENTITY_NAMES
-from runtime.kafka.topic_log import Record, TopicReader, TopicWriter
+from runtime.kafka.producer import SharedProducer
+from runtime.kafka.topic_log import Record, TopicReader
 from scoring.store.space import KeySpace
 
 
@@ -103,7 +106,7 @@ def _erase_states(settings: Settings, entity: str, values: Sequence[str]) -> int
 
 def _bury(settings: Settings, records: Iterable[Record]) -> None:
     """One tombstone per key and partition, to the partition where the record stands."""
-    writer = TopicWriter(settings.kafka)
-    for topic, partition, key in sorted({(r.topic, r.partition, r.key) for r in records if r.key is not None}):
-        writer.send(topic, key, None, partition)
-    writer.finish()
+    places = sorted({(r.topic, r.partition, r.key) for r in records if r.key is not None})
+    with SharedProducer(settings.kafka, "operator") as producer:
+        for (topic, partition), group in groupby(places, itemgetter(0, 1)):
+            producer.deliver(topic, [(key, None) for *_, key in group], partition)

@@ -7,7 +7,8 @@ from contract.events import Resolution
 from contract.settings import Settings
 from contract.topics import RESOLUTIONS, VERDICTS
 from contract.verdicts import Verdict
-from runtime.kafka.topic_log import TopicReader, TopicWriter
+from runtime.kafka.producer import SharedProducer
+from runtime.kafka.topic_log import TopicReader
 
 
 def resolve(
@@ -20,9 +21,9 @@ def resolve(
     records = TopicReader(settings.kafka).from_now(VERDICTS.name(settings.retailer)) if wait_s else None
     if records is not None:
         next(records)  # reading has begun: the answer cannot be missed
-    writer = TopicWriter(settings.kafka)
-    writer.send(RESOLUTIONS.name(settings.retailer), resolution.transaction_id.encode(), encode(resolution))
-    writer.finish()
+    message = (resolution.transaction_id.encode(), encode(resolution))
+    with SharedProducer(settings.kafka, "operator") as producer:
+        producer.deliver(RESOLUTIONS.name(settings.retailer), [message])
     if records is None:
         return None
     decoder, deadline_s = Decoder(Verdict), monotonic_s() + wait_s

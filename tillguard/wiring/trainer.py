@@ -19,12 +19,12 @@ from contract.settings import Settings
 from contract.topics import FEATURES, LABELS
 from runtime import logs
 from runtime.health_server import WebPage
+from runtime.kafka.producer import SharedProducer
 from runtime.locks import HeldLock, LockBusyError
 from runtime.signals import catch_stop_signals
 from tillguard import __version__
 from tillguard.wiring.address_file import write_address
 from trainer.examples.store import ExampleStore
-from trainer.feeds.outlets import Outlets
 from trainer.feeds.topic_intake import group_of
 from trainer.registry.registry import Registry
 from trainer.worker.drift_watch import DriftWatch
@@ -50,6 +50,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
         opened.callback(store.close)
         consumer = _consumer(settings)
         opened.callback(consumer.close)
+        producer = opened.enter_context(SharedProducer(settings.kafka, f"{settings.retailer}-trainer"))
         learner = Learner(settings)
         opened.callback(learner.close)
         vitals = Vitals(clock.monotonic_s())
@@ -57,13 +58,11 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
         url = f"http://{settings.trainer.web_host}:{page.port}"
         log.info("trainer_starts", version=__version__, retailer=settings.retailer, web=f"{url}/health")
         write_address(address_file, url)
-        watch = DriftWatch(settings, metrics, clock)
+        watch = DriftWatch(settings, producer, metrics, clock)
         opened.callback(watch.close)
         watch.start()
         learner.warm_up()
-        outlets = Outlets(settings)
-        opened.callback(outlets.close)
-        TrainerWorker(settings, store, consumer, learner, outlets, alone, clock, metrics, stop, vitals).run()
+        TrainerWorker(settings, store, consumer, learner, producer, alone, clock, metrics, stop, vitals).run()
         log.info("trainer_ends")
 
 

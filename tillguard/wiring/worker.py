@@ -17,6 +17,7 @@ from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, TOPICS, TRANSACTIONS, Topic
 from runtime import logs
+from runtime.kafka.producer import SharedProducer
 from scoring.decision.breaker import Limits
 from scoring.engine.engine import Engine
 from scoring.engine.resolutions import CaseResolver
@@ -24,7 +25,7 @@ from scoring.engine.shadow import ShadowScorer
 from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import Scorer
-from scoring.feeds.publisher import KafkaPublisher
+from scoring.feeds.publisher import VERDICT_LINGER_MS, KafkaPublisher
 from scoring.models.cache import ModelCache
 from scoring.models.follower import ModelsFollower
 from scoring.rules.ruleset import Ruleset, default_rules, load_rules
@@ -47,6 +48,8 @@ CATCH_UP_S = 30.0
 """How long a starting worker reads the models topic before it begins without a model, answering degraded."""
 BESIDE_BATCH_MAX = 100
 BESIDE_PENDING_MAX = 10_000
+SHADOW_FULL_FROM = 10_000
+"""Messages under way from which a challenger's scores are dropped: well before the transactions would have to wait."""
 PROBE_S = 1.0
 
 log = structlog.get_logger()
@@ -60,10 +63,14 @@ class _Parts:
     cache: ModelCache
     cases: RedisCases
     client_id: str
+    verdicts: SharedProducer
+    """For the thread that answers transactions; nothing else leaves through it."""
+    unhurried: SharedProducer
+    """For everything else, of all threads."""
 
-    def publisher(self, purpose: str) -> KafkaPublisher:
+    def publisher(self) -> KafkaPublisher:
         """Each thread has one of its own."""
-        return KafkaPublisher(self.settings.kafka, self.settings.retailer, client_id=f"{self.client_id}-{purpose}")
+        return KafkaPublisher(self.settings.retailer, self.unhurried)
 
     def resolver(self) -> CaseResolver:
         """Each thread has one of its own."""
@@ -114,14 +121,16 @@ def read_rules(settings: Settings) -> Ruleset:
 
 
 def _parts(settings: Settings) -> _Parts:
-    metrics = Metrics()
+    metrics, client_id = Metrics(), f"{settings.retailer}-scoring-{socket.gethostname()}-{os.getpid()}"
     return _Parts(
         settings,
         SystemClock(),
         metrics,
         ModelCache(settings.scoring.model_directory, settings.retailer, metrics),
         RedisCases(settings),
-        f"{settings.retailer}-scoring-{socket.gethostname()}-{os.getpid()}",
+        client_id,
+        SharedProducer(settings.kafka, f"{client_id}-verdicts", endless=True, linger_ms=VERDICT_LINGER_MS),
+        SharedProducer(settings.kafka, f"{client_id}-unhurried", endless=True),
     )
 
 
@@ -138,7 +147,7 @@ def _application(
 ) -> faust_app.WorkerApp:
     settings, scoring = parts.settings, parts.settings.scoring
     topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
-    publisher = parts.publisher("transactions")
+    publisher = KafkaPublisher(settings.retailer, parts.unhurried, parts.verdicts)
     budget_s = scoring.budget_ms / 1000
     shadow, state = _shadow_scorer(parts), _state_watch(parts)
     engine = Engine(
@@ -170,7 +179,7 @@ def _application(
         lambda: feed.state,
         parts.cache,
         _store_probe(settings),
-        lambda: publisher.brokers_answer(PROBE_S),
+        lambda: parts.verdicts.is_answered(topic, PROBE_S),
         clock=parts.clock,
         metrics=parts.metrics,
         retailer=settings.retailer,
@@ -204,7 +213,7 @@ def _application(
 
 def _shadow_scorer(parts: _Parts) -> ShadowScorer:
     return ShadowScorer(
-        lambda: parts.publisher("shadow"),
+        lambda: KafkaPublisher(parts.settings.retailer, parts.unhurried, full_from=SHADOW_FULL_FROM),
         parts.clock,
         parts.metrics,
         retailer=parts.settings.retailer,
@@ -217,7 +226,7 @@ def _state_watch(parts: _Parts) -> StateWatch:
     return StateWatch(
         lambda: read_coverage(settings, PROBE_S),
         parts.cache,
-        lambda: parts.publisher("state"),
+        parts.publisher,
         clock=parts.clock,
         metrics=parts.metrics,
         retailer=settings.retailer,
@@ -227,7 +236,7 @@ def _state_watch(parts: _Parts) -> StateWatch:
 
 def _beside(parts: _Parts, topic: Topic, scorer: Scorer) -> LibrdkafkaFeed:
     """A feed of its own for a topic next to the transactions, which nobody waits for at a till."""
-    publisher = parts.publisher(topic.kind)
+    publisher = parts.publisher()
     pipeline = Pipeline(scorer, publisher, parts.clock, batch_max=BESIDE_BATCH_MAX, pending_max=BESIDE_PENDING_MAX)
     retailer = parts.settings.retailer
     return _librdkafka(parts, pipeline, publisher, topic=topic.name(retailer), group=f"{retailer}.{topic.kind}")
@@ -238,13 +247,13 @@ def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
     loops: dict[str, faust_app.Loop] = {
         "resolutions": _beside(parts, RESOLUTIONS, ResolutionScorer(parts.resolver())),
         "outcomes": _beside(parts, OUTCOMES, OutcomeScorer(RedisStore(settings), settings, parts.clock, parts.metrics)),
-        "holds": HoldSweeper(parts.resolver(), parts.publisher("holds")),
+        "holds": HoldSweeper(parts.resolver(), parts.publisher()),
     }
     limits = Limits.of(settings.scoring.breaker)
     if limits.on:
         loops["breaker"] = BreakerWatch(
             RedisBreaker(settings),
-            lambda: parts.publisher("breaker"),
+            parts.publisher,
             limits,
             parts.metrics,
             retailer=settings.retailer,

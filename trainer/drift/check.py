@@ -22,7 +22,8 @@ from contract.settings import Settings
 from contract.topics import ALARMS, FEATURES
 from contract.windows import DAY_MS
 from runtime.kafka import topics
-from runtime.kafka.topic_log import TopicReader, TopicWriter
+from runtime.kafka.producer import Outlet
+from runtime.kafka.topic_log import TopicReader
 from trainer.drift import profile as profiles
 from trainer.drift.findings import Findings, Window, alarms_of, inspect
 from trainer.registry.registry import Entry, Registry
@@ -67,7 +68,7 @@ def check(
     now: datetime,
     metrics: Metrics | None = None,
     raised: Raised | None = None,
-    send: bool = True,
+    outlet: Outlet | None = None,
 ) -> Checked:
     """One look at the serving model, its findings set as metrics and its alarms sent to the alarms topic.
 
@@ -77,7 +78,7 @@ def check(
         now: wall clock.
         metrics: where findings are shown; None: nowhere.
         raised: what not to send again; None: everything is sent.
-        send: whether alarms go to the topic.
+        outlet: where alarms go; None: nowhere.
 
     Raises TransientError where Kafka or the registry does not answer; then no alarm counts as raised.
     """
@@ -96,8 +97,8 @@ def check(
     alarms = alarms_of(findings, settings.retailer, limits, now)
     if metrics is not None:
         _show(metrics, settings.retailer, findings, now)
-    if send:
-        _raise_alarms(settings, alarms, metrics, raised or Raised())
+    if outlet is not None:
+        _raise_alarms(settings, outlet, alarms, metrics, raised or Raised())
     return Checked(findings, alarms, None)
 
 
@@ -149,15 +150,15 @@ def _show(metrics: Metrics, retailer: str, findings: Findings, now: datetime) ->
         metrics.set(name, value, retailer=retailer, measure=one.name)
 
 
-def _raise_alarms(settings: Settings, alarms: list[Alarm], metrics: Metrics | None, raised: Raised) -> None:
+def _raise_alarms(
+    settings: Settings, outlet: Outlet, alarms: list[Alarm], metrics: Metrics | None, raised: Raised
+) -> None:
     new = raised.new(alarms)
     if not new:
         return
     topics.ensure(settings, (ALARMS,))
-    writer = TopicWriter(settings.kafka)
-    for alarm in new:
-        writer.send(ALARMS.name(settings.retailer), alarm.alarm_id.encode(), msgspec.json.encode(alarm))
-    writer.finish()
+    messages = [(alarm.alarm_id.encode(), msgspec.json.encode(alarm)) for alarm in new]
+    outlet.deliver(ALARMS.name(settings.retailer), messages)
     raised.remember(new)
     for alarm in new:
         log.warning("alarm", kind=alarm.kind, subject=alarm.subject, text=alarm.text, remedy=alarm.remedy)

@@ -5,7 +5,7 @@ before it is written, so the same again writes nothing.
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 
 import structlog
@@ -17,12 +17,11 @@ from contract.risk import KnownOutcome
 from contract.settings import Settings
 from contract.topics import OUTCOMES
 from runtime.kafka import topics
+from runtime.kafka.producer import Outlet, SharedProducer
 from runtime.kafka.topic_log import TopicReader
-from runtime.kafka.writer import KafkaOutlet
 from trainer.examples.label_log import LabelLog
 from trainer.examples.outcomes import PastTransaction, SeenTransaction, encoded, horizon_begins_ms, missing, outcome
 from trainer.examples.store import ExampleStore
-from trainer.feeds.outlets import Outlets
 
 DUE_EVERY_S = 10.0
 
@@ -62,15 +61,20 @@ def of_history(
     return [each for each in told if each is not None]
 
 
-def publish(settings: Settings, wanted: Iterable[KnownOutcome], now: datetime) -> int:
-    """Sends what the topic does not say yet; gives how many that were. Raises TransientError, and may then be repeated."""
+def publish(settings: Settings, wanted: Iterable[KnownOutcome], now: datetime, outlet: Outlet | None = None) -> int:
+    """Sends what the topic does not say yet; gives how many that were. Raises TransientError, and may then be repeated.
+
+    `outlet`: the process's, where it has one already.
+    """
     topics.ensure(settings, (OUTCOMES,))
-    topic, kafka = OUTCOMES.name(settings.retailer), settings.kafka
+    topic = OUTCOMES.name(settings.retailer)
     present, erased = _present(settings, topic)
     news = missing((each for each in wanted if each.transaction_id not in erased), present, to_epoch_ms(now))
     if news:
-        with KafkaOutlet(kafka.kafka_python(), topic, kafka.request_timeout_s) as outlet:
-            outlet.deliver(encoded(news))
+        with (
+            nullcontext(outlet) if outlet else SharedProducer(settings.kafka, f"{settings.retailer}-outcomes") as opened
+        ):
+            opened.deliver(topic, encoded(news))
     log.info("outcomes_published", count=len(news))
     return len(news)
 
@@ -78,8 +82,8 @@ def publish(settings: Settings, wanted: Iterable[KnownOutcome], now: datetime) -
 class OutcomeFeed:
     """What a running trainer tells: each transaction that something came for, and labels whose time comes. Used by one thread."""
 
-    def __init__(self, settings: Settings, store: ExampleStore, clock: Clock, outlets: Outlets) -> None:
-        self._settings, self._store, self._clock, self._outlets = settings, store, clock, outlets
+    def __init__(self, settings: Settings, store: ExampleStore, clock: Clock, outlet: Outlet) -> None:
+        self._settings, self._store, self._clock, self._outlet = settings, store, clock, outlet
         self._told_until, self._looked_s = clock.now(), clock.monotonic_s()
         self._begun = False
 
@@ -87,14 +91,14 @@ class OutcomeFeed:
         """Once, at the start: everything that the topic lacks. Raises TransientError, and is then to be called again."""
         if not self._begun:
             now = self._clock.now()
-            publish(self._settings, of_store(self._settings, self._store, now), now)
+            publish(self._settings, of_store(self._settings, self._store, now), now, self._outlet)
             self._begun = True
 
     def tell(self, transaction_ids: Sequence[str]) -> None:
         """What is known of these, again where it was told before: workers apply an outcome once. Raises TransientError."""
         known = self._store.outcomes(transaction_ids, self._clock.now())
         if known:
-            self._outlets.send(OUTCOMES, encoded(known))
+            self._outlet.deliver(OUTCOMES.name(self._settings.retailer), encoded(known))
 
     def send_due(self) -> None:
         """Every DUE_EVERY_S: labels whose label_time has come since. Raises TransientError, and is then to be called again."""

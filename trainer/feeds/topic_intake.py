@@ -16,10 +16,10 @@ from contract.clock import Clock
 from contract.errors import TransientError
 from contract.settings import Settings
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS
+from runtime.kafka.producer import SharedProducer
 from runtime.locks import LockBusyError
 from trainer.examples.intake import Intake, Message, encoded
 from trainer.examples.store import ExampleStore
-from trainer.feeds.outlets import Outlets
 from trainer.registry.registry import Registry
 
 BATCH_MAX = 500
@@ -112,20 +112,22 @@ class _Taker:
     """Puts batches into the store, as the running trainer does."""
 
     def __init__(self, settings: Settings, store: ExampleStore, clock: Clock) -> None:
-        retailer, outlets = settings.retailer, Outlets(settings)
+        retailer = settings.retailer
+        self._producer = SharedProducer(settings.kafka, f"{retailer}-intake")
+        self._dead_letters = DEAD_LETTERS.name(retailer)
         self._intake = Intake(retailer, FEATURES.name(retailer), LABELS.name(retailer))
-        self._store, self._outlets, self._clock = store, outlets, clock
+        self._store, self._clock = store, clock
 
     def take(self, messages: Sequence[Message]) -> None:
         batch = self._intake.batch(messages, self._clock.now())
         if batch.letters:
-            self._outlets.send(DEAD_LETTERS, encoded(batch.letters))
+            self._producer.deliver(self._dead_letters, encoded(batch.letters))
         self._store.forget(batch.forgotten)
         self._store.put(batch.records, batch.labels)
 
     def close(self) -> None:
         """Ends the producer."""
-        self._outlets.close()
+        self._producer.close()
 
 
 def _batches(consumer: KafkaConsumer, ends: Ends, silence_s: float) -> Iterator[Sequence[Message]]:

@@ -5,11 +5,11 @@ So workers see a promotion only when the whole package lies before it, whenever 
 
 from contract.models import ModelPromotion
 from contract.package import to_messages, to_promotion
-from runtime.kafka.writer import Outlet
+from runtime.kafka.producer import Outlet
 
 
-def publish(outlet: Outlet, package: bytes, promotion: ModelPromotion | None) -> None:
+def publish(outlet: Outlet, topic: str, package: bytes, promotion: ModelPromotion | None) -> None:
     """The chunks, then the promotion if any; raises TransientError, after which nothing is promoted. May be repeated."""
-    outlet.deliver(to_messages(package))
+    outlet.deliver(topic, to_messages(package))
     if promotion is not None:
-        outlet.deliver([to_promotion(promotion)])
+        outlet.deliver(topic, [to_promotion(promotion)])

@@ -14,7 +14,7 @@ from contract.package import to_challenge, to_messages
 from contract.settings import Settings
 from contract.topics import MODELS
 from runtime.kafka import topics
-from runtime.kafka.writer import KafkaOutlet
+from runtime.kafka.producer import SharedProducer
 from runtime.locks import HeldLock, LockBusyError
 from trainer.learning.package_repair import whole_package
 from trainer.learning.package_writer import publish
@@ -54,7 +54,7 @@ def promote_model(
     # One after another, to the end: what the registry calls the newest is also the last on the topic.
     with _outlet(settings) as outlet, _standing(settings, registry):
         number = registry.begin_promotion(entry, now, by, kind, reason, since=since)
-        publish(outlet, package, promotion)
+        publish(outlet, MODELS.name(settings.retailer), package, promotion)
         registry.confirm_promotion(number)
     log.info("model_promoted", model_version=promotion.model_version, by=by, kind=kind)
     challenger = registry.challenger(settings.retailer)
@@ -69,7 +69,7 @@ def publish_model(settings: Settings, registry: Registry, entry: Entry) -> None:
     """
     package = whole_package(settings, registry, entry)
     with _outlet(settings) as outlet:
-        publish(outlet, package, None)
+        publish(outlet, MODELS.name(settings.retailer), package, None)
     log.info("model_published", model_version=entry.manifest.model_version)
 
 
@@ -156,13 +156,14 @@ def _send_challenge(
     message: ModelChallenge,
     before: Sequence[tuple[bytes, bytes]],
 ) -> None:
+    topic = MODELS.name(settings.retailer)
     with _outlet(settings) as outlet:
         number = registry.begin_challenge(
             settings.retailer, entry, message.decided_at, message.decided_by, mode=message.mode, share=message.share
         )
         if before:
-            outlet.deliver(before)
-        outlet.deliver([to_challenge(message)])
+            outlet.deliver(topic, before)
+        outlet.deliver(topic, [to_challenge(message)])
     registry.confirm_challenge(number)
 
 
@@ -176,6 +177,6 @@ def _standing(settings: Settings, registry: Registry) -> HeldLock:
         ) from None
 
 
-def _outlet(settings: Settings) -> KafkaOutlet:
+def _outlet(settings: Settings) -> SharedProducer:
     topics.ensure(settings, (MODELS,))
-    return KafkaOutlet(settings.kafka.kafka_python(), MODELS.name(settings.retailer), settings.kafka.request_timeout_s)
+    return SharedProducer(settings.kafka, f"{settings.retailer}-models")

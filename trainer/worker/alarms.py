@@ -9,7 +9,7 @@ from contract.alarms import Alarm, AlarmSeverity
 from contract.errors import TransientError
 from contract.settings import Settings
 from contract.topics import ALARMS
-from runtime.kafka.writer import KafkaOutlet
+from runtime.kafka.producer import Outlet
 
 log = structlog.get_logger()
 TEXT_MAX = 1_024
@@ -17,6 +17,7 @@ TEXT_MAX = 1_024
 
 def raise_alarm(
     settings: Settings,
+    outlet: Outlet,
     *,
     kind: str,
     severity: AlarmSeverity,
@@ -40,9 +41,7 @@ def raise_alarm(
         values=values,
     )
     log.warning("alarm", kind=kind, subject=alarm.subject, text=alarm.text, remedy=alarm.remedy)
-    topic = ALARMS.name(settings.retailer)
     try:
-        with KafkaOutlet(settings.kafka.kafka_python(), topic, settings.kafka.request_timeout_s) as outlet:
-            outlet.deliver([(alarm.alarm_id.encode(), msgspec.json.encode(alarm))])
+        outlet.deliver(ALARMS.name(settings.retailer), [(alarm.alarm_id.encode(), msgspec.json.encode(alarm))])
     except TransientError as error:
         log.warning("alarm_not_sent", kind=kind, reason=str(error))

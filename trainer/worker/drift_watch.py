@@ -8,6 +8,7 @@ from contract.clock import Clock
 from contract.errors import TillguardError
 from contract.metrics import Metrics
 from contract.settings import Settings
+from runtime.kafka.producer import Outlet
 from trainer.drift import check
 from trainer.registry.registry import Registry
 
@@ -17,8 +18,9 @@ log = structlog.get_logger()
 class DriftWatch:
     """One look every `trainer.drift.every_s` until it is stopped. What fails is logged and tried again at the next look."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, settings: Settings, outlet: Outlet, metrics: Metrics, clock: Clock) -> None:
         self._settings = settings
+        self._outlet = outlet
         self._metrics = metrics
         self._clock = clock
         self._raised = check.Raised()
@@ -44,7 +46,12 @@ class DriftWatch:
             registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
             try:
                 checked = check.check(
-                    self._settings, registry, now=self._clock.now(), metrics=self._metrics, raised=self._raised
+                    self._settings,
+                    registry,
+                    now=self._clock.now(),
+                    metrics=self._metrics,
+                    raised=self._raised,
+                    outlet=self._outlet,
                 )
             finally:
                 registry.close()

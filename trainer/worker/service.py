@@ -18,11 +18,11 @@ from contract.errors import ConfigurationError, FencedError, TransientError
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS
+from runtime.kafka.producer import Outlet
 from runtime.locks import HeldLock
 from trainer.examples.intake import Batch, Intake, Message, encoded
 from trainer.examples.store import ExampleStore
 from trainer.feeds.outcome_feed import OutcomeFeed
-from trainer.feeds.outlets import Outlets
 from trainer.learning.training_attempt import Attempt
 from trainer.worker import alarms
 from trainer.worker.schedule import Schedule
@@ -83,7 +83,7 @@ class TrainerWorker:
     store: ExampleStore
     consumer: Any
     learner: Learner
-    outlets: Outlets
+    outlet: Outlet
     alone: HeldLock
     """No other process is this retailer's trainer while it is held."""
     clock: Clock
@@ -103,7 +103,7 @@ class TrainerWorker:
         self._intake = Intake(retailer, FEATURES.name(retailer), LABELS.name(retailer))
         self._schedule = Schedule(trainer.train_every_labels, trainer.train_every_minutes * 60)
         self._training = _Training(self.store.new_labels(), self.clock.monotonic_s())
-        self._outcomes = OutcomeFeed(self.settings, self.store, self.clock, self.outlets)
+        self._outcomes = OutcomeFeed(self.settings, self.store, self.clock, self.outlet)
         self._pruned_s = self.clock.monotonic_s()
 
     def run(self) -> None:
@@ -157,7 +157,7 @@ class TrainerWorker:
 
     def _keep(self, batch: Batch) -> None:
         if batch.letters:
-            self.outlets.send(DEAD_LETTERS, encoded(batch.letters))
+            self.outlet.deliver(DEAD_LETTERS.name(self.settings.retailer), encoded(batch.letters))
         if batch.forgotten:
             self.store.forget(batch.forgotten)
         self._training.new_labels += self.store.put(batch.records, batch.labels)
@@ -253,7 +253,7 @@ class TrainerWorker:
         now, subject = self.clock.now(), version or self.settings.retailer
         if outcome == "refused" and isinstance(answer, Attempt):
             alarms.raise_alarm(
-                self.settings, kind="model_refused", severity="warning", subject=subject,
+                self.settings, self.outlet, kind="model_refused", severity="warning", subject=subject,
                 text=f"a new model was not put in service: {answer.reason}",
                 remedy="the model that serves continues; look at the newest labels and their sources. `tillguard trainer run "
                 "--once` tries again and keeps the model, so that `tillguard models promote` can put it in service",
@@ -261,7 +261,7 @@ class TrainerWorker:
             )  # fmt: skip
         elif outcome == "failed":
             alarms.raise_alarm(
-                self.settings, kind="training_failed", severity="critical", subject=subject,
+                self.settings, self.outlet, kind="training_failed", severity="critical", subject=subject,
                 text=f"a training ended without a model: {answer.reason}",
                 remedy="the model that serves continues, labels are kept; the trainer's log says more, and it tries again by itself",
                 values={}, now=now,

@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry
 from contract.clock import SystemClock
 from contract.settings import KafkaSettings
 from contract.topics import CONTROL, TRANSACTIONS
+from runtime.kafka.producer import SharedProducer
 from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import FeedState
-from scoring.feeds.publisher import KafkaPublisher
+from scoring.feeds.publisher import VERDICT_LINGER_MS, KafkaPublisher
 from scoring.ports import EventResult, RawEvent
 from scoring.worker import faust_app
 from scoring.worker.health import Fault, Readiness
@@ -76,7 +77,9 @@ def main() -> int:
 
     kafka = KafkaSettings(bootstrap_servers=chosen.kafka, session_timeout_s=6)
     clock = SystemClock()
-    publisher = KafkaPublisher(kafka, chosen.retailer, client_id=chosen.name)
+    unhurried = SharedProducer(kafka, f"{chosen.name}-unhurried", endless=True)
+    verdicts = SharedProducer(kafka, f"{chosen.name}-verdicts", endless=True, linger_ms=VERDICT_LINGER_MS)
+    publisher = KafkaPublisher(chosen.retailer, unhurried, verdicts)
     pipeline = Pipeline(
         FileSteeredScorer(chosen.folder), publisher, clock, batch_max=64, pending_max=chosen.pending_max
     )

@@ -17,6 +17,7 @@ from contract.features import FeatureRecord, get_feature_names, get_schema_hash
 from contract.metrics import Metrics
 from contract.models import ModelChallenge, ModelMessage, ShadowScore, Thresholds
 from contract.topics import ALARMS, FEATURES, LABELS, MODELS, SHADOW_SCORES
+from runtime.kafka.producer import SharedProducer
 from runtime.kafka.topic_log import TopicReader
 from scoring.models.cache import ModelCache
 from support.live_worker import ORIGIN, Topics, tillguard
@@ -235,9 +236,10 @@ def test_drift_is_measured_against_the_profile_and_raises_each_alarm_once(retail
     sent = [msgspec.json.decode(value, type=Alarm) for _, value in Topics(retailer.settings).read(ALARMS) if value]
     assert {alarm.alarm_id for alarm in sent} == {alarm["alarm_id"] for alarm in found["alarms"]}
     metrics = Metrics()
-    watch = DriftWatch(retailer.settings, metrics, SystemClock())  # as `trainer run` looks
-    for _ in range(2):
-        assert watch.look() is not None
+    with SharedProducer(retailer.settings.kafka, "test") as producer:
+        watch = DriftWatch(retailer.settings, producer, metrics, SystemClock())  # as `trainer run` looks
+        for _ in range(2):
+            assert watch.look() is not None
     assert len(Topics(retailer.settings).read(ALARMS)) == 2 * len(sent)
     shown = metrics.registry.get_sample_value
     assert shown(

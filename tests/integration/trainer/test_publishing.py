@@ -15,7 +15,6 @@ from contract.errors import TransientError
 from contract.metrics import Metrics
 from contract.models import ModelChunk, ModelMessage
 from contract.topics import MODELS
-from runtime.kafka.writer import KafkaOutlet
 from scoring.models.cache import ModelCache
 from support.live_worker import Topics
 from support.tiny_model import NOW, tiny_package
@@ -28,15 +27,16 @@ PUBLISHING = """
 import sys
 from contract.models import ModelPromotion
 from contract.package import hash_package
+from contract.settings import KafkaSettings
 from support.tiny_model import NOW, tiny_package
-from runtime.kafka.writer import KafkaOutlet
+from runtime.kafka.producer import SharedProducer
 from trainer.learning.package_writer import publish
 padding = {f"p{number}": "x" * 1_000 for number in range(900)}
-with KafkaOutlet({"bootstrap_servers": [sys.argv[1]]}, sys.argv[2], 30.0) as outlet:
+with SharedProducer(KafkaSettings(bootstrap_servers=sys.argv[1]), "test") as outlet:
     for number in range(1_000):
         version = f"m-{sys.argv[3]}-{number}"
         package = tiny_package(version, parameters=padding)
-        publish(outlet, package, ModelPromotion(model_version=version, package_sha256=hash_package(package),
+        publish(outlet, sys.argv[2], package, ModelPromotion(model_version=version, package_sha256=hash_package(package),
                 promoted_at=NOW, promoted_by="test"))
         print(version, flush=True)
 """
@@ -110,9 +110,3 @@ def test_no_kill_lets_a_promotion_stand_without_its_whole_package(
             promotions += 1
             assert whole[message.model_version] == set()
     assert promotions >= 3
-
-
-def test_a_topic_that_takes_nothing_is_a_transient_error(stack: Any) -> None:
-    outlet = KafkaOutlet({"bootstrap_servers": [stack.endpoints["kafka"].uri]}, "f-nobody-made-this-topic", 2.0)
-    with pytest.raises(TransientError, match="did not take all records"), outlet:
-        outlet.deliver([(b"key", b"value")])

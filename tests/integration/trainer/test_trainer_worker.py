@@ -19,7 +19,7 @@ from contract.dead_letters import DeadLetter
 from contract.metrics import Metrics
 from contract.models import ModelMessage, ModelPromotion
 from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, MODELS
-from scoring.feeds.publisher import producer_properties
+from runtime.kafka.producer import producer_properties
 from scoring.models.cache import ModelCache
 from support.learning import Simulated, feature_record, label, simulated
 from support.live_trainer import LiveTrainer

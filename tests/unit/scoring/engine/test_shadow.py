@@ -16,11 +16,11 @@ from contract.features import get_feature_names
 from contract.metrics import Metrics
 from contract.models import ShadowScore, Thresholds
 from contract.package import build_package, read_package
+from runtime.kafka.producer import DeliveryError
 from scoring.decision.decide import rounded
 from scoring.decision.shares import CANARY, in_share
 from scoring.engine import shadow
 from scoring.engine.shadow import ShadowScorer, ShadowWork
-from scoring.feeds.publisher import DeliveryError
 from scoring.models.onnx_model import OnnxModel
 from scoring.ports import EventResult
 from support.live_worker import until

@@ -1,5 +1,7 @@
 """Retry: a letter chooses among the retailer's own records and connectors, whatever a stranger wrote into it."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from contract.dead_letters import DeadLetter
 from contract.errors import TransientError
 from contract.settings import parse
 from contract.topics import TOPICS
+from runtime.kafka.producer import KeyValue
 from runtime.kafka.topic_log import Record
 from tillguard.operations import dead_letter_desk
 from tillguard.operations.dead_letter_desk import SENT_AGAIN, Filed, Retry
@@ -30,11 +33,8 @@ class Log:
         self.asked.append((topic, partition, offset))
         return self.record if (partition, offset) == (1, 7) else None
 
-    def send(self, topic: str, key: bytes, value: bytes | None, partition: int | None = None) -> None:
-        self.sent.append((topic, key, value, partition))
-
-    def finish(self) -> None:
-        """Everything is delivered at once."""
+    def deliver(self, topic: str, messages: Sequence[KeyValue], partition: int | None = None) -> None:
+        self.sent += [(topic, key, value, partition) for key, value in messages]
 
 
 def letter(**changes: Any) -> DeadLetter:
@@ -54,7 +54,7 @@ def letter(**changes: Any) -> DeadLetter:
 
 def retried(monkeypatch: pytest.MonkeyPatch, log: Log, folder: Path, *letters: DeadLetter) -> list[str | None]:
     monkeypatch.setattr(dead_letter_desk, "TopicReader", lambda _: log)
-    monkeypatch.setattr(dead_letter_desk, "TopicWriter", lambda _: log)
+    monkeypatch.setattr(dead_letter_desk, "SharedProducer", lambda *_: nullcontext(log))
     desk = Retry(parse({"retailer": "shop"}, where="s"), folder)
     filed = [Filed(Record("shop.dead-letters.v1", 0, i, b"k", b""), each) for i, each in enumerate(letters)]
     return [why for _, why in desk.retry(filed)]
@@ -148,7 +148,8 @@ def test_one_letter_that_fails_does_not_keep_the_others_from_their_retry(
 
 def test_a_letter_stands_until_its_record_is_delivered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Away(Log):
-        def finish(self) -> None:
+        def deliver(self, topic: str, messages: Sequence[KeyValue], partition: int | None = None) -> None:
+            super().deliver(topic, messages, partition)
             raise TransientError("Kafka is away")
 
     log = Away(Record("shop.transactions.v1", 1, 7, b"t1", b"the record"))

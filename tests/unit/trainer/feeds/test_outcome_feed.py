@@ -11,7 +11,7 @@ from contract.clock import ManualClock
 from contract.features import get_feature_names
 from contract.risk import KnownOutcome
 from contract.settings import parse
-from contract.topics import Topic
+from runtime.kafka.producer import KeyValue
 from support.learning import BEGAN, feature_record, label
 from trainer.examples.label_log import LabelLog
 from trainer.examples.outcomes import PastTransaction
@@ -28,9 +28,9 @@ class Sent:
     def __init__(self) -> None:
         self.outcomes: list[KnownOutcome] = []
 
-    def send(self, topic: Topic, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        assert topic.kind == "outcomes"
-        self.outcomes += [msgspec.json.decode(value, type=KnownOutcome) for _, value in messages]
+    def deliver(self, topic: str, messages: Sequence[KeyValue], partition: int | None = None) -> None:
+        assert (topic, partition) == ("shop.outcomes.v1", None)
+        self.outcomes += [msgspec.json.decode(value or b"", type=KnownOutcome) for _, value in messages]
 
     def verdicts(self) -> list[tuple[str, bool]]:
         return [(each.transaction_id, each.fraud) for each in self.outcomes]
@@ -41,7 +41,7 @@ def test_a_label_is_told_when_its_time_comes_and_a_correction_takes_it_back(tmp_
     store = ExampleStore(f"sqlite:///{tmp_path / 'examples.db'}", "shop")
     clock = ManualClock(BEGAN + timedelta(days=2))
     row = np.full(len(get_feature_names()), np.nan, dtype="<f4").tobytes()
-    feed = OutcomeFeed(settings, store, clock, sent)  # type: ignore[arg-type]
+    feed = OutcomeFeed(settings, store, clock, sent)
     store.put([feature_record(n, values=row, entities=NAMED) for n in (1, 2)], [label(1), label(2, day=5)])
     feed.tell(["t-1", "t-2"])
     assert sent.verdicts() == [("t-1", True)]
