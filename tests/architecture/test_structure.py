@@ -55,12 +55,12 @@ def test_the_layers_are_kept() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_only_the_worker_s_application_imports_faust() -> None:
+def test_only_the_worker_s_application_and_its_agent_feed_import_faust() -> None:
     statement = re.compile(r"^\s*(?:from|import)\s+(?:faust|mode)\b", re.MULTILINE)
     importers = {
         str(file.relative_to(ROOT)) for file in python_files(*HOUSES - {"bench"}) if statement.search(text_of(file))
     }
-    assert importers <= {"scoring/worker/faust_app.py"}
+    assert importers <= {"scoring/worker/faust_app.py", "scoring/worker/agent_feed.py"}
 
 
 def test_the_contract_touches_no_file_socket_process_or_thread() -> None:

@@ -35,6 +35,7 @@ from scoring.store.coverage import read_coverage
 from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
 from scoring.worker import faust_app
+from scoring.worker.agent_feed import AgentFeed
 from scoring.worker.breaker_alarms import BreakerWatch
 from scoring.worker.hold_expiry import HoldSweeper
 from scoring.worker.resolution_feed import ResolutionScorer
@@ -170,9 +171,9 @@ def _application(
         pending_max=scoring.pending_max,
         budget_s=budget_s,
     )
-    feed: LibrdkafkaFeed | faust_app.AgentFeed
+    feed: LibrdkafkaFeed | AgentFeed
     if scoring.feed == "agent":
-        feed = faust_app.AgentFeed(pipeline, publisher, parts.clock, topic=topic, batch_max=scoring.batch_max)
+        feed = AgentFeed(pipeline, publisher, parts.clock, topic=topic, batch_max=scoring.batch_max)
     else:
         feed = _librdkafka(parts, pipeline, publisher, topic=topic, group=group)
     supervision = Supervision(
@@ -205,7 +206,7 @@ def _application(
             ready=supervision.readiness,
             registry=parts.metrics.registry,
             loops=loops,
-            agent=feed if isinstance(feed, faust_app.AgentFeed) else None,
+            agent=feed if isinstance(feed, AgentFeed) else None,
             on_address=partial(write_address, address_file),
         )
     )

@@ -21,6 +21,7 @@ from scoring.feeds.ports import FeedState
 from scoring.feeds.publisher import VERDICT_LINGER_MS, KafkaPublisher
 from scoring.ports import EventResult, RawEvent
 from scoring.worker import faust_app
+from scoring.worker.agent_feed import AgentFeed
 from scoring.worker.health import Fault, Readiness
 
 
@@ -86,12 +87,12 @@ def main() -> int:
     topic, group = TRANSACTIONS.name(chosen.retailer), f"{chosen.retailer}.scoring"
     loops: dict[str, faust_app.Loop] = {}
     agent = None
-    feed: LibrdkafkaFeed | faust_app.AgentFeed
+    feed: LibrdkafkaFeed | AgentFeed
     if chosen.feed == "librdkafka":
         feed = LibrdkafkaFeed(kafka, pipeline, publisher, clock, topic=topic, group=group, client_id=chosen.name)
         loops["transactions"] = feed
     else:
-        feed = agent = faust_app.AgentFeed(pipeline, publisher, clock, topic=topic, batch_max=64)
+        feed = agent = AgentFeed(pipeline, publisher, clock, topic=topic, batch_max=64)
     app = faust_app.build(
         faust_app.Hosted(
             name=group if agent else f"{group}-control",
