@@ -29,8 +29,8 @@ TillguardError
 ├── UndecodableError             connectors.mysql.columns.packed: a column's bytes cannot be read
 ├── ConditionError               scoring.rules.expressions: a rule's condition cannot be used; becomes a fault of a ConfigurationError
 ├── RevisionConflictError        scoring.ports: another resolution of the case came first
-├── LateError                    scoring.models.time_limit: the model did not end in time
-├── ModelFailedError             scoring.models.onnx_model: the model gave no usable score
+├── LateError                    scoring.ports: the model did not end in time
+├── ModelFailedError             scoring.ports: the model gave no usable score
 ├── StalledError                 scoring.worker.supervision: there is work, and nothing moves
 ├── TrainingUnableError          federation.learning.learner: a retailer cannot train in this round
 ├── FederationRefusedError       federation.refusals: something is refused, and nothing was done

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import TillguardError, TransientError
+from contract.models import ChallengeMode, Manifest
+from contract.verdicts import Decision
 
 GIVEN_UP_AFTER_MS = 10_000
 """Behind an outage it is better to catch up in large batches than to answer each event within a budget long overdue."""
@@ -84,6 +86,19 @@ class Applied:
     marks: list[tuple[ListHit, ...]]
     """Pinned at first sight."""
 
+    def take(self, rows: Sequence[int]) -> "Applied":
+        """The answer for some of the window updates."""
+        chosen = list(rows)
+        return Applied(
+            self.applied_seq[chosen],
+            self.first[chosen],
+            self.conflict[chosen],
+            self.aggregates[chosen],
+            [self.model_versions[row] for row in chosen],
+            [self.rules_versions[row] for row in chosen],
+            [self.marks[row] for row in chosen],
+        )
+
 
 class StoreUnavailableError(TransientError):
     """The store did not answer in time; nothing can be said about which of the window updates it applied (asking again is safe)."""
@@ -113,16 +128,53 @@ class WindowStore(Protocol):
     ) -> Ticket:
         """Sends a batch without waiting for its answer; at most a few tickets are open at once, collected in order.
 
-        The versions are pinned for window updates not seen before; `others` names the model of those, by their place, that another
+        The versions are pinned for window updates not seen before; `others` names the model of those, by their row, that another
         one judges. With an empty `model_version` nothing is pinned: a history fills the windows, and the first send of the same
         transaction that names a model pins its versions and its content. Raises StoreUnavailableError.
         """
         ...
 
 
+class FindingTicket(Protocol):
+    """Findings on their way through the store."""
+
+    def wait(self, timeout_s: float) -> int:
+        """How many were new; blocks at most `timeout_s`, raises StoreUnavailableError (sending again is safe)."""
+        ...
+
+
+class FindingStore(Protocol):
+    """What became known of transactions, for the risk of their entities; used by one thread."""
+
+    def learn(self, findings: Sequence[Finding]) -> FindingTicket:
+        """Sends findings without waiting, idempotent by transaction_id; raises StoreUnavailableError."""
+        ...
+
+
+class Answer(NamedTuple):
+    """A full verdict as it is published, and what the feature record repeats of it."""
+
+    verdict: bytes
+    decision: Decision
+    score: float
+    control: bool = False
+    """True: of the control group."""
+
+
+class NewCase(NamedTuple):
+    """A full verdict that may be resolved, before it is on record."""
+
+    transaction_id: str
+    wanted: Answer
+    open_until: datetime | None = None
+    """For holds."""
+    otherwise: Answer | None = None
+    """What to remember instead of `wanted` where the breaker does not admit it; None: the breaker has no say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A verdict that may be resolved: held, flagged or blocked."""
+    """A verdict on record that may be resolved: held, flagged or blocked."""
 
     transaction_id: str
     revision: int
@@ -130,8 +182,6 @@ class Case:
     """The newest revision, as published."""
     open_until: datetime | None
     """For holds."""
-    otherwise: bytes | None = None
-    """What to remember instead of `verdict` where the breaker does not admit it; None: the breaker has no say."""
 
 
 class StateCoverage(Protocol):
@@ -145,12 +195,12 @@ class StateCoverage(Protocol):
 class CaseStore(Protocol):
     """Verdicts that wait for a resolution, and holds that wait for their expiry. Atomic and idempotent, shared by workers."""
 
-    def open(self, cases: Sequence[Case], passed: int = 0) -> list[bytes]:
-        """Remembers new verdicts; the verdicts that stand, in step.
+    def open(self, cases: Sequence[NewCase], passed: int = 0) -> list[Answer]:
+        """Puts full verdicts on record; the answers that stand, in step.
 
-        One already known by an equal or higher revision is left as it is, and stands instead of the given one (as it was first,
-        however often it was resolved since). Where a case has an `otherwise`, the breaker is asked in the same step, once per
-        transaction. `passed`: how many transactions to count first, as by `passed`. Raises StoreUnavailableError.
+        A transaction that has a case keeps its first full verdict, however often it was resolved since, and that stands instead of
+        the given one. Where a case has an `otherwise`, the breaker is asked in the same step, once per transaction. `passed`: how
+        many transactions to count first, as by `passed`. Raises StoreUnavailableError.
         """
         ...
 
@@ -181,14 +231,65 @@ class RevisionConflictError(TillguardError):
     """Another resolution came first."""
 
 
+class LateError(TillguardError):
+    """The model did not end in time."""
+
+
+class ModelFailedError(TillguardError):
+    """The model gave no usable score for a batch."""
+
+
 class Model(Protocol):
-    """One loaded model package."""
+    """One loaded model package; safe for threads."""
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """The manifest's `model_version`."""
+        ...
 
-    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of fraud in [0, 1], shape (n,), for features of shape (n, F); pure and deterministic."""
+    @property
+    def manifest(self) -> Manifest:
+        """What the package says of its model."""
+        ...
+
+    @property
+    def ordinary(self) -> NDArray[np.float32]:
+        """The ordinary value of each feature, shape (F,); NaN where missing or unknown to the model."""
+        ...
+
+    def score(self, features: NDArray[np.float32], timeout_s: float) -> NDArray[np.float32]:
+        """Probabilities of fraud in [0, 1], shape (n,), for features of shape (n, F); deterministic.
+
+        Raises LateError after `timeout_s` (at once where it is not above 0), and ModelFailedError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """A model that runs next to the serving one."""
+
+    model: Model
+    mode: ChallengeMode
+    share: float
+    """Of customers that it answers, in [0, 1]; 0 in shadow mode."""
+
+
+class Models(Protocol):
+    """The models of one retailer, which another thread may exchange at any moment."""
+
+    @property
+    def serving(self) -> Model | None:
+        """The promoted model, or None before the first one."""
+        ...
+
+    @property
+    def challenger(self) -> Challenger | None:
+        """The model that runs next to the serving one, or None."""
+        ...
+
+    def get(self, version: str) -> Model | None:
+        """The model of `version`, or None where it is not to be had."""
         ...
 
 

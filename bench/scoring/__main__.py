@@ -180,7 +180,7 @@ def _against(row: Row, baseline: float, target: float, *, at_least: bool) -> Row
 
 
 def engine_alone(site: Site, sizes: Sizes) -> list[Row]:
-    """`engine.score` without Kafka, by batch size and stage."""
+    """The engine without Kafka, by batch size and stage."""
     shop = site.shop("engine", lambda retailer: history(retailer, SAMPLE, "sample"))
     limits = network.thresholds(np.linspace(0, 1, 1001).tolist())
     subject = engine(shop, network.package(shop.name, MODEL_VERSION, limits), MODEL_VERSION)
@@ -190,7 +190,8 @@ def engine_alone(site: Site, sizes: Sizes) -> list[Row]:
         stages: dict[str, float] = {}
         decode = msgspec.json.Decoder(Verdict).decode
         began_s = time.perf_counter()
-        outcomes = [subject.score(events[start : start + batch]) for start in range(0, len(events), batch)]
+        batches = (events[start : start + batch] for start in range(0, len(events), batch))
+        outcomes = [subject.collect(subject.submit(part)) for part in batches]
         total_us = (time.perf_counter() - began_s) / len(events) * 1e6
         for part in outcomes:
             for stage, us in decode(part[0].verdict or b"").stage_us.items():

@@ -30,8 +30,11 @@ from scoring.engine.engine import Engine
 from scoring.models.cache import ModelCache
 from scoring.ports import RawEvent
 from scoring.rules.ruleset import default_rules
+from scoring.rules.versions import RulesetCache
 from scoring.store.cases import RedisCases
 from scoring.store.redis_store import RedisStore
+from scoring.store.rules import RedisRules
+from tillguard.wiring.engine import make_engine
 
 DATABASE = 13
 """Redis database of the benchmark; emptied before every measurement."""
@@ -178,8 +181,9 @@ def engine(shop: Shop, package: bytes, version: str) -> Engine:
         cache.offer(value)
     settings = shop.settings
     patient = settings.model_copy(update={"scoring": settings.scoring.model_copy(update={"budget_ms": 10_000.0})})
-    cases = RedisCases(patient)
-    return Engine(RedisStore(patient), cases, cache, default_rules(), patient, SystemClock(), metrics)
+    clock = SystemClock()
+    rulesets = RulesetCache(default_rules(), RedisRules(patient), clock)
+    return make_engine(patient, RedisStore(patient), RedisCases(patient), cache, rulesets, clock, metrics)
 
 
 def raw_events(shop: Shop, records: Iterable[Record]) -> list[RawEvent]:
@@ -195,7 +199,7 @@ def _scores(shop: Shop, sample: Sequence[Record]) -> list[float]:
     events = raw_events(shop, sample)
     scores = []
     for start in range(0, len(events), 256):
-        for outcome in trial.score(events[start : start + 256]):
+        for outcome in trial.collect(trial.submit(events[start : start + 256])):
             if outcome.verdict is None:
                 raise RuntimeError("a transaction of the benchmark is not valid")
             scores.append(decode(outcome.verdict).score or 0.0)

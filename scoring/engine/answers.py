@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from contract.clock import to_epoch_ms
 from contract.codec import DOCUMENT_BYTES_MAX
 from contract.dead_letters import DeadLetter
-from contract.errors import InvalidEventError
+from contract.errors import InvalidEventError, InvariantError
 from contract.events import Transaction
 from contract.features import FeatureRecord, get_schema_hash
 from contract.verdicts import REVISION_DEGRADED, REVISION_FULL, Decision, DegradedCause, Reason, Verdict
-from scoring.ports import EventResult, RawEvent
+from scoring.ports import Answer, EventResult, RawEvent
 
 HISTORY_PHASES = frozenset({"snapshot", "replay"})
 DETAIL_MAX = 1024
@@ -25,6 +25,8 @@ DEGRADED_TEXTS: dict[DegradedCause, str] = {
     "model_unavailable": "no model is available",
     "model_late": "the model did not answer in time",
 }
+CONTROL_CODE = "policy:control"
+"""The reason of the control group's verdicts."""
 encode = msgspec.json.Encoder().encode
 
 
@@ -46,6 +48,30 @@ class Moment:
     def latency_ms(self, event: RawEvent) -> float:
         """Since the broker appended the event; never negative, since two machines' clocks differ."""
         return float(max(0, self.now_ms - event.appended_ms))
+
+
+class _Reason(msgspec.Struct):
+    code: str
+
+
+class _Told(msgspec.Struct):
+    """What matters of a verdict that was published before."""
+
+    decision: Decision
+    score: float
+    reasons: list[_Reason]
+
+
+_decode_told = msgspec.json.Decoder(_Told).decode
+
+
+def answer_of(verdict: bytes) -> Answer:
+    """A full verdict that was published before; raises InvariantError where it is none."""
+    try:
+        told = _decode_told(verdict)
+    except msgspec.DecodeError as error:
+        raise InvariantError(f"the store holds a verdict that is none: {type(error).__name__}") from None
+    return Answer(verdict, told.decision, told.score, any(reason.code == CONTROL_CODE for reason in told.reasons))
 
 
 def is_history(transaction: Transaction) -> bool:
@@ -180,7 +206,7 @@ def key_of(event: RawEvent) -> bytes:
 def dead_letter(
     event: RawEvent, error: InvalidEventError, *, retailer: str, now: datetime, transaction_id: str | None = None
 ) -> EventResult:
-    """The outcome of a message that cannot be used: one dead letter that names it."""
+    """The result of a message that cannot be used: one dead letter that names it."""
     value = event.value
     letter = DeadLetter(
         retailer=retailer,

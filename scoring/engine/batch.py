@@ -1,29 +1,44 @@
-"""The first stage: records become transactions or dead letters, and transactions become window_updates. Pure but for the clock's reading."""
+"""The input of the engine: a batch of records, the transactions among them, and what the store says of these. Pure."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
 
 from contract.codec import Admission, Decoder
 from contract.errors import InvalidEventError
 from contract.events import Transaction
 from contract.verdicts import DegradedCause
 from scoring.engine.answers import dead_letter, key_of
-from scoring.features import event_times_ms
-from scoring.ports import EventResult, RawEvent, Ticket, WindowUpdate
+from scoring.engine.tally import Tally
+from scoring.features import Floats, event_times_ms, window_updates
+from scoring.ports import Applied, EventResult, RawEvent, Ticket, WindowUpdate
 
 _DECODER = Decoder(Transaction)
 
 
+def _no_answer() -> Applied:
+    none = np.empty(0)
+    return Applied(none.astype(np.int64), none.astype(np.bool_), none.astype(np.bool_), none[:, None], [], [], [])
+
+
 @dataclass(slots=True)
 class Batch:
-    """Events on their way. The lists of transactions run in step; `places` says which event each one was."""
+    """Events on their way, and n rows: the transactions among them that can be judged.
+
+    A `row` is an index into everything here that has n entries, an `event_index` one into `events` and `results`.
+    """
 
     events: Sequence[RawEvent]
-    outcomes: list[EventResult | None]
-    """One per event; None until it is answered."""
-    places: list[int] = field(default_factory=list)
+    results: list[EventResult | None]
+    """By event index; None until it is there."""
+    again: bool = False
+    """True: answered degraded before; only a full answer is wanted."""
+    tally: Tally = field(default_factory=Tally)
+    event_indices: list[int] = field(default_factory=list)
+    """By row."""
     transactions: list[Transaction] = field(default_factory=list)
     amounts: list[int] = field(default_factory=list)
     """Minor units of the base currency."""
@@ -31,29 +46,52 @@ class Batch:
     window_updates: list[WindowUpdate] = field(default_factory=list)
     deadline_s: float = 0.0
     """On the monotonic clock."""
-    again: bool = False
-    """True: answered degraded before; only a full answer is wanted."""
-    store_ticket: Ticket | None = None
-    cause: DegradedCause | None = None
-    """Why the store was not asked."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent per stage."""
-    decisions: Counter[tuple[str, bool]] = field(default_factory=Counter)
-    """Verdicts by decision and whether degraded."""
-    refused: Counter[str] = field(default_factory=Counter)
-    """Dead letters by reason."""
-    latencies_ms: list[float] = field(default_factory=list)
-    """Of the verdicts that somebody may have waited for."""
-    seen_before: int = 0
+    ticket: Ticket | None = None
+    cause: DegradedCause = "state_unavailable"
+    """Why the store was not asked, where there is no ticket."""
+    applied: Applied = field(default_factory=_no_answer)
+    """Has rows from the store's answer on, as do `quantities` and `vectors`."""
+    quantities: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    """Shape (n, F)."""
+    vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    """Shape (n, F)."""
+
+    def event(self, row: int) -> RawEvent:
+        """The event that a row was read from."""
+        return self.events[self.event_indices[row]]
+
+    def set_result(self, row: int, result: EventResult) -> None:
+        """Sets the result of a row's event."""
+        self.results[self.event_indices[row]] = result
+
+    def new_rows(self) -> list[int]:
+        """Rows whose transaction had no full answer yet, as far as the store's answer tells."""
+        return list(range(len(self.transactions))) if self.again else np.flatnonzero(self.applied.first).tolist()
+
+    def take(self, rows: Sequence[int]) -> "Batch":
+        """The batch of some rows only, in their order; it sets the results of the same events, and counts into the same tally."""
+        if len(rows) == len(self.transactions):
+            return self
+        return replace(
+            self,
+            event_indices=[self.event_indices[row] for row in rows],
+            transactions=[self.transactions[row] for row in rows],
+            amounts=[self.amounts[row] for row in rows],
+            times_ms=[self.times_ms[row] for row in rows],
+            window_updates=[self.window_updates[row] for row in rows],
+            applied=self.applied.take(rows),
+            quantities=self.quantities[rows],
+            vectors=self.vectors[rows],
+        )
 
 
-def read(events: Sequence[RawEvent], admission: Admission, now: datetime) -> Batch:
-    """Decodes and admits every event; what cannot be used has its dead letter at once, a tombstone an empty outcome."""
-    batch = Batch(events, [None] * len(events))
-    for place, event in enumerate(events):
+def read(events: Sequence[RawEvent], admission: Admission, now: datetime, *, again: bool) -> Batch:
+    """Decodes and admits every event; what cannot be used has its dead letter at once, a tombstone an empty result."""
+    batch = Batch(events, [None] * len(events), again)
+    for event_index, event in enumerate(events):
         if event.value is None and event.key is not None:
             # `forget` withdrew the record from the compacted topic; there is nothing to judge.
-            batch.outcomes[place] = EventResult(key=key_of(event))
+            batch.results[event_index] = EventResult(key=key_of(event))
             continue
         transaction: Transaction | None = None
         try:
@@ -61,13 +99,15 @@ def read(events: Sequence[RawEvent], admission: Admission, now: datetime) -> Bat
             amount = admission.admit(transaction, now)
         except InvalidEventError as error:
             known = None if transaction is None else transaction.transaction_id
-            batch.refused[error.reason] += 1
-            batch.outcomes[place] = dead_letter(
+            batch.tally.dead_letters[error.reason] += 1
+            batch.results[event_index] = dead_letter(
                 event, error, retailer=admission.retailer, now=now, transaction_id=known
             )
             continue
-        batch.places.append(place)
+        batch.event_indices.append(event_index)
         batch.transactions.append(transaction)
         batch.amounts.append(amount)
+    batch.tally.transactions = len(batch.transactions)
     batch.times_ms = event_times_ms(batch.transactions)
+    batch.window_updates = window_updates(batch.transactions, batch.amounts, batch.times_ms)
     return batch

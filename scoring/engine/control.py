@@ -4,23 +4,19 @@ Blocked transactions never show whether they were fraud; without some that go th
 who is in it follows from the transaction and the settings alone.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.events import Transaction
 from contract.features import get_feature_names
-from contract.settings import ScoringSettings
 from contract.verdicts import Reason
 from scoring.decision.decide import HOLD
 from scoring.decision.shares import CONTROL, in_share
-from scoring.engine.answers import is_history
-from scoring.ports import ListHit
+from scoring.engine.answers import CONTROL_CODE, is_history
+from scoring.engine.batch import Batch
 
 AMOUNT = get_feature_names().index("amount")
-CONTROL_CODE = "policy:control"
 CONTROL_REASON = Reason(
     code=CONTROL_CODE,
     text="let through on purpose: one of a small random share, to learn what it turns out to be",
@@ -35,37 +31,30 @@ class Control(NamedTuple):
     amount_max: float
     """Base currency, major units."""
 
-    @classmethod
-    def of(cls, settings: ScoringSettings) -> "Control":
-        """As the settings say."""
-        return cls(settings.control_share, settings.control_amount_max)
 
-
-def control_rows(  # noqa: PLR0917 - columns of one table
+def control_rows(
     control: Control,
+    batch: Batch,
     decided: NDArray[np.int8],
     fired: NDArray[np.bool_],
     rule_severities: NDArray[np.int8],
-    transactions: Sequence[Transaction],
-    marks: Sequence[tuple[ListHit, ...]],
-    quantities: NDArray[np.float64],
 ) -> NDArray[np.intp]:
     """Rows to let through: those that the model alone holds or blocks, live, small enough and in the share.
 
-    `decided` has shape (n,), `fired` (n, rules), `quantities` (n, F). What a rule or a person (a `deny` mark) stopped stays.
+    `decided` has shape (n,), `fired` (n, rules). What a rule or a person (a `deny` mark) stopped stays.
     """
     if not control.share:
         return np.empty(0, dtype=np.intp)
     by_rules = (fired & (rule_severities >= HOLD)).any(axis=1)
-    candidates = np.flatnonzero((decided >= HOLD) & ~by_rules & (quantities[:, AMOUNT] <= control.amount_max))
-    return np.array(
-        [row for row in candidates.tolist() if _may_pass(control.share, transactions[row], marks[row])], dtype=np.intp
-    )
+    small = batch.quantities[:, AMOUNT] <= control.amount_max
+    candidates = np.flatnonzero((decided >= HOLD) & ~by_rules & small)
+    return np.array([row for row in candidates.tolist() if _may_pass(control.share, batch, row)], dtype=np.intp)
 
 
-def _may_pass(share: float, transaction: Transaction, marks: Sequence[ListHit]) -> bool:
+def _may_pass(share: float, batch: Batch, row: int) -> bool:
+    transaction = batch.transactions[row]
     return (
         not is_history(transaction)
-        and all(mark.mark != "deny" for mark in marks)
+        and all(mark.mark != "deny" for mark in batch.applied.marks[row])
         and in_share(transaction.transaction_id, CONTROL, share)
     )

@@ -1,6 +1,6 @@
 """The scoring use case: records in, messages out. Knows no Kafka, Redis or Faust; one instance per scoring thread.
 
-Every event gets exactly one outcome, whatever its bytes and whatever fails: a verdict with its feature record, a degraded
+Every event gets exactly one result, whatever its bytes and whatever fails: a verdict with its feature record, a degraded
 verdict, a dead letter, or (for events answered degraded before) nothing yet.
 
 What a redelivered transaction is told is what it was told first: window values, model version, rules version and marks come
@@ -8,43 +8,37 @@ from its first sight, and everything after them is a pure function of these and 
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from contract.clock import Clock
+from contract.codec import Admission
 from contract.errors import InvalidEventError, InvariantError
 from contract.metrics import Metrics
-from contract.settings import Settings
+from contract.policies import FallbackSettings
 from contract.verdicts import DegradedCause
 from scoring.decision.decide import fallback
-from scoring.engine.answers import Moment, dead_letter, degraded_verdict, is_history, is_late
+from scoring.engine.answers import Moment, dead_letter, degraded_verdict, is_late
 from scoring.engine.batch import Batch, read
-from scoring.engine.control import Control
-from scoring.engine.coverage import expects_risk
-from scoring.engine.judge import Judge, Judged, Rows
-from scoring.engine.resolutions import CaseResolver
+from scoring.engine.judge import Judge, Judgement
 from scoring.engine.shadow import Shadow, ShadowWork, shadow_work
-from scoring.engine.verdict_writer import Answered, VerdictWriter, stage_times_us
-from scoring.features import Floats, as_vectors, quantities, window_updates
-from scoring.models.cache import ModelCache
+from scoring.engine.verdict_writer import VerdictWriter
+from scoring.features import as_vectors, quantities
 from scoring.models.challenger import canary_rows
-from scoring.models.onnx_model import ModelFailedError, OnnxModel
-from scoring.models.time_limit import LateError
 from scoring.ports import (
     Applied,
-    CaseStore,
     EventResult,
+    LateError,
+    ModelFailedError,
+    Models,
     RawEvent,
-    RulesArchive,
-    StateCoverage,
     StoreUnavailableError,
     WindowStore,
 )
 from scoring.rules.ruleset import Ruleset
-from scoring.rules.versions import DirectoryRulesArchive, RulesetCache
+from scoring.rules.versions import RulesetCache
 
 WAIT_MIN_S = 0.001
 """An answer that is already there is taken even when the budget is spent."""
@@ -52,50 +46,47 @@ WAIT_MIN_S = 0.001
 log = structlog.get_logger()
 
 
-class _Work(msgspec.Struct, frozen=True):
-    """A batch with the store's answer and the features that follow from it."""
+@dataclass(frozen=True, slots=True)
+class Promptness:
+    """How fast answers must be."""
 
-    batch: Batch
-    applied: Applied
-    table: Floats
-    vectors: NDArray[np.float32]
+    budget_s: float
+    """From receipt to answer, where somebody waits at a till."""
+    patience_s: float
+    """The same where nobody does: what a store that works takes at most."""
+    late_after_s: float
+    """A transaction that is older than this when it is answered is late: nobody waits any more."""
 
 
 class Engine:
     """Scores one retailer's transactions. At most a few batches are open at once, collected in their order."""
 
-    def __init__(  # noqa: PLR0917 - the composition root names every port once
+    def __init__(  # noqa: PLR0917 - the composition root names everything once
         self,
         store: WindowStore,
-        cases: CaseStore,
-        cache: ModelCache,
-        rules: Ruleset,
-        settings: Settings,
+        models: Models,
+        rulesets: RulesetCache,
+        judge: Judge,
+        writer: VerdictWriter,
         clock: Clock,
         metrics: Metrics,
         *,
-        archive: RulesArchive | None = None,
+        admission: Admission,
+        fallback_settings: FallbackSettings,
+        promptness: Promptness,
         shadow: Shadow | None = None,
-        state: StateCoverage | None = None,
     ) -> None:
-        """Takes every port; `archive` keeps old rules, in files of this machine where none is given, `shadow` hears challengers.
-
-        `state` knows what the store holds; without it no verdict says what its score did not know of.
-        """
-        self._state = state
+        """Takes every port and every part; `shadow` hears what a challenger should score."""
         self._store = store
-        self._cases = cases
-        self._cache = cache
-        self._settings = settings
+        self._models = models
+        self._rulesets = rulesets
+        self._judge = judge
+        self._writer = writer
         self._clock = clock
         self._metrics = metrics
-        self._admission = settings.admission
-        self._rules = RulesetCache(
-            rules, archive or DirectoryRulesArchive(settings.scoring.model_directory / "rules"), clock
-        )
-        self._judge = Judge(clock, settings.base_currency, Control.of(settings.scoring))
-        self._resolver = CaseResolver(cases, settings, clock, metrics)
-        self._writer = VerdictWriter(cases, settings, clock, metrics)
+        self._admission = admission
+        self._fallback = fallback_settings
+        self._promptness = promptness
         self._shadow = shadow
         self._shadow_work: list[ShadowWork] = []
 
@@ -104,22 +95,18 @@ class Engine:
         return self._start(events, again=False)
 
     def collect(self, ticket: Batch) -> list[EventResult]:
-        """Finishes the oldest open batch: one outcome per event, in their order; blocks for the time budget at most."""
+        """Finishes the oldest open batch: one result per event, in their order; blocks for the time budget at most."""
         if ticket.transactions:
-            applied = self._applied(ticket)
-            if applied is None:
-                self._degrade(ticket, range(len(ticket.transactions)))
-            else:
+            applied = self._wait_for_store(ticket)
+            if isinstance(applied, Applied):
                 self._answer(ticket, applied)
+            else:
+                self._degrade(ticket, applied)
         self._count(ticket)
-        outcomes = [outcome for outcome in ticket.outcomes if outcome is not None]
-        if len(outcomes) != len(ticket.events):
-            raise InvariantError("an event was left without an outcome")
-        return outcomes
-
-    def score(self, events: Sequence[RawEvent]) -> list[EventResult]:
-        """`collect(submit(events))`."""
-        return self.collect(self.submit(events))
+        results = [result for result in ticket.results if result is not None]
+        if len(results) != len(ticket.events):
+            raise InvariantError("an event was left without a result")
+        return results
 
     def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
         """Tries events again that were answered degraded: the full answer, or `complete=False` without any message."""
@@ -133,129 +120,102 @@ class Engine:
                 self._shadow.offer(work)
         self._shadow_work.clear()
 
-    def resolve(self, events: Sequence[RawEvent]) -> list[EventResult]:
-        """One outcome per record of the resolutions topic; see CaseResolver.resolve."""
-        return self._resolver.resolve(events)
-
-    def expire_holds(self, limit: int) -> list[EventResult]:
-        """Verdicts of up to `limit` holds whose time is over; `confirm_expired` them once delivered.
-
-        Raises StoreUnavailableError.
-        """
-        return self._resolver.expire(limit)
-
-    def confirm_expired(self, outcomes: Sequence[EventResult]) -> None:
-        """Takes delivered outcomes of `expire_holds` off the list; unconfirmed ones come again after a minute."""
-        self._resolver.confirm(outcomes)
-
-    def use_rules(self, rules: Ruleset) -> None:
-        """From the next batch on `rules` decide what was not seen before."""
-        self._rules.use(rules)
-
     def _start(self, events: Sequence[RawEvent], *, again: bool) -> Batch:
         started_s = self._clock.monotonic_s()
         now = self._clock.now()
-        batch = read(events, self._admission, now)
-        batch.again = again
-        batch.deadline_s = started_s + self._time_limit_s(batch, Moment.at(now, self._settings.scoring.late_after_s))
-        batch.window_updates = window_updates(batch.transactions, batch.amounts, batch.times_ms)
+        batch = read(events, self._admission, now, again=again)
+        batch.deadline_s = started_s + self._time_limit_s(batch, Moment.at(now, self._promptness.late_after_s))
         sent_s = self._clock.monotonic_s()
-        batch.seconds["decode"] = sent_s - started_s
+        batch.tally.add_time("decode", sent_s - started_s)
         if batch.window_updates:
             self._send(batch)
-        batch.seconds["windows"] = self._clock.monotonic_s() - sent_s
+        batch.tally.add_time("windows", self._clock.monotonic_s() - sent_s)
         return batch
 
     def _time_limit_s(self, batch: Batch, moment: Moment) -> float:
-        """The budget where somebody waits at a till; else what a store that works takes at most."""
         if batch.again or all(
-            event.given_up(moment.now_ms) or is_late(transaction, moment)
-            for transaction, event in zip(batch.transactions, map(batch.events.__getitem__, batch.places), strict=True)
+            batch.event(row).given_up(moment.now_ms) or is_late(transaction, moment)
+            for row, transaction in enumerate(batch.transactions)
         ):
-            return max(self._settings.redis.timeout_s, self._settings.scoring.budget_ms / 1000)
-        return self._settings.scoring.budget_ms / 1000
+            return self._promptness.patience_s
+        return self._promptness.budget_s
 
     def _send(self, batch: Batch) -> None:
-        serving = self._cache.serving
+        serving = self._models.serving
         if serving is None:  # nothing could be pinned; the store is asked when there is a model
             batch.cause = "model_unavailable"
             return
-        if not self._rules.keep_archived():  # whoever answers again must be able to find what was pinned
-            batch.cause = "state_unavailable"
+        if not self._rulesets.keep_archived():  # whoever answers again must be able to find what was pinned
             return
         try:
-            batch.store_ticket = self._store.send(
+            batch.ticket = self._store.send(
                 batch.window_updates,
                 serving.version,
-                self._rules.current.version,
-                canary_rows(self._cache.challenger, batch.transactions),
+                self._rulesets.current.version,
+                canary_rows(self._models.challenger, batch.transactions),
             )
         except StoreUnavailableError:
-            batch.cause = "state_unavailable"
+            return
 
-    def _applied(self, batch: Batch) -> Applied | None:
-        if batch.store_ticket is None:
-            return None
+    def _wait_for_store(self, batch: Batch) -> Applied | DegradedCause:
+        if batch.ticket is None:
+            return batch.cause
         started_s = self._clock.monotonic_s()
         try:
-            return batch.store_ticket.wait(max(batch.deadline_s - started_s, WAIT_MIN_S))
+            return batch.ticket.wait(max(batch.deadline_s - started_s, WAIT_MIN_S))
         except StoreUnavailableError:
-            late = self._clock.monotonic_s() >= batch.deadline_s
-            batch.cause = "state_late" if late else "state_unavailable"
-            return None
+            return "state_late" if self._clock.monotonic_s() >= batch.deadline_s else "state_unavailable"
         finally:
-            batch.seconds["windows"] += self._clock.monotonic_s() - started_s
+            batch.tally.add_time("windows", self._clock.monotonic_s() - started_s)
 
     def _answer(self, batch: Batch, applied: Applied) -> None:
         started_s = self._clock.monotonic_s()
-        table = quantities(
+        batch.applied = applied
+        batch.quantities = quantities(
             batch.transactions,
             batch.amounts,
             applied.aggregates,
-            base_currency=self._settings.base_currency,
+            base_currency=self._admission.base_currency,
             times_ms=batch.times_ms,
         )
-        work = _Work(batch, applied, table, as_vectors(table))
-        batch.seconds["features"] = self._clock.monotonic_s() - started_s
+        batch.vectors = as_vectors(batch.quantities)
+        batch.tally.add_time("features", self._clock.monotonic_s() - started_s)
         for row in np.flatnonzero(applied.conflict).tolist():
             self._refuse_conflict(batch, row)
-        batch.seen_before = int(np.count_nonzero(~applied.first))
+        batch.tally.redelivered = int(np.count_nonzero(~applied.first))
         for (model_version, rules_version), rows in self._in_turn(_pinned_alike(applied)):
-            cause = self._answer_rows(work, rows, model_version, rules_version)
+            part = batch.take(rows)
+            cause = self._answer_part(part, model_version, rules_version)
             if cause is not None:
-                batch.cause = cause
-                self._degrade(batch, rows)
+                self._degrade(part, cause)
 
     def _in_turn(self, groups: dict[tuple[str, str], list[int]]) -> Iterable[tuple[tuple[str, str], list[int]]]:
         """The serving model's rows first: a canary that takes the whole time budget takes it from its own rows alone."""
-        serving = self._cache.serving
+        serving = self._models.serving
         if len(groups) < 2 or serving is None:
             return groups.items()
         return sorted(groups.items(), key=lambda group: group[0][0] != serving.version)
 
     def _refuse_conflict(self, batch: Batch, row: int) -> None:
-        place = batch.places[row]
         error = InvalidEventError("conflict", "this transaction_id was seen before with other content")
-        batch.refused["conflict"] += 1
-        batch.outcomes[place] = dead_letter(
-            batch.events[place],
+        batch.tally.dead_letters["conflict"] += 1
+        letter = dead_letter(
+            batch.event(row),
             error,
-            retailer=self._settings.retailer,
+            retailer=self._admission.retailer,
             now=self._clock.now(),
             transaction_id=batch.transactions[row].transaction_id,
         )
+        batch.set_result(row, letter)
 
-    def _answer_rows(
-        self, work: _Work, rows: list[int], model_version: str, rules_version: str
-    ) -> DegradedCause | None:
+    def _answer_part(self, part: Batch, model_version: str, rules_version: str) -> DegradedCause | None:
         """Answers rows pinned to one model and one set of rules; a cause where it cannot."""
         started_s = self._clock.monotonic_s()
-        model = self._cache.get(model_version)
+        model = self._models.get(model_version)
         if model is None:
             return "model_unavailable"
         try:
-            rules = self._pinned_rules(rules_version)
-            judged = self._judge.judge(_select(work, rows), model, rules, work.batch.deadline_s)
+            judgement = self._judge.judge(part, model, self._pinned_rules(rules_version))
         except StoreUnavailableError:
             return "state_unavailable"
         except LateError:
@@ -263,111 +223,68 @@ class Engine:
         except ModelFailedError as error:
             log.error("model_failed", model_version=model_version, reason=str(error))  # noqa: TRY400 - the text says it all
             return "model_unavailable"
-        seconds = work.batch.seconds
-        seconds["model"] = seconds.get("model", 0.0) + judged.model_s
-        taken_s = self._clock.monotonic_s() - started_s - judged.model_s
-        seconds["decide"] = seconds.get("decide", 0.0) + taken_s
-        moment = Moment.at(self._clock.now(), self._settings.scoring.late_after_s)
-        unrecorded = self._writer.write(
-            Answered(
-                work.batch,
-                work.applied,
-                work.vectors,
-                rows,
-                judged,
-                model_version,
-                rules,
-                moment,
-                self._incomplete(work.batch, rows, model),
-            )
-        )
-        self._count_rules(judged, rules)
-        self._note_for_shadow(work, rows, judged, model)
+        part.tally.add_time("model", judgement.model_s)
+        part.tally.add_time("decide", self._clock.monotonic_s() - started_s - judgement.model_s)
+        unrecorded = self._writer.write(part, judgement)
+        self._count_rules(judgement)
+        self._note_for_shadow(part, judgement)
         if unrecorded:
-            work.batch.cause = "state_unavailable"
-            self._degrade(work.batch, unrecorded)
+            self._degrade(part.take(unrecorded), "state_unavailable")
         return None
 
-    def _incomplete(self, batch: Batch, rows: list[int], model: OnnxModel) -> list[list[str]]:
-        if self._state is None:
-            return [[]] * len(rows)
-        risk, state = expects_risk(model.manifest), self._state
-        return [
-            state.incomplete(batch.times_ms[row], risk=risk, live=not is_history(batch.transactions[row]))
-            for row in rows
-        ]
-
-    def _note_for_shadow(self, work: _Work, rows: list[int], judged: Judged, champion: OnnxModel) -> None:
+    def _note_for_shadow(self, part: Batch, judgement: Judgement) -> None:
         """Keeps what a challenger should score until the answers have left."""
-        challenger = self._cache.challenger
-        if self._shadow is None or challenger is None or challenger.model.version == champion.version:
+        challenger = self._models.challenger
+        if self._shadow is None or challenger is None or challenger.model.version == judgement.model.version:
             return
-        found = shadow_work(
-            challenger.model,
-            champion,
-            work.batch,
-            work.applied,
-            vectors=work.vectors,
-            rows=rows,
-            scores=judged.scores,
-        )
+        found = shadow_work(challenger.model, part, judgement)
         if found is not None:
             self._shadow_work.append(found)
 
     def _pinned_rules(self, version: str) -> Ruleset:
-        rules = self._rules.get(version)
+        rules = self._rulesets.get(version)
         if rules is None:
-            log.error("pinned_rules_missing", rules_version=version, used=self._rules.current.version)
-            return self._rules.current
+            log.error("pinned_rules_missing", rules_version=version, used=self._rulesets.current.version)
+            return self._rulesets.current
         return rules
 
-    def _degrade(self, batch: Batch, rows: Iterable[int]) -> None:
+    def _degrade(self, part: Batch, cause: DegradedCause) -> None:
         """Revision 0 for rows that cannot be answered in full now; nothing again for those that had it before."""
-        cause = batch.cause or "state_unavailable"
-        moment = Moment.at(self._clock.now(), self._settings.scoring.late_after_s)
-        stage_us = stage_times_us(batch)
-        for row in rows:
-            place, transaction = batch.places[row], batch.transactions[row]
-            outcome = EventResult(key=transaction.transaction_id.encode(), complete=False)
-            if not batch.again:
-                decision = fallback(batch.amounts[row], self._settings.base_currency, self._settings.scoring.fallback)
-                outcome.verdict = degraded_verdict(
+        moment = Moment.at(self._clock.now(), self._promptness.late_after_s)
+        stage_us = part.tally.stage_us()
+        for row, transaction in enumerate(part.transactions):
+            result = EventResult(key=transaction.transaction_id.encode(), complete=False)
+            if not part.again:
+                decision = fallback(part.amounts[row], self._admission.base_currency, self._fallback)
+                result.verdict = degraded_verdict(
                     transaction,
-                    batch.events[place],
+                    part.event(row),
                     moment,
                     decision=decision,
                     cause=cause,
-                    rules_version=self._rules.current.version,
+                    rules_version=self._rulesets.current.version,
                     stage_us=stage_us,
                 )
-                batch.decisions[decision, True] += 1
-                batch.latencies_ms.append(moment.latency_ms(batch.events[place]))
-            batch.outcomes[place] = outcome
+                part.tally.verdicts[decision, True] += 1
+                part.tally.latencies_ms.append(moment.latency_ms(part.event(row)))
+            part.set_result(row, result)
 
-    def _count_rules(self, judged: Judged, rules: Ruleset) -> None:
-        if not judged.reasons:
+    def _count_rules(self, judgement: Judgement) -> None:
+        if not judgement.reasons:
             return
-        retailer = self._settings.retailer
-        for rule, hits in zip(rules.rules, judged.fired.sum(axis=0).tolist(), strict=True):
+        for rule, hits in zip(judgement.rules.rules, judgement.fired.sum(axis=0).tolist(), strict=True):
             if hits:
-                self._metrics.add("tillguard_scoring_rule_hits_total", hits, retailer=retailer, rule=rule.id)
+                labels = {"retailer": self._admission.retailer, "rule": rule.id}
+                self._metrics.add("tillguard_scoring_rule_hits_total", hits, **labels)
 
     def _count(self, batch: Batch) -> None:
-        metrics, retailer = self._metrics, self._settings.retailer
+        metrics, retailer = self._metrics, self._admission.retailer
         if not batch.again:
             metrics.add("tillguard_scoring_events_total", len(batch.events), retailer=retailer)
             metrics.observe("tillguard_scoring_batch_events", len(batch.events), retailer=retailer)
-            if batch.seen_before:
-                metrics.add("tillguard_scoring_redelivered_total", batch.seen_before, retailer=retailer)
-        for (decision, degraded), count in batch.decisions.items():
-            labels = {"decision": decision, "degraded": str(degraded).lower()}
-            metrics.add("tillguard_scoring_verdicts_total", count, retailer=retailer, **labels)
-        for reason, count in batch.refused.items():
-            metrics.add("tillguard_scoring_dead_letters_total", count, retailer=retailer, reason=reason)
-        for stage, seconds in batch.seconds.items():
-            metrics.observe("tillguard_scoring_stage_seconds", seconds, retailer=retailer, stage=stage)
-        latencies_s = [latency_ms / 1000 for latency_ms in batch.latencies_ms]
-        metrics.observe_all("tillguard_scoring_latency_seconds", latencies_s, retailer=retailer)
+            if batch.tally.redelivered:
+                metrics.add("tillguard_scoring_redelivered_total", batch.tally.redelivered, retailer=retailer)
+        batch.tally.report(metrics, retailer)
 
 
 def _pinned_alike(applied: Applied) -> dict[tuple[str, str], list[int]]:
@@ -378,17 +295,3 @@ def _pinned_alike(applied: Applied) -> dict[tuple[str, str], list[int]]:
         if not conflict:
             groups.setdefault(pinned, []).append(row)
     return groups
-
-
-def _select(work: _Work, rows: list[int]) -> Rows:
-    batch, marks = work.batch, work.applied.marks
-    times = np.array(batch.times_ms, dtype=np.int64)
-    if len(rows) == len(batch.transactions):
-        return Rows(batch.transactions, times, work.table, work.vectors, marks)
-    return Rows(
-        [batch.transactions[row] for row in rows],
-        times[rows],
-        work.table[rows],
-        work.vectors[rows],
-        [marks[row] for row in rows],
-    )

@@ -4,120 +4,133 @@ The model runs under a time limit; without its scores there is no judgement (the
 explanations there are still scores, rules and lists.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.clock import Clock
-from contract.events import Transaction
-from contract.verdicts import Reason
+from contract.verdicts import Decision, Reason
 from scoring.decision.decide import ALLOW, FLAG, model_severities, rounded, severities
 from scoring.decision.explain import REASONS_MAX, group_reasons, group_weights, mark_reason, rule_reason, score_reason
+from scoring.engine.answers import is_history
+from scoring.engine.batch import Batch
 from scoring.engine.control import Control, control_rows
-from scoring.models.onnx_model import ModelFailedError, OnnxModel
-from scoring.models.time_limit import LateError, TimeLimit
-from scoring.ports import ListHit
-from scoring.rules.ruleset import Ruleset
+from scoring.engine.coverage import expects_risk
+from scoring.ports import LateError, Model, ModelFailedError, StateCoverage
+from scoring.rules.ruleset import DECISIONS, Rule, Ruleset
 
 EXPLAINED_ROWS = 64
 """Rows explained by one call; the time limit is looked at between calls."""
 
 
 @dataclass(slots=True)
-class Rows:
-    """m rows that are judged together; all members run in step."""
+class Judgement:
+    """The output of the engine: what became of the n rows of a batch, or of a part of one. A row is that batch's."""
 
-    transactions: Sequence[Transaction]
-    times_ms: NDArray[np.int64]
-    quantities: NDArray[np.float64]
-    """Shape (m, F)."""
-    vectors: NDArray[np.float32]
-    """Shape (m, F)."""
-    marks: Sequence[tuple[ListHit, ...]]
-
-
-@dataclass(slots=True)
-class Judged:
-    """What became of m rows."""
-
+    model: Model
+    rules: Ruleset
     scores: NDArray[np.float64]
-    """Shape (m,), rounded."""
-    severities: NDArray[np.int8]
-    """Shape (m,): places in DECISIONS."""
+    """Shape (n,), rounded."""
+    decisions: list[Decision]
+    """By row; of the control group, what they are told."""
     fired: NDArray[np.bool_]
-    """Shape (m, rules)."""
-    reasons: dict[int, list[Reason]]
-    """By row; rows without an entry have none."""
+    """Shape (n, rules)."""
+    control: frozenset[int]
+    """Rows of the control group: flagged instead of a hold or block."""
     model_s: float
     """Seconds of the model's first call."""
-    control: frozenset[int] = frozenset()
-    """Rows of the control group: flagged instead of a hold or block."""
+    incomplete: list[list[str]]
+    """By row: what the state did not hold for it."""
+    reasons: dict[int, list[Reason]] = field(default_factory=dict)
+    """By row; rows without an entry have none."""
+
+    def rules_of(self, row: int) -> list[Rule]:
+        """The rules that fired, in the order of the ruleset."""
+        return [rule for rule, hit in zip(self.rules.rules, self.fired[row], strict=True) if hit]
 
 
 class Judge:
     """Used by one thread."""
 
-    def __init__(self, clock: Clock, currency: str, control: Control) -> None:
+    def __init__(self, clock: Clock, currency: str, control: Control, state: StateCoverage | None = None) -> None:
+        """`state` knows what the store holds; without it no judgement says what its score did not know of."""
         self._clock = clock
         self._currency = currency
         self._control = control
-        self._limited = TimeLimit()
+        self._state = state
 
-    def judge(self, rows: Rows, model: OnnxModel, rules: Ruleset, deadline_s: float) -> Judged:
-        """Decides all rows; raises LateError past `deadline_s` (monotonic) and ModelFailedError."""
+    def judge(self, batch: Batch, model: Model, rules: Ruleset) -> Judgement:
+        """Decides all rows; raises LateError past the batch's deadline and ModelFailedError."""
         started_s = self._clock.monotonic_s()
-        scores = self._limited(lambda options: rounded(model.score(rows.vectors, options)), deadline_s - started_s)
+        scores = rounded(model.score(batch.vectors, batch.deadline_s - started_s))
         model_s = self._clock.monotonic_s() - started_s
-        fired = rules.fired(rows.transactions, rows.quantities, scores, rows.times_ms)
-        decided = severities(model_severities(scores, model.manifest.thresholds), fired, rules.severities, rows.marks)
-        let_through = control_rows(
-            self._control, decided, fired, rules.severities, rows.transactions, rows.marks, rows.quantities
-        )
+        times_ms, marks = np.array(batch.times_ms, dtype=np.int64), batch.applied.marks
+        fired = rules.fired(batch.transactions, batch.quantities, scores, times_ms)
+        decided = severities(model_severities(scores, model.manifest.thresholds), fired, rules.severities, marks)
+        let_through = control_rows(self._control, batch, decided, fired, rules.severities)
         decided[let_through] = FLAG
-        judged = Judged(scores, decided, fired, {}, model_s, frozenset(let_through.tolist()))
-        self._add_reasons(judged, rows, model, rules, deadline_s)
-        return judged
+        judgement = Judgement(
+            model,
+            rules,
+            scores,
+            [DECISIONS[severity] for severity in decided.tolist()],
+            fired,
+            frozenset(let_through.tolist()),
+            model_s,
+            self._incomplete(batch, model),
+        )
+        self._add_plain_reasons(judgement, batch)
+        self._explain(judgement, batch, np.flatnonzero(decided != ALLOW))
+        return judgement
 
-    def _add_reasons(self, judged: Judged, rows: Rows, model: OnnxModel, rules: Ruleset, deadline_s: float) -> None:
-        for row in np.flatnonzero(
-            judged.fired.any(axis=1) | np.array([bool(found) for found in rows.marks], dtype=bool)
-        ):
-            judged.reasons[int(row)] = self._plain_reasons(int(row), judged, rows, rules)
-        explained = np.flatnonzero(judged.severities != ALLOW)
-        for start in range(0, len(explained), EXPLAINED_ROWS):
-            part = explained[start : start + EXPLAINED_ROWS]
-            weights = self._weights(part, judged, rows, model, deadline_s)
-            for place, row in enumerate(part.tolist()):
-                found = judged.reasons.setdefault(row, [])
-                if weights is not None:
-                    quantities = rows.quantities[row]
-                    found += group_reasons(
-                        weights[place], rows.transactions[row], quantities, model.ordinary, self._currency
-                    )
-                if not found:
-                    found.append(score_reason(float(judged.scores[row])))
-                del found[2 * REASONS_MAX :]
-
-    def _plain_reasons(self, row: int, judged: Judged, rows: Rows, rules: Ruleset) -> list[Reason]:
-        """Lists first, then rules, the most severe and the highest priority first."""
-        hits = [rules.rules[place] for place in np.flatnonzero(judged.fired[row])]
-        ranked = sorted(hits, key=rules.rank)
-        return [mark_reason(mark) for mark in rows.marks[row]] + [
-            rule_reason(rule, rows.quantities[row], self._currency) for rule in ranked[:REASONS_MAX]
+    def _incomplete(self, batch: Batch, model: Model) -> list[list[str]]:
+        if self._state is None:
+            return [[]] * len(batch.transactions)
+        risk, state = expects_risk(model.manifest), self._state
+        return [
+            state.incomplete(time_ms, risk=risk, live=not is_history(transaction))
+            for transaction, time_ms in zip(batch.transactions, batch.times_ms, strict=True)
         ]
 
-    def _weights(
-        self, part: NDArray[np.intp], judged: Judged, rows: Rows, model: OnnxModel, deadline_s: float
-    ) -> NDArray[np.float64] | None:
+    def _add_plain_reasons(self, judgement: Judgement, batch: Batch) -> None:
+        """Lists first, then rules, the most severe and the highest priority first."""
+        marks = batch.applied.marks
+        for row in np.flatnonzero(
+            judgement.fired.any(axis=1) | np.array([bool(found) for found in marks], bool)
+        ).tolist():
+            ranked = sorted(judgement.rules_of(row), key=judgement.rules.rank)
+            judgement.reasons[row] = [mark_reason(mark) for mark in marks[row]] + [
+                rule_reason(rule, batch.quantities[row], self._currency) for rule in ranked[:REASONS_MAX]
+            ]
+
+    def _explain(self, judgement: Judgement, batch: Batch, explained: NDArray[np.intp]) -> None:
+        """Adds what in the model raised the score of the rows `explained`."""
+        for start in range(0, len(explained), EXPLAINED_ROWS):
+            rows = explained[start : start + EXPLAINED_ROWS]
+            weights = self._weights(rows, judgement, batch)
+            for position, row in enumerate(rows.tolist()):
+                found = judgement.reasons.setdefault(row, [])
+                if weights is not None:
+                    found += group_reasons(
+                        weights[position],
+                        batch.transactions[row],
+                        batch.quantities[row],
+                        judgement.model.ordinary,
+                        self._currency,
+                    )
+                if not found:
+                    found.append(score_reason(float(judgement.scores[row])))
+                del found[2 * REASONS_MAX :]
+
+    def _weights(self, rows: NDArray[np.intp], judgement: Judgement, batch: Batch) -> NDArray[np.float64] | None:
         """Group weights of some rows, or None where time or model fail: the decision stands without them."""
+        model = judgement.model
 
         def score(variants: NDArray[np.float32]) -> NDArray[np.float64]:
-            left_s = deadline_s - self._clock.monotonic_s()
-            return self._limited(lambda options: rounded(model.score(variants, options)), left_s)
+            return rounded(model.score(variants, batch.deadline_s - self._clock.monotonic_s()))
 
         try:
-            return group_weights(rows.vectors[part], judged.scores[part], model.ordinary, score)
+            return group_weights(batch.vectors[rows], judgement.scores[rows], model.ordinary, score)
         except (LateError, ModelFailedError):
             return None

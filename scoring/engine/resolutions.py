@@ -12,11 +12,10 @@ import msgspec
 import structlog
 
 from contract.clock import Clock
-from contract.codec import Decoder
+from contract.codec import Admission, Decoder
 from contract.errors import InvalidEventError, InvariantError
 from contract.events import Label, LabelSource, Origin, Resolution, ResolutionKind
 from contract.metrics import Metrics
-from contract.settings import Settings
 from contract.verdicts import Decision, Reason, Verdict
 from scoring.engine.answers import dead_letter, encode, key_of
 from scoring.ports import Case, CaseStore, EventResult, RawEvent, RevisionConflictError, StoreUnavailableError
@@ -50,17 +49,21 @@ MEANINGS: dict[ResolutionKind, _Meaning] = {
 class CaseResolver:
     """Used by one thread."""
 
-    def __init__(self, cases: CaseStore, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, cases: CaseStore, clock: Clock, metrics: Metrics, *, admission: Admission, on_expiry: Decision
+    ) -> None:
+        """`on_expiry` is the decision on a hold that nobody resolved in time."""
         self._cases = cases
-        self._settings = settings
-        self._admission = settings.admission
+        self._admission = admission
+        self._retailer = admission.retailer
+        self._on_expiry = on_expiry
         self._clock = clock
         self._metrics = metrics
         self._resolutions = Decoder(Resolution)
         self._verdicts = msgspec.json.Decoder(Verdict)
 
     def resolve(self, events: Sequence[RawEvent]) -> list[EventResult]:
-        """One outcome per resolution: the next revision and a label, a dead letter, or `complete=False` without the store."""
+        """One result per resolution: the next revision and a label, a dead letter, or `complete=False` without the store."""
         return [self._resolve(event) for event in events]
 
     def _resolve(self, event: RawEvent) -> EventResult:
@@ -70,14 +73,13 @@ class CaseResolver:
             known = resolution.transaction_id
             return self._settle(resolution)
         except InvalidEventError as error:
-            retailer = self._settings.retailer
-            self._metrics.add("tillguard_scoring_dead_letters_total", retailer=retailer, reason=error.reason)
-            return dead_letter(event, error, retailer=retailer, now=self._clock.now(), transaction_id=known)
+            self._metrics.add("tillguard_scoring_dead_letters_total", retailer=self._retailer, reason=error.reason)
+            return dead_letter(event, error, retailer=self._retailer, now=self._clock.now(), transaction_id=known)
         except StoreUnavailableError:
             return EventResult(key=key_of(event), complete=False)
 
     def _settle(self, resolution: Resolution) -> EventResult:
-        if resolution.retailer != self._settings.retailer:
+        if resolution.retailer != self._retailer:
             raise InvalidEventError("retailer_mismatch", "field retailer names another retailer")
         # it becomes the label's time, and learning never uses a label before its time
         self._admission.check_time("resolved_at", resolution.resolved_at, self._clock.now())
@@ -108,41 +110,41 @@ class CaseResolver:
         Each comes again after a while until `confirm` was called for it.
         """
         now = self._clock.now()
-        outcomes = [self._expire(case, now) for case in self._cases.expired(now, limit)]
-        return [outcome for outcome in outcomes if outcome is not None]
+        results = [self._expire(case, now) for case in self._cases.expired(now, limit)]
+        return [result for result in results if result is not None]
 
     def _expire(self, case: Case, now: datetime) -> EventResult | None:
-        current = self._decoded(case)
-        again = current.outcome == EXPIRED
-        policy = self._settings.scoring.hold.on_expiry
-        verdict = (
-            current if again else self._next(current, policy, EXPIRED, f"nobody decided in time: {policy} by policy")
-        )
+        verdict, data = self._decoded(case), case.verdict
+        again = verdict.outcome == EXPIRED
+        if not again:
+            text = f"nobody decided in time: {self._on_expiry} by policy"
+            verdict = self._next(verdict, self._on_expiry, EXPIRED, text)
+            data = encode(verdict)
         lease = min(EXPIRY_LEASE + (now - verdict.scored_at), EXPIRY_LEASE_MAX)
-        leased = Case(case.transaction_id, verdict.revision, encode(verdict), now + lease)
+        leased = Case(case.transaction_id, verdict.revision, data, now + lease)
         cause = f"{EXPIRY_CAUSE}-{now.timestamp()}" if again else EXPIRY_CAUSE
         try:
             stored = self._cases.close(leased, expected_revision=case.revision, cause_id=cause)
         except RevisionConflictError:  # a resolution or another worker was faster
             return None
         if not again:
-            self._metrics.add("tillguard_scoring_holds_expired_total", retailer=self._settings.retailer)
+            self._metrics.add("tillguard_scoring_holds_expired_total", retailer=self._retailer)
         return EventResult(key=case.transaction_id.encode(), verdict=stored)
 
-    def confirm(self, outcomes: Sequence[EventResult]) -> None:
+    def confirm(self, results: Sequence[EventResult]) -> None:
         """Called when the verdicts of `expire` are delivered. What cannot be noted now comes again, the same."""
-        for outcome in outcomes:
-            transaction_id = outcome.key.decode()
+        for result in results:
+            transaction_id = result.key.decode()
             try:
                 case = self._cases.get(transaction_id)
-                if case is None or case.open_until is None or self._decoded(case).outcome != EXPIRED:
+                if case is None or case.open_until is None or case.verdict != result.verdict:
                     continue
                 done = Case(transaction_id, case.revision, case.verdict, None)
                 self._cases.close(done, expected_revision=case.revision, cause_id=PUBLISHED_CAUSE)
             except RevisionConflictError:
                 continue
             except StoreUnavailableError:
-                log.warning("expiry_not_confirmed", transactions=len(outcomes))
+                log.warning("expiry_not_confirmed", transactions=len(results))
                 return
 
     def _decoded(self, case: Case) -> Verdict:

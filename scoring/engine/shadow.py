@@ -21,10 +21,9 @@ from contract.models import ShadowScore, Thresholds
 from scoring.decision.decide import model_severities, rounded
 from scoring.engine.answers import encode, is_history
 from scoring.engine.batch import Batch
+from scoring.engine.judge import Judgement
 from scoring.feeds.ports import Publisher
-from scoring.models.onnx_model import ModelFailedError, OnnxModel
-from scoring.models.time_limit import LateError, TimeLimit
-from scoring.ports import Applied, EventResult
+from scoring.ports import EventResult, LateError, Model, ModelFailedError
 from scoring.rules.ruleset import DECISIONS
 
 ROWS_MAX = 8_192
@@ -44,7 +43,7 @@ log = structlog.get_logger()
 class ShadowWork(NamedTuple):
     """Rows that the champion has answered; all members run in step."""
 
-    challenger: OnnxModel
+    challenger: Model
     champion_version: str
     champion_thresholds: Thresholds
     champion_scores: NDArray[np.float64]
@@ -95,7 +94,6 @@ class ShadowScorer:
         # Each is written by one thread, so that no lock is needed.
         self._offered = 0
         self._done = 0
-        self._limited = TimeLimit()
         self._refused_until_s = float("-inf")
         self._stop = threading.Event()
 
@@ -129,9 +127,7 @@ class ShadowScorer:
         began_s = self._clock.monotonic_s()
         count = len(work.transactions[rows])
         try:
-            scores = self._limited(
-                lambda options: rounded(work.challenger.score(work.vectors[rows], options)), CHUNK_S_MAX
-            )
+            scores = rounded(work.challenger.score(work.vectors[rows], CHUNK_S_MAX))
         except LateError:
             self._drop(count, "late")
         except ModelFailedError:
@@ -169,36 +165,19 @@ class ShadowScorer:
             self._metrics.add("tillguard_scoring_shadow_dropped_total", rows, retailer=self._retailer, reason=reason)
 
 
-def shadow_work(
-    challenger: OnnxModel,
-    champion: OnnxModel,
-    batch: Batch,
-    applied: Applied,
-    *,
-    vectors: NDArray[np.float32],
-    rows: list[int],
-    scores: NDArray[np.float64],
-) -> ShadowWork | None:
-    """What a challenger should score of `rows`, which the champion gave `scores` (in step): new transactions, no history.
-
-    For n transactions of the batch and k entries of `rows`, `vectors`: (n, F) float32, `scores`: (k,) float64 within
-    [0, 1].
-    """
-    chosen = [
-        place
-        for place, row in enumerate(rows)
-        if (applied.first[row] or batch.again) and not is_history(batch.transactions[row])
-    ]
-    if not chosen:
+def shadow_work(challenger: Model, batch: Batch, judgement: Judgement) -> ShadowWork | None:
+    """What a challenger should score of a batch that its champion judged: new transactions, no history."""
+    rows = [row for row in batch.new_rows() if not is_history(batch.transactions[row])]
+    if not rows:
         return None
-    taken = [rows[place] for place in chosen]
+    champion, taken = judgement.model, [batch.transactions[row] for row in rows]
     return ShadowWork(
         challenger,
         champion.version,
         champion.manifest.thresholds,
-        scores[chosen],
-        vectors[taken],
-        [(batch.transactions[row].transaction_id, batch.transactions[row].event_time) for row in taken],
+        judgement.scores[rows],
+        batch.vectors[rows],
+        [(transaction.transaction_id, transaction.event_time) for transaction in taken],
     )
 
 

@@ -1,25 +1,18 @@
-"""The last stage: judged rows become outcomes, and whatever is not allowed is on record before it is handed out."""
+"""The last stage: judged rows become results, and whatever is not allowed is on record before it is published."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import NamedTuple
-
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from contract.clock import Clock
 from contract.metrics import Metrics
-from contract.settings import Settings
-from contract.verdicts import REVISION_FULL, Decision, Reason, Verdict
+from contract.verdicts import Decision, Reason
 from scoring.decision.breaker import Limits
 from scoring.engine.answers import Moment, feature_record, full_verdict, is_history, is_late
 from scoring.engine.batch import Batch
-from scoring.engine.control import CONTROL_CODE, CONTROL_REASON
-from scoring.engine.judge import Judged
+from scoring.engine.control import CONTROL_REASON
+from scoring.engine.judge import Judgement
 from scoring.features import entities_of
-from scoring.ports import Applied, Case, CaseStore, EventResult, StoreUnavailableError
-from scoring.rules.ruleset import DECISIONS, Ruleset
+from scoring.ports import Answer, CaseStore, EventResult, NewCase, StoreUnavailableError
 
 BREAKER_REASON = Reason(
     code="policy:breaker", text="not stopped: more holds and blocks than the retailer allows; look at it", weight=1.0
@@ -27,70 +20,58 @@ BREAKER_REASON = Reason(
 TELL_EVERY_S = 1.0
 
 
-class Answered(NamedTuple):
-    """Rows of a batch that were judged together."""
-
-    batch: Batch
-    applied: Applied
-    vectors: NDArray[np.float32]
-    """Shape (n, F), of the whole batch."""
-    rows: list[int]
-    """Rows of the batch; the judgement's rows run in step."""
-    judged: Judged
-    model_version: str
-    rules: Ruleset
-    moment: Moment
-    incomplete: list[list[str]]
-    """Per row of `rows`: what the state did not hold for it."""
-
-
-class _Answer(NamedTuple):
-    row: int
-    decision: Decision
-    score: float
-    verdict: bytes
-    control: bool = False
-    case: Case | None = None
-    """To be opened first."""
-
-
 class VerdictWriter:
     """Used by one thread."""
 
-    def __init__(self, cases: CaseStore, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        cases: CaseStore,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        retailer: str,
+        limits: Limits,
+        hold_for: timedelta,
+        case_kept: timedelta,
+        late_after_s: float,
+    ) -> None:
+        """`limits` are the breaker's, `hold_for` ends a hold; history older than `case_kept` opens no case."""
         self._cases = cases
         self._clock = clock
         self._metrics = metrics
-        self._retailer = settings.retailer
-        self._limits = Limits.of(settings.scoring.breaker)
-        self._hold_for = timedelta(seconds=settings.scoring.hold.expires_after_s)
-        self._case_kept = timedelta(days=settings.retention.case_days)
-        self._verdicts = msgspec.json.Decoder(Verdict)
+        self._retailer = retailer
+        self._limits = limits
+        self._hold_for = hold_for
+        self._case_kept = case_kept
+        self._late_after_s = late_after_s
         self._passed = 0
         """Live transactions that the breaker has not been told of."""
         self._told_s = float("-inf")
 
-    def write(self, answered: Answered) -> list[int]:
-        """Sets the outcomes of all rows but those returned: their verdicts could not be put on record."""
-        decisions = [DECISIONS[severity] for severity in answered.judged.severities.tolist()]
-        scores = answered.judged.scores.tolist()
-        stage_us = stage_times_us(answered.batch)
+    def write(self, batch: Batch, judgement: Judgement) -> list[int]:
+        """Sets the results of all rows but those returned: their verdicts could not be put on record."""
+        moment = Moment.at(self._clock.now(), self._late_after_s)
+        stage_us = batch.tally.stage_us()
         passed_before = self._passed
-        self._count_passed(answered)
-        plain = [place for place, decision in enumerate(decisions) if decision == "allow"]
-        for place in plain:
-            _set(answered, _answer(answered, place, "allow", scores[place], stage_us=stage_us))
-        if len(plain) == len(decisions):
+        self._count_passed(batch, moment)
+        recorded: list[int] = []
+        for row, decision in enumerate(judgement.decisions):
+            if decision != "allow" and self._is_reviewed(batch, row, moment):
+                recorded.append(row)
+            else:
+                _set_result(batch, judgement, row, _answer(batch, judgement, row, moment, stage_us), moment)
+        if not recorded:
             return []
-        others = [place for place, decision in enumerate(decisions) if decision != "allow"]
-        answers = [self._with_case(answered, place, decisions[place], scores[place], stage_us) for place in others]
+        cases = [self._new_case(batch, judgement, row, moment, stage_us) for row in recorded]
         try:
-            standing = self._on_record(answers)
+            answers = self._cases.open(cases, self._passed)
         except StoreUnavailableError:
             self._passed = passed_before  # these rows come again, and are counted then
-            return [answered.rows[place] for place in others]
-        for answer in standing:
-            _set(answered, answer)
+            return recorded
+        self._passed, self._told_s = 0, self._clock.monotonic_s()
+        for row, case, answer in zip(recorded, cases, answers, strict=True):
+            self._count_answer(case, answer)
+            _set_result(batch, judgement, row, answer, moment)
         return []
 
     def report_traffic(self) -> None:
@@ -103,129 +84,92 @@ class VerdictWriter:
             self._cases.passed(self._passed)
             self._passed = 0
 
-    def _count_passed(self, answered: Answered) -> None:
+    def _count_passed(self, batch: Batch, moment: Moment) -> None:
         if self._limits.share_max is None:
             return
-        batch, first = answered.batch, answered.applied.first
-        self._passed += sum(
-            1
-            for row in answered.rows
-            if (first[row] or batch.again) and not is_late(batch.transactions[row], answered.moment)
-        )
+        self._passed += sum(not is_late(batch.transactions[row], moment) for row in batch.new_rows())
 
-    def _with_case(
-        self, answered: Answered, place: int, decision: Decision, score: float, stage_us: dict[str, float]
-    ) -> _Answer:
-        """The answer that is wanted, with its case; where the breaker has a say, with what is told in its place."""
-        row = answered.rows[place]
-        transaction = answered.batch.transactions[row]
-        hold_until = self._hold_until(answered, row, decision)
-        wanted = _answer(answered, place, decision, score, stage_us=stage_us, hold_until=hold_until)
-        if is_history(transaction) and transaction.event_time < answered.moment.now - self._case_kept:
-            return wanted  # nobody reviews what is older than reviews are kept
+    def _is_reviewed(self, batch: Batch, row: int, moment: Moment) -> bool:
+        """Whether a person may still look at it: nobody reviews history that is older than reviews are kept."""
+        transaction = batch.transactions[row]
+        return not is_history(transaction) or transaction.event_time >= moment.now - self._case_kept
+
+    def _new_case(
+        self, batch: Batch, judgement: Judgement, row: int, moment: Moment, stage_us: dict[str, float]
+    ) -> NewCase:
+        """The answer that is wanted; where the breaker has a say, with the one that stands where it does not admit that."""
+        transaction, decision = batch.transactions[row], judgement.decisions[row]
+        # A hold of history has no end: no customer waits, and none could pass a verification.
+        held = decision == "hold" and not is_history(transaction)
+        hold_until = moment.now + self._hold_for if held else None
+        wanted = _answer(batch, judgement, row, moment, stage_us, hold_until=hold_until)
         otherwise = None
-        if self._limits.on and _is_stoppable(answered, row, decision):
-            otherwise = _answer(answered, place, "flag", score, stage_us=stage_us, policy=BREAKER_REASON).verdict
-        return wanted._replace(
-            case=Case(transaction.transaction_id, REVISION_FULL, wanted.verdict, hold_until, otherwise)
-        )
+        if self._limits.on and _is_stoppable(batch, row, decision, moment):
+            otherwise = _answer(batch, judgement, row, moment, stage_us, flagged=BREAKER_REASON)
+        return NewCase(transaction.transaction_id, wanted, hold_until, otherwise)
 
-    def _on_record(self, answers: list[_Answer]) -> list[_Answer]:
-        """The answers that stand: what was told before, to the bit, and what the breaker left of the others."""
-        cases = [answer.case for answer in answers if answer.case is not None]
-        if not cases:
-            return answers
-        verdicts = iter(self._cases.open(cases, self._passed))
-        self._passed, self._told_s = 0, self._clock.monotonic_s()
-        return [
-            answer if answer.case is None else self._standing(answer, answer.case, next(verdicts)) for answer in answers
-        ]
-
-    def _standing(self, answer: _Answer, case: Case, verdict: bytes) -> _Answer:
-        if verdict == answer.verdict:
-            if answer.control:
-                self._metrics.add("tillguard_scoring_control_total", retailer=self._retailer)
-            return answer
-        if verdict is case.otherwise:
+    def _count_answer(self, case: NewCase, answer: Answer) -> None:
+        if answer is case.otherwise:
             self._metrics.add("tillguard_scoring_breaker_flagged_total", retailer=self._retailer)
-        given = self._verdicts.decode(verdict)
-        control = any(reason.code == CONTROL_CODE for reason in given.reasons)
-        return answer._replace(decision=given.decision, score=given.score or 0.0, verdict=verdict, control=control)
-
-    def _hold_until(self, answered: Answered, row: int, decision: Decision) -> datetime | None:
-        """When policy ends a hold; None for history, where no customer waits and none could pass a verification."""
-        if decision != "hold" or is_history(answered.batch.transactions[row]):
-            return None
-        return answered.moment.now + self._hold_for
+        elif answer.control and answer.verdict == case.wanted.verdict:
+            self._metrics.add("tillguard_scoring_control_total", retailer=self._retailer)
 
 
-def _is_stoppable(answered: Answered, row: int, decision: Decision) -> bool:
+def _is_stoppable(batch: Batch, row: int, decision: Decision, moment: Moment) -> bool:
     """Whether the breaker has a say: a live hold or block that no person's `deny` list asked for."""
     return (
         decision in {"hold", "block"}
-        and not is_late(answered.batch.transactions[row], answered.moment)
-        and all(mark.mark != "deny" for mark in answered.applied.marks[row])
+        and not is_late(batch.transactions[row], moment)
+        and all(mark.mark != "deny" for mark in batch.applied.marks[row])
     )
-
-
-def stage_times_us(batch: Batch) -> dict[str, float]:
-    """Microseconds per event and stage, so far."""
-    count = max(1, len(batch.transactions))
-    return {stage: round(seconds / count * 1e6, 1) for stage, seconds in batch.seconds.items()}
 
 
 def _answer(
-    answered: Answered,
-    place: int,
-    decision: Decision,
-    score: float,
-    *,
+    batch: Batch,
+    judgement: Judgement,
+    row: int,
+    moment: Moment,
     stage_us: dict[str, float],
+    *,
     hold_until: datetime | None = None,
-    policy: Reason | None = None,
-) -> _Answer:
-    """`policy` is why the decision is not the one that was wanted."""
-    row, judged, batch = answered.rows[place], answered.judged, answered.batch
-    reasons = judged.reasons.get(place)
-    control = place in judged.control
-    policy = policy or (CONTROL_REASON if control else None)
+    flagged: Reason | None = None,
+) -> Answer:
+    """A row's answer; `flagged` is why it is flagged instead of what was decided."""
+    reasons = judgement.reasons.get(row, [])
+    control = row in judgement.control
+    decision, score = "flag" if flagged else judgement.decisions[row], judgement.scores.item(row)
+    policy = flagged or (CONTROL_REASON if control else None)
     verdict = full_verdict(
         batch.transactions[row],
-        batch.events[batch.places[row]],
-        answered.moment,
+        batch.event(row),
+        moment,
         decision=decision,
         score=score,
-        reasons=[*([policy] if policy else []), *(reasons or [])],
-        model_version=answered.model_version,
-        rules_version=answered.rules.version,
-        rules=[rule.id for rule, hit in zip(answered.rules.rules, judged.fired[place], strict=True) if hit]
-        if reasons
-        else [],
+        reasons=[policy, *reasons] if policy else reasons,
+        model_version=judgement.model.version,
+        rules_version=judgement.rules.version,
+        rules=[rule.id for rule in judgement.rules_of(row)] if reasons else [],
         stage_us=stage_us,
         hold_until=hold_until,
-        incomplete=answered.incomplete[place],
+        incomplete=judgement.incomplete[row],
     )
-    return _Answer(row, decision, score, verdict, control)
+    return Answer(verdict, decision, score, control)
 
 
-def _set(answered: Answered, answer: _Answer) -> None:
-    row, batch = answer.row, answered.batch
+def _set_result(batch: Batch, judgement: Judgement, row: int, answer: Answer, moment: Moment) -> None:
     transaction = batch.transactions[row]
     record = feature_record(
         transaction,
-        answered.vectors[row],
-        applied_seq=int(answered.applied.applied_seq[row]),
+        batch.vectors[row],
+        applied_seq=int(batch.applied.applied_seq[row]),
         amount_base_minor=batch.amounts[row],
         decision=answer.decision,
         score=answer.score,
-        model_version=answered.model_version,
-        rules_version=answered.rules.version,
+        model_version=judgement.model.version,
+        rules_version=judgement.rules.version,
         entities=entities_of(batch.window_updates[row]),
         control=answer.control,
     )
-    batch.decisions[answer.decision, False] += 1
-    event = batch.events[batch.places[row]]
-    batch.latencies_ms.append(answered.moment.latency_ms(event))
-    batch.outcomes[batch.places[row]] = EventResult(
-        key=transaction.transaction_id.encode(), verdict=answer.verdict, features=record
-    )
+    batch.tally.verdicts[answer.decision, False] += 1
+    batch.tally.latencies_ms.append(moment.latency_ms(batch.event(row)))
+    batch.set_result(row, EventResult(transaction.transaction_id.encode(), answer.verdict, record))

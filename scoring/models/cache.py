@@ -26,8 +26,9 @@ from contract.models import (
 )
 from contract.package import hash_package, is_version, read_package
 from runtime import atomic_file
-from scoring.models.challenger import Challenger, conduct, wanted
+from scoring.models.challenger import conduct, wanted
 from scoring.models.onnx_model import OnnxModel
+from scoring.ports import Challenger, Model
 
 LOADED_MAX = 4
 """Models in memory: the serving one and those that redelivered transactions are pinned to."""
@@ -99,7 +100,7 @@ class ModelCache:
         with self._lock:
             return list(self._missing)
 
-    def get(self, version: str) -> OnnxModel | None:
+    def get(self, version: str) -> Model | None:
         """The model of `version`, from memory or disk; None where it is not to be had (log and metric say why)."""
         serving, challenger = self._serving, self._challenger
         if serving is not None and serving.version == version:

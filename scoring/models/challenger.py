@@ -5,24 +5,13 @@ looks at nothing but the newest message of each kind.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from contract.errors import PackageRefusedError
 from contract.events import Transaction
 from contract.models import ChallengeMode, ModelChallenge, ModelPromotion
 from contract.package import is_version
 from scoring.decision.shares import CANARY, canary_token, in_share
-from scoring.models.onnx_model import OnnxModel
-
-
-@dataclass(frozen=True, slots=True)
-class Challenger:
-    """A model that runs next to the serving one."""
-
-    model: OnnxModel
-    mode: ChallengeMode
-    share: float
-    """Of customers that it answers, in [0, 1]; 0 in shadow mode."""
+from scoring.ports import Challenger
 
 
 def wanted(challenge: ModelChallenge | None, promotion: ModelPromotion | None) -> tuple[str, str] | None:
@@ -51,12 +40,12 @@ def conduct(challenge: ModelChallenge, promotion: ModelPromotion | None) -> tupl
 
 
 def canary_rows(challenger: Challenger | None, transactions: Sequence[Transaction]) -> dict[int, str] | None:
-    """Which of `transactions` a canary answers, by their place, each with its version; None where there is no canary."""
+    """Rows of `transactions` that a canary answers, each with its version; None where there is no canary."""
     if challenger is None or challenger.mode != "canary":
         return None
     version, share = challenger.model.version, challenger.share
     return {
-        place: version
-        for place, transaction in enumerate(transactions)
+        row: version
+        for row, transaction in enumerate(transactions)
         if in_share(canary_token(transaction), CANARY, share)
     }

@@ -11,11 +11,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.errors import PackageRefusedError, TillguardError
+from contract.errors import PackageRefusedError
 from contract.features import get_feature_names, get_schema
 from contract.models import INPUT_NAME, NO_FOLDER, OUTPUT_NAME, Manifest
 from contract.onnx_graph import check_graph
 from contract.package import Package
+from scoring.models.time_limit import TimeLimit
+from scoring.ports import ModelFailedError
 
 PROBES = 64
 BLOCK_ROWS = 16
@@ -25,12 +27,11 @@ OUTPUT_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a probability."""
 
 
-class ModelFailedError(TillguardError):
-    """The model gave no usable score for a batch."""
+_LIMITED = TimeLimit()
 
 
 class OnnxModel:
-    """A loaded package. Thread-safe; immutable after construction.
+    """A Model (scoring/ports.py) from a package. Immutable after construction.
 
     Raises PackageRefusedError(format | feature_schema | output) where the graph cannot serve.
     """
@@ -51,11 +52,11 @@ class OnnxModel:
         """The manifest's `model_version`."""
         return self.manifest.model_version
 
-    def score(self, features: NDArray[np.float32], options: Any = None) -> NDArray[np.float32]:
-        """Probabilities of fraud in [0, 1], shape (n,), for features of shape (n, F); raises ModelFailedError.
+    def score(self, features: NDArray[np.float32], timeout_s: float = math.inf) -> NDArray[np.float32]:
+        """As the port says; a model of an older schema reads the columns that it knows, which come first."""
+        return _LIMITED(lambda options: self._score(features, options), timeout_s)
 
-        A model of an older schema reads the columns that it knows, which come first. `options` are ONNX Runtime's for one run, through which another thread may stop it.
-        """
+    def _score(self, features: NDArray[np.float32], options: Any) -> NDArray[np.float32]:
         features = np.ascontiguousarray(features[:, : self.manifest.features])
         scores = self._run_blocks(features, options) if self._block_rows else self._run(features, options)
         # One comparison finds NaN, infinities and what is no probability.

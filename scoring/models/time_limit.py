@@ -12,19 +12,12 @@ from typing import NamedTuple, TypeVar
 
 import onnxruntime
 
-from contract.errors import TillguardError
-from scoring.models.onnx_model import ModelFailedError
+from scoring.ports import LateError, ModelFailedError
 
 LOOK_EVERY_S = 0.005
+LATE = "the model did not end in time"
 
 T = TypeVar("T")
-
-
-class LateError(TillguardError):
-    """The model did not end in time."""
-
-    def __init__(self) -> None:
-        super().__init__("the model did not end in time")
 
 
 class _Running(NamedTuple):
@@ -33,34 +26,43 @@ class _Running(NamedTuple):
 
 
 class TimeLimit:
-    """Limits one run at a time. Used by one thread."""
+    """Limits one run at a time of each thread that uses it; the watchdog starts with the first."""
 
     def __init__(self) -> None:
-        self._running: _Running | None = None
-        self._thread: threading.Thread | None = None
+        self._running: dict[int, _Running] = {}
+        """By thread; a copy of the values needs no lock, since nothing else runs while it is made."""
+        self._lock = threading.Lock()
+        self._watchdog: threading.Thread | None = None
 
     def __call__(self, call: Callable[[onnxruntime.RunOptions], T], timeout_s: float) -> T:
         """The result of `call`, which hands its options on to ONNX Runtime; raises LateError, ModelFailedError."""
         if timeout_s <= 0:
-            raise LateError
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="model-watchdog", daemon=True)
-            self._thread.start()
+            raise LateError(LATE)
+        if self._watchdog is None:
+            self._start()
         options = onnxruntime.RunOptions()
         options.log_severity_level = 4  # a stopped run is our decision; it needs no line on standard error
-        self._running = _Running(time.monotonic() + timeout_s, options)
+        thread = threading.get_ident()
+        self._running[thread] = _Running(time.monotonic() + timeout_s, options)
         try:
             return call(options)
         except ModelFailedError:
             if options.terminate:
-                raise LateError from None
+                raise LateError(LATE) from None
             raise
         finally:
-            self._running = None
+            del self._running[thread]
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._watchdog is None:
+                self._watchdog = threading.Thread(target=self._watch, name="model-watchdog", daemon=True)
+                self._watchdog.start()
 
     def _watch(self) -> None:
         while True:
             time.sleep(LOOK_EVERY_S)
-            running = self._running
-            if running is not None and time.monotonic() > running.until_s:
-                running.options.terminate = True
+            now_s = time.monotonic()
+            for running in list(self._running.values()):
+                if now_s > running.until_s:
+                    running.options.terminate = True

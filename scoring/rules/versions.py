@@ -5,13 +5,11 @@ every version is archived before it is used.
 """
 
 from collections import OrderedDict
-from pathlib import Path
 
 import structlog
 
 from contract.clock import Clock
 from contract.errors import ConfigurationError
-from runtime import atomic_file
 from scoring.ports import RulesArchive, StoreUnavailableError
 from scoring.rules.ruleset import Ruleset, load_rules
 
@@ -81,27 +79,3 @@ class RulesetCache:
         self._loaded[rules.version] = rules
         while len(self._loaded) > LOADED_MAX:
             self._loaded.popitem(last=False)
-
-
-class DirectoryRulesArchive:
-    """Archives rules as files of this machine; for one worker. Workers on several machines share them through the store."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def keep(self, version: str, source: str) -> None:
-        file = self._directory / f"{version}.yaml"
-        try:
-            atomic_file.write(file, source.encode())
-        except OSError as error:
-            raise StoreUnavailableError(f"rules cannot be written: {type(error).__name__}") from None
-
-    def find(self, version: str) -> str | None:
-        if not version.removeprefix("r-").isalnum():
-            return None
-        try:
-            return (self._directory / f"{version}.yaml").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreUnavailableError(f"rules cannot be read: {type(error).__name__}") from None

@@ -11,8 +11,10 @@ from redis.exceptions import NoScriptError
 
 from contract.clock import from_epoch_ms, to_epoch_ms
 from contract.settings import Settings
+from contract.verdicts import REVISION_FULL
 from scoring.decision.breaker import Limits
-from scoring.ports import Case, RevisionConflictError
+from scoring.engine.answers import answer_of
+from scoring.ports import Answer, Case, NewCase, RevisionConflictError
 from scoring.store.client import RedisClient
 from scoring.store.keys import LIVE, Keys
 from scoring.store.scripts import script, sha1
@@ -44,7 +46,7 @@ class RedisCases:
         self._passed_script = script("breaker_passed")
         self._close_script = script("close_case")
 
-    def open(self, cases: Sequence[Case], passed: int = 0) -> list[bytes]:
+    def open(self, cases: Sequence[NewCase], passed: int = 0) -> list[Answer]:
         """As the port says; one round trip for all of them."""
         if not cases:
             return []
@@ -81,11 +83,12 @@ class RedisCases:
         key, holds = self._keys.case(case.transaction_id), self._keys.holds
         return [key, holds, str(case.revision), case.verdict, until, self._lifetime_ms, case.transaction_id]
 
-    def _open_arguments(self, case: Case) -> list[Any]:
+    def _open_arguments(self, new: NewCase) -> list[Any]:
+        case = Case(new.transaction_id, REVISION_FULL, new.wanted.verdict, new.open_until)
         key, holds, *arguments = self._arguments(case)
         limits, keys = self._limits, self._keys
         return [
-            key, holds, keys.breaker, keys.stops, keys.occurrences, *arguments, case.otherwise or "",
+            key, holds, keys.breaker, keys.stops, keys.occurrences, *arguments, new.otherwise.verdict if new.otherwise else "",
             "" if limits.per_minute_max is None else limits.per_minute_max,
             "" if limits.share_max is None else limits.share_max,
             limits.window_ms, limits.bucket_ms, limits.minimum, self._time(),
@@ -97,14 +100,14 @@ class RedisCases:
     def _time(self) -> int | str:
         return "" if self._now_ms is None else self._now_ms()
 
-    def _open(self, client: Any, cases: Sequence[Case], passed: int) -> list[Any]:
+    def _open(self, client: Any, cases: Sequence[NewCase], passed: int) -> list[Any]:
         """Again with the script itself where the server has lost it: what was stored meanwhile stands."""
         try:
             return self._open_by(client, "evalsha", self._open_sha, cases, passed)
         except NoScriptError:
             return self._open_by(client, "eval", self._open_script, cases, 0)
 
-    def _open_by(self, client: Any, how: str, named: str, cases: Sequence[Case], passed: int) -> list[Any]:
+    def _open_by(self, client: Any, how: str, named: str, cases: Sequence[NewCase], passed: int) -> list[Any]:
         with client.pipeline(transaction=False) as pipeline:
             if passed:
                 pipeline.eval(self._passed_script, 1, *self._passed_arguments(passed))
@@ -137,8 +140,8 @@ def _case(transaction_id: str, values: Sequence[bytes | None]) -> Case | None:
     return Case(transaction_id, int(revision), verdict, from_epoch_ms(int(until)) if until else None)
 
 
-def _standing(case: Case, reply: Any) -> bytes:
-    """The verdict that stands after open_case.lua; without an answer the first one is not known any more, and is worked out again."""
+def _standing(case: NewCase, reply: Any) -> Answer:
+    """The answer that stands after open_case.lua; without a reply the first one is not known any more, and is worked out again."""
     if reply == STORED_OTHERWISE and case.otherwise is not None:
         return case.otherwise
-    return reply if isinstance(reply, bytes) else case.verdict
+    return answer_of(reply) if isinstance(reply, bytes) else case.wanted

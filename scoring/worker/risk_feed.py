@@ -3,26 +3,26 @@
 from collections.abc import Sequence
 
 from contract.clock import Clock
-from contract.codec import Decoder
+from contract.codec import Admission, Decoder
 from contract.errors import InvalidEventError
 from contract.metrics import Metrics
 from contract.risk import KnownOutcome
-from contract.settings import Settings
 from scoring.engine.answers import dead_letter, key_of
-from scoring.ports import EventResult, Finding, RawEvent, StoreUnavailableError
+from scoring.ports import EventResult, Finding, FindingStore, RawEvent, StoreUnavailableError
 from scoring.store.outcomes import finding
-from scoring.store.redis_store import RedisStore
 
 
 class OutcomeScorer:
     """A Scorer over the outcomes topic: what became known goes into the risk of entities. Nothing is published but dead letters."""
 
-    def __init__(self, store: RedisStore, settings: Settings, clock: Clock, metrics: Metrics) -> None:
-        """`store` is this scorer's own."""
+    def __init__(
+        self, store: FindingStore, clock: Clock, metrics: Metrics, *, admission: Admission, timeout_s: float
+    ) -> None:
+        """`store` is this scorer's own, and may take `timeout_s` to answer."""
         self._store = store
-        self._retailer = settings.retailer
-        self._timeout_s = settings.redis.timeout_s
-        self._admission = settings.admission
+        self._retailer = admission.retailer
+        self._timeout_s = timeout_s
+        self._admission = admission
         self._clock = clock
         self._metrics = metrics
         self._decoder = Decoder(KnownOutcome)

@@ -1,13 +1,24 @@
 """In-memory ports of the engine: windows by the reference implementation, cases, rules. They fail when told to."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 
+from contract.verdicts import REVISION_FULL
 from scoring.decision.breaker import Breaker
-from scoring.ports import Applied, Case, ListHit, RevisionConflictError, StoreUnavailableError, WindowUpdate
+from scoring.engine.answers import answer_of
+from scoring.ports import (
+    Answer,
+    Applied,
+    Case,
+    ListHit,
+    NewCase,
+    RevisionConflictError,
+    StoreUnavailableError,
+    WindowUpdate,
+)
 from support.reference import Reference
 
 
@@ -132,21 +143,21 @@ class MemoryCases:
         if self.broken:
             raise StoreUnavailableError("told to fail")
 
-    def open(self, cases: Sequence[Case], passed: int = 0) -> list[bytes]:
+    def open(self, cases: Sequence[NewCase], passed: int = 0) -> list[Answer]:
         self._check()
         if passed:
             self.passed(passed)
         return [self._open(case) for case in cases]
 
-    def _open(self, case: Case) -> bytes:
-        known = self.newest.get(case.transaction_id)
-        if known is not None and known.revision >= case.revision:
-            equal = known.revision == case.revision
-            return known.verdict if equal else self.first.get(case.transaction_id, case.verdict)
-        if case.otherwise is not None and self.breaker is not None and not self.breaker.admits(self.now_ms()):
-            case = replace(case, verdict=case.otherwise, open_until=None)
-        self.newest[case.transaction_id] = replace(case, otherwise=None)
-        return case.verdict
+    def _open(self, new: NewCase) -> Answer:
+        known = self.newest.get(new.transaction_id)
+        if known is not None:
+            return answer_of(known.verdict if known.revision == REVISION_FULL else self.first[new.transaction_id])
+        answer, open_until = new.wanted, new.open_until
+        if new.otherwise is not None and self.breaker is not None and not self.breaker.admits(self.now_ms()):
+            answer, open_until = new.otherwise, None
+        self.newest[new.transaction_id] = Case(new.transaction_id, REVISION_FULL, answer.verdict, open_until)
+        return answer
 
     def passed(self, transactions: int) -> None:
         self._check()

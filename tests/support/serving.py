@@ -18,13 +18,15 @@ from scoring.engine.engine import Engine
 from scoring.models.cache import ModelCache
 from scoring.ports import RawEvent
 from scoring.rules.ruleset import load_rules
+from scoring.rules.versions import RulesetCache
 from scoring.store.cases import RedisCases
 from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
 from scoring.worker.risk_feed import OutcomeScorer
 from support.tiny_model import tiny_messages, tiny_package
-from support.workbench import RULES, features_of, record, transaction
+from support.workbench import RULES, features_of, record, score, transaction
 from tillguard.history.reading import Known, LabelQueue
+from tillguard.wiring.engine import make_engine
 
 
 def history(settings: Settings, chance: random.Random, now: datetime, count: int = 600) -> list[Transaction]:
@@ -62,9 +64,8 @@ def engine_of(settings: Settings, now: datetime) -> Iterator[Engine]:
     for _, value in tiny_messages(tiny_package(retailer=settings.retailer)):
         cache.offer(value)
     store, cases, archive = RedisStore(settings), RedisCases(settings), RedisRules(settings)
-    engine = Engine(
-        store, cases, cache, load_rules(RULES, where="test"), settings, ManualClock(now), metrics, archive=archive
-    )
+    rulesets, clock = RulesetCache(load_rules(RULES, where="test"), archive, ManualClock(now)), ManualClock(now)
+    engine = make_engine(settings, store, cases, cache, rulesets, clock, metrics)
     try:
         yield engine
     finally:
@@ -79,7 +80,7 @@ def served(settings: Settings, rows: list[Transaction], now: datetime) -> dict[s
         outcomes = [
             outcome
             for start in range(0, len(rows), 100)
-            for outcome in engine.score([record(row) for row in rows[start : start + 100]])
+            for outcome in score(engine, [record(row) for row in rows[start : start + 100]])
         ]
     return {found.transaction_id: found.values for found in map(features_of, outcomes)}
 
@@ -99,7 +100,9 @@ def served_with_labels(
     for name in log.keys() & frauds:
         queue.push(Known(name, True), event_time_ms=to_epoch_ms(log[name].event_time))
     scorer_store = RedisStore(settings)
-    scorer = OutcomeScorer(scorer_store, settings, ManualClock(now), Metrics())
+    scorer = OutcomeScorer(
+        scorer_store, ManualClock(now), Metrics(), admission=settings.admission, timeout_s=settings.redis.timeout_s
+    )
     with engine_of(settings, now) as engine:
         for row in rows:
             for known in queue.due(to_epoch_ms(row.event_time)):
@@ -107,7 +110,7 @@ def served_with_labels(
                 (done,) = scorer.collect([RawEvent(message, "outcomes", 0, 0, 0)])
                 assert done.complete
                 assert done.dead_letter is None
-            (outcome,) = engine.score([record(row)])
+            (outcome,) = score(engine, [record(row)])
             log[row.transaction_id] = features_of(outcome)
             if row.transaction_id in frauds:
                 queue.push(Known(row.transaction_id, True), event_time_ms=to_epoch_ms(row.event_time))

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from contract.clock import ManualClock, to_epoch_ms
+from contract.clock import Clock, ManualClock, to_epoch_ms
 from contract.dead_letters import DeadLetter
 from contract.events import Origin, Resolution, Transaction
 from contract.features import FeatureRecord
@@ -18,12 +18,15 @@ from contract.settings import Settings
 from contract.verdicts import Verdict
 from scoring.decision.breaker import Breaker, Limits
 from scoring.engine.engine import Engine
+from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import Shadow
 from scoring.models.cache import ModelCache
-from scoring.ports import EventResult, RawEvent
+from scoring.ports import EventResult, RawEvent, StateCoverage
 from scoring.rules.ruleset import Ruleset, load_rules
+from scoring.rules.versions import RulesetCache
 from support.memory_store import MemoryCases, MemoryRules, MemoryStore
 from support.tiny_model import tiny_challenge, tiny_messages, tiny_package
+from tillguard.wiring.engine import make_engine, make_resolver
 
 RETAILER = "shop"
 START = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -75,6 +78,11 @@ def resolution(transaction_id: str, outcome: str = "approved", resolution_id: st
     return record(msgspec.json.encode(Resolution(**(fields | changes))))
 
 
+def score(engine: Engine, events: Sequence[RawEvent]) -> list[EventResult]:
+    """What an engine gives back for a batch."""
+    return engine.collect(engine.submit(events))
+
+
 def verdict_of(outcome: EventResult) -> Verdict:
     assert outcome.verdict is not None
     return msgspec.json.decode(outcome.verdict, type=Verdict)
@@ -117,18 +125,17 @@ class Workbench:
         self.cache = ModelCache(self.folder / "models", RETAILER, self.metrics)
         if self.model is not None:
             self.promote(self.model, self.version)
-        self.engine = Engine(
-            self.store,
-            self.cases,
-            self.cache,
-            self.rules,
-            self.settings,
-            self.clock,
-            self.metrics,
-            archive=self.archive,
-            shadow=self.shadow,
-        )
+        self.rulesets = RulesetCache(self.rules, self.archive, self.clock)
+        self.engine = self.make_engine(self.clock)
+        self.resolver: CaseResolver = make_resolver(self.settings, self.cases, self.clock, self.metrics)
         return self.engine
+
+    def make_engine(self, clock: Clock, state: StateCoverage | None = None) -> Engine:
+        """One more engine over the same."""
+        return make_engine(
+            self.settings, self.store, self.cases, self.cache, self.rulesets, clock, self.metrics,
+            shadow=self.shadow, state=state,
+        )  # fmt: skip
 
     def promote(self, package: bytes, version: str) -> None:
         """Sends a package and its promotion, as the models topic would."""
@@ -142,7 +149,10 @@ class Workbench:
             self.cache.offer(value)
 
     def score(self, *transactions: Transaction) -> list[EventResult]:
-        return self.engine.score(records(transactions))
+        return self.score_events(records(transactions))
+
+    def score_events(self, events: Sequence[RawEvent]) -> list[EventResult]:
+        return score(self.engine, events)
 
     def verdict(self, one: Transaction) -> Verdict:
         return verdict_of(self.score(one)[0])

@@ -19,7 +19,6 @@ from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, TOPICS, TRAN
 from runtime import logs
 from runtime.kafka.producer import SharedProducer
 from scoring.decision.breaker import Limits
-from scoring.engine.engine import Engine
 from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import ShadowScorer
 from scoring.feeds.librdkafka_feed import LibrdkafkaFeed
@@ -29,6 +28,7 @@ from scoring.feeds.publisher import VERDICT_LINGER_MS, KafkaPublisher
 from scoring.models.cache import ModelCache
 from scoring.models.follower import ModelsFollower
 from scoring.rules.ruleset import Ruleset, default_rules, load_rules
+from scoring.rules.versions import RulesetCache
 from scoring.store.breaker import RedisBreaker
 from scoring.store.cases import RedisCases
 from scoring.store.coverage import read_coverage
@@ -44,6 +44,7 @@ from scoring.worker.state_watch import StateWatch
 from scoring.worker.supervision import Supervision
 from tillguard import __version__
 from tillguard.wiring.address_file import write_address
+from tillguard.wiring.engine import make_engine, make_resolver
 
 CATCH_UP_S = 30.0
 """How long a starting worker reads the models topic before it begins without a model, answering degraded."""
@@ -75,7 +76,7 @@ class _Parts:
 
     def resolver(self) -> CaseResolver:
         """Each thread has one of its own."""
-        return CaseResolver(self.cases, self.settings, self.clock, self.metrics)
+        return make_resolver(self.settings, self.cases, self.clock, self.metrics)
 
 
 def run(settings: Settings, *, address_file: Path | None = None) -> int:
@@ -151,15 +152,14 @@ def _application(
     publisher = KafkaPublisher(settings.retailer, parts.unhurried, parts.verdicts)
     budget_s = scoring.budget_ms / 1000
     shadow, state = _shadow_scorer(parts), _state_watch(parts)
-    engine = Engine(
+    engine = make_engine(
+        settings,
         RedisStore(settings, connect_wait_s=budget_s),
         RedisCases(settings, timeout_s=budget_s),
         parts.cache,
-        rules,
-        settings,
+        RulesetCache(rules, RedisRules(settings, timeout_s=budget_s), parts.clock),
         parts.clock,
         parts.metrics,
-        archive=RedisRules(settings, timeout_s=budget_s),
         shadow=shadow,
         state=state,
     )
@@ -247,7 +247,7 @@ def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
     settings = parts.settings
     loops: dict[str, faust_app.Loop] = {
         "resolutions": _beside(parts, RESOLUTIONS, ResolutionScorer(parts.resolver())),
-        "outcomes": _beside(parts, OUTCOMES, OutcomeScorer(RedisStore(settings), settings, parts.clock, parts.metrics)),
+        "outcomes": _beside(parts, OUTCOMES, _outcome_scorer(parts)),
         "holds": HoldSweeper(parts.resolver(), parts.publisher()),
     }
     limits = Limits.of(settings.scoring.breaker)
@@ -260,6 +260,17 @@ def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
             retailer=settings.retailer,
         )
     return loops
+
+
+def _outcome_scorer(parts: _Parts) -> OutcomeScorer:
+    settings = parts.settings
+    return OutcomeScorer(
+        RedisStore(settings),
+        parts.clock,
+        parts.metrics,
+        admission=settings.admission,
+        timeout_s=settings.redis.timeout_s,
+    )
 
 
 def _librdkafka(

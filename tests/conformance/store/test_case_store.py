@@ -4,42 +4,41 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scoring.ports import Case, CaseStore, RevisionConflictError
+from scoring.ports import Case, CaseStore, NewCase, RevisionConflictError
+from support.cases import answer, new_case
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
-def held(transaction_id: str, minutes: int = 0) -> Case:
-    return Case(transaction_id, 1, f"held {transaction_id}".encode(), NOW + timedelta(minutes=minutes))
+def held(transaction_id: str, minutes: int = 0) -> NewCase:
+    return new_case(transaction_id, f"held {transaction_id}", NOW + timedelta(minutes=minutes))
 
 
 def test_a_case_is_remembered_as_it_was(cases: CaseStore) -> None:
-    blocked = Case("b", 1, b"\x00\xff", None)
-    cases.open([held("a"), blocked])
-    assert cases.get("a") == held("a")
-    assert cases.get("b") == blocked
+    cases.open([held("a"), new_case("b", "\x00\xff")])
+    assert cases.get("a") == Case("a", 1, answer("held a").verdict, NOW)
+    assert cases.get("b") == Case("b", 1, answer("\x00\xff").verdict, None)
     assert cases.get("unknown") is None
-    cases.open([])
+    assert cases.open([]) == []
 
 
-def test_an_equal_or_lower_revision_does_not_overwrite(cases: CaseStore) -> None:
-    cases.open([Case("a", 1, b"one", None)])
-    cases.open([Case("a", 1, b"other", NOW), Case("a", 0, b"zero", NOW)])
-    assert cases.get("a") == Case("a", 1, b"one", None)
-    cases.open([Case("a", 2, b"two", NOW)])
-    assert cases.get("a") == Case("a", 2, b"two", NOW)
+def test_a_case_that_is_opened_again_stays_as_it_is(cases: CaseStore) -> None:
+    cases.open([new_case("a", "one")])
+    cases.open([new_case("a", "other", NOW)])
+    assert cases.get("a") == Case("a", 1, answer("one").verdict, None)
+    assert cases.expired(NOW, 10) == []
 
 
-def test_opening_gives_the_verdicts_that_stand_as_they_were_first_however_often_they_were_resolved(
+def test_opening_gives_the_answers_that_stand_as_they_were_first_however_often_they_were_resolved(
     cases: CaseStore,
 ) -> None:
-    assert cases.open([held("a"), Case("b", 1, b"blocked", None)]) == [b"held a", b"blocked"]
-    assert cases.open([Case("b", 1, b"other", None), held("c")]) == [b"blocked", b"held c"]
+    blocked = answer("blocked", "block")
+    assert cases.open([held("a"), NewCase("b", blocked)]) == [answer("held a"), blocked]
+    assert cases.open([new_case("b", "other"), held("c")]) == [blocked, answer("held c")]
     cases.close(Case("b", 2, b"released", None), expected_revision=1, cause_id="r-1")
     cases.close(Case("b", 3, b"blocked again", None), expected_revision=2, cause_id="r-2")
-    assert cases.open([Case("b", 1, b"other", None, b"flagged"), held("a")]) == [b"blocked", b"held a"]
+    assert cases.open([new_case("b", "other", otherwise="flagged"), held("a")]) == [blocked, answer("held a")]
     assert cases.get("b") == Case("b", 3, b"blocked again", None)
-    assert cases.open([]) == []
 
 
 def test_closing_stores_the_next_revision_once_per_cause(cases: CaseStore) -> None:
@@ -70,7 +69,7 @@ def test_an_unknown_case_cannot_be_closed(cases: CaseStore) -> None:
 
 
 def test_holds_expire_oldest_first_and_not_before_their_time(cases: CaseStore) -> None:
-    cases.open([held("young", 5), held("old", 1), held("middle", 3), Case("blocked", 1, b"x", None)])
+    cases.open([held("young", 5), held("old", 1), held("middle", 3), new_case("blocked", "x")])
     assert cases.expired(NOW, 10) == []
     assert [case.transaction_id for case in cases.expired(NOW + timedelta(minutes=3), 10)] == ["old", "middle"]
     assert [case.transaction_id for case in cases.expired(NOW + timedelta(minutes=9), 2)] == ["old", "middle"]

@@ -13,15 +13,16 @@ from contract.features import get_feature_names
 from contract.metrics import Metrics
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.engine.engine import Engine
 from scoring.models.cache import ModelCache
 from scoring.rules.ruleset import Ruleset, load_rules
+from scoring.rules.versions import RulesetCache
 from scoring.store.cases import RedisCases
 from scoring.store.lists import ListStore
 from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
 from support.tiny_model import tiny_messages, tiny_package
-from support.workbench import RULES, features_of, record, resolution, transaction, verdict_of
+from support.workbench import RULES, features_of, record, resolution, score, transaction, verdict_of
+from tillguard.wiring.engine import make_engine, make_resolver
 
 pytestmark = pytest.mark.integration
 NOW = SystemClock().now().replace(microsecond=0)
@@ -38,12 +39,12 @@ class Worker:
             self.cache.offer(value)
         self.store, self.cases, self.archive = RedisStore(settings), RedisCases(settings), RedisRules(settings)
         self.marks = ListStore(settings)
-        self.engine = Engine(
-            self.store, self.cases, self.cache, rules, settings, self.clock, metrics, archive=self.archive
-        )  # fmt: skip
+        rulesets = RulesetCache(rules, self.archive, self.clock)
+        self.engine = make_engine(settings, self.store, self.cases, self.cache, rulesets, self.clock, metrics)
+        self.resolver = make_resolver(settings, self.cases, self.clock, metrics)
 
     def verdicts(self, *transactions: Any) -> list[Verdict]:
-        return [verdict_of(one) for one in self.engine.score([record(one) for one in transactions])]
+        return [verdict_of(one) for one in score(self.engine, [record(one) for one in transactions])]
 
     def close(self) -> None:
         self.store.close()
@@ -75,7 +76,7 @@ def payment(worker_settings: Settings, number: int, **changes: Any) -> Any:
 
 def test_windows_of_redis_reach_the_model_and_the_feature_log(worker: Worker, settings: Settings) -> None:
     events = [payment(settings, number, card="k1:same") for number in range(1, 6)]
-    outcomes = worker.engine.score([record(one) for one in events])
+    outcomes = score(worker.engine, [record(one) for one in events])
     values = np.frombuffer(features_of(outcomes[-1]).values, dtype="<f4")
     found = dict(zip(get_feature_names(), values.tolist(), strict=True))
     assert (found["card_count_1h"], found["card_sum_1h"], found["card_since_last"]) == (5, 250, 1)
@@ -111,7 +112,7 @@ def test_another_machine_with_other_rules_and_model_repeats_the_first_answer(
 
 def test_changed_content_under_a_known_id_is_a_conflict(worker: Worker, settings: Settings) -> None:
     worker.verdicts(payment(settings, 1))
-    (outcome,) = worker.engine.score([record(payment(settings, 1, amount_minor=1))])
+    (outcome,) = score(worker.engine, [record(payment(settings, 1, amount_minor=1))])
     assert outcome.verdict is None
     assert b'"reason":"conflict"' in (outcome.dead_letter or b"")
 
@@ -121,18 +122,18 @@ def test_a_hold_is_resolved_once_and_another_one_expires_until_it_is_confirmed(
 ) -> None:
     worker.verdicts(payment(settings, 1, amount_minor=40_000), payment(settings, 2, amount_minor=40_000))
     told = resolution("t-1", "step_up_passed", retailer=settings.retailer)
-    first, again = worker.engine.resolve([told, told])
+    first, again = worker.resolver.resolve([told, told])
     assert (verdict_of(first).revision, verdict_of(first).decision) == (2, "allow")
     assert again.verdict == first.verdict
     worker.clock.advance(901)
-    (expired,) = worker.engine.expire_holds(10)
+    (expired,) = worker.resolver.expire(10)
     assert (expired.key, verdict_of(expired).decision) == (b"t-2", "block")
-    assert worker.engine.expire_holds(10) == []
+    assert worker.resolver.expire(10) == []
     worker.clock.advance(61)
-    assert [one.verdict for one in worker.engine.expire_holds(10)] == [expired.verdict]
-    worker.engine.confirm_expired([expired])
+    assert [one.verdict for one in worker.resolver.expire(10)] == [expired.verdict]
+    worker.resolver.confirm([expired])
     worker.clock.advance(7_200)
-    assert worker.engine.expire_holds(10) == []
+    assert worker.resolver.expire(10) == []
 
 
 def test_a_listed_card_is_blocked_from_its_next_transaction_on(worker: Worker, settings: Settings) -> None:

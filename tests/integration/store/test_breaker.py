@@ -10,10 +10,10 @@ import redis
 
 from contract.settings import Settings, parse
 from scoring.decision.breaker import CLOSES_AFTER_MS, Breaker, Limits, Occurrence
-from scoring.ports import Case
 from scoring.store.breaker import LEASE_MS, RedisBreaker
 from scoring.store.cases import RedisCases
 from scoring.store.keys import Keys
+from support.cases import answer, new_case
 
 pytestmark = pytest.mark.integration
 SETTINGS = [
@@ -37,8 +37,8 @@ class Site:
     def stop(self, *, passed: int = 0) -> bool:
         """One more would-be stop; whether it was granted."""
         self.count += 1
-        case = Case(f"t-{self.count}", 1, b"wanted", None, b"otherwise")
-        return self.cases.open([case], passed) == [b"wanted"]
+        case = new_case(f"t-{self.count}", "wanted", otherwise="otherwise")
+        return self.cases.open([case], passed) == [answer("wanted")]
 
     def close(self) -> None:
         self.cases.shut()
@@ -102,16 +102,17 @@ def test_redis_grants_refuses_opens_and_closes_as_the_reference_does(
 
 def test_a_transaction_asks_once_and_is_told_the_same_ever_after(site: Callable[..., Site]) -> None:
     given = site(per_minute_max=1, share_max="off")
-    cases = [Case(name, 1, f"wanted {name}".encode(), None, f"otherwise {name}".encode()) for name in ("a", "b")]
+    cases = [new_case(name, f"wanted {name}", otherwise=f"otherwise {name}") for name in ("a", "b")]
+    stands = [answer("wanted a"), answer("otherwise b", "flag")]
     for _ in range(5):
-        assert given.cases.open(cases) == [b"wanted a", b"otherwise b"]
+        assert given.cases.open(cases) == stands
     given.now_ms += 600_000
-    assert given.cases.open(cases) == [b"wanted a", b"otherwise b"]
+    assert given.cases.open(cases) == stands
     assert given.breaker.look()[0] is False
-    assert given.cases.open([Case("b", 1, b"now wanted", None)]) == [b"otherwise b"]
+    assert given.cases.open([new_case("b", "now wanted")]) == stands[1:]
     found = given.cases.get("b")
     assert found is not None
-    assert (found.verdict, found.open_until) == (b"otherwise b", None)
+    assert (found.verdict, found.open_until) == (stands[1].verdict, None)
 
 
 def test_the_limits_hold_for_all_workers_of_a_retailer_together(site: Callable[..., Site]) -> None:
@@ -121,8 +122,8 @@ def test_the_limits_hold_for_all_workers_of_a_retailer_together(site: Callable[.
 
     def work(place: int) -> None:
         for number in range(10):
-            cases = [Case(f"w{place}-{number}-{i}", 1, b"wanted", None, b"otherwise") for i in range(5)]
-            granted[place] += workers[place].open(cases).count(b"wanted")
+            cases = [new_case(f"w{place}-{number}-{i}", "wanted", otherwise="otherwise") for i in range(5)]
+            granted[place] += workers[place].open(cases).count(answer("wanted"))
 
     threads = [threading.Thread(target=work, args=(place,)) for place in range(len(workers))]
     for thread in threads:

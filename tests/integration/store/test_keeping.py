@@ -8,12 +8,13 @@ import pytest
 
 from contract.settings import Settings, parse
 from contract.windows import MINUTE_MS, hash_counterpart
-from scoring.ports import Case, ListHit, WindowUpdate
+from scoring.ports import ListHit, WindowUpdate
 from scoring.store.cases import RedisCases
 from scoring.store.keys import Keys
 from scoring.store.lists import ListStore
 from scoring.store.redis_store import RedisStore
 from scoring.store.space import KeySpace
+from support.cases import new_case
 from support.reference import aggregates
 from support.window_updates import column, differences, window_update
 
@@ -194,7 +195,7 @@ def test_cases_live_as_long_as_the_settings_say_and_vanished_ones_do_not_expire(
 ) -> None:
     cases = RedisCases(settings)
     now = datetime.now(UTC)
-    cases.open([Case("a", 1, b"v", now), Case("b", 1, b"v", now)])
+    cases.open([new_case("a", "v", now), new_case("b", "v", now)])
     assert 29 * DAY_S < redis_client.ttl(keys.case("a")) <= 30 * DAY_S
     redis_client.delete(keys.case("a"))
     assert [case.transaction_id for case in cases.expired(now + timedelta(seconds=1), 1)] == ["b"]

@@ -24,6 +24,7 @@ from scoring.store.cases import RedisCases
 from scoring.store.keys import Keys
 from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
+from support.cases import answer, new_case
 from support.redis_server import started
 from support.reference import aggregates
 from support.window_updates import column, differences, window_update
@@ -239,7 +240,7 @@ def test_on_a_cluster_every_key_of_a_retailer_lies_in_one_slot(tmp_path: Path) -
             window_update("b", 1, card="new", device="d", aliases={"card": "old"}),
         ]
         persist(store, given)
-        cases.open([Case("a", 1, b"v", datetime.now(UTC) - timedelta(hours=1))])
+        cases.open([new_case("a", "v", datetime.now(UTC) - timedelta(hours=1))])
         assert len(cases.expired(datetime.now(UTC), 5)) == 1
         names = list(client.scan_iter("*"))
         assert len(names) > 6
@@ -265,8 +266,8 @@ def test_on_a_cluster_a_retailer_is_followed_to_its_node(tmp_path: Path) -> None
         store, cases = RedisStore(retailer_at(here)), RedisCases(retailer_at(here))
         applied = persist(store, [window_update("a", card="x")])
         assert applied.first.tolist() == [True]
-        cases.open([Case("a", 1, b"v", None)])
-        assert cases.get("a") == Case("a", 1, b"v", None)
+        cases.open([new_case("a", "v")])
+        assert cases.get("a") == Case("a", 1, answer("v").verdict, None)
         assert second.exists(Keys("shop").sight("a"))
         store.close()
         cases.shut()

@@ -34,7 +34,8 @@ def outcome(settings: Settings, **changes: Any) -> RawEvent:
 
 
 def scorer(store: RedisStore, settings: Settings, metrics: Metrics | None = None) -> OutcomeScorer:
-    return OutcomeScorer(store, settings, ManualClock(NOW), metrics or Metrics())
+    clock, timeout_s = ManualClock(NOW), settings.redis.timeout_s
+    return OutcomeScorer(store, clock, metrics or Metrics(), admission=settings.admission, timeout_s=timeout_s)
 
 
 def test_what_is_told_twice_counts_once(open_store: Callable[..., RedisStore], settings: Settings) -> None:

@@ -18,7 +18,7 @@ from contract.settings import Settings
 from scoring.store.history import HistoryRecords
 from scoring.store.keys import Keys
 from support.serving import engine_of, history, served_with_labels
-from support.workbench import features_of, record, transaction
+from support.workbench import features_of, record, score, transaction
 from tillguard.history.live import Loaded, load
 from tillguard.history.reading import Known, LabelQueue
 from tillguard.history.replay import replay
@@ -88,7 +88,7 @@ def past(settings: Settings, chance: random.Random) -> Past:
 def serve(settings: Settings, past: Past) -> dict[str, Any]:
     """What serving sees: first the loaded rows again, as a snapshot brings them, then the live ones and the frauds that become known."""
     with engine_of(settings, NOW) as engine:
-        again = [features_of(one) for one in engine.score([record(row) for row in past.rows[:OLD]])]
+        again = [features_of(one) for one in score(engine, [record(row) for row in past.rows[:OLD]])]
     seen = {one.transaction_id: one for one in again}
     unknown = past.frauds - past.known()
     return served_with_labels(settings, past.rows[OLD:], unknown, NOW, seen)
@@ -162,8 +162,8 @@ def test_a_row_that_the_connector_reads_otherwise_than_the_file_is_answered_and_
     load(settings, file, None, now=NOW)
     fuller = msgspec.structs.replace(row, device="phone", payment_method="card")
     with engine_of(settings, NOW) as engine:
-        first, second = engine.score([record(fuller), record(fuller)])
-        (other,) = engine.score([record(msgspec.structs.replace(row, amount_minor=7))])
+        first, second = score(engine, [record(fuller), record(fuller)])
+        (other,) = score(engine, [record(msgspec.structs.replace(row, amount_minor=7))])
     assert first.verdict is not None
     assert features_of(first) == features_of(second)
     assert other.verdict is None
@@ -175,7 +175,7 @@ def test_windows_that_serve_already_take_what_is_older_than_they_are(
 ) -> None:
     file = past.write(tmp_path / "past.jsonl")
     with engine_of(settings, NOW) as engine:
-        engine.score([record(row) for row in past.rows[OLD - 50 :]])
+        score(engine, [record(row) for row in past.rows[OLD - 50 :]])
     loaded = load(settings, file, None, now=NOW)
     assert isinstance(loaded, Loaded)
     begin = past.rows[OLD - 50].event_time
@@ -188,7 +188,7 @@ def test_windows_of_unknown_age_are_left_alone_unless_the_operator_says_where_th
 ) -> None:
     file = past.write(tmp_path / "past.jsonl")
     with engine_of(settings, NOW) as engine:
-        engine.score([record(row) for row in past.rows[OLD:]])
+        score(engine, [record(row) for row in past.rows[OLD:]])
     redis_client.delete(Keys(settings.retailer).coverage)
     said = load(settings, file, None, now=NOW)
     assert isinstance(said, str)

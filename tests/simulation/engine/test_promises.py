@@ -85,7 +85,7 @@ class Simulation:
     def deliver(self) -> None:
         batch = self.log[self.position : self.position + self.chance.randint(1, 30)]
         self.position += len(batch)
-        outcomes = self.bench.engine.score(batch)
+        outcomes = self.bench.score_events(batch)
         self.handle(batch, outcomes)
 
     def handle(self, events: list[RawEvent], outcomes: list[EventResult]) -> None:
@@ -134,7 +134,7 @@ class Simulation:
 
     def swap_rules(self) -> None:
         self.bench.rules = load_rules(self.chance.choice(RULESETS), where="simulation")
-        self.bench.engine.use_rules(self.bench.rules)
+        self.bench.rulesets.use(self.bench.rules)
 
     def resolve(self) -> None:
         known = sorted(self.topics.verdicts)
@@ -143,17 +143,17 @@ class Simulation:
             outcome = self.chance.choice(["approved", "rejected", "step_up_passed", "step_up_failed"])
             event = resolution(self.chance.choice(known), outcome, f"r-{number}")
             for _ in range(self.chance.randint(1, 2)):
-                self.topics.publish(self.bench.engine.resolve([event]))
+                self.topics.publish(self.bench.resolver.resolve([event]))
 
     def expire(self) -> None:
         self.bench.clock.advance(self.chance.uniform(0, 300))
         try:
-            outcomes = self.bench.engine.expire_holds(5)
+            outcomes = self.bench.resolver.expire(5)
         except StoreUnavailableError:
             return
         if self.chance.random() < 0.7:
             self.topics.publish(outcomes)
-            self.bench.engine.confirm_expired(outcomes)
+            self.bench.resolver.confirm(outcomes)
 
     def meet_everything(self) -> None:
         """Two models and an outage, whatever chance brings afterwards."""

@@ -136,23 +136,23 @@ def test_a_bad_model_cannot_close_the_shop(tmp_path: Path) -> None:
 @pytest.mark.parametrize("crash", [False, True])
 def test_what_was_told_is_told_again_to_the_bit_after_the_breaker_has_closed(bench: Workbench, crash: bool) -> None:
     events = records([transaction(number) for number in range(5)])
-    first = bench.engine.score(events)
+    first = bench.score_events(events)
     bench.clock.advance(180)
     assert bench.cases.breaker is not None
     bench.cases.breaker.look(10**15)
     if crash:
         bench.restart()
-    again = bench.engine.score(events)
+    again = bench.score_events(events)
     assert [(one.verdict, one.features) for one in again] == [(one.verdict, one.features) for one in first]
     assert decisions(bench.score(transaction(200, event_time=bench.clock.now()))) == ["block"]
 
 
 def test_what_was_told_is_told_again_though_an_analyst_has_decided_meanwhile(bench: Workbench) -> None:
     events = records([transaction(number) for number in range(5)])
-    first = bench.engine.score(events)
-    bench.engine.resolve([resolution("t-4"), resolution("t-0", "rejected", "r-2")])
+    first = bench.score_events(events)
+    bench.resolver.resolve([resolution("t-4"), resolution("t-0", "rejected", "r-2")])
     bench.clock.advance(180)
-    again = bench.engine.score(events)
+    again = bench.score_events(events)
     assert [(one.verdict, one.features) for one in again] == [(one.verdict, one.features) for one in first]
 
 

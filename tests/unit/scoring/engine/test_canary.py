@@ -87,7 +87,7 @@ def test_a_canary_that_takes_too_long_leaves_its_own_degraded_and_nobody_else(
         transaction(number, customer=name, amount_minor=60_000 if in_share(name, CANARY, 0.5) else 5_000)
         for number, name in enumerate(customers)
     ]
-    verdicts = [verdict_of(outcome) for outcome in bench.engine.score(records(events))]
+    verdicts = [verdict_of(outcome) for outcome in bench.score_events(records(events))]
     found = {verdict.cause for one, verdict in zip(events, verdicts, strict=True) if one.amount_minor == 60_000}
     others = {verdict.cause for one, verdict in zip(events, verdicts, strict=True) if one.amount_minor == 5_000}
     assert found == {"model_late"}

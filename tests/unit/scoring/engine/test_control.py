@@ -79,14 +79,14 @@ def test_a_redelivery_is_told_the_same_though_the_share_was_changed_or_an_analys
     tmp_path: Path, bench: Workbench
 ) -> None:
     events = records(EVENTS)
-    first = bench.engine.score(events)
+    first = bench.score_events(events)
     ended = bench_with(bench.folder, share=0.0)
     ended.store, ended.cases, ended.archive = bench.store, bench.cases, bench.archive
     ended.restart()
-    assert [one.verdict for one in ended.engine.score(events)] == [one.verdict for one in first]
+    assert [one.verdict for one in ended.score_events(events)] == [one.verdict for one in first]
     through = next(one.key.decode() for one in first if features_of(one).control)
-    ended.engine.resolve([resolution(through, "rejected")])
-    again = ended.engine.score(events)
+    ended.resolver.resolve([resolution(through, "rejected")])
+    again = ended.score_events(events)
     assert [(one.verdict, one.features) for one in again] == [(one.verdict, one.features) for one in first]
 
 

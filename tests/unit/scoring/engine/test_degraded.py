@@ -8,11 +8,9 @@ import pytest
 
 from contract.clock import SystemClock, to_epoch_ms
 from contract.package import build_package
-from scoring.engine.engine import Engine
-from scoring.models.onnx_model import ModelFailedError
-from scoring.ports import EventResult, RawEvent
+from scoring.ports import EventResult, ModelFailedError, RawEvent
 from support.tiny_model import slow_onnx, tiny_manifest, tiny_package
-from support.workbench import Workbench, features_of, records, transaction, verdict_of
+from support.workbench import Workbench, features_of, records, score, transaction, verdict_of
 
 
 @pytest.fixture
@@ -57,7 +55,7 @@ def fresh(bench: Workbench, number: int) -> list[RawEvent]:
 def test_a_store_that_takes_the_whole_budget_is_late(bench: Workbench) -> None:
     bench.store.silent = True
     bench.store.on_wait = bench.clock.advance
-    assert degraded(bench.engine.score(fresh(bench, 1))[0]) == ("flag", "state_late")
+    assert degraded(bench.score_events(fresh(bench, 1))[0]) == ("flag", "state_late")
     assert bench.store.timeouts_s == [pytest.approx(0.05)]
 
 
@@ -79,7 +77,7 @@ def test_where_nobody_waits_the_store_gets_more_time(bench: Workbench) -> None:
 def test_a_till_that_has_given_up_is_not_hurried_for(bench: Workbench) -> None:
     events = fresh(bench, 1)
     bench.clock.advance(15)
-    bench.engine.score(events)
+    bench.score_events(events)
     assert bench.store.timeouts_s == [pytest.approx(1.0)]
 
 
@@ -109,14 +107,12 @@ def test_a_model_that_takes_too_long_is_stopped_and_the_next_batch_is_answered(
     package = build_package(tiny_manifest(onnx), onnx)
     bench = Workbench(tmp_path, model=package, document={"scoring": {"budget_ms": 100}})
     now, clock = SystemClock().now(), SystemClock()
-    engine = Engine(
-        bench.store, bench.cases, bench.cache, bench.rules, bench.settings, clock, bench.metrics, archive=bench.archive
-    )
+    engine = bench.make_engine(clock)
     slow = transaction(1, event_time=now, amount_minor=60_000)
     started_s = clock.monotonic_s()
-    assert degraded(engine.score(records([slow]))[0]) == ("hold", "model_late")
+    assert degraded(score(engine, records([slow]))[0]) == ("hold", "model_late")
     assert clock.monotonic_s() - started_s < 30  # without a limit it takes minutes
-    assert verdict_of(engine.score(records([transaction(2, event_time=now)]))[0]).score == pytest.approx(0.05)
+    assert verdict_of(score(engine, records([transaction(2, event_time=now)]))[0]).score == pytest.approx(0.05)
 
 
 def test_a_verdict_that_cannot_be_put_on_record_is_degraded_and_the_rest_of_the_batch_is_not(bench: Workbench) -> None:
@@ -144,12 +140,12 @@ def test_a_degraded_answer_is_the_same_after_a_crash_whatever_the_cause(bench: W
 def test_explanations_that_fail_cost_only_the_explanation(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     serving = bench.cache.serving
     assert serving is not None
-    score = serving.score
+    score_all = serving.score
 
-    def one_row_only(rows: Any, options: Any) -> Any:
+    def one_row_only(rows: Any, timeout_s: float) -> Any:
         if len(rows) > 1:
             raise ModelFailedError("told to fail")
-        return score(rows, options)
+        return score_all(rows, timeout_s)
 
     monkeypatch.setattr(serving, "score", one_row_only)
     verdict = bench.verdict(transaction(amount_minor=70_000))

@@ -114,7 +114,7 @@ def test_outcomes_come_in_the_order_of_events_whatever_they_are(bench: Workbench
         record(transaction(1, amount_minor=1), 5),
         record(transaction(1), 6),
     ]
-    outcomes = bench.engine.score(events)
+    outcomes = bench.score_events(events)
     assert [outcome.key for outcome in outcomes] == [b"t-1", b"key", b"t-2", b"key", b"t-3", b"t-1", b"t-1"]
     assert [outcome.verdict is not None for outcome in outcomes] == [True, False, True, False, False, False, True]
     reasons = [dead_letter_of(outcomes[place]).reason for place in (1, 4, 5)]
@@ -158,7 +158,7 @@ def changed(**changes: object) -> bytes:
     ],
 )
 def test_bad_input_becomes_a_dead_letter_that_finds_it_again(bench: Workbench, value: bytes, reason: str) -> None:
-    (outcome,) = bench.engine.score([record(value, offset=17)])
+    (outcome,) = bench.score_events([record(value, offset=17)])
     letter = dead_letter_of(outcome)
     assert letter.reason == reason
     assert reason in REASONS
@@ -178,13 +178,13 @@ def test_a_dead_letter_never_has_an_empty_key() -> None:
 
 
 def test_a_tombstone_needs_no_answer_but_a_message_without_key_and_value_does(bench: Workbench) -> None:
-    withdrawn, nothing = bench.engine.score([record(None, key=b"t-1"), record(None, 1, key=None)])
+    withdrawn, nothing = bench.score_events([record(None, key=b"t-1"), record(None, 1, key=None)])
     assert withdrawn == EventResult(key=b"t-1")
     assert dead_letter_of(nothing).reason == "malformed"
 
 
 def test_an_empty_batch_has_no_outcomes(bench: Workbench) -> None:
-    assert bench.engine.score([]) == []
+    assert bench.score_events([]) == []
     assert bench.engine.again([]) == []
     assert bench.store.batches == 0
 
@@ -209,7 +209,7 @@ def test_any_bytes_get_exactly_one_outcome_and_nothing_is_raised(
     for name in ("broken", "silent", "deaf"):
         setattr(bench.store, name, name == state)
     events = [record(value, offset) for offset, value in enumerate(values)]
-    outcomes = (bench.engine.again if again else bench.engine.score)(events)
+    outcomes = (bench.engine.again if again else bench.score_events)(events)
     assert len(outcomes) == len(events)
     for event, outcome in zip(events, outcomes, strict=True):
         messages = [outcome.verdict, outcome.dead_letter]
@@ -257,9 +257,7 @@ def test_a_promoted_model_judges_from_the_next_batch_on(bench: Workbench) -> Non
 
 
 def test_new_rules_judge_from_the_next_batch_on(bench: Workbench) -> None:
-    bench.engine.use_rules(
-        load_rules("rules: [{id: all, text: all, when: 'amount > 1', decision: block}]", where="new")
-    )
+    bench.rulesets.use(load_rules("rules: [{id: all, text: all, when: 'amount > 1', decision: block}]", where="new"))
     assert bench.verdict(transaction()).decision == "block"
 
 

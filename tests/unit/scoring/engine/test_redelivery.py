@@ -24,7 +24,7 @@ def bench(tmp_path: Path) -> Workbench:
 
 
 def answers(bench: Workbench) -> list[tuple[object, ...]]:
-    outcomes = bench.engine.score(records(EVENTS))
+    outcomes = bench.score_events(records(EVENTS))
     assert all(outcome.complete for outcome in outcomes)
     verdicts = [verdict_of(outcome) for outcome in outcomes]
     return [
@@ -38,7 +38,7 @@ def change_model(bench: Workbench) -> None:
 
 
 def change_rules(bench: Workbench) -> None:
-    bench.engine.use_rules(load_rules(STRICT, where="new"))
+    bench.rulesets.use(load_rules(STRICT, where="new"))
 
 
 def add_marks(bench: Workbench) -> None:
@@ -81,7 +81,7 @@ def test_a_hold_that_was_resolved_meanwhile_still_repeats_its_first_answer(bench
     from support.workbench import resolution
 
     first = answers(bench)
-    bench.engine.resolve([resolution("t-2")])
+    bench.resolver.resolve([resolution("t-2")])
     again = answers(bench)
     assert [answer[:5] for answer in again] == [answer[:5] for answer in first]
     assert bench.cases.newest["t-2"].revision == 2
@@ -100,7 +100,7 @@ def test_a_pinned_model_that_is_nowhere_gives_a_degraded_answer_until_it_is_publ
     bench.model, bench.version = tiny_package("tiny-2", bias=5.0), "tiny-2"
     (bench.folder / "models" / "tiny-1.package.zip").unlink()
     bench.restart()
-    outcomes = bench.engine.score(records([*EVENTS, transaction(9)]))
+    outcomes = bench.score_events(records([*EVENTS, transaction(9)]))
     assert [verdict_of(outcome).cause for outcome in outcomes] == ["model_unavailable"] * 5 + [None]
     bench.promote(tiny_package("tiny-1"), "tiny-1")
     assert answers(bench) == first
@@ -120,7 +120,7 @@ def test_old_rules_come_from_the_archive_and_wait_for_it(bench: Workbench) -> No
     bench.rules = load_rules(STRICT, where="new")
     bench.archive.broken = True
     bench.restart()
-    assert {verdict_of(outcome).cause for outcome in bench.engine.score(records(EVENTS))} == {"state_unavailable"}
+    assert {verdict_of(outcome).cause for outcome in bench.score_events(records(EVENTS))} == {"state_unavailable"}
     bench.archive.broken = False
     bench.clock.advance(0.2)
     assert answers(bench) == first
@@ -145,7 +145,7 @@ def test_rules_that_nobody_knows_any_more_are_replaced_by_the_current_ones(bench
     bench.rules = load_rules(STRICT, where="new")
     bench.archive.sources.clear()
     bench.restart()
-    verdict = verdict_of(bench.engine.score(records([transaction(1)]))[0])
+    verdict = verdict_of(bench.score_events(records([transaction(1)]))[0])
     assert (verdict.rules_version, verdict.decision) == (bench.rules.version, "block")
 
 
@@ -155,5 +155,5 @@ def test_an_archive_entry_that_is_not_what_it_says_is_not_used(bench: Workbench)
     bench.restart()
     for source in (STRICT, "rules: [", RULES):
         bench.archive.sources[version] = source
-        found = bench.engine._rules.get(version)
+        found = bench.rulesets.get(version)
         assert (found is not None) is (source == RULES)

@@ -8,7 +8,8 @@ from contract.errors import PackageRefusedError
 from contract.features import get_feature_names, get_schema_hash
 from contract.package import build_package, read_package
 from scoring.decision.decide import rounded
-from scoring.models.onnx_model import BLOCK_ROWS, ModelFailedError, OnnxModel
+from scoring.models.onnx_model import BLOCK_ROWS, OnnxModel
+from scoring.ports import ModelFailedError
 from support.tiny_model import graph, linear_onnx, model, random_onnx, tiny_manifest
 
 WIDTH = len(get_feature_names())

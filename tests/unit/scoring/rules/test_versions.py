@@ -1,13 +1,9 @@
-"""Rules kept as files of one machine."""
-
-from pathlib import Path
-
-import pytest
+"""Rules by version: the current ones, and others as long as the archive knows them."""
 
 from contract.clock import ManualClock
-from scoring.ports import StoreUnavailableError
 from scoring.rules.ruleset import load_rules
-from scoring.rules.versions import LOADED_MAX, DirectoryRulesArchive, RulesetCache
+from scoring.rules.versions import LOADED_MAX, RulesetCache
+from support.memory_store import MemoryRules
 from support.workbench import RULES, START
 
 
@@ -15,38 +11,24 @@ def numbered(number: int) -> str:
     return f"rules: [{{id: many, text: many, when: 'amount > {number}', decision: flag}}]"
 
 
-def test_a_new_process_finds_the_rules_of_the_one_before(tmp_path: Path) -> None:
-    clock = ManualClock(START)
-    old = load_rules(RULES, where="old")
-    RulesetCache(old, DirectoryRulesArchive(tmp_path / "rules"), clock)
-    cache = RulesetCache(load_rules("rules: []", where="new"), DirectoryRulesArchive(tmp_path / "rules"), clock)
+def test_a_new_process_finds_the_rules_of_the_one_before() -> None:
+    archive, clock, old = MemoryRules(), ManualClock(START), load_rules(RULES, where="old")
+    RulesetCache(old, archive, clock)
+    cache = RulesetCache(load_rules("rules: []", where="new"), archive, clock)
     found = cache.get(old.version)
     assert found is not None
     assert [rule.id for rule in found.rules] == [rule.id for rule in old.rules]
     assert cache.get("r-000000000000") is None
-    assert [file.suffix for file in (tmp_path / "rules").iterdir()] == [".yaml", ".yaml"]
 
 
-def test_a_strange_version_never_leads_out_of_the_directory(tmp_path: Path) -> None:
-    (tmp_path / "evil.yaml").write_text(RULES)
-    archive = DirectoryRulesArchive(tmp_path / "rules")
-    assert archive.find("../evil") is None
-    assert archive.find("") is None
-
-
-def test_a_directory_that_cannot_be_used_is_a_store_that_does_not_answer(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("a file where the directory should be")
-    archive = DirectoryRulesArchive(tmp_path / "file" / "rules")
-    with pytest.raises(StoreUnavailableError):
-        archive.keep("r-1", RULES)
-    with pytest.raises(StoreUnavailableError):
-        archive.find("r-1")
-    cache = RulesetCache(load_rules(RULES, where="a"), archive, ManualClock(START))
+def test_an_archive_that_does_not_answer_leaves_the_current_rules() -> None:
+    cache = RulesetCache(load_rules(RULES, where="a"), MemoryRules(broken=True), ManualClock(START))
     assert cache.current.rules
+    assert not cache.keep_archived()
 
 
-def test_versions_in_memory_are_bounded_and_the_others_are_read_again(tmp_path: Path) -> None:
-    cache = RulesetCache(load_rules(RULES, where="a"), DirectoryRulesArchive(tmp_path), ManualClock(START))
+def test_versions_in_memory_are_bounded_and_the_others_are_read_again() -> None:
+    cache = RulesetCache(load_rules(RULES, where="a"), MemoryRules(), ManualClock(START))
     versions = []
     for number in range(2 * LOADED_MAX):
         cache.use(load_rules(numbered(number), where="a"))

@@ -11,10 +11,9 @@ from contract.alarms import ALARMS, Alarm
 from contract.clock import to_epoch_ms
 from contract.windows import DAY_MS
 from scoring.engine.coverage import Coverage
-from scoring.engine.engine import Engine
 from scoring.ports import EventResult, StoreUnavailableError
 from scoring.worker.state_watch import StateWatch
-from support.workbench import ORIGIN, START, Workbench, records, transaction, verdict_of
+from support.workbench import ORIGIN, START, Workbench, records, score, transaction, verdict_of
 
 NOW = to_epoch_ms(START)
 WHOLE = Coverage(NOW - 60 * DAY_MS, NOW - 50 * DAY_MS, NOW - 9 * DAY_MS)
@@ -57,11 +56,7 @@ class Scene:
             retailer="shop",
             label_delay_days=7,
         )
-        one = self.bench
-        self.engine = Engine(
-            one.store, one.cases, one.cache, one.rules, one.settings, one.clock, one.metrics, archive=one.archive,
-            state=self.watch,
-        )  # fmt: skip
+        self.engine = self.bench.make_engine(self.bench.clock, self.watch)
 
     def read(self) -> Coverage:
         if self.coverage is None:
@@ -69,7 +64,7 @@ class Scene:
         return self.coverage
 
     def verdict(self, number: int, **changes: Any) -> list[str]:
-        return verdict_of(self.engine.score(records([transaction(number, **changes)]))[0]).incomplete
+        return verdict_of(score(self.engine, records([transaction(number, **changes)]))[0]).incomplete
 
     def metric(self, kind: str) -> float | None:
         labels = {"retailer": "shop", "kind": kind}
