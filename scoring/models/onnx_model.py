@@ -53,7 +53,10 @@ class OnnxModel:
         return self.manifest.model_version
 
     def score(self, features: NDArray[np.float32], timeout_s: float = math.inf) -> NDArray[np.float32]:
-        """As the port says; a model of an older schema reads the columns that it knows, which come first."""
+        """Probabilities of fraud, shape (n,), for features of shape (n, F), as the port says.
+
+        A model of an older schema reads the columns that it knows, which come first.
+        """
         return _LIMITED(lambda options: self._score(features, options), timeout_s)
 
     def _score(self, features: NDArray[np.float32], options: Any) -> NDArray[np.float32]:
