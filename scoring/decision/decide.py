@@ -24,7 +24,7 @@ from scoring.ports import ListHit
 from scoring.rules.ruleset import DECISIONS
 
 ALLOW, FLAG, HOLD, BLOCK = range(4)
-"""Severities: places in DECISIONS."""
+"""Severities: indices of DECISIONS."""
 
 
 def rounded(scores: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -51,9 +51,9 @@ def severities(
     if fired.any():
         by_rules = np.where(fired, rule_severities, -1).max(axis=1)  # -1: none fired
         decided = np.where(by_rules == ALLOW, ALLOW, np.maximum(by_model, by_rules)).astype(np.int8)
-    for place, found in enumerate(marks):
+    for row, found in enumerate(marks):
         if found:
-            decided[place] = marked(int(decided[place]), found)
+            decided[row] = marked(int(decided[row]), found)
     return decided
 
 

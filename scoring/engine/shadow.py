@@ -137,26 +137,26 @@ class ShadowScorer:
         self._done += count
         self._stop.wait((self._clock.monotonic_s() - began_s) * self._rest)
 
-    def _deliver(self, outcomes: list[EventResult]) -> None:
+    def _deliver(self, results: list[EventResult]) -> None:
         """Sends, or drops where Kafka does not take it; nothing here may end the worker."""
         if self._clock.monotonic_s() < self._refused_until_s:
-            self._drop(len(outcomes), "kafka")
+            self._drop(len(results), "kafka")
             return
         if self._publisher is None:
-            if not outcomes:
+            if not results:
                 return
             self._publisher = self._make_publisher()
         try:
             self._publisher.serve()
-            if outcomes and self._publisher.full:
-                self._drop(len(outcomes), "kafka")
+            if results and self._publisher.full:
+                self._drop(len(results), "kafka")
                 return
-            if outcomes:
-                self._publisher.publish(outcomes, _nothing)
-                self._metrics.add("tillguard_scoring_shadow_scores_total", len(outcomes), retailer=self._retailer)
+            if results:
+                self._publisher.publish(results, _nothing)
+                self._metrics.add("tillguard_scoring_shadow_scores_total", len(results), retailer=self._retailer)
         except TransientError as error:
             log.error("shadow_scores_refused", reason=str(error), again_after_s=REFUSED_FOR_S)  # noqa: TRY400 - the text says it all
-            self._drop(len(outcomes), "kafka")
+            self._drop(len(results), "kafka")
             self._publisher = None
             self._refused_until_s = self._clock.monotonic_s() + REFUSED_FOR_S
 

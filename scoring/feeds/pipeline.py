@@ -1,7 +1,7 @@
 """What happens between reading and committing, the same for every feed: score, publish, retry, complete.
 
 Driven by one thread, does no input or output itself. Two batches may be open: while one waits for the store, the one
-before it is finished. An event is done when its outcome is complete and all its messages are delivered.
+before it is finished. An event is done when its result is complete and all its messages are delivered.
 """
 
 from collections import deque
@@ -86,11 +86,11 @@ class Pipeline:
         """Finishes the oldest open batch."""
         events, assignment, ticket, submit_s = self._open.popleft()
         began_s = self._clock.monotonic_s()
-        outcomes = self._scorer.collect(ticket)
+        results = self._scorer.collect(ticket)
         self._pace.took(len(events), submit_s + self._clock.monotonic_s() - began_s)
-        complete, waiting = _split(events, outcomes)
+        complete, waiting = _split(events, results)
         self.pending.add(waiting, assignment, self._clock.monotonic_s())
-        self._publisher.publish(outcomes, partial(self.tracker.done, complete, assignment))
+        self._publisher.publish(results, partial(self.tracker.done, complete, assignment))
         self._scorer.published()
 
     def retry(self) -> None:
@@ -100,11 +100,11 @@ class Pipeline:
             return
         while self._open:
             self.collect()
-        outcomes = self._scorer.again([waiting.event for waiting in due])
-        failed = [waiting for waiting, outcome in zip(due, outcomes, strict=True) if not outcome.complete]
-        for waiting, outcome in zip(due, outcomes, strict=True):
-            done = [waiting.event] if outcome.complete else []
-            self._publisher.publish([outcome], partial(self.tracker.done, done, waiting.assignment))
+        results = self._scorer.again([waiting.event for waiting in due])
+        failed = [waiting for waiting, result in zip(due, results, strict=True) if not result.complete]
+        for waiting, result in zip(due, results, strict=True):
+            done = [waiting.event] if result.complete else []
+            self._publisher.publish([result], partial(self.tracker.done, done, waiting.assignment))
         self._scorer.published()
         self.pending.tried(failed, progress=len(failed) < len(due), now_s=self._clock.monotonic_s())
 
@@ -120,11 +120,11 @@ class Pipeline:
         self.tracker.revoke(partitions)
 
 
-def _split(events: Sequence[RawEvent], outcomes: Sequence[EventResult]) -> tuple[Sequence[RawEvent], list[RawEvent]]:
-    if all(outcome.complete for outcome in outcomes) and len(events) == len(outcomes):
+def _split(events: Sequence[RawEvent], results: Sequence[EventResult]) -> tuple[Sequence[RawEvent], list[RawEvent]]:
+    if all(result.complete for result in results) and len(events) == len(results):
         return events, []
     complete: list[RawEvent] = []
     waiting: list[RawEvent] = []
-    for event, outcome in zip(events, outcomes, strict=True):
-        (complete if outcome.complete else waiting).append(event)
+    for event, result in zip(events, results, strict=True):
+        (complete if result.complete else waiting).append(event)
     return complete, waiting

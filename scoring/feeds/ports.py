@@ -8,9 +8,9 @@ from scoring.ports import EventResult, RawEvent
 
 
 class Scorer(Protocol):
-    """Turns events into outcomes. Called by one thread; `scoring.engine.engine.Engine` is one, resolutions have another.
+    """Turns events into results. Called by one thread; `scoring.engine.engine.Engine` is one, resolutions have another.
 
-    A bad event is an outcome with a dead letter, never an exception: an exception here is a broken invariant and stops
+    A bad event is a result with a dead letter, never an exception: an exception here is a broken invariant and stops
     the worker.
     """
 
@@ -19,22 +19,22 @@ class Scorer(Protocol):
         ...
 
     def collect(self, ticket: Any) -> list[EventResult]:
-        """Finishes the oldest open batch: one outcome per event, in their order. Blocks for the time budget at most."""
+        """Finishes the oldest open batch: one result per event, in their order. Blocks for the time budget at most."""
         ...
 
     def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
-        """Tries events again whose outcome was not complete; an outcome that is still not complete carries no message."""
+        """Tries events again whose result was not complete; a result that is still not complete carries no message."""
         ...
 
     def published(self) -> None:
-        """Called when the outcomes of `collect` or `again` are with the publisher: time for what must not delay them."""
+        """Called when the results of `collect` or `again` are with the publisher: time for what must not delay them."""
         ...
 
 
 class Publisher(Protocol):
-    """Sends the messages of outcomes to their topics."""
+    """Sends the messages of results to their topics."""
 
-    def publish(self, outcomes: Sequence[EventResult], delivered: Callable[[], None]) -> None:
+    def publish(self, results: Sequence[EventResult], delivered: Callable[[], None]) -> None:
         """Queues every message; `delivered` runs once, in a later `serve` or `flush`, when all are acknowledged by Kafka.
 
         With no message at all it runs in the next `serve`. Blocks (serving deliveries) while the queue is full.

@@ -1,4 +1,4 @@
-"""Sends outcomes to Kafka over shared producers: idempotent, acknowledged by all in-sync replicas, retried without an end.
+"""Sends results to Kafka over shared producers: idempotent, acknowledged by all in-sync replicas, retried without an end.
 
 A message never times out here, because there is nothing better to do with a verdict than to continue trying: back-pressure
 (`full`) stops the reading instead. What the broker refuses for good ends the worker; offsets stay where they were.
@@ -76,17 +76,17 @@ class KafkaPublisher:
         """True: Kafka does not take messages as fast as they come; read nothing more for now."""
         return max(self._hurried.queued, self._unhurried.queued) >= self._full_from
 
-    def publish(self, outcomes: Sequence[EventResult], delivered: Callable[[], None]) -> None:
+    def publish(self, results: Sequence[EventResult], delivered: Callable[[], None]) -> None:
         messages = [
-            (topic, outcome.key, value)
-            for outcome in outcomes
+            (topic, result.key, value)
+            for result in results
             for topic, value in (
-                (self._verdicts, outcome.verdict),
-                (self._features, outcome.features),
-                (self._dead_letters, outcome.dead_letter),
-                (self._shadow_scores, outcome.shadow_score),
-                (self._alarms, outcome.alarm),
-                *((self._labels, label) for label in outcome.labels),
+                (self._verdicts, result.verdict),
+                (self._features, result.features),
+                (self._dead_letters, result.dead_letter),
+                (self._shadow_scores, result.shadow_score),
+                (self._alarms, result.alarm),
+                *((self._labels, label) for label in result.labels),
             )
             if value is not None
         ]

@@ -100,9 +100,9 @@ class Ruleset:
         hits = np.empty((count, len(self.rules)), dtype=np.bool_)
         columns = self._columns(transactions, quantities, scores, times_ms)
         if columns and count <= ONE_BY_ONE_MAX:
-            for place, values in enumerate(zip(*(column.tolist() for column in columns.values()), strict=True)):
-                row = dict(zip(columns, values, strict=True))
-                hits[place] = [condition.matches_one(row) for condition in self._conditions]
+            for row, values in enumerate(zip(*(column.tolist() for column in columns.values()), strict=True)):
+                named = dict(zip(columns, values, strict=True))
+                hits[row] = [condition.matches_one(named) for condition in self._conditions]
             return hits
         for index, condition in enumerate(self._conditions):
             hits[:, index] = condition.matches(columns, count)

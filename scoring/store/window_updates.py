@@ -151,10 +151,8 @@ class WindowUpdatePacker:
     def pack_apart(
         self, window_updates: Sequence[WindowUpdate], shared: bytes, others: Mapping[int, bytes]
     ) -> list[bytes]:
-        """As `pack`, with another shared argument for the window updates at some places."""
-        return [
-            self._one(window_update, others.get(place, shared)) for place, window_update in enumerate(window_updates)
-        ]
+        """As `pack`, with another shared argument for the window updates of some rows."""
+        return [self._one(window_update, others.get(row, shared)) for row, window_update in enumerate(window_updates)]
 
     def _one(self, window_update: WindowUpdate, shared: bytes) -> bytes:
         times = _EVENT.pack(window_update.event_time_ms, window_update.amount_base_minor)

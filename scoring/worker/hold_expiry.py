@@ -41,14 +41,14 @@ class HoldSweeper:
 
     def _sweep(self) -> int:
         try:
-            outcomes = self._resolver.expire(SWEEP_MAX)
+            results = self._resolver.expire(SWEEP_MAX)
         except StoreUnavailableError as error:
             if self._store_answered:
                 log.warning("holds_not_swept", reason=str(error))
             self._store_answered = False
             return 0
         self._store_answered = True
-        if outcomes:
-            self._publisher.publish(outcomes, partial(self._resolver.confirm, outcomes))
-            log.info("holds_expired", count=len(outcomes))
-        return len(outcomes)
+        if results:
+            self._publisher.publish(results, partial(self._resolver.confirm, results))
+            log.info("holds_expired", count=len(results))
+        return len(results)

@@ -31,24 +31,24 @@ class OutcomeScorer:
         return events
 
     def collect(self, ticket: Sequence[RawEvent]) -> list[EventResult]:
-        outcomes: list[EventResult] = []
+        results: list[EventResult] = []
         findings: list[Finding] = []
         for event in ticket:
             try:
                 if event.value is not None:
                     findings.append(self._finding(event))
-                outcomes.append(EventResult(key=key_of(event)))
+                results.append(EventResult(key=key_of(event)))
             except InvalidEventError as error:
                 self._metrics.add("tillguard_scoring_dead_letters_total", retailer=self._retailer, reason=error.reason)
-                outcomes.append(dead_letter(event, error, retailer=self._retailer, now=self._clock.now()))
+                results.append(dead_letter(event, error, retailer=self._retailer, now=self._clock.now()))
         if not findings:
-            return outcomes
+            return results
         try:
             new = self._store.learn(findings).wait(self._timeout_s)
         except StoreUnavailableError:  # all again: what was applied is known then
             return [EventResult(key=key_of(event), complete=False) for event in ticket]
         self._metrics.add("tillguard_scoring_outcomes_total", new, retailer=self._retailer)
-        return outcomes
+        return results
 
     def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
         return self.collect(events)
