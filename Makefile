@@ -13,7 +13,7 @@ PURE := tests/unit tests/architecture
 SERVED := $(wildcard tests/conformance tests/simulation tests/integration tests/e2e)
 ARGS ?=
 
-.PHONY: help setup demo test test-slow test-storm check lint types imports docs unit served bench up down clean lock lock-artifacts
+.PHONY: help setup demo test test-slow test-storm check lint types imports docs docs-site unit served bench up down clean lock lock-artifacts
 
 help: ## This list.
 	@sed -n -E 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +45,9 @@ imports:
 docs:
 	$(BIN)/tillguard docs --check
 
+docs-site: setup ## All guides and a reference of every room as web pages in build/docs-site/html.
+	@scripts/docs_site.sh
+
 # The header names the seed of the random order. No server is started here, so two processes share the files; branch coverage of the
 # contract, where everything is a pure function.
 unit:
@@ -71,7 +74,7 @@ down: ## Stop them.
 	@if [[ -x $(BIN)/tillguard ]]; then $(BIN)/tillguard down; else echo "nothing is installed, so nothing runs"; fi
 
 clean: down ## Remove .venv and caches. Data in .tillguard stays.
-	rm -rf .venv build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf .venv build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: ## Resolve requirements/*.txt again: make lock ARGS="--upgrade"

@@ -27,4 +27,5 @@ done
 options=("$@")
 compile requirements/build.txt requirements/build.in
 compile requirements/uv.txt requirements/uv.in
+compile requirements/docs.txt requirements/docs.in
 compile bench/federation/flower.txt bench/federation/flower.in
