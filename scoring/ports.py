@@ -86,18 +86,13 @@ class Applied:
     marks: list[tuple[ListHit, ...]]
     """Pinned at first sight."""
 
-    def take(self, rows: Sequence[int]) -> "Applied":
+    def take(self, rows: list[int]) -> "Applied":
         """The answer for some of the window updates."""
-        chosen = list(rows)
         return Applied(
-            self.applied_seq[chosen],
-            self.first[chosen],
-            self.conflict[chosen],
-            self.aggregates[chosen],
-            [self.model_versions[row] for row in chosen],
-            [self.rules_versions[row] for row in chosen],
-            [self.marks[row] for row in chosen],
-        )
+            self.applied_seq[rows], self.first[rows], self.conflict[rows], self.aggregates[rows],
+            [self.model_versions[row] for row in rows], [self.rules_versions[row] for row in rows],
+            [self.marks[row] for row in rows],
+        )  # fmt: skip
 
 
 class StoreUnavailableError(TransientError):

@@ -1,19 +1,17 @@
-"""Messages that the engine gives back, as bytes: verdicts, feature records, dead letters. Pure."""
+"""What the messages of the engine have in common, and those that need no judgement: degraded verdicts, dead letters. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from contract.clock import to_epoch_ms
 from contract.codec import DOCUMENT_BYTES_MAX
 from contract.dead_letters import DeadLetter
 from contract.errors import InvalidEventError, InvariantError
 from contract.events import Transaction
-from contract.features import FeatureRecord, get_schema_hash
-from contract.verdicts import REVISION_DEGRADED, REVISION_FULL, Decision, DegradedCause, Reason, Verdict
+from contract.features import get_schema_hash
+from contract.verdicts import REVISION_DEGRADED, Decision, DegradedCause, Reason, Verdict
 from scoring.ports import Answer, EventResult, RawEvent
 
 HISTORY_PHASES = frozenset({"snapshot", "replay"})
@@ -84,47 +82,6 @@ def is_late(transaction: Transaction, moment: Moment) -> bool:
     return transaction.event_time < moment.late_before or is_history(transaction)
 
 
-def full_verdict(
-    transaction: Transaction,
-    event: RawEvent,
-    moment: Moment,
-    *,
-    decision: Decision,
-    score: float,
-    reasons: list[Reason],
-    model_version: str,
-    rules_version: str,
-    rules: list[str],
-    stage_us: dict[str, float],
-    hold_until: datetime | None,
-    incomplete: list[str],
-) -> bytes:
-    """Revision 1."""
-    return encode(
-        Verdict(
-            transaction_id=transaction.transaction_id,
-            retailer=transaction.retailer,
-            revision=REVISION_FULL,
-            decision=decision,
-            score=score,
-            reasons=reasons,
-            model_version=model_version,
-            rules_version=rules_version,
-            feature_schema=get_schema_hash(),
-            rules=rules,
-            degraded=False,
-            cause=None,
-            late=is_late(transaction, moment),
-            event_time=transaction.event_time,
-            scored_at=moment.now,
-            latency_ms=moment.latency_ms(event),
-            stage_us=stage_us,
-            hold_until=hold_until,
-            incomplete=incomplete,
-        )
-    )
-
-
 def degraded_verdict(
     transaction: Transaction,
     event: RawEvent,
@@ -155,42 +112,6 @@ def degraded_verdict(
             scored_at=moment.now,
             latency_ms=moment.latency_ms(event),
             stage_us=stage_us,
-        )
-    )
-
-
-def feature_record(
-    transaction: Transaction,
-    vector: NDArray[np.float32],
-    *,
-    applied_seq: int,
-    amount_base_minor: int,
-    decision: Decision,
-    score: float,
-    model_version: str,
-    rules_version: str,
-    entities: bytes,
-    control: bool,
-) -> bytes:
-    """What serving saw; the same bytes for a redelivery.
-
-    `vector`: (F,) float32 in the order of the newest schema, NaN where a feature is missing.
-    """
-    return encode(
-        FeatureRecord(
-            transaction_id=transaction.transaction_id,
-            retailer=transaction.retailer,
-            event_time=transaction.event_time,
-            applied_seq=applied_seq,
-            feature_schema=get_schema_hash(),
-            values=vector.astype("<f4", copy=False).tobytes(),
-            score=score,
-            model_version=model_version,
-            rules_version=rules_version,
-            decision=decision,
-            amount_base_minor=amount_base_minor,
-            entities=entities,
-            control=control,
         )
     )
 

@@ -68,7 +68,7 @@ class Batch:
         """Rows whose transaction had no full answer yet, as far as the store's answer tells."""
         return list(range(len(self.transactions))) if self.again else np.flatnonzero(self.applied.first).tolist()
 
-    def take(self, rows: Sequence[int]) -> "Batch":
+    def take(self, rows: list[int]) -> "Batch":
         """The batch of some rows only, in their order; it sets the results of the same events, and counts into the same tally."""
         if len(rows) == len(self.transactions):
             return self

@@ -4,10 +4,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from contract.clock import Clock
+from contract.features import FeatureRecord, get_schema_hash
 from contract.metrics import Metrics
-from contract.verdicts import Decision, Reason
+from contract.verdicts import REVISION_FULL, Decision, Reason, Verdict
 from scoring.decision.breaker import Limits
-from scoring.engine.answers import Moment, feature_record, full_verdict, is_history, is_late
+from scoring.engine.answers import Moment, encode, is_history, is_late
 from scoring.engine.batch import Batch
 from scoring.engine.control import CONTROL_REASON
 from scoring.engine.judge import Judgement
@@ -135,41 +136,50 @@ def _answer(
     flagged: Reason | None = None,
 ) -> Answer:
     """A row's answer; `flagged` is why it is flagged instead of what was decided."""
-    reasons = judgement.reasons.get(row, [])
-    control = row in judgement.control
-    decision, score = "flag" if flagged else judgement.decisions[row], judgement.scores.item(row)
+    transaction, reasons, control = batch.transactions[row], judgement.reasons.get(row, []), row in judgement.control
     policy = flagged or (CONTROL_REASON if control else None)
-    verdict = full_verdict(
-        batch.transactions[row],
-        batch.event(row),
-        moment,
-        decision=decision,
-        score=score,
+    verdict = Verdict(
+        transaction_id=transaction.transaction_id,
+        retailer=transaction.retailer,
+        revision=REVISION_FULL,
+        decision="flag" if flagged else judgement.decisions[row],
+        score=judgement.scores.item(row),
         reasons=[policy, *reasons] if policy else reasons,
         model_version=judgement.model.version,
         rules_version=judgement.rules.version,
+        feature_schema=get_schema_hash(),
         rules=[rule.id for rule in judgement.rules_of(row)] if reasons else [],
+        degraded=False,
+        cause=None,
+        late=is_late(transaction, moment),
+        event_time=transaction.event_time,
+        scored_at=moment.now,
+        latency_ms=moment.latency_ms(batch.event(row)),
         stage_us=stage_us,
         hold_until=hold_until,
         incomplete=judgement.incomplete[row],
     )
-    return Answer(verdict, decision, score, control)
+    return Answer(encode(verdict), verdict.decision, judgement.scores.item(row), control)
 
 
 def _set_result(batch: Batch, judgement: Judgement, row: int, answer: Answer, moment: Moment) -> None:
+    """A row's verdict, and what serving saw: the same bytes for a redelivery."""
     transaction = batch.transactions[row]
-    record = feature_record(
-        transaction,
-        batch.vectors[row],
+    record = FeatureRecord(
+        transaction_id=transaction.transaction_id,
+        retailer=transaction.retailer,
+        event_time=transaction.event_time,
         applied_seq=int(batch.applied.applied_seq[row]),
-        amount_base_minor=batch.amounts[row],
-        decision=answer.decision,
+        feature_schema=get_schema_hash(),
+        values=batch.vectors[row].astype("<f4", copy=False).tobytes(),
         score=answer.score,
         model_version=judgement.model.version,
         rules_version=judgement.rules.version,
+        decision=answer.decision,
+        amount_base_minor=batch.amounts[row],
         entities=entities_of(batch.window_updates[row]),
         control=answer.control,
     )
     batch.tally.verdicts[answer.decision, False] += 1
     batch.tally.latencies_ms.append(moment.latency_ms(batch.event(row)))
-    batch.set_result(row, EventResult(transaction.transaction_id.encode(), answer.verdict, record))
+    batch.set_result(row, EventResult(transaction.transaction_id.encode(), answer.verdict, encode(record)))

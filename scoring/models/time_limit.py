@@ -31,15 +31,15 @@ class TimeLimit:
     def __init__(self) -> None:
         self._running: dict[int, _Running] = {}
         """By thread; a copy of the values needs no lock, since nothing else runs while it is made."""
-        self._lock = threading.Lock()
         self._watchdog: threading.Thread | None = None
 
     def __call__(self, call: Callable[[onnxruntime.RunOptions], T], timeout_s: float) -> T:
         """The result of `call`, which hands its options on to ONNX Runtime; raises LateError, ModelFailedError."""
         if timeout_s <= 0:
             raise LateError(LATE)
-        if self._watchdog is None:
-            self._start()
+        if self._watchdog is None:  # should two threads find none, two watchdogs do no harm
+            self._watchdog = threading.Thread(target=self._watch, name="model-watchdog", daemon=True)
+            self._watchdog.start()
         options = onnxruntime.RunOptions()
         options.log_severity_level = 4  # a stopped run is our decision; it needs no line on standard error
         thread = threading.get_ident()
@@ -52,12 +52,6 @@ class TimeLimit:
             raise
         finally:
             del self._running[thread]
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._watchdog is None:
-                self._watchdog = threading.Thread(target=self._watch, name="model-watchdog", daemon=True)
-                self._watchdog.start()
 
     def _watch(self) -> None:
         while True:

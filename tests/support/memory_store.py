@@ -7,7 +7,6 @@ from datetime import datetime
 import numpy as np
 
 from contract.verdicts import REVISION_FULL
-from scoring.decision.breaker import Breaker
 from scoring.engine.answers import answer_of
 from scoring.ports import (
     Answer,
@@ -19,6 +18,7 @@ from scoring.ports import (
     StoreUnavailableError,
     WindowUpdate,
 )
+from support.breaker import Breaker
 from support.reference import Reference
 
 

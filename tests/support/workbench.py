@@ -16,7 +16,7 @@ from contract.metrics import Metrics
 from contract.package import to_messages
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.decision.breaker import Breaker, Limits
+from scoring.decision.breaker import Limits
 from scoring.engine.engine import Engine
 from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import Shadow
@@ -24,6 +24,7 @@ from scoring.models.cache import ModelCache
 from scoring.ports import EventResult, RawEvent, StateCoverage
 from scoring.rules.ruleset import Ruleset, load_rules
 from scoring.rules.versions import RulesetCache
+from support.breaker import Breaker
 from support.memory_store import MemoryCases, MemoryRules, MemoryStore
 from support.tiny_model import tiny_challenge, tiny_messages, tiny_package
 from tillguard.wiring.engine import make_engine, make_resolver

@@ -9,10 +9,11 @@ import pytest
 import redis
 
 from contract.settings import Settings, parse
-from scoring.decision.breaker import CLOSES_AFTER_MS, Breaker, Limits, Occurrence
+from scoring.decision.breaker import CLOSES_AFTER_MS, Limits, Occurrence
 from scoring.store.breaker import LEASE_MS, RedisBreaker
 from scoring.store.cases import RedisCases
 from scoring.store.keys import Keys
+from support.breaker import Breaker
 from support.cases import answer, new_case
 
 pytestmark = pytest.mark.integration

@@ -12,9 +12,10 @@ from contract.alarms import ALARMS, Alarm
 from contract.events import Origin
 from contract.metrics import Metrics
 from contract.policies import BreakerSettings
-from scoring.decision.breaker import CLOSES_AFTER_MS, Breaker, Limits, Occurrence, alarm
+from scoring.decision.breaker import CLOSES_AFTER_MS, Limits, Occurrence, alarm
 from scoring.ports import EventResult, StoreUnavailableError
 from scoring.worker.breaker_alarms import BreakerWatch
+from support.breaker import Breaker
 from support.tiny_model import tiny_package
 from support.workbench import START, Workbench, features_of, records, resolution, transaction, verdict_of
 
