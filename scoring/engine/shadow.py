@@ -22,7 +22,7 @@ from scoring.decision.decide import model_severities, rounded
 from scoring.engine.answers import encode, is_history
 from scoring.engine.batch import Batch
 from scoring.engine.judge import Judgement
-from scoring.feeds.ports import Publisher
+from scoring.feeds.ports import BackpressurePublisher
 from scoring.ports import EventResult, LateError, Model, ModelFailedError
 from scoring.rules.ruleset import DECISIONS
 
@@ -62,21 +62,12 @@ class Shadow(Protocol):
         ...
 
 
-class ScorePublisher(Publisher, Protocol):
-    """A Publisher that says when it is behind."""
-
-    @property
-    def full(self) -> bool:
-        """True: Kafka does not take messages as fast as they come."""
-        ...
-
-
 class ShadowScorer:
     """A Shadow, and the Loop that works for it. `publisher` makes one for this thread, when there is something to publish."""
 
     def __init__(
         self,
-        publisher: Callable[[], ScorePublisher],
+        publisher: Callable[[], BackpressurePublisher],
         clock: Clock,
         metrics: Metrics,
         *,
@@ -85,7 +76,7 @@ class ShadowScorer:
     ) -> None:
         """`time_share` in (0, 1]: how much of the time this thread may compute."""
         self._make_publisher = publisher
-        self._publisher: ScorePublisher | None = None
+        self._publisher: BackpressurePublisher | None = None
         self._clock = clock
         self._metrics = metrics
         self._retailer = retailer

@@ -17,8 +17,7 @@ from contract.settings import KafkaSettings
 from runtime.kafka.client_log import client_logger
 from scoring.feeds.offsets import unread
 from scoring.feeds.pipeline import Pipeline
-from scoring.feeds.ports import FeedState
-from scoring.feeds.publisher import KafkaPublisher
+from scoring.feeds.ports import BackpressurePublisher, FeedState
 from scoring.ports import RawEvent
 
 IDLE_WAIT_S = 0.02
@@ -51,7 +50,7 @@ class LibrdkafkaFeed:
         self,
         kafka: KafkaSettings,
         pipeline: Pipeline,
-        publisher: KafkaPublisher,
+        publisher: BackpressurePublisher,
         clock: Clock,
         *,
         topic: str,

@@ -50,6 +50,15 @@ class Publisher(Protocol):
         ...
 
 
+class BackpressurePublisher(Publisher, Protocol):
+    """A Publisher that says when it is behind."""
+
+    @property
+    def full(self) -> bool:
+        """True: Kafka does not take messages as fast as they come."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FeedState:
     """What a feed is doing, for readiness, metrics and self-watch; taken by another thread than the feed's."""

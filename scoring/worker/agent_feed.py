@@ -20,8 +20,7 @@ from faust.types import TP
 from contract.clock import Clock
 from scoring.feeds.offsets import unread
 from scoring.feeds.pipeline import Pipeline
-from scoring.feeds.ports import FeedState
-from scoring.feeds.publisher import KafkaPublisher
+from scoring.feeds.ports import BackpressurePublisher, FeedState
 from scoring.ports import RawEvent
 
 TICK_S = 0.02
@@ -74,7 +73,7 @@ class AgentFeed:
     """
 
     def __init__(
-        self, pipeline: Pipeline, publisher: KafkaPublisher, clock: Clock, *, topic: str, batch_max: int
+        self, pipeline: Pipeline, publisher: BackpressurePublisher, clock: Clock, *, topic: str, batch_max: int
     ) -> None:
         """`batch_max` bounds a batch and, fourfold, what Faust holds ready."""
         self._pipeline = pipeline

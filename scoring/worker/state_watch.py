@@ -14,8 +14,7 @@ from contract.clock import Clock, to_epoch_ms
 from contract.metrics import Metrics
 from scoring.engine.coverage import Coverage, Gap, GapKind, expects_risk, gaps, missing
 from scoring.feeds.ports import Publisher
-from scoring.models.cache import ModelCache
-from scoring.ports import StoreUnavailableError
+from scoring.ports import Models, StoreUnavailableError
 from scoring.worker.alarm_loop import AlarmLoop
 
 KINDS: tuple[GapKind, ...] = ("risk", "windows")
@@ -31,7 +30,7 @@ class StateWatch(AlarmLoop):
     def __init__(
         self,
         read: Callable[[], Coverage],
-        cache: ModelCache,
+        models: Models,
         publisher: Callable[[], Publisher],
         *,
         clock: Clock,
@@ -42,7 +41,7 @@ class StateWatch(AlarmLoop):
         """`read` raises StoreUnavailableError; `publisher` makes one for this thread, when there is something to tell."""
         super().__init__(publisher)
         self._read = read
-        self._cache = cache
+        self._models = models
         self._clock = clock
         self._metrics = metrics
         self._retailer = retailer
@@ -67,7 +66,7 @@ class StateWatch(AlarmLoop):
 
     def look(self) -> None:
         """One look. Without the store every answer is degraded, which has an alert of its own."""
-        serving = self._cache.serving
+        serving = self._models.serving
         try:
             coverage = self._read()
         except StoreUnavailableError:
