@@ -14,10 +14,17 @@ LEASE_MS = 30_000
 
 
 class RedisBreaker:
-    """Shared by all workers of a retailer; every method raises StoreUnavailableError. `now_ms`: as RedisCases'."""
+    """Shared by all workers of a retailer; every method raises StoreUnavailableError. `client` and `now_ms`: as RedisCases'."""
 
-    def __init__(self, settings: Settings, namespace: str = LIVE, *, now_ms: Callable[[], int] | None = None) -> None:
-        self._client = RedisClient(settings.redis)
+    def __init__(
+        self,
+        settings: Settings,
+        namespace: str = LIVE,
+        *,
+        client: RedisClient | None = None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self._client = client or RedisClient(settings.redis)
         self._keys = Keys(settings.retailer, namespace)
         self._now_ms = now_ms
         self._script = script("breaker_look")

@@ -25,18 +25,18 @@ _FIELDS = ("revision", "verdict", "open_until")
 
 
 class RedisCases:
-    """CaseStore on Redis (scoring/ports.py); safe for threads, shared by all workers of a retailer. `timeout_s`: RedisClient's."""
+    """CaseStore on Redis (scoring/ports.py); safe for threads, shared by all workers of a retailer."""
 
     def __init__(
         self,
         settings: Settings,
         namespace: str = LIVE,
         *,
-        timeout_s: float | None = None,
+        client: RedisClient | None = None,
         now_ms: Callable[[], int] | None = None,
     ) -> None:
-        """`now_ms`: the breaker's clock, for tests; without it that of Redis, which all workers share."""
-        self._client = RedisClient(settings.redis, timeout_s)
+        """`client`: a shared one. `now_ms`: the breaker's clock, for tests; without it that of Redis, which all workers share."""
+        self._client = client or RedisClient(settings.redis)
         self._keys = Keys(settings.retailer, namespace)
         self._lifetime_ms = int(timedelta(days=settings.retention.case_days) / timedelta(milliseconds=1))
         self._limits = Limits.of(settings.scoring.breaker)

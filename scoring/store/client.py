@@ -1,7 +1,14 @@
-"""A redis-py client for what is not on the hot path, with the store's errors and a cluster's redirections."""
+"""Connections to Redis for everything but the windows, which have `scoring.store.link`.
 
+Time limits, TLS, sign-in, a name, the store's errors and a cluster's redirections are settled here.
+"""
+
+import os
 import re
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import redis
@@ -14,6 +21,7 @@ from contract.settings import RedisSettings
 from scoring.ports import StoreUnavailableError
 
 Result = TypeVar("Result")
+CONNECTIONS_MAX = 2
 
 _PASSING = re.compile(
     r"(?:^|: -)(ASK|BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|MOVED|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
@@ -27,15 +35,25 @@ def passing_error(text: str) -> str | None:
     return found[1] if found else None
 
 
+def client_name() -> str:
+    """What `CLIENT LIST` shows of every connection of this process."""
+    return f"tillguard-{socket.gethostname()}-{os.getpid()}"
+
+
 class RedisClient:
-    """Runs functions on a redis-py client; safe for threads."""
+    """Runs functions on a redis-py client; safe for threads.
+
+    Threads and stores that may wait equally long share one, for functions take milliseconds: it opens two connections at most, so that
+    a third function waits for the first of two. Whoever makes it closes it.
+    """
 
     def __init__(self, settings: RedisSettings, timeout_s: float | None = None) -> None:
         """`timeout_s`: how long an answer may take, instead of the setting."""
-        self._options = settings.redis_py() | {"retry": Retry(NoBackoff(), 1)}
+        self._options = settings.redis_py() | {"retry": Retry(NoBackoff(), 1), "redis_connect_func": _greet}
         if timeout_s is not None:
             self._options["socket_timeout"] = timeout_s
         self._client = redis.Redis(**self._options)
+        self._turns = threading.BoundedSemaphore(CONNECTIONS_MAX)
 
     def run(self, function: Callable[[Any], Result]) -> Result:
         """The function's result; raises StoreUnavailableError, or InvariantError where the server found the command wrong.
@@ -43,11 +61,12 @@ class RedisClient:
         The function may run again on another node or after a lost connection, so its effect must be idempotent.
         """
         try:
-            try:
-                return function(self._client)
-            except MovedError as moved:
-                self._client = redis.Redis(**self._options | {"host": moved.host, "port": moved.port})
-                return function(self._client)
+            with self._turns:
+                try:
+                    return function(self._client)
+                except MovedError as moved:
+                    self._client = redis.Redis(**self._options | {"host": moved.host, "port": moved.port})
+                    return function(self._client)
         except ResponseError as error:
             if passing_error(str(error)) or type(error) is not ResponseError:
                 raise StoreUnavailableError(f"the store cannot serve: {type(error).__name__}") from None
@@ -61,3 +80,18 @@ class RedisClient:
     def close(self) -> None:
         """Ends the connections."""
         self._client.close()
+
+    def is_answered(self) -> bool:
+        """Whether Redis answers now."""
+        try:
+            return bool(self.run(lambda client: client.ping()))
+        except StoreUnavailableError:
+            return False
+
+
+def _greet(connection: Any) -> None:
+    """Signs in, then gives the connection its name; a server that does not let this user name it is no fault."""
+    connection.on_connect()
+    connection.send_command("CLIENT", "SETNAME", client_name(), check_health=False)
+    with suppress(ResponseError):
+        connection.read_response()

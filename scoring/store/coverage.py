@@ -6,7 +6,6 @@ whenever an earlier transaction comes.
 
 from collections.abc import Sequence
 
-from contract.settings import Settings
 from scoring.engine.coverage import Coverage
 from scoring.ports import Finding, WindowUpdate
 from scoring.store.client import RedisClient
@@ -48,14 +47,10 @@ class CoverageNotes:
         ]
 
 
-def read_coverage(settings: Settings, timeout_s: float | None = None) -> Coverage:
+def read_coverage(client: RedisClient, retailer: str) -> Coverage:
     """What the retailer's live state covers now; raises StoreUnavailableError."""
-    client = RedisClient(settings.redis, timeout_s)
-    try:
-        key = Keys(settings.retailer).coverage
-        found = dict(client.run(lambda redis: redis.zrange(key, 0, -1, withscores=True)))
-    finally:
-        client.close()
+    key = Keys(retailer).coverage
+    found = dict(client.run(lambda redis: redis.zrange(key, 0, -1, withscores=True)))
     return Coverage(*(_ms(found.get(member)) for member in (WINDOWS_FROM, FRAUDS_FROM, FRAUDS_TO)))
 
 

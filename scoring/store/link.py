@@ -35,7 +35,7 @@ def command(*parts: bytes) -> bytes:
 class RedisLink:
     """Sends raw commands and reads replies in their order; used by one thread.
 
-    `options` are keyword arguments of `redis.Redis` as `RedisSettings.redis_py` makes them. `prepare` is sent on every new
+    `options` are keyword arguments of `redis.Redis` as `RedisSettings.redis_py` makes them, and `client_name`. `prepare` is sent on every new
     connection before anything else (scripts to load); an error in its answers fails the connection. `connect_wait_s` is how
     long a send waits for a new connection, which continues aside after that; None: for as long as it takes.
     """
@@ -137,14 +137,16 @@ class RedisLink:
 
     def _greet(self, connected: _Connected, deadline_s: float) -> None:
         # Signed in first: who is not may send 16 kB at most, and the scripts would break the connection off before it said why.
-        for message, replies in (self._sign_in(), (self._prepare, self._prepare_replies)):
+        name = self._options.get("client_name")
+        naming = command(b"CLIENT", b"SETNAME", name.encode()) if name else b""
+        for message, replies in (self._sign_in(), (naming, 1), (self._prepare, self._prepare_replies)):
             if not message:
                 continue
             connected[0].sendall(message)
             answers: list[Any] = []
             self._receive(connected, replies, answers, deadline_s)
             refusal = next((answer for answer in answers if isinstance(answer, hiredis.ReplyError)), None)
-            if refusal is not None:
+            if refusal is not None and message is not naming:  # a server may keep names from this user
                 raise refusal
 
     def _receive(self, connected: _Connected, count: int, into: list[Any], deadline_s: float) -> None:

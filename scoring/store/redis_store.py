@@ -12,13 +12,12 @@ from contract.risk import count_horizon_tiles
 from contract.settings import Settings
 from contract.windows import MAX_COUNTERPARTS, MAX_EVENTS
 from scoring.ports import Applied, Finding, StoreUnavailableError, WindowUpdate
-from scoring.store.client import passing_error
+from scoring.store.client import client_name, passing_error
 from scoring.store.coverage import CoverageNotes
 from scoring.store.keys import LIVE, Keys
 from scoring.store.link import RedisLink, command
 from scoring.store.outcomes import OutcomePacker
 from scoring.store.scripts import script, sha1
-from scoring.store.space import KeySpace
 from scoring.store.window_updates import Bounds, ReplyReader, WindowUpdatePacker
 
 DAY_S = 86_400
@@ -100,7 +99,12 @@ class RedisStore:
             raise ValueError("max_events is 2 to 65535, max_counterparts 1 to 250")
         text, outcome = script("windows"), script("outcome")
         self._load = b"".join(command(b"SCRIPT", b"LOAD", each.encode()) for each in (text, outcome))
-        self._link = RedisLink(settings.redis.redis_py(), self._load, LOADED, connect_wait_s=connect_wait_s)
+        self._link = RedisLink(
+            settings.redis.redis_py() | {"client_name": client_name()},
+            self._load,
+            LOADED,
+            connect_wait_s=connect_wait_s,
+        )
         delay_days = settings.trainer.label_delay_days
         bounds = Bounds(
             idle_s=int(settings.retention.entity_idle_days * DAY_S),
@@ -115,7 +119,6 @@ class RedisStore:
         self._outcomes = OutcomePacker(keys, sha1(outcome), bounds)
         self._reader = ReplyReader()
         self._notes = CoverageNotes(keys)
-        self._space = KeySpace(settings, namespace)
         self._wall_s = wall_s
         self._expected: deque[_Pending] = deque()
         self._generation = self._link.generation
@@ -176,18 +179,9 @@ class RedisStore:
         self._refuse(replies)
         return replies
 
-    def erase(self, entity: str, value: str) -> int:
-        """Removes every trace of an entity (see KeySpace.erase)."""
-        return self._space.erase(entity, value)
-
-    def drop(self) -> int:
-        """Removes everything of this namespace, which must not be the live one (see KeySpace.drop)."""
-        return self._space.drop()
-
     def close(self) -> None:
-        """Ends the connections; tickets still open are lost."""
+        """Ends the connection; tickets still open are lost."""
         self._link.close()
-        self._space.close()
 
     def _post(self, commands: list[bytes], more_replies: int = 0) -> _Pending:
         self._link.send(b"".join(commands))

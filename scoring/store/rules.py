@@ -6,13 +6,11 @@ from scoring.store.keys import LIVE, Keys
 
 
 class RedisRules:
-    """RulesArchive on Redis (scoring/ports.py): one hash per retailer, a few kB per version; safe for threads.
+    """RulesArchive on Redis (scoring/ports.py): one hash per retailer, a few kB per version; safe for threads."""
 
-    `timeout_s`: RedisClient's.
-    """
-
-    def __init__(self, settings: Settings, namespace: str = LIVE, *, timeout_s: float | None = None) -> None:
-        self._client = RedisClient(settings.redis, timeout_s)
+    def __init__(self, settings: Settings, namespace: str = LIVE, *, client: RedisClient | None = None) -> None:
+        """`client`: a shared one."""
+        self._client = client or RedisClient(settings.redis)
         self._key = Keys(settings.retailer, namespace).prefix + b"rules"
 
     def keep(self, version: str, source: str) -> None:

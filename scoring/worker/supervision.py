@@ -42,7 +42,7 @@ class Supervision:
         stall_after_s: float,
         gaps: Callable[[], Sequence[Gap]] = tuple,
     ) -> None:
-        """`store_answers` and `brokers_answer` ask the servers and block for a second at most; `gaps` are warnings."""
+        """`store_answers` and `brokers_answer` ask the servers and block for a time limit of seconds; `gaps` are warnings."""
         self._gaps = gaps
         self._feed_state = feed_state
         self._cache = cache

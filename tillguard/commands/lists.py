@@ -1,6 +1,7 @@
 """Allow, deny and watch lists on the command line."""
 
 import re
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -79,11 +80,8 @@ def add(
     settings = load(retailer, config)
     field, listed = _chosen(settings, entity, value, tokenised=tokenised)
     until = None if expires is None else datetime.now(UTC) + parse_period(expires)
-    marks = ListStore(settings)
-    try:
+    with closing(ListStore(settings)) as marks:
         marks.set(field, listed, list_.value, expires_at=until, by=by or getpass.getuser(), reason_code=reason)
-    finally:
-        marks.close()
     typer.echo(f"{field} {listed}: {list_.value}" + (f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""))
 
 
@@ -101,11 +99,8 @@ def remove(
 
     settings = load(retailer, config)
     field, listed = _chosen(settings, entity, value, tokenised=tokenised)
-    marks = ListStore(settings)
-    try:
+    with closing(ListStore(settings)) as marks:
         gone = marks.remove(field, listed)
-    finally:
-        marks.close()
     typer.echo(f"{field} {listed}: {'removed' if gone else 'was on no list'}")
     if not gone:
         raise typer.Exit(1)
@@ -123,11 +118,8 @@ def show(
     from scoring.store.lists import ListStore
     from tillguard.config import load
 
-    marks = ListStore(load(retailer, config))
-    try:
+    with closing(ListStore(load(retailer, config))) as marks:
         entries = marks.list()
-    finally:
-        marks.close()
     table = Table(box=None)
     for name in ("list", "entity", "value", "until", "by", "reason"):
         table.add_column(name, overflow="fold")  # a token that is cut cannot be used to take it off the list

@@ -7,7 +7,7 @@ load continues where it was when it is started again, and leaves the same window
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from contract.events import Transaction
 from contract.risk import KnownOutcome
 from contract.settings import Settings
 from scoring.ports import StoreUnavailableError
+from scoring.store.client import RedisClient
 from scoring.store.coverage import read_coverage
 from scoring.store.history import HELD_S, HistoryRecords, LoadRecord, Span
 from scoring.store.redis_store import RedisStore
@@ -156,9 +157,9 @@ def load(
     """
     started_s = time.monotonic()
     try:
-        with _place(settings) as records:
+        with closing(RedisClient(settings.redis)) as client, _place(settings) as records:
             found = records.read()
-            begin_ms = read_coverage(settings).windows_from_ms
+            begin_ms = read_coverage(client, settings.retailer).windows_from_ms
             known = find_known_span(found, records.applied(), begin_ms, None if before is None else to_epoch_ms(before))
             if isinstance(known, str):
                 return known
@@ -177,15 +178,13 @@ def load(
 
 def require_store(settings: Settings) -> None:
     """Raises TransientError where Redis does not answer: better known before minutes of work."""
-    records = HistoryRecords(settings)
     try:
-        records.applied()
+        with closing(HistoryRecords(settings)) as records:
+            records.applied()
     except StoreUnavailableError as error:
         raise TransientError(
             f"the live windows cannot be filled: {error}. Start Redis, or leave them as they are with --no-load"
         ) from None
-    finally:
-        records.close()
 
 
 def _pass(
@@ -246,8 +245,7 @@ def extend_span(taken: Span | None, first_ms: int | None, last_ms: int | None) -
 @contextmanager
 def _place(settings: Settings) -> Iterator[HistoryRecords]:
     """One load at a time."""
-    records = HistoryRecords(settings)
-    try:
+    with closing(HistoryRecords(settings)) as records:
         if not records.acquire():
             raise ConfigurationError(
                 [
@@ -258,8 +256,6 @@ def _place(settings: Settings) -> Iterator[HistoryRecords]:
             yield records
         finally:
             records.release()
-    finally:
-        records.close()
 
 
 def describe_load(loaded: "Loaded | str") -> str:

@@ -5,6 +5,7 @@ record no longer tells, because its retention is over, cannot be connected to th
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -97,11 +98,8 @@ class _Letter(msgspec.Struct):
 def _erase_states(settings: Settings, entity: str, values: Sequence[str]) -> int:
     if entity not in ENTITY_NAMES:
         return 0
-    space = KeySpace(settings)
-    try:
+    with closing(KeySpace(settings)) as space:
         return sum(space.erase(entity, value) for value in values)
-    finally:
-        space.close()
 
 
 def _bury(settings: Settings, records: Iterable[Record]) -> None:

@@ -1,5 +1,6 @@
 """What the workers' live state does not hold of what a model expects."""
 
+from contextlib import closing
 from datetime import datetime
 
 from contract.clock import to_epoch_ms
@@ -7,6 +8,7 @@ from contract.models import Manifest
 from contract.settings import Settings
 from scoring.engine.coverage import Gap, expects_risk, gaps, missing
 from scoring.ports import StoreUnavailableError
+from scoring.store.client import RedisClient
 from scoring.store.coverage import read_coverage
 from trainer.drift.check import Checked
 from trainer.registry.registry import Registry
@@ -16,7 +18,8 @@ def find_state_gaps(settings: Settings, manifest: Manifest, at_ms: int) -> list[
     """What a transaction of `at_ms` would not find; none where the store does not answer, which has an alert of its own."""
     delay_days = settings.trainer.label_delay_days
     try:
-        coverage = read_coverage(settings)
+        with closing(RedisClient(settings.redis)) as client:
+            coverage = read_coverage(client, settings.retailer)
     except StoreUnavailableError:
         return []
     kinds = missing(coverage, at_ms, risk=expects_risk(manifest), label_delay_days=delay_days)

@@ -3,12 +3,10 @@
 import gc
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import redis
 import structlog
 
 from contract.clock import Clock, SystemClock
@@ -31,6 +29,7 @@ from scoring.rules.ruleset import Ruleset, default_rules, load_rules
 from scoring.rules.versions import RulesetCache
 from scoring.store.breaker import RedisBreaker
 from scoring.store.cases import RedisCases
+from scoring.store.client import RedisClient
 from scoring.store.coverage import read_coverage
 from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
@@ -63,8 +62,9 @@ class _Parts:
     clock: Clock
     metrics: Metrics
     cache: ModelCache
-    cases: RedisCases
     client_id: str
+    redis: RedisClient
+    """For all threads but the one that answers transactions, which has its own connections with shorter time limits."""
     verdicts: SharedProducer
     """For the thread that answers transactions; nothing else leaves through it."""
     unhurried: SharedProducer
@@ -76,7 +76,7 @@ class _Parts:
 
     def resolver(self) -> CaseResolver:
         """Each thread has one of its own."""
-        return make_resolver(self.settings, self.cases, self.clock, self.metrics)
+        return make_resolver(self.settings, RedisCases(self.settings, client=self.redis), self.clock, self.metrics)
 
 
 def run(settings: Settings, *, address_file: Path | None = None) -> int:
@@ -129,8 +129,8 @@ def _parts(settings: Settings) -> _Parts:
         SystemClock(),
         metrics,
         ModelCache(settings.scoring.model_directory, settings.retailer, metrics),
-        RedisCases(settings),
         client_id,
+        RedisClient(settings.redis),
         SharedProducer(settings.kafka, f"{client_id}-verdicts", endless=True, linger_ms=VERDICT_LINGER_MS),
         SharedProducer(settings.kafka, f"{client_id}-unhurried", endless=True),
     )
@@ -151,13 +151,14 @@ def _application(
     topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
     publisher = KafkaPublisher(settings.retailer, parts.unhurried, parts.verdicts)
     budget_s = scoring.budget_ms / 1000
+    hurried = RedisClient(settings.redis, budget_s)
     shadow, state = _shadow_scorer(parts), _state_watch(parts)
     engine = make_engine(
         settings,
         RedisStore(settings, connect_wait_s=budget_s),
-        RedisCases(settings, timeout_s=budget_s),
+        RedisCases(settings, client=hurried),
         parts.cache,
-        RulesetCache(rules, RedisRules(settings, timeout_s=budget_s), parts.clock),
+        RulesetCache(rules, RedisRules(settings, client=hurried), parts.clock),
         parts.clock,
         parts.metrics,
         shadow=shadow,
@@ -179,7 +180,7 @@ def _application(
     supervision = Supervision(
         lambda: feed.state,
         parts.cache,
-        _store_probe(settings),
+        parts.redis.is_answered,
         lambda: parts.verdicts.is_answered(topic, PROBE_S),
         clock=parts.clock,
         metrics=parts.metrics,
@@ -225,7 +226,7 @@ def _shadow_scorer(parts: _Parts) -> ShadowScorer:
 def _state_watch(parts: _Parts) -> StateWatch:
     settings = parts.settings
     return StateWatch(
-        lambda: read_coverage(settings, PROBE_S),
+        lambda: read_coverage(parts.redis, settings.retailer),
         parts.cache,
         parts.publisher,
         clock=parts.clock,
@@ -253,7 +254,7 @@ def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
     limits = Limits.of(settings.scoring.breaker)
     if limits.on:
         loops["breaker"] = BreakerWatch(
-            RedisBreaker(settings),
+            RedisBreaker(settings, client=parts.redis),
             parts.publisher,
             limits,
             parts.metrics,
@@ -285,16 +286,3 @@ def _librdkafka(
         group=group,
         client_id=parts.client_id,
     )
-
-
-def _store_probe(settings: Settings) -> Callable[[], bool]:
-    """Asks Redis on a connection of its own, so that it never waits behind the engine's batches."""
-    client = redis.Redis(**settings.redis.redis_py() | {"socket_timeout": PROBE_S, "socket_connect_timeout": PROBE_S})
-
-    def probe() -> bool:
-        try:
-            return bool(client.ping())
-        except redis.RedisError:
-            return False
-
-    return probe

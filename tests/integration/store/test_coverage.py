@@ -1,6 +1,7 @@
 """What the live state covers stands in Redis, written with what it is about."""
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from contract.settings import Settings
 from contract.windows import DAY_MS
 from scoring.engine.coverage import Coverage
 from scoring.ports import Finding
+from scoring.store.client import RedisClient
 from scoring.store.coverage import read_coverage
 from scoring.store.keys import Keys
 from scoring.store.redis_store import RedisStore
@@ -21,6 +23,11 @@ pytestmark = pytest.mark.integration
 WAIT_S = 10.0
 
 
+def read(settings: Settings) -> Coverage:
+    with closing(RedisClient(settings.redis)) as client:
+        return read_coverage(client, settings.retailer)
+
+
 def found(number: int, *, fraud: bool) -> Finding:
     return Finding(f"o{number}", number, ((0, b"x" * 8),), fraud, plain=False)
 
@@ -28,19 +35,19 @@ def found(number: int, *, fraud: bool) -> Finding:
 def test_coverage_widens_with_what_is_applied_whoever_applies_it(
     open_store: Callable[..., RedisStore], settings: Settings
 ) -> None:
-    assert read_coverage(settings) == Coverage()
+    assert read(settings) == Coverage()
     first, second = open_store(), open_store()
     middle, early, late = (window_update(name, hours, card="x") for name, hours in (("m", 5), ("e", 1), ("l", 9)))
     first.send([middle, late], "m", "r").wait(WAIT_S)
-    assert read_coverage(settings) == Coverage(middle.event_time_ms)
+    assert read(settings) == Coverage(middle.event_time_ms)
     second.send([early], "m", "r").wait(WAIT_S)
     first.send([middle._replace(transaction_id="again")], "m", "r").wait(WAIT_S)
-    assert read_coverage(settings) == Coverage(early.event_time_ms)
+    assert read(settings) == Coverage(early.event_time_ms)
     assert first.learn([found(70, fraud=True), found(10, fraud=False), found(90, fraud=False)]).wait(WAIT_S) == 1
     assert second.learn([found(60, fraud=True)]).wait(WAIT_S) == 1
-    assert read_coverage(settings) == Coverage(early.event_time_ms, 60, 70)
+    assert read(settings) == Coverage(early.event_time_ms, 60, 70)
     assert second.learn([found(80, fraud=True), found(65, fraud=True)]).wait(WAIT_S) == 2
-    assert read_coverage(settings) == Coverage(early.event_time_ms, 60, 80)
+    assert read(settings) == Coverage(early.event_time_ms, 60, 80)
 
 
 def test_a_replay_beside_the_live_state_leaves_its_coverage(
@@ -48,7 +55,7 @@ def test_a_replay_beside_the_live_state_leaves_its_coverage(
 ) -> None:
     replay = open_store(namespace=fresh_namespace())
     replay.send([window_update("t", card="x")], "m", "r").wait(WAIT_S)
-    assert read_coverage(settings) == Coverage()
+    assert read(settings) == Coverage()
 
 
 def test_what_a_server_never_confirmed_is_sent_again(
@@ -59,7 +66,7 @@ def test_what_a_server_never_confirmed_is_sent_again(
     store.send([seen], "m", "r")  # nobody took the answer: it may be lost with the connection
     redis_client.delete(keys.coverage)
     store.send([seen._replace(transaction_id="u")], "m", "r").wait(WAIT_S)
-    assert read_coverage(settings) == Coverage(seen.event_time_ms)
+    assert read(settings) == Coverage(seen.event_time_ms)
 
 
 def test_the_look_for_drift_says_what_the_state_does_not_hold(

@@ -78,17 +78,19 @@ def test_an_entity_never_grows_beyond_its_bound(open_store: Open, redis_client: 
     assert redis_client.strlen(keys.entity("device", "d")) < 10 * (100 + 32 + 25 + 1) + 2 * 8 * 14 + 58 * 13 + 140
 
 
-def test_a_replays_key_space_is_apart_and_goes_wholly(open_store: Open, redis_client: Any, keys: Keys) -> None:
+def test_a_replays_key_space_is_apart_and_goes_wholly(
+    open_store: Open, settings: Settings, redis_client: Any, keys: Keys
+) -> None:
     live, replay = open_store(), open_store(namespace="replay:1")
     apply(live, window_update("t", card="x"))
     applied = apply(replay, window_update("t", card="x"))
     assert applied.first.tolist() == [True]
     assert applied.aggregates[0, column("card.count_1m")] == 1
-    assert replay.drop() == 4
+    assert KeySpace(settings, "replay:1").drop() == 4
     left = set(redis_client.scan_iter(f"{{{keys.retailer}}}*"))
     assert left == {keys.sight("t"), keys.sequence, keys.coverage, keys.entity("card", "x")}
     with pytest.raises(ValueError, match="live"):
-        live.drop()
+        KeySpace(settings).drop()
 
 
 def test_marks_are_pinned_at_first_sight(open_store: Open, settings: Settings) -> None:
@@ -151,7 +153,7 @@ def test_erasing_an_entity_leaves_nothing_that_names_it(
         window_update("c", 2, customer="new-u", device="d2", terminal="k"),
         window_update("d", 3, customer="other", card="c2", device="d1"),
     )
-    assert store.erase("customer", "new-u") > 0
+    assert KeySpace(settings).erase("customer", "new-u") > 0
     names = [name for name in redis_client.scan_iter(f"{{{keys.retailer}}}*") if b"-u" in name]
     assert names == []
     assert redis_client.hgetall(keys.marks) == {}
@@ -164,7 +166,7 @@ def test_erasing_an_entity_leaves_nothing_that_names_it(
     assert applied.aggregates[0, column("device.distinct_customer_1h")] == 1
     assert applied.aggregates[0, column("device.distinct_card_1h")] == 2
     assert applied.aggregates[0, column("device.count_1m")] == 4
-    assert store.erase("customer", "new-u") == 0
+    assert KeySpace(settings).erase("customer", "new-u") == 0
 
 
 def test_striking_a_counterpart_leaves_the_rest_exact(open_store: Open, settings: Settings) -> None:

@@ -21,9 +21,11 @@ from contract.errors import InvariantError
 from contract.settings import Settings, parse
 from scoring.ports import Applied, Case, StoreUnavailableError, WindowUpdate
 from scoring.store.cases import RedisCases
+from scoring.store.client import RedisClient, client_name
 from scoring.store.keys import Keys
 from scoring.store.redis_store import RedisStore
 from scoring.store.rules import RedisRules
+from scoring.store.space import KeySpace
 from support.cases import answer, new_case
 from support.redis_server import started
 from support.reference import aggregates
@@ -138,8 +140,9 @@ def test_a_command_that_cannot_reach_redis_says_so_in_a_sentence(
 def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Path) -> None:
     with started(tmp_path) as port, redis.Redis(port=port) as client:
         store = RedisStore(retailer_at(port), connect_wait_s=0.05)
-        cases = RedisCases(retailer_at(port), timeout_s=0.05)
-        rules = RedisRules(retailer_at(port), timeout_s=0.05)
+        hurried = RedisClient(retailer_at(port).redis, 0.05)
+        cases = RedisCases(retailer_at(port), client=hurried)
+        rules = RedisRules(retailer_at(port), client=hurried)
         persist(store, [window_update("a", card="x")])
         assert (cases.get("a"), rules.find("r")) == (None, None)
         process = client.info("server")["process_id"]
@@ -161,6 +164,20 @@ def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Pat
         store.close()
         cases.shut()
         rules.close()
+
+
+def test_connections_bear_the_name_of_their_process_and_who_may_not_give_it_is_served_all_the_same(
+    tmp_path: Path,
+) -> None:
+    with started(tmp_path) as port, redis.Redis(port=port) as client:
+        client.acl_setuser("quiet", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-client"])
+        for account, named in (({}, 2), ({"username": "quiet", "password": "secret"}, 0)):
+            store, cases = RedisStore(retailer_at(port, **account)), RedisCases(retailer_at(port, **account))
+            persist(store, [window_update("a", card="x")])
+            assert cases.get("a") is None
+            assert [one["name"] for one in client.client_list()].count(client_name()) == named
+            store.close()
+            cases.shut()
 
 
 def test_a_wrong_password_is_unavailable_and_is_not_shown(settings: Settings) -> None:
@@ -245,7 +262,7 @@ def test_on_a_cluster_every_key_of_a_retailer_lies_in_one_slot(tmp_path: Path) -
         names = list(client.scan_iter("*"))
         assert len(names) > 6
         assert len({client.execute_command("CLUSTER", "KEYSLOT", name) for name in names}) == 1
-        assert store.erase("card", "new") > 0
+        assert KeySpace(retailer_at(port)).erase("card", "new") > 0
         store.close()
         cases.shut()
 

@@ -16,6 +16,7 @@ from scoring.ports import Finding, WindowUpdate
 from scoring.store.keys import Keys
 from scoring.store.outcomes import named
 from scoring.store.redis_store import RedisStore
+from scoring.store.space import KeySpace
 from support.reference import Reference
 from support.window_updates import START_MS, column, differences, window_update
 
@@ -64,7 +65,8 @@ def test_risk_and_habits_equal_the_reference(
     @settings(suppress_health_check=list(HealthCheck))
     @given(plan=st.lists(steps(), min_size=1, max_size=60))
     def holds(plan: list[Step]) -> None:
-        store = RedisStore(configured, fresh_namespace())
+        namespace = fresh_namespace()
+        store = RedisStore(configured, namespace)
         reference = Reference(label_delay_days=label_delay_days)
         made: list[WindowUpdate] = []
         tickets: list[Any] = []
@@ -82,7 +84,7 @@ def test_risk_and_habits_equal_the_reference(
             expected.append(reference.apply(i + 1, made[-1]))
         matrix = np.concatenate([ticket.wait(WAIT_S).aggregates for ticket in tickets])
         assert differences(matrix, np.array(expected)) == []
-        store.drop()
+        KeySpace(configured, namespace).drop()
         store.close()
 
     holds()
@@ -127,18 +129,19 @@ def test_a_revised_label_takes_its_fraud_back_and_leaves_no_key_behind(
     assert number(applied, "device.frauds_30d") == 0
     assert np.isnan(number(applied, "device.since_fraud_ms"))
     side = Keys(settings.retailer).side(2, named(entities_of(event))[0][1])
-    assert store.erase("device", "d") > 0
-    assert store._space._client.run(lambda client: client.exists(side)) == 0
+    space = KeySpace(settings)
+    assert space.erase("device", "d") > 0
+    assert space._client.run(lambda client: client.exists(side)) == 0
 
 
 def test_an_outcome_survives_a_lost_script_and_a_redelivery_repeats_what_was_seen(
-    open_store: Callable[..., RedisStore],
+    open_store: Callable[..., RedisStore], redis_client: Any
 ) -> None:
     store = open_store()
     first = window_update("a", 0, card="x", customer="c")
     second = window_update("b", 8 * DAY_MS, card="x", customer="c")
     store.send([first], "m", "r").wait(WAIT_S)
-    store._space._client.run(lambda client: client.script_flush())
+    redis_client.script_flush()
     assert store.learn([finding(first, "f")]).wait(WAIT_S) == 1
     seen = store.send([second], "m", "r").wait(WAIT_S)
     store.learn([finding(first, "g")]).wait(WAIT_S)

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from contract.settings import Settings
 from contract.windows import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS
 from scoring.ports import WindowUpdate
 from scoring.store.redis_store import RedisStore
+from scoring.store.space import KeySpace
 from support.reference import aggregates
 from support.window_updates import START_MS, differences, window_update
 
@@ -74,14 +77,19 @@ def sequence_of(plan: list[Step]) -> list[WindowUpdate]:
 @pytest.mark.parametrize("bounds", BOUNDS, ids=str)
 @pytest.mark.parametrize("longest", [5, 9, len(STEPS_MS)], ids=["seconds", "hours", "months"])
 def test_windows_equal_the_reference(
-    open_store: Callable[..., RedisStore], fresh_namespace: Callable[[], str], bounds: tuple[int, int], longest: int
+    open_store: Callable[..., RedisStore],
+    settings: Settings,
+    fresh_namespace: Callable[[], str],
+    bounds: tuple[int, int],
+    longest: int,
 ) -> None:
     max_events, max_counterparts = bounds
 
-    @settings(max_examples=12, suppress_health_check=list(HealthCheck))
+    @hypothesis.settings(max_examples=12, suppress_health_check=list(HealthCheck))
     @given(plan=st.lists(steps(longest), min_size=1, max_size=60), batch=st.integers(1, 30))
     def holds(plan: list[Step], batch: int) -> None:
-        store = open_store(namespace=fresh_namespace(), max_events=max_events, max_counterparts=max_counterparts)
+        namespace = fresh_namespace()
+        store = open_store(namespace=namespace, max_events=max_events, max_counterparts=max_counterparts)
         given = sequence_of(plan)
         tickets = [store.send(given[i : i + batch], "m", "r") for i in range(0, len(given), batch)]
         answers = [ticket.wait(WAIT_S) for ticket in tickets]
@@ -92,7 +100,7 @@ def test_windows_equal_the_reference(
             zip(sequence, given, strict=True), max_events=max_events, max_counterparts=max_counterparts
         )
         assert differences(matrix, expected) == []
-        store.drop()
+        KeySpace(settings, namespace).drop()
         store.close()
 
     holds()

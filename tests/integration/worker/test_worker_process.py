@@ -10,7 +10,7 @@ import redis
 import yaml
 
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS, MODELS, TRANSACTIONS, VERDICTS
-from support.live_worker import Shop, until
+from support.live_worker import LiveWorker, Shop, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -98,7 +98,12 @@ def test_a_restarted_worker_has_its_model_before_it_reads_the_first_transaction(
     assert [v["revision"] for v in shop.topics.verdicts()["t"]] == [1]
 
 
-def test_a_hold_is_resolved_from_the_command_line_and_teaches(shop: Shop) -> None:
+def connections_of(worker: LiveWorker, redis_client: redis.Redis) -> int:
+    ending = f"-{worker.process.pid}"
+    return sum(one["name"].endswith(ending) for one in redis_client.client_list())
+
+
+def test_a_hold_is_resolved_from_the_command_line_and_teaches(shop: Shop, redis_client: redis.Redis) -> None:
     shop.topics.publish_model()
     with shop.worker() as worker:
         worker.await_ready()
@@ -109,6 +114,8 @@ def test_a_hold_is_resolved_from_the_command_line_and_teaches(shop: Shop) -> Non
         assert " t r2 allow " in done.stdout
         second = shop.command("verdicts", "resolve", "t", "--outcome", "rejected", "--wait", "3")
         assert second.returncode == 1
+        # One for windows, one for what else the answering thread asks, and two at most that all other threads share.
+        assert 3 <= connections_of(worker, redis_client) <= 4
         assert worker.terminate() == 0
     assert [v["decision"] for v in shop.topics.verdicts()["t"]] == ["hold", "allow"]
     labels = [json.loads(value) for _, value in shop.topics.read(LABELS) if value]
