@@ -28,8 +28,9 @@ from runtime.kafka.producer import producer_properties
 from scoring.feeds.librdkafka_feed import consumer_properties
 from scoring.feeds.publisher import VERDICT_LINGER_MS
 from scoring.ports import WindowUpdate
-from scoring.store.redis_store import RedisStore, RedisTicket
+from scoring.store.redis_store import RedisTicket
 from tillguard.config import load
+from tillguard.wiring.stores import make_window_store
 
 WAIT_S = 0.02
 STORE_TIMEOUT_S = 30.0
@@ -68,7 +69,7 @@ class Bare:
     """Bytes in, verdicts out; shared by this loop and the Faust loop."""
 
     def __init__(self, settings: Settings, model: bytes, client_id: str) -> None:
-        self._store = RedisStore(settings)
+        self._store = make_window_store(settings)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

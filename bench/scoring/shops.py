@@ -31,10 +31,8 @@ from scoring.models.cache import ModelCache
 from scoring.ports import RawEvent
 from scoring.rules.ruleset import default_rules
 from scoring.rules.versions import RulesetCache
-from scoring.store.cases import RedisCases
-from scoring.store.redis_store import RedisStore
-from scoring.store.rules import RedisRules
 from tillguard.wiring.engine import make_engine
+from tillguard.wiring.stores import make_case_store, make_rules_archive, make_window_store
 
 DATABASE = 13
 """Redis database of the benchmark; emptied before every measurement."""
@@ -182,8 +180,8 @@ def engine(shop: Shop, package: bytes, version: str) -> Engine:
     settings = shop.settings
     patient = settings.model_copy(update={"scoring": settings.scoring.model_copy(update={"budget_ms": 10_000.0})})
     clock = SystemClock()
-    rulesets = RulesetCache(default_rules(), RedisRules(patient), clock)
-    return make_engine(patient, RedisStore(patient), RedisCases(patient), cache, rulesets, clock, metrics)
+    rulesets = RulesetCache(default_rules(), make_rules_archive(patient), clock)
+    return make_engine(patient, make_window_store(patient), make_case_store(patient), cache, rulesets, clock, metrics)
 
 
 def raw_events(shop: Shop, records: Iterable[Record]) -> list[RawEvent]:

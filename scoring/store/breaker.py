@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from contract.settings import Settings
 from scoring.decision.breaker import Limit, Occurrence
 from scoring.store.client import RedisClient
-from scoring.store.keys import LIVE, Keys
+from scoring.store.keys import Keys
 from scoring.store.scripts import script
 
 LEASE_MS = 30_000
@@ -14,18 +13,11 @@ LEASE_MS = 30_000
 
 
 class RedisBreaker:
-    """Shared by all workers of a retailer; every method raises StoreUnavailableError. `client` and `now_ms`: as RedisCases'."""
+    """Shared by all workers of a retailer; every method raises StoreUnavailableError. `now_ms`: as RedisCases'."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        namespace: str = LIVE,
-        *,
-        client: RedisClient | None = None,
-        now_ms: Callable[[], int] | None = None,
-    ) -> None:
-        self._client = client or RedisClient(settings.redis)
-        self._keys = Keys(settings.retailer, namespace)
+    def __init__(self, client: RedisClient, keys: Keys, *, now_ms: Callable[[], int] | None = None) -> None:
+        self._client = client
+        self._keys = keys
         self._now_ms = now_ms
         self._script = script("breaker_look")
 

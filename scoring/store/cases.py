@@ -10,13 +10,12 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from contract.clock import from_epoch_ms, to_epoch_ms
-from contract.settings import Settings
 from contract.verdicts import REVISION_FULL
 from scoring.decision.breaker import Limits
 from scoring.engine.answers import answer_of
 from scoring.ports import Answer, Case, NewCase, RevisionConflictError
 from scoring.store.client import RedisClient
-from scoring.store.keys import LIVE, Keys
+from scoring.store.keys import Keys
 from scoring.store.scripts import script, sha1
 
 STORED, STORED_OTHERWISE = 1, 2
@@ -29,17 +28,18 @@ class RedisCases:
 
     def __init__(
         self,
-        settings: Settings,
-        namespace: str = LIVE,
+        client: RedisClient,
+        keys: Keys,
         *,
-        client: RedisClient | None = None,
+        limits: Limits,
+        kept: timedelta,
         now_ms: Callable[[], int] | None = None,
     ) -> None:
-        """`client`: a shared one. `now_ms`: the breaker's clock, for tests; without it that of Redis, which all workers share."""
-        self._client = client or RedisClient(settings.redis)
-        self._keys = Keys(settings.retailer, namespace)
-        self._lifetime_ms = int(timedelta(days=settings.retention.case_days) / timedelta(milliseconds=1))
-        self._limits = Limits.of(settings.scoring.breaker)
+        """`limits` are the breaker's, and `now_ms` its clock, for tests; without it that of Redis, which all workers share."""
+        self._client = client
+        self._keys = keys
+        self._lifetime_ms = int(kept / timedelta(milliseconds=1))
+        self._limits = limits
         self._now_ms = now_ms
         self._open_script = script("open_case")
         self._open_sha = sha1(self._open_script).decode()

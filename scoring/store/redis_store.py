@@ -8,19 +8,16 @@ from typing import Any
 import hiredis
 
 from contract.errors import InvariantError
-from contract.risk import count_horizon_tiles
-from contract.settings import Settings
-from contract.windows import MAX_COUNTERPARTS, MAX_EVENTS
+from contract.settings import RedisSettings
 from scoring.ports import Applied, Finding, StoreUnavailableError, WindowUpdate
 from scoring.store.client import client_name, passing_error
 from scoring.store.coverage import CoverageNotes
-from scoring.store.keys import LIVE, Keys
+from scoring.store.keys import Keys
 from scoring.store.link import RedisLink, command
 from scoring.store.outcomes import OutcomePacker
 from scoring.store.scripts import script, sha1
 from scoring.store.window_updates import Bounds, ReplyReader, WindowUpdatePacker
 
-DAY_S = 86_400
 LOADED = 2
 """Scripts that are loaded on a new connection."""
 _LOAD_ATTEMPTS_MAX = 3
@@ -81,40 +78,28 @@ class OutcomeTicket:
 class RedisStore:
     """WindowStore on Redis (scoring/ports.py); one connection, used by one thread.
 
-    `namespace` keeps a replay apart from the live windows. The bounds are arguments so that tests can reach them. `connect_wait_s`
-    is RedisLink's: a worker gives its time budget, a replay waits.
+    `keys` keep a replay apart from the live windows. `connect_wait_s` is RedisLink's: a worker gives its time budget, a replay waits.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        namespace: str = LIVE,
+        settings: RedisSettings,
+        keys: Keys,
+        bounds: Bounds,
         *,
-        max_events: int = MAX_EVENTS,
-        max_counterparts: int = MAX_COUNTERPARTS,
         wall_s: Callable[[], float] = time.time,
         connect_wait_s: float | None = None,
     ) -> None:
-        if not 2 <= max_events <= 65_535 or not 1 <= max_counterparts <= 250:
+        if not 2 <= bounds.max_events <= 65_535 or not 1 <= bounds.max_counterparts <= 250:
             raise ValueError("max_events is 2 to 65535, max_counterparts 1 to 250")
         text, outcome = script("windows"), script("outcome")
         self._load = b"".join(command(b"SCRIPT", b"LOAD", each.encode()) for each in (text, outcome))
         self._link = RedisLink(
-            settings.redis.redis_py() | {"client_name": client_name()},
+            settings.redis_py() | {"client_name": client_name()},
             self._load,
             LOADED,
             connect_wait_s=connect_wait_s,
         )
-        delay_days = settings.trainer.label_delay_days
-        bounds = Bounds(
-            idle_s=int(settings.retention.entity_idle_days * DAY_S),
-            sight_s=int(settings.retention.first_sight_days * DAY_S),
-            max_events=max_events,
-            max_counterparts=max_counterparts,
-            label_delay_s=int(delay_days * DAY_S),
-            horizon_tiles=count_horizon_tiles(delay_days),
-        )
-        keys = Keys(settings.retailer, namespace)
         self._packer = WindowUpdatePacker(keys, sha1(text), bounds)
         self._outcomes = OutcomePacker(keys, sha1(outcome), bounds)
         self._reader = ReplyReader()

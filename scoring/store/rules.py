@@ -1,17 +1,15 @@
 """The archive of a retailer's rules on Redis, so that a worker on another machine judges by the rules of a first sight."""
 
-from contract.settings import Settings
 from scoring.store.client import RedisClient
-from scoring.store.keys import LIVE, Keys
+from scoring.store.keys import Keys
 
 
 class RedisRules:
     """RulesArchive on Redis (scoring/ports.py): one hash per retailer, a few kB per version; safe for threads."""
 
-    def __init__(self, settings: Settings, namespace: str = LIVE, *, client: RedisClient | None = None) -> None:
-        """`client`: a shared one."""
-        self._client = client or RedisClient(settings.redis)
-        self._key = Keys(settings.retailer, namespace).prefix + b"rules"
+    def __init__(self, client: RedisClient, keys: Keys) -> None:
+        self._client = client
+        self._key = keys.prefix + b"rules"
 
     def keep(self, version: str, source: str) -> None:
         """As the port says."""

@@ -19,14 +19,12 @@ from scoring.models.cache import ModelCache
 from scoring.ports import RawEvent
 from scoring.rules.ruleset import load_rules
 from scoring.rules.versions import RulesetCache
-from scoring.store.cases import RedisCases
-from scoring.store.redis_store import RedisStore
-from scoring.store.rules import RedisRules
 from scoring.worker.risk_feed import OutcomeScorer
 from support.tiny_model import tiny_messages, tiny_package
 from support.workbench import RULES, features_of, record, score, transaction
 from tillguard.history.reading import Known, LabelQueue
 from tillguard.wiring.engine import make_engine
+from tillguard.wiring.stores import make_case_store, make_rules_archive, make_window_store
 
 
 def history(settings: Settings, chance: random.Random, now: datetime, count: int = 600) -> list[Transaction]:
@@ -63,7 +61,7 @@ def engine_of(settings: Settings, now: datetime) -> Iterator[Engine]:
     cache = ModelCache(settings.scoring.model_directory, settings.retailer, metrics)
     for _, value in tiny_messages(tiny_package(retailer=settings.retailer)):
         cache.offer(value)
-    store, cases, archive = RedisStore(settings), RedisCases(settings), RedisRules(settings)
+    store, cases, archive = make_window_store(settings), make_case_store(settings), make_rules_archive(settings)
     rulesets, clock = RulesetCache(load_rules(RULES, where="test"), archive, ManualClock(now)), ManualClock(now)
     engine = make_engine(settings, store, cases, cache, rulesets, clock, metrics)
     try:
@@ -99,7 +97,7 @@ def served_with_labels(
     queue, log = LabelQueue(settings.trainer.label_delay_days), dict(seen or {})
     for name in log.keys() & frauds:
         queue.push(Known(name, True), event_time_ms=to_epoch_ms(log[name].event_time))
-    scorer_store = RedisStore(settings)
+    scorer_store = make_window_store(settings)
     scorer = OutcomeScorer(
         scorer_store, ManualClock(now), Metrics(), admission=settings.admission, timeout_s=settings.redis.timeout_s
     )

@@ -24,10 +24,10 @@ from scoring.ports import StoreUnavailableError
 from scoring.store.client import RedisClient
 from scoring.store.coverage import read_coverage
 from scoring.store.history import HELD_S, HistoryRecords, LoadRecord, Span
-from scoring.store.redis_store import RedisStore
 from tillguard.history import reading
 from tillguard.history.passes import HistoryPass, Learned, Passed, Way
 from tillguard.history.reading import LabelQueue
+from tillguard.wiring.stores import make_window_store
 from trainer.feeds import outcome_feed
 
 WAY = Way("", "", batch_max=64, in_flight_max=2)
@@ -192,7 +192,7 @@ def _pass(
 ) -> tuple[HistoryPass, reading.Found]:
     seen = reading.Found(queue=LabelQueue(settings.trainer.label_delay_days))
     rows = reading.open_file(settings, file, mapping, now, seen)
-    store = RedisStore(settings)
+    store = make_window_store(settings)
     try:
         one = HistoryPass(
             settings, store, account.take, now, way=WAY, labels=seen.queue, on_outcome=account.count_outcome

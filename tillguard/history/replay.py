@@ -19,11 +19,11 @@ from contract.errors import TransientError
 from contract.events import Transaction
 from contract.settings import Settings
 from scoring.ports import StoreUnavailableError
-from scoring.store.redis_store import RedisStore
 from scoring.store.space import KeySpace
 from tillguard.history.passes import HistoryPass, Passed, Way
 from tillguard.history.private_redis import find_redis_server, start_private_redis
 from tillguard.history.reading import LabelQueue
+from tillguard.wiring.stores import make_window_store
 from trainer.examples.outcomes import PastTransaction
 from trainer.examples.spool import Spool
 
@@ -104,7 +104,7 @@ def _run(  # noqa: PLR0917 - the arguments of `replay`
     progress: Progress | None,
 ) -> Replayed:
     started_s = time.monotonic()
-    store = RedisStore(_short_lived(settings), namespace)
+    store = make_window_store(_short_lived(settings), namespace)
 
     def take(passed: Passed) -> None:
         spool.append(

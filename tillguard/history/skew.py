@@ -28,6 +28,7 @@ from tillguard.history.passes import HistoryPass, Passed, Way
 from tillguard.history.private_redis import find_redis_server, start_private_redis
 from tillguard.history.reading import LabelQueue
 from tillguard.history.skew_log import Applied, Due, Served, read
+from tillguard.wiring.stores import make_window_store
 from trainer.drift.skew import Skew, compare
 
 BATCH_MAX = 256
@@ -135,7 +136,7 @@ def check(
 
 @contextmanager
 def _opened(settings: Settings, redis_settings: RedisSettings) -> Iterator[HashedStore]:
-    store = RedisStore(settings.model_copy(update={"redis": redis_settings}), "replay")
+    store = make_window_store(settings.model_copy(update={"redis": redis_settings}), "replay")
     try:
         yield HashedStore(store)
     finally:

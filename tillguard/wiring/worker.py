@@ -28,11 +28,9 @@ from scoring.models.follower import ModelsFollower
 from scoring.rules.ruleset import Ruleset, default_rules, load_rules
 from scoring.rules.versions import RulesetCache
 from scoring.store.breaker import RedisBreaker
-from scoring.store.cases import RedisCases
 from scoring.store.client import RedisClient
 from scoring.store.coverage import read_coverage
-from scoring.store.redis_store import RedisStore
-from scoring.store.rules import RedisRules
+from scoring.store.keys import Keys
 from scoring.worker import faust_app
 from scoring.worker.agent_feed import AgentFeed
 from scoring.worker.breaker_alarms import BreakerWatch
@@ -44,6 +42,7 @@ from scoring.worker.supervision import Supervision
 from tillguard import __version__
 from tillguard.wiring.address_file import write_address
 from tillguard.wiring.engine import make_engine, make_resolver
+from tillguard.wiring.stores import make_case_store, make_rules_archive, make_window_store
 
 CATCH_UP_S = 30.0
 """How long a starting worker reads the models topic before it begins without a model, answering degraded."""
@@ -76,7 +75,7 @@ class _Parts:
 
     def resolver(self) -> CaseResolver:
         """Each thread has one of its own."""
-        return make_resolver(self.settings, RedisCases(self.settings, client=self.redis), self.clock, self.metrics)
+        return make_resolver(self.settings, make_case_store(self.settings, self.redis), self.clock, self.metrics)
 
 
 def run(settings: Settings, *, address_file: Path | None = None) -> int:
@@ -155,10 +154,10 @@ def _application(
     shadow, state = _shadow_scorer(parts), _state_watch(parts)
     engine = make_engine(
         settings,
-        RedisStore(settings, connect_wait_s=budget_s),
-        RedisCases(settings, client=hurried),
+        make_window_store(settings, connect_wait_s=budget_s),
+        make_case_store(settings, hurried),
         parts.cache,
-        RulesetCache(rules, RedisRules(settings, client=hurried), parts.clock),
+        RulesetCache(rules, make_rules_archive(settings, hurried), parts.clock),
         parts.clock,
         parts.metrics,
         shadow=shadow,
@@ -254,7 +253,7 @@ def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
     limits = Limits.of(settings.scoring.breaker)
     if limits.on:
         loops["breaker"] = BreakerWatch(
-            RedisBreaker(settings, client=parts.redis),
+            RedisBreaker(parts.redis, Keys(settings.retailer)),
             parts.publisher,
             limits,
             parts.metrics,
@@ -266,7 +265,7 @@ def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
 def _outcome_scorer(parts: _Parts) -> OutcomeScorer:
     settings = parts.settings
     return OutcomeScorer(
-        RedisStore(settings),
+        make_window_store(settings),
         parts.clock,
         parts.metrics,
         admission=settings.admission,

@@ -5,9 +5,8 @@ import pytest
 
 from contract.settings import Settings, parse
 from scoring.ports import CaseStore, WindowStore
-from scoring.store.cases import RedisCases
-from scoring.store.redis_store import RedisStore
 from support.memory_store import MemoryCases, MemoryStore
+from tillguard.wiring.stores import make_case_store, make_window_store
 
 KINDS = ["memory", pytest.param("redis", marks=pytest.mark.integration)]
 
@@ -31,7 +30,7 @@ def store(redis_settings: Settings | None) -> Iterator[WindowStore]:
     if redis_settings is None:
         yield MemoryStore()
         return
-    opened = RedisStore(redis_settings)
+    opened = make_window_store(redis_settings)
     yield opened
     opened.close()
 
@@ -41,6 +40,6 @@ def cases(redis_settings: Settings | None) -> Iterator[CaseStore]:
     if redis_settings is None:
         yield MemoryCases()
         return
-    opened = RedisCases(redis_settings)
+    opened = make_case_store(redis_settings)
     yield opened
     opened.shut()

@@ -16,13 +16,11 @@ from contract.verdicts import Verdict
 from scoring.models.cache import ModelCache
 from scoring.rules.ruleset import Ruleset, load_rules
 from scoring.rules.versions import RulesetCache
-from scoring.store.cases import RedisCases
 from scoring.store.lists import ListStore
-from scoring.store.redis_store import RedisStore
-from scoring.store.rules import RedisRules
 from support.tiny_model import tiny_messages, tiny_package
 from support.workbench import RULES, features_of, record, resolution, score, transaction, verdict_of
 from tillguard.wiring.engine import make_engine, make_resolver
+from tillguard.wiring.stores import make_case_store, make_rules_archive, make_window_store
 
 pytestmark = pytest.mark.integration
 NOW = SystemClock().now().replace(microsecond=0)
@@ -37,7 +35,11 @@ class Worker:
         self.cache = ModelCache(settings.scoring.model_directory, settings.retailer, metrics)
         for _, value in tiny_messages(*model):
             self.cache.offer(value)
-        self.store, self.cases, self.archive = RedisStore(settings), RedisCases(settings), RedisRules(settings)
+        self.store, self.cases, self.archive = (
+            make_window_store(settings),
+            make_case_store(settings),
+            make_rules_archive(settings),
+        )
         self.marks = ListStore(settings)
         rulesets = RulesetCache(rules, self.archive, self.clock)
         self.engine = make_engine(settings, self.store, self.cases, self.cache, rulesets, self.clock, metrics)

@@ -7,6 +7,7 @@ import pytest
 from contract.settings import Settings, parse
 from scoring.store.keys import Keys
 from scoring.store.redis_store import RedisStore
+from tillguard.wiring.stores import make_window_store
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def open_store(settings: Settings) -> Iterator[Callable[..., RedisStore]]:
     opened: list[RedisStore] = []
 
     def make(**options: Any) -> RedisStore:
-        opened.append(RedisStore(settings, **options))
+        opened.append(make_window_store(settings, **options))
         return opened[-1]
 
     yield make

@@ -11,10 +11,11 @@ import redis
 from contract.settings import Settings, parse
 from scoring.decision.breaker import CLOSES_AFTER_MS, Limits, Occurrence
 from scoring.store.breaker import LEASE_MS, RedisBreaker
-from scoring.store.cases import RedisCases
+from scoring.store.client import RedisClient
 from scoring.store.keys import Keys
 from support.breaker import Breaker
 from support.cases import answer, new_case
+from tillguard.wiring.stores import make_case_store
 
 pytestmark = pytest.mark.integration
 SETTINGS = [
@@ -31,8 +32,8 @@ class Site:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.now_ms = 1_790_000_000_000
-        self.cases = RedisCases(settings, now_ms=lambda: self.now_ms)
-        self.breaker = RedisBreaker(settings, now_ms=lambda: self.now_ms)
+        self.cases = make_case_store(settings, now_ms=lambda: self.now_ms)
+        self.breaker = RedisBreaker(RedisClient(settings.redis), Keys(settings.retailer), now_ms=lambda: self.now_ms)
         self.count = 0
 
     def stop(self, *, passed: int = 0) -> bool:
@@ -118,7 +119,7 @@ def test_a_transaction_asks_once_and_is_told_the_same_ever_after(site: Callable[
 
 def test_the_limits_hold_for_all_workers_of_a_retailer_together(site: Callable[..., Site]) -> None:
     """By the clock of Redis, as in service."""
-    workers = [RedisCases(site(per_minute_max=50, share_max="off").settings) for _ in range(4)]
+    workers = [make_case_store(site(per_minute_max=50, share_max="off").settings) for _ in range(4)]
     granted = [0] * len(workers)
 
     def work(place: int) -> None:

@@ -1,6 +1,7 @@
 """What an earlier version kept in Redis is read and continued. `tests/golden/state-v1/README.md` tells how it was made."""
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from contract.verdicts import Verdict
 from contract.windows import HOUR_MS
 from scoring.engine.coverage import Coverage
 from scoring.ports import Applied, WindowUpdate
-from scoring.store.cases import RedisCases
+from scoring.store.client import RedisClient
 from scoring.store.coverage import read_coverage
 from scoring.store.redis_store import RedisStore
 from support.cases import new_case
 from support.window_updates import window_update
+from tillguard.wiring.stores import make_case_store
 
 pytestmark = pytest.mark.integration
 FILE = Path(__file__).parents[2] / "golden" / "state-v1" / "redis.msgpack"
@@ -35,7 +37,11 @@ def earlier(redis_client: Any, settings: Settings) -> dict[str, Any]:
 
 
 def sale(number: int, digest: bytes = b"digest-1") -> WindowUpdate:
-    entities = {"card": f"k1:card-{number % 3}", "customer": f"c-{number % 4}", "device": f"d-{number % 2}"}
+    entities: dict[str, Any] = {
+        "card": f"k1:card-{number % 3}",
+        "customer": f"c-{number % 4}",
+        "device": f"d-{number % 2}",
+    }
     return window_update(f"t-{number}", number * 7 * HOUR_MS, 100 + 10 * number, digest=digest, **entities)
 
 
@@ -56,7 +62,7 @@ def test_known_transactions_get_the_same_answer_and_new_ones_are_counted_after_t
 
 
 def test_cases_stand_with_their_first_answer_and_holds_expire(earlier: dict[str, Any], settings: Settings) -> None:
-    cases = RedisCases(settings)
+    cases = make_case_store(settings)
     try:
         case = cases.get("t-29")
         assert case is not None
@@ -70,4 +76,5 @@ def test_cases_stand_with_their_first_answer_and_holds_expire(earlier: dict[str,
 
 
 def test_what_the_live_state_covers_is_known(earlier: dict[str, Any], settings: Settings) -> None:
-    assert read_coverage(settings) == Coverage(*earlier["coverage"])
+    with closing(RedisClient(settings.redis)) as client:
+        assert read_coverage(client, settings.retailer) == Coverage(*earlier["coverage"])

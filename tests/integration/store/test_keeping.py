@@ -9,7 +9,6 @@ import pytest
 from contract.settings import Settings, parse
 from contract.windows import MINUTE_MS, hash_counterpart
 from scoring.ports import ListHit, WindowUpdate
-from scoring.store.cases import RedisCases
 from scoring.store.keys import Keys
 from scoring.store.lists import ListStore
 from scoring.store.redis_store import RedisStore
@@ -17,6 +16,7 @@ from scoring.store.space import KeySpace
 from support.cases import new_case
 from support.reference import aggregates
 from support.window_updates import column, differences, window_update
+from tillguard.wiring.stores import make_case_store, make_window_store
 
 pytestmark = pytest.mark.integration
 
@@ -195,7 +195,7 @@ def _unnamed(one: WindowUpdate) -> tuple[str | None, ...]:
 def test_cases_live_as_long_as_the_settings_say_and_vanished_ones_do_not_expire(
     settings: Settings, redis_client: Any, keys: Keys
 ) -> None:
-    cases = RedisCases(settings)
+    cases = make_case_store(settings)
     now = datetime.now(UTC)
     cases.open([new_case("a", "v", now), new_case("b", "v", now)])
     assert 29 * DAY_S < redis_client.ttl(keys.case("a")) <= 30 * DAY_S
@@ -208,7 +208,7 @@ def test_bounds_that_the_script_could_not_keep_are_refused(server: dict[str, Any
     settings = parse({"retailer": "nobody", "redis": server}, where="test")
     for events in (1, 1 << 16):
         with pytest.raises(ValueError, match="max_events"):
-            RedisStore(settings, max_events=events)
+            make_window_store(settings, max_events=events)
     for counterparts in (0, 255):
         with pytest.raises(ValueError, match="max_events"):
-            RedisStore(settings, max_counterparts=counterparts)
+            make_window_store(settings, max_counterparts=counterparts)

@@ -20,17 +20,16 @@ import redis
 from contract.errors import InvariantError
 from contract.settings import Settings, parse
 from scoring.ports import Applied, Case, StoreUnavailableError, WindowUpdate
-from scoring.store.cases import RedisCases
 from scoring.store.client import RedisClient, client_name
 from scoring.store.keys import Keys
 from scoring.store.redis_store import RedisStore
-from scoring.store.rules import RedisRules
 from scoring.store.space import KeySpace
 from support.cases import answer, new_case
 from support.redis_server import started
 from support.reference import aggregates
 from support.window_updates import column, differences, window_update
 from tillguard import cli
+from tillguard.wiring.stores import make_case_store, make_rules_archive, make_window_store
 
 pytestmark = pytest.mark.integration
 
@@ -107,7 +106,7 @@ def test_scripts_that_redis_forgot_are_loaded_again(
 def test_a_store_that_cannot_be_reached_fails_at_once_and_is_tried_again_after_a_pause() -> None:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))
-        store = RedisStore(retailer_at(unused.getsockname()[1]))
+        store = make_window_store(retailer_at(unused.getsockname()[1]))
         began_s = time.monotonic()
         for _ in range(200):
             with pytest.raises(StoreUnavailableError):
@@ -115,7 +114,7 @@ def test_a_store_that_cannot_be_reached_fails_at_once_and_is_tried_again_after_a
         assert time.monotonic() - began_s < 5
         assert store._link.generation < 20
         store.close()
-        cases = RedisCases(retailer_at(unused.getsockname()[1]))
+        cases = make_case_store(retailer_at(unused.getsockname()[1]))
         with pytest.raises(StoreUnavailableError):
             cases.get("a")
         cases.shut()
@@ -139,10 +138,10 @@ def test_a_command_that_cannot_reach_redis_says_so_in_a_sentence(
 
 def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Path) -> None:
     with started(tmp_path) as port, redis.Redis(port=port) as client:
-        store = RedisStore(retailer_at(port), connect_wait_s=0.05)
+        store = make_window_store(retailer_at(port), connect_wait_s=0.05)
         hurried = RedisClient(retailer_at(port).redis, 0.05)
-        cases = RedisCases(retailer_at(port), client=hurried)
-        rules = RedisRules(retailer_at(port), client=hurried)
+        cases = make_case_store(retailer_at(port), hurried)
+        rules = make_rules_archive(retailer_at(port), hurried)
         persist(store, [window_update("a", card="x")])
         assert (cases.get("a"), rules.find("r")) == (None, None)
         process = client.info("server")["process_id"]
@@ -172,7 +171,10 @@ def test_connections_bear_the_name_of_their_process_and_who_may_not_give_it_is_s
     with started(tmp_path) as port, redis.Redis(port=port) as client:
         client.acl_setuser("quiet", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-client"])
         for account, named in (({}, 2), ({"username": "quiet", "password": "secret"}, 0)):
-            store, cases = RedisStore(retailer_at(port, **account)), RedisCases(retailer_at(port, **account))
+            store, cases = (
+                make_window_store(retailer_at(port, **account)),
+                make_case_store(retailer_at(port, **account)),
+            )
             persist(store, [window_update("a", card="x")])
             assert cases.get("a") is None
             assert [one["name"] for one in client.client_list()].count(client_name()) == named
@@ -182,7 +184,7 @@ def test_connections_bear_the_name_of_their_process_and_who_may_not_give_it_is_s
 
 def test_a_wrong_password_is_unavailable_and_is_not_shown(settings: Settings) -> None:
     redis_settings = settings.redis.model_dump() | {"password": "open-sesame"}
-    store = RedisStore(parse({"retailer": "shop", "redis": redis_settings}, where="test"))
+    store = make_window_store(parse({"retailer": "shop", "redis": redis_settings}, where="test"))
     with pytest.raises(StoreUnavailableError) as raised:
         store.send([window_update("a", card="x")], "m", "r")
     assert str(raised.value) == "the store did not answer: WRONGPASS"
@@ -200,7 +202,7 @@ def test_a_state_of_a_foreign_kind_stops_the_worker_and_changes_nothing(
 
 def test_a_full_redis_is_unavailable_and_nothing_is_half_applied(tmp_path: Path) -> None:
     with started(tmp_path) as port, redis.Redis(port=port) as client:
-        store = RedisStore(retailer_at(port))
+        store = make_window_store(retailer_at(port))
         persist(store, [window_update("a", card="x")])
         client.config_set("maxmemory", 1)
         with pytest.raises(StoreUnavailableError):
@@ -216,7 +218,7 @@ def test_kill_9_in_the_middle_of_a_stream_doubles_and_loses_nothing(
     own_stack: Any, tmp_path: Path, chance: Any
 ) -> None:
     endpoint = own_stack.endpoints["redis"]
-    store = RedisStore(retailer_at(endpoint.port, password=endpoint.password, timeout_s=5))
+    store = make_window_store(retailer_at(endpoint.port, password=endpoint.password, timeout_s=5))
     many = [
         window_update(f"t{i}", i * 700, i, card=f"c{i % 3}", device=f"d{i % 2}", customer=f"u{i % 7}")
         for i in range(2_000)
@@ -251,7 +253,7 @@ def _kill(stack: Any, pause_s: float) -> None:
 def test_on_a_cluster_every_key_of_a_retailer_lies_in_one_slot(tmp_path: Path) -> None:
     with started(tmp_path, "--cluster-enabled", "yes") as port, redis.Redis(port=port) as client:
         _take_all_slots(client)
-        store, cases = RedisStore(retailer_at(port)), RedisCases(retailer_at(port))
+        store, cases = make_window_store(retailer_at(port)), make_case_store(retailer_at(port))
         given = [
             window_update("a", card="old", device="d"),
             window_update("b", 1, card="new", device="d", aliases={"card": "old"}),
@@ -280,7 +282,7 @@ def test_on_a_cluster_a_retailer_is_followed_to_its_node(tmp_path: Path) -> None
         _take_all_slots(second)
         first.execute_command("CLUSTER", "MEET", "127.0.0.1", there)
         _until(lambda: _formed(first))
-        store, cases = RedisStore(retailer_at(here)), RedisCases(retailer_at(here))
+        store, cases = make_window_store(retailer_at(here)), make_case_store(retailer_at(here))
         applied = persist(store, [window_update("a", card="x")])
         assert applied.first.tolist() == [True]
         cases.open([new_case("a", "v")])
@@ -309,10 +311,10 @@ def _until(holds: Callable[[], bool]) -> None:
 def test_the_store_speaks_tls_and_refuses_a_certificate_it_does_not_trust(tmp_path: Path) -> None:
     authority, certificate, key = _certificates(tmp_path)
     with started(tmp_path) as port, _tls_in_front_of(port, certificate, key) as tls_port:
-        store = RedisStore(retailer_at(tls_port, tls=True, ssl_ca_file=str(authority)))
+        store = make_window_store(retailer_at(tls_port, tls=True, ssl_ca_file=str(authority)))
         assert persist(store, [window_update("a", card="x")]).first.tolist() == [True]
         store.close()
-        stranger = RedisStore(retailer_at(tls_port, tls=True))
+        stranger = make_window_store(retailer_at(tls_port, tls=True))
         with pytest.raises(StoreUnavailableError):
             stranger.send([window_update("b", card="x")], "m", "r")
         stranger.close()

@@ -18,6 +18,7 @@ from scoring.ports import RawEvent
 from scoring.store.redis_store import RedisStore
 from scoring.worker.risk_feed import OutcomeScorer
 from support.window_updates import column, window_update
+from tillguard.wiring.stores import make_window_store
 
 pytestmark = pytest.mark.integration
 
@@ -72,7 +73,7 @@ def test_a_message_that_cannot_be_used_is_a_dead_letter_and_the_others_count(
 
 def test_without_the_store_everything_waits(settings: Settings) -> None:
     away = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1})})
-    store = RedisStore(away)
+    store = make_window_store(away)
     (waiting,) = scorer(store, away).collect([outcome(settings)])
     assert not waiting.complete
     store.close()

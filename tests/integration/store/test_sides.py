@@ -19,6 +19,7 @@ from scoring.store.redis_store import RedisStore
 from scoring.store.space import KeySpace
 from support.reference import Reference
 from support.window_updates import START_MS, column, differences, window_update
+from tillguard.wiring.stores import make_window_store
 
 pytestmark = pytest.mark.integration
 
@@ -66,7 +67,7 @@ def test_risk_and_habits_equal_the_reference(
     @given(plan=st.lists(steps(), min_size=1, max_size=60))
     def holds(plan: list[Step]) -> None:
         namespace = fresh_namespace()
-        store = RedisStore(configured, namespace)
+        store = make_window_store(configured, namespace)
         reference = Reference(label_delay_days=label_delay_days)
         made: list[WindowUpdate] = []
         tickets: list[Any] = []
