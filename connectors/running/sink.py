@@ -30,7 +30,7 @@ from kafka.errors import (
 from connectors.ports import Interrupted, Outgoing
 from connectors.running.partitions import partition_of
 from contract.errors import ConfigurationError
-from runtime.kafka.brokers import is_reachable
+from runtime.kafka.brokers import close_producer, is_reachable
 
 _LOG = structlog.get_logger()
 _HOPELESS = (
@@ -46,7 +46,6 @@ LINGER_MS = 5
 BATCH_BYTES = 128 * 1024
 METADATA_WAIT_S = 5.0
 BACKOFF_S_MAX = 5.0
-CLOSE_S = 5.0
 POLL_S = 0.1
 """How often a blocked send looks whether it should stop."""
 
@@ -143,12 +142,7 @@ class KafkaSink:
     def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            # close() alone first waits for what cannot be sent, then gives up and leaves its thread running
-            sender = producer._sender  # noqa: SLF001 - the only way to end it
-            sender.force_close()
-            sender.join(CLOSE_S)
-            with suppress(KafkaError, OSError, RuntimeError):
-                producer.close(timeout=CLOSE_S)
+            close_producer(producer)
 
     @property
     def in_flight(self) -> int:

@@ -29,12 +29,11 @@ from contract.errors import ConfigurationError, FencedError, PositionDeadError, 
 from contract.federation.messages import RECORD_BYTES_MAX
 from contract.federation.settings import FederationSettings
 from federation.transports.ports import LogName, Outgoing, Record
-from runtime.kafka.brokers import require_broker
+from runtime.kafka.brokers import close_producer, require_broker
 
 POLLED_MAX = 500
 FETCHED_BYTES_MAX = 32 * 1024 * 1024
 """Of one partition at once."""
-CLOSE_S = 5.0
 TRANSACTION_TIMEOUT_MS = 30_000
 """A killed coordinator's open transaction hides what comes after it for so long, unless its successor ends it sooner."""
 _HOPELESS = (
@@ -125,12 +124,7 @@ class KafkaTransport:
     def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            # close() alone first waits for what cannot be sent, then gives up and leaves its thread running
-            sender = producer._sender  # noqa: SLF001 - the only way to end it
-            sender.force_close()
-            sender.join(CLOSE_S)
-            with suppress(KafkaError, OSError, RuntimeError):
-                producer.close(timeout=CLOSE_S)
+            close_producer(producer)
         for consumer in (self._committed, self._loose):
             if consumer is not None:
                 with suppress(KafkaError, OSError, RuntimeError):

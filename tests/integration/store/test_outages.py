@@ -182,6 +182,21 @@ def test_connections_bear_the_name_of_their_process_and_who_may_not_give_it_is_s
             cases.shut()
 
 
+def test_however_many_threads_share_a_client_it_opens_two_connections_at_most(tmp_path: Path) -> None:
+    with (
+        started(tmp_path) as port,
+        redis.Redis(port=port) as client,
+        closing(RedisClient(retailer_at(port).redis)) as ours,
+    ):
+        waiting = lambda: ours.run(lambda client: client.blpop(["never"], 0.2))  # noqa: E731 - long enough to overlap
+        threads = [threading.Thread(target=waiting) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert [one["name"] for one in client.client_list()].count(client_name()) == 2
+
+
 def test_a_wrong_password_is_unavailable_and_is_not_shown(settings: Settings) -> None:
     redis_settings = settings.redis.model_dump() | {"password": "open-sesame"}
     store = make_window_store(parse({"retailer": "shop", "redis": redis_settings}, where="test"))
