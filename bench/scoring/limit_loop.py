@@ -27,8 +27,7 @@ from contract.topics import TRANSACTIONS, VERDICTS
 from runtime.kafka.producer import producer_properties
 from scoring.feeds.librdkafka_feed import consumer_properties
 from scoring.feeds.publisher import VERDICT_LINGER_MS
-from scoring.ports import WindowUpdate
-from scoring.store.redis_store import RedisTicket
+from scoring.ports import Ticket, WindowUpdate
 from tillguard.config import load
 from tillguard.wiring.stores import make_window_store
 
@@ -62,7 +61,7 @@ class Asked(NamedTuple):
     """A batch on its way to the store."""
 
     seen: list[Seen]
-    ticket: RedisTicket
+    ticket: Ticket
 
 
 class Bare:

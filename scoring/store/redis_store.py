@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import hiredis
 
@@ -22,57 +22,29 @@ LOADED = 2
 """Scripts that are loaded on a new connection."""
 _LOAD_ATTEMPTS_MAX = 3
 
+T = TypeVar("T")
 
-class _Pending:
-    """Replies that one write expects; they arrive in the order of writing."""
 
-    def __init__(self, count: int) -> None:
+class _Sent:
+    """Commands that were written under one connection, and their replies, which arrive in the order of writing."""
+
+    def __init__(self, commands: list[bytes], count: int, generation: int) -> None:
+        self.commands = commands
         self.count = count
+        """Of replies."""
+        self.generation = generation
         self.replies: list[Any] = []
 
 
-class RedisTicket:
-    """A batch on its way; `RedisStore.send` makes it."""
+class RedisTicket(Generic[T]):
+    """What was sent, on its way; `RedisStore` makes it."""
 
-    def __init__(  # noqa: PLR0917 - one record of what was sent
-        self,
-        store: "RedisStore",
-        commands: list[bytes],
-        pending: _Pending,
-        generation: int,
-        window_updates: int,
-        earliest_ms: int | None,
-    ) -> None:
-        self._store = store
-        self.commands = commands
-        self.pending = pending
-        self.generation = generation
-        self.window_updates = window_updates
-        """How many of the commands are window updates; they come first."""
-        self.earliest_ms = earliest_ms
-        """What the command after them notes, if there is one."""
+    def __init__(self, collect: Callable[[float], T]) -> None:
+        self._collect = collect
 
-    def wait(self, timeout_s: float) -> Applied:
-        """The answer, as the port says."""
-        return self._store.collect(self, timeout_s)
-
-
-class OutcomeTicket:
-    """Outcomes on their way; `RedisStore.learn` makes it."""
-
-    def __init__(
-        self, store: "RedisStore", commands: list[bytes], pending: _Pending, generation: int, findings: int
-    ) -> None:
-        self._store = store
-        self.commands = commands
-        self.pending = pending
-        self.generation = generation
-        self.findings = findings
-        """How many of the commands are outcomes; they come first."""
-
-    def wait(self, timeout_s: float) -> int:
-        """How many were new; blocks at most `timeout_s`, raises StoreUnavailableError (sending again is safe)."""
-        return self._store.learned(self, timeout_s)
+    def wait(self, timeout_s: float) -> T:
+        """The answer, as the ports say."""
+        return self._collect(timeout_s)
 
 
 class RedisStore:
@@ -105,7 +77,7 @@ class RedisStore:
         self._reader = ReplyReader()
         self._notes = CoverageNotes(keys)
         self._wall_s = wall_s
-        self._expected: deque[_Pending] = deque()
+        self._expected: deque[_Sent] = deque()
         self._generation = self._link.generation
 
     def send(
@@ -114,51 +86,48 @@ class RedisStore:
         model_version: str,
         rules_version: str,
         others: Mapping[int, str] | None = None,
-    ) -> RedisTicket:
+    ) -> RedisTicket[Applied]:
         """Writes a batch without waiting, as the port says."""
         now_s = int(self._wall_s())
         shared = self._packer.shared(now_s, model_version, rules_version)
         if others:
             shares = {version: self._packer.shared(now_s, version, rules_version) for version in set(others.values())}
             commands = self._packer.pack_apart(
-                window_updates, shared, {place: shares[version] for place, version in others.items()}
+                window_updates, shared, {row: shares[version] for row, version in others.items()}
             )
         else:
             commands = self._packer.pack(window_updates, shared)
         notes, earliest_ms = self._notes.of_updates(window_updates)
         commands += notes
-        pending = self._post(commands)
-        return RedisTicket(self, commands, pending, self._generation, len(window_updates), earliest_ms)
+        sent, count = self._post(commands), len(window_updates)
 
-    def collect(self, ticket: RedisTicket, timeout_s: float) -> Applied:
-        """Reads until the ticket's replies are there; earlier tickets' replies are kept for them."""
-        answers = self._answers(ticket.commands, ticket.pending, ticket.generation, timeout_s)
-        self._notes.confirm(ticket.earliest_ms)
-        return self._reader.applied(answers[: ticket.window_updates])
+        def collect(timeout_s: float) -> Applied:
+            answers = self._wait_for(sent, timeout_s)
+            self._notes.confirm(earliest_ms)
+            return self._reader.applied(answers[:count])
 
-    def learn(self, findings: Sequence[Finding]) -> "OutcomeTicket":
+        return RedisTicket(collect)
+
+    def learn(self, findings: Sequence[Finding]) -> RedisTicket[int]:
         """Sends what became known, between the window updates sent before and after it, without waiting; raises StoreUnavailableError.
 
         Idempotent by transaction_id: what is known already changes nothing.
         """
         commands = self._outcomes.pack(findings) + self._notes.of_findings(findings)
-        return OutcomeTicket(self, commands, self._post(commands), self._generation, len(findings))
+        sent, count = self._post(commands), len(findings)
+        return RedisTicket(lambda timeout_s: sum(self._wait_for(sent, timeout_s)[:count]))
 
-    def learned(self, ticket: "OutcomeTicket", timeout_s: float) -> int:
-        """How many of the ticket's outcomes were new, as OutcomeTicket.wait."""
-        answers = self._answers(ticket.commands, ticket.pending, ticket.generation, timeout_s)
-        return sum(answers[: ticket.findings])
-
-    def _answers(self, commands: list[bytes], pending: _Pending, generation: int, timeout_s: float) -> list[Any]:
+    def _wait_for(self, sent: _Sent, timeout_s: float) -> list[Any]:
+        """Reads until the replies are there; those of what was sent earlier are kept for their tickets."""
         deadline_s = time.monotonic() + timeout_s
-        self._await(pending, generation, deadline_s)
-        replies = pending.replies
+        self._read(sent, deadline_s)
+        replies = sent.replies
         for _ in range(_LOAD_ATTEMPTS_MAX):
             missing = [i for i, reply in enumerate(replies) if _is_error(reply, "NOSCRIPT")]
             if not missing:
                 break
-            again = self._post([self._load, *(commands[i] for i in missing)], LOADED - 1)
-            self._await(again, self._generation, deadline_s)
+            again = self._post([self._load, *(sent.commands[i] for i in missing)], LOADED - 1)
+            self._read(again, deadline_s)
             for i, reply in zip(missing, again.replies[LOADED:], strict=True):
                 replies[i] = reply
         self._refuse(replies)
@@ -168,25 +137,25 @@ class RedisStore:
         """Ends the connection; tickets still open are lost."""
         self._link.close()
 
-    def _post(self, commands: list[bytes], more_replies: int = 0) -> _Pending:
+    def _post(self, commands: list[bytes], more_replies: int = 0) -> _Sent:
         self._link.send(b"".join(commands))
         if self._generation != self._link.generation:
             self._generation = self._link.generation
             self._expected.clear()
-        pending = _Pending(len(commands) + more_replies)
-        self._expected.append(pending)
-        return pending
+        sent = _Sent(commands, len(commands) + more_replies, self._generation)
+        self._expected.append(sent)
+        return sent
 
-    def _await(self, pending: _Pending, generation: int, deadline_s: float) -> None:
-        if len(pending.replies) == pending.count:
+    def _read(self, sent: _Sent, deadline_s: float) -> None:
+        if len(sent.replies) == sent.count:
             return
         while self._expected:
-            if generation != self._link.generation:
+            if sent.generation != self._link.generation:
                 break
             first = self._expected[0]
             self._link.read(first.count, first.replies, deadline_s)
             self._expected.popleft()
-            if first is pending:
+            if first is sent:
                 return
         raise StoreUnavailableError("the connection to the store was lost")
 

@@ -22,9 +22,8 @@ from contract.features import find_plain_columns, is_plain
 from contract.risk import TILE_MS, count_horizon_tiles
 from contract.settings import Settings
 from scoring import features
-from scoring.ports import Applied, Finding, StoreUnavailableError, Ticket, WindowUpdate
+from scoring.ports import Applied, Finding, FindingTicket, StoreUnavailableError, Ticket, WindowUpdate
 from scoring.store.outcomes import named
-from scoring.store.redis_store import OutcomeTicket
 from tillguard.history.reading import Known, LabelQueue
 from trainer.examples.outcomes import PastTransaction
 
@@ -82,7 +81,7 @@ class _Batch(NamedTuple):
 
 
 class _Tickets(NamedTuple):
-    learned: OutcomeTicket | None
+    learned: FindingTicket | None
     applied: Ticket
 
 
@@ -125,7 +124,7 @@ class HistoryStore(Protocol):
         """Sends transactions without waiting; raises StoreUnavailableError."""
         ...
 
-    def learn(self, findings: Sequence[Finding]) -> OutcomeTicket:
+    def learn(self, findings: Sequence[Finding]) -> FindingTicket:
         """Sends what became known, between the transactions sent before and after it; raises StoreUnavailableError."""
         ...
 

@@ -20,9 +20,9 @@ from contract.features import get_feature_names
 from contract.settings import RedisSettings, Settings
 from contract.windows import ENTITIES, hash_counterpart
 from scoring import features
-from scoring.ports import Finding, StoreUnavailableError, Ticket, WindowUpdate
+from scoring.ports import Finding, FindingTicket, StoreUnavailableError, Ticket, WindowUpdate
 from scoring.store.outcomes import named
-from scoring.store.redis_store import OutcomeTicket, RedisStore
+from scoring.store.redis_store import RedisStore
 from tillguard.history import reading
 from tillguard.history.passes import HistoryPass, Passed, Way
 from tillguard.history.private_redis import find_redis_server, start_private_redis
@@ -67,7 +67,7 @@ class HashedStore:
         """Window updates whose entities are `_name`s of hashes."""
         return self._store.send(window_updates, "replay", "replay")
 
-    def learn(self, findings: Sequence[Finding]) -> OutcomeTicket:
+    def learn(self, findings: Sequence[Finding]) -> FindingTicket:
         """As the port says."""
         return self._store.learn(
             [
