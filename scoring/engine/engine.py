@@ -47,7 +47,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Promptness:
+class TimeBudget:
     """How fast answers must be."""
 
     budget_s: float
@@ -73,7 +73,7 @@ class Engine:
         *,
         admission: Admission,
         fallback_settings: FallbackSettings,
-        promptness: Promptness,
+        time_budget: TimeBudget,
         shadow: Shadow | None = None,
     ) -> None:
         """Takes every port and every part; `shadow` hears what a challenger should score."""
@@ -86,7 +86,7 @@ class Engine:
         self._metrics = metrics
         self._admission = admission
         self._fallback = fallback_settings
-        self._promptness = promptness
+        self._time_budget = time_budget
         self._shadow = shadow
         self._shadow_work: list[ShadowWork] = []
 
@@ -124,7 +124,7 @@ class Engine:
         started_s = self._clock.monotonic_s()
         now = self._clock.now()
         batch = read(events, self._admission, now, again=again)
-        batch.deadline_s = started_s + self._time_limit_s(batch, Moment.at(now, self._promptness.late_after_s))
+        batch.deadline_s = started_s + self._time_limit_s(batch, Moment.at(now, self._time_budget.late_after_s))
         sent_s = self._clock.monotonic_s()
         batch.tally.add_time("decode", sent_s - started_s)
         if batch.window_updates:
@@ -137,8 +137,8 @@ class Engine:
             batch.event(row).given_up(moment.now_ms) or is_late(transaction, moment)
             for row, transaction in enumerate(batch.transactions)
         ):
-            return self._promptness.patience_s
-        return self._promptness.budget_s
+            return self._time_budget.patience_s
+        return self._time_budget.budget_s
 
     def _send(self, batch: Batch) -> None:
         serving = self._models.serving
@@ -250,7 +250,7 @@ class Engine:
 
     def _degrade(self, part: Batch, cause: DegradedCause) -> None:
         """Revision 0 for rows that cannot be answered in full now; nothing again for those that had it before."""
-        moment = Moment.at(self._clock.now(), self._promptness.late_after_s)
+        moment = Moment.at(self._clock.now(), self._time_budget.late_after_s)
         stage_us = part.tally.stage_us()
         for row, transaction in enumerate(part.transactions):
             result = EventResult(key=transaction.transaction_id.encode(), complete=False)

@@ -7,7 +7,7 @@ from contract.metrics import Metrics
 from contract.settings import Settings
 from scoring.decision.breaker import Limits
 from scoring.engine.control import Control
-from scoring.engine.engine import Engine, Promptness
+from scoring.engine.engine import Engine, TimeBudget
 from scoring.engine.judge import Judge
 from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import Shadow
@@ -49,7 +49,7 @@ def make_engine(  # noqa: PLR0917 - every port once
         metrics,
         admission=settings.admission,
         fallback_settings=scoring.fallback,
-        promptness=Promptness(budget_s, max(settings.redis.timeout_s, budget_s), scoring.late_after_s),
+        time_budget=TimeBudget(budget_s, max(settings.redis.timeout_s, budget_s), scoring.late_after_s),
         shadow=shadow,
     )
 
