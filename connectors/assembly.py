@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from connectors.config.connector_file import ConnectorConfig, MongodbServer, MysqlServer, parse
 from connectors.config.file_settings import Files
-from connectors.files.parts import resolved
+from connectors.files.parts import resolve_format
 from connectors.mapping.mapper import MappedMessage, Mapper
-from connectors.mapping.tokens import tokeniser
+from connectors.mapping.tokens import build_tokeniser
 from connectors.ports import Checkpoint, OffsetStore, Position, Row, Source, Unreadable
 from connectors.running.health import Vitals
 from connectors.running.positions import SqlOffsetStore
@@ -48,13 +48,13 @@ def load(file: Path, *, at: Path | None = None) -> ConnectorConfig:
     if not isinstance(config.source, Files):
         return config
     source = config.source if at is None else config.source.at(at.absolute())
-    return config.model_copy(update={"source": resolved(source, file.parent)})
+    return config.model_copy(update={"source": resolve_format(source, file.parent)})
 
 
-def mapper_of(config: ConnectorConfig, settings: Settings) -> Mapper:
+def build_mapper(config: ConnectorConfig, settings: Settings) -> Mapper:
     """The mapping at work for the retailer; raises ConfigurationError when tokens are wanted and no key is set."""
     keys = settings.connectors
-    tokens = tokeniser(keys) if keys.token_keys or keys.token_key_id or config.tokenises() else None
+    tokens = build_tokeniser(keys) if keys.token_keys or keys.token_key_id or config.tokenises() else None
     # a row of a file was read long after its label became known
     delay = timedelta(days=settings.trainer.label_delay_days) if isinstance(config.source, Files) else None
     return Mapper(config, settings.admission, tokens, untimed_label=delay)
@@ -65,7 +65,7 @@ def has_untimed_labels(config: ConnectorConfig) -> bool:
     return any(not section.name and section.fields.label_time is None for section in config.labels)
 
 
-def source_of(
+def build_source(
     config: ConnectorConfig,
     mapper: Mapper,
     folder: Path,
@@ -114,7 +114,7 @@ def store_of(settings: Settings) -> SqlOffsetStore:
     return SqlOffsetStore(settings.connectors.positions_url.get_secret_value(), settings.retailer)
 
 
-def sink_of(config: ConnectorConfig, settings: Settings, stop: Event) -> KafkaSink:
+def build_sink(config: ConnectorConfig, settings: Settings, stop: Event) -> KafkaSink:
     """The retailer's Kafka; connects with the first message."""
     return KafkaSink(
         settings.kafka.kafka_python(),
@@ -126,7 +126,7 @@ def sink_of(config: ConnectorConfig, settings: Settings, stop: Event) -> KafkaSi
     )
 
 
-def connector_of(
+def build_connector(
     config: ConnectorConfig,
     settings: Settings,
     folder: Path,
@@ -138,12 +138,12 @@ def connector_of(
     stop: Event,
 ) -> Parts:
     """A connector ready to run; raises ConfigurationError for faults that show before connecting."""
-    mapper = mapper_of(config, settings)
-    sink = sink_of(config, settings, stop)
+    mapper = build_mapper(config, settings)
+    sink = build_sink(config, settings, stop)
     vitals = Vitals(started_s=clock.monotonic_s())
     runner = Runner(
         mapper=mapper,
-        source=source_of(config, mapper, folder, environment, stop.wait),
+        source=build_source(config, mapper, folder, environment, stop.wait),
         sink=sink,
         store=store,
         clock=clock,
@@ -155,7 +155,7 @@ def connector_of(
     return Parts(runner, vitals, sink, silent_after_s)
 
 
-def outcomes_of_file(
+def read_outcomes(
     mapping: Path, settings: Settings, now: datetime, *, file: Path | None = None
 ) -> Iterator[MappedMessage]:
     """Everything a file holds, through a connector file, in event-time order: transactions, labels, dead letters.
@@ -169,8 +169,8 @@ def outcomes_of_file(
     config = load(mapping, at=file)
     if not isinstance(config.source, Files):
         raise ConfigurationError([f"{mapping}: source.kind must be `file` to read a file"])
-    mapper = mapper_of(config, settings)
-    source_ = source_of(config, mapper, mapping.parent, {}, lambda _: False)
+    mapper = build_mapper(config, settings)
+    source_ = build_source(config, mapper, mapping.parent, {}, lambda _: False)
     faults = source_.check()
     if faults:
         raise ConfigurationError(faults)

@@ -21,7 +21,7 @@ _NUMBERS: Mapping[str, str] = {
 _CODE = re.compile(r"(?<![A-Za-z])[A-Z]{3}(?![A-Za-z$])")
 
 
-def currencies_of(text: str) -> tuple[str, ...]:
+def find_currencies(text: str) -> tuple[str, ...]:
     """The codes that the sign or code in `text` may mean, the likeliest first; empty where there is none."""
     sign = next((sign for sign in sorted(_CODES, key=len, reverse=True) if sign in text), None)
     if sign is not None:
@@ -30,7 +30,7 @@ def currencies_of(text: str) -> tuple[str, ...]:
     return (found[0],) if found else ()
 
 
-def code_of(text: str) -> str | None:
+def find_code(text: str) -> str | None:
     """The likeliest code for what a column of currencies holds instead of a code: a sign or a number; None for others."""
     codes = _CODES.get(text.strip().removesuffix(".") if text.strip() in ("kr.", "Rs.") else text.strip())
     return codes[0] if codes else _NUMBERS.get(text.strip())

@@ -20,7 +20,7 @@ _APOSTROPHES = re.compile("[\u2019\u02bc`]")
 
 
 @cache
-def number_parser(decimal: str, thousands: str | None) -> Parse:
+def build_number_parser(decimal: str, thousands: str | None) -> Parse:
     """Reads numbers with this decimal sign and these marks between thousands (also lakhs: 1,23,456)."""
     whole = r"\d+"
     if thousands is not None:

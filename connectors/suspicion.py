@@ -16,7 +16,7 @@ _FIELDS = (
 _CARD_DIGITS = range(13, 20)
 
 
-def suspicions(transactions: Sequence[Transaction]) -> list[str]:
+def find_suspicions(transactions: Sequence[Transaction]) -> list[str]:
     """A sentence for each plain field whose values look like personal data in every row that has one (two at least)."""
     found = []
     for field in _FIELDS:
@@ -29,10 +29,10 @@ def suspicions(transactions: Sequence[Transaction]) -> list[str]:
 
 def _is_card(text: str) -> bool:
     digits = re.sub(r"[\s-]", "", text)
-    return digits.isdecimal() and len(digits) in _CARD_DIGITS and luhn(digits)
+    return digits.isdecimal() and len(digits) in _CARD_DIGITS and has_luhn_digit(digits)
 
 
-def luhn(digits: str) -> bool:
+def has_luhn_digit(digits: str) -> bool:
     """Whether the check digit of a card number is right (ISO/IEC 7812)."""
     total = 0
     for place, digit in enumerate(reversed(digits)):

@@ -18,9 +18,9 @@ _HALF_DAY = re.compile(r"(?i)\b([ap])\.\s?m\.")
 _DIGITS_ONLY = re.compile(r"(?:%[YymdHMS])+")
 
 
-def by_pattern(text: str, form: str) -> datetime:
+def parse_by_pattern(text: str, form: str) -> datetime:
     """`text` read by the strptime pattern `form`; with a time zone where the text names one."""
-    width = digits_of(form)
+    width = count_digits(form)
     if width is not None and len(text) != width:
         # strptime would read 1092026 by %d%m%Y as the tenth of September
         raise ValueError
@@ -36,7 +36,7 @@ def by_pattern(text: str, form: str) -> datetime:
     return moment.replace(tzinfo=_zone(name[0]))
 
 
-def by_iso(text: str) -> datetime:
+def parse_iso(text: str) -> datetime:
     """`text` of ISO 8601, which may end in the name of a zone in brackets, as Java writes it."""
     stem, bracket, name = text.partition("[")
     moment = datetime.fromisoformat(stem)
@@ -44,7 +44,7 @@ def by_iso(text: str) -> datetime:
 
 
 @cache
-def digits_of(form: str) -> int | None:
+def count_digits(form: str) -> int | None:
     """How many digits a text of this pattern has, where it is made of digits alone."""
     if not _DIGITS_ONLY.fullmatch(form):
         return None

@@ -20,7 +20,7 @@ _HINTS: tuple[tuple[type[Exception], str], ...] = (
 
 
 @contextmanager
-def guarded(
+def guard(
     what: str, where: Callable[[], str] = lambda: "", *, besides: tuple[type[BaseException], ...] = ()
 ) -> Iterator[None]:
     """Raises UnexpectedError for anything that is no error of ours.

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from connectors.time_text import by_iso, by_pattern, digits_of
+from connectors.time_text import count_digits, parse_by_pattern, parse_iso
 from contract.codec import DOCUMENT_BYTES_MAX
 from contract.errors import InvalidEventError
 from contract.money import AMOUNT_MINOR_MAX, to_minor
@@ -74,7 +74,7 @@ TIME_FORMATS = ("iso", *_EPOCH_UNITS, DAYS_BEFORE_EVENT)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def at_path(values: Mapping[str, object], name: str) -> object:
+def get_at_path(values: Mapping[str, object], name: str) -> object:
     """The value under `name`: a column of exactly that name, else a dotted path into nested documents or JSON text."""
     value = values.get(name, ABSENT)
     if value is not ABSENT or "." not in name:
@@ -116,11 +116,11 @@ def as_text(field: str, value: object) -> str | None:
 def as_exact_text(field: str, value: object) -> str | None:
     """As `as_text`, with the blanks: what names a row forever must not fall together with what names another."""
     text = _written(field, value)
-    return None if text is None or not text.strip() else checked_text(field, text)
+    return None if text is None or not text.strip() else check_text(field, text)
 
 
 def as_key(value: object) -> str | None:
-    """A row's key as dead letters show it and `bytes_of_key` reads it: exact text, or the hex digits of bytes that are no text."""
+    """A row's key as dead letters show it and `decode_key` reads it: exact text, or the hex digits of bytes that are no text."""
     if isinstance(value, PaddedBytes):
         value = bytes(value).rstrip(b"\x00")
     # what looks like hex digits is written in hex digits, so that no two keys look alike
@@ -148,7 +148,7 @@ def as_id(field: str, value: object, form: str) -> object:
     return str(UUID(bytes=data))
 
 
-def bytes_of_key(text: str) -> bytes:
+def decode_key(text: str) -> bytes:
     """The bytes that `as_key` wrote as `text`; raises ValueError where it writes none so."""
     return bytes.fromhex(text.removeprefix(_HEX)) if text.startswith(_HEX) else text.encode()
 
@@ -160,7 +160,7 @@ def _is_text(data: bytes) -> bool:
         return False
 
 
-def usable(field: str, value: object) -> object:
+def require_usable(field: str, value: object) -> object:
     """`value`, unless its source could not read it or did not tell it."""
     if isinstance(value, Unusable):
         raise InvalidEventError(value.reason, f"{field}: {value.detail}")
@@ -185,7 +185,7 @@ def _bounded(field: str, value: object) -> object:
     return value
 
 
-def checked_text(field: str, text: str) -> str:
+def check_text(field: str, text: str) -> str:
     """`text`, unless it is larger than a whole message may be or was not valid text at the source."""
     if len(text) > DOCUMENT_BYTES_MAX:
         raise InvalidEventError("oversized", f"{field}: longer than {DOCUMENT_BYTES_MAX} characters")
@@ -307,7 +307,7 @@ def as_boolean(field: str, value: object) -> bool | None:
     text = as_text(field, value)
     if text is None:
         return None
-    word = whole(text.lower())
+    word = strip_zeros(text.lower())
     if word in _TRUE:
         return True
     if word in _FALSE:
@@ -315,7 +315,7 @@ def as_boolean(field: str, value: object) -> bool | None:
     raise InvalidEventError("field_invalid", f"{field}: neither true nor false; list what it holds under `values`")
 
 
-def whole(text: str) -> str:
+def strip_zeros(text: str) -> str:
     """`text` without the zeros behind its point: writers of tables turn a column of whole numbers with gaps into 1.0, 0.0."""
     found = _WHOLE.fullmatch(text)
     return found[1] if found else text
@@ -340,10 +340,10 @@ def _time(field: str, value: object, form: str, event_time: datetime | None) -> 
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone follows
     if form in _EPOCH_UNITS or form == DAYS_BEFORE_EVENT:
         return _counted(field, value, form, event_time)
-    text = _time_text(field, value, digits_of(form))
+    text = _time_text(field, value, count_digits(form))
     if text is None:
         return None
-    return by_pattern(text, form) if "%" in form else by_iso(text)
+    return parse_by_pattern(text, form) if "%" in form else parse_iso(text)
 
 
 def _time_text(field: str, value: object, digits: int | None) -> str | None:
@@ -355,9 +355,9 @@ def _time_text(field: str, value: object, digits: int | None) -> str | None:
             told = "a number needs `format: epoch_s`, `epoch_ms` or one of digits alone, such as %Y%m%d"
             raise InvalidEventError("field_invalid", f"{field}: not a time; {told}")
         text = as_text(field, value)
-        return None if text is None else whole(text).zfill(digits)
+        return None if text is None else strip_zeros(text).zfill(digits)
     text = as_text(field, value)
-    return text if text is None or digits is None else whole(text)
+    return text if text is None or digits is None else strip_zeros(text)
 
 
 def _counted(field: str, value: object, form: str, event_time: datetime | None) -> datetime | None:

@@ -9,7 +9,7 @@ from shutil import rmtree
 import redis
 from kafka import KafkaAdminClient
 
-from connectors.assembly import mapper_of
+from connectors.assembly import build_mapper
 from connectors.config.connector_file import parse
 from connectors.ports import Row as SourceRow
 from contract.codec import encode
@@ -132,7 +132,7 @@ def _write_history(
     shop: Shop, connector: str, history: Sequence[Labelled], settings: Settings, known_by: datetime | None
 ) -> None:
     config = parse(connector, str(connector_path(shop)))
-    mapper = mapper_of(config, settings)
+    mapper = build_mapper(config, settings)
     now = datetime.now(UTC)
     with history_path(shop.retailer).open("wb") as output:
         for number, entry in enumerate(history):

@@ -36,7 +36,7 @@ def form_of(columns: NDArray[np.int64]) -> Constants:
 
     `columns`: (k,), the places in the schema of the k features that stay.
     """
-    form = joint_form.constants()
+    form = joint_form.build_constants()
     place = np.full(len(form.mean), -1)
     place[columns] = np.arange(len(columns))
     steps, missing = place[form.step_columns] >= 0, place[form.missing] >= 0

@@ -18,11 +18,11 @@ from contract.package import read_package
 from contract.settings import CostSettings
 from contract.windows import DAY_MS
 from trainer.examples import reservoir
-from trainer.examples.examples import Examples, Split, data_range
+from trainer.examples.examples import Examples, Split, get_data_range
 from trainer.learning import training
 from trainer.model import snapshot
 from trainer.model.plan import Plan
-from trainer.model.run_onnx import served
+from trainer.model.run_onnx import compute_served_scores
 from trainer.model.snapshot import Snapshot
 
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float64]]
@@ -86,7 +86,7 @@ def _made(train: Examples, validation: Examples, plan: Plan, start: Snapshot | N
     newest = int(validation.event_time_ms[-1])
     trained = training.make(
         # Nothing is kept back to be measured on: that is what the test week is for.
-        training.Material(Split(train, validation, validation), data_range(train), start=start),
+        training.Material(Split(train, validation, validation), get_data_range(train), start=start),
         training.Deployment(RETAILER, CostSettings()),
         plan=plan,
         now=from_epoch_ms(newest) + timedelta(days=7),
@@ -94,7 +94,7 @@ def _made(train: Examples, validation: Examples, plan: Plan, start: Snapshot | N
     seconds = time.monotonic() - started
     onnx = read_package(trained.package).onnx
     return Learned(
-        lambda features: served(onnx, features),
+        lambda features: compute_served_scores(onnx, features),
         seconds,
         snapshot.load(trained.attachments[snapshot.ATTACHMENT]),
         onnx,

@@ -209,7 +209,7 @@ def parse(text: str, where: str, *, name: str | None = None) -> ConnectorConfig:
         config = None
         faults += [document.fault(path, message) for path, message in _worded(error)]
     if config is not None:
-        faults += [document.fault(path, message) for path, message in semantic_faults(config)]
+        faults += [document.fault(path, message) for path, message in find_semantic_faults(config)]
     if faults or config is None:
         raise ConfigurationError(sorted(faults, key=_line_of))
     return config
@@ -231,7 +231,7 @@ def _worded(error: ValidationError) -> Iterator[tuple[Path_, str]]:
         yield place, message[:1].lower() + message[1:]
 
 
-def semantic_faults(config: ConnectorConfig) -> Iterator[tuple[Path_, str]]:
+def find_semantic_faults(config: ConnectorConfig) -> Iterator[tuple[Path_, str]]:
     """What the types alone cannot see: which sections fit which kind of source."""
     word = {"mysql": "table", "mongodb": "collection"}.get(config.source.kind)
     sections: list[tuple[Path_, Table]] = [(("transactions",), config.transactions)]
@@ -280,7 +280,7 @@ def _label_faults(path: Path_, labels: Labels) -> Iterator[tuple[Path_, str]]:
         )
 
 
-def field_rows() -> list[tuple[str, str, str]]:
+def list_fields() -> list[tuple[str, str, str]]:
     """Every canonical field as (section, name, text), for `tillguard connector fields`."""
     sections: dict[str, type[Spec]] = {
         "transactions.fields": TransactionFields,
@@ -294,6 +294,6 @@ def field_rows() -> list[tuple[str, str, str]]:
     ]
 
 
-def schema() -> dict[str, Any]:
+def build_schema() -> dict[str, Any]:
     """JSON Schema of connector files, for editors."""
     return ConnectorConfig.model_json_schema()

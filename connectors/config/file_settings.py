@@ -66,7 +66,7 @@ class Files(Spec):
 
     @model_validator(mode="after")
     def _is_readable(self) -> Self:
-        if self.format is None and ending(self.path) and (fault := ending_fault(self.path)):
+        if self.format is None and get_ending(self.path) and (fault := find_ending_fault(self.path)):
             raise ValueError(f"path: {fault}")
         if self.thousands is not None and self.thousands == (self.decimal or "."):
             raise ValueError("thousands and decimal cannot be the same sign")
@@ -74,18 +74,18 @@ class Files(Spec):
 
     def at(self, path: Path) -> "Files":
         """The same settings for the files at `path`; raises ConfigurationError where its ending says no format."""
-        return files_at(path, self.model_dump(exclude_unset=True))
+        return find_files(path, self.model_dump(exclude_unset=True))
 
     def file_format(self, path: PurePath | None = None) -> Format:
         """How the file at `path` (else: every file) is written."""
-        return self.format or FORMATS.get(ending(path or self.path), "csv")
+        return self.format or FORMATS.get(get_ending(path or self.path), "csv")
 
     def separator(self, path: PurePath) -> str:
         """What stands between the columns of the CSV at `path`."""
-        return self.delimiter or _DELIMITERS.get(ending(path), ",")
+        return self.delimiter or _DELIMITERS.get(get_ending(path), ",")
 
 
-def files_at(path: Path, settings: Mapping[str, object]) -> Files:
+def find_files(path: Path, settings: Mapping[str, object]) -> Files:
     """The files at `path`; raises ConfigurationError where the settings do not fit or its ending says no format."""
     try:
         return Files.model_validate({**settings, "kind": "file", "path": path})
@@ -93,16 +93,16 @@ def files_at(path: Path, settings: Mapping[str, object]) -> Files:
         raise ConfigurationError([f"{path.name}: {describe_fault(fault)}" for fault in error.errors()]) from None
 
 
-def ending(path: PurePath) -> str:
+def get_ending(path: PurePath) -> str:
     """The ending that says how a file is written, in small letters: `.csv` of `SALES.CSV.gz`; empty where there is none."""
     name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     suffix = name.suffix.lower()
     return "" if any(sign in suffix for sign in "*?[") else suffix
 
 
-def ending_fault(path: PurePath) -> str | None:
+def find_ending_fault(path: PurePath) -> str | None:
     """What to do about a file whose name does not say how it is written; None where it does."""
-    found = ending(path)
+    found = get_ending(path)
     if found in _SPREADSHEETS:
         return f"{found} is a spreadsheet: save it as CSV (UTF-8) and name that file"
     packed = next((suffix for suffix in (path.suffix.lower(), found) if suffix in _ARCHIVES), None)

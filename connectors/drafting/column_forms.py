@@ -10,8 +10,8 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from connectors.number_text import number_parser
-from connectors.time_text import by_pattern
+from connectors.number_text import build_number_parser
+from connectors.time_text import parse_by_pattern
 from connectors.values import as_time
 from contract.errors import InvalidEventError
 
@@ -64,13 +64,13 @@ class NumberForm(NamedTuple):
     """Whether all values are whole numbers, many enough and large enough to be cents."""
 
 
-def time_form(values: Sequence[object]) -> TimeForm | None:
+def find_time_form(values: Sequence[object]) -> TimeForm | None:
     """What fits every value that is there; None where nothing does, or where there is no value."""
     left = [value for value in values if value is not None and value != ""]
     formats: list[str] = []
     swappable = False
     while left and len(formats) < FORMATS_MAX:
-        fitting = {form: [value for value in left if not fits(value, form)] for form in _candidates(left[0])}
+        fitting = {form: [value for value in left if not can_read_time(value, form)] for form in _candidates(left[0])}
         if not fitting:
             return None
         form = min(
@@ -95,7 +95,7 @@ def _spread(values: Sequence[object], form: str) -> tuple[bool, float]:
     return disordered, (max(times) - min(times)).total_seconds() if times else 0.0
 
 
-def fits(value: object, form: str) -> bool:
+def can_read_time(value: object, form: str) -> bool:
     """Whether `form` reads `value` as a time that is believed."""
     moment = _moment(value, form)
     return moment is not None and _BELIEVED[0] <= moment < _BELIEVED[1]
@@ -120,14 +120,14 @@ def is_time_of_day(value: object) -> bool:
 
 
 def _candidates(value: object) -> Iterator[str]:
-    if isinstance(value, datetime) or fits(value, "iso"):
+    if isinstance(value, datetime) or can_read_time(value, "iso"):
         yield "iso"
-    yield from (form for form in (*_EPOCHS, *_DIGITS) if fits(value, form))
+    yield from (form for form in (*_EPOCHS, *_DIGITS) if can_read_time(value, form))
     if not isinstance(value, str):
         return
     text = " ".join(value.split())
     behind = _BEHIND.search(text)
-    yield from (form for base in _LOGGED if fits(text, form := base + (behind[0] if behind else "")))
+    yield from (form for base in _LOGGED if can_read_time(text, form := base + (behind[0] if behind else "")))
     found = _PARTS.fullmatch(text)
     if found is None:
         return
@@ -143,7 +143,7 @@ def _zone(text: str) -> str:
 
 def _parses(text: str, form: str) -> bool:
     try:
-        by_pattern(text, form)
+        parse_by_pattern(text, form)
     except ValueError:
         return False
     return True
@@ -170,7 +170,7 @@ _NUMBER_FORMS = (
 )  # fmt: skip
 
 
-def number_form(values: Sequence[object]) -> NumberForm | None:
+def find_number_form(values: Sequence[object]) -> NumberForm | None:
     """The first form that reads every value that is there as a number; None where none does, or where there is no value."""
     texts = [value.strip() for value in values if isinstance(value, str) and value.strip()]
     given = [value for value in values if value is not None and value != ""]
@@ -180,7 +180,7 @@ def number_form(values: Sequence[object]) -> NumberForm | None:
     ambiguous = bool(in_groups) and all(_THREES.fullmatch(text) for text in in_groups)
     if all(_is_plain(text) for text in texts):
         return NumberForm(None, None, ambiguous, _may_be_cents(given))
-    fitting = [form for form in _NUMBER_FORMS if all(number_parser(*form)(text) is not None for text in texts)]
+    fitting = [form for form in _NUMBER_FORMS if all(build_number_parser(*form)(text) is not None for text in texts)]
     if ambiguous:
         # a price has rarely three digits behind its decimal sign
         fitting.sort(key=lambda form: form[1] is None)

@@ -39,23 +39,23 @@ def render(
     lines = [
         "# A first connector file, guessed from the columns' names and some rows. Read every line, correct it, then run",
         "# `tillguard connector check FILE`: it shows ten rows as the transactions they become.",
-        f"name: {scalar(name)}",
+        f"name: {render_scalar(name)}",
         "source:",
-        *(f"  {setting}: {scalar(value)}" for setting, value in source.items()),
+        *(f"  {setting}: {render_scalar(value)}" for setting, value in source.items()),
     ]
     if found.numbers is not None and found.numbers.ambiguous:
         lines.append(f"  # {_NUMBER_DOUBT}")
     lines.append("transactions:")
     if word is not None:
-        lines.append(f"  {word}: {scalar(table)}")
+        lines.append(f"  {word}: {render_scalar(table)}")
     if key is not None:
-        lines.append(f"  key: {scalar(key)}          # names a row; dead letters show it")
+        lines.append(f"  key: {render_scalar(key)}          # names a row; dead letters show it")
     if word is not None:
         lines.append("  updates: ignore       # an UPDATE of a row is no new transaction")
     lines += ["  fields:", *(f"    {line}" for line in _field_lines(found, is_file=word is None))]
     lines += _label_lines(found, word, label_after_days)
     if found.unused:
-        lines.append(f"# Not used: {', '.join(scalar(name) for name in found.unused)}")
+        lines.append(f"# Not used: {', '.join(render_scalar(name) for name in found.unused)}")
     return "\n".join(lines) + "\n"
 
 
@@ -84,11 +84,13 @@ def _field_line(field: str, column: str | None) -> str | None:
 def _currency_lines(found: Guess) -> list[str]:
     column = found.fields.get("currency")
     if column is not None and found.currency_values is None:
-        return [f"currency: {scalar(column)}"]
+        return [f"currency: {render_scalar(column)}"]
     if column is not None:
-        listed = ", ".join(f"{scalar(_number(held))}: {code}" for held, code in (found.currency_values or {}).items())
+        listed = ", ".join(
+            f"{render_scalar(_number(held))}: {code}" for held, code in (found.currency_values or {}).items()
+        )
         return [
-            f"currency: {{column: {scalar(column)}, values: {{{listed}}}}}          # is each the code of its currency?"
+            f"currency: {{column: {render_scalar(column)}, values: {{{listed}}}}}          # is each the code of its currency?"
         ]
     if len(found.currencies) > 1:
         told = "# the amounts are of several currencies: put the codes into a column of their own, and name it here"
@@ -108,7 +110,7 @@ def _id_lines(found: Guess) -> list[str]:
             "transaction_id: _row",
         ]
     doubt = "# not unique among the rows looked at: only the first of each counts; `_row` would be the row's number"
-    line = f"transaction_id: {scalar(column)}"
+    line = f"transaction_id: {render_scalar(column)}"
     return [doubt, line] if found.repeated_id else [line]
 
 
@@ -116,8 +118,14 @@ def _time_lines(found: Guess) -> list[str]:
     column = found.fields.get("event_time")
     if column is None and found.day_and_time is None:
         return [f"event_time: {UNKNOWN}          # needed: which column?"]
-    where = f"column: {scalar(column)}" if column is not None else f"columns: {_listed(found.day_and_time or ())}"
-    form = "" if found.time is None or found.time.formats == ("iso",) else f", format: {written(found.time.formats)}"
+    where = (
+        f"column: {render_scalar(column)}" if column is not None else f"columns: {_listed(found.day_and_time or ())}"
+    )
+    form = (
+        ""
+        if found.time is None or found.time.formats == ("iso",)
+        else f", format: {render_formats(found.time.formats)}"
+    )
     doubts = []
     if found.time is None and found.looked_at:
         doubts.append("# no usual format of time fits the rows looked at: say `format`, such as %d.%m.%Y %H:%M")
@@ -126,21 +134,21 @@ def _time_lines(found: Guess) -> list[str]:
     return [*doubts, f"event_time: {{{where}{form}, time_zone: UTC}}          # the zone of times that carry none"]
 
 
-def written(formats: tuple[str, ...]) -> str:
+def render_formats(formats: tuple[str, ...]) -> str:
     """`format` as YAML writes it: one, or a list."""
-    return scalar(formats[0]) if len(formats) == 1 else _listed(formats)
+    return render_scalar(formats[0]) if len(formats) == 1 else _listed(formats)
 
 
 def _label_lines(found: Guess, word: str | None, after_days: float | None) -> list[str]:
     if found.fraud is None:
         return _no_labels(word)
-    column = scalar(found.fraud)
+    column = render_scalar(found.fraud)
     fields = []
     if found.fraud_values is None:
         lines = ["labels:", f"  - column: {column}    # 1 is fraud, 0 is genuine, null says nothing yet"]
     else:
         listed = ", ".join(
-            f"{scalar(_number(held))}: {json.dumps(means)}" for held, means in found.fraud_values.items()
+            f"{render_scalar(_number(held))}: {json.dumps(means)}" for held, means in found.fraud_values.items()
         )
         lines = ["labels:", "  - # true is fraud, false is genuine, null says nothing: is that so for each value?"]
         fields.append(f"fraud: {{column: {column}, values: {{{listed}}}}}")
@@ -168,17 +176,17 @@ def _number(text: str) -> int | str:
 
 def _spec(field: str, column: str) -> str:
     if field in PERSONAL:
-        return f"{{column: {scalar(column)}, tokenise: true}}"
+        return f"{{column: {render_scalar(column)}, tokenise: true}}"
     if field in ("amount", "discount"):
-        return f"{{column: {scalar(column)}, unit: major}}          # major: 12.34; minor: 1234 cents"
-    return scalar(column)
+        return f"{{column: {render_scalar(column)}, unit: major}}          # major: 12.34; minor: 1234 cents"
+    return render_scalar(column)
 
 
 def _listed(values: tuple[str, ...]) -> str:
-    return f"[{', '.join(map(scalar, values))}]"
+    return f"[{', '.join(map(render_scalar, values))}]"
 
 
-def scalar(value: object) -> str:
+def render_scalar(value: object) -> str:
     """`value` as YAML writes it inside a flow mapping."""
     if isinstance(value, str) and not value.isprintable():
         return json.dumps(value)

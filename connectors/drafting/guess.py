@@ -4,9 +4,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from connectors.currency_signs import code_of, currencies_of
-from connectors.drafting.column_forms import NumberForm, TimeForm, is_day, is_time_of_day, number_form, time_form
-from connectors.values import ABSENT, at_path, whole
+from connectors.currency_signs import find_code, find_currencies
+from connectors.drafting.column_forms import (
+    NumberForm,
+    TimeForm,
+    find_number_form,
+    find_time_form,
+    is_day,
+    is_time_of_day,
+)
+from connectors.values import ABSENT, get_at_path, strip_zeros
 
 _PATTERNS: Mapping[str, tuple[str, ...]] = {
     "transaction_id": (
@@ -133,9 +140,9 @@ def guess(columns: Sequence[str], key: str | None, rows: Sequence[Mapping[str, o
         left,
         day_and_time,
         _event_time(found, day_and_time, rows),
-        number_form(_held(rows, found["amount"])) if "amount" in found else None,
+        find_number_form(_held(rows, found["amount"])) if "amount" in found else None,
         tuple(
-            sorted({codes for value in _held(rows, found.get("amount", "")) if (codes := currencies_of(str(value)))})
+            sorted({codes for value in _held(rows, found.get("amount", "")) if (codes := find_currencies(str(value)))})
         ),
         _currency_values(_held(rows, found.get("currency", ""))),
         _fraud_values(_held(rows, fraud)) if fraud is not None else None,
@@ -144,7 +151,7 @@ def guess(columns: Sequence[str], key: str | None, rows: Sequence[Mapping[str, o
     )
 
 
-def normal(name: str) -> str:
+def normalise_name(name: str) -> str:
     """`transDateTime`, `Trans Date-Time` and `TRANS_DATE_TIME` as `trans_date_time`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip(" #\t"))
     return re.sub(r"[\s_-]+", "_", words).lower()
@@ -153,7 +160,7 @@ def normal(name: str) -> str:
 def _first(names: Sequence[str], patterns: Sequence[str], may_be: Callable[[str], bool]) -> str | None:
     for pattern in patterns:
         for name in names:
-            if re.search(pattern, normal(name)) and may_be(name):
+            if re.search(pattern, normalise_name(name)) and may_be(name):
                 return name
     return None
 
@@ -163,9 +170,9 @@ def _best(
 ) -> str | None:
     """The first column by name whose values fit the field; where none does, the first by name."""
     fits = {
-        "event_time": lambda name: time_form(_held(rows, name)) is not None,
-        "amount": lambda name: number_form(_held(rows, name)) is not None,
-        "customer_since": lambda name: time_form(_held(rows, name)) is not None,
+        "event_time": lambda name: find_time_form(_held(rows, name)) is not None,
+        "amount": lambda name: find_number_form(_held(rows, name)) is not None,
+        "customer_since": lambda name: find_time_form(_held(rows, name)) is not None,
     }.get(field)
     if not rows or fits is None:
         return _first(names, patterns, lambda _: True)
@@ -176,12 +183,12 @@ def _best(
 
 def _day_and_time(names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> tuple[str, str] | None:
     """A column of days and one of times of day, both named like times, where no column holds both."""
-    named = [name for name in names if re.search(r"date|day|time|hour|datum|uhrzeit|zeit", normal(name))]
+    named = [name for name in names if re.search(r"date|day|time|hour|datum|uhrzeit|zeit", normalise_name(name))]
     days = [name for name in named if _all(_held(rows, name), is_day)]
     times = [name for name in named if _all(_held(rows, name), is_time_of_day)]
     if not days or not times:
         return None
-    whole = [name for name in named if name not in days and time_form(_held(rows, name)) is not None]
+    whole = [name for name in named if name not in days and find_time_form(_held(rows, name)) is not None]
     return None if whole else (days[0], times[0])
 
 
@@ -189,13 +196,13 @@ def _event_time(
     found: Mapping[str, str], parts: tuple[str, str] | None, rows: Sequence[Mapping[str, object]]
 ) -> TimeForm | None:
     if parts is None:
-        return time_form(_held(rows, found["event_time"])) if "event_time" in found else None
+        return find_time_form(_held(rows, found["event_time"])) if "event_time" in found else None
     day, time = parts
-    return time_form([f"{row[day]} {row[time]}" for row in rows if row.get(day) and row.get(time)])
+    return find_time_form([f"{row[day]} {row[time]}" for row in rows if row.get(day) and row.get(time)])
 
 
 def _held(rows: Sequence[Mapping[str, object]], name: str) -> list[object]:
-    held = (at_path(row, name) for row in rows)
+    held = (get_at_path(row, name) for row in rows)
     return [value for value in held if value not in (None, "", ABSENT) and value == value]  # noqa: PLR0124 - NaN is a gap
 
 
@@ -209,7 +216,7 @@ def _may_be_label(values: Sequence[object]) -> bool:
 
 def _fraud_values(values: Sequence[object]) -> dict[str, bool | None] | None:
     """A translation of what a label column holds; None where all of it is read as true or false anyway."""
-    held = sorted({whole(str(value).strip()) for value in values})
+    held = sorted({strip_zeros(str(value).strip()) for value in values})
     words = {each.lower() for each in held}
     # F next to N, G or L is short for fraud; next to T it is short for false
     fraud_or_false = "f" in words and not words <= {"t", "f"}
@@ -228,11 +235,11 @@ def _meaning(text: str) -> bool | None:
 def _currency_values(values: Sequence[object]) -> dict[str, str] | None:
     """A translation of a column of signs or numbers; None where it holds codes, or what nobody knows."""
     held = sorted({str(value).strip() for value in values})
-    codes = {each: code for each in held if (code := code_of(each)) is not None}
+    codes = {each: code for each in held if (code := find_code(each)) is not None}
     return codes if held and len(codes) == len(held) else None
 
 
-def paths(documents: Sequence[Mapping[str, object]], *, depth: int = 4) -> list[str]:
+def list_paths(documents: Sequence[Mapping[str, object]], *, depth: int = 4) -> list[str]:
     """Dotted paths of the values in some documents, in the order first seen."""
     found: dict[str, None] = {}
     for document in documents:

@@ -19,7 +19,7 @@ SPREAD = "not a line of JSON: where a document goes over several lines, `jq -c .
 ARRAY = "a JSON array, not JSON lines: write one document a line, as `jq -c '.[]' FILE` does"
 
 
-def json_rows(files: Files, path: Path, _columns: set[str] | None, last: int) -> Iterator[FileRow]:
+def read_json_rows(files: Files, path: Path, _columns: set[str] | None, last: int) -> Iterator[FileRow]:
     """Rows of one file; see connectors.files.rows.Reader. A row's number counts lines."""
     for number, line in enumerate(_lines(files, path), start=last + 1):
         if len(line) > LINE_BYTES_MAX:

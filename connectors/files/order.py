@@ -33,7 +33,7 @@ class _Keyed(NamedTuple):
     row: FileRow
 
 
-def in_order(rows: Callable[[], Iterable[FileRow]], time_of: TimeOf) -> Iterator[FileRow]:
+def sort_rows(rows: Callable[[], Iterable[FileRow]], time_of: TimeOf) -> Iterator[FileRow]:
     """Rows by event time, ties in file order.
 
     Args:

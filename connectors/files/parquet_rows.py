@@ -23,7 +23,7 @@ class _Unheld:
         self.reason = "encoding" if isinstance(error, UnicodeError) else "field_invalid"
 
 
-def parquet_names(path: Path) -> list[str]:
+def read_parquet_names(path: Path) -> list[str]:
     """Names of the columns."""
     with _told():
         return [str(name) for name in pq.read_schema(path).names]
@@ -38,7 +38,7 @@ def _told() -> Iterator[None]:
         raise OSError(type(error).__name__) from None
 
 
-def parquet_rows(_files: Files, path: Path, columns: set[str] | None, last: int) -> Iterator[FileRow]:
+def read_parquet_rows(_files: Files, path: Path, columns: set[str] | None, last: int) -> Iterator[FileRow]:
     """Rows of one file; see connectors.files.rows.Reader."""
     with _told(), pq.ParquetFile(path) as file:
         number = last

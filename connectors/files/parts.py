@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from connectors.config.file_settings import COMPRESSED, FORMATS, Files, ending, ending_fault
+from connectors.config.file_settings import COMPRESSED, FORMATS, Files, find_ending_fault, get_ending
 from contract.errors import ConfigurationError
 
 _PATTERN = frozenset("*?[")
 
 
-def parts(files: Files, path: Path) -> list[Path]:
+def list_parts(files: Files, path: Path) -> list[Path]:
     """The files that `path` means, sorted by name: itself, all in the folder and below it, or all that fit the pattern.
 
     Raises ConfigurationError where there is none, or where one does not say how it is written. Hidden files and those that
@@ -44,13 +44,13 @@ def _is_hidden(path: Path) -> bool:
 def _refuse_unknown(files: Files, found: list[Path]) -> None:
     if files.format is not None:
         return
-    faults = [f"{each.name}: {fault}" for each in found if (fault := ending_fault(each))]
-    known = [ending(each) for each in found if ending(each) in FORMATS]
+    faults = [f"{each.name}: {fault}" for each in found if (fault := find_ending_fault(each))]
+    known = [get_ending(each) for each in found if get_ending(each) in FORMATS]
     if faults and known:
         faults[0] += (
             f"; where it is no part of the history, name the others by a pattern such as `{found[0].parent.name}/*{known[0]}`"
         )
-    formats = sorted({FORMATS[ending(each)] for each in found if ending(each) in FORMATS})
+    formats = sorted({FORMATS[get_ending(each)] for each in found if get_ending(each) in FORMATS})
     if not faults and len(formats) > 1:
         faults = [
             f"{' and '.join(formats)} files lie together; name one kind by a pattern such as `sales/*.{formats[0]}`"
@@ -59,12 +59,12 @@ def _refuse_unknown(files: Files, found: list[Path]) -> None:
         raise ConfigurationError(faults[:1])
 
 
-def resolved(files: Files, folder: Path) -> Files:
-    """`files`, with the format that the files of its folder or pattern have; raises ConfigurationError as `parts`."""
-    if files.format is not None or ending(files.path):
+def resolve_format(files: Files, folder: Path) -> Files:
+    """`files`, with the format that the files of its folder or pattern have; raises ConfigurationError as `list_parts`."""
+    if files.format is not None or get_ending(files.path):
         return files
-    first = parts(files, folder / files.path)[0]
-    return files.model_copy(update={"format": FORMATS[ending(first)]})
+    first = list_parts(files, folder / files.path)[0]
+    return files.model_copy(update={"format": FORMATS[get_ending(first)]})
 
 
 @contextmanager

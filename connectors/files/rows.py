@@ -41,10 +41,10 @@ def read(files: Files, paths: Sequence[Path], columns: set[str] | None = None) -
                 number = row.number
                 yield row if len(paths) == 1 else row._replace(part=path.name)
         except READ_ERRORS as error:
-            raise ConfigurationError([unreadable(files, path, number, error)]) from None
+            raise ConfigurationError([describe_unreadable(files, path, number, error)]) from None
 
 
-def spread(rows: Iterator[FileRow], limit: int) -> list[FileRow]:
+def sample_rows(rows: Iterator[FileRow], limit: int) -> list[FileRow]:
     """Up to `limit` rows to look at: the first half of them from the start, the others from all over what follows.
 
     Files are mostly in time order, and the first rows may all be of one day: then any format of a date fits them.
@@ -58,20 +58,20 @@ def spread(rows: Iterator[FileRow], limit: int) -> list[FileRow]:
     return sorted(found, key=lambda row: row.number)
 
 
-def column_names(files: Files, path: Path) -> list[str] | None:
+def read_column_names(files: Files, path: Path) -> list[str] | None:
     """Names of the file's columns; None for JSON lines, where every row has its own."""
     form = files.file_format(path)
     try:
         if form == "parquet":
-            from connectors.files.parquet_rows import parquet_names  # noqa: PLC0415 - PyArrow takes a second to import
+            from connectors.files.parquet_rows import read_parquet_names  # noqa: PLC0415 - PyArrow takes a second to import
 
-            return [*parquet_names(path), ROW_NUMBER]
+            return [*read_parquet_names(path), ROW_NUMBER]
         if form == "csv":
-            from connectors.files.csv_rows import header  # noqa: PLC0415 - as above
+            from connectors.files.csv_rows import read_header  # noqa: PLC0415 - as above
 
-            return [*header(files, path), ROW_NUMBER]
+            return [*read_header(files, path), ROW_NUMBER]
     except READ_ERRORS as error:
-        raise ConfigurationError([unreadable(files, path, 0, error)]) from None
+        raise ConfigurationError([describe_unreadable(files, path, 0, error)]) from None
     return None
 
 
@@ -79,19 +79,19 @@ def _reader(files: Files, path: Path) -> Reader:
     # each is imported by who needs it: PyArrow takes a second
     form = files.file_format(path)
     if form == "parquet":
-        from connectors.files.parquet_rows import parquet_rows  # noqa: PLC0415
+        from connectors.files.parquet_rows import read_parquet_rows  # noqa: PLC0415
 
-        return parquet_rows
+        return read_parquet_rows
     if form == "csv":
-        from connectors.files.csv_rows import csv_rows  # noqa: PLC0415
+        from connectors.files.csv_rows import read_csv_rows  # noqa: PLC0415
 
-        return csv_rows
-    from connectors.files.json_rows import json_rows  # noqa: PLC0415
+        return read_csv_rows
+    from connectors.files.json_rows import read_json_rows  # noqa: PLC0415
 
-    return json_rows
+    return read_json_rows
 
 
-def unreadable(files: Files, path: Path, number: int, error: Exception) -> str:
+def describe_unreadable(files: Files, path: Path, number: int, error: Exception) -> str:
     """A sentence about a file that raised one of READ_ERRORS after row `number`."""
     form = files.file_format(path)
     if number == 0 and path.suffix.lower() in COMPRESSED:

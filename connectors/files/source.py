@@ -15,12 +15,12 @@ from connectors.config.file_settings import Files
 from connectors.drafting.first_file import UNKNOWN
 from connectors.files.file_row import FileRow
 from connectors.files.looks import is_row
-from connectors.files.order import in_order
-from connectors.files.parts import parts
-from connectors.files.rows import column_names, read, spread
-from connectors.files.text_settings import disguise, text_settings
+from connectors.files.order import sort_rows
+from connectors.files.parts import list_parts
+from connectors.files.rows import read, read_column_names, sample_rows
+from connectors.files.text_settings import find_disguise, find_text_settings
 from connectors.ports import Checkpoint, Item, Position, Row, Unreadable
-from connectors.values import ABSENT, as_key, at_path
+from connectors.values import ABSENT, as_key, get_at_path
 from contract.errors import ConfigurationError, InvalidEventError, PositionDeadError
 
 MARK_ROWS = 500
@@ -75,9 +75,9 @@ class FileSource:
             return error.faults
 
     def _faults(self, path: Path) -> list[str]:
-        if (form := disguise(self._files, path)) is not None:
+        if (form := find_disguise(self._files, path)) is not None:
             return [f"{path.name} {form}"]
-        names = column_names(self._files, path)
+        names = read_column_names(self._files, path)
         if names is None:
             return [f"{UNKNOWN} stands where nothing was found: write the path of the value"] * (
                 UNKNOWN in self._mapped
@@ -95,7 +95,7 @@ class FileSource:
 
     def _missing(self, path: Path, names: list[str], wanted: list[str]) -> str:
         """Why columns are missing, as likely as not, and what to do."""
-        if fitting := text_settings(self._files, path):
+        if fitting := find_text_settings(self._files, path):
             told = ", ".join(f"{name}: {json.dumps(value)}" for name, value in fitting.items())
             return f"{path.name} has no column {', '.join(wanted)}: it is written otherwise, `{told}` in `source` would fit"
         if len(names) == 2:
@@ -108,14 +108,14 @@ class FileSource:
         return f"{path.name} has no column {', '.join(wanted)}; it has {listed}"
 
     def sample(self, table: str, limit: int) -> list[Row | Unreadable]:
-        items = map(self._item, spread(self._rows(), limit))
+        items = map(self._item, sample_rows(self._rows(), limit))
         return [item._replace(table=table, phase="direct") if isinstance(item, Row) else item for item in items]
 
     def fetch(self, table: str, key: str) -> Row | None:
         name = self._config.key_of(self._config.transactions)
         for row in read(self._files, self._parts, self._columns | {name}):
             item = self._item(row)
-            if isinstance(item, Row) and _text(at_path(item.values, name)) == key:
+            if isinstance(item, Row) and _text(get_at_path(item.values, name)) == key:
                 return item._replace(table=table, phase="direct")
         return None
 
@@ -125,7 +125,7 @@ class FileSource:
     def stream(self, start: Position) -> Iterator[Item]:
         begin = self._parsed(start)
         began_s, given = time.monotonic(), 0
-        for number, row in enumerate(in_order(self._rows, self._time_of), start=1):
+        for number, row in enumerate(sort_rows(self._rows, self._time_of), start=1):
             if number <= begin.rows:
                 continue
             if self._files.rate is not None:
@@ -159,7 +159,7 @@ class FileSource:
 
     @cached_property
     def _parts(self) -> list[Path]:
-        return parts(self._files, self._path)
+        return list_parts(self._files, self._path)
 
     @cached_property
     def _order(self) -> str:

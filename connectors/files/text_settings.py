@@ -6,14 +6,14 @@ from pathlib import Path
 from connectors.config.file_settings import Files
 from connectors.files.looks import guess_delimiter, guess_disguise, guess_encoding
 from connectors.files.parts import open_bytes, open_text
-from connectors.files.rows import READ_ERRORS, unreadable
+from connectors.files.rows import READ_ERRORS, describe_unreadable
 from contract.errors import ConfigurationError
 
 HEAD_BYTES = 4 * 1024 * 1024
 HEAD_LINES = 200
 
 
-def text_settings(files: Files, path: Path) -> dict[str, object]:
+def find_text_settings(files: Files, path: Path) -> dict[str, object]:
     """`encoding` and `delimiter` of a file, where what `files` says does not fit; raises ConfigurationError."""
     form = files.file_format(path)
     if form == "parquet":
@@ -25,11 +25,11 @@ def text_settings(files: Files, path: Path) -> dict[str, object]:
             delimiter = _delimiter(files.model_copy(update=found), path)
             found |= {"delimiter": delimiter} if delimiter not in (None, files.separator(path)) else {}
     except READ_ERRORS as error:
-        raise ConfigurationError([unreadable(files, path, 0, error)]) from None
+        raise ConfigurationError([describe_unreadable(files, path, 0, error)]) from None
     return found
 
 
-def disguise(files: Files, path: Path) -> str | None:
+def find_disguise(files: Files, path: Path) -> str | None:
     """What a file is that should be text and is not, with the remedy; None where it may be what its name says."""
     if files.file_format(path) == "parquet":
         return None

@@ -7,7 +7,7 @@ UNUSED = ("phone",)
 """Neither a feature nor an entity."""
 
 
-def disagreements(past: ConnectorConfig, live: ConnectorConfig) -> list[str]:
+def find_disagreements(past: ConnectorConfig, live: ConnectorConfig) -> list[str]:
     """Sentences about fields that a file's mapping and a live connector read otherwise.
 
     Args:

@@ -10,7 +10,7 @@ from connectors.mapping.readers import Aliases
 from connectors.mapping.tokens import Tokeniser
 from connectors.mapping.transaction_mapping import TransactionRule
 from connectors.ports import Row
-from connectors.values import as_boolean, at_path
+from connectors.values import as_boolean, get_at_path
 from contract.codec import Admission
 from contract.errors import InvalidEventError
 from contract.events import Label, LabelSource, Origin, Resolution, ResolutionKind
@@ -44,19 +44,19 @@ class LabelRule:
         fraud = fields.fraud or BooleanField(column=section.column)
         self._own_row = not section.name
         self._transactions = transactions
-        self._fraud = readers.converted("fraud", fraud, as_boolean, flat=flat)
+        self._fraud = readers.build_converting_reader("fraud", fraud, as_boolean, flat=flat)
         self._fraud_names = fraud.names()
         self._id = (
-            readers.name("transaction_id", fields.transaction_id, flat=flat)
+            readers.build_name_reader("transaction_id", fields.transaction_id, flat=flat)
             if fields.transaction_id
             else transactions.id
         )
-        self._source = readers.text("source", fields.source, flat=flat) if fields.source else None
+        self._source = readers.build_text_reader("source", fields.source, flat=flat) if fields.source else None
         self._default_source: LabelSource = "review" if self._own_row else "chargeback"
-        self._kind = readers.text("kind", fields.kind, flat=flat) if fields.kind else None
+        self._kind = readers.build_text_reader("kind", fields.kind, flat=flat) if fields.kind else None
         spec = fields.label_time
         self._after = timedelta(days=spec.after_days) if spec and spec.after_days is not None else None
-        self._time = readers.time("label_time", spec, flat=flat) if spec and self._after is None else None
+        self._time = readers.build_time_reader("label_time", spec, flat=flat) if spec and self._after is None else None
         specs: list[FieldSpec | None] = [fraud, fields.transaction_id, fields.source, fields.kind, spec]
         self.names = {name for given in specs if given is not None for name in given.names()}
 
@@ -105,12 +105,20 @@ class ResolutionRule:
     def __init__(self, config: ConnectorConfig, section: Resolutions, tokens: Tokeniser | None, *, flat: bool) -> None:
         fields = section.fields
         self._connector = config.name
-        self._transaction = readers.name("transaction_id", fields.transaction_id, flat=flat)
-        self._outcome = readers.text("outcome", fields.outcome, flat=flat)
-        self._actor = readers.text("actor", fields.actor, flat=flat)
-        self._actor_token = readers.token("actor", fields.actor, tokens, flat=flat) if fields.actor.tokenise else None
-        self._time = readers.time("resolved_at", fields.resolved_at, flat=flat) if fields.resolved_at else None
-        self._id = readers.name("resolution_id", fields.resolution_id, flat=flat) if fields.resolution_id else None
+        self._transaction = readers.build_name_reader("transaction_id", fields.transaction_id, flat=flat)
+        self._outcome = readers.build_text_reader("outcome", fields.outcome, flat=flat)
+        self._actor = readers.build_text_reader("actor", fields.actor, flat=flat)
+        self._actor_token = (
+            readers.build_token_reader("actor", fields.actor, tokens, flat=flat) if fields.actor.tokenise else None
+        )
+        self._time = (
+            readers.build_time_reader("resolved_at", fields.resolved_at, flat=flat) if fields.resolved_at else None
+        )
+        self._id = (
+            readers.build_name_reader("resolution_id", fields.resolution_id, flat=flat)
+            if fields.resolution_id
+            else None
+        )
         specs = [getattr(fields, name) for name in type(fields).model_fields]
         self.names: set[str] = {name for spec in specs if spec is not None for name in spec.names()}
 
@@ -143,7 +151,7 @@ def _changed(row: Row, names: tuple[str, ...]) -> bool:
     """Whether an update wrote one of `names` with another value, as far as the source can tell."""
     if row.before is not None:
         before = row.before
-        return any(at_path(before, name) != at_path(row.values, name) for name in names)
+        return any(get_at_path(before, name) != get_at_path(row.values, name) for name in names)
     return row.touched is None or any(name.partition(".")[0] in row.touched for name in names)
 
 

@@ -15,7 +15,7 @@ from connectors.mapping.label_mapping import Feedback, LabelRule, ResolutionRule
 from connectors.mapping.tokens import Tokeniser, normalise
 from connectors.mapping.transaction_mapping import TransactionRule
 from connectors.ports import Outgoing, Row, Unreadable
-from connectors.values import ABSENT, as_key, at_path, usable
+from connectors.values import ABSENT, as_key, get_at_path, require_usable
 from contract.codec import Admission, Decoder, encode
 from contract.dead_letters import DeadLetter
 from contract.errors import InvalidEventError
@@ -166,12 +166,12 @@ class Mapper:
 
     def _key(self, row: Row) -> str:
         name = self._keys.get(row.table, "")
-        value = at_path(row.values, name)
+        value = get_at_path(row.values, name)
         if value is ABSENT:
             if self._flat:
                 raise InvalidEventError("schema_changed", f"the row has no column {name} any more")
             value = None
-        text = as_key(usable("key", value))
+        text = as_key(require_usable("key", value))
         if text is None:
             raise InvalidEventError("key_missing", f"{name} is null or empty")
         return text

@@ -21,9 +21,9 @@ from connectors.values import (
     as_money,
     as_text,
     as_time,
-    at_path,
-    usable,
-    whole,
+    get_at_path,
+    require_usable,
+    strip_zeros,
 )
 from contract.errors import ConfigurationError, InvalidEventError
 
@@ -55,7 +55,7 @@ _FORMS: Mapping[str, _Form] = {
 """What the contract asks of each text field; checked here too, so that `optional` can leave a misfit out."""
 
 
-def raw(field: str, spec: FieldSpec, *, flat: bool) -> Read[object]:
+def build_raw_reader(field: str, spec: FieldSpec, *, flat: bool) -> Read[object]:
     """Reads what the row holds, after translation and default; None where it holds nothing.
 
     Args:
@@ -75,12 +75,12 @@ def raw(field: str, spec: FieldSpec, *, flat: bool) -> Read[object]:
     def read(values: Values) -> object:
         value = values.get(name, ABSENT)
         if value is ABSENT:
-            value = at_path(values, name)
+            value = get_at_path(values, name)
             if value is ABSENT:
                 if strict and name.partition(".")[0] not in values:
                     raise InvalidEventError("schema_changed", f"{field}: the row has no column {name} any more")
                 value = None
-        value = usable(field, value)
+        value = require_usable(field, value)
         if value is not None and table is not None:
             value = _translated(field, value, table, default)
         return default if value is None else value
@@ -102,7 +102,7 @@ def _translated(field: str, value: object, table: Mapping[str, object], default:
     text = as_text(field, value)
     if text is None:
         return None
-    spellings = (text, text.lower(), whole(text))
+    spellings = (text, text.lower(), strip_zeros(text))
     found = next((table[each] for each in spellings if each in table), ABSENT)
     if found is ABSENT:
         if default is None:
@@ -111,7 +111,7 @@ def _translated(field: str, value: object, table: Mapping[str, object], default:
     return found
 
 
-def lenient(spec: FieldSpec, read: Read[T | None]) -> Read[T | None]:
+def make_lenient(spec: FieldSpec, read: Read[T | None]) -> Read[T | None]:
     """`read`, with faults turned into None where the file says `optional: true`."""
     if not spec.optional:
         return read
@@ -127,7 +127,7 @@ def lenient(spec: FieldSpec, read: Read[T | None]) -> Read[T | None]:
     return tolerant
 
 
-def text(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
+def build_text_reader(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
     """Reads plain text as its canonical field takes it; several columns are joined by a space."""
     joined = _joined(field, spec, flat=flat)
     fits, fault = _FORMS.get(field, _IDENTIFIER)
@@ -138,10 +138,10 @@ def text(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
             raise InvalidEventError("field_invalid", f"{field}: {fault}")
         return found
 
-    return lenient(spec, read)
+    return make_lenient(spec, read)
 
 
-def code(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
+def build_code_reader(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
     """Reads a code (currency, country) and gives it in capitals."""
     joined = _joined(field, spec, flat=flat)
     fits, fault = _FORMS[field]
@@ -154,10 +154,10 @@ def code(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
             raise InvalidEventError("field_invalid", f"{field}: {fault}; translate it by `values`")
         return found.upper()
 
-    return lenient(spec, upper)
+    return make_lenient(spec, upper)
 
 
-def name(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
+def build_name_reader(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
     """Reads what names something forever, exactly as it stands: two different names never give one text."""
     parts = _parts(field, spec, flat=flat, convert=as_exact_text)
     fits, fault = _FORMS.get(field, _IDENTIFIER)
@@ -173,7 +173,7 @@ def name(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
             raise InvalidEventError("field_invalid", f"{field}: {fault}")
         return text
 
-    return lenient(spec, read)
+    return make_lenient(spec, read)
 
 
 def _joined(field: str, spec: TextField, *, flat: bool) -> Read[str | None]:
@@ -200,10 +200,10 @@ def _parts(
         return lambda values: convert(field, as_id(field, read(values), form))
 
     specs = [spec.model_copy(update={"column": each, "columns": None}) for each in spec.columns or ()]
-    return [part(raw(field, each, flat=flat)) for each in specs or [spec]]
+    return [part(build_raw_reader(field, each, flat=flat)) for each in specs or [spec]]
 
 
-def token(
+def build_token_reader(
     field: str, spec: TextField, tokens: Tokeniser | None, *, flat: bool
 ) -> Callable[[Values, Aliases], str | None]:
     """Reads text, gives its token, and puts the previous key's token into the aliases."""
@@ -215,7 +215,7 @@ def token(
         found = plain(values)
         return None if found is None else normalise(field, found)
 
-    read = lenient(spec, spelled)
+    read = make_lenient(spec, spelled)
 
     def tokenised(values: Values, aliases: Aliases) -> str | None:
         spelling = read(values)
@@ -229,9 +229,11 @@ def token(
     return tokenised
 
 
-def time(field: str, spec: TimeField, *, flat: bool) -> Callable[[Values, datetime | None], datetime | None]:
+def build_time_reader(
+    field: str, spec: TimeField, *, flat: bool
+) -> Callable[[Values, datetime | None], datetime | None]:
     """Reads a moment; the second argument is the event's own time, for `days_before_event`."""
-    read = _day_and_time(field, spec, flat=flat) if spec.columns else raw(field, spec, flat=flat)
+    read = _day_and_time(field, spec, flat=flat) if spec.columns else build_raw_reader(field, spec, flat=flat)
     zone, (form, *others), optional = ZoneInfo(spec.time_zone), spec.format, spec.optional
 
     def moment(values: Values, event_time: datetime | None) -> datetime | None:
@@ -266,7 +268,9 @@ def _first_that_fits(
 def _day_and_time(field: str, spec: TimeField, *, flat: bool) -> Read[str | None]:
     """Several columns joined by a space; None where one of them is empty, since a day alone is not when it happened."""
     names = spec.columns or []
-    parts = [raw(field, spec.model_copy(update={"column": name, "columns": None}), flat=flat) for name in names]
+    parts = [
+        build_raw_reader(field, spec.model_copy(update={"column": name, "columns": None}), flat=flat) for name in names
+    ]
 
     def joined(values: Values) -> str | None:
         found = [as_text(field, _day(part(values))) for part in parts]
@@ -280,7 +284,9 @@ def _day(value: object) -> object:
     return value.date() if isinstance(value, datetime) and value.time() == MIDNIGHT else value
 
 
-def number(field: str, read: Read[object], parse: Parse | None, reason: str = "field_invalid") -> Read[object]:
+def build_number_reader(
+    field: str, read: Read[object], parse: Parse | None, reason: str = "field_invalid"
+) -> Read[object]:
     """`read`, with text as a number by `parse`, where the file says how numbers are written."""
     if parse is None:
         return read
@@ -299,11 +305,11 @@ def number(field: str, read: Read[object], parse: Parse | None, reason: str = "f
     return parsed
 
 
-def money(
+def build_money_reader(
     field: str, spec: MoneyField, *, flat: bool, numbers: Parse | None = None
 ) -> Callable[[Values, str], int | None]:
     """Reads an amount as minor units of the currency given; `numbers` reads text."""
-    read = number(field, raw(field, spec, flat=flat), numbers, "amount_invalid")
+    read = build_number_reader(field, build_raw_reader(field, spec, flat=flat), numbers, "amount_invalid")
     unit, optional = spec.unit, spec.optional
 
     def amount(values: Values, currency: str) -> int | None:
@@ -319,9 +325,9 @@ def money(
     return amount
 
 
-def converted(
+def build_converting_reader(
     field: str, spec: FieldSpec, convert: Callable[[str, Any], T | None], *, flat: bool, numbers: Parse | None = None
 ) -> Read[T | None]:
     """Reads a value through one of the conversions of connectors.values; `numbers` reads text as a number first."""
-    read = number(field, raw(field, spec, flat=flat), numbers)
-    return lenient(spec, lambda values: convert(field, read(values)))
+    read = build_number_reader(field, build_raw_reader(field, spec, flat=flat), numbers)
+    return make_lenient(spec, lambda values: convert(field, read(values)))

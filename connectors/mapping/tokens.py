@@ -106,7 +106,7 @@ class Tokeniser:
         return self._previous.token(field, normalised) if self._previous else None
 
 
-def tokeniser(settings: ConnectorSettings) -> Tokeniser:
+def build_tokeniser(settings: ConnectorSettings) -> Tokeniser:
     """The tokeniser that a retailer's settings describe; raises ConfigurationError with every fault."""
     faults = []
     keys: dict[str, bytes] = {}

@@ -14,9 +14,9 @@ from connectors.config.file_settings import Files
 from connectors.mapping import readers
 from connectors.mapping.readers import Aliases, Read, Values
 from connectors.mapping.tokens import Tokeniser
-from connectors.number_text import Parse, number_parser
+from connectors.number_text import Parse, build_number_parser
 from connectors.ports import Row
-from connectors.values import as_integer, as_seconds, at_path
+from connectors.values import as_integer, as_seconds, get_at_path
 from contract.errors import InvalidEventError
 from contract.events import Origin, Transaction
 
@@ -39,20 +39,26 @@ class TransactionRule:
         if section.snapshot_order == "event_time":
             # a row whose place in the snapshot's order changes could slip past a resumed snapshot
             self._identity |= set(fields.event_time.names())
-        self.id = readers.name("transaction_id", fields.transaction_id, flat=flat)
-        self.event_time = readers.time("event_time", fields.event_time, flat=flat)
+        self.id = readers.build_name_reader("transaction_id", fields.transaction_id, flat=flat)
+        self.event_time = readers.build_time_reader("event_time", fields.event_time, flat=flat)
         numbers = _numbers(config)
-        self._amount = readers.money("amount", fields.amount, flat=flat, numbers=numbers)
-        self._currency = readers.code("currency", fields.currency, flat=flat)
+        self._amount = readers.build_money_reader("amount", fields.amount, flat=flat, numbers=numbers)
+        self._currency = readers.build_code_reader("currency", fields.currency, flat=flat)
         self._simple = _simple(fields, numbers, flat=flat)
         self._tokenised = {
-            name: readers.token(name, spec, tokens, flat=flat) for name, spec in _text_fields(fields) if spec.tokenise
+            name: readers.build_token_reader(name, spec, tokens, flat=flat)
+            for name, spec in _text_fields(fields)
+            if spec.tokenise
         }
         self._since = (
-            readers.time("customer_since", fields.customer_since, flat=flat) if fields.customer_since else None
+            readers.build_time_reader("customer_since", fields.customer_since, flat=flat)
+            if fields.customer_since
+            else None
         )
         self._discount = (
-            readers.money("discount", fields.discount, flat=flat, numbers=numbers) if fields.discount else None
+            readers.build_money_reader("discount", fields.discount, flat=flat, numbers=numbers)
+            if fields.discount
+            else None
         )
         self.names = {name for spec in _specs(fields) for name in spec.names()}
         self.personal = {name: field for field, spec in _text_fields(fields) if spec.tokenise for name in spec.names()}
@@ -74,7 +80,7 @@ class TransactionRule:
         before = row.before
         if before is None:
             return False
-        return any(at_path(before, name) != at_path(row.values, name) for name in self._identity)
+        return any(get_at_path(before, name) != get_at_path(row.values, name) for name in self._identity)
 
     def transaction_id(self, values: Values) -> str:
         """The id in `values`; raises InvalidEventError where it is missing."""
@@ -128,7 +134,7 @@ def _numbers(config: ConnectorConfig) -> Parse | None:
     source = config.source
     if not isinstance(source, Files) or (source.decimal is None and source.thousands is None):
         return None
-    return number_parser(source.decimal or ".", source.thousands)
+    return build_number_parser(source.decimal or ".", source.thousands)
 
 
 def _simple(fields: TransactionFields, numbers: Parse | None, *, flat: bool) -> list[tuple[str, Read[Any]]]:
@@ -137,13 +143,15 @@ def _simple(fields: TransactionFields, numbers: Parse | None, *, flat: bool) -> 
     for name in (*TOKEN_FIELDS, *_PLAIN, *_CODES):
         spec: TextField | None = getattr(fields, name)
         if spec is not None and not spec.tokenise:
-            read: Callable[..., Read[Any]] = readers.code if name in _CODES else readers.text
+            read: Callable[..., Read[Any]] = readers.build_code_reader if name in _CODES else readers.build_text_reader
             found.append((name, read(name, spec, flat=flat)))
     if fields.basket_items is not None:
-        items = readers.converted("basket_items", fields.basket_items, as_integer, flat=flat, numbers=numbers)
+        items = readers.build_converting_reader(
+            "basket_items", fields.basket_items, as_integer, flat=flat, numbers=numbers
+        )
         found.append(("basket_items", items))
     if fields.session_s is not None:
-        seconds = readers.converted("session_s", fields.session_s, as_seconds, flat=flat, numbers=numbers)
+        seconds = readers.build_converting_reader("session_s", fields.session_s, as_seconds, flat=flat, numbers=numbers)
         found.append(("session_s", seconds))
     return found
 

@@ -37,7 +37,7 @@ def connect(server: MongodbServer, password: str | None) -> "pymongo.MongoClient
         return pymongo.MongoClient(server.host.split(","), server.port, **given)
 
 
-def database_of(client: "pymongo.MongoClient[dict[str, Any]]", name: str) -> Any:
+def get_database(client: "pymongo.MongoClient[dict[str, Any]]", name: str) -> Any:
     """The database, read so that no value of a document can stop the reading of the others."""
     # bytes that are no text stay visible as lone surrogates, times beyond year 9999 as what they are
     options: CodecOptions[dict[str, Any]] = CodecOptions(
@@ -48,7 +48,7 @@ def database_of(client: "pymongo.MongoClient[dict[str, Any]]", name: str) -> Any
     return client.get_database(name, codec_options=options)
 
 
-def splits_large_events(version: Any) -> bool:
+def can_split_large_events(version: Any) -> bool:
     """Whether a server of this `versionArray` can split change events of more than 16 MB."""
     numbers = tuple(number for number in version or () if isinstance(number, int))
     return numbers[:3] >= SPLITS_FROM and numbers[:2] not in SPLITS_NOT_IN

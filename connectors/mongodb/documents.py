@@ -9,9 +9,9 @@ from bson.dbref import DBRef
 from bson.timestamp import Timestamp
 
 from connectors.config.connector_file import ConnectorConfig, Table
-from connectors.mongodb.values import Spelling, key_text, plain
+from connectors.mongodb.values import Spelling, convert_value, spell_key
 from connectors.ports import Row, Unreadable
-from connectors.values import ABSENT, at_path
+from connectors.values import ABSENT, get_at_path
 
 Document = Mapping[str, Any]
 _REFERENCE_PARTS = ("$id", "$ref", "$db")
@@ -49,24 +49,24 @@ class Reading:
             references: Of the transactions' ids, which labels and resolutions name.
         """
         if not self._names:
-            return {name: plain(value, self._representation) for name, value in document.items()}
+            return {name: convert_value(value, self._representation) for name, value in document.items()}
         found = {}
         for name in self._names | {self.key}:
-            value = value_at(document, name)
+            value = get_value(document, name)
             if value is ABSENT:
                 continue
             if name in self._references:
                 found[name] = self._reference(value, references)
             elif name in (self.key, self.identity):
-                found[name] = key_text(value, spelling, self._representation)
+                found[name] = spell_key(value, spelling, self._representation)
             else:
-                found[name] = plain(value, self._representation)
+                found[name] = convert_value(value, self._representation)
         return found
 
     def key_of(self, document: Document, spelling: Spelling) -> str | None:
         """The document's key as text."""
-        value = value_at(document, self.key)
-        return None if value is ABSENT else key_text(value, spelling, self._representation)
+        value = get_value(document, self.key)
+        return None if value is ABSENT else spell_key(value, spelling, self._representation)
 
     def changed(self, event: Document, spelling: Spelling, references: Spelling) -> Row | Unreadable | None:
         """What a change event tells of: a row, one that is too large, or nothing (deletes, drops, documents gone since)."""
@@ -89,15 +89,15 @@ class Reading:
             "stream",
             None,
             datetime.fromtimestamp(moment.time, UTC) if isinstance(moment, Timestamp) else None,
-            touched(event.get("updateDescription")),
+            find_touched(event.get("updateDescription")),
         )
 
     def _reference(self, value: object, references: Spelling) -> object:
         # where keys are of one kind, a reference may be of another: an ObjectId's hex digits, a number as text
         return (
-            key_text(value, references, self._representation)
+            spell_key(value, references, self._representation)
             if references.mixed
-            else plain(value, self._representation)
+            else convert_value(value, self._representation)
         )
 
 
@@ -105,7 +105,7 @@ OVERSIZED = "tillguardOversized"
 """Set by connectors.mongodb.stream in an event of which only the document's key could be read."""
 
 
-def touched(description: Document | None) -> frozenset[str] | None:
+def find_touched(description: Document | None) -> frozenset[str] | None:
     """Top-level names that an update wrote, removed or shortened; None where the event does not say."""
     if description is None:
         return None
@@ -114,13 +114,13 @@ def touched(description: Document | None) -> frozenset[str] | None:
     return frozenset(name.partition(".")[0] for name in names)
 
 
-def value_at(document: Document, path: str) -> object:
+def get_value(document: Document, path: str) -> object:
     """The value at `path`; a dot always leads into a nested document, as for the server's own projections."""
     first, dot, rest = path.partition(".")
     value = document.get(first, ABSENT)
     if not dot or value is ABSENT or value is None:
         return value
-    return at_path({"nested": _opened(value)}, f"nested.{rest}")
+    return get_at_path({"nested": _opened(value)}, f"nested.{rest}")
 
 
 def _opened(value: object) -> object:
@@ -133,12 +133,12 @@ def _opened(value: object) -> object:
     return [_opened(each) for each in value] if isinstance(value, list) else value
 
 
-def top_level(names: set[str]) -> list[str]:
+def list_top_level(names: set[str]) -> list[str]:
     """The fields that a scan or stream must carry for these paths, the key among them, sorted."""
     return sorted({name.partition(".")[0] for name in names} | {"_id"})
 
 
-def path_faults(names: set[str]) -> list[str]:
+def find_path_faults(names: set[str]) -> list[str]:
     """Paths that no server can be asked for."""
     return [
         f"{name} is no path: every part between dots must be a field name, and none may begin with $"

@@ -99,12 +99,12 @@ class translated:  # noqa: N801 - reads as a word at its place: with translated(
         if isinstance(error, DriverConfigurationError | InvalidName | InvalidURI):
             raise ConfigurationError([f"MongoDB: {error}"]) from None
         if isinstance(error, OperationFailure):
-            raise failure(error, opening=self._opening) from None
+            raise translate_error(error, opening=self._opening) from None
         if isinstance(error, PyMongoError | BSONError):
             raise TransientError(f"MongoDB: {type(error).__name__}") from None
 
 
-def failure(error: OperationFailure, *, opening: bool) -> Exception:
+def translate_error(error: OperationFailure, *, opening: bool) -> Exception:
     """Our error for a server's refusal; `opening` as above."""
     code = error.code or 0
     if code == TOO_LARGE:

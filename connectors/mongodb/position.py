@@ -41,12 +41,12 @@ class MongoPosition(NamedTuple):
     absent held no document so far. None: nobody has looked yet."""
 
 
-def stream_text(position: MongoPosition) -> Position:
+def encode_stream(position: MongoPosition) -> Position:
     """`position` as the runner keeps it."""
     return Position("stream", _text(position))
 
 
-def snapshot_text(position: MongoPosition, table: str, after: object) -> Position:
+def encode_snapshot(position: MongoPosition, table: str, after: object) -> Position:
     """A scan of `table` that gave every document up to the ordering value `after`."""
     return Position("snapshot", _text(position, {"table": table, "after": after}))
 

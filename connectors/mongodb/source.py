@@ -12,19 +12,19 @@ import pymongo
 from bson.timestamp import Timestamp
 
 from connectors.config.connector_file import ConnectorConfig, MongodbServer
-from connectors.mongodb.client import connect, database_of, splits_large_events
-from connectors.mongodb.documents import Reading, path_faults, top_level, value_at
+from connectors.mongodb.client import can_split_large_events, connect, get_database
+from connectors.mongodb.documents import Reading, find_path_faults, get_value, list_top_level
 from connectors.mongodb.faults import translated
 from connectors.mongodb.position import (
     CollectionStart,
     MongoPosition,
     can_resume_from,
+    encode_snapshot,
+    encode_stream,
     parse_position,
-    snapshot_text,
-    stream_text,
 )
 from connectors.mongodb.stream import ChangeStream
-from connectors.mongodb.values import UUID_REPRESENTATIONS, Spelling, key_candidates, spelling_of
+from connectors.mongodb.values import UUID_REPRESENTATIONS, Spelling, find_spelling, list_key_candidates
 from connectors.ports import Checkpoint, Item, Position, Row
 from contract.errors import ConfigurationError, TransientError
 
@@ -74,7 +74,7 @@ class MongodbSource:
         self._client: pymongo.MongoClient[Document] | None = None
 
     def check(self) -> list[str]:
-        faults = [fault for names in self._names.values() for fault in path_faults(names)]
+        faults = [fault for names in self._names.values() for fault in find_path_faults(names)]
         if faults:
             return faults
         found = set(self._ask(lambda database: database.list_collection_names()))
@@ -92,7 +92,7 @@ class MongodbSource:
     def fetch(self, table: str, key: str) -> Row | None:
         reading = self._readings[table]
         self._look()
-        wanted = {reading.key: {"$in": key_candidates(key, self._representation)}}
+        wanted = {reading.key: {"$in": list_key_candidates(key, self._representation)}}
         found = self._ask(lambda database: list(database[table].find(wanted)))
         spelling = self._spelling(table)
         document = next((each for each in found if reading.key_of(each, spelling) == key), None)
@@ -108,9 +108,9 @@ class MongodbSource:
             for table in names[first:]:
                 after = position.after if table == position.table else None
                 # how keys are written is on record before the first of them leaves
-                yield Checkpoint(snapshot_text(position, table, after))
+                yield Checkpoint(encode_snapshot(position, table, after))
                 yield from self._scan(position, table, after)
-        yield Checkpoint(stream_text(position))
+        yield Checkpoint(encode_stream(position))
 
     def stream(self, start: Position) -> Iterator[Item]:
         self._begin(start)
@@ -147,7 +147,7 @@ class MongodbSource:
                 reported = time.monotonic()
                 starts = {stream.name: stream.start for stream in streams}
                 position = MongoPosition(starts, spellings=self._spellings)
-                yield Checkpoint(stream_text(position), idle=report and not rows)
+                yield Checkpoint(encode_stream(position), idle=report and not rows)
             if not rows and time.monotonic() - began < POLL_S:
                 time.sleep(POLL_S)
 
@@ -194,13 +194,13 @@ class MongodbSource:
                 self._learn(table, [document])
                 yield self._row(table, document, f"snapshot document {number}", "snapshot")
                 if number % CHUNK_ROWS == 0:
-                    place = value_at(document, order)
+                    place = get_value(document, order)
                     after = place if can_resume_from(place) else after
-                    yield Checkpoint(snapshot_text(position._replace(spellings=self._spellings), table, after))
+                    yield Checkpoint(encode_snapshot(position._replace(spellings=self._spellings), table, after))
 
     def _projection(self, table: str) -> dict[str, Any]:
         names = self._names[table] | {self._readings[table].key, self._order(table)}
-        return {"projection": dict.fromkeys(top_level(names), 1)} if self._names[table] else {}
+        return {"projection": dict.fromkeys(list_top_level(names), 1)} if self._names[table] else {}
 
     def _row(self, table: str, document: Document, coordinates: str, phase: Any) -> Row:
         values = self._readings[table].values(document, self._spelling(table), self._spelling(self._main))
@@ -227,12 +227,12 @@ class MongodbSource:
         """Decides how keys are written wherever that is not on record yet."""
         for name, reading in self._readings.items():
             if name not in self._spellings:
-                shown = {"projection": dict.fromkeys(top_level({reading.identity}), 1)}
+                shown = {"projection": dict.fromkeys(list_top_level({reading.identity}), 1)}
                 self._learn(name, self._ask(lambda database: list(database[name].find(limit=LOOK_ROWS, **shown))))  # noqa: B023 - asked at once
 
     def _learn(self, table: str, documents: list[Document]) -> None:
         if table not in self._spellings:
-            found = spelling_of(value_at(document, self._readings[table].identity) for document in documents)
+            found = find_spelling(get_value(document, self._readings[table].identity) for document in documents)
             if found is not None:
                 self._spellings[table] = found
 
@@ -251,11 +251,11 @@ class MongodbSource:
     def _stream(self, name: str, start: CollectionStart) -> ChangeStream:
         if self._splits is None:
             version = self._ask(lambda database: database.command("buildInfo")).get("versionArray")
-            self._splits = splits_large_events(version)
+            self._splits = can_split_large_events(version)
         # only transactions are waited for: a wait for labels would hold them up
         names = self._names[name] | {self._readings[name].key}
         return ChangeStream(
-            self._collection(name), start, fields=top_level(names), patient=name == self._main, splits=self._splits
+            self._collection(name), start, fields=list_top_level(names), patient=name == self._main, splits=self._splits
         )
 
     def _stream_faults(self) -> list[str]:
@@ -280,4 +280,4 @@ class MongodbSource:
     def _database(self) -> Any:
         if self._client is None:
             self._client = connect(self._server, self._password)
-        return database_of(self._client, self._server.database)
+        return get_database(self._client, self._server.database)

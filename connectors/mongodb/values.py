@@ -2,7 +2,7 @@
 
 Everything that reads documents (scan, stream, sample, fetch) goes through here, so that one value is read one way.
 
-`key_text` gives documents with different keys different texts. In a collection whose keys are all strings, all whole numbers or
+`spell_key` gives documents with different keys different texts. In a collection whose keys are all strings, all whole numbers or
 all ObjectIds the text is the key as it is written. Where kinds meet, that cannot be: 1 and "1" would both be `1`. So every
 collection has a spelling, chosen once and kept with the position; a key that the spelling does not write plainly is written as
 MongoDB's Extended JSON, such as `"1"` for the string and `{"$numberLong":"1"}` for the number.
@@ -80,7 +80,7 @@ class Spelling(NamedTuple):
         return cls(word == "strings", word == "mixed", bool(rest))
 
 
-def spelling_of(keys: Iterable[object]) -> Spelling | None:
+def find_spelling(keys: Iterable[object]) -> Spelling | None:
     """The spelling that leaves as many of `keys` plain as it can; None while there are none."""
     strings = unclear = others = legacy = standard = 0
     for key in keys:
@@ -97,7 +97,7 @@ def spelling_of(keys: Iterable[object]) -> Spelling | None:
     return Spelling(plain, mixed=bool(strings and others) and not plain, legacy_uuids=legacy > standard)
 
 
-def key_text(key: object, spelling: Spelling, representation: int) -> str | None:
+def spell_key(key: object, spelling: Spelling, representation: int) -> str | None:
     """The text that names a document of this key and no other; None for null and for text without a character to see."""
     if key is None:
         return None
@@ -109,7 +109,7 @@ def key_text(key: object, spelling: Spelling, representation: int) -> str | None
     return plain if plain is not None else _extended(key)
 
 
-def key_candidates(text: str, representation: int) -> list[object]:
+def list_key_candidates(text: str, representation: int) -> list[object]:
     """What a key of this text may be in the database: few values, of which at most one has this text."""
     if text[:1] in ('{"', '"', "{"):
         return [value for value in [_from_extended(text)] if value is not None]
@@ -126,14 +126,14 @@ def key_candidates(text: str, representation: int) -> list[object]:
     return found
 
 
-def plain(value: object, representation: int) -> object:
+def convert_value(value: object, representation: int) -> object:
     """`value` as the mapping takes it: what has no scalar form becomes a document, which every field refuses by name."""
     if isinstance(value, DBRef):
         value = value.as_doc()
     if isinstance(value, Mapping):
-        return {name: plain(each, representation) for name, each in value.items()}
+        return {name: convert_value(each, representation) for name, each in value.items()}
     if isinstance(value, list):
-        return [plain(each, representation) for each in value]
+        return [convert_value(each, representation) for each in value]
     return _scalar(value, representation)
 
 

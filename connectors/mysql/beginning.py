@@ -42,7 +42,7 @@ def open_snapshot(
     elif gtids:
         found = _by_committed(probe, scan, access, by_gtid=by_gtid)
     else:
-        file, _ = db.binlog_end(probe)
+        file, _ = db.read_binlog_end(probe)
         _execute(scan, _OPEN)
         found = BinlogPosition(file=file, offset=4)
     return BinlogPosition(file=found.file, offset=found.offset, gtid=found.gtid, born=access.born(found.file))
@@ -52,24 +52,24 @@ def _by_snapshot_status(probe: Any, scan: Any, *, by_gtid: bool) -> BinlogPositi
     _execute(scan, _OPEN)
     status = {
         _text(name).lower(): _text(value)
-        for name, value in db.rows(scan, "SHOW STATUS LIKE %s", ("binlog_snapshot_%",))
+        for name, value in db.fetch_rows(scan, "SHOW STATUS LIKE %s", ("binlog_snapshot_%",))
     }
     file, offset = status.get("binlog_snapshot_file", ""), status.get("binlog_snapshot_position", "")
     if not file or not offset.isdecimal():
         raise TransientError("MariaDB does not tell where in its log a consistent snapshot stands")
     gtid = None
     if by_gtid:
-        gtid = _text(db.rows(probe, "SELECT BINLOG_GTID_POS(%s, %s)", (file, int(offset)))[0][0] or "")
+        gtid = _text(db.fetch_rows(probe, "SELECT BINLOG_GTID_POS(%s, %s)", (file, int(offset)))[0][0] or "")
     return BinlogPosition(file=file, offset=int(offset), gtid=gtid)
 
 
 def _by_committed(probe: Any, scan: Any, access: LogAccess, *, by_gtid: bool) -> BinlogPosition:
     for _ in range(_TRIES):
-        known = db.gtid_end(probe, mariadb=False)
+        known = db.read_gtid_end(probe, mariadb=False)
         _execute(scan, _OPEN)
-        if db.gtid_end(probe, mariadb=False) == known:
+        if db.read_gtid_end(probe, mariadb=False) == known:
             break
-    file, offset = db.binlog_end(probe)
+    file, offset = db.read_binlog_end(probe)
     end = BinlogPosition(file=file, offset=offset, gtid=known if by_gtid else None)
     if by_gtid:
         return end

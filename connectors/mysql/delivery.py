@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from connectors.mysql.columns.column_types import logged_type, may_be_named_bytes
+from connectors.mysql.columns.column_types import find_logged_type, may_be_named_bytes
 from connectors.mysql.columns.packed import UndecodableError
-from connectors.mysql.columns.row_images import RowDecoder, RowFault, RowImage, told
+from connectors.mysql.columns.row_images import RowDecoder, RowFault, RowImage, complete_images
 from connectors.mysql.columns.table_map import TableMap, parse_table_map
-from connectors.mysql.history import present_rows
+from connectors.mysql.history import drop_past_rows
 from connectors.mysql.log.event_types import Code
 from connectors.mysql.log.transactions import Held
-from connectors.mysql.nameless import Definition, key_alone, with_names
+from connectors.mysql.nameless import Definition, add_names, name_key
 from connectors.mysql.names import TableNames
 from connectors.ports import Item, Row, SchemaSeen, Unreadable
 from connectors.values import UNTOLD
@@ -112,7 +112,7 @@ class Delivery:
             yield Unreadable(name, "", "malformed", table.fault)
             return
         wanted = table.wanted
-        for image in present_rows(decoder.rows(code, body), table.row_end, wanted):
+        for image in drop_past_rows(decoder.rows(code, body), table.row_end, wanted):
             if isinstance(image, RowFault):
                 yield Unreadable(
                     name,
@@ -135,7 +135,7 @@ class Delivery:
         What the log does say stands: it is what was written then.
         """
         wanted = table.wanted
-        _, after = told(image, wanted)
+        _, after = complete_images(image, wanted)
         values = dict(after or {})
         missing = [name for name, value in values.items() if value is UNTOLD]
         if missing:
@@ -172,17 +172,17 @@ class Delivery:
             self._named[name] = table_map
         else:
             definition = self._definition(name)
-            named = with_names(table_map, self._named.get(name), definition)
+            named = add_names(table_map, self._named.get(name), definition)
             if named is None:
                 fault = "the log does not name the columns (binlog_row_metadata is not FULL), and the table's definition has changed since"
-                named = key_alone(table_map, definition, self._key_of(name))
+                named = name_key(table_map, definition, self._key_of(name))
             table_map = named
         columns = {column.name: column for column in table_map.columns if column.name is not None}
         wanted = {_column(path, columns) for path in self._mapped(name)}
         types = None
         if may_be_named_bytes(table_map, wanted):
             types = {column.name: column.data_type for column in self._definition(name)}
-        families = {column: str(logged_type(each).family) for column, each in columns.items()}
+        families = {column: str(find_logged_type(each).family) for column, each in columns.items()}
         row_end = self._row_end(name)
         decoder = RowDecoder(table_map, wanted | {row_end}, types)
         given = decoder.wanted & wanted

@@ -16,7 +16,7 @@ _NEVER = (
 )
 
 
-def present_rows(
+def drop_past_rows(
     images: Iterator[RowImage | RowFault], row_end: str, wanted: Collection[str]
 ) -> Iterator[RowImage | RowFault]:
     """`images` without rows of the past and without the end of a row.

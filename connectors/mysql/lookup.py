@@ -7,7 +7,7 @@ from connectors.config.connector_file import ConnectorConfig
 from connectors.mysql import server as db
 from connectors.mysql.nameless import DefinedColumn, Definition
 from connectors.ports import Row
-from connectors.values import UNTOLD, as_key, usable
+from connectors.values import UNTOLD, as_key, require_usable
 from contract.errors import InvalidEventError
 
 
@@ -37,7 +37,7 @@ class ServerTables:
     def definition(self, table: str) -> Definition:
         connection = self._connect()
         try:
-            found = db.rows(
+            found = db.fetch_rows(
                 connection,
                 "SELECT c.column_name, c.data_type, c.column_type, l.id, c.character_octet_length "
                 "FROM information_schema.columns c LEFT JOIN information_schema.collations l ON l.collation_name = c.collation_name "
@@ -54,7 +54,7 @@ class ServerTables:
     def row_end(self, table: str) -> str:
         connection = self._connect()
         try:
-            found = db.rows(
+            found = db.fetch_rows(
                 connection,
                 "SELECT COALESCE((SELECT MIN(c.column_name) FROM information_schema.columns c WHERE c.table_schema = %s "
                 "AND c.table_name = %s AND c.generation_expression = 'ROW END'), 'row_end') FROM information_schema.tables t "
@@ -68,7 +68,7 @@ class ServerTables:
     def current(self, table: str, values: Mapping[str, object]) -> Mapping[str, object] | None:
         key = values.get(self._keys[table], UNTOLD)
         try:
-            text = as_key(usable("key", key)) if key is not UNTOLD else None
+            text = as_key(require_usable("key", key)) if key is not UNTOLD else None
         except InvalidEventError:
             return None
         found = self._fetch(table, text) if text is not None else None

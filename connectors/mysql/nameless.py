@@ -30,7 +30,7 @@ class DefinedColumn(NamedTuple):
 Definition = Sequence[DefinedColumn]
 
 
-def with_names(table_map: TableMap, named: TableMap | None, definition: Definition) -> TableMap | None:
+def add_names(table_map: TableMap, named: TableMap | None, definition: Definition) -> TableMap | None:
     """The map with its columns' names; None where no source of names fits it.
 
     Args:
@@ -47,7 +47,7 @@ def with_names(table_map: TableMap, named: TableMap | None, definition: Definiti
     return table_map._replace(columns=tuple(filled))
 
 
-def key_alone(table_map: TableMap, definition: Definition, key: str) -> TableMap:
+def name_key(table_map: TableMap, definition: Definition, key: str) -> TableMap:
     """The map with the name of the key only, where the column in the key's place can be the key; otherwise without any."""
     place = next((i for i, defined in enumerate(definition) if defined.name == key), None)
     columns = list(table_map.columns)

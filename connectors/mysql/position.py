@@ -33,12 +33,12 @@ class SnapshotPosition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """Value of the ordering column of the last row given; None: from the first row."""
 
 
-def stream_position(position: BinlogPosition) -> Position:
+def encode_stream(position: BinlogPosition) -> Position:
     """`position` as the runner keeps it."""
     return Position("stream", msgspec.json.encode(position).decode())
 
 
-def snapshot_position(position: SnapshotPosition) -> Position:
+def encode_snapshot(position: SnapshotPosition) -> Position:
     """`position` as the runner keeps it."""
     return Position("snapshot", msgspec.json.encode(position).decode())
 

@@ -12,7 +12,7 @@ import pymysql
 from pymysql.cursors import Cursor, DictCursor
 
 from connectors.config.connector_file import MysqlServer, Tls
-from connectors.mysql.columns.column_types import Declared, family
+from connectors.mysql.columns.column_types import Declared, find_family
 from connectors.mysql.sign_in import CLEAR_TEXT
 from contract.errors import ConfigurationError, PositionDeadError, TransientError
 
@@ -45,7 +45,7 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-def options(server: MysqlServer, password: str | None, *, read_timeout_s: float) -> dict[str, Any]:
+def build_options(server: MysqlServer, password: str | None, *, read_timeout_s: float) -> dict[str, Any]:
     """Keyword arguments of `pymysql.connect`."""
     return {
         "host": server.host,
@@ -58,10 +58,10 @@ def options(server: MysqlServer, password: str | None, *, read_timeout_s: float)
         "read_timeout": read_timeout_s,
         "write_timeout": read_timeout_s,
         "init_command": _SESSION,
-    } | ({"ssl": tls_context(server.tls)} if server.tls else {"auth_plugin_map": CLEAR_TEXT})
+    } | ({"ssl": build_tls_context(server.tls)} if server.tls else {"auth_plugin_map": CLEAR_TEXT})
 
 
-def tls_context(tls: Tls) -> ssl.SSLContext:
+def build_tls_context(tls: Tls) -> ssl.SSLContext:
     """The TLS settings as a context; raises ConfigurationError when a file cannot be read."""
     try:
         context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file else None)
@@ -74,12 +74,12 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
 
 
 @contextmanager
-def told(server: MysqlServer) -> Iterator[None]:
+def translate_driver_errors(server: MysqlServer) -> Iterator[None]:
     """Turns the driver's errors into ours; messages of the server name objects, not data."""
     try:
         yield
     except pymysql.MySQLError as error:
-        raise translated(error, server) from None
+        raise translate_error(error, server) from None
     except (OSError, EOFError) as error:
         raise TransientError(f"MySQL {server.host}:{server.port}: {type(error).__name__}") from None
     except _FAULTY_ANSWERS as error:
@@ -88,7 +88,7 @@ def told(server: MysqlServer) -> Iterator[None]:
         ) from None
 
 
-def translated(error: pymysql.MySQLError, server: MysqlServer) -> Exception:
+def translate_error(error: pymysql.MySQLError, server: MysqlServer) -> Exception:
     """The error that `error` of the driver means to the runner."""
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     text = str(error.args[-1]) if error.args else type(error).__name__
@@ -107,36 +107,36 @@ def translated(error: pymysql.MySQLError, server: MysqlServer) -> Exception:
 
 def connect(server: MysqlServer, password: str | None, *, read_timeout_s: float = 60.0) -> Any:
     """A connection for ordinary statements; raises TransientError or ConfigurationError."""
-    with told(server):
-        return pymysql.connect(**options(server, password, read_timeout_s=read_timeout_s))
+    with translate_driver_errors(server):
+        return pymysql.connect(**build_options(server, password, read_timeout_s=read_timeout_s))
 
 
 def connect_for_rows(server: MysqlServer, password: str | None, *, read_timeout_s: float = 60.0) -> Any:
     """A connection whose answers are the bytes that tables hold, as connectors.mysql.columns.selection reads them."""
-    given = options(server, password, read_timeout_s=read_timeout_s) | {
+    given = build_options(server, password, read_timeout_s=read_timeout_s) | {
         "init_command": _AS_STORED,
         "use_unicode": False,
         "conv": pymysql.converters.encoders,
     }
-    with told(server):
+    with translate_driver_errors(server):
         return pymysql.connect(**given)
 
 
-def rows(connection: Any, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+def fetch_rows(connection: Any, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
     """All rows of a small query."""
     with connection.cursor(Cursor) as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
 
 
-def settings(connection: Any) -> dict[str, str]:
+def read_settings(connection: Any) -> dict[str, str]:
     """Server variables that matter to a reader of the binary log; a variable the server does not know is absent."""
     marks = ", ".join(["%s"] * len(_SETTINGS))
-    found = rows(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", _SETTINGS)
+    found = fetch_rows(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", _SETTINGS)
     return {str(name).lower(): str(value) for name, value in found}
 
 
-def setting_faults(found: Mapping[str, str]) -> list[str]:
+def find_setting_faults(found: Mapping[str, str]) -> list[str]:
     """What must change on the server before its binary log can be read, in words. Pure."""
     wanted = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}
     return [
@@ -152,17 +152,17 @@ def is_mariadb(found: Mapping[str, str]) -> bool:
     return "mariadb" in found.get("version", "").lower()
 
 
-def identity(found: Mapping[str, str]) -> str:
+def identify_server(found: Mapping[str, str]) -> str:
     """What tells this server from another with binlog files of the same names; empty where it has nothing such."""
     return found.get("server_uuid") or found.get("server_uid") or ""
 
 
-def ignores_case(found: Mapping[str, str]) -> bool:
+def is_case_insensitive(found: Mapping[str, str]) -> bool:
     """Whether the server takes names of tables that differ only in case for one."""
     return found.get("lower_case_table_names", "0") != "0"
 
 
-def server_id(name: str) -> int:
+def derive_server_id(name: str) -> int:
     """A replica id made from a connector's name, outside the small numbers that people give by hand."""
     return 2**31 + zlib.crc32(name.encode()) % 2**30
 
@@ -178,7 +178,7 @@ def log_status(connection: Any) -> dict[str, str]:
     return {str(name).lower(): str(value or "") for name, value in (found or {}).items()}
 
 
-def binlog_end(connection: Any) -> tuple[str, int]:
+def read_binlog_end(connection: Any) -> tuple[str, int]:
     """File and position of the end of the binary log."""
     found = log_status(connection)
     if not found:
@@ -188,18 +188,18 @@ def binlog_end(connection: Any) -> tuple[str, int]:
 
 def log_files(connection: Any) -> list[str]:
     """Names of the log files that the server has, the oldest first."""
-    return [str(row[0]) for row in rows(connection, "SHOW BINARY LOGS")]
+    return [str(row[0]) for row in fetch_rows(connection, "SHOW BINARY LOGS")]
 
 
-def gtid_end(connection: Any, *, mariadb: bool) -> str:
+def read_gtid_end(connection: Any, *, mariadb: bool) -> str:
     """The GTIDs of everything in the binary log up to now."""
     statement = "SELECT @@GLOBAL.gtid_binlog_pos" if mariadb else "SELECT @@GLOBAL.gtid_executed"
-    return re.sub(r"\s", "", str(rows(connection, statement)[0][0] or ""))
+    return re.sub(r"\s", "", str(fetch_rows(connection, statement)[0][0] or ""))
 
 
-def columns(connection: Any, database: str, table: str) -> dict[str, Declared]:
+def read_columns(connection: Any, database: str, table: str) -> dict[str, Declared]:
     """Columns of a table by name, in order; empty when there is no such table."""
-    found = rows(
+    found = fetch_rows(
         connection,
         "SELECT column_name, data_type, character_set_name, collation_name, character_octet_length "
         "FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
@@ -212,14 +212,14 @@ def columns(connection: Any, database: str, table: str) -> dict[str, Declared]:
     return {column.name: column for column in declared}
 
 
-def families(found: Mapping[str, Declared]) -> dict[str, str]:
+def find_families(found: Mapping[str, Declared]) -> dict[str, str]:
     """Family of each column: what must not change under a mapping. Pure."""
-    return {name: family(column.data_type) for name, column in found.items()}
+    return {name: find_family(column.data_type) for name, column in found.items()}
 
 
-def unique_keys(connection: Any, database: str, table: str) -> set[str]:
+def read_unique_keys(connection: Any, database: str, table: str) -> set[str]:
     """Columns that are a primary or unique key on their own."""
-    found = rows(
+    found = fetch_rows(
         connection,
         "SELECT MIN(column_name) FROM information_schema.statistics WHERE table_schema = %s AND table_name = %s "
         "AND non_unique = 0 GROUP BY index_name HAVING COUNT(*) = 1",

@@ -26,7 +26,7 @@ _READABLE = frozenset(("BASE TABLE", "SYSTEM VERSIONED"))
 
 def find_tables(connection: Any, database: str, table: str) -> list[FoundTable]:
     """Tables that information_schema finds under a name; it may ignore the case although the server does not."""
-    found = db.rows(
+    found = db.fetch_rows(
         connection,
         "SELECT table_schema, table_name, table_type, COALESCE(engine, '') FROM information_schema.tables "
         "WHERE table_schema = %s AND table_name = %s",
@@ -35,7 +35,7 @@ def find_tables(connection: Any, database: str, table: str) -> list[FoundTable]:
     return [FoundTable(*map(str, row)) for row in found]
 
 
-def table_faults(found: list[FoundTable], database: str, table: str, names: TableNames) -> list[str]:
+def find_table_faults(found: list[FoundTable], database: str, table: str, names: TableNames) -> list[str]:
     """Why the log may not show the rows of a table. Pure."""
     exact = [each for each in found if names.same(each.database, database) and names.same(each.name, table)]
     if not exact:
@@ -49,13 +49,13 @@ def table_faults(found: list[FoundTable], database: str, table: str, names: Tabl
     return []
 
 
-def filter_faults(connection: Any, names: TableNames, database: str) -> list[str]:
+def find_filter_faults(connection: Any, names: TableNames, database: str) -> list[str]:
     """Whether the server leaves the database out of its log."""
     status = db.log_status(connection)
-    return excluded(status.get("binlog_do_db", ""), status.get("binlog_ignore_db", ""), names, database)
+    return find_exclusions(status.get("binlog_do_db", ""), status.get("binlog_ignore_db", ""), names, database)
 
 
-def excluded(written: str, ignored: str, names: TableNames, database: str) -> list[str]:
+def find_exclusions(written: str, ignored: str, names: TableNames, database: str) -> list[str]:
     """Faults of the server's filters, each a list of databases with commas. Pure."""
     do = [name.strip() for name in written.split(",") if name.strip()]
     ignore = [name.strip() for name in ignored.split(",") if name.strip()]
@@ -66,13 +66,13 @@ def excluded(written: str, ignored: str, names: TableNames, database: str) -> li
     return []
 
 
-def replica_faults(connection: Any, settings: Mapping[str, str]) -> list[str]:
+def find_replica_faults(connection: Any, settings: Mapping[str, str]) -> list[str]:
     """Whether the server copies rows of another one without logging them."""
     if settings.get("log_replica_updates", settings.get("log_slave_updates", "ON")).upper() != "OFF":
         return []
     for question in ("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"):
         try:
-            copies = db.rows(connection, question)
+            copies = db.fetch_rows(connection, question)
         except pymysql.MySQLError:  # an older word, or a right that the connector does not need otherwise
             continue
         return (

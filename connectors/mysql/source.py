@@ -12,22 +12,22 @@ from connectors.mysql import server as db
 from connectors.mysql.beginning import open_snapshot
 from connectors.mysql.columns.column_types import Declared
 from connectors.mysql.columns.packed import UndecodableError
-from connectors.mysql.columns.selection import Selection, condition, quoted, resumable
+from connectors.mysql.columns.selection import Selection, build_condition, is_resumable, quote_identifier
 from connectors.mysql.log.access import LogAccess
 from connectors.mysql.lookup import ServerTables
 from connectors.mysql.names import TableNames
 from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
+    encode_snapshot,
+    encode_stream,
     parse_snapshot,
     parse_stream,
-    snapshot_position,
-    stream_position,
 )
-from connectors.mysql.server_checks import filter_faults, find_tables, replica_faults, table_faults
-from connectors.mysql.streaming import LogStream, replica_id
+from connectors.mysql.server_checks import find_filter_faults, find_replica_faults, find_table_faults, find_tables
+from connectors.mysql.streaming import LogStream, derive_replica_id
 from connectors.ports import Checkpoint, Item, Position, Row, SchemaSeen
-from connectors.values import as_key, usable
+from connectors.values import as_key, require_usable
 from contract.errors import ConfigurationError, InvalidEventError
 
 _LOG = structlog.get_logger()
@@ -61,15 +61,15 @@ class MysqlSource:
     def check(self) -> list[str]:
         connection = self._connect()
         try:
-            with db.told(self._server):
-                found = db.settings(connection)
+            with db.translate_driver_errors(self._server):
+                found = db.read_settings(connection)
                 names = self._names(found)
-                faults = names.faults + db.setting_faults(found)
+                faults = names.faults + db.find_setting_faults(found)
                 for section in self._tables.values():
                     faults += self._table_faults(connection, section, names)
                 self._check_log(connection, found)
-                faults += filter_faults(connection, names, self._server.database)
-                faults += replica_faults(connection, found)
+                faults += find_filter_faults(connection, names, self._server.database)
+                faults += find_replica_faults(connection, found)
             return faults
         finally:
             connection.close()
@@ -82,7 +82,7 @@ class MysqlSource:
     def fetch(self, table: str, key: str) -> Row | None:
         columns = self._columns(table)
         selection, statement = self._select(table, columns)
-        wanted = condition(columns[self._config.key_of(self._tables[table])], key)
+        wanted = build_condition(columns[self._config.key_of(self._tables[table])], key)
         if wanted is None:
             return None
         found = self._query(f"{statement} WHERE {wanted.statement} LIMIT 1", wanted.value)
@@ -93,7 +93,7 @@ class MysqlSource:
         probe = self._connect()
         scan = db.connect_for_rows(self._server, self._password, read_timeout_s=SNAPSHOT_TIMEOUT_S)
         try:
-            with db.told(self._server):
+            with db.translate_driver_errors(self._server):
                 begun = self._begin(probe, scan)
                 start = resumed.start if resumed else begun
                 probe.close()
@@ -102,26 +102,26 @@ class MysqlSource:
             for connection in (probe, scan):
                 if connection.open:
                     connection.close()
-        yield Checkpoint(stream_position(start))
+        yield Checkpoint(encode_stream(start))
 
     def stream(self, start: Position) -> Iterator[Item]:
         position = parse_stream(start)
         connection = self._connect()
         try:
-            with db.told(self._server):
-                found = db.settings(connection)
+            with db.translate_driver_errors(self._server):
+                found = db.read_settings(connection)
                 end = self._end(connection, found)
         finally:
             connection.close()
-        for fault in db.setting_faults(found):
+        for fault in db.find_setting_faults(found):
             _LOG.warning("server_setting", connector=self._config.name, fault=fault)
-        options = db.options(self._server, self._password, read_timeout_s=self._server.silent_after_s)
+        options = db.build_options(self._server, self._password, read_timeout_s=self._server.silent_after_s)
         tables = ServerTables(self._connect, self._server.database, self.fetch, self._config)
         self._stream = LogStream(
             self._config, self._server, options, mapped=self._mapped, tables=tables, files=self._files
         )
         try:
-            with db.told(self._server):
+            with db.translate_driver_errors(self._server):
                 yield from self._stream.items(position, end, found)
         finally:
             self.close()
@@ -141,8 +141,8 @@ class MysqlSource:
     def _columns(self, table: str) -> dict[str, Declared]:
         connection = self._connect()
         try:
-            with db.told(self._server):
-                found = db.columns(connection, self._server.database, table)
+            with db.translate_driver_errors(self._server):
+                found = db.read_columns(connection, self._server.database, table)
         finally:
             connection.close()
         if not found:
@@ -155,10 +155,10 @@ class MysqlSource:
         """A column that names rows of `table`, for `connector new`."""
         connection = self._connect()
         try:
-            with db.told(self._server):
-                keys = db.unique_keys(connection, self._server.database, table)
+            with db.translate_driver_errors(self._server):
+                keys = db.read_unique_keys(connection, self._server.database, table)
                 return next(
-                    (name for name in db.columns(connection, self._server.database, table) if name in keys), None
+                    (name for name in db.read_columns(connection, self._server.database, table) if name in keys), None
                 )
         finally:
             connection.close()
@@ -169,59 +169,59 @@ class MysqlSource:
     def _query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         connection = db.connect_for_rows(self._server, self._password)
         try:
-            with db.told(self._server):
-                return db.rows(connection, statement, values)
+            with db.translate_driver_errors(self._server):
+                return db.fetch_rows(connection, statement, values)
         finally:
             connection.close()
 
     def _table_faults(self, connection: Any, section: Table, names: TableNames) -> list[str]:
         table, database = section.name, self._server.database
-        hidden = table_faults(find_tables(connection, database, table), database, table, names)
+        hidden = find_table_faults(find_tables(connection, database, table), database, table, names)
         if hidden:
             return hidden
-        types = db.columns(connection, database, table)
+        types = db.read_columns(connection, database, table)
         mapped = {_column(name, types) for name in self._mapped(table)}
         faults = [f"table {table} has no column {name}" for name in sorted(mapped - set(types))]
         key = self._config.key_of(section)
-        if key in types and key not in db.unique_keys(connection, database, table):
+        if key in types and key not in db.read_unique_keys(connection, database, table):
             faults.append(f"table {table}: key {key} is neither a primary nor a unique key of its own")
         return faults + [fault for name in sorted(mapped & set(types)) for fault in _type_faults(table, types[name])]
 
     def _names(self, found: Mapping[str, str]) -> TableNames:
-        return TableNames(self._server.database, list(self._tables), ignore_case=db.ignores_case(found))
+        return TableNames(self._server.database, list(self._tables), ignore_case=db.is_case_insensitive(found))
 
     def _check_log(self, connection: Any, found: Mapping[str, str]) -> None:
         """Reads the beginning of the log as the stream will, so that a missing grant is told now."""
-        file, _ = db.binlog_end(connection)
+        file, _ = db.read_binlog_end(connection)
         self._access(found).born(file)
 
     def _access(self, found: Mapping[str, str]) -> LogAccess:
-        options = db.options(self._server, self._password, read_timeout_s=60.0)
-        name = replica_id(self._config, self._server, "look")
+        options = db.build_options(self._server, self._password, read_timeout_s=60.0)
+        name = derive_replica_id(self._config, self._server, "look")
         return LogAccess(options, replica_id=name, mariadb=db.is_mariadb(found))
 
     def _files(self) -> list[str]:
         connection = self._connect()
         try:
-            with db.told(self._server):
+            with db.translate_driver_errors(self._server):
                 return db.log_files(connection)
         finally:
             connection.close()
 
     def _end(self, connection: Any, found: Mapping[str, str]) -> BinlogPosition:
-        file, offset = db.binlog_end(connection)
+        file, offset = db.read_binlog_end(connection)
         by_gtid = self._server.position_by == "gtid"
-        gtid = db.gtid_end(connection, mariadb=db.is_mariadb(found)) if by_gtid else None
+        gtid = db.read_gtid_end(connection, mariadb=db.is_mariadb(found)) if by_gtid else None
         if gtid == "" and not db.is_mariadb(found):
             raise ConfigurationError(["position_by: gtid, but the server has no GTIDs; set gtid_mode=ON"])
-        return BinlogPosition(file=file, offset=offset, gtid=gtid, server=db.identity(found))
+        return BinlogPosition(file=file, offset=offset, gtid=gtid, server=db.identify_server(found))
 
     def _begin(self, probe: Any, scan: Any) -> BinlogPosition:
         """Opens a consistent snapshot on `scan`, and gives the position that the stream starts from."""
         with scan.cursor() as cursor:
             cursor.execute(f"SET SESSION net_write_timeout = {int(SNAPSHOT_TIMEOUT_S)}")
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        found = db.settings(probe)
+        found = db.read_settings(probe)
         self._end(probe, found)  # tells a log or GTIDs that are switched off
         begun = open_snapshot(
             probe,
@@ -231,14 +231,14 @@ class MysqlSource:
             mariadb=db.is_mariadb(found),
             gtids=found.get("gtid_mode", "OFF").upper() == "ON",
         )
-        return msgspec.structs.replace(begun, server=db.identity(found))
+        return msgspec.structs.replace(begun, server=db.identify_server(found))
 
     def _scan_tables(self, scan: Any, start: BinlogPosition, resumed: SnapshotPosition | None) -> Iterator[Item]:
         names = list(self._tables)
         first = names.index(resumed.table) if resumed and resumed.table in names else 0
         for table in names[first:]:
             columns = self._columns(table)
-            yield SchemaSeen(table, db.families(columns))
+            yield SchemaSeen(table, db.find_families(columns))
             if not self._config.transactions.snapshot:
                 continue
             after = resumed.after if resumed and resumed.table == table else None
@@ -250,12 +250,12 @@ class MysqlSource:
         selection, statement = self._select(table, columns)
         order = self._order(table, selection.names)
         # >= gives the last row again rather than risk one with an equal value
-        behind = condition(columns[order], after, ">=") if after is not None else None
+        behind = build_condition(columns[order], after, ">=") if after is not None else None
         where = f" WHERE {behind.statement}" if behind else ""
         cursor = scan.cursor(SSCursor)
         finished = False
         try:
-            cursor.execute(f"{statement}{where} ORDER BY {quoted(order)}", (behind.value,) if behind else ())
+            cursor.execute(f"{statement}{where} ORDER BY {quote_identifier(order)}", (behind.value,) if behind else ())
             number = 0
             while chunk := cursor.fetchmany(CHUNK_ROWS):
                 for answers in chunk:
@@ -264,7 +264,7 @@ class MysqlSource:
                     values = selection.row(answers)
                     yield Row(table, "read", values, coordinates, "snapshot")
                 after = _place(columns[order], values[order])
-                yield Checkpoint(snapshot_position(SnapshotPosition(start=start, table=table, after=after)))
+                yield Checkpoint(encode_snapshot(SnapshotPosition(start=start, table=table, after=after)))
             finished = True
         finally:
             if not finished and cursor._result is not None:  # noqa: SLF001 - else the driver would read the whole rest
@@ -289,7 +289,8 @@ class MysqlSource:
             selection = Selection(chosen)
         except UndecodableError as error:
             raise ConfigurationError([f"table {table}: {error}"]) from None
-        return selection, f"SELECT {selection.shown} FROM {quoted(self._server.database)}.{quoted(table)}"  # noqa: S608 - quoted names
+        name = f"{quote_identifier(self._server.database)}.{quote_identifier(table)}"
+        return selection, f"SELECT {selection.shown} FROM {name}"  # noqa: S608 - quoted names
 
 
 def _column(name: str, types: Collection[str]) -> str:
@@ -299,10 +300,10 @@ def _column(name: str, types: Collection[str]) -> str:
 
 def _place(column: Declared, value: object) -> str | None:
     """Where a scan can continue; None where it must begin again."""
-    if not resumable(column):
+    if not is_resumable(column):
         return None
     try:
-        return as_key(usable(column.name, value))
+        return as_key(require_usable(column.name, value))
     except InvalidEventError:
         return None
 

@@ -68,7 +68,9 @@ class LogStream:
         if names.faults:
             raise ConfigurationError(names.faults)
         start, history = self._start(position, mariadb=mariadb)
-        access = LogAccess(self._options, replica_id=replica_id(self._config, self._server, "look"), mariadb=mariadb)
+        access = LogAccess(
+            self._options, replica_id=derive_replica_id(self._config, self._server, "look"), mariadb=mariadb
+        )
         self._check_identity(position, end, access)
 
         def find_prepared(xid: Xid, before: BinlogPosition) -> Held | None:
@@ -87,7 +89,7 @@ class LogStream:
         self._dump = Dump(
             self._options,
             start,
-            replica_id=replica_id(self._config, self._server),
+            replica_id=derive_replica_id(self._config, self._server),
             heartbeat_s=self._server.heartbeat_s,
             mariadb=mariadb,
         )
@@ -102,7 +104,7 @@ class LogStream:
 
     def _names(self, settings: Mapping[str, str]) -> TableNames:
         tables = [table.name for table in self._config.tables()]
-        return TableNames(self._server.database, tables, ignore_case=db.ignores_case(settings))
+        return TableNames(self._server.database, tables, ignore_case=db.is_case_insensitive(settings))
 
     def _start(self, position: BinlogPosition, *, mariadb: bool) -> tuple[Start, History | None]:
         if self._server.position_by != "gtid":
@@ -140,8 +142,8 @@ class LogStream:
             raise PositionDeadError(f"the server's log began again: it ends before {position.file}, which was read")
 
 
-def replica_id(config: ConnectorConfig, server: MysqlServer, purpose: str = "") -> int:
+def derive_replica_id(config: ConnectorConfig, server: MysqlServer, purpose: str = "") -> int:
     """The id of this connector among the server's replicas; another one for a second connection with a purpose."""
     if server.server_id is not None and not purpose:
         return server.server_id
-    return db.server_id(f"{server.database}/{config.name}{'/' + purpose if purpose else ''}")
+    return db.derive_server_id(f"{server.database}/{config.name}{'/' + purpose if purpose else ''}")

@@ -25,7 +25,7 @@ class Vitals:
         return now_s - (self.source_spoke_s if self.source_spoke_s is not None else self.started_s)
 
 
-def ailments(vitals: Vitals, now_s: float, kafka_blocked_s: float, silent_after_s: float) -> list[str]:
+def find_ailments(vitals: Vitals, now_s: float, kafka_blocked_s: float, silent_after_s: float) -> list[str]:
     """What is wrong, each with its remedy; empty when the connector is well.
 
     Args:

@@ -3,6 +3,6 @@
 import zlib
 
 
-def partition_of(partition_by: bytes, partitions: int) -> int:
+def choose_partition(partition_by: bytes, partitions: int) -> int:
     """CRC-32 of `partition_by` modulo `partitions`; a customer's transactions stay in one partition and in order."""
     return zlib.crc32(partition_by) % partitions

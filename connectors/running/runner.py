@@ -29,7 +29,7 @@ from connectors.ports import (
 from connectors.running.health import Vitals
 from connectors.running.limits import DeadLetterLimits
 from connectors.running.schema_guard import SchemaGuard
-from connectors.unexpected import guarded
+from connectors.unexpected import guard
 from contract.clock import Clock
 from contract.dead_letters import DeadLetter
 from contract.errors import ConfigurationError, PositionDeadError, TillguardError, TransientError
@@ -103,7 +103,7 @@ class Runner:
             ConfigurationError: Only a person can help.
             UnexpectedError: The source, Kafka's client or the offset store failed in a way that no rule foresaw.
         """
-        with guarded(f"connector {self._name}", self._place):
+        with guard(f"connector {self._name}", self._place):
             self._load()
             try:
                 self._loop(until_caught_up=until_caught_up)

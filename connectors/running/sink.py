@@ -28,7 +28,7 @@ from kafka.errors import (
 )
 
 from connectors.ports import Interrupted, Outgoing
-from connectors.running.partitions import partition_of
+from connectors.running.partitions import choose_partition
 from contract.errors import ConfigurationError
 from runtime.kafka.brokers import close_producer, is_reachable
 
@@ -192,7 +192,7 @@ class KafkaSink:
         count = self._partitions.get(message.topic)
         if count is None:
             count = self._partitions[message.topic] = self._partition_count(message.topic)
-        partition = partition_of(message.partition_by, count)
+        partition = choose_partition(message.partition_by, count)
         pending.future = producer.send(message.topic, value=message.value, key=message.key, partition=partition)
 
     def _connected(self) -> Any:

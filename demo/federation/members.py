@@ -1,7 +1,7 @@
 """The third act's retailers: what each sold, which frauds it has seen, and the examples it can learn from.
 
 Each sold for four weeks. In the first part of them it met its own kinds of fraud only. Then the other kinds begin there as well: so
-few by now that they are enough to judge a model by, and none of them is learned from (trainer.examples.places takes the older
+few by now that they are enough to judge a model by, and none of them is learned from (trainer.examples.examples.split_rows takes the older
 70 % of the frauds for that). What it sold last is kept back: no model learns from it or is chosen by it.
 """
 

@@ -34,8 +34,8 @@ from runtime import atomic_file, yaml_document
 from runtime.state_folder import find_retailer_folder
 from tillguard.federation import root
 from tillguard.federation.learner import CHOICE, format_lineage, get_shapes
-from trainer.learning.judging import opponent
-from trainer.model.run_onnx import served
+from trainer.learning.judging import find_opponent
+from trainer.model.run_onnx import compute_served_scores
 from trainer.registry.registry import Registry
 
 FEDERATION = "demo-federation"
@@ -218,10 +218,10 @@ class ThirdAct:
     def _scores(self, name: str) -> NDArray[np.float64]:
         """Of the sales that `name` kept back, by the model that serves there."""
         with _registry(self._settings[name]) as registry:
-            package = opponent(self._settings[name], registry).package
+            package = find_opponent(self._settings[name], registry).package
         if package is None:
             raise DemoError(f"{name} has no model in service; see {self._on.state / 'logs' / 'demo'}")
-        return served(package.onnx, self._prepared[name].later.features)
+        return compute_served_scores(package.onnx, self._prepared[name].later.features)
 
     def _write_coordinator(self) -> None:
         own = {

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pymongo
 import pymysql
 
-from connectors.assembly import source_of
+from connectors.assembly import build_source
 from connectors.config.connector_file import ConnectorConfig, parse
 from connectors.mapping.mapper import Mapper
 from connectors.ports import Position, Source
@@ -104,7 +104,7 @@ class FileWorld:
                 file.writelines(json.dumps(each) + "\n" for each in rows)
 
     def source(self) -> Source:
-        return source_of(self._config, self.mapper(), self._path.parent, {}, lambda _: False)
+        return build_source(self._config, self.mapper(), self._path.parent, {}, lambda _: False)
 
     def mapper(self) -> Mapper:
         return Mapper(self._config, admission(), tokens())
@@ -159,7 +159,7 @@ class MysqlWorld:
         return parse(self.text, "mysql.yaml")
 
     def source(self) -> Source:
-        return source_of(self.config(), self.mapper(), Path(), {}, lambda _: False)
+        return build_source(self.config(), self.mapper(), Path(), {}, lambda _: False)
 
     def mapper(self) -> Mapper:
         return Mapper(self.config(), admission(), tokens())
@@ -202,7 +202,7 @@ class MongoWorld:
         return parse(self.text, "mongodb.yaml")
 
     def source(self) -> Source:
-        return source_of(self.config(), self.mapper(), Path(), {}, lambda _: False)
+        return build_source(self.config(), self.mapper(), Path(), {}, lambda _: False)
 
     def mapper(self) -> Mapper:
         return Mapper(self.config(), admission(), tokens())

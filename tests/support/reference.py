@@ -72,7 +72,7 @@ class Reference:
         self._links: dict[tuple[str, str], str] = {}
 
     def apply(self, applied_seq: int, window_update: WindowUpdate) -> list[float]:
-        """Aggregates of every entity, in the order of contract.windows.aggregate_names and ENTITIES, then of contract.risk.side_names."""
+        """Aggregates of every entity, in the order of contract.windows.aggregate_names and ENTITIES, then of contract.risk.list_side_names."""
         values = self._canonical(window_update)
         row: list[float] = []
         sides: list[float] = []

@@ -58,15 +58,15 @@ def check(
     Lists every fault with its line, then what must change in the database. Nothing is sent anywhere and no position moves.
     Personal data is shown as the tokens that would leave. Exit code 2: something must be corrected; 1: rows cannot be used.
     """
-    from connectors.assembly import load, mapper_of, source_of
+    from connectors.assembly import build_mapper, build_source, load
     from tillguard.operations.file_draft import LOOKED_AT
     from tillguard.operations.file_notes import describe_file
     from tillguard.views.connector_view import list_findings, look, show_rows
 
     parsed, settings = load(file), _settings(file, retailer, config)
     is_file = parsed.source.kind == "file"
-    mapper = mapper_of(parsed, settings)
-    source = source_of(parsed, mapper, file.parent, os.environ, lambda _: False)
+    mapper = build_mapper(parsed, settings)
+    source = build_source(parsed, mapper, file.parent, os.environ, lambda _: False)
     try:
         faults = source.check()
         if faults:
@@ -188,10 +188,10 @@ def fields() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from connectors.config.connector_file import field_rows
+    from connectors.config.connector_file import list_fields
 
     table = Table("section", "field", "what it is", box=None)
-    for row in field_rows():
+    for row in list_fields():
         table.add_row(*row)
     Console().print(table)
 
@@ -293,21 +293,21 @@ def _run(
 
     import structlog
 
-    from connectors.assembly import connector_of
-    from connectors.running.health import ailments
+    from connectors.assembly import build_connector
+    from connectors.running.health import find_ailments
     from contract.clock import SystemClock
     from contract.metrics import Metrics
     from runtime.health_server import WebPage
 
     stop, clock, metrics = catch_stop_signals(), SystemClock(), Metrics()
-    parts = connector_of(
+    parts = build_connector(
         parsed, settings, file.parent, os.environ, store=store, clock=clock, metrics=metrics, stop=stop
     )
 
     def complaints() -> list[str]:
         now_s = clock.monotonic_s()
         metrics.set("tillguard_connector_idle_seconds", parts.vitals.idle_s(now_s), connector=parsed.name)
-        return ailments(parts.vitals, now_s, parts.sink.blocked_s(), parts.silent_after_s)
+        return find_ailments(parts.vitals, now_s, parts.sink.blocked_s(), parts.silent_after_s)
 
     with ExitStack() as pages:
         host, port = web

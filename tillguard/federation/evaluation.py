@@ -47,7 +47,7 @@ def build_evaluator(settings: FederationSettings) -> Evaluate | None:
         from trainer.federated import local_round  # noqa: PLC0415 - it imports TensorFlow
 
         try:
-            logits = local_round.scores(arrays, held.features)
+            logits = local_round.compute_logits(arrays, held.features)
         except TrainingRefusedError as error:
             raise UpdateRefusedError("schema", str(error)) from None
         if not np.isfinite(logits).all():

@@ -29,8 +29,8 @@ from trainer.examples import pool
 from trainer.examples.examples import Examples
 from trainer.examples.store import ExampleStore
 from trainer.federated import joint_form, joint_statistics
-from trainer.learning.judging import NOTHING_SERVES, Opponent, compared, opponent, skill_shown
-from trainer.learning.material import Material, of_store
+from trainer.learning.judging import NOTHING_SERVES, Opponent, compare_models, find_opponent, measure_skill
+from trainer.learning.material import Material, gather_from_store
 from trainer.learning.publication import promote_model
 from trainer.model import snapshot
 from trainer.model.calibrate import Platt
@@ -58,7 +58,8 @@ CHOICE, VERSION = "federation_choice", "federation_version"
 def get_shapes() -> Shapes:
     """Of the model that retailers of this feature schema learn together; their names say schema and form."""
     return tuple(
-        TensorShape(name=tensor.name, shape=tensor.shape, role=tensor.role) for tensor in joint_form.tensors(HIDDEN)
+        TensorShape(name=tensor.name, shape=tensor.shape, role=tensor.role)
+        for tensor in joint_form.list_tensors(HIDDEN)
     )
 
 
@@ -67,7 +68,7 @@ def build_initial_model(seed: int) -> dict[str, np.ndarray]:
 
     The shapes are those of `get_shapes()`: for each layer weights (inputs, units) and biases (units,), then the form.
     """
-    return {tensor.name: array for tensor, array in zip(get_shapes(), joint_form.initial(HIDDEN, seed), strict=True)}
+    return {tensor.name: array for tensor, array in zip(get_shapes(), joint_form.initialise(HIDDEN, seed), strict=True)}
 
 
 def format_lineage(federation: str, model_version: int) -> str:
@@ -106,7 +107,7 @@ class RetailerLearner:
             )
         from trainer.federated import local_round  # noqa: PLC0415 - they import TensorFlow
 
-        seed = local_round.seed_of(task.seed, f"{self._settings.retailer}/{task.round}")
+        seed = local_round.derive_seed(task.seed, f"{self._settings.retailer}/{task.round}")
         with _unable("training"):
             arrays = local_round.train(task.base, train, _round(task, self._settings.trainer), seed)
         log.info("round_trained", round=task.round, attempt=task.attempt, examples=len(train))
@@ -121,12 +122,12 @@ class RetailerLearner:
         # With privacy of single examples all count the same, so that what one of them moves is bounded.
         part = replace(part, weight=None) if task.privacy.level == "sample" else _as_they_come(part, material)
         if task.purpose == "statistics":
-            vector = joint_statistics.summary(joint_form.kinds_of(), np.asarray(part.features), part.weights)
+            vector = joint_statistics.summarise(joint_form.list_kinds(), np.asarray(part.features), part.weights)
         else:
             from trainer.federated import local_round  # noqa: PLC0415 - it imports TensorFlow
 
             with _unable("model"):
-                logits = local_round.scores(task.base, np.asarray(part.features))
+                logits = local_round.compute_logits(task.base, np.asarray(part.features))
             if not np.isfinite(logits).all():
                 raise TrainingUnableError("model", "the model's scores are no finite numbers")
             vector = calibration.histogram(logits, part.fraud, part.weights).astype(np.float32)
@@ -186,7 +187,7 @@ class RetailerLearner:
             return self._kept(model_version, pinned)
         material = self._material()
         try:
-            against = opponent(self._settings, registry)
+            against = find_opponent(self._settings, registry)
         except PackageRefusedError as error:
             return self._kept(model_version, error.detail)
         with _unable("training"):
@@ -213,7 +214,7 @@ class RetailerLearner:
             VERSION: model_version, CHOICE: best.choice,
         }  # fmt: skip
         return training.finish(
-            local_round.fitted(best.arrays),
+            local_round.build_fitted(best.arrays),
             training.Material(
                 material.parts,
                 material.data,
@@ -242,7 +243,7 @@ class RetailerLearner:
         store = ExampleStore(self._settings.trainer.examples_url.get_secret_value(), self._settings.retailer)
         try:
             with _unable("data"):
-                return of_store(self._settings, store, self._now())
+                return gather_from_store(self._settings, store, self._now())
         finally:
             store.close()
 
@@ -263,11 +264,11 @@ def _best(arrays: Arrays, material: Material, own: Arrays | None, settings: Sett
     mine = own if own is not None else local_round.train(arrays, parts.train, how, seed)
     candidates: dict[Choice, Arrays] = {
         "global": arrays,
-        "blended": local_round.between(arrays, mine),
+        "blended": local_round.average_models(arrays, mine),
         "fine_tuned": local_round.train(arrays, parts.train, how, seed, head_only=True),
     }
     verdict = judged(
-        {name: local_round.scores(each, parts.validation.features) for name, each in candidates.items()},
+        {name: local_round.compute_logits(each, parts.validation.features) for name, each in candidates.items()},
         parts.validation.fraud,
         frauds_min=0,
         confidence=settings.federation.participant.gate_confidence,
@@ -285,7 +286,7 @@ def _pooled_scaling(best: _Candidate, material: Material) -> Platt | None:
 
     Moved by how this retailer's prior odds differ from those of all together.
     """
-    slope, offset, log_odds = map(float, joint_form.parted(best.arrays).scaling)
+    slope, offset, log_odds = map(float, joint_form.split_arrays(best.arrays).scaling)
     parts = material.parts
     if best.choice != "global" or slope <= 0 or parts.validation.fraud.sum() >= OWN_CALIBRATION_FRAUDS_MIN:
         return None
@@ -312,14 +313,16 @@ def _verdict(
     """Local or `best`, on the newest labels of trusted sources; the trainer's gate still says what costs too much."""
     trainer = settings.trainer
     if against.package is None:
-        shown = skill_shown(material, made)
-        lacking = shown if isinstance(shown, str) else gate.unskilled(shown, trainer.gate_confidence)
+        shown = measure_skill(material, made)
+        lacking = shown if isinstance(shown, str) else gate.find_lack_of_skill(shown, trainer.gate_confidence)
         why = "there is no local model" if against.why_none == NOTHING_SERVES else against.why_none
         return (Verdict("local", lacking) if lacking else Verdict(best.choice, f"{why}; {best.reason}")), None
-    found = compared(settings, material, made, against.package)
+    found = compare_models(settings, material, made, against.package)
     if isinstance(found, str):
         return Verdict("local", found), None
-    objection = gate.too_few(found, trainer.gate_frauds_min) or gate.costlier(found, trainer.gate_confidence)
+    objection = gate.find_shortage(found, trainer.gate_frauds_min) or gate.find_higher_cost(
+        found, trainer.gate_confidence
+    )
     if objection is not None:
         return Verdict("local", objection), found
     rival = Rival(found.old, found.surely_worse)
@@ -336,9 +339,9 @@ def _common_weights(registry: Registry, retailer: str, common: Arrays) -> Arrays
     with suppress(PackageRefusedError, TrainingRefusedError):
         kept = registry.attachment(entry, snapshot.ATTACHMENT)
         found = None if kept is None else snapshot.load(kept)
-        parted = joint_form.parted(common)
-        form = joint_form.constants(statistics=parted.statistics)
-        if found is not None and joint_form.digest(found.constants) == joint_form.digest(form):
+        parted = joint_form.split_arrays(common)
+        form = joint_form.build_constants(statistics=parted.statistics)
+        if found is not None and joint_form.hash_form(found.constants) == joint_form.hash_form(form):
             return parted._replace(weights=list(found.weights)).joined()
     return None
 
@@ -368,7 +371,7 @@ def _judged(arrays: Arrays, features: NDArray[np.float32], labels: NDArray[np.bo
 
     try:
         _refuse_shapes(arrays)
-        logits = local_round.scores(arrays, features)
+        logits = local_round.compute_logits(arrays, features)
     except (TrainingUnableError, TrainingRefusedError) as error:
         log.warning("model_not_judged", reason=str(error))
         return {}

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from connectors.assembly import has_untimed_labels, load, outcomes_of_file
+from connectors.assembly import has_untimed_labels, load, read_outcomes
 from connectors.files.json_rows import ARRAY, BOM
 from contract.clock import to_epoch_ms
 from contract.codec import DOCUMENT_BYTES_MAX, Decoder
@@ -263,7 +263,7 @@ def read_mapped(settings: Settings, file: Path, mapping: Path, now: datetime, fo
     """Transactions of any file through a connector file of kind `file`; raises ConfigurationError."""
     found.untimed = has_untimed_labels(load(mapping, at=file))
     position, event_time_ms = "", 0
-    for outcome in outcomes_of_file(mapping, settings, now, file=file):
+    for outcome in read_outcomes(mapping, settings, now, file=file):
         if isinstance(outcome, Transaction):
             position, event_time_ms = outcome.origin.position, to_epoch_ms(outcome.event_time)
             yield found.seen(outcome)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from connectors.config.connector_file import ConnectorConfig, MongodbServer, MysqlServer, parse
 from connectors.drafting.first_file import render
-from connectors.drafting.guess import guess, paths
+from connectors.drafting.guess import guess, list_paths
 from connectors.ports import Row
 from contract.errors import ConfigurationError
 
@@ -113,7 +113,7 @@ def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], st
             raise ConfigurationError(
                 [f"collection {wanted.table} is empty (or the user may not see it); nothing to guess from"]
             )
-        return paths([row.values for row in rows]), None
+        return list_paths([row.values for row in rows]), None
     raise ConfigurationError([f"--kind: one of {', '.join(KINDS)}"])
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
-from connectors.unexpected import guarded
+from connectors.unexpected import guard
 from contract.codec import Decoder
 from contract.dead_letters import DeadLetter
 from contract.errors import ConfigurationError, InvalidEventError, TillguardError, TransientError
@@ -83,7 +83,7 @@ class Retry:
         with SharedProducer(self._settings.kafka, "operator") as producer:
             for filed in letters:
                 try:
-                    with guarded(f"the retry of {filed.name}"):
+                    with guard(f"the retry of {filed.name}"):
                         self._retry(filed, producer)
                 except TransientError:
                     raise
@@ -112,13 +112,13 @@ class Retry:
         outlet.deliver(letter.source, [(original.key, original.value)], partition)
 
     def _send_row(self, filed: Filed) -> None:
-        from connectors.assembly import mapper_of, sink_of, source_of, store_of  # noqa: PLC0415 - drivers come with them
+        from connectors.assembly import build_mapper, build_sink, build_source, store_of  # noqa: PLC0415 - drivers come with them
 
         letter = filed.letter
         file, config = self._connector(letter.part.removeprefix(CONNECTOR))
         if letter.key is None:
             raise NotRetriedError("the row has no key by which it could be found")
-        mapper = mapper_of(config, self._settings)
+        mapper = build_mapper(config, self._settings)
         tables = [table.name for table in config.tables()] or [""]
         table = next((each for each in tables if mapper.source_name(each) == letter.source), None)
         if table is None:
@@ -129,8 +129,8 @@ class Retry:
         finally:
             store.close()
         known = saved.position if saved is not None else None
-        source = source_of(config, mapper, file.parent, os.environ, lambda _: False, known=known)
-        sink = sink_of(config, self._settings, Event())
+        source = build_source(config, mapper, file.parent, os.environ, lambda _: False, known=known)
+        sink = build_sink(config, self._settings, Event())
         try:
             row = source.fetch(table, letter.key)
             if row is None:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from connectors.config.file_settings import COMPRESSED, FORMATS, Files, ending, ending_fault, files_at
-from connectors.drafting.guess import NULLS, Guess, guess, paths
+from connectors.config.file_settings import COMPRESSED, FORMATS, Files, find_ending_fault, find_files, get_ending
+from connectors.drafting.guess import NULLS, Guess, guess, list_paths
 from connectors.files.file_row import ROW_NUMBER, FileRow
 from connectors.files.looks import guess_format, is_row
-from connectors.files.parts import open_bytes, parts, resolved
-from connectors.files.rows import READ_ERRORS, column_names, read, spread
+from connectors.files.parts import list_parts, open_bytes, resolve_format
+from connectors.files.rows import READ_ERRORS, read, read_column_names, sample_rows
 from connectors.files.source import NO_HEADER
-from connectors.files.text_settings import disguise, text_settings
+from connectors.files.text_settings import find_disguise, find_text_settings
 from contract.errors import ConfigurationError
 
 LOOKED_AT = 1_000
@@ -29,12 +29,12 @@ def look_at_files(path: Path) -> tuple[Guess, dict[str, object]]:
     """
     where = path.absolute()
     settings = _format_settings(where)
-    files = resolved(files_at(where, settings), where.parent)
-    found = parts(files, where)
-    if (told := disguise(files, found[0])) is not None:
+    files = resolve_format(find_files(where, settings), where.parent)
+    found = list_parts(files, where)
+    if (told := find_disguise(files, found[0])) is not None:
         raise ConfigurationError([f"{found[0].name} {told}"])
-    settings |= text_settings(files, found[0])
-    files = resolved(files_at(where, settings), where.parent)
+    settings |= find_text_settings(files, found[0])
+    files = resolve_format(find_files(where, settings), where.parent)
     rows = _rows(files, found, path)
     if files.file_format() == "csv" and (nulls := {value for row in rows for value in row.values()} & NULLS):
         settings["nulls"] = sorted(map(str, nulls))
@@ -50,9 +50,9 @@ def look_at_files(path: Path) -> tuple[Guess, dict[str, object]]:
 
 def _format_settings(where: Path) -> dict[str, object]:
     """`format`, where the file's ending does not say it and its content does."""
-    if not where.is_file() or ending(where) in FORMATS:
+    if not where.is_file() or get_ending(where) in FORMATS:
         return {}
-    unsaid = ending(where) in ("", *COMPRESSED) or "ends in none of" in (ending_fault(where) or "")
+    unsaid = get_ending(where) in ("", *COMPRESSED) or "ends in none of" in (find_ending_fault(where) or "")
     try:
         with open_bytes(where) as file:
             form = guess_format(file.read(HEAD_BYTES)) if unsaid else None
@@ -63,7 +63,7 @@ def _format_settings(where: Path) -> dict[str, object]:
 
 def _rows(files: Files, found: Sequence[Path], path: Path) -> list[Mapping[str, object]]:
     """Some rows; raises ConfigurationError where most of those that were looked at cannot be read."""
-    looked = spread(read(files, found), LOOKED_AT)
+    looked = sample_rows(read(files, found), LOOKED_AT)
     rows = [row.values for row in looked if row.values is not None]
     if not rows:
         why = f": {looked[0].detail}" if looked else ""
@@ -82,9 +82,9 @@ def _header_doubt(refused: Sequence[FileRow]) -> str:
 
 
 def _names(files: Files, path: Path, rows: Sequence[Mapping[str, object]]) -> list[str]:
-    names = column_names(files, path)
+    names = read_column_names(files, path)
     if names is None or any(isinstance(value, Mapping) for row in rows for value in row.values()):
-        names = paths(rows)
+        names = list_paths(rows)
     return [name for name in names if name != ROW_NUMBER]
 
 
@@ -97,7 +97,7 @@ def _fault(files: Files, path: Path, made: Guess, rows: Sequence[Mapping[str, ob
     form = files.file_format()
     if form == "jsonl":
         return ONE_DOCUMENT if len(rows) == 1 else None
-    names = column_names(files, path) or []
+    names = read_column_names(files, path) or []
     if names == [ROW_NUMBER]:
         return "is empty: it has no header"
     return NO_HEADER if form == "csv" and is_row(names) else None

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from connectors.assembly import has_untimed_labels
 from connectors.config.connector_file import ConnectorConfig
 from connectors.config.file_settings import Files
-from connectors.currency_signs import currencies_of
-from connectors.drafting.column_forms import number_form, time_form
-from connectors.drafting.first_file import SWAPPABLE, WHOLE, scalar, written
+from connectors.currency_signs import find_currencies
+from connectors.drafting.column_forms import find_number_form, find_time_form
+from connectors.drafting.first_file import SWAPPABLE, WHOLE, render_formats, render_scalar
 from connectors.drafting.guess import NULLS
 from connectors.files.looks import guess_encoding
 from connectors.mapping.mapper import MappedMessage
 from connectors.ports import Row, Unreadable
-from connectors.values import ABSENT, at_path
+from connectors.values import ABSENT, get_at_path
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Transaction
 
@@ -67,26 +67,26 @@ def _null_notes(config: ConnectorConfig, rows: Rows) -> list[str]:
         return []
     count = sum(value in words for value in values)
     return [
-        f"{count:,} cells hold {', '.join(words)}, which counts as a value: `nulls: {scalar(words)}` in `source` makes gaps of them"
+        f"{count:,} cells hold {', '.join(words)}, which counts as a value: `nulls: {render_scalar(words)}` in `source` makes gaps of them"
     ]
 
 
 def _time_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLetter]) -> list[str]:
     spec = config.transactions.fields.event_time
     values = _values(rows, spec.names())
-    form = time_form(values)
+    form = find_time_form(values)
     if not values or (form is not None and list(form.formats) == spec.format):
         return [f"event_time: {SWAPPABLE}"] if form is not None and form.swappable else []
     if any(letter.detail.startswith("event_time:") for letter in letters):
         if form is None:
-            counted = number_form(values) is not None
+            counted = find_number_form(values) is not None
             why = (
                 "; numbers that count from a start of their own must be made times first" if counted and values else ""
             )
             return [f"event_time: no usual format fits all {len(values):,} rows that were looked at{why}"]
         swapped = f"; {SWAPPABLE}" if form.swappable else ""
         return [
-            f"event_time: `format: {written(form.formats)}` would fit all {len(values):,} rows that were looked at{swapped}"
+            f"event_time: `format: {render_formats(form.formats)}` would fit all {len(values):,} rows that were looked at{swapped}"
         ]
     return [f"event_time: {SWAPPABLE}"] if form is not None and form.swappable else []
 
@@ -94,7 +94,7 @@ def _time_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLette
 def _amount_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLetter]) -> list[str]:
     spec = config.transactions.fields.amount
     values = _values(rows, spec.names())
-    form = number_form(values)
+    form = find_number_form(values)
     refused = any(letter.detail.startswith("amount: not a number") for letter in letters)
     if form is None:
         told = f"amount: no usual form of number fits all {len(values):,} rows that were looked at"
@@ -104,8 +104,8 @@ def _amount_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLet
     if form.whole and spec.unit == "major":
         return [f"amount: {WHOLE}"]
     if refused and (form.decimal, form.thousands) != (None, None):
-        settings = [f"decimal: {scalar(form.decimal)}"] + (
-            [f"thousands: {scalar(form.thousands)}"] if form.thousands else []
+        settings = [f"decimal: {render_scalar(form.decimal)}"] + (
+            [f"thousands: {render_scalar(form.thousands)}"] if form.thousands else []
         )
         return [f"amount: `{', '.join(settings)}` in `source` would fit all {len(values):,} rows that were looked at"]
     if form.ambiguous and isinstance(config.source, Files) and config.source.decimal is config.source.thousands is None:
@@ -118,8 +118,8 @@ def _currency_notes(config: ConnectorConfig, rows: Rows, looked: Looked) -> list
     other: dict[str, str] = {}
     count = 0
     for row, outcomes in zip(rows, looked, strict=True):
-        held = at_path(row.values, name) if isinstance(row, Row) else None
-        codes = currencies_of(held) if isinstance(held, str) else ()
+        held = get_at_path(row.values, name) if isinstance(row, Row) else None
+        codes = find_currencies(held) if isinstance(held, str) else ()
         said = next((each.currency for each in outcomes if isinstance(each, Transaction)), None)
         if codes and said is not None and said not in codes:
             count += 1
@@ -194,7 +194,7 @@ def _values(rows: Rows, names: Sequence[str]) -> list[object]:
     """What the rows hold in one column, or in several joined by a space."""
     found = []
     for row in rows:
-        held = [at_path(row.values, name) for name in names] if isinstance(row, Row) else []
+        held = [get_at_path(row.values, name) for name in names] if isinstance(row, Row) else []
         if held and not any(value in (None, "", ABSENT) for value in held):
             found.append(held[0] if len(held) == 1 else " ".join(map(str, held)))
     return found

@@ -19,7 +19,7 @@ def guard(command: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        with unexpected.guarded(f"`{command.__name__.rstrip('_').replace('_', '-')}`", besides=_OWN):
+        with unexpected.guard(f"`{command.__name__.rstrip('_').replace('_', '-')}`", besides=_OWN):
             return command(*args, **kwargs)
 
     return run

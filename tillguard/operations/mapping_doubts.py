@@ -4,7 +4,7 @@ from pathlib import Path
 
 from connectors.assembly import load
 from connectors.config.file_settings import Files
-from connectors.mapping.agreement import disagreements
+from connectors.mapping.agreement import find_disagreements
 from contract.errors import ConfigurationError
 from contract.settings import Settings
 from runtime.state_folder import find_retailer_folder
@@ -21,5 +21,5 @@ def find_doubts(settings: Settings, mapping: Path | None) -> list[str]:
         except ConfigurationError:
             continue  # `connector check` says what is wrong with it
         if not isinstance(live.source, Files):
-            told += disagreements(past, live)
+            told += find_disagreements(past, live)
     return told

@@ -17,9 +17,9 @@ from tillguard.history import live, reading, replay
 from trainer.examples.spool import Spool
 from trainer.examples.store import ExampleStore
 from trainer.feeds import outcome_feed, topic_intake
-from trainer.learning.material import Material, Read, of_history
+from trainer.learning.material import Material, Read, gather_from_history
 from trainer.learning.source import Source, StoreSource
-from trainer.learning.training_attempt import Attempt, How, attempt
+from trainer.learning.training_attempt import Attempt, How, make_attempt
 
 TOPIC = "topic"
 """Instead of a file: the retailer's own feature log and labels."""
@@ -83,7 +83,7 @@ def train(
             folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="tillguard-training-"))
             spool = opened.enter_context(Spool(Path(folder)))
             chosen = FileSource(settings, Path(source), spool, wishes, told)
-        made = attempt(
+        made = make_attempt(
             _wished(settings, wishes),
             chosen,
             How(by=by, fresh=True, keep=True, promote=promote),
@@ -126,7 +126,7 @@ class FileSource:
         if not len(found.log):
             raise TrainingRefusedError(_nothing_labelled(self._file, replayed, found))
         with _explained(found.unusable()):
-            return of_history(self._settings, self._spool, found.log, now, untimed=found.assumed, read=read)
+            return gather_from_history(self._settings, self._spool, found.log, now, untimed=found.assumed, read=read)
 
     def make_ready(self, now: datetime) -> str | None:
         loaded = None

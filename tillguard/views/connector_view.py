@@ -11,7 +11,7 @@ from rich.table import Table
 
 from connectors.mapping.mapper import MappedMessage, Mapper
 from connectors.ports import Row, Unreadable
-from connectors.suspicion import suspicions
+from connectors.suspicion import find_suspicions
 from contract.dead_letters import DeadLetter
 from contract.events import Transaction
 from contract.money import get_exponent
@@ -83,7 +83,7 @@ def _first_refusal(outcomes: Sequence[MappedMessage]) -> DeadLetter | None:
 def list_findings(looked: Looked) -> list[str]:
     """Personal data that the mapping seems to let through."""
     outcomes = [outcome for rows in looked.values() for outcomes in rows for outcome in outcomes]
-    return suspicions([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
+    return find_suspicions([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
 
 
 def _table(outcome: MappedMessage) -> Table:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from contract.models import Manifest
 from tillguard.views.training_report import format_minute, tabulate_costs, tabulate_decisions
-from trainer.registry.serving_state import challenger_of, pin_objection, serving_version
+from trainer.registry.serving_state import find_challenger, find_serving_version, pin_objection
 from trainer.registry.tables import Attachment, Challenge, Entry, Pin, Promotion, Tried
 
 REPAIR = "`tillguard models publish VERSION` puts the file back from the models topic where that holds it"
@@ -60,10 +60,10 @@ def format_attempts(tried: Sequence[Tried]) -> list[Text]:
 def describe_service(version: str, standing: Standing) -> str:
     """What the model is to the workers now, in a few words."""
     newest = next((promotion for promotion in standing.promotions if promotion.model_version == version), None)
-    challenger = challenger_of(standing.challenges)
+    challenger = find_challenger(standing.challenges)
     if newest is not None and not newest.confirmed:
         return "not confirmed: promote it again"
-    if newest is not None and version == serving_version(standing.promotions):
+    if newest is not None and version == find_serving_version(standing.promotions):
         pinned = ", pinned" if standing.pin is not None else ""
         return f"since {newest.promoted_at:%Y-%m-%d %H:%M} ({newest.kind}, {newest.promoted_by}){pinned}"
     if challenger is not None and challenger.model_version == version:
@@ -105,7 +105,7 @@ def as_json(
         "package_bytes": entry.package_bytes,
         "attachments": {each.name: {"bytes": each.bytes, "sha256": each.sha256} for each in attachments},
         "examples": {"fraud": entry.manifest.data.frauds, "genuine": _genuine(entry.manifest)},
-        "serves": version == serving_version(standing.promotions),
+        "serves": version == find_serving_version(standing.promotions),
         "in_service": describe_service(version, standing),
         "pin": None if standing.pin is None else msgspec.to_builtins(standing.pin._asdict()),
         "promotions": [

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contract.models import Thresholds
 from contract.settings import CostSettings
 from contract.statistics.ranking import Ranking, draw_counts
-from trainer.decision.costing import cost_each, decisions
+from trainer.decision.costing import compute_decision_costs, decide
 
 FRAUDS_MIN = 20
 """Fewer labelled frauds than this, or genuine transactions, and chance speaks louder than any model."""
@@ -114,8 +114,8 @@ def compare(
 
 
 def _side(pairs: Pairs, score: NDArray[np.float64], thresholds: Thresholds, costs: CostSettings) -> _Side:
-    decided = decisions(score, thresholds)
-    cost = cost_each(decided, pairs.fraud, np.nan_to_num(pairs.amount), costs)
+    decided = decide(score, thresholds)
+    cost = compute_decision_costs(decided, pairs.fraud, np.nan_to_num(pairs.amount), costs)
     reached = {name: (decided >= at).astype(np.float64) for at, name in enumerate(("flag", "hold", "block"), 1)}
     return _Side(Ranking(score, pairs.fraud), reached, cost)
 

@@ -13,9 +13,9 @@ from contract.models import SCORE_DIGITS, Thresholds
 from contract.package import THRESHOLD_NEVER, Package
 from contract.settings import CostSettings
 from contract.windows import DAY_MS
-from trainer.decision.thresholds import costs_of
+from trainer.decision.thresholds import compute_costs
 from trainer.examples.examples import Examples
-from trainer.model.run_onnx import served
+from trainer.model.run_onnx import compute_served_scores
 
 SPAN_MIN_MS = 3_600_000
 """Less than an hour of transactions says nothing about a day; it is then taken for an hour."""
@@ -33,20 +33,20 @@ class Expected(NamedTuple):
     """Shares of transactions in [0, 1]."""
 
 
-def decisions(score: NDArray[np.floating], thresholds: Thresholds) -> NDArray[np.int64]:
+def decide(score: NDArray[np.floating], thresholds: Thresholds) -> NDArray[np.int64]:
     """0 allow, 1 flag, 2 hold, 3 block for each score, shape (n,), rounded and compared as serving does."""
     steps = np.array([thresholds.flag, thresholds.hold, thresholds.block])
     return np.searchsorted(steps, score.astype(np.float64).round(SCORE_DIGITS), side="right").astype(np.int64)
 
 
-def cost_each(
+def compute_decision_costs(
     decided: NDArray[np.int64], fraud: NDArray[np.bool_], amount: NDArray[np.float64], costs: CostSettings
 ) -> NDArray[np.float64]:
     """Cost of each decision, shape (n,), given what each transaction turned out to be."""
-    return np.stack(costs_of(fraud, amount, costs))[decided, np.arange(len(decided))]
+    return np.stack(compute_costs(fraud, amount, costs))[decided, np.arange(len(decided))]
 
 
-def expected(
+def compute_expected(
     score: NDArray[np.floating],
     fraud: NDArray[np.bool_],
     amount: NDArray[np.float64],
@@ -57,12 +57,14 @@ def expected(
 
     `score`, `fraud` and `amount` (base currency, major units) have the shape (n,).
     """
-    decided = decisions(score, thresholds)
+    decided = decide(score, thresholds)
     shares = np.bincount(decided, minlength=4) / len(decided)
-    return Expected(float(cost_each(decided, fraud, amount, costs).mean()), *(float(share) for share in shares[1:]))
+    return Expected(
+        float(compute_decision_costs(decided, fraud, amount, costs).mean()), *(float(share) for share in shares[1:])
+    )
 
 
-def traffic_per_day(*slices: Examples) -> float:
+def estimate_traffic_per_day(*slices: Examples) -> float:
     """Transactions a day over slices that follow one another, each with a genuine transaction; above 0.
 
     Genuine ones are counted over the time that they span, and frauds added by their share: frauds are known days before it
@@ -74,7 +76,7 @@ def traffic_per_day(*slices: Examples) -> float:
     return counted * DAY_MS / span_ms * sum(len(part) for part in slices) / counted
 
 
-def measures(
+def measure_costs(
     score: NDArray[np.floating],
     test: Examples,
     thresholds: Thresholds,
@@ -87,11 +89,11 @@ def measures(
 
     `score`: (n,), within [0, 1], one for each row of `test`.
     """
-    found = {"": expected(score, test.fraud, test.amount, thresholds, costs)}
-    found["_nothing"] = expected(score, test.fraud, test.amount, ALLOW_ALL, costs)
+    found = {"": compute_expected(score, test.fraud, test.amount, thresholds, costs)}
+    found["_nothing"] = compute_expected(score, test.fraud, test.amount, ALLOW_ALL, costs)
     if serving is not None:
-        before = served(serving.onnx, test.features)
-        found["_serving"] = expected(before, test.fraud, test.amount, serving.manifest.thresholds, costs)
+        before = compute_served_scores(serving.onnx, test.features)
+        found["_serving"] = compute_expected(before, test.fraud, test.amount, serving.manifest.thresholds, costs)
     values = {"transactions_per_day": transactions_per_day}
     for suffix, one in found.items():
         values[f"cost_per_day{suffix}"] = one.cost * transactions_per_day

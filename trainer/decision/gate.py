@@ -25,7 +25,7 @@ GENUINE_MAX = 50_000
 """Genuine transactions compared on at most, evenly over time, so that the time the gate takes is bounded."""
 
 
-def unseen(
+def select_unseen(
     event_time_ms: NDArray[np.int64], fraud: NDArray[np.bool_], trained_until_ms: int, frauds_min: int = FRAUDS_MIN
 ) -> NDArray[np.bool_]:
     """Which rows of the test slice to compare on: those newer than the serving model's data, where these hold `frauds_min` frauds.
@@ -145,7 +145,7 @@ class Skill:
         }
 
 
-def skill(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> Skill:
+def measure_skill(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> Skill:
     """Of n scores, both kinds present.
 
     Where the score says nothing, every order of the n is as likely. Then the AUC has the mean 1/2 and a known variance, less where
@@ -162,7 +162,7 @@ def skill(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> Skill:
     return Skill(n, frauds, reached, average_precision(score, fraud), chance)
 
 
-def unskilled(found: Skill, confidence: float) -> str | None:
+def find_lack_of_skill(found: Skill, confidence: float) -> str | None:
     """Why a first model must not serve, in a sentence with its numbers; None where it may."""
     if found.chance <= 1 - confidence:
         return None
@@ -174,19 +174,19 @@ def unskilled(found: Skill, confidence: float) -> str | None:
     )
 
 
-def refusal(found: Comparison, *, confidence: float, frauds_min: int) -> str | None:
+def find_refusal(found: Comparison, *, confidence: float, frauds_min: int) -> str | None:
     """Why the challenger must not serve, in a sentence with its numbers; None where it may."""
-    return too_few(found, frauds_min) or _not_better(found, confidence) or costlier(found, confidence)
+    return find_shortage(found, frauds_min) or _not_better(found, confidence) or find_higher_cost(found, confidence)
 
 
-def too_few(found: Comparison, frauds_min: int) -> str | None:
+def find_shortage(found: Comparison, frauds_min: int) -> str | None:
     """That nothing can be said by so few frauds; None where they are enough."""
     if found.frauds >= frauds_min:
         return None
     return f"{_where(found)}, nothing can be said: {frauds_min} frauds are needed (trainer.gate_frauds_min)"
 
 
-def costlier(found: Comparison, confidence: float) -> str | None:
+def find_higher_cost(found: Comparison, confidence: float) -> str | None:
     """That the challenger surely costs more; None where that is not sure."""
     if found.surely_costlier <= confidence:
         return None

@@ -58,13 +58,13 @@ class Limits(NamedTuple):
 NO_LIMITS = Limits()
 
 
-def limits_of(capacity: CapacitySettings, transactions_per_day: float) -> Limits:
+def derive_limits(capacity: CapacitySettings, transactions_per_day: float) -> Limits:
     """The retailer's capacity a day as shares of its traffic; the traffic is above 0."""
     wanted = (capacity.reviews_per_day, capacity.step_ups_per_day)
     return Limits(*(1.0 if most is None else min(1.0, most / transactions_per_day) for most in wanted))
 
 
-def costs_of(fraud: NDArray[np.bool_], amount: NDArray[np.float64], settings: CostSettings) -> Costs:
+def compute_costs(fraud: NDArray[np.bool_], amount: NDArray[np.float64], settings: CostSettings) -> Costs:
     """The table above, for known labels; `amount` in base currency, major units.
 
     `fraud`, `amount` and each cost have the shape (n,).
@@ -96,7 +96,7 @@ def choose(
     """
     order = np.argsort(score, kind="stable")
     ranked = score[order].astype(np.float64).round(SCORE_DIGITS)
-    costs = costs_of(fraud[order], amount[order], settings)
+    costs = compute_costs(fraud[order], amount[order], settings)
     n, rate = len(ranked), float(fraud.mean())
     between = np.concatenate(([True], np.diff(ranked) > 0, [True]))  # equal scores get equal decisions
     after = np.arange(n, -1, -1)

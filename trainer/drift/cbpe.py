@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.models import Thresholds
-from trainer.decision.costing import decisions
+from trainer.decision.costing import decide
 
 DRAWS = 200
 INTERVAL = (2.5, 97.5)
@@ -42,20 +42,20 @@ def estimate(
     score: NDArray[np.float64], thresholds: Thresholds, weight: NDArray[np.float64] | None = None
 ) -> dict[str, float]:
     """The measures of NAMES that can be estimated; `score` in [0, 1], shape (n,), `weight` likewise shaped or all 1."""
-    return _estimate(score, decisions(score, thresholds), np.argsort(score)[::-1], _weights(score, weight))
+    return _estimate(score, decide(score, thresholds), np.argsort(score)[::-1], _weights(score, weight))
 
 
-def expected_frauds(score: NDArray[np.float64]) -> float:
+def count_expected_frauds(score: NDArray[np.float64]) -> float:
     """How many frauds the scores promise. `score`: (n,), calibrated probabilities within [0, 1]."""
     return float(score.sum())
 
 
-def with_intervals(score: NDArray[np.float64], thresholds: Thresholds, seed: int = 7) -> dict[str, Estimate]:
+def estimate_with_intervals(score: NDArray[np.float64], thresholds: Thresholds, seed: int = 7) -> dict[str, Estimate]:
     """The same with intervals; equal input and seed give equal numbers. Measures that most draws lack are left out.
 
     `score`: (n,), calibrated probabilities within [0, 1].
     """
-    decided, order, n = decisions(score, thresholds), np.argsort(score)[::-1], len(score)
+    decided, order, n = decide(score, thresholds), np.argsort(score)[::-1], len(score)
     whole = _estimate(score, decided, order, np.ones(n))
     random = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = {name: [] for name in whole}

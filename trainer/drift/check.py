@@ -25,7 +25,7 @@ from runtime.kafka import topics
 from runtime.kafka.producer import Outlet
 from runtime.kafka.topic_log import TopicReader
 from trainer.drift import profile as profiles
-from trainer.drift.findings import Findings, Window, alarms_of, inspect
+from trainer.drift.findings import Findings, Window, inspect, list_alarms
 from trainer.registry.registry import Entry, Registry
 
 ROW_BYTES = 4 * len(get_feature_names())
@@ -94,7 +94,7 @@ def check(
     findings = inspect(
         manifest.model_version, manifest.thresholds, profile, window, limits=limits, seed=settings.trainer.seed
     )
-    alarms = alarms_of(findings, settings.retailer, limits, now)
+    alarms = list_alarms(findings, settings.retailer, limits, now)
     if metrics is not None:
         _show(metrics, settings.retailer, findings, now)
     if outlet is not None:

@@ -142,7 +142,7 @@ class _Said(NamedTuple):
     severity: AlarmSeverity = "warning"
 
 
-def alarms_of(findings: Findings, retailer: str, limits: DriftSettings, now: datetime) -> list[Alarm]:
+def list_alarms(findings: Findings, retailer: str, limits: DriftSettings, now: datetime) -> list[Alarm]:
     """What a person should look at. The same drift on the same day of the data has the same alarm_id, however often it is seen."""
     said = [*_moved(findings, limits), *_scored(findings, limits), *_fallen(findings, limits)]
     day = (findings.last_ms or 0) // DAY_MS
@@ -187,7 +187,7 @@ def _scored(findings: Findings, limits: DriftSettings) -> Iterator[_Said]:
 
 
 def _fallen(findings: Findings, limits: DriftSettings) -> Iterator[_Said]:
-    for one in lost(findings, limits):
+    for one in find_lost(findings, limits):
         text = (
             f"estimated without labels, {_words(one.name)} is {one.now.value:.3f} (95% interval {one.now.low:.3f} to "
             f"{one.now.high:.3f}); at training it was {one.before:.3f}. It holds only while scores are calibrated."
@@ -199,7 +199,7 @@ def _fallen(findings: Findings, limits: DriftSettings) -> Iterator[_Said]:
         )
 
 
-def lost(findings: Findings, limits: DriftSettings) -> list[Performance]:
+def find_lost(findings: Findings, limits: DriftSettings) -> list[Performance]:
     """Measures that have surely fallen by more than the limit: the whole interval lies below it."""
     limit = limits.performance_loss_max
     return [each for each in findings.performance if each.now.high < each.before - limit]
@@ -213,8 +213,8 @@ def _features(profile: Profile, window: Window, notes: list[str]) -> list[Featur
     weight = np.ones(len(window))
     found = []
     for place, (feature, one) in enumerate(zip(get_schema(), profile.features, strict=True)):
-        now = psi.shares_of(window.features[:, place], weight, one.edges, one.buckets)
-        moved = psi.psi((one.missing, one.shares), now)
+        now = psi.compute_shares(window.features[:, place], weight, one.edges, one.buckets)
+        moved = psi.compute_psi((one.missing, one.shares), now)
         judged = whole_week or feature.group != "time"
         found.append(FeatureDrift(one.name, moved, one.missing, now[0], judged))
     return sorted(found, key=lambda each: -each.psi)
@@ -223,12 +223,12 @@ def _features(profile: Profile, window: Window, notes: list[str]) -> list[Featur
 def _performance(
     profile: Profile, thresholds: Thresholds, scores: NDArray[np.float64], seed: int, notes: list[str]
 ) -> list[Performance]:
-    if cbpe.expected_frauds(scores) < cbpe.FRAUDS_MIN:
+    if cbpe.count_expected_frauds(scores) < cbpe.FRAUDS_MIN:
         notes.append(
             f"the scores promise fewer than {cbpe.FRAUDS_MIN:g} frauds: precision and recall are not estimated"
         )
         return []
-    now = cbpe.with_intervals(scores, thresholds, seed)
+    now = cbpe.estimate_with_intervals(scores, thresholds, seed)
     return [
         Performance(name, profile.performance[name], now[name])
         for name in cbpe.NAMES

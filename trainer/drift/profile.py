@@ -76,7 +76,7 @@ def build(
     kept = np.asarray(features[rows])
     heavy = np.ones(len(rows)) if weight is None else weight[rows]
     score_heavy = np.ones(len(scores)) if score_weight is None else score_weight
-    points = psi.quantiles(scores, score_heavy, SCORE_LEVELS)
+    points = psi.compute_quantiles(scores, score_heavy, SCORE_LEVELS)
     return Profile(
         feature_schema=get_schema_hash(),
         rows=len(features),
@@ -117,9 +117,9 @@ def decode(data: bytes) -> Profile:
 def _feature(name: str, values: NDArray[np.float32], weight: NDArray[np.float64], buckets: int) -> FeatureProfile:
     known = ~np.isnan(values)
     # Binned by the rounded edges that are kept, so that the shares are those of these very bins.
-    exact = [] if buckets else psi.edges_of(values[known], weight[known])
+    exact = [] if buckets else psi.compute_edges(values[known], weight[known])
     edges = sorted({float(f"{edge:.{DIGITS}g}") for edge in exact})
-    missing, shares = psi.shares_of(values, weight, edges, buckets)
+    missing, shares = psi.compute_shares(values, weight, edges, buckets)
     return FeatureProfile(
         name=name,
         missing=round(missing, DIGITS),

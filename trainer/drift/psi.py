@@ -15,7 +15,7 @@ FLOOR = 1e-4
 """A share below it counts as so much: an empty bin would make the index infinite."""
 
 
-def edges_of(values: NDArray[np.floating], weight: NDArray[np.float64]) -> list[float]:
+def compute_edges(values: NDArray[np.floating], weight: NDArray[np.float64]) -> list[float]:
     """Inner edges of at most BINS bins that hold equal weight, ascending, each once; `values` hold no NaN and may be none.
 
     No minimum and no maximum: those would be the values of single transactions.
@@ -24,10 +24,10 @@ def edges_of(values: NDArray[np.floating], weight: NDArray[np.float64]) -> list[
     """
     if not len(values):
         return []
-    return sorted(set(quantiles(values, weight, np.arange(1, BINS) / BINS).tolist()))
+    return sorted(set(compute_quantiles(values, weight, np.arange(1, BINS) / BINS).tolist()))
 
 
-def quantiles(
+def compute_quantiles(
     values: NDArray[np.floating], weight: NDArray[np.float64], at: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Weighted quantiles of n >= 1 values, by linear interpolation between the middles of their weights.
@@ -40,7 +40,7 @@ def quantiles(
     return np.asarray(np.interp(at, middles, values[order].astype(np.float64)), dtype=np.float64)
 
 
-def shares_of(
+def compute_shares(
     values: NDArray[np.floating], weight: NDArray[np.float64], edges: list[float], buckets: int
 ) -> tuple[float, list[float]]:
     """(share of missing, shares of the others by bin, which sum to 1 or are all 0).
@@ -60,8 +60,8 @@ def shares_of(
     return max(0.0, missing), [float(count) / present if present else 0.0 for count in counts]
 
 
-def psi(then: tuple[float, list[float]], now: tuple[float, list[float]]) -> float:
-    """The index of two results of shares_of over the same bins; missing values are a bin of their own."""
+def compute_psi(then: tuple[float, list[float]], now: tuple[float, list[float]]) -> float:
+    """The index of two results of compute_shares over the same bins; missing values are a bin of their own."""
     before, after = (
         np.maximum([missing, *((1 - missing) * np.array(shares))], FLOOR) for missing, shares in (then, now)
     )

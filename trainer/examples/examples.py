@@ -120,7 +120,7 @@ def split(examples: Examples) -> Split:
     return parts
 
 
-def data_range(examples: Examples) -> DataRange:
+def get_data_range(examples: Examples) -> DataRange:
     """Of examples in time order, at least one."""
     return DataRange(
         first=from_epoch_ms(int(examples.event_time_ms[0])),
@@ -130,7 +130,7 @@ def data_range(examples: Examples) -> DataRange:
     )
 
 
-def places(fraud: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def split_rows(fraud: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Rows of the three slices where frauds and genuine ones, in time order, are each split 70 / 15 / 15 by time.
 
     Frauds are known within days, that others were genuine only after the label delay. Split together by time, a fraud of

@@ -95,7 +95,7 @@ class Intake:
         )
 
 
-def encoded(letters: Iterable[tuple[bytes, DeadLetter]]) -> list[tuple[bytes, bytes]]:
+def encode_letters(letters: Iterable[tuple[bytes, DeadLetter]]) -> list[tuple[bytes, bytes]]:
     """(key, value) for the dead-letters topic."""
     return [(key, msgspec.json.encode(letter)) for key, letter in letters]
 

@@ -78,22 +78,22 @@ class Judged(NamedTuple):
     """By trusted sources alone; None: they say nothing."""
 
 
-def newest(revisions: Iterable[Revision]) -> Revision | None:
+def find_newest(revisions: Iterable[Revision]) -> Revision | None:
     """The revision that holds, whatever the order they are given in."""
     return max(revisions, key=lambda revision: (revision.label_time_ms, revision.number), default=None)
 
 
-def known_by(revisions: Iterable[Revision], as_of_ms: int) -> list[Revision]:
+def select_known(revisions: Iterable[Revision], as_of_ms: int) -> list[Revision]:
     """Those that had become known by then."""
     return [revision for revision in revisions if revision.label_time_ms <= as_of_ms]
 
 
 def judge(known: Known, terms: Terms) -> Judged | None:
     """What the transaction is, under `terms`; None where it is no example (yet)."""
-    told = known_by(known.revisions, terms.as_of_ms)
-    held = newest(revision for revision in told if revision.source not in terms.distrusted)
+    told = select_known(known.revisions, terms.as_of_ms)
+    held = find_newest(revision for revision in told if revision.source not in terms.distrusted)
     if held is not None:
-        trusted = newest(revision for revision in told if revision.source in terms.trusted_sources)
+        trusted = find_newest(revision for revision in told if revision.source in terms.trusted_sources)
         kind = (held.kind or "unknown") if held.fraud else ""
         return Judged(held.fraud, 1.0, kind, None if trusted is None else trusted.fraud)
     stopped = known.decision in STOPPED and not known.control
@@ -117,14 +117,14 @@ class Overlap(NamedTuple):
         return max(0.0, (centre - spread) / (1 + _Z**2 / n))
 
 
-def overlaps(known: Iterable[Known], trusted_sources: Collection[str], as_of_ms: int) -> dict[str, Overlap]:
+def compute_overlaps(known: Iterable[Known], trusted_sources: Collection[str], as_of_ms: int) -> dict[str, Overlap]:
     """By source that is not trusted: how its newest labels compare with the newest trusted one on the same transactions."""
     found: dict[str, Overlap] = {}
     for each in known:
         if len(each.revisions) < 2:
             continue
         by_source = _newest_by_source(each.revisions, as_of_ms)
-        trusted = newest(revision for source, revision in by_source.items() if source in trusted_sources)
+        trusted = find_newest(revision for source, revision in by_source.items() if source in trusted_sources)
         if trusted is None:
             continue
         for source, revision in by_source.items():
@@ -134,7 +134,7 @@ def overlaps(known: Iterable[Known], trusted_sources: Collection[str], as_of_ms:
     return found
 
 
-def distrusted(found: Mapping[str, Overlap], disagreement_max: float) -> frozenset[str]:
+def find_distrusted(found: Mapping[str, Overlap], disagreement_max: float) -> frozenset[str]:
     """Sources that are not worth learning from."""
     return frozenset(
         source
@@ -145,6 +145,6 @@ def distrusted(found: Mapping[str, Overlap], disagreement_max: float) -> frozens
 
 def _newest_by_source(revisions: Sequence[Revision], as_of_ms: int) -> dict[str, Revision]:
     by_source: dict[str, Revision] = {}
-    for revision in sorted(known_by(revisions, as_of_ms), key=lambda one: (one.label_time_ms, one.number)):
+    for revision in sorted(select_known(revisions, as_of_ms), key=lambda one: (one.label_time_ms, one.number)):
         by_source[revision.source] = revision
     return by_source

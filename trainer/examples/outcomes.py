@@ -11,7 +11,7 @@ import msgspec
 
 from contract.clock import from_epoch_ms, to_epoch_ms
 from contract.risk import TILE_MS, KnownOutcome, count_horizon_tiles
-from trainer.examples.labels import Revision, known_by, newest
+from trainer.examples.labels import Revision, find_newest, select_known
 
 
 class PastTransaction(NamedTuple):
@@ -33,13 +33,15 @@ class SeenTransaction(NamedTuple):
     """Its amount would not explain a fraud (contract/risk.py)."""
 
 
-def outcome(retailer: str, seen: SeenTransaction, revisions: Sequence[Revision], as_of_ms: int) -> KnownOutcome | None:
+def derive_outcome(
+    retailer: str, seen: SeenTransaction, revisions: Sequence[Revision], as_of_ms: int
+) -> KnownOutcome | None:
     """What to tell of a transaction with these labels at `as_of_ms`; None where nothing acts on any risk.
 
     A label from after that moment says nothing yet. But it makes a genuine label worth telling: should the workers have
     been told of that fraud, the genuine label takes it back.
     """
-    held = newest(known_by(revisions, as_of_ms))
+    held = find_newest(select_known(revisions, as_of_ms))
     if held is None or len(seen.entities) < 2 or not any(revision.fraud for revision in revisions):
         return None
     return KnownOutcome(
@@ -53,12 +55,14 @@ def outcome(retailer: str, seen: SeenTransaction, revisions: Sequence[Revision],
     )
 
 
-def horizon_begins_ms(newest_ms: int, label_delay_days: float) -> int:
+def compute_horizon_begin_ms(newest_ms: int, label_delay_days: float) -> int:
     """The event_time from which on a fraud acts on the risk of entities for a transaction at `newest_ms`."""
     return newest_ms - count_horizon_tiles(label_delay_days) * TILE_MS
 
 
-def missing(wanted: Iterable[KnownOutcome], present: Mapping[str, KnownOutcome], as_of_ms: int) -> list[KnownOutcome]:
+def find_missing(
+    wanted: Iterable[KnownOutcome], present: Mapping[str, KnownOutcome], as_of_ms: int
+) -> list[KnownOutcome]:
     """Those of `wanted` that say something else than `present`, which the topic holds by transaction_id.
 
     What the topic knows from a later label stands, unless that label is dated after `as_of_ms`.
@@ -74,6 +78,6 @@ def _is_news(wanted: KnownOutcome, told: KnownOutcome | None, as_of_ms: int) -> 
     return wanted.label_time >= told.label_time or to_epoch_ms(told.label_time) > as_of_ms
 
 
-def encoded(outcomes: Sequence[KnownOutcome]) -> list[tuple[bytes, bytes]]:
+def encode_outcomes(outcomes: Sequence[KnownOutcome]) -> list[tuple[bytes, bytes]]:
     """(key, value) for the outcomes topic."""
     return [(each.transaction_id.encode(), msgspec.json.encode(each)) for each in outcomes]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contract.errors import TrainingRefusedError
 from contract.features import get_feature_names
 from trainer.examples import reservoir
-from trainer.examples.examples import Examples, Split, places, refuse_thin
+from trainer.examples.examples import Examples, Split, refuse_thin, split_rows
 from trainer.examples.labels import Judged, Known, Terms, judge
 from trainer.examples.store import ExampleStore
 
@@ -41,7 +41,7 @@ class Outline:
         return len(self.transaction_ids)
 
 
-def outline(pages: Iterable[Sequence[Known]], terms: Terms) -> Outline:
+def build_outline(pages: Iterable[Sequence[Known]], terms: Terms) -> Outline:
     """What is an example under `terms`; memory grows by some 150 bytes an example."""
     ids: list[str] = []
     kinds: dict[str, int] = {}
@@ -94,7 +94,7 @@ def choose(found: Outline, *, newest: int, replayed: int, seed: int) -> Chosen:
         )
     first = max(0, len(found) - newest)
     older = reservoir.draw(found.kind[:first], replayed, np.random.default_rng(seed))
-    train, validation, test = (rows + first for rows in places(found.fraud[first:]))
+    train, validation, test = (rows + first for rows in split_rows(found.fraud[first:]))
     return Chosen(np.concatenate((older, train)), validation, test, _fraud_share(found, first), len(older))
 
 

@@ -33,7 +33,7 @@ def draw(kind: NDArray[np.int64], capacity: int, random: np.random.Generator) ->
     return np.sort(np.concatenate(drawn))
 
 
-def quotas(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
+def compute_quotas(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
     """How many to take of strata of these sizes: all alike, small ones whole; their sum is min(capacity, sum of sizes).
 
     `sizes` (>= 0) and the result have the shape (strata,).
@@ -56,7 +56,7 @@ def _evenly(
     rows: NDArray[np.int64], stratum: NDArray[np.int64], capacity: int, random: np.random.Generator
 ) -> NDArray[np.int64]:
     _, group, sizes = np.unique(stratum[rows], return_inverse=True, return_counts=True)
-    wanted = quotas(sizes, capacity)
+    wanted = compute_quotas(sizes, capacity)
     shuffled = random.permutation(len(rows))
     by_group = shuffled[np.argsort(group[shuffled], kind="stable")]
     first = np.concatenate(([0], np.cumsum(sizes)[:-1])) if len(sizes) else np.empty(0, dtype=np.int64)

@@ -20,8 +20,8 @@ from contract.features import FeatureRecord, find_plain_columns, is_plain
 from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
 from runtime.database import Database
-from trainer.examples.labels import Known, Revision, newest
-from trainer.examples.outcomes import SeenTransaction, outcome
+from trainer.examples.labels import Known, Revision, find_newest
+from trainer.examples.outcomes import SeenTransaction, derive_outcome
 from trainer.examples.tables import EXAMPLES, LABELS, TRAININGS
 from trainer.examples.upgrade_vector import upgrade
 
@@ -78,7 +78,7 @@ class ExampleStore:
             if fresh:
                 connection.execute(LABELS.insert(), fresh)
             touched = list(dict.fromkeys([*by_id, *(row["transaction_id"] for row in fresh)]))
-            held = {name: newest(found) for name, found in self._revisions(connection, touched).items()}
+            held = {name: find_newest(found) for name, found in self._revisions(connection, touched).items()}
             fraud = {name: None if label is None else label.fraud for name, label in held.items()}
             for part in _chunks(list(by_id), IDS_MAX):
                 connection.execute(EXAMPLES.delete().where(*self._of(EXAMPLES, part)))
@@ -157,7 +157,8 @@ class ExampleStore:
                 rows = [_seen(row) for row in connection.execute(labelled)]
                 revisions = self._revisions(connection, [row.transaction_id for row in rows])
             told = (
-                outcome(self._retailer, row, revisions.get(row.transaction_id, []), to_epoch_ms(as_of)) for row in rows
+                derive_outcome(self._retailer, row, revisions.get(row.transaction_id, []), to_epoch_ms(as_of))
+                for row in rows
             )
             found += [each for each in told if each is not None]
         return found

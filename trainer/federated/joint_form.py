@@ -45,7 +45,7 @@ class Parted(NamedTuple):
     scaling: NDArray[np.float32]
 
     def joined(self) -> list[NDArray[np.float32]]:
-        """As `tensors` orders them.
+        """As `list_tensors` orders them.
 
         For each layer weights (inputs, units) and biases (units,); then the two vectors of the form. All float32.
         """
@@ -73,7 +73,7 @@ _WITHOUT_STEPS = ("_1m", "_10m", "_30d", "weekday")
 """Windows whose neighbours say the same at a cut."""
 
 
-def kind_of(feature: Feature) -> Kind:
+def find_kind(feature: Feature) -> Kind:
     """By its unit; a unit that is not known here gets no say."""
     if feature.buckets:
         return _NONE
@@ -85,17 +85,17 @@ def kind_of(feature: Feature) -> Kind:
     return kind._replace(cuts=(), quantiles=()) if plain else kind
 
 
-def kinds_of(table: Sequence[Feature] | None = None) -> list[Kind]:
+def list_kinds(table: Sequence[Feature] | None = None) -> list[Kind]:
     """Of every feature, in order."""
-    return [kind_of(feature) for feature in (get_schema() if table is None else table)]
+    return [find_kind(feature) for feature in (get_schema() if table is None else table)]
 
 
-def constants(table: Sequence[Feature] | None = None, statistics: NDArray[np.float32] | None = None) -> Constants:
+def build_constants(table: Sequence[Feature] | None = None, statistics: NDArray[np.float32] | None = None) -> Constants:
     """The same for the same table and statistics, on every machine; statistics that are all zero count as none."""
     table = get_schema() if table is None else table
-    kinds = kinds_of(table)
+    kinds = list_kinds(table)
     if statistics is not None and np.any(statistics):
-        kinds = joint_statistics.adapted(kinds, statistics)
+        kinds = joint_statistics.adapt(kinds, statistics)
     steps = [(column, cut) for column, kind in enumerate(kinds) for cut in kind.cuts]
     at = np.array([cut for _, cut in steps], dtype=np.float64)
     width = np.maximum(WIDTH_SHARE * at, WIDTH_MIN)
@@ -112,19 +112,19 @@ def constants(table: Sequence[Feature] | None = None, statistics: NDArray[np.flo
     )
 
 
-def tensors(hidden: Sequence[int], form: Constants | None = None) -> list[Tensor]:
+def list_tensors(hidden: Sequence[int], form: Constants | None = None) -> list[Tensor]:
     """The trainable arrays of trainer.model.network's network on this form, then what is summed up besides.
 
     Each name says which schema it is of, and which form before any statistics.
     """
-    form = constants() if form is None else form
-    mark = f"{get_schema_hash()[:16]}/{digest(form)[:16]}"
+    form = build_constants() if form is None else form
+    mark = f"{get_schema_hash()[:16]}/{hash_form(form)[:16]}"
     found: list[Tensor] = []
     inputs = form.width
     for layer, units in enumerate((*hidden, 1)):
         found += [Tensor(f"{mark}/{layer}/kernel", (inputs, units)), Tensor(f"{mark}/{layer}/bias", (units,))]
         inputs = units
-    summed = joint_statistics.size(kinds_of())
+    summed = joint_statistics.count_numbers(list_kinds())
     return [
         *found,
         Tensor(f"{mark}/statistics", (summed,), "statistics"),
@@ -132,22 +132,22 @@ def tensors(hidden: Sequence[int], form: Constants | None = None) -> list[Tensor
     ]
 
 
-def parted(arrays: Sequence[NDArray[np.float32]]) -> Parted:
-    """The arrays of a model, ordered as `tensors`.
+def split_arrays(arrays: Sequence[NDArray[np.float32]]) -> Parted:
+    """The arrays of a model, ordered as `list_tensors`.
 
     For each layer weights (inputs, units) and biases (units,); then the two vectors of the form. All float32.
     """
     return Parted(list(arrays[:-2]), arrays[-2], arrays[-1])
 
 
-def initial(hidden: Sequence[int], seed: int) -> list[NDArray[np.float32]]:
+def initialise(hidden: Sequence[int], seed: int) -> list[NDArray[np.float32]]:
     """A network that has learned nothing: Glorot's uniform weights (2010), biases zero, nothing measured.
 
     For each layer weights (inputs, units) and biases (units,); then the two vectors of the form. All float32.
     """
     random = np.random.default_rng(seed)
     arrays: list[NDArray[np.float32]] = []
-    for tensor in tensors(hidden):
+    for tensor in list_tensors(hidden):
         if len(tensor.shape) == 1:
             arrays.append(np.zeros(tensor.shape, np.float32))
         else:
@@ -156,7 +156,7 @@ def initial(hidden: Sequence[int], seed: int) -> list[NDArray[np.float32]]:
     return arrays
 
 
-def digest(form: Constants) -> str:
+def hash_form(form: Constants) -> str:
     """SHA-256 of every number in it, 64 hex digits."""
     found = sha256(f"form {VERSION}".encode())
     for array in (getattr(form, name) for name in Constants.__slots__):

@@ -39,13 +39,13 @@ class Kind(NamedTuple):
     """Whether mean and scale are taken from statistics."""
 
 
-def size(kinds: Sequence[Kind]) -> int:
+def count_numbers(kinds: Sequence[Kind]) -> int:
     """How many numbers are summed up."""
     numeric, amounts = _columns(kinds)
     return 3 * len(numeric) + BINS * len(amounts)
 
 
-def summary(
+def summarise(
     kinds: Sequence[Kind], features: NDArray[np.float32], weight: NDArray[np.float64] | None = None
 ) -> NDArray[np.float32]:
     """Shape (size(kinds),): a mean over rows of `features` (shape (n, F), NaN where missing), each row's part of norm <= 1."""
@@ -64,7 +64,7 @@ def summary(
     return np.asarray(np.concatenate([moments.ravel(), *histograms]) / _length(kinds), dtype=np.float32)
 
 
-def adapted(kinds: Sequence[Kind], pooled: NDArray[np.float32]) -> list[Kind]:
+def adapt(kinds: Sequence[Kind], pooled: NDArray[np.float32]) -> list[Kind]:
     """The kinds with means, scales and cuts of the pooled statistics (shape (size(kinds),), finite); each is held to bounds."""
     numeric, amounts = _columns(kinds)
     values = pooled.astype(np.float64) * _length(kinds)

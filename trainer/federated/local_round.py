@@ -1,7 +1,7 @@
 """What a retailer does with the common network of a federation: trains it for a round, and makes it its own afterwards.
 
 Here the epochs are told by the round, no validation slice decides when to stop, and classes are not weighted: the prior odds of
-the retailer's own examples are added in the loss instead (see steps.plain_step), and never leave.
+the retailer's own examples are added in the loss instead (see steps.build_plain_step), and never leave.
 """
 
 import math
@@ -20,7 +20,7 @@ from trainer.examples.examples import Examples
 from trainer.federated import joint_form
 from trainer.model import fit, network
 from trainer.model.plan import HIDDEN, Privacy
-from trainer.model.steps import Pull, Step, plain_step, private_step
+from trainer.model.steps import Pull, Step, build_plain_step, build_private_step
 
 Arrays = Sequence[NDArray[np.float32]]
 SHARE_MIN = 1e-6
@@ -41,7 +41,7 @@ class Round(NamedTuple):
     """With privacy: the number of examples that its cost was worked out for; at least this many are there."""
 
 
-def seed_of(seed: int, name: str) -> int:
+def derive_seed(seed: int, name: str) -> int:
     """A seed of this participant's own, the same for the same task."""
     return int.from_bytes(sha256(f"{seed}/{name}".encode()).digest()[:4], "big")
 
@@ -55,7 +55,7 @@ def train(
     accounted, and no count of labels gets into the loss. Raises TrainingRefusedError for a base of another form, or where
     training gives no finite numbers.
 
-    The arrays have the shapes of `joint_form.tensors`: for each layer weights (inputs, units) and biases (units,),
+    The arrays have the shapes of `joint_form.list_tensors`: for each layer weights (inputs, units) and biases (units,),
     then the form.
     """
     net = _network(base, seed)
@@ -69,33 +69,33 @@ def train(
         step(np.asarray(examples.features[rows]), examples.fraud[rows].astype(np.float32), weights[rows])
     trained: list[NDArray[np.float32]] = net.get_weights()
     refuse_broken(trained)
-    return joint_form.parted(base)._replace(weights=trained).joined()
+    return joint_form.split_arrays(base)._replace(weights=trained).joined()
 
 
-def scores(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def compute_logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits, shape (n,); higher is more suspicious. Raises TrainingRefusedError as `train`."""
-    return fit.scorer(_network(arrays, 0))(features)
+    return fit.build_scorer(_network(arrays, 0))(features)
 
 
-def fitted(arrays: Arrays) -> fit.Fitted:
+def build_fitted(arrays: Arrays) -> fit.Fitted:
     """The network with these arrays, for calibration, export and the registry.
 
-    `arrays` have the shapes of `joint_form.tensors`: for each layer weights (inputs, units) and biases (units,), then
+    `arrays` have the shapes of `joint_form.list_tensors`: for each layer weights (inputs, units) and biases (units,), then
     the form.
     """
     started = time.monotonic()
-    net, form = _network(arrays, 0), joint_form.constants(statistics=joint_form.parted(arrays).statistics)
-    return fit.Fitted(net, form, fit.scorer(net), 0, 0, 0, 0.0, time.monotonic() - started)
+    net, form = _network(arrays, 0), joint_form.build_constants(statistics=joint_form.split_arrays(arrays).statistics)
+    return fit.Fitted(net, form, fit.build_scorer(net), 0, 0, 0, 0.0, time.monotonic() - started)
 
 
-def between(one: Arrays, other: Arrays) -> list[NDArray[np.float32]]:
+def average_models(one: Arrays, other: Arrays) -> list[NDArray[np.float32]]:
     """The middle of two networks of one form; calibrated as `one`, which is close to it.
 
-    All have the shapes of `joint_form.tensors`: for each layer weights (inputs, units) and biases (units,), then the
+    All have the shapes of `joint_form.list_tensors`: for each layer weights (inputs, units) and biases (units,), then the
     form.
     """
-    pairs = zip(joint_form.parted(one).weights, joint_form.parted(other).weights, strict=True)
-    return joint_form.parted(one)._replace(weights=[((a + b) / 2).astype(np.float32) for a, b in pairs]).joined()
+    pairs = zip(joint_form.split_arrays(one).weights, joint_form.split_arrays(other).weights, strict=True)
+    return joint_form.split_arrays(one)._replace(weights=[((a + b) / 2).astype(np.float32) for a, b in pairs]).joined()
 
 
 def refuse_broken(arrays: Arrays) -> None:
@@ -107,12 +107,12 @@ def refuse_broken(arrays: Arrays) -> None:
 
 
 def _network(arrays: Arrays, seed: int) -> keras.Model:
-    wanted = [tensor.shape for tensor in joint_form.tensors(HIDDEN)]
+    wanted = [tensor.shape for tensor in joint_form.list_tensors(HIDDEN)]
     if [tuple(array.shape) for array in arrays] != wanted:
         raise TrainingRefusedError("the common model has other shapes than this version's network")
     refuse_broken(arrays)
-    parted = joint_form.parted(arrays)
-    form = joint_form.constants(statistics=parted.statistics)
+    parted = joint_form.split_arrays(arrays)
+    form = joint_form.build_constants(statistics=parted.statistics)
     fit.use_threads(1)
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
@@ -134,8 +134,8 @@ def _step(net: keras.Model, examples: Examples, how: Round) -> Step:
     if how.proximal_mu:
         pull = Pull(how.proximal_mu, [np.asarray(variable) for variable in net.trainable_variables])
     if how.privacy is not None:
-        return private_step(net, optimizer, how.privacy, 0.0, how.batch_size, pull=pull)
-    return plain_step(net, optimizer, 0.0, offset=_log_odds(examples) if how.prior_offset else 0.0, pull=pull)
+        return build_private_step(net, optimizer, how.privacy, 0.0, how.batch_size, pull=pull)
+    return build_plain_step(net, optimizer, 0.0, offset=_log_odds(examples) if how.prior_offset else 0.0, pull=pull)
 
 
 def _log_odds(examples: Examples) -> float:

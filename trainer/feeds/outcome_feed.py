@@ -20,7 +20,14 @@ from runtime.kafka import topics
 from runtime.kafka.producer import Outlet, SharedProducer
 from runtime.kafka.topic_log import TopicReader
 from trainer.examples.label_log import LabelLog
-from trainer.examples.outcomes import PastTransaction, SeenTransaction, encoded, horizon_begins_ms, missing, outcome
+from trainer.examples.outcomes import (
+    PastTransaction,
+    SeenTransaction,
+    compute_horizon_begin_ms,
+    derive_outcome,
+    encode_outcomes,
+    find_missing,
+)
 from trainer.examples.store import ExampleStore
 
 DUE_EVERY_S = 10.0
@@ -33,7 +40,7 @@ def of_store(settings: Settings, store: ExampleStore, now: datetime) -> list[Kno
     newest_ms = store.watermark_ms()
     if newest_ms is None:
         return []
-    begins_ms = horizon_begins_ms(newest_ms, settings.trainer.label_delay_days)
+    begins_ms = compute_horizon_begin_ms(newest_ms, settings.trainer.label_delay_days)
     return store.outcomes(store.labelled_since(begins_ms), now)
 
 
@@ -51,10 +58,10 @@ def of_history(
     if not recent:
         return []
     newest_ms = recent[next(reversed(recent))].event_time_ms
-    begins_ms = horizon_begins_ms(newest_ms, settings.trainer.label_delay_days)
+    begins_ms = compute_horizon_begin_ms(newest_ms, settings.trainer.label_delay_days)
     seen = [SeenTransaction(name, *recent[name]) for name in labels.called_fraud() if name in recent]
     told = (
-        outcome(settings.retailer, each, labels.revisions(each.transaction_id), to_epoch_ms(as_of))
+        derive_outcome(settings.retailer, each, labels.revisions(each.transaction_id), to_epoch_ms(as_of))
         for each in seen
         if each.event_time_ms >= begins_ms
     )
@@ -69,12 +76,12 @@ def publish(settings: Settings, wanted: Iterable[KnownOutcome], now: datetime, o
     topics.ensure(settings, (OUTCOMES,))
     topic = OUTCOMES.name(settings.retailer)
     present, erased = _present(settings, topic)
-    news = missing((each for each in wanted if each.transaction_id not in erased), present, to_epoch_ms(now))
+    news = find_missing((each for each in wanted if each.transaction_id not in erased), present, to_epoch_ms(now))
     if news:
         with (
             nullcontext(outlet) if outlet else SharedProducer(settings.kafka, f"{settings.retailer}-outcomes") as opened
         ):
-            opened.deliver(topic, encoded(news))
+            opened.deliver(topic, encode_outcomes(news))
     log.info("outcomes_published", count=len(news))
     return len(news)
 
@@ -98,7 +105,7 @@ class OutcomeFeed:
         """What is known of these, again where it was told before: workers apply an outcome once. Raises TransientError."""
         known = self._store.outcomes(transaction_ids, self._clock.now())
         if known:
-            self._outlet.deliver(OUTCOMES.name(self._settings.retailer), encoded(known))
+            self._outlet.deliver(OUTCOMES.name(self._settings.retailer), encode_outcomes(known))
 
     def send_due(self) -> None:
         """Every DUE_EVERY_S: labels whose label_time has come since. Raises TransientError, and is then to be called again."""

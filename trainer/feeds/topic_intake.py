@@ -18,7 +18,7 @@ from contract.settings import Settings
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS
 from runtime.kafka.producer import SharedProducer
 from runtime.locks import LockBusyError
-from trainer.examples.intake import Intake, Message, encoded
+from trainer.examples.intake import Intake, Message, encode_letters
 from trainer.examples.store import ExampleStore
 from trainer.registry.registry import Registry
 
@@ -121,7 +121,7 @@ class _Taker:
     def take(self, messages: Sequence[Message]) -> None:
         batch = self._intake.batch(messages, self._clock.now())
         if batch.letters:
-            self._producer.deliver(self._dead_letters, encoded(batch.letters))
+            self._producer.deliver(self._dead_letters, encode_letters(batch.letters))
         self._store.forget(batch.forgotten)
         self._store.put(batch.records, batch.labels)
 

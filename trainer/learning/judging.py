@@ -12,8 +12,8 @@ from contract.settings import Settings
 from trainer.decision import costing, gate
 from trainer.examples import pool
 from trainer.learning.material import Material
-from trainer.learning.package_repair import whole_package
-from trainer.model.run_onnx import served
+from trainer.learning.package_repair import read_whole_package
+from trainer.model.run_onnx import compute_served_scores
 from trainer.registry.registry import Registry, ServingRevision
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Opponent(NamedTuple):
     why_none: str = NOTHING_SERVES
 
 
-def opponent(settings: Settings, registry: Registry) -> Opponent:
+def find_opponent(settings: Settings, registry: Registry) -> Opponent:
     """The model in service, checked, its file restored where it was damaged.
 
     Raises PackageRefusedError where it serves and cannot be read: then nothing can be compared with it. TransientError.
@@ -47,7 +47,7 @@ def opponent(settings: Settings, registry: Registry) -> Opponent:
     if entry.manifest.feature_schema not in get_schema_widths():
         return Opponent(mark, None, OTHER_FEATURES.format(entry.manifest.model_version))
     try:
-        return Opponent(mark, read_package(whole_package(settings, registry, entry)))
+        return Opponent(mark, read_package(read_whole_package(settings, registry, entry)))
     except PackageRefusedError as error:
         version = entry.manifest.model_version
         raise PackageRefusedError(
@@ -70,21 +70,21 @@ def judge(settings: Settings, material: Material, trained: "Trained", against: O
     """The gate of every command that publishes a model by itself."""
     trainer = settings.trainer
     if against.package is None:
-        shown = skill_shown(material, trained)
+        shown = measure_skill(material, trained)
         if isinstance(shown, str):
             return Judgement(shown, "", {})
         praise = (
             f"{against.why_none}; AUC {shown.auc:.3f} on the newest {shown.transactions:,} trusted transactions, which chance "
             f"alone reaches in {shown.chance:.1%} of cases"
         )
-        return Judgement(gate.unskilled(shown, trainer.gate_confidence), praise, shown.values())
+        return Judgement(gate.find_lack_of_skill(shown, trainer.gate_confidence), praise, shown.values())
     if _is_same(trained, against.package):
         version = against.package.manifest.model_version
         return Judgement(f"it is the very model that serves, {version}: same examples, same settings", "", {})
-    found = compared(settings, material, trained, against.package)
+    found = compare_models(settings, material, trained, against.package)
     if isinstance(found, str):
         return Judgement(found, "", {})
-    objection = gate.refusal(found, confidence=trainer.gate_confidence, frauds_min=trainer.gate_frauds_min)
+    objection = gate.find_refusal(found, confidence=trainer.gate_confidence, frauds_min=trainer.gate_frauds_min)
     praise = (
         f"average precision {found.new:.3f} against {found.old:.3f} on the newest {found.transactions:,} trusted "
         f"transactions, better in {found.surely_better:.0%} of resamplings"
@@ -92,31 +92,35 @@ def judge(settings: Settings, material: Material, trained: "Trained", against: O
     return Judgement(objection, praise, found.values())
 
 
-def skill_shown(material: Material, trained: "Trained") -> gate.Skill | str:
+def measure_skill(material: Material, trained: "Trained") -> gate.Skill | str:
     """How a first model does on the newest labels of trusted sources; or why these tell nothing, in a sentence."""
     rows = (material.verified != pool.UNVERIFIED).nonzero()[0]
     fraud = material.verified[rows] == 1
     if not fraud.any() or fraud.all():
         return _one_kind(len(fraud), any_fraud=bool(fraud.any()))
-    return gate.skill(served(read_package(trained.package).onnx, material.parts.test.features[rows]), fraud)
+    return gate.measure_skill(
+        compute_served_scores(read_package(trained.package).onnx, material.parts.test.features[rows]), fraud
+    )
 
 
-def compared(settings: Settings, material: Material, trained: "Trained", champion: Package) -> gate.Comparison | str:
+def compare_models(
+    settings: Settings, material: Material, trained: "Trained", champion: Package
+) -> gate.Comparison | str:
     """The new model and the serving one on the newest labels of trusted sources; or why these tell nothing, in a sentence."""
     trainer, test, verified = settings.trainer, material.parts.test, material.verified
     fraud = verified == 1
     rows = verified != pool.UNVERIFIED
     until_ms = to_epoch_ms(champion.manifest.data.last)
-    newer = gate.unseen(test.event_time_ms[rows], fraud[rows], until_ms, trainer.gate_frauds_min)
+    newer = gate.select_unseen(test.event_time_ms[rows], fraud[rows], until_ms, trainer.gate_frauds_min)
     kept = rows.nonzero()[0][newer]
     features, fraud, amount = test.features[kept], fraud[kept], test.amount[kept]
     if not fraud.any() or fraud.all():
         return _one_kind(len(fraud), any_fraud=bool(fraud.any()))
 
     def side(package: Package) -> gate.Side:
-        score = served(package.onnx, features)
-        decided = costing.decisions(score, package.manifest.thresholds)
-        return gate.Side(score, costing.cost_each(decided, fraud, amount, trainer.costs))
+        score = compute_served_scores(package.onnx, features)
+        decided = costing.decide(score, package.manifest.thresholds)
+        return gate.Side(score, costing.compute_decision_costs(decided, fraud, amount, trainer.costs))
 
     share = float(fraud.mean()) if material.fraud_share is None else material.fraud_share
     return gate.compare(

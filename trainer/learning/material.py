@@ -20,7 +20,7 @@ from contract.money import get_exponent
 from contract.settings import Settings, TrainerSettings
 from contract.windows import DAY_MS
 from trainer.examples import labels, pool
-from trainer.examples.examples import Examples, Split, data_range, split
+from trainer.examples.examples import Examples, Split, get_data_range, split
 from trainer.examples.label_log import LabelLog
 from trainer.examples.spool import Columns, Spool
 from trainer.examples.store import ExampleStore
@@ -60,7 +60,7 @@ class Material(NamedTuple):
     """Share of frauds among transactions, where the slices hold more than that; None: as in the slices."""
 
 
-def of_store(settings: Settings, store: ExampleStore, now: datetime) -> Material:
+def gather_from_store(settings: Settings, store: ExampleStore, now: datetime) -> Material:
     """Chooses from the store what a training takes; raises TrainingRefusedError where that is too little, TransientError."""
     trainer = settings.trainer
     watermark_ms = store.watermark_ms()
@@ -70,7 +70,7 @@ def of_store(settings: Settings, store: ExampleStore, now: datetime) -> Material
     ripe_before_ms = watermark_ms - int(trainer.label_delay_days * DAY_MS)
     terms = _terms(trainer, distrusted, as_of_ms=to_epoch_ms(now), ripe_before_ms=ripe_before_ms)
     count = _Count()
-    found = pool.outline(count.through(store.known()), terms)
+    found = pool.build_outline(count.through(store.known()), terms)
     if not len(found):
         raise TrainingRefusedError(_nothing_known(count.seen, trainer.label_delay_days))
     chosen = pool.choose(found, newest=trainer.newest_examples, replayed=trainer.replay_examples, seed=trainer.seed)
@@ -93,7 +93,7 @@ def of_store(settings: Settings, store: ExampleStore, now: datetime) -> Material
     )
 
 
-def of_history(
+def gather_from_history(
     settings: Settings, spool: Spool, told: LabelLog, now: datetime, *, untimed: bool, read: Read
 ) -> Material:
     """All labelled transactions of a replayed history, split by time; raises TrainingRefusedError where they are too few.
@@ -110,9 +110,9 @@ def of_history(
     as_of_ms = LABELS_ARE_THERE if untimed else to_epoch_ms(now)
     distrusted: frozenset[str] = frozenset()
     if len(told.sources()) > 1:
-        distrusted = _distrusted((known for page in pages(columns, told) for known in page), trainer, now)
-    found = pool.outline(
-        pages(columns, told),
+        distrusted = _distrusted((known for page in split_pages(columns, told) for known in page), trainer, now)
+    found = pool.build_outline(
+        split_pages(columns, told),
         _terms(trainer, distrusted, as_of_ms=as_of_ms, ripe_before_ms=SILENCE_SAYS_NOTHING),
     )
     if not len(found):
@@ -128,13 +128,13 @@ def of_history(
     return Material(
         parts,
         found.verified[len(found) - len(parts.test) :],
-        data_range(examples),
+        get_data_range(examples),
         _named(distrusted),
         read._replace(left_out=read.left_out | left_out),
     )
 
 
-def pages(columns: Columns, told: LabelLog) -> Iterator[list[labels.Known]]:
+def split_pages(columns: Columns, told: LabelLog) -> Iterator[list[labels.Known]]:
     """Transactions of a history with their labels, in event-time order. Pure.
 
     Each array of `columns` has the shape (n,).
@@ -180,8 +180,8 @@ def _terms(trainer: TrainerSettings, distrusted: frozenset[str], *, as_of_ms: in
 
 
 def _distrusted(known: Iterable[labels.Known], trainer: TrainerSettings, now: datetime) -> frozenset[str]:
-    compared = labels.overlaps(known, frozenset(trainer.trusted_sources), to_epoch_ms(now))
-    distrusted = labels.distrusted(compared, trainer.disagreement_max)
+    compared = labels.compute_overlaps(known, frozenset(trainer.trusted_sources), to_epoch_ms(now))
+    distrusted = labels.find_distrusted(compared, trainer.disagreement_max)
     for source in sorted(distrusted):
         log.warning("label_source_not_learned_from", source=source, **compared[source]._asdict())
     return distrusted
@@ -192,7 +192,7 @@ def _named(distrusted: frozenset[str]) -> dict[str, str | int | float | bool]:
 
 
 def _together(parts: Split) -> DataRange:
-    ranges = [data_range(part) for part in parts]
+    ranges = [get_data_range(part) for part in parts]
     return DataRange(
         first=min(each.first for each in ranges),
         last=max(each.last for each in ranges),

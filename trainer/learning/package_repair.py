@@ -15,7 +15,7 @@ from trainer.registry.registry import Entry, Registry
 log = structlog.get_logger()
 
 
-def whole_package(settings: Settings, registry: Registry, entry: Entry) -> bytes:
+def read_whole_package(settings: Settings, registry: Registry, entry: Entry) -> bytes:
     """The registered package, its file put back from the topic where that is damaged.
 
     Raises PackageRefusedError where the topic does not have it either, TransientError where the registry does not answer.
@@ -33,7 +33,7 @@ def _from_topic(settings: Settings, entry: Entry, damage: PackageRefusedError) -
     topic = MODELS.name(settings.retailer)
     try:
         values = (record.value for record in TopicReader(settings.kafka).until_now(topic) if record.value is not None)
-        package = assembled(values, entry.manifest.model_version, entry.package_sha256)
+        package = assemble(values, entry.manifest.model_version, entry.package_sha256)
         why = f"{topic} does not hold it whole either"
     except TransientError as error:
         package, why = None, f"its copy on {topic} cannot be read: {error}"
@@ -44,7 +44,7 @@ def _from_topic(settings: Settings, entry: Entry, damage: PackageRefusedError) -
     return package
 
 
-def assembled(values: Iterable[bytes], model_version: str, sha256: str) -> bytes | None:
+def assemble(values: Iterable[bytes], model_version: str, sha256: str) -> bytes | None:
     """The package of that version and checksum from the models topic's messages; None where a piece is missing. Pure."""
     decoder = msgspec.json.Decoder(ModelMessage)
     pieces: dict[int, bytes] = {}

@@ -16,10 +16,10 @@ from contract.topics import MODELS
 from runtime.kafka import topics
 from runtime.kafka.producer import SharedProducer
 from runtime.locks import HeldLock, LockBusyError
-from trainer.learning.package_repair import whole_package
+from trainer.learning.package_repair import read_whole_package
 from trainer.learning.package_writer import publish
 from trainer.registry.registry import Entry, PromotionKind, Registry, ServingRevision
-from trainer.registry.serving_state import previously_serving
+from trainer.registry.serving_state import find_previously_serving
 
 STANDING_WAIT_S = 120.0
 
@@ -43,7 +43,7 @@ def promote_model(
     ServingChangedError; PackageRefusedError where the registered file is damaged (and its copy on the topic too) or made for
     other features, TransientError where Kafka or the registry does not answer; then the model that served continues.
     """
-    package = whole_package(settings, registry, entry)
+    package = read_whole_package(settings, registry, entry)
     to_messages(package)  # refused here, before the registry says that it is on its way
     promotion = ModelPromotion(
         model_version=entry.manifest.model_version,
@@ -67,7 +67,7 @@ def publish_model(settings: Settings, registry: Registry, entry: Entry) -> None:
 
     Raises PackageRefusedError, TransientError.
     """
-    package = whole_package(settings, registry, entry)
+    package = read_whole_package(settings, registry, entry)
     with _outlet(settings) as outlet:
         publish(outlet, MODELS.name(settings.retailer), package, None)
     log.info("model_published", model_version=entry.manifest.model_version)
@@ -78,7 +78,7 @@ def roll_back(settings: Settings, registry: Registry, *, by: str, now: datetime,
 
     Raises ConfigurationError where none did, else as promote_model.
     """
-    version = previously_serving(registry.promotions(settings.retailer))
+    version = find_previously_serving(registry.promotions(settings.retailer))
     if version is None:
         raise ConfigurationError([f"{settings.retailer}: no model served before the present one; see `models list`"])
     entry = registry.find(settings.retailer, version)
@@ -127,7 +127,7 @@ def challenge(
         raise ConfigurationError([f"{settings.retailer}: no model serves, so there is nothing to challenge"])
     if serving.manifest.model_version == version:
         raise ConfigurationError([f"{version} serves; it cannot challenge itself"])
-    messages = to_messages(whole_package(settings, registry, entry))
+    messages = to_messages(read_whole_package(settings, registry, entry))
     message = ModelChallenge(
         model_version=version,
         package_sha256=entry.package_sha256,

@@ -6,7 +6,7 @@ from typing import Protocol
 from contract.settings import Settings
 from trainer.examples.store import ExampleStore
 from trainer.feeds import outcome_feed
-from trainer.learning.material import Material, of_store
+from trainer.learning.material import Material, gather_from_store
 
 
 class Source(Protocol):
@@ -41,7 +41,7 @@ class StoreSource:
 
     def material(self, now: datetime) -> Material:
         self._label_number = self._store.label_number()
-        return of_store(self._settings, self._store, now)
+        return gather_from_store(self._settings, self._store, now)
 
     def make_ready(self, now: datetime) -> str | None:
         outcome_feed.publish(self._settings, outcome_feed.of_store(self._settings, self._store, now), now)

@@ -18,13 +18,13 @@ from contract.settings import CostSettings
 from contract.statistics.ranking import auc
 from trainer.decision import costing, thresholds
 from trainer.drift import profile
-from trainer.examples.examples import FRAUDS_MIN, Examples, Split, data_range, split
+from trainer.examples.examples import FRAUDS_MIN, Examples, Split, get_data_range, split
 from trainer.model import export, fit, network, preprocessing, snapshot
 from trainer.model.calibrate import Platt, fit_platt
 from trainer.model.evaluate import measure
 from trainer.model.plan import HIDDEN, Plan
-from trainer.model.privacy import epsilon
-from trainer.model.run_onnx import served
+from trainer.model.privacy import compute_epsilon
+from trainer.model.run_onnx import compute_served_scores
 from trainer.model.snapshot import Snapshot
 
 NO_CAPACITY = CapacitySettings()
@@ -85,7 +85,7 @@ def train(
 
     Raises TrainingRefusedError where the history is too thin or the result does not pass its checks.
     """
-    return make(Material(split(examples), data_range(examples)), deployment, plan, now, progress)
+    return make(Material(split(examples), get_data_range(examples)), deployment, plan, now, progress)
 
 
 def make(
@@ -106,18 +106,22 @@ def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan:
     started = time.monotonic()
     model = _calibrated(fitted, parts.validation, share, material.scaling)
     onnx = export.to_onnx(model)
-    difference = export.parity(model, onnx, parts.test.features)
+    difference = export.measure_parity(model, onnx, parts.test.features)
     exported = time.monotonic()
     # Costs and shares of decisions count transactions, so here frauds may be no more than their share.
     validation, test = _as_they_come(parts.validation, "validation", share), _as_they_come(parts.test, "test", share)
-    traffic = costing.traffic_per_day(validation, test)
-    limits = thresholds.limits_of(deployment.capacity, traffic)
+    traffic = costing.estimate_traffic_per_day(validation, test)
+    limits = thresholds.derive_limits(deployment.capacity, traffic)
     retailer, costs = deployment.retailer, deployment.costs
-    chosen = thresholds.choose(served(onnx, validation.features), validation.fraud, validation.amount, costs, limits)
+    chosen = thresholds.choose(
+        compute_served_scores(onnx, validation.features), validation.fraud, validation.amount, costs, limits
+    )
     # Measured on what is shipped: the ONNX file, not the Keras model.
-    scores = served(onnx, test.features)
+    scores = compute_served_scores(onnx, test.features)
     measures = measure(scores, test.fraud, chosen)
-    measures |= costing.measures(scores, test, chosen, costs, transactions_per_day=traffic, serving=deployment.serving)
+    measures |= costing.measure_costs(
+        scores, test, chosen, costs, transactions_per_day=traffic, serving=deployment.serving
+    )
     manifest = Manifest(
         model_version=f"{retailer}-{now:%Y%m%d-%H%M%S}-{hash_onnx(onnx)[:8]}",
         retailer=retailer,
@@ -126,13 +130,13 @@ def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan:
         features=len(get_feature_names()),
         onnx_sha256=hash_onnx(onnx),
         thresholds=chosen,
-        ordinary=preprocessing.ordinary(parts.train.features, parts.train.fraud),
+        ordinary=preprocessing.compute_ordinary(parts.train.features, parts.train.fraud),
         data=material.data,
         metrics=measures,
         parity_max_abs_diff=difference,
         parameters=_parameters(plan, fitted, parts, warm=material.start is not None) | dict(material.notes),
         base=material.base,
-        risk=preprocessing.shows_risk(fitted.constants),
+        risk=preprocessing.has_risk(fitted.constants),
     )
     kept = fitted.snapshot()
     # Shares of transactions as they come: the slice that was learned from holds more frauds.
@@ -155,7 +159,7 @@ def _calibrated(fitted: fit.Fitted, validation: Examples, share: float | None, g
     if not np.isfinite(logits).all() or auc(logits, validation.fraud) <= 0.5:
         raise TrainingRefusedError("the trained model does not tell frauds from genuine transactions; see the labels")
     weighted = validation if share is None else validation.with_fraud_share(share)
-    return fit.calibrated(fitted, given or fit_platt(logits, weighted.fraud, weighted.weight))
+    return fit.build_calibrated(fitted, given or fit_platt(logits, weighted.fraud, weighted.weight))
 
 
 def _as_they_come(part: Examples, name: str, share: float | None) -> Examples:
@@ -170,11 +174,11 @@ def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split, *, warm: bool) -> 
         "hidden": "-".join(str(units) for units in HIDDEN),
         "steps": len(fitted.constants.step_columns),
         "dropout": network.DROPOUT,
-        "learning_rate": fit.learning_rate(warm=warm),
+        "learning_rate": fit.choose_learning_rate(warm=warm),
         "weight_decay": fit.WEIGHT_DECAY,
-        "batch": fit.batch_size(len(parts.train)),
+        "batch": fit.choose_batch_size(len(parts.train)),
         "imbalance": plan.imbalance,
-        "fraud_weight": fit.class_weight(plan, parts.train.fraud),
+        "fraud_weight": fit.choose_class_weight(plan, parts.train.fraud),
         "test_from": from_epoch_ms(int(parts.test.event_time_ms[0])).isoformat(),
     }
     if fitted.cut_short:
@@ -195,5 +199,5 @@ def _private(plan: Plan, fitted: fit.Fitted) -> dict[str, Parameter]:
         "dp_sampling_rate": fitted.sampling_rate,
         "dp_steps": fitted.steps,
         "dp_delta": delta,
-        "dp_epsilon": epsilon(sigma, fitted.sampling_rate, fitted.steps, delta),
+        "dp_epsilon": compute_epsilon(sigma, fitted.sampling_rate, fitted.steps, delta),
     }

@@ -25,7 +25,7 @@ from contract.features import get_schema_hash
 from contract.settings import Settings, TrainerSettings
 from runtime.locks import LockBusyError
 from trainer.examples.store import ExampleStore
-from trainer.learning.judging import Judgement, Opponent, judge, opponent
+from trainer.learning.judging import Judgement, Opponent, find_opponent, judge
 from trainer.learning.material import Material, Read
 from trainer.learning.publication import promote_model
 from trainer.learning.source import Source, StoreSource
@@ -94,15 +94,15 @@ def learn(
     progress: Progress | None = None,
     waits: Callable[[str], None] | None = None,
 ) -> Attempt:
-    """Makes one attempt on the examples store; see `attempt`."""
+    """Makes one attempt on the examples store; see `make_attempt`."""
     store = ExampleStore(settings.trainer.examples_url.get_secret_value(), settings.retailer)
     try:
-        return attempt(settings, StoreSource(settings, store), how, clock=clock, progress=progress, waits=waits)
+        return make_attempt(settings, StoreSource(settings, store), how, clock=clock, progress=progress, waits=waits)
     finally:
         store.close()
 
 
-def attempt(
+def make_attempt(
     settings: Settings,
     source: Source,
     how: How | None = None,
@@ -145,7 +145,7 @@ def attempt(
         registry.close()
 
 
-def plan_of(trainer: TrainerSettings) -> Plan:
+def build_plan(trainer: TrainerSettings) -> Plan:
     """How the settings say to train."""
     private = trainer.privacy
     privacy = Privacy(private.clipping_norm, private.noise_multiplier, private.delta) if private.enabled else None
@@ -230,7 +230,7 @@ class _Attempt:
     def _opponent(self) -> Opponent:
         """What serves; a model that is not meant to serve needs none."""
         try:
-            return opponent(self.settings, self.registry)
+            return find_opponent(self.settings, self.registry)
         except PackageRefusedError as error:
             if self.how.promote:
                 raise
@@ -250,7 +250,7 @@ class _Attempt:
                 notes=material.notes,
             ),
             training.Deployment(self.settings.retailer, trainer.costs, trainer.capacity, against.package),
-            plan=plan_of(trainer),
+            plan=build_plan(trainer),
             now=self.clock.now(),
             progress=self.progress,
         )
@@ -289,7 +289,7 @@ class _Attempt:
             else:
                 return "published", judgement
             try:
-                against = opponent(self.settings, self.registry)
+                against = find_opponent(self.settings, self.registry)
             except PackageRefusedError as error:
                 return "refused", judgement._replace(objection=error.detail)
             log.info("compared_again", model_version=entry.manifest.model_version, reason=changed)

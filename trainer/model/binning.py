@@ -38,7 +38,7 @@ class _Cut(NamedTuple):
     at: float
 
 
-def none() -> Bins:
+def make_empty() -> Bins:
     """No steps."""
     return Bins(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
 
@@ -56,7 +56,7 @@ def find(
     """
     rows, weights = _sample(fraud, weight)
     if cuts_max <= 0 or not len(rows):
-        return none()
+        return make_empty()
     seen, seen_fraud = np.clip(features[rows], -VALUE_MAX, VALUE_MAX), fraud[rows]
     proposed = [cut for column in columns for cut in _proposed(column, seen[:, column], seen_fraud, weights)]
     best = sorted(proposed, key=lambda cut: (-cut.gain, cut.column, cut.at))[:cuts_max]

@@ -9,7 +9,7 @@ from contract.statistics.ranking import auc, average_precision
 BINS = 10
 
 
-def calibration_error(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> float:
+def compute_calibration_error(score: NDArray[np.floating], fraud: NDArray[np.bool_]) -> float:
     """Expected calibration error: |mean score - share of frauds| over BINS bins of equal size by rank, weighted.
 
     `score` (within [0, 1]) and `fraud` have the shape (n,), n >= 1.
@@ -39,7 +39,7 @@ def measure(score: NDArray[np.floating], fraud: NDArray[np.bool_], thresholds: T
         "auc_roc": auc(score, fraud),
         "average_precision": average_precision(score, fraud),
         "brier": float(np.mean((score - fraud) ** 2)),
-        "calibration_error": calibration_error(score, fraud),
+        "calibration_error": compute_calibration_error(score, fraud),
     }
     reached = {name: score >= getattr(thresholds, name) for name in ("flag", "hold", "block")}
     for name, rows in reached.items():

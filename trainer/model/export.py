@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from contract.errors import TrainingRefusedError
 from contract.models import INPUT_NAME, OUTPUT_NAME, PARITY_MAX
-from trainer.model.fit import scorer
+from trainer.model.fit import build_scorer
 from trainer.model.run_onnx import run_onnx
 
 OPSET = 17
@@ -52,15 +52,15 @@ def _plainly_named(proto: onnx_format.ModelProto) -> onnx_format.ModelProto:
     return proto
 
 
-def parity(model: keras.Model, onnx: bytes, features: NDArray[np.float32]) -> float:
+def measure_parity(model: keras.Model, onnx: bytes, features: NDArray[np.float32]) -> float:
     """Greatest absolute difference between Keras and ONNX on `features` and on the same rows with holes and extremes.
 
     Raises TrainingRefusedError above PARITY_MAX, or where a score leaves [0, 1].
 
     `features`: (n, F), NaN where a feature is missing.
     """
-    rows = probes(features)
-    keras_score, onnx_score = scorer(model)(rows), run_onnx(onnx, rows)
+    rows = build_probes(features)
+    keras_score, onnx_score = build_scorer(model)(rows), run_onnx(onnx, rows)
     if not np.all((onnx_score >= 0) & (onnx_score <= 1)):
         raise TrainingRefusedError("the exported model gives scores outside [0, 1]")
     difference = float(np.max(np.abs(keras_score - onnx_score)))
@@ -69,7 +69,7 @@ def parity(model: keras.Model, onnx: bytes, features: NDArray[np.float32]) -> fl
     return difference
 
 
-def probes(features: NDArray[np.float32]) -> NDArray[np.float32]:
+def build_probes(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows to compare on: the given ones, then with every third value missing, one row all missing, zeros, extremes.
 
     From (n, F) to (m, F), NaN where a feature is missing; m is at most 2 * PARITY_ROWS_MAX + 5.

@@ -18,11 +18,11 @@ from contract.statistics.ranking import average_precision
 from trainer.examples.examples import Examples
 from trainer.model import network
 from trainer.model.calibrate import Platt
-from trainer.model.oversample import oversampled
+from trainer.model.oversample import oversample
 from trainer.model.plan import Plan
 from trainer.model.preprocessing import Constants, fit_constants
 from trainer.model.snapshot import Snapshot
-from trainer.model.steps import Step, plain_step, private_step
+from trainer.model.steps import Step, build_plain_step, build_private_step
 
 BATCH_MIN, BATCH_MAX = 64, 512
 STEPS_WANTED = 64
@@ -92,9 +92,9 @@ def fit(
     keras.backend.clear_session()  # layer names count up in a process, and they are part of the exported file
     keras.utils.set_random_seed(plan.seed)
     if plan.imbalance == "smote":
-        train = oversampled(train, plan.seed)
+        train = oversample(train, plan.seed)
     net, constants = _network(train, plan, start)
-    step, logits = _step(net, plan, train, warm=start is not None), scorer(net)
+    step, logits = _step(net, plan, train, warm=start is not None), build_scorer(net)
     # In a private training nobody may be able to draw the same again.
     random = np.random.default_rng(plan.seed if plan.privacy is None else None)
     best = _Best(-1.0 if start is None else _reached(logits, validation), 0, net.get_weights())
@@ -112,18 +112,18 @@ def fit(
             cut_short = True
             break
     net.set_weights(best.weights)
-    rate = batch_size(len(train)) / len(train)
+    rate = choose_batch_size(len(train)) / len(train)
     return Fitted(net, constants, logits, best.epoch, epoch, steps, rate, time.monotonic() - started, cut_short)
 
 
-def calibrated(fitted: Fitted, platt: Platt) -> keras.Model:
+def build_calibrated(fitted: Fitted, platt: Platt) -> keras.Model:
     """The model that is exported: raw features (n, F) to probabilities (n, 1), Platt scaling inside."""
     logit = fitted.network.output
     limited = keras.ops.clip(platt.slope * logit + platt.offset, -LOGIT_MAX, LOGIT_MAX)
     return keras.Model(fitted.network.input, keras.ops.sigmoid(limited))
 
 
-def scorer(model: keras.Model) -> Scorer:
+def build_scorer(model: keras.Model) -> Scorer:
     """A function from features (n, F) to the model's output, shape (n,), in bounded memory whatever n; follows its weights."""
     width = model.input_shape[1]
     run = tf.function(
@@ -140,7 +140,7 @@ def scorer(model: keras.Model) -> Scorer:
     return score
 
 
-def fraud_weight(fraud: NDArray[np.bool_]) -> float:
+def compute_fraud_weight(fraud: NDArray[np.bool_]) -> float:
     """Weight of a fraud against a genuine transaction: the square root of their ratio, in [1, 20].
 
     The full ratio lets single frauds dominate a batch; calibration afterwards undoes what the weight does to the scale.
@@ -151,22 +151,22 @@ def fraud_weight(fraud: NDArray[np.bool_]) -> float:
     return float(np.clip(np.sqrt((len(fraud) - frauds) / frauds), 1.0, 20.0))
 
 
-def batch_size(rows: int) -> int:
+def choose_batch_size(rows: int) -> int:
     """Examples in one step of training, for `rows` examples an epoch."""
     return int(np.clip(rows // STEPS_WANTED, BATCH_MIN, BATCH_MAX))
 
 
-def learning_rate(*, warm: bool) -> float:
+def choose_learning_rate(*, warm: bool) -> float:
     """Of AdamW."""
     return LEARNING_RATE_WARM if warm else LEARNING_RATE
 
 
-def class_weight(plan: Plan, fraud: NDArray[np.bool_]) -> float:
+def choose_class_weight(plan: Plan, fraud: NDArray[np.bool_]) -> float:
     """What a fraud counts against a genuine transaction; focal loss and synthetic frauds do without.
 
     `fraud`: (n,).
     """
-    return fraud_weight(fraud) if plan.imbalance == "class_weights" else 1.0
+    return compute_fraud_weight(fraud) if plan.imbalance == "class_weights" else 1.0
 
 
 def _network(train: Examples, plan: Plan, start: Snapshot | None) -> tuple[keras.Model, Constants]:
@@ -185,12 +185,12 @@ def _network(train: Examples, plan: Plan, start: Snapshot | None) -> tuple[keras
 
 
 def _step(net: keras.Model, plan: Plan, train: Examples, *, warm: bool) -> Step:
-    optimizer = keras.optimizers.AdamW(learning_rate(warm=warm), weight_decay=WEIGHT_DECAY)
+    optimizer = keras.optimizers.AdamW(choose_learning_rate(warm=warm), weight_decay=WEIGHT_DECAY)
     optimizer.build(net.trainable_variables)
     gamma = plan.focal_gamma if plan.imbalance == "focal" else 0.0
     if plan.privacy is not None:
-        return private_step(net, optimizer, plan.privacy, gamma, batch_size(len(train)))
-    return plain_step(net, optimizer, gamma)
+        return build_private_step(net, optimizer, plan.privacy, gamma, choose_batch_size(len(train)))
+    return build_plain_step(net, optimizer, gamma)
 
 
 def _reached(logits: Scorer, validation: Examples) -> float:
@@ -202,7 +202,7 @@ def _reached(logits: Scorer, validation: Examples) -> float:
 
 def _run_epoch(step: Step, train: Examples, plan: Plan, random: np.random.Generator, until_s: float) -> int:
     """Gives the number of steps done; ends early at the monotonic time `until_s`."""
-    weight, weights, steps = class_weight(plan, train.fraud), train.weights, 0
+    weight, weights, steps = choose_class_weight(plan, train.fraud), train.weights, 0
     for batch in _batches(train.fraud, random, sampled=plan.privacy is not None):
         fraud = train.fraud[batch].astype(np.float32)
         each = (weights[batch] * (1.0 + (weight - 1.0) * fraud)).astype(np.float32)
@@ -220,12 +220,12 @@ def _batches(fraud: NDArray[np.bool_], random: np.random.Generator, *, sampled: 
     example comes once.
     """
     if sampled:
-        rate = batch_size(len(fraud)) / len(fraud)
+        rate = choose_batch_size(len(fraud)) / len(fraud)
         for _ in range(round(1 / rate)):
             yield np.flatnonzero(random.random(len(fraud)) < rate)
         return
     rows = random.permutation(_epoch_rows(fraud, random))
-    size = batch_size(len(rows))
+    size = choose_batch_size(len(rows))
     for start in range(0, len(rows), size):
         yield np.sort(rows[start : start + size])
 

@@ -21,7 +21,7 @@ FRAUD_SHARE = 0.1
 """Of the examples afterwards: enough for every batch to hold some."""
 
 
-def oversampled(examples: Examples, seed: int) -> Examples:
+def oversample(examples: Examples, seed: int) -> Examples:
     """`examples` with synthetic frauds alongside, each at the time of the real one it is nearest to, with its amount and weight."""
     frauds = np.flatnonzero(examples.fraud)
     wanted = round(FRAUD_SHARE / (1 - FRAUD_SHARE) * (len(examples) - len(frauds)))

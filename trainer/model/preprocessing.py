@@ -79,7 +79,7 @@ def fit_constants(
         (0.0, 0.0) if feature.buckets else _mean_and_scale(rows[:, column]) for column, feature in enumerate(table)
     ]
     telling = [column for column, (_, scale) in enumerate(moments) if scale > 0]
-    steps = binning.none() if fraud is None else binning.find(features, fraud, telling, weight, steps_max)
+    steps = binning.make_empty() if fraud is None else binning.find(features, fraud, telling, weight, steps_max)
     categories = [
         (column, bucket)
         for column, feature in enumerate(table)
@@ -98,14 +98,14 @@ def fit_constants(
     )
 
 
-def shows_risk(constants: Constants) -> bool:
+def has_risk(constants: Constants) -> bool:
     """Whether risk differed between the transactions of the training slice, so that the network learned from it."""
     return any(
         scale > 0 for scale, feature in zip(constants.scale, get_schema(), strict=True) if feature.group == "risk"
     )
 
 
-def ordinary(features: NDArray[np.float32], fraud: NDArray[np.bool_]) -> list[float | None]:
+def compute_ordinary(features: NDArray[np.float32], fraud: NDArray[np.bool_]) -> list[float | None]:
     """Per feature the median of genuine transactions, None where mostly missing: what a reason compares with.
 
     A hash bucket has no median; the most frequent one stands for it.

@@ -13,7 +13,7 @@ from dp_accounting import (  # type: ignore[import-untyped]
 from dp_accounting.rdp import RdpAccountant  # type: ignore[import-untyped]
 
 
-def epsilon(noise_multiplier: float, sampling_rate: float, steps: int, delta: float) -> float:
+def compute_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, delta: float) -> float:
     """Epsilon of `steps` steps, each of which takes every example with probability `sampling_rate` and adds Gaussian noise.
 
     Rényi accounting (Mironov, 2017): an upper bound, in milliseconds. 0 for no step.

@@ -29,7 +29,7 @@ def run_onnx(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(score[:, 0], dtype=np.float32)
 
 
-def served(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float64]:
+def compute_served_scores(onnx: bytes, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """The scores that a worker compares with thresholds and publishes: those of run_onnx, rounded.
 
     From features (n, F), NaN where one is missing, to scores (n,) within [0, 1].

@@ -36,7 +36,7 @@ class Pull(NamedTuple):
         ]
 
 
-def plain_step(
+def build_plain_step(
     network: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     gamma: float,
@@ -63,7 +63,7 @@ def plain_step(
     return compiled
 
 
-def private_step(
+def build_private_step(
     network: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     privacy: Privacy,

@@ -25,7 +25,7 @@ from runtime import atomic_file
 from runtime.atomic_file import translate_disk_errors
 from runtime.database import Database
 from runtime.locks import HeldLock
-from trainer.registry.serving_state import challenger_of, pin_objection, serving_version
+from trainer.registry.serving_state import find_challenger, find_serving_version, pin_objection
 from trainer.registry.tables import (
     ATTACHMENTS,
     ATTEMPTS,
@@ -188,7 +188,7 @@ class Registry:
 
     def serving(self, retailer: str) -> Entry | None:
         """The model of the newest confirmed promotion. Raises TransientError."""
-        version = serving_version(self.promotions(retailer))
+        version = find_serving_version(self.promotions(retailer))
         return None if version is None else self.find(retailer, version)
 
     def mark(self, retailer: str) -> ServingRevision:
@@ -282,7 +282,7 @@ class Registry:
 
     def challenger(self, retailer: str) -> Challenge | None:
         """What runs next to the serving model, if anything does. Raises TransientError."""
-        return challenger_of(self.challenges(retailer))
+        return find_challenger(self.challenges(retailer))
 
     def note_attempt(self, retailer: str, tried: Tried) -> None:
         """Writes down what became of a training, and forgets what is older than the newest ATTEMPTS_MAX. Raises TransientError."""

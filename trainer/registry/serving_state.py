@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from trainer.registry.tables import Challenge, Pin, Promotion
 
 
-def serving_version(promotions: Sequence[Promotion]) -> str | None:
+def find_serving_version(promotions: Sequence[Promotion]) -> str | None:
     """The version of the newest confirmed promotion; `promotions` newest first."""
     return next((promotion.model_version for promotion in promotions if promotion.confirmed), None)
 
 
-def previously_serving(promotions: Sequence[Promotion]) -> str | None:
+def find_previously_serving(promotions: Sequence[Promotion]) -> str | None:
     """The version that a rollback goes to, or None where nothing served before; `promotions` newest first.
 
     Each rollback takes what it left off the pile, so that the next one goes further back instead of back and forth.
@@ -36,7 +36,7 @@ def pin_objection(pin: Pin | None) -> str | None:
     )
 
 
-def challenger_of(challenges: Sequence[Challenge]) -> Challenge | None:
+def find_challenger(challenges: Sequence[Challenge]) -> Challenge | None:
     """The challenge that stands: the newest confirmed one, None where it names no model; `challenges` newest first."""
     newest = next((challenge for challenge in challenges if challenge.confirmed), None)
     return newest if newest is not None and newest.model_version is not None else None

@@ -20,7 +20,7 @@ from contract.settings import Settings
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS
 from runtime.kafka.producer import Outlet
 from runtime.locks import HeldLock
-from trainer.examples.intake import Batch, Intake, Message, encoded
+from trainer.examples.intake import Batch, Intake, Message, encode_letters
 from trainer.examples.store import ExampleStore
 from trainer.feeds.outcome_feed import OutcomeFeed
 from trainer.learning.training_attempt import Attempt
@@ -157,7 +157,7 @@ class TrainerWorker:
 
     def _keep(self, batch: Batch) -> None:
         if batch.letters:
-            self.outlet.deliver(DEAD_LETTERS.name(self.settings.retailer), encoded(batch.letters))
+            self.outlet.deliver(DEAD_LETTERS.name(self.settings.retailer), encode_letters(batch.letters))
         if batch.forgotten:
             self.store.forget(batch.forgotten)
         self._training.new_labels += self.store.put(batch.records, batch.labels)

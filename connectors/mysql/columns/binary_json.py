@@ -9,8 +9,8 @@ import struct
 from base64 import b64encode
 from decimal import Decimal
 
-from connectors.mysql.columns.numbers import decimal
-from connectors.mysql.columns.packed import UndecodableError, part
+from connectors.mysql.columns.numbers import build_decimal_reader
+from connectors.mysql.columns.packed import UndecodableError, read_part
 
 
 class Number(str):
@@ -32,7 +32,7 @@ _POINT_MAX, _POINT_MIN = 15, -14
 """A number whose point lies outside of these places is written with an exponent."""
 
 
-def document(data: bytes) -> Json:
+def decode_document(data: bytes) -> Json:
     """The JSON value in `data`; raises UndecodableError for what is none. Empty data, which ALTER TABLE leaves, is null."""
     if not data:
         return None
@@ -42,13 +42,13 @@ def document(data: bytes) -> Json:
         raise UndecodableError(f"no binary JSON ({type(error).__name__})") from None
 
 
-def text(value: Json) -> str:
+def format_value(value: Json) -> str:
     """`value` as the server writes it."""
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda member: _order(member[0]))
-        return "{" + ", ".join(f"{text(name)}: {text(member)}" for name, member in members) + "}"
+        return "{" + ", ".join(f"{format_value(name)}: {format_value(member)}" for name, member in members) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(text, value)) + "]"
+        return "[" + ", ".join(map(format_value, value)) + "]"
     return _scalar(value)
 
 
@@ -117,7 +117,7 @@ class _Reader:
         for number in range(count):
             entry = names + number * (size + 2)
             start = at + self._number(entry, size)
-            name = part(self._data, start, self._number(entry + size, 2)).decode("utf-8")
+            name = read_part(self._data, start, self._number(entry + size, 2)).decode("utf-8")
             found[name] = self._entry(at, values + number * (size + 1), size, depth)
         return found
 
@@ -133,7 +133,7 @@ class _Reader:
         return self.value(kind, at, depth - 1)
 
     def _number(self, at: int, size: int) -> int:
-        return int.from_bytes(part(self._data, at, size), "little")
+        return int.from_bytes(read_part(self._data, at, size), "little")
 
     def _counted(self, at: int) -> bytes:
         """Bytes with their number in front, seven bits at a time."""
@@ -142,17 +142,17 @@ class _Reader:
             byte = self._data[at + number]
             size |= (byte & 0x7F) << 7 * number
             if not byte & 0x80:
-                return part(self._data, at + number + 1, size)
+                return read_part(self._data, at + number + 1, size)
         raise UndecodableError("no binary JSON (a length without end)")
 
 
 def _opaque(kind: int, data: bytes) -> Json:
     if kind in _DECIMALS:
         precision, scale = data[0], data[1]
-        found = decimal(precision, scale)(data, 2)[0]
+        found = build_decimal_reader(precision, scale)(data, 2)[0]
         return found if isinstance(found, Decimal) else None
     if kind in (_DATE, _TIME, _DATETIME, _TIMESTAMP):
-        return _moment(kind, int.from_bytes(part(data, 0, 8), "little", signed=True))
+        return _moment(kind, int.from_bytes(read_part(data, 0, 8), "little", signed=True))
     # the server breaks lines as mails do
     lines = b64encode(data).decode()
     return f"base64:type{kind}:" + "\n".join(lines[at : at + 76] for at in range(0, len(lines), 76))

@@ -1,6 +1,6 @@
 """Text of every character set of MySQL and MariaDB. Pure and total: a byte that is no text becomes a lone surrogate.
 
-`connectors.values.checked_text` refuses lone surrogates, so a bad text is one field's fault, and only where somebody maps it.
+`connectors.values.check_text` refuses lone surrogates, so a bad text is one field's fault, and only where somebody maps it.
 """
 
 import codecs
@@ -44,7 +44,7 @@ codecs.register_error("tillguard.lone_surrogates", _lone_surrogates)
 
 
 @cache
-def decoder(charset: str) -> Decode | None:
+def find_decoder(charset: str) -> Decode | None:
     """How text of `charset` is read; None where nobody here knows it."""
     if charset in WHOLE or charset in _SINGLE:
         table = _table(charset)
@@ -61,8 +61,8 @@ def decoder(charset: str) -> Decode | None:
     return lambda data: decode(data, "tillguard.lone_surrogates")[0]
 
 
-def charsets() -> frozenset[str]:
-    """Every character set that `decoder` knows."""
+def list_charsets() -> frozenset[str]:
+    """Every character set that `find_decoder` knows."""
     return frozenset((*WHOLE, *_SINGLE, *_MULTIPLE, *RUNS, "gb18030"))
 
 

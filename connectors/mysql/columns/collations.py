@@ -31,7 +31,7 @@ _MARIADB_UCA1400 = 2048
 _UCA1400 = ("utf8mb3", "utf8mb4", "ucs2", "utf16", "utf32")
 
 
-def collation(number: int) -> Collation | None:
+def find_collation(number: int) -> Collation | None:
     """The collation of that number; None where neither server has it."""
     if number >= _MARIADB_UCA1400:
         block, inside = divmod(number - _MARIADB_UCA1400, 256)
@@ -44,6 +44,6 @@ def collation(number: int) -> Collation | None:
     return Collation(charset, pads=number != 63 and not 255 <= number < 324) if charset else None
 
 
-def named(charset: str, name: str) -> Collation:
+def find_named_collation(charset: str, name: str) -> Collation:
     """The collation that information_schema calls `name`."""
     return Collation(charset, pads="_0900_" not in name and "nopad" not in name)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from connectors.config.fields import Family
 from connectors.mysql.columns import moments, numbers, texts
-from connectors.mysql.columns.collations import Collation, collation, named
+from connectors.mysql.columns.collations import Collation, find_collation, find_named_collation
 from connectors.mysql.columns.packed import Read, Skip, UndecodableError, skip_fixed, skip_prefixed
 from connectors.mysql.columns.table_map import STRING, Column, TableMap
 from connectors.values import PaddedBytes, Unusable
@@ -36,7 +36,7 @@ class Declared(NamedTuple):
     @property
     def collated(self) -> Collation | None:
         """Its collation; None where it is not text."""
-        return named(self.charset, self.collation or "") if self.charset else None
+        return find_named_collation(self.charset, self.collation or "") if self.charset else None
 
 
 class ColumnType(NamedTuple):
@@ -60,8 +60,8 @@ def _integer(size: int, *codes: int) -> ColumnType:
     return ColumnType(
         "number",
         codes,
-        lambda _: numbers.selected_integer,
-        lambda column: numbers.integer(size, signed=not column.unsigned),
+        lambda _: numbers.convert_integer,
+        lambda column: numbers.build_integer_reader(size, signed=not column.unsigned),
         _fixed(size),
     )
 
@@ -79,7 +79,7 @@ def _decimal_size(column: Column) -> int:
     precision, scale = _digits(column)
     if scale > precision:
         raise UndecodableError("a DECIMAL with more digits behind the point than it has")
-    return numbers.decimal_size(precision, scale)
+    return numbers.compute_decimal_size(precision, scale)
 
 
 def _bits(column: Column) -> int:
@@ -95,7 +95,7 @@ def _moment(
         (code,),
         lambda _: selected,
         lambda column: logged(_fraction(column)),
-        lambda column: skip_fixed(moments.moment_size(_fraction(column), whole)),
+        lambda column: skip_fixed(moments.compute_moment_size(_fraction(column), whole)),
     )
     old_code, size, read = old
     return now, ColumnType("time", (old_code,), lambda _: selected, lambda _: read, _fixed(size))
@@ -113,25 +113,31 @@ def _length_size(column: Column) -> int:
 
 
 def _convert(column: Column) -> Convert:
-    return texts.plain(collation(column.collation) if column.collation is not None else None)
+    return texts.build_text_converter(find_collation(column.collation) if column.collation is not None else None)
 
 
 def _selected_text(declared: Declared) -> Convert:
-    return texts.plain(declared.collated)
+    return texts.build_text_converter(declared.collated)
 
 
 def _text(*codes: int, length: Callable[[Column], int], compressed: bool = False) -> ColumnType:
     def logged(column: Column) -> Read:
         convert = _convert(column)
-        return texts.sized(length(column), texts.unpacked(convert) if compressed else convert)
+        return texts.build_sized_reader(
+            length(column), texts.build_unpacking_converter(convert) if compressed else convert
+        )
 
     return ColumnType("text", codes, _selected_text, logged, lambda column: skip_prefixed(length(column)))
 
 
 def _char(column: Column) -> Read:
-    found = collation(column.collation) if column.collation is not None else None
-    convert = texts.padded(column.metadata) if found and found.charset == "binary" else texts.plain(found)
-    return texts.sized(_length_size(column), convert)
+    found = find_collation(column.collation) if column.collation is not None else None
+    convert = (
+        texts.build_padding_converter(column.metadata)
+        if found and found.charset == "binary"
+        else texts.build_text_converter(found)
+    )
+    return texts.build_sized_reader(_length_size(column), convert)
 
 
 def _selected_binary(declared: Declared) -> Convert:
@@ -149,7 +155,7 @@ def _raw(code: int, family: Family = "other") -> ColumnType:
         family,
         (code,),
         lambda _: bytes,
-        lambda column: texts.sized(_blob(column), bytes),
+        lambda column: texts.build_sized_reader(_blob(column), bytes),
         lambda column: skip_prefixed(_blob(column)),
     )
 
@@ -170,7 +176,7 @@ def _named_bytes(selected: Convert, convert: Convert) -> ColumnType:
         "text",
         (),
         lambda _: selected,
-        lambda column: texts.sized(_length_size(column), convert),
+        lambda column: texts.build_sized_reader(_length_size(column), convert),
         lambda column: skip_prefixed(_length_size(column)),
     )
 
@@ -184,9 +190,15 @@ _VARCHAR_COMPRESSED = _text(141, length=_length_size, compressed=True)
 _CHAR = ColumnType("text", (254,), _selected_text, _char, lambda column: skip_prefixed(_length_size(column)))
 _TEXT = _text(252, 249, 250, 251, length=_blob)
 _TEXT_COMPRESSED = _text(140, length=_blob, compressed=True)
-_DATETIME, _OLD_DATETIME = _moment(18, 5, moments.selected_moment, moments.moment, (12, 8, moments.old_moment))
-_TIMESTAMP, _OLD_TIMESTAMP = _moment(17, 4, moments.selected_moment, moments.timestamp, (7, 4, moments.old_timestamp))
-_TIME, _OLD_TIME = _moment(19, 3, moments.selected_duration, moments.duration, (11, 3, moments.old_duration))
+_DATETIME, _OLD_DATETIME = _moment(
+    18, 5, moments.convert_moment, moments.build_moment_reader, (12, 8, moments.read_old_moment)
+)
+_TIMESTAMP, _OLD_TIMESTAMP = _moment(
+    17, 4, moments.convert_moment, moments.build_timestamp_reader, (7, 4, moments.read_old_timestamp)
+)
+_TIME, _OLD_TIME = _moment(
+    19, 3, moments.convert_duration, moments.build_duration_reader, (11, 3, moments.read_old_duration)
+)
 _GEOMETRY = _raw(255)
 
 TYPES: dict[str, ColumnType] = {
@@ -195,24 +207,24 @@ TYPES: dict[str, ColumnType] = {
     "mediumint": _integer(3, 9),
     "int": _integer(4, 3),
     "bigint": _integer(8, 8),
-    "year": _number(1, 13, numbers.selected_integer, numbers.year),
-    "float": _number(4, 4, numbers.selected_single, numbers.single, "({} * 1e0)"),
-    "double": _number(8, 5, numbers.selected_double, numbers.double, "({} * 1e0)"),
+    "year": _number(1, 13, numbers.convert_integer, numbers.read_year),
+    "float": _number(4, 4, numbers.convert_single, numbers.read_single, "({} * 1e0)"),
+    "double": _number(8, 5, numbers.convert_double, numbers.read_double, "({} * 1e0)"),
     "decimal": ColumnType(
         "number",
         (246,),
-        lambda _: numbers.selected_decimal,
-        lambda column: numbers.decimal(*_digits(column)),
+        lambda _: numbers.convert_decimal,
+        lambda column: numbers.build_decimal_reader(*_digits(column)),
         lambda column: skip_fixed(_decimal_size(column)),
     ),
     "bit": ColumnType(
         "other",
         (16,),
-        lambda _: numbers.selected_bits,
-        lambda column: numbers.bits(_bits(column)),
+        lambda _: numbers.convert_bits,
+        lambda column: numbers.build_bits_reader(_bits(column)),
         lambda column: skip_fixed(_bits(column)),
     ),
-    "date": ColumnType("time", (10, 14), lambda _: moments.selected_day, lambda _: moments.day, _fixed(3)),
+    "date": ColumnType("time", (10, 14), lambda _: moments.convert_day, lambda _: moments.read_day, _fixed(3)),
     "datetime": _DATETIME,
     "timestamp": _TIMESTAMP,
     "time": _TIME,
@@ -228,12 +240,12 @@ TYPES: dict[str, ColumnType] = {
     "blob": _TEXT._replace(selected=_selected_binary),
     "mediumblob": _TEXT._replace(selected=_selected_binary),
     "longblob": _TEXT._replace(selected=_selected_binary),
-    "enum": _listed(247, texts.enumeration),
-    "set": _listed(248, texts.chosen),
+    "enum": _listed(247, texts.build_enumeration_reader),
+    "set": _listed(248, texts.build_set_reader),
     "json": _raw(245)._replace(
         family="text",
         selected=_json_selected,
-        logged=lambda column: texts.sized(_blob(column), texts.json_text),
+        logged=lambda column: texts.build_sized_reader(_blob(column), texts.convert_json),
     ),
     "vector": _raw(242),
     "geometry": _GEOMETRY,
@@ -245,9 +257,9 @@ TYPES: dict[str, ColumnType] = {
     "multipolygon": _GEOMETRY,
     "geomcollection": _GEOMETRY,
     "geometrycollection": _GEOMETRY,
-    "uuid": _named_bytes(texts.selected_ascii, texts.uuid_text),
-    "inet4": _named_bytes(texts.selected_ascii, texts.inet4_text),
-    "inet6": _named_bytes(texts.selected_inet6, texts.inet6_text),
+    "uuid": _named_bytes(texts.convert_ascii, texts.convert_uuid),
+    "inet4": _named_bytes(texts.convert_ascii, texts.convert_inet4),
+    "inet6": _named_bytes(texts.convert_selected_inet6, texts.convert_inet6),
 }
 """By the name in information_schema."""
 
@@ -258,7 +270,7 @@ NAMED_ONLY = frozenset(name for name, kind in TYPES.items() if not kind.codes)
 """Types that the log does not tell from BINARY."""
 
 
-def logged_type(column: Column, data_type: str | None = None) -> ColumnType:
+def find_logged_type(column: Column, data_type: str | None = None) -> ColumnType:
     """The type of a column of a table map; raises UndecodableError for one that nobody here knows.
 
     Args:
@@ -279,21 +291,21 @@ def may_be_named_bytes(table_map: TableMap, wanted: Collection[str]) -> bool:
     )
 
 
-def reader(column: Column, data_type: str | None = None) -> Read:
-    """Reads values of a column from a row, never raising for bytes that mean nothing; arguments and errors as `logged_type`."""
-    kind = logged_type(column, data_type)
+def build_reader(column: Column, data_type: str | None = None) -> Read:
+    """Reads values of a column from a row, never raising for bytes that mean nothing; arguments and errors as `find_logged_type`."""
+    kind = find_logged_type(column, data_type)
     read, skip = kind.logged(column), kind.skipped(column)
 
     def tolerant(data: bytes, at: int) -> tuple[object, int]:
         try:
             return read(data, at)
         except _FAULTS as error:
-            return unusable(error), skip(data, at)
+            return make_unusable(error), skip(data, at)
 
     return tolerant
 
 
-def selected(declared: Declared) -> Convert:
+def build_converter(declared: Declared) -> Convert:
     """Reads answers to SELECT, never raising for bytes that mean nothing; raises UndecodableError for an unknown type."""
     kind = TYPES.get(declared.data_type)
     if kind is None:
@@ -304,18 +316,18 @@ def selected(declared: Declared) -> Convert:
         try:
             return convert(data)
         except _FAULTS as error:
-            return unusable(error)
+            return make_unusable(error)
 
     return tolerant
 
 
-def unusable(error: Exception) -> Unusable:
+def make_unusable(error: Exception) -> Unusable:
     """What stands instead of a value that could not be read; says nothing of the value."""
     detail = "a value that no calendar, number or text has" if isinstance(error, ValueError) else "damaged bytes"
     return Unusable("field_invalid", detail)
 
 
-def family(data_type: str) -> Family:
+def find_family(data_type: str) -> Family:
     """Family of a type of information_schema."""
     kind = TYPES.get(data_type)
     return kind.family if kind else "other"

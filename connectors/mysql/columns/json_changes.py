@@ -7,8 +7,8 @@ import json
 import re
 from typing import Any
 
-from connectors.mysql.columns.binary_json import Number, document, text
-from connectors.mysql.columns.packed import UndecodableError, counted, part
+from connectors.mysql.columns.binary_json import Number, decode_document, format_value
+from connectors.mysql.columns.packed import UndecodableError, read_counted, read_part
 from connectors.values import UNTOLD, Unusable
 
 _REPLACE, _INSERT, _REMOVE = 0, 1, 2
@@ -16,7 +16,7 @@ _LEG = re.compile(r'\.([\w$]+)|\.("(?:[^"\\]|\\.)*")|\[(\d+)\]')
 _DAMAGED = Unusable("malformed", "a change of JSON that does not fit what was there before")
 
 
-def changed(before: object, data: bytes) -> object:
+def apply_changes(before: object, data: bytes) -> object:
     """The text of a JSON column that was `before`, after the changes in `data`; UNTOLD where the log does not hold the former."""
     if not isinstance(before, str):
         return before if before is UNTOLD else _DAMAGED
@@ -26,19 +26,19 @@ def changed(before: object, data: bytes) -> object:
         at = 0
         while at < len(data):
             found, at = _apply(found, data, at)
-        return text(found)
+        return format_value(found)
     except (UndecodableError, ValueError, LookupError, TypeError, RecursionError):
         return _DAMAGED
 
 
 def _apply(found: Any, data: bytes, at: int) -> tuple[Any, int]:
-    kind = part(data, at, 1)[0]
-    path, at = counted(data, at + 1)
+    kind = read_part(data, at, 1)[0]
+    path, at = read_counted(data, at + 1)
     legs = _legs(path.decode("utf-8"))
     value = None
     if kind != _REMOVE:
-        raw, at = counted(data, at)
-        value = document(raw)
+        raw, at = read_counted(data, at)
+        value = decode_document(raw)
     if not legs:
         return value, at
     holder = found

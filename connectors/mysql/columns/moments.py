@@ -20,7 +20,7 @@ def _fraction_size(digits: int) -> int:
     return (digits + 1) // 2
 
 
-def moment_size(digits: int, whole: int) -> int:
+def compute_moment_size(digits: int, whole: int) -> int:
     """Bytes of a moment whose seconds have this many `digits`, and whose `whole` part has this many bytes."""
     return whole + _fraction_size(digits)
 
@@ -29,13 +29,13 @@ def _microseconds(data: bytes, at: int, size: int) -> int:
     return int.from_bytes(data[at : at + size], "big") * (1_000_000, 10_000, 100, 1)[size] if size else 0
 
 
-def day(data: bytes, at: int) -> tuple[object, int]:
+def read_day(data: bytes, at: int) -> tuple[object, int]:
     """Reads a DATE: 15 bits of year, 4 of month, 5 of day."""
     packed = int.from_bytes(data[at : at + 3], "little")
     return _date(packed >> 9, packed >> 5 & 15, packed & 31), at + 3
 
 
-def moment(digits: int) -> Read:
+def build_moment_reader(digits: int) -> Read:
     """Reads a DATETIME(digits): year and month in base 13, day, hour, minute, second, then the fraction."""
     size = _fraction_size(digits)
     end = 5 + size
@@ -52,7 +52,7 @@ def moment(digits: int) -> Read:
     return read
 
 
-def timestamp(digits: int) -> Read:
+def build_timestamp_reader(digits: int) -> Read:
     """Reads a TIMESTAMP(digits): seconds since 1970 in UTC, then the fraction; zero is the zero date."""
     size = _fraction_size(digits)
     end = 4 + size
@@ -66,7 +66,7 @@ def timestamp(digits: int) -> Read:
     return read
 
 
-def duration(digits: int) -> Read:
+def build_duration_reader(digits: int) -> Read:
     """Reads a TIME(digits): hour, minute, second and fraction, as one number around a middle."""
     size = _fraction_size(digits)
     width, middle = 3 + size, _MIDDLE[size]
@@ -82,7 +82,7 @@ def duration(digits: int) -> Read:
     return read
 
 
-def old_moment(data: bytes, at: int) -> tuple[object, int]:
+def read_old_moment(data: bytes, at: int) -> tuple[object, int]:
     """Reads a DATETIME of MariaDB's old format: the number that its digits write."""
     days, clock = divmod(int.from_bytes(data[at : at + 8], "little"), 1_000_000)
     months, day_ = divmod(days, 100)
@@ -91,20 +91,20 @@ def old_moment(data: bytes, at: int) -> tuple[object, int]:
     return found, at + 8
 
 
-def old_timestamp(data: bytes, at: int) -> tuple[object, int]:
+def read_old_timestamp(data: bytes, at: int) -> tuple[object, int]:
     """Reads a TIMESTAMP of MariaDB's old format."""
     seconds = int.from_bytes(data[at : at + 4], "little")
     return _EPOCH + timedelta(seconds=seconds) if seconds else None, at + 4
 
 
-def old_duration(data: bytes, at: int) -> tuple[object, int]:
+def read_old_duration(data: bytes, at: int) -> tuple[object, int]:
     """Reads a TIME of MariaDB's old format: the number that its digits write."""
     number = int.from_bytes(data[at : at + 3], "little", signed=True)
     hours, rest = divmod(abs(number), 10_000)
     return _timedelta(-1 if number < 0 else 1, hours, rest // 100, rest % 100, 0), at + 3
 
 
-def selected_day(text: bytes) -> object:
+def convert_day(text: bytes) -> object:
     """A DATE, as SELECT writes it."""
     found = _DATE.fullmatch(text.decode("ascii"))
     if found is None:
@@ -113,7 +113,7 @@ def selected_day(text: bytes) -> object:
     return _date(year, month, day_)
 
 
-def selected_moment(text: bytes) -> object:
+def convert_moment(text: bytes) -> object:
     """A DATETIME or TIMESTAMP, as SELECT writes it."""
     found = _DATETIME.fullmatch(text.decode("ascii"))
     if found is None:
@@ -122,7 +122,7 @@ def selected_moment(text: bytes) -> object:
     return _datetime(*map(int, whole), int(fraction.ljust(6, "0")))
 
 
-def selected_duration(text: bytes) -> object:
+def convert_duration(text: bytes) -> object:
     """A TIME, as SELECT writes it."""
     found = _TIME.fullmatch(text.decode("ascii"))
     if found is None:

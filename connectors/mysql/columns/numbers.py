@@ -14,7 +14,7 @@ _BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 """Bytes that hold this many digits."""
 
 
-def integer(size: int, *, signed: bool) -> Read:
+def build_integer_reader(size: int, *, signed: bool) -> Read:
     """Reads an integer of `size` bytes, least significant first."""
     from_bytes = int.from_bytes
 
@@ -25,7 +25,7 @@ def integer(size: int, *, signed: bool) -> Read:
     return read
 
 
-def bits(size: int) -> Read:
+def build_bits_reader(size: int) -> Read:
     """Reads a BIT column as the number that its bits write."""
 
     def read(data: bytes, at: int) -> tuple[object, int]:
@@ -35,22 +35,22 @@ def bits(size: int) -> Read:
     return read
 
 
-def year(data: bytes, at: int) -> tuple[object, int]:
+def read_year(data: bytes, at: int) -> tuple[object, int]:
     """Reads a YEAR: years since 1900, and 0 for the year 0000."""
     return data[at] and 1900 + data[at], at + 1
 
 
-def single(data: bytes, at: int) -> tuple[object, int]:
+def read_single(data: bytes, at: int) -> tuple[object, int]:
     """Reads a FLOAT."""
-    return shortest(_FLOAT.unpack_from(data, at)[0]), at + 4
+    return round_single(_FLOAT.unpack_from(data, at)[0]), at + 4
 
 
-def double(data: bytes, at: int) -> tuple[object, int]:
+def read_double(data: bytes, at: int) -> tuple[object, int]:
     """Reads a DOUBLE."""
     return _DOUBLE.unpack_from(data, at)[0], at + 8
 
 
-def shortest(value: float) -> float:
+def round_single(value: float) -> float:
     """The number with the fewest decimal digits that is stored as the FLOAT `value`: 123456.78, not 123456.78125."""
     packed = _FLOAT.pack(value)
     for digits in (6, 7, 8):
@@ -67,16 +67,16 @@ def _packed(value: float) -> bytes:
         return b""
 
 
-def decimal_size(precision: int, scale: int) -> int:
+def compute_decimal_size(precision: int, scale: int) -> int:
     """Bytes of a DECIMAL(precision, scale)."""
     whole = precision - scale
     return whole // _DIGITS * 4 + _BYTES[whole % _DIGITS] + scale // _DIGITS * 4 + _BYTES[scale % _DIGITS]
 
 
-def decimal(precision: int, scale: int) -> Read:
+def build_decimal_reader(precision: int, scale: int) -> Read:
     """Reads a DECIMAL: groups of nine digits around the point, the first bit of a negative number off, then all inverted."""
     groups = _groups(precision - scale, scale)
-    size = decimal_size(precision, scale)
+    size = compute_decimal_size(precision, scale)
     inverted = (1 << 8 * size) - 1
     sign = 1 << (8 * size - 1)
 
@@ -110,27 +110,27 @@ def _group(number: int, width: int) -> str:
     return text
 
 
-def selected_integer(text: bytes) -> object:
+def convert_integer(text: bytes) -> object:
     """An integer or YEAR, as SELECT writes it."""
     return int(text)
 
 
-def selected_decimal(text: bytes) -> object:
+def convert_decimal(text: bytes) -> object:
     """A DECIMAL, as SELECT writes it."""
     return Decimal(text.decode("ascii"))
 
 
-def selected_single(text: bytes) -> object:
+def convert_single(text: bytes) -> object:
     """A FLOAT, selected as a DOUBLE."""
-    return shortest(float(text))
+    return round_single(float(text))
 
 
-def selected_double(text: bytes) -> object:
+def convert_double(text: bytes) -> object:
     """A DOUBLE, as SELECT writes it."""
     return float(text)
 
 
-def selected_bits(data: bytes) -> object:
+def convert_bits(data: bytes) -> object:
     """A BIT, which SELECT gives as bytes."""
     return int.from_bytes(data, "big")
 

@@ -14,7 +14,7 @@ class UndecodableError(TillguardError):
     """Bytes of the binary log that are not what their event says, or of a type that nobody here knows; names no values."""
 
 
-def length_encoded(data: bytes, at: int) -> tuple[int, int]:
+def read_length_encoded(data: bytes, at: int) -> tuple[int, int]:
     """A number of one to nine bytes, and the offset behind it; raises UndecodableError at the end of the data."""
     if at >= len(data):
         raise UndecodableError("ends within a number")
@@ -27,20 +27,20 @@ def length_encoded(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[at + 1 : at + 1 + size], "little"), at + 1 + size
 
 
-def counted(data: bytes, at: int) -> tuple[bytes, int]:
+def read_counted(data: bytes, at: int) -> tuple[bytes, int]:
     """Bytes with their number in front, and the offset behind them; raises UndecodableError where there are fewer."""
-    size, at = length_encoded(data, at)
-    return part(data, at, size), at + size
+    size, at = read_length_encoded(data, at)
+    return read_part(data, at, size), at + size
 
 
-def part(data: bytes, at: int, size: int) -> bytes:
+def read_part(data: bytes, at: int, size: int) -> bytes:
     """`size` bytes from `at` on; raises UndecodableError where there are fewer."""
     if at + size > len(data):
         raise UndecodableError(f"ends {at + size - len(data)} bytes too early")
     return data[at : at + size]
 
 
-def prefixed(size: int) -> Callable[[bytes, int], tuple[bytes, int]]:
+def build_prefixed_reader(size: int) -> Callable[[bytes, int], tuple[bytes, int]]:
     """Reads bytes with their number in `size` bytes in front."""
     from_bytes = int.from_bytes
 

@@ -6,9 +6,15 @@ Layout: https://dev.mysql.com/doc/dev/mysql-server/latest/classmysql_1_1binlog_1
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from connectors.mysql.columns.column_types import logged_type, reader
-from connectors.mysql.columns.json_changes import changed
-from connectors.mysql.columns.packed import Skip, UndecodableError, length_encoded, part, prefixed
+from connectors.mysql.columns.column_types import build_reader, find_logged_type
+from connectors.mysql.columns.json_changes import apply_changes
+from connectors.mysql.columns.packed import (
+    Skip,
+    UndecodableError,
+    build_prefixed_reader,
+    read_length_encoded,
+    read_part,
+)
 from connectors.mysql.columns.table_map import JSON, TableMap
 from connectors.values import UNTOLD
 
@@ -17,7 +23,7 @@ WRITE, UPDATE, DELETE = frozenset((23, 30)), frozenset((24, 31, 39)), frozenset(
 PARTIAL_UPDATE = 39
 _WITH_EXTRA = frozenset((30, 31, 32, PARTIAL_UPDATE))
 """Types whose head has a part of variable length."""
-_CHANGES = prefixed(4)
+_CHANGES = build_prefixed_reader(4)
 
 Image = Mapping[str, object]
 
@@ -61,9 +67,9 @@ class RowDecoder:
         for column in table_map.columns:
             try:
                 if column.name in self.wanted:
-                    self._steps.append((column.name, reader(column, types.get(column.name or ""))))
+                    self._steps.append((column.name, build_reader(column, types.get(column.name or ""))))
                 else:
-                    self._steps.append((None, logged_type(column).skipped(column)))
+                    self._steps.append((None, find_logged_type(column).skipped(column)))
             except UndecodableError as error:
                 where = f"{table_map.database}.{table_map.table}, column {column.name}"
                 raise UndecodableError(f"{where}: {error}") from None
@@ -98,17 +104,17 @@ class RowDecoder:
             raise UndecodableError(f"events of type {event_type} hold no rows")
         at = 8
         if event_type in _WITH_EXTRA:
-            at += max(2, int.from_bytes(part(body, at, 2), "little"))
-        count, at = length_encoded(body, at)
+            at += max(2, int.from_bytes(read_part(body, at, 2), "little"))
+        count, at = read_length_encoded(body, at)
         if count != len(self._steps):
             raise UndecodableError(f"rows of {count} columns after a table map of {len(self._steps)}")
         size = (count + 7) // 8
-        first, at = self._plan(part(body, at, size)), at + size
+        first, at = self._plan(read_part(body, at, size)), at + size
         if first.empty:
             raise UndecodableError("rows of which no column is told (binlog_row_image=MINIMAL)")
         if event_type not in UPDATE:
             return first, None, at
-        return first, self._plan(part(body, at, size)), at + size
+        return first, self._plan(read_part(body, at, size)), at + size
 
     def _plan(self, present: bytes) -> "_Plan":
         """How to read images that hold the columns whose bits are set."""
@@ -148,12 +154,12 @@ class _Plan:
 
     def read_partial(self, body: bytes, at: int, values: dict[str, object], before: Image) -> int:
         """As `read`, for an image whose JSON columns may be told by what changed since `before`."""
-        options, at = length_encoded(body, at)
+        options, at = read_length_encoded(body, at)
         if not options & 1:
             return self.read(body, at, values)
         size = (self._json + 7) // 8
-        partial = int.from_bytes(part(body, at, size), "little")
-        nulls = int.from_bytes(part(body, at + size, self._nulls), "little")
+        partial = int.from_bytes(read_part(body, at, size), "little")
+        nulls = int.from_bytes(read_part(body, at + size, self._nulls), "little")
         at += size + self._nulls
         for (bit, name, step), change in zip(self._steps, self._partial, strict=True):
             if nulls & bit:
@@ -162,7 +168,7 @@ class _Plan:
             elif partial & change:
                 data, at = _CHANGES(body, at)
                 if name is not None:
-                    values[name] = changed(before.get(name, UNTOLD), data)
+                    values[name] = apply_changes(before.get(name, UNTOLD), data)
             elif name is None:
                 skip: Skip = step
                 at = skip(body, at)
@@ -177,7 +183,7 @@ def _inside(body: bytes, at: int) -> int:
     return at
 
 
-def told(image: RowImage, wanted: Collection[str]) -> tuple[Image | None, Image | None]:
+def complete_images(image: RowImage, wanted: Collection[str]) -> tuple[Image | None, Image | None]:
     """What is known of a row before and after it was written; None where there was none.
 
     An update's image that leaves out columns is filled up from the other one: what is not in the later image did not change.

@@ -12,10 +12,10 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 from uuid import UUID
 
-from connectors.mysql.columns.column_types import TYPES, Declared, selected
-from connectors.mysql.columns.moments import selected_duration
-from connectors.mysql.columns.numbers import shortest
-from connectors.values import bytes_of_key
+from connectors.mysql.columns.column_types import TYPES, Declared, build_converter
+from connectors.mysql.columns.moments import convert_duration
+from connectors.mysql.columns.numbers import round_single
+from connectors.values import decode_key
 
 _FLOATS = frozenset(("float", "double"))
 _BINARIES = frozenset(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"))
@@ -37,9 +37,11 @@ class Selection:
     def __init__(self, columns: Iterable[Declared]) -> None:
         """Compiles; raises UndecodableError for a type that nobody here knows."""
         columns = list(columns)
-        self._converts = [(column.name, selected(column)) for column in columns]
+        self._converts = [(column.name, build_converter(column)) for column in columns]
         self.names = [column.name for column in columns]
-        self.shown = ", ".join(TYPES[column.data_type].expression.format(quoted(column.name)) for column in columns)
+        self.shown = ", ".join(
+            TYPES[column.data_type].expression.format(quote_identifier(column.name)) for column in columns
+        )
 
     def row(self, answers: Collection[bytes | None]) -> Mapping[str, object]:
         """The values of one row."""
@@ -49,14 +51,14 @@ class Selection:
         }
 
 
-def quoted(name: str) -> str:
+def quote_identifier(name: str) -> str:
     """`name` as an identifier in a statement."""
     return "`" + name.replace("`", "``") + "`"
 
 
-def condition(column: Declared, key: str, comparison: str = "=") -> Condition | None:
+def build_condition(column: Declared, key: str, comparison: str = "=") -> Condition | None:
     """Finds rows by a value as `connectors.values.as_key` writes it; None where the column can hold no such value."""
-    name = quoted(column.name)
+    name = quote_identifier(column.name)
     value = _comparable(column, key)
     if value is None:
         return None
@@ -65,7 +67,7 @@ def condition(column: Declared, key: str, comparison: str = "=") -> Condition | 
     return Condition(f"{name} {comparison} %s", value)
 
 
-def resumable(column: Declared) -> bool:
+def is_resumable(column: Declared) -> bool:
     """Whether a scan in the order of `column` can continue behind a value."""
     return column.data_type not in _UNORDERED
 
@@ -82,12 +84,12 @@ def _comparable(column: Declared, key: str) -> object:
 
 
 def _bytes(column: Declared, key: str) -> bytes:
-    data = bytes_of_key(key)
+    data = decode_key(key)
     return data.ljust(column.octets or 0, b"\x00") if column.data_type == "binary" else data
 
 
 def _duration(_: Declared, key: str) -> str:
-    selected_duration(key.encode("ascii"))
+    convert_duration(key.encode("ascii"))
     return key
 
 
@@ -99,7 +101,7 @@ def _decimal(_: Declared, key: str) -> Decimal | None:
 def _single(value: float) -> float | None:
     """The FLOAT nearest to `value`, as the server writes it out in full."""
     (stored,) = struct.unpack("<f", struct.pack("<f", value))
-    return stored if shortest(stored) == value else None
+    return stored if round_single(stored) == value else None
 
 
 _READERS: tuple[tuple[frozenset[str], Callable[[Declared, str], object]], ...] = (

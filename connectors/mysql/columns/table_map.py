@@ -6,8 +6,8 @@ Layout: https://dev.mysql.com/doc/dev/mysql-server/latest/classmysql_1_1binlog_1
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from connectors.mysql.columns.collations import collation
-from connectors.mysql.columns.packed import UndecodableError, counted, length_encoded, part
+from connectors.mysql.columns.collations import find_collation
+from connectors.mysql.columns.packed import UndecodableError, read_counted, read_length_encoded, read_part
 
 BIT, ENUM, SET, STRING, VARCHAR, DECIMAL, TYPED_ARRAY, JSON, GEOMETRY, VECTOR = (
     16,
@@ -66,11 +66,11 @@ class TableMap(NamedTuple):
         return all(column.name is not None for column in self.columns)
 
 
-def table_name(body: bytes) -> tuple[int, str, str]:
+def read_table_name(body: bytes) -> tuple[int, str, str]:
     """Number, database and name of the table of a map, cheaply; raises UndecodableError."""
     database, at = _short_text(body, 8)
     table, _ = _short_text(body, at)
-    return int.from_bytes(part(body, 0, 6), "little"), database, table
+    return int.from_bytes(read_part(body, 0, 6), "little"), database, table
 
 
 def parse_table_map(body: bytes, *, mariadb: bool = False) -> TableMap:
@@ -83,14 +83,14 @@ def parse_table_map(body: bytes, *, mariadb: bool = False) -> TableMap:
     Raises:
         UndecodableError: It is damaged, or has a column of a type that nobody here knows; names table and column.
     """
-    table_id, database, table = table_name(body)
+    table_id, database, table = read_table_name(body)
     try:
         _, at = _short_text(body, 8)
         _, at = _short_text(body, at)
-        count, at = length_encoded(body, at)
-        types = part(body, at, count)
-        metadata, at = counted(body, at + count)
-        nulls = part(body, at, (count + 7) // 8)
+        count, at = read_length_encoded(body, at)
+        types = read_part(body, at, count)
+        metadata, at = read_counted(body, at + count)
+        nulls = read_part(body, at, (count + 7) // 8)
         told = _told(body, at + len(nulls))
         names = [_text(name) for name in _texts(told.get(4, b""))]
         columns = [
@@ -106,8 +106,8 @@ def parse_table_map(body: bytes, *, mariadb: bool = False) -> TableMap:
 
 def _short_text(body: bytes, at: int) -> tuple[str, int]:
     """A name with one byte of length in front and a zero behind."""
-    size = part(body, at, 1)[0]
-    return _text(part(body, at + 1, size)), at + 1 + size + 1
+    size = read_part(body, at, 1)[0]
+    return _text(read_part(body, at + 1, size)), at + 1 + size + 1
 
 
 def _text(data: bytes) -> str:
@@ -119,21 +119,21 @@ def _told(body: bytes, at: int) -> dict[int, bytes]:
     found = {}
     while at < len(body):
         kind = body[at]
-        found[kind], at = counted(body, at + 1)
+        found[kind], at = read_counted(body, at + 1)
     return found
 
 
 def _texts(data: bytes) -> Iterator[bytes]:
     at = 0
     while at < len(data):
-        text, at = counted(data, at)
+        text, at = read_counted(data, at)
         yield text
 
 
 def _numbers(data: bytes) -> list[int]:
     found, at = [], 0
     while at < len(data):
-        number, at = length_encoded(data, at)
+        number, at = read_length_encoded(data, at)
         found.append(number)
     return found
 
@@ -144,13 +144,13 @@ def _typed(types: bytes, metadata: bytes, names: list[str]) -> Iterator[tuple[in
     for number, kind in enumerate(types):
         if kind == TYPED_ARRAY:
             yield kind, 4
-            at += 1 + _array_size(part(metadata, at, 1)[0])
+            at += 1 + _array_size(read_part(metadata, at, 1)[0])
             continue
         size = _METADATA_SIZE.get(kind)
         if size is None:
             name = names[number] if number < len(names) else f"number {number + 1}"
             raise UndecodableError(f"column {name} has a type ({kind}) that Tillguard does not know")
-        told = part(metadata, at, size)
+        told = read_part(metadata, at, size)
         at += size
         if kind == STRING:
             yield _string(told[0], told[1])
@@ -213,10 +213,10 @@ def _elements(columns: list[Column], kind: int, data: bytes) -> dict[int, tuple[
     at = 0
     for number, column in enumerate(columns):
         if column.type == kind and at < len(data):
-            count, at = length_encoded(data, at)
+            count, at = read_length_encoded(data, at)
             texts = []
             for _ in range(min(count, len(data))):
-                text, at = counted(data, at)
+                text, at = read_counted(data, at)
                 texts.append(text)
             found[number] = tuple(texts)
     return found
@@ -228,7 +228,7 @@ def _primary_key(told: dict[int, bytes]) -> tuple[int, ...]:
     return tuple(_numbers(told.get(9, b""))[::2])
 
 
-def charset_of(column: Column) -> str | None:
+def find_charset(column: Column) -> str | None:
     """The character set of a text column; None where the log does not tell or nobody here knows."""
-    found = collation(column.collation) if column.collation is not None else None
+    found = find_collation(column.collation) if column.collation is not None else None
     return found.charset if found else None

@@ -6,9 +6,9 @@ from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
 from connectors.mysql.columns import binary_json
-from connectors.mysql.columns.charsets import decoder
+from connectors.mysql.columns.charsets import find_decoder
 from connectors.mysql.columns.collations import Collation
-from connectors.mysql.columns.packed import Read, UndecodableError, prefixed
+from connectors.mysql.columns.packed import Read, UndecodableError, build_prefixed_reader
 from connectors.values import PaddedBytes
 
 Convert = Callable[[bytes], object]
@@ -19,13 +19,13 @@ _DEFLATED, _RAW, _LENGTH = 0x80, 0x08, 0x07
 _UNPACKED_MAX = 1 << 30
 
 
-def plain(found: Collation | None) -> Convert:
+def build_text_converter(found: Collation | None) -> Convert:
     """Text of that collation: without the blanks at its end where the server itself takes them for nothing."""
     if found is None:
         raise UndecodableError("a text whose character set is not known")
     if found.charset == "binary":
         return bytes
-    decode = decoder(found.charset)
+    decode = find_decoder(found.charset)
     if decode is None:
         raise UndecodableError(f"a text of the character set {found.charset}, which Tillguard does not know")
     if not found.pads:
@@ -33,17 +33,17 @@ def plain(found: Collation | None) -> Convert:
     return lambda data: decode(data).rstrip(" ")
 
 
-def padded(size: int) -> Convert:
+def build_padding_converter(size: int) -> Convert:
     """A BINARY(size): the log leaves out the zero bytes that fill it up."""
     return lambda data: PaddedBytes(data.ljust(size, b"\x00"))
 
 
-def json_text(data: bytes) -> object:
+def convert_json(data: bytes) -> object:
     """A JSON column of MySQL, in its binary form."""
-    return binary_json.text(binary_json.document(data))
+    return binary_json.format_value(binary_json.decode_document(data))
 
 
-def unpacked(convert: Convert) -> Convert:
+def build_unpacking_converter(convert: Convert) -> Convert:
     """A value of MariaDB that may be compressed; a column's own zero byte in front says that it is not."""
 
     def read(data: bytes) -> object:
@@ -64,9 +64,9 @@ def unpacked(convert: Convert) -> Convert:
     return read
 
 
-def sized(length: int, convert: Convert) -> Read:
+def build_sized_reader(length: int, convert: Convert) -> Read:
     """Reads bytes with their number in `length` bytes in front."""
-    take = prefixed(length)
+    take = build_prefixed_reader(length)
 
     def read(data: bytes, at: int) -> tuple[object, int]:
         found, end = take(data, at)
@@ -75,7 +75,7 @@ def sized(length: int, convert: Convert) -> Read:
     return read
 
 
-def enumeration(size: int, elements: tuple[bytes, ...], convert: Convert) -> Read:
+def build_enumeration_reader(size: int, elements: tuple[bytes, ...], convert: Convert) -> Read:
     """Reads an ENUM: the number of its element, of which 0 is the empty text of a value that was refused."""
     texts = ("", *map(convert, elements))
 
@@ -89,7 +89,7 @@ def enumeration(size: int, elements: tuple[bytes, ...], convert: Convert) -> Rea
     return read
 
 
-def chosen(size: int, elements: tuple[bytes, ...], convert: Convert) -> Read:
+def build_set_reader(size: int, elements: tuple[bytes, ...], convert: Convert) -> Read:
     """Reads a SET: one bit for each element; the value is their texts with commas between."""
     texts = [str(convert(element)) for element in elements]
 
@@ -103,27 +103,27 @@ def chosen(size: int, elements: tuple[bytes, ...], convert: Convert) -> Read:
     return read
 
 
-def uuid_text(data: bytes) -> object:
+def convert_uuid(data: bytes) -> object:
     """MariaDB's UUID."""
     return str(UUID(bytes=data.ljust(16, b"\x00")))
 
 
-def inet4_text(data: bytes) -> object:
+def convert_inet4(data: bytes) -> object:
     """MariaDB's INET4."""
     return str(IPv4Address(data.ljust(4, b"\x00")))
 
 
-def inet6_text(data: bytes) -> object:
+def convert_inet6(data: bytes) -> object:
     """MariaDB's INET6."""
     return _inet6(IPv6Address(data.ljust(16, b"\x00")))
 
 
-def selected_inet6(text: bytes) -> object:
+def convert_selected_inet6(text: bytes) -> object:
     """An INET6, as SELECT writes it: the server shortens addresses in another way than RFC 5952 says."""
     return _inet6(IPv6Address(text.decode("ascii")))
 
 
-def selected_ascii(text: bytes) -> object:
+def convert_ascii(text: bytes) -> object:
     """A UUID or INET4, as SELECT writes it."""
     return text.decode("ascii")
 

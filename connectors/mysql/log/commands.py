@@ -32,7 +32,7 @@ class FromMariadbGtids(NamedTuple):
 Start = FromFile | FromGtids | FromMariadbGtids
 
 
-def session_statements(
+def build_session_statements(
     start: Start, *, mariadb: bool, heartbeat_s: float, uuid: str
 ) -> list[tuple[str, tuple[object, ...]]]:
     """Statements that prepare a session for a dump, each with its values.

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import zstandard
 
-from connectors.mysql.log.cursor import Cursor, MalformedEventError, reading
+from connectors.mysql.log.cursor import Cursor, MalformedEventError, translate_read_errors
 from connectors.mysql.log.event_types import Code
-from connectors.mysql.log.framing import HEADER_BYTES, Event, event_of
+from connectors.mysql.log.framing import HEADER_BYTES, Event, parse_event
 
 UNPACKED_BYTES_MAX = 1 << 30
 """MySQL caps a packet, and so a plain event, at this size."""
@@ -41,7 +41,7 @@ class TooLargeError(MalformedEventError):
 
 def read_payload(body: bytes, *, bytes_max: int = PAYLOAD_BYTES_MAX) -> Iterator[Event]:
     """The events inside the body of a TRANSACTION_PAYLOAD event, one at a time; raises MalformedEventError."""
-    with reading("a TRANSACTION_PAYLOAD event"):
+    with translate_read_errors("a TRANSACTION_PAYLOAD event"):
         cursor, fields = Cursor(body), dict[int, int]()
         while (field := cursor.packed()) != _FIELDS_END:
             value = Cursor(cursor.take(cursor.packed()))
@@ -68,7 +68,7 @@ def _inner_events(source: "_Readable", left: int) -> Iterator[Event]:
             raise MalformedEventError("an event inside a compressed transaction has an impossible length")
         left -= size
         # the place that the event names is none in the file
-        yield event_of(head, _exactly(source, size - HEADER_BYTES))._replace(end=0)
+        yield parse_event(head, _exactly(source, size - HEADER_BYTES))._replace(end=0)
 
 
 def _exactly(source: "_Readable", count: int) -> bytes:
@@ -90,7 +90,7 @@ def unpack_event(event: Event, *, bytes_max: int = UNPACKED_BYTES_MAX) -> Event:
     code = _PLAIN_CODES.get(event.code)  # type: ignore[call-overload]
     if code is None:
         return event
-    with reading("a compressed event"):
+    with translate_read_errors("a compressed event"):
         head = _query_head(event.body) if code == Code.QUERY else _rows_head(event.body, event.code)
         plain = _unzlib(event.body[head:], bytes_max)
     return event._replace(code=int(code), body=event.body[:head] + plain)

@@ -16,7 +16,7 @@ class MalformedEventError(TillguardError):
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def translate_read_errors(what: str) -> Iterator[None]:
     """Turns every error of a decoder into MalformedEventError, which names `what` was read."""
     try:
         yield

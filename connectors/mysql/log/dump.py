@@ -6,7 +6,7 @@ from typing import Any
 
 import pymysql
 
-from connectors.mysql.log.commands import REGISTER, Start, dump, register, session_statements
+from connectors.mysql.log.commands import REGISTER, Start, build_session_statements, dump, register
 from contract.errors import TransientError
 
 _LOST = (2006, 2013, 2014)
@@ -40,7 +40,9 @@ class Dump:
         try:
             name = str(uuid.uuid5(uuid.NAMESPACE_OID, f"tillguard/{replica_id}"))
             with self._connection.cursor() as cursor:
-                for statement, values in session_statements(start, mariadb=mariadb, heartbeat_s=heartbeat_s, uuid=name):
+                for statement, values in build_session_statements(
+                    start, mariadb=mariadb, heartbeat_s=heartbeat_s, uuid=name
+                ):
                     cursor.execute(statement, values)
                 cursor.execute("SELECT @master_binlog_checksum")
                 self.checksums = str(cursor.fetchone()[0]).upper() == "CRC32"

@@ -126,7 +126,7 @@ EVENT_TYPES: dict[int, EventType] = {
 }
 
 
-def treatment(code: int, flags: int) -> Treatment:
+def choose_treatment(code: int, flags: int) -> Treatment:
     """What becomes of an event of type `code` whose header carries `flags`."""
     known = EVENT_TYPES.get(code)
     if known is not None:
@@ -134,7 +134,7 @@ def treatment(code: int, flags: int) -> Treatment:
     return Treatment.HARMLESS if flags & IGNORABLE_FLAG else Treatment.LOUD
 
 
-def name_of(code: int) -> str:
+def get_event_name(code: int) -> str:
     """The type's name for messages."""
     known = EVENT_TYPES.get(code)
     return f"{known.name} ({code})" if known else f"unknown type {code}"

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from connectors.mysql.log.compression import read_payload, unpack_event
 from connectors.mysql.log.cursor import DAMAGE, MalformedEventError
-from connectors.mysql.log.event_types import EVENT_TYPES, Code, Treatment, name_of, treatment
+from connectors.mysql.log.event_types import EVENT_TYPES, Code, Treatment, choose_treatment, get_event_name
 from connectors.mysql.log.framing import Event
 from connectors.mysql.log.identifiers import Begin, Gtid, MariadbGtid, read_begin, read_prepare
 from connectors.mysql.log.queries import Query, read_load, read_query
-from connectors.mysql.log.statements import Effect, Scope, effect_of
+from connectors.mysql.log.statements import Effect, Scope, find_effect
 from connectors.mysql.log.transactions import Held, Lost, Store, Transactions
 from connectors.mysql.names import TableNames
 
@@ -84,7 +84,7 @@ class Follower:
             event: Any event but those about files.
             place: Where the transaction begins, if it is this event that begins one.
         """
-        what = treatment(event.code, event.flags)
+        what = choose_treatment(event.code, event.flags)
         try:
             if what is Treatment.LOUD:
                 yield from self._unknown(event)
@@ -99,7 +99,7 @@ class Follower:
 
     def _unknown(self, event: Event) -> Iterator[LogEffect]:
         known = EVENT_TYPES.get(event.code)
-        yield Loud(f"an event of type {name_of(event.code)}" + (f": {known.why}" if known else ""))
+        yield Loud(f"an event of type {get_event_name(event.code)}" + (f": {known.why}" if known else ""))
 
     def _read(self, event: Event, place: str) -> Iterator[LogEffect]:
         code = event.code
@@ -127,7 +127,7 @@ class Follower:
         """The table of types is as closed inside a compressed transaction as outside."""
         for inner in read_payload(event.body):
             if inner.code == Code.TRANSACTION_PAYLOAD:
-                yield Loud(f"an event of type {name_of(inner.code)} stands inside another one")
+                yield Loud(f"an event of type {get_event_name(inner.code)} stands inside another one")
             else:
                 yield from self.feed(inner, place)
 
@@ -176,7 +176,7 @@ class Follower:
 
     def _query(self, query: Query) -> Iterator[LogEffect]:
         try:
-            effect = effect_of(query, self._scope)
+            effect = find_effect(query, self._scope)
         except DAMAGE:
             effect = Effect("loud", "a statement that cannot be understood stands in the log")
         if effect.kind == "loud":

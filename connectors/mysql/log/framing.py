@@ -4,7 +4,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from connectors.mysql.log.cursor import Cursor, MalformedEventError, reading
+from connectors.mysql.log.cursor import Cursor, MalformedEventError, translate_read_errors
 from connectors.mysql.log.event_types import Code
 from contract.errors import TillguardError
 
@@ -66,7 +66,7 @@ class Frames:
         return Event(timestamp, code, server_id, end, flags, packet[HEADER_BYTES:stop], size)
 
 
-def event_of(head: bytes, body: bytes) -> Event:
+def parse_event(head: bytes, body: bytes) -> Event:
     """The event with the header `head`, of HEADER_BYTES bytes."""
     timestamp, code, server_id, _, end, flags = _HEADER.unpack(head)
     return Event(timestamp, code, server_id, end, flags, body)
@@ -88,7 +88,7 @@ def _altered_description_fits(packet: bytes, stop: int) -> bool:
 
 def read_rotate(event: Event) -> tuple[str, int]:
     """The next file, and where in it reading continues."""
-    with reading("a ROTATE event"):
+    with translate_read_errors("a ROTATE event"):
         cursor = Cursor(event.body)
         offset = cursor.number(8)
         return cursor.rest().decode(), offset
@@ -96,7 +96,7 @@ def read_rotate(event: Event) -> tuple[str, int]:
 
 def read_heartbeat(event: Event) -> tuple[str, int | None]:
     """The file and offset that a quiet server has reached; no offset where it says none."""
-    with reading("a HEARTBEAT event"):
+    with translate_read_errors("a HEARTBEAT event"):
         if event.code == Code.HEARTBEAT:
             # MariaDB appends the offset where it needs more than 32 bits
             return event.body.split(b"\0")[0].decode(), event.end or None

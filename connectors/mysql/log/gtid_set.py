@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from uuid import UUID
 
-from connectors.mysql.log.cursor import Cursor, reading
+from connectors.mysql.log.cursor import Cursor, translate_read_errors
 
 Source = tuple[str, str]
 """UUID and tag (empty: none)."""
@@ -39,7 +39,7 @@ class GtidSet:
     @classmethod
     def decode(cls, data: bytes) -> "GtidSet":
         """Reads the binary form (COM_BINLOG_DUMP_GTID, PREVIOUS_GTIDS); raises MalformedEventError."""
-        with reading("a set of GTIDs"):
+        with translate_read_errors("a set of GTIDs"):
             cursor = Cursor(data)
             header = cursor.number(8)
             tagged = header >> 56 == _TAGGED_FORMAT

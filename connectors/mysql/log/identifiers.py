@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from connectors.mysql.log.cursor import Cursor, reading
+from connectors.mysql.log.cursor import Cursor, translate_read_errors
 from connectors.mysql.log.event_types import Code
 from connectors.mysql.log.framing import Event
 from connectors.mysql.log.gtid_set import GtidSet
@@ -55,7 +55,7 @@ class Begin(NamedTuple):
 
 def read_begin(event: Event) -> Begin:
     """The beginning that a GTID event tells; raises MalformedEventError."""
-    with reading("a GTID event"):
+    with translate_read_errors("a GTID event"):
         if event.code == Code.ANONYMOUS_GTID:
             return Begin(None)
         if event.code == Code.MARIADB_GTID:
@@ -97,7 +97,7 @@ def _tagged(cursor: Cursor) -> Gtid:
 
 def read_prepare(event: Event) -> tuple[Xid, bool]:
     """The transaction that an XA_PREPARE event is about, and whether it is committed with it (ONE PHASE)."""
-    with reading("an XA_PREPARE event"):
+    with translate_read_errors("an XA_PREPARE event"):
         cursor = Cursor(event.body)
         one_phase, form = cursor.number(1), cursor.number(4)
         gtrid, bqual = cursor.number(4), cursor.number(4)

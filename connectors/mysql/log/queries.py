@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from connectors.mysql.log.cursor import Cursor, reading
+from connectors.mysql.log.cursor import Cursor, translate_read_errors
 from connectors.mysql.log.framing import Event
 
 _ANSI_QUOTES = 0x4
@@ -38,7 +38,7 @@ def read_load(event: Event) -> Query:
 
 
 def _read(body: bytes, head: int, what: str) -> Query:
-    with reading(what):
+    with translate_read_errors(what):
         cursor = Cursor(body, 8)
         database, _, status = cursor.number(1), cursor.number(2), cursor.number(2)
         cursor.take(head - 13)

@@ -14,7 +14,7 @@ from connectors.mysql.log.identifiers import History, Xid
 from connectors.mysql.log.spool import Spool
 from connectors.mysql.log.transactions import Held
 from connectors.mysql.names import TableNames
-from connectors.mysql.position import BinlogPosition, stream_position
+from connectors.mysql.position import BinlogPosition, encode_stream
 from connectors.ports import Checkpoint, Item, Rowless, Unreadable
 from contract.errors import ConfigurationError, TransientError
 
@@ -233,7 +233,7 @@ class LogReader:
             self._last = self._at
         elif self._at.offset <= _OFFSET_MAX:  # beyond, nobody can start by file; the next file begins soon
             self._last = self._at
-        return Checkpoint(stream_position(self._last), idle=reached or (idle and self._caught_up))
+        return Checkpoint(encode_stream(self._last), idle=reached or (idle and self._caught_up))
 
     def _place(self) -> str:
         return f"{self._began.file}:{self._began.offset}"

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from connectors.mysql.log.identifiers import Xid
 from connectors.mysql.log.queries import Query
 from connectors.mysql.log.sql_words import Token, cut
-from connectors.mysql.log.table_changes import table_change_fault, target_after
+from connectors.mysql.log.table_changes import find_table_change_fault, find_target
 
 Kind = Literal[
     "begin",
@@ -102,7 +102,7 @@ _DEFINES = frozenset(
 _TABLE_CHANGES = frozenset(("CREATE", "ALTER", "RENAME"))
 
 
-def effect_of(query: Query, scope: Scope) -> Effect:
+def find_effect(query: Query, scope: Scope) -> Effect:
     """What `query` does."""
     plain = query.text.strip().upper()
     if plain in ("BEGIN", "COMMIT", "ROLLBACK"):
@@ -116,7 +116,7 @@ def effect_of(query: Query, scope: Scope) -> Effect:
     if control is not None:
         return control
     if verb in _TABLE_CHANGES:
-        fault = table_change_fault(verb, list(tokens), query.database, scope.find)
+        fault = find_table_change_fault(verb, list(tokens), query.database, scope.find)
         return Effect("loud", fault) if fault else Effect("definition")
     if verb in _DEFINES:
         return Effect("definition")
@@ -223,7 +223,7 @@ def _writes_elsewhere(verb: str, tokens: Iterator[Token], database: str, scope: 
     if before is None:
         return False
     head = list(islice(tokens, 40))
-    target = target_after(head, before, optional=verb in ("INSERT", "REPLACE", "UPDATE"))
+    target = find_target(head, before, optional=verb in ("INSERT", "REPLACE", "UPDATE"))
     if target is None:
         return False
     (named, _), after = target

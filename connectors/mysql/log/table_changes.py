@@ -16,9 +16,7 @@ _SHADOW = re.compile(r"_(?P<name>.+)_(gho|new|osc_new)|__osc_new_(?P<osc>.+)")
 """Names under which gh-ost, pt-online-schema-change, spirit and OSC copy a table, row by row, before they swap it in."""
 
 
-def target_after(
-    tokens: Sequence[Token], words: Sequence[str], *, optional: bool
-) -> tuple[tuple[str, str], int] | None:
+def find_target(tokens: Sequence[Token], words: Sequence[str], *, optional: bool) -> tuple[tuple[str, str], int] | None:
     """The table named first after one of `words`: (database or empty, table), and the place behind it; None where none is.
 
     Args:
@@ -47,7 +45,7 @@ def _table_at(tokens: Sequence[Token], at: int) -> tuple[tuple[str, str], int] |
     return ("", tokens[at].text), at + 1
 
 
-def table_change_fault(verb: str, tokens: Sequence[Token], database: str, find: Find) -> str:
+def find_table_change_fault(verb: str, tokens: Sequence[Token], database: str, find: Find) -> str:
     """Why rows may have come into a mapped table by this definition; empty where none can have.
 
     Args:
@@ -65,7 +63,7 @@ def table_change_fault(verb: str, tokens: Sequence[Token], database: str, find: 
         return ""  # a view, a procedure, a trigger …
     if verb == "RENAME":
         return _renamed(tokens[place + 1 :], mapped)
-    found = target_after(tokens, ("TABLE",), optional=False)
+    found = find_target(tokens, ("TABLE",), optional=False)
     if found is None:
         return ""
     target, after = found
@@ -119,13 +117,13 @@ def _altered(target: tuple[str, str], rest: Sequence[Token], mapped: _Mapped) ->
     for i, token in enumerate(rest):
         following = rest[i + 1 :]
         if token.says("EXCHANGE") and following and following[0].says("PARTITION"):
-            other = target_after(following, ("TABLE",), optional=False)
+            other = find_target(following, ("TABLE",), optional=False)
             if mapped(target) or (other is not None and mapped(other[0])):
                 return _arrived(f"a partition was exchanged with table {target[1]}")
         elif token.says("IMPORT") and following and following[0].says("TABLESPACE", "PARTITION") and mapped(target):
             return _arrived(f"a tablespace was imported into table {target[1]}")
         elif token.says("CONVERT") and following and following[0].says("TABLE", "PARTITION"):
-            other = target_after(following, ("TABLE",), optional=False)
+            other = find_target(following, ("TABLE",), optional=False)
             if mapped(target) or (other is not None and mapped(other[0])):
                 return _arrived(f"a partition of table {target[1]} was converted")
         elif token.says("RENAME") and following and not following[0].says("COLUMN", "INDEX", "KEY"):

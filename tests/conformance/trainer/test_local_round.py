@@ -15,12 +15,12 @@ HOW = Round(epochs=2, batch_size=64, learning_rate=1e-3, prior_offset=True)
 
 
 def precision(arrays: list[np.ndarray], part: Examples) -> float:
-    return average_precision(local_round.scores(arrays, part.features), part.fraud)
+    return average_precision(local_round.compute_logits(arrays, part.features), part.fraud)
 
 
 @pytest.fixture(scope="module")
 def base() -> list[np.ndarray]:
-    return joint_form.initial(HIDDEN, 3)
+    return joint_form.initialise(HIDDEN, 3)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_the_same_task_gives_the_same_arrays_and_learns(
 
 def test_the_prior_odds_stay_out_of_the_weights(base: list[np.ndarray], examples: Examples) -> None:
     with_odds, without = (
-        local_round.scores(
+        local_round.compute_logits(
             local_round.train(base, examples, HOW._replace(prior_offset=on, epochs=6), 1), examples.features
         )
         for on in (True, False)
@@ -69,7 +69,7 @@ def test_fedprox_stays_nearer_to_the_base(
 
 def test_tuning_the_head_changes_nothing_else(base: list[np.ndarray], examples: Examples) -> None:
     found = local_round.train(base, examples, HOW, 1, head_only=True)
-    tuned, before = joint_form.parted(found), joint_form.parted(base)
+    tuned, before = joint_form.split_arrays(found), joint_form.split_arrays(base)
     assert all(np.array_equal(a, b) for a, b in zip(tuned.weights[:-2], before.weights[:-2], strict=True))
     assert not np.array_equal(tuned.weights[-2], before.weights[-2])
 
@@ -97,14 +97,16 @@ def test_broken_and_foreign_bases_are_refused(base: list[np.ndarray], examples: 
 
 
 def test_statistics_stay_as_they_are_and_inputs_follow_them(base: list[np.ndarray], examples: Examples) -> None:
-    pooled = joint_statistics.summary(joint_form.kinds_of(), examples.features)
-    moved = joint_form.parted(base)._replace(statistics=pooled).joined()
-    assert not np.allclose(local_round.scores(base, examples.features), local_round.scores(moved, examples.features))
+    pooled = joint_statistics.summarise(joint_form.list_kinds(), examples.features)
+    moved = joint_form.split_arrays(base)._replace(statistics=pooled).joined()
+    assert not np.allclose(
+        local_round.compute_logits(base, examples.features), local_round.compute_logits(moved, examples.features)
+    )
     trained = local_round.train(moved, examples, HOW, 1)
-    assert np.array_equal(joint_form.parted(trained).statistics, pooled)
+    assert np.array_equal(joint_form.split_arrays(trained).statistics, pooled)
     assert precision(trained, examples) > 0.95
-    one, two = (local_round.between(moved, other) for other in (trained, moved))
+    one, two = (local_round.average_models(moved, other) for other in (trained, moved))
     assert all(np.array_equal(a, b) for a, b in zip(two, moved, strict=True))
     assert not np.array_equal(one[0], moved[0])
-    form = local_round.fitted(trained).constants
-    assert joint_form.digest(form) == joint_form.digest(joint_form.constants(statistics=pooled))
+    form = local_round.build_fitted(trained).constants
+    assert joint_form.hash_form(form) == joint_form.hash_form(joint_form.build_constants(statistics=pooled))

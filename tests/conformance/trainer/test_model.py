@@ -15,7 +15,7 @@ from trainer.examples.examples import Examples
 from trainer.learning.training import Deployment, Trained, train
 from trainer.model import export
 from trainer.model.calibrate import Platt
-from trainer.model.fit import calibrated, fit, scorer
+from trainer.model.fit import build_calibrated, build_scorer, fit
 from trainer.model.plan import Plan
 from trainer.model.run_onnx import run_onnx
 
@@ -101,20 +101,20 @@ def test_a_feature_never_seen_in_training_has_no_say(examples: Examples, onnx: b
 
 def test_keras_and_onnx_agree_on_rows_with_and_without_holes(examples: Examples) -> None:
     fitted = fit(examples.part(slice(0, 2_000)), examples.part(slice(2_000, 3_000)), Plan(seed=1, epochs_max=1))
-    model = calibrated(fitted, Platt(0.8, -1.0))
+    model = build_calibrated(fitted, Platt(0.8, -1.0))
     exported = export.to_onnx(model)
-    rows = export.probes(examples.features[2_000:])
+    rows = export.build_probes(examples.features[2_000:])
     assert np.isnan(rows).any()
-    difference = np.max(np.abs(scorer(model)(rows) - run_onnx(exported, rows)))
+    difference = np.max(np.abs(build_scorer(model)(rows) - run_onnx(exported, rows)))
     assert difference <= PARITY_MAX
-    assert export.parity(model, exported, examples.features[2_000:]) == pytest.approx(difference)
+    assert export.measure_parity(model, exported, examples.features[2_000:]) == pytest.approx(difference)
 
 
 def test_a_file_that_gives_other_numbers_or_does_not_run_is_refused(examples: Examples) -> None:
     fitted = fit(examples.part(slice(0, 2_000)), examples.part(slice(2_000, 3_000)), Plan(seed=1, epochs_max=1))
-    one, other = calibrated(fitted, Platt(0.8, -1.0)), calibrated(fitted, Platt(0.8, -1.001))
+    one, other = build_calibrated(fitted, Platt(0.8, -1.0)), build_calibrated(fitted, Platt(0.8, -1.001))
     with pytest.raises(TrainingRefusedError, match="differ by"):
-        export.parity(one, export.to_onnx(other), examples.features[:10])
+        export.measure_parity(one, export.to_onnx(other), examples.features[:10])
     with pytest.raises(TrainingRefusedError, match="does not run"):
         run_onnx(b"not a model", examples.features[:1])
 

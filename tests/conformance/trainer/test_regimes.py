@@ -11,7 +11,7 @@ from contract.models import PARITY_MAX
 from contract.package import read_package
 from contract.settings import CostSettings
 from contract.statistics.ranking import auc
-from trainer.examples.examples import Examples, data_range, split
+from trainer.examples.examples import Examples, get_data_range, split
 from trainer.learning.training import Deployment, Material, Trained, make
 from trainer.model import fit as fit_module
 from trainer.model.fit import Fitted, fit
@@ -115,12 +115,12 @@ def test_without_noise_no_example_moves_a_step_further_than_its_clipping_norm(ex
 
     from trainer.model import network
     from trainer.model.preprocessing import fit_constants
-    from trainer.model.steps import private_step
+    from trainer.model.steps import build_private_step
 
     rows = examples.features[:200]
     net = network.build(fit_constants(examples.features), rows.shape[1])
     before = net.get_weights()
-    step = private_step(net, keras.optimizers.SGD(1.0), Privacy(0.5, 1e-9, 1e-5), 0.0, expected=100)
+    step = build_private_step(net, keras.optimizers.SGD(1.0), Privacy(0.5, 1e-9, 1e-5), 0.0, expected=100)
     step(rows, examples.fraud[:200].astype(np.float32), np.full(200, 1_000.0, np.float32))
     moved = np.sqrt(sum(float(((a - b) ** 2).sum()) for a, b in zip(before, net.get_weights(), strict=True)))
     assert 0 < moved <= 0.5 * 200 / 100 * 1.001
@@ -131,7 +131,7 @@ def test_a_sum_of_clipped_gradients_is_that_of_single_ones(examples: Examples) -
 
     from trainer.model import network
     from trainer.model.preprocessing import fit_constants
-    from trainer.model.steps import private_step
+    from trainer.model.steps import build_private_step
 
     constants = fit_constants(examples.features)
     moves = []
@@ -139,7 +139,7 @@ def test_a_sum_of_clipped_gradients_is_that_of_single_ones(examples: Examples) -
         keras.utils.set_random_seed(1)
         net = network.build(constants, examples.features.shape[1])
         before = net.get_weights()
-        step = private_step(net, keras.optimizers.SGD(1.0), Privacy(0.1, 1e-9, 1e-5), 0.0, expected=100)
+        step = build_private_step(net, keras.optimizers.SGD(1.0), Privacy(0.1, 1e-9, 1e-5), 0.0, expected=100)
         total = [np.zeros_like(weight) for weight in before]
         for part in parts:
             net.set_weights(before)
@@ -153,7 +153,7 @@ def test_a_sum_of_clipped_gradients_is_that_of_single_ones(examples: Examples) -
 def made_from(examples: Examples, first: Snapshot) -> Trained:
     weighted = replace(examples, weight=np.where(examples.fraud, 1.0, 0.5))
     material = Material(
-        split(weighted), data_range(examples), fraud_share=0.02, base="m-0", start=first, notes={"replayed": 3}
+        split(weighted), get_data_range(examples), fraud_share=0.02, base="m-0", start=first, notes={"replayed": 3}
     )
     return make(material, Deployment("shop", CostSettings()), PRIVATE, NOW)
 

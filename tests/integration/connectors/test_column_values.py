@@ -7,9 +7,9 @@ import pytest
 
 from connectors.mapping.mapper import Mapper
 from connectors.mysql import server as db
-from connectors.mysql.columns.charsets import charsets
-from connectors.mysql.columns.collations import collation, named
-from connectors.mysql.columns.selection import condition
+from connectors.mysql.columns.charsets import list_charsets
+from connectors.mysql.columns.collations import find_collation, find_named_collation
+from connectors.mysql.columns.selection import build_condition
 from connectors.ports import Row
 from connectors.values import as_key
 from contract.dead_letters import DeadLetter
@@ -70,13 +70,13 @@ def test_every_type_reads_the_same_by_snapshot_stream_sample_and_key(place: Plac
 
 def test_a_row_is_found_by_the_text_of_its_key_whatever_type_the_key_has(place: Place) -> None:
     for table, cases in written(place).items():
-        declared = db.columns(place.connection, place.database, table)
+        declared = db.read_columns(place.connection, place.database, table)
         questions, expected = [], []
         for row in place.source([table]).sample(table, 2):
             for column, case in enumerate(cases):
                 key = as_key(row.values[f"c{column}"]) if case.type not in UNINDEXED else None
                 if key is not None:
-                    found = condition(declared[f"c{column}"], key)
+                    found = build_condition(declared[f"c{column}"], key)
                     assert found is not None, (case.type, key)
                     questions.append(
                         (
@@ -86,7 +86,7 @@ def test_a_row_is_found_by_the_text_of_its_key_whatever_type_the_key_has(place: 
                     )
                     expected.append((case.type, key))
         for one in declared.values():
-            wrong = condition(one, "no such ü key")
+            wrong = build_condition(one, "no such ü key")
             if wrong is not None and one.data_type not in NO_KEYS:
                 questions.append((f"SELECT 1 - COUNT(*) FROM {table} WHERE {wrong.statement}", wrong.value))
                 expected.append((one.data_type, "no such key"))
@@ -125,7 +125,7 @@ def test_a_dead_letter_names_the_key_by_which_retry_finds_its_row(
 
 def test_every_character_of_every_character_set_reads_as_the_server_reads_it(place: Place) -> None:
     known = {name: single == 1 for name, _, _, single in place.execute("SHOW CHARACTER SET") if name != "binary"}
-    assert set(known) <= charsets()
+    assert set(known) <= list_charsets()
     columns = ", ".join(f"{name} LONGTEXT CHARACTER SET {name}" for name in known)
     place.execute(f"CREATE TABLE texts (id INT PRIMARY KEY, {columns})")
     start = place.end(place.source(["texts"]))
@@ -160,6 +160,6 @@ def test_the_numbers_of_collations_mean_what_the_server_says(place: Place) -> No
     wrong = [
         (number, name)
         for number, charset, name in found
-        if charset != "binary" and collation(number) != named(charset, name)
+        if charset != "binary" and find_collation(number) != find_named_collation(charset, name)
     ]
     assert wrong == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connectors.ports import Interrupted, Outgoing
-from connectors.running.partitions import partition_of
+from connectors.running.partitions import choose_partition
 from connectors.running.sink import KafkaSink
 from contract.errors import ConfigurationError
 from contract.settings import KafkaSettings
@@ -48,7 +48,7 @@ def test_every_message_goes_to_its_partition_once(stack: Any, retailer_name: str
     made.close()
     found = read_topic(kafka, topic)
     assert sorted(int(record.key) for record in found) == list(range(2000))
-    assert all(record.partition == partition_of(b"%d" % (int(record.key) % 7), 4) for record in found)
+    assert all(record.partition == choose_partition(b"%d" % (int(record.key) % 7), 4) for record in found)
     for partition in range(4):
         order = [int(record.key) for record in found if record.partition == partition]
         assert order == sorted(order)

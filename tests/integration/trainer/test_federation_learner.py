@@ -170,11 +170,13 @@ def put(shop: Shop, some: Simulated, wanted: Callable[[int], bool]) -> None:
 def _is_normalised_and_calibrated(arrays: list[np.ndarray], some: Simulated) -> None:
     from trainer.federated import local_round  # TensorFlow is loaded when it is needed
 
-    parted = joint_form.parted(arrays)
-    plain, common = joint_form.constants(), joint_form.constants(statistics=parted.statistics)
-    assert joint_form.digest(plain) != joint_form.digest(common), "its inputs are normalised by what all retailers have"
+    parted = joint_form.split_arrays(arrays)
+    plain, common = joint_form.build_constants(), joint_form.build_constants(statistics=parted.statistics)
+    assert joint_form.hash_form(plain) != joint_form.hash_form(common), (
+        "its inputs are normalised by what all retailers have"
+    )
     features = np.stack([np.frombuffer(record.values, "<f4") for record in some.records])
-    logits = local_round.scores(arrays, features)
+    logits = local_round.compute_logits(arrays, features)
     said = calibration.probability(calibration.Scaling(*map(float, parted.scaling)), logits)
     share = np.mean([sale.truth.fraud for sale in some.sales])
     assert 0.3 < said.mean() / share < 2, "its probabilities are those of all retailers' examples"

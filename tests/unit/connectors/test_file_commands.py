@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from connectors.assembly import load, mapper_of, outcomes_of_file, source_of
+from connectors.assembly import build_mapper, build_source, load, read_outcomes
 from connectors.files.source import FileSource
 from connectors.ports import Checkpoint, Row
 from contract.dead_letters import DeadLetter
@@ -116,7 +116,7 @@ def test_what_new_writes_is_in_order_whatever_the_form(
     file = new(folder, "sales.csv")
     code, told = check(folder, file)
     assert (code, "is in order" in told) == (0, True), told
-    found = list(outcomes_of_file(file, settings, datetime(2026, 11, 30, tzinfo=UTC)))
+    found = list(read_outcomes(file, settings, datetime(2026, 11, 30, tzinfo=UTC)))
     transactions = [each for each in found if isinstance(each, Transaction)]
     assert len(transactions) * 2 == len(found) == 60
     assert transactions[1].event_time == datetime(2026, 6, 25, 15, 12, tzinfo=UTC)
@@ -284,7 +284,7 @@ def test_a_day_and_a_time_of_day_are_read_together(folder: Path, settings: Setti
         "id,day,time,amount,customer,fraud\n1,2026-06-01,08:12,1,c,0\n2,2026-06-01,,1,c,0\n3,2026-06-01,07:00,1,c,0\n"
     )
     found = list(
-        outcomes_of_file(mapping(folder, time="{columns: [day, time]}"), settings, datetime(2026, 11, 30, tzinfo=UTC))
+        read_outcomes(mapping(folder, time="{columns: [day, time]}"), settings, datetime(2026, 11, 30, tzinfo=UTC))
     )
     assert [each.event_time.hour for each in found if isinstance(each, Transaction)] == [7, 8]
     assert [each.detail for each in found if isinstance(each, DeadLetter)] == ["event_time: null or empty"]
@@ -294,7 +294,7 @@ def test_a_number_of_thirty_digits_that_nobody_mapped_stops_nothing(folder: Path
     lines = [{"id": n, "placed": f"2026-06-0{9 - n}", "amount": n, "customer": "c"} for n in (1, 2, 3)]
     lines[1]["wei"] = 123456789012345678901234567890
     (folder / "sales.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    found = list(outcomes_of_file(mapping(folder, path="sales.jsonl"), settings, datetime(2026, 11, 30, tzinfo=UTC)))
+    found = list(read_outcomes(mapping(folder, path="sales.jsonl"), settings, datetime(2026, 11, 30, tzinfo=UTC)))
     assert [each.transaction_id for each in found if isinstance(each, Transaction)] == ["3", "2", "1"]
 
 
@@ -317,7 +317,7 @@ def test_the_same_rows_give_the_same_whatever_their_order(folder: Path, settings
     found = []
     for order in (sales.sort_by("placed"), sales.sort_by([("placed", "descending")])):
         pq.write_table(order, folder / "sales.parquet")
-        outcomes = outcomes_of_file(file, settings, datetime(2026, 11, 30, tzinfo=UTC))
+        outcomes = read_outcomes(file, settings, datetime(2026, 11, 30, tzinfo=UTC))
         found.append({(each.transaction_id, each.session_s) for each in outcomes if isinstance(each, Transaction)})
     assert found[0] == found[1]
     assert len(found[0]) == count
@@ -325,7 +325,7 @@ def test_the_same_rows_give_the_same_whatever_their_order(folder: Path, settings
 
 def source(file: Path, settings: Settings) -> FileSource:
     config = load(file)
-    made = source_of(config, mapper_of(config, settings), file.parent, {}, lambda _: False)
+    made = build_source(config, build_mapper(config, settings), file.parent, {}, lambda _: False)
     assert isinstance(made, FileSource)
     return made
 
@@ -373,7 +373,7 @@ def test_a_label_without_a_time_is_dated_the_label_delay_after_its_purchase_but_
     file = mapping(folder)
     file.write_text(file.read_text().replace("    fields: {label_time: {after_days: 7}}\n", ""))
     now = datetime(2026, 6, 22, tzinfo=UTC)
-    times = [each.label_time for each in outcomes_of_file(file, settings, now) if isinstance(each, Label)]
+    times = [each.label_time for each in read_outcomes(file, settings, now) if isinstance(each, Label)]
     assert times == [datetime(2026, 6, 8, tzinfo=UTC), now]
 
 
@@ -393,7 +393,7 @@ def test_words_that_say_fraud_are_read_as_what_they_mean(
 ) -> None:
     labelled(folder, genuine, fraud)
     file = new(folder, "sales.csv")
-    found = list(outcomes_of_file(file, settings, datetime(2026, 11, 30, tzinfo=UTC)))
+    found = list(read_outcomes(file, settings, datetime(2026, 11, 30, tzinfo=UTC)))
     labels = [each.fraud for each in found if isinstance(each, Label)]
     assert (len(labels), sum(labels)) == (30, 26 if genuine == "t" else 4)
 
@@ -404,7 +404,7 @@ def test_words_that_may_mean_either_are_left_to_the_reader_and_check_says_so(
 ) -> None:
     labelled(folder, genuine, fraud)
     file = new(folder, "sales.csv")
-    found = list(outcomes_of_file(file, settings, datetime(2026, 11, 30, tzinfo=UTC)))
+    found = list(read_outcomes(file, settings, datetime(2026, 11, 30, tzinfo=UTC)))
     assert not [each for each in found if isinstance(each, DeadLetter) or (isinstance(each, Label) and each.fraud)]
     text = file.read_text()
     assert "is that so for each value?" in text
@@ -463,7 +463,7 @@ def test_words_that_mean_no_value_are_gaps_and_no_customer_of_that_name(
     assert f"Note: 20 cells hold {word}, which counts as a value: `nulls: [" in told
     file = new(folder, "sales.csv")
     assert "Note: 20 cells" not in check(folder, file)[1]
-    found = outcomes_of_file(file, settings, datetime(2026, 11, 30, tzinfo=UTC))
+    found = read_outcomes(file, settings, datetime(2026, 11, 30, tzinfo=UTC))
     assert sum(each.customer is not None for each in found if isinstance(each, Transaction)) == 10
 
 
@@ -513,7 +513,7 @@ def test_numbers_that_are_none_cost_no_row_of_json(folder: Path, settings: Setti
         dict(zip(HEADER, [*line[:4], float("nan") if n % 3 else line[4]], strict=True)) for n, line in enumerate(rows())
     ]
     (folder / "sales.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    found = list(outcomes_of_file(new(folder, "sales.jsonl"), settings, datetime(2026, 11, 30, tzinfo=UTC)))
+    found = list(read_outcomes(new(folder, "sales.jsonl"), settings, datetime(2026, 11, 30, tzinfo=UTC)))
     assert (len(found), sum(isinstance(each, Transaction) for each in found)) == (40, 30)
 
 

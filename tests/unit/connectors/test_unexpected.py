@@ -16,7 +16,7 @@ import structlog.testing
 from bson.errors import InvalidBSON
 
 from connectors import assembly
-from connectors.unexpected import guarded
+from connectors.unexpected import guard
 from contract.errors import TillguardError, UnexpectedError
 from support.connector_parts import Bench, MemorySource, row
 from tillguard import cli
@@ -98,7 +98,7 @@ def test_the_log_has_the_frames_and_no_data() -> None:
     with (
         structlog.testing.capture_logs() as lines,
         pytest.raises(UnexpectedError) as ended,
-        guarded("connector orders"),
+        guard("connector orders"),
     ):
         dict[str, int]()[SECRET]
     assert SECRET not in str(lines) + str(ended.value)
@@ -164,7 +164,7 @@ def test_an_odd_source_cannot_show_a_traceback_either(
     method: str, error: Exception, shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = Raising(MemorySource(HISTORY, STREAM), method, error, 0)
-    monkeypatch.setattr(assembly, "source_of", lambda *_, **__: source)
+    monkeypatch.setattr(assembly, "build_source", lambda *_, **__: source)
     code = ended(shop, monkeypatch, "connector", "check", str(shop / "connectors" / "mysql.yaml"))
     shown = capsys.readouterr()
     assert code == 1
@@ -194,5 +194,5 @@ def test_a_port_that_is_taken_and_a_position_that_is_broken_are_told(
 
 
 def test_an_error_of_ours_passes_unchanged() -> None:
-    with pytest.raises(TillguardError, match="as it is"), guarded("x"):
+    with pytest.raises(TillguardError, match="as it is"), guard("x"):
         raise TillguardError("as it is")

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from connectors.mysql.position import BinlogPosition, SnapshotPosition, snapshot_position, stream_position
+from connectors.mysql.position import BinlogPosition, SnapshotPosition, encode_snapshot, encode_stream
 from contract.events import Origin, Transaction
 from contract.features import FeatureRecord, get_schema_hash
 from contract.settings import Settings
@@ -146,10 +146,10 @@ def test_an_event_that_was_applied_twice_is_found(history: tuple[list[Entry], li
 
 def test_a_position_past_a_row_that_kafka_lacks_is_found() -> None:
     rows = [row(0), row(1), row(2)]
-    stream = stream_position(rows[1].end)
+    stream = encode_stream(rows[1].end)
     assert proof.position_ran_ahead(stream, rows, {"0", "1"}) == []
     assert len(proof.position_ran_ahead(stream, rows, {"0", "2"})) == 1
-    scan = snapshot_position(SnapshotPosition(start=rows[2].end, table="orders", after="1"))
+    scan = encode_snapshot(SnapshotPosition(start=rows[2].end, table="orders", after="1"))
     assert proof.position_ran_ahead(scan, rows, {"0", "1"}) == []
     assert len(proof.position_ran_ahead(scan, rows, set())) == 2
 

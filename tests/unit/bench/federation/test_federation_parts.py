@@ -83,7 +83,7 @@ def test_only_columns_that_tell_something_are_kept() -> None:
 
 
 def test_inputs_are_those_of_the_common_form() -> None:
-    form = joint_form.constants()
+    form = joint_form.build_constants()
     amount, flag = get_feature_names().index("amount"), int(form.missing[0])
     columns = np.array(sorted({amount, flag}))
     own = inputs.form_of(columns)

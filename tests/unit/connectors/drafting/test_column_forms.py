@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.drafting.column_forms import NumberForm, TimeForm, is_day, is_time_of_day, number_form, time_form
+from connectors.drafting.column_forms import (
+    NumberForm,
+    TimeForm,
+    find_number_form,
+    find_time_form,
+    is_day,
+    is_time_of_day,
+)
 from connectors.files.looks import guess_delimiter, guess_encoding
-from connectors.number_text import number_parser
+from connectors.number_text import build_number_parser
 from connectors.values import as_time
 from contract.errors import InvalidEventError
 
@@ -32,7 +39,7 @@ def column(form: str) -> list[object]:
 @pytest.mark.parametrize("form", WRITTEN)
 def test_the_format_that_a_column_is_written_in_is_found(form: str) -> None:
     values = column(form)
-    found = time_form([None, *values, ""])
+    found = find_time_form([None, *values, ""])
     assert found is not None
     assert (len(found.formats), found.swappable) == (1, False)
     read = [as_time("t", value, UTC, found.formats[0]) for value in values]
@@ -44,20 +51,20 @@ def test_the_format_that_a_column_is_written_in_is_found(form: str) -> None:
 )
 def test_seconds_since_1970_are_told_by_their_size(unit: str, per_s: int) -> None:
     counted = [int(START.timestamp()) * per_s + n for n in range(9)]
-    assert time_form(counted) == time_form(list(map(str, counted))) == TimeForm((unit,), swappable=False)
+    assert find_time_form(counted) == find_time_form(list(map(str, counted))) == TimeForm((unit,), swappable=False)
     assert as_time("t", counted[0], UTC, unit) == START
 
 
 def test_day_and_month_that_could_be_swapped_are_doubted_and_the_shorter_span_is_taken() -> None:
     values = ["07/01/2026 08:12", "07/02/2026 09:00", "07/03/2026 09:00"]
-    assert time_form(values) == TimeForm(("%m/%d/%Y %H:%M",), swappable=True)
-    assert time_form(["01/07/2026 08:12", "02/07/2026 09:00"]) == TimeForm(("%d/%m/%Y %H:%M",), swappable=True)
-    assert time_form([*values, "07/13/2026 09:00"]) == TimeForm(("%m/%d/%Y %H:%M",), swappable=False)
+    assert find_time_form(values) == TimeForm(("%m/%d/%Y %H:%M",), swappable=True)
+    assert find_time_form(["01/07/2026 08:12", "02/07/2026 09:00"]) == TimeForm(("%d/%m/%Y %H:%M",), swappable=True)
+    assert find_time_form([*values, "07/13/2026 09:00"]) == TimeForm(("%m/%d/%Y %H:%M",), swappable=False)
 
 
 def test_two_formats_in_one_column_are_both_found() -> None:
     mixed = ["13-06-2026 08:12", "05/06/2026 09:00", "28-06-2026 09:00"]
-    assert time_form(mixed) == TimeForm(("%d-%m-%Y %H:%M", "%d/%m/%Y %H:%M"), swappable=True)
+    assert find_time_form(mixed) == TimeForm(("%d-%m-%Y %H:%M", "%d/%m/%Y %H:%M"), swappable=True)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,7 @@ def test_halves_of_the_day_may_have_points() -> None:
 
 @pytest.mark.parametrize("name", ["CST", "IST", "BST", "XYZ", "Mars/Base", ""])
 def test_a_zone_of_several_meanings_or_none_is_refused_and_not_taken_for_another(name: str) -> None:
-    assert time_form([f"2026-07-01 08:12 {name or 'in the morning'}"]) is None
+    assert find_time_form([f"2026-07-01 08:12 {name or 'in the morning'}"]) is None
     with pytest.raises(InvalidEventError, match="not a time of format"):
         as_time("t", f"2026-07-01 08:12 {name}", UTC, "%Y-%m-%d %H:%M %Z")
 
@@ -105,7 +112,7 @@ def test_a_date_of_digits_is_read_as_a_number_too_and_only_by_its_whole_width() 
 
 @pytest.mark.parametrize("values", [[], [None, ""], ["soon"], ["1", "2"], [0.5], ["2026-13-45"], ["07:30"]])
 def test_what_is_no_time_fits_nothing(values: list[object]) -> None:
-    assert time_form(values) is None
+    assert find_time_form(values) is None
 
 
 @pytest.mark.parametrize(
@@ -124,14 +131,14 @@ def test_what_is_no_time_fits_nothing(values: list[object]) -> None:
 def test_the_signs_that_read_every_number_are_found(
     values: list[object], decimal: str | None, thousands: str | None
 ) -> None:
-    assert number_form(values) == NumberForm(decimal, thousands, ambiguous=False)
+    assert find_number_form(values) == NumberForm(decimal, thousands, ambiguous=False)
 
 
 def test_numbers_that_read_both_ways_are_doubted() -> None:
-    assert number_form(["1,234", "5,678", "12"]) == NumberForm(".", ",", ambiguous=True)
-    assert number_form(["1.234", "12"]) == NumberForm(None, None, ambiguous=True)
-    assert number_form(["1.234", "1.5"]) == NumberForm(None, None, ambiguous=False)
-    assert number_form(["x", "12"]) is number_form([]) is None
+    assert find_number_form(["1,234", "5,678", "12"]) == NumberForm(".", ",", ambiguous=True)
+    assert find_number_form(["1.234", "12"]) == NumberForm(None, None, ambiguous=True)
+    assert find_number_form(["1.234", "1.5"]) == NumberForm(None, None, ambiguous=False)
+    assert find_number_form(["x", "12"]) is find_number_form([]) is None
 
 
 @pytest.mark.parametrize(
@@ -171,14 +178,14 @@ def test_numbers_that_read_both_ways_are_doubted() -> None:
 def test_money_is_read_by_the_signs_given_and_by_no_others(
     text: str, decimal: str, thousands: str | None, value: str | None
 ) -> None:
-    assert number_parser(decimal, thousands)(text) == (None if value is None else Decimal(value))
+    assert build_number_parser(decimal, thousands)(text) == (None if value is None else Decimal(value))
 
 
 @given(st.decimals(0, 10**9, places=2), st.sampled_from([(".", ","), (",", "."), (",", " "), (".", "'")]))
 def test_what_is_written_by_two_signs_is_read_by_them(amount: Decimal, signs: tuple[str, str]) -> None:
     decimal, thousands = signs
     written = f"{amount:,.2f}".replace(",", "T").replace(".", decimal).replace("T", thousands)
-    assert number_parser(decimal, thousands)(written) == amount
+    assert build_number_parser(decimal, thousands)(written) == amount
 
 
 def test_days_and_times_of_day_are_told_apart() -> None:

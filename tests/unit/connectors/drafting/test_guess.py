@@ -6,7 +6,7 @@ import pytest
 
 from connectors.config.connector_file import parse
 from connectors.drafting.first_file import render
-from connectors.drafting.guess import Guess, guess, normal
+from connectors.drafting.guess import Guess, guess, normalise_name
 
 ROWS = 40
 
@@ -146,4 +146,4 @@ def test_a_column_of_many_values_is_no_label() -> None:
     [("TransactionDT", "transaction_dt"), ("isFraud", "is_fraud"), ("Trans Date-Time", "trans_date_time"), ("TX_ID", "tx_id"), ("IPAddress", "ip_address")],
 )  # fmt: skip
 def test_names_are_compared_by_their_words(name: str, words: str) -> None:
-    assert normal(name) == words
+    assert normalise_name(name) == words

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.config.file_settings import Files
 from connectors.files import csv_rows
 from connectors.files.file_row import FileRow
-from connectors.files.rows import column_names, read
+from connectors.files.rows import read, read_column_names
 
 
 def files(path: Path, **changes: object) -> Files:
@@ -37,7 +37,7 @@ def test_cells_that_do_not_fit_the_header_are_named(tmp_path: Path) -> None:
     assert found[3].values == {"id": "4", "name": None, "_row": 4}
     assert found[4].values is not None
     assert found[4].values["name"] == "caf\udce9"
-    assert column_names(files(path, delimiter=";"), path) == ["id", "name", "_row"]
+    assert read_column_names(files(path, delimiter=";"), path) == ["id", "name", "_row"]
 
 
 HEADER = "id,note,x\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connectors.files import order
 from connectors.files.file_row import FileRow
-from connectors.files.order import in_order
+from connectors.files.order import sort_rows
 from contract.errors import TillguardError
 
 
@@ -31,7 +31,7 @@ def test_rows_come_by_event_time_and_ties_in_file_order(times: list[int | None])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(order, "RUN_ROWS", 5)
         patch.setattr(order, "RUNS_MAX", 3)
-        found = list(in_order(lambda: given_rows, time_of))
+        found = list(sort_rows(lambda: given_rows, time_of))
     expected = sorted(given_rows, key=lambda row: (order._key(row, time_of), row.number))
     assert [row.number for row in found] == [row.number for row in expected]
     assert [row.values for row in found] == [given_rows[row.number - 1].values for row in found]
@@ -45,7 +45,7 @@ def test_a_file_in_order_is_read_twice_and_never_sorted() -> None:
         reads += 1
         yield from rows([1, 2, 2, 3])
 
-    assert [row.number for row in in_order(source, time_of)] == [1, 2, 3, 4]
+    assert [row.number for row in sort_rows(source, time_of)] == [1, 2, 3, 4]
     assert reads == 2
 
 
@@ -70,7 +70,7 @@ def test_a_row_is_the_same_after_sorting_whatever_it_holds() -> None:
         FileRow(2, {"t": 1, **ODD}),
         FileRow(3, None, "malformed", "why"),
     ]
-    assert list(in_order(lambda: given_rows, time_of)) == [given_rows[2], given_rows[1], given_rows[0]]
+    assert list(sort_rows(lambda: given_rows, time_of)) == [given_rows[2], given_rows[1], given_rows[0]]
 
 
 def test_a_folder_for_temporary_files_that_is_full_or_gone_is_one_sentence(
@@ -84,4 +84,4 @@ def test_a_folder_for_temporary_files_that_is_full_or_gone_is_one_sentence(
         order._write(iter([order._Keyed(1, 1, FileRow(1, {}))]), Full(tmp_path / "run"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(TillguardError, match="no folder for temporary files: No such file or directory"):
-        list(in_order(lambda: rows([2, 1]), time_of))
+        list(sort_rows(lambda: rows([2, 1]), time_of))

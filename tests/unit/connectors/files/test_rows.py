@@ -16,9 +16,9 @@ import pytest
 from connectors.config.file_settings import Files
 from connectors.files.file_row import FileRow
 from connectors.files.json_rows import LINE_BYTES_MAX
-from connectors.files.parts import parts, resolved
-from connectors.files.rows import column_names
+from connectors.files.parts import list_parts, resolve_format
 from connectors.files.rows import read as read_all
+from connectors.files.rows import read_column_names
 from contract.errors import ConfigurationError
 
 
@@ -27,7 +27,7 @@ def files(path: Path, **changes: object) -> Files:
 
 
 def read(found: Files, path: Path, columns: set[str] | None = None) -> list[FileRow]:
-    return list(read_all(found, parts(found, path), columns))
+    return list(read_all(found, list_parts(found, path), columns))
 
 
 def test_lines_that_are_no_rows_are_named_and_the_file_goes_on(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_compressed_files_are_read_and_a_truncated_one_is_one_sentence(packed: s
     path = tmp_path / f"a.csv{packed}"
     path.write_bytes(PACKED[packed](TABLE))
     assert len(read(files(path), path)) == 500
-    assert column_names(files(path), path) == ["id", "x", "_row"]
+    assert read_column_names(files(path), path) == ["id", "x", "_row"]
     path.write_bytes(PACKED[packed](TABLE)[:-12])
     with pytest.raises(ConfigurationError, match=f"a.csv{packed}"):
         read(files(path), path)
@@ -197,13 +197,13 @@ def test_a_folder_and_a_pattern_are_one_history_and_each_row_names_its_file(tmp_
     assert [row.values and row.values["_row"] for row in found] == [1, 2, 3, 4]
     pattern = tmp_path / "*" / "*.csv"
     assert [row.part for row in read(files(pattern), pattern)] == ["", ""]
-    assert resolved(files(tmp_path), tmp_path).file_format() == "csv"
+    assert resolve_format(files(tmp_path), tmp_path).file_format() == "csv"
 
 
 def test_a_folder_of_parquet_is_known_to_be_parquet(tmp_path: Path) -> None:
     for n in (1, 2):
         pq.write_table(pa.table({"id": [n]}), tmp_path / f"part-{n}.parquet")
-    found = resolved(files(tmp_path), tmp_path)
+    found = resolve_format(files(tmp_path), tmp_path)
     assert found.file_format() == "parquet"
     assert [row.values for row in read(found, tmp_path)] == [{"id": 1, "_row": 1}, {"id": 2, "_row": 2}]
 
@@ -222,10 +222,10 @@ def test_a_folder_that_cannot_be_one_history_is_one_sentence(names: list[str], s
     for name in names:
         (tmp_path / name).write_text("id\n")
     with pytest.raises(ConfigurationError, match=sentence) as refused:
-        parts(files(tmp_path), tmp_path)
+        list_parts(files(tmp_path), tmp_path)
     assert len(refused.value.faults) == 1
     with pytest.raises(ConfigurationError, match="fits no file"):
-        parts(files(tmp_path / "*.jsonl"), tmp_path / "*.jsonl")
+        list_parts(files(tmp_path / "*.jsonl"), tmp_path / "*.jsonl")
 
 
 def test_text_that_is_not_of_its_encoding_is_one_sentence(tmp_path: Path) -> None:

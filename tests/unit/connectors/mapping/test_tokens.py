@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from connectors.mapping.tokens import Tokeniser, normalise, tokeniser
+from connectors.mapping.tokens import Tokeniser, build_tokeniser, normalise
 from contract.errors import ConfigurationError, InvalidEventError
 from contract.settings import ConnectorSettings
 from support.connector_parts import tokens
@@ -64,7 +64,7 @@ def test_what_is_no_network_address_is_refused_without_being_quoted() -> None:
 
 def test_settings_without_a_key_say_how_to_make_one() -> None:
     with pytest.raises(ConfigurationError, match="openssl rand -hex 32"):
-        tokeniser(ConnectorSettings())
+        build_tokeniser(ConnectorSettings())
 
 
 def test_every_fault_of_the_keys_is_listed_without_showing_a_key() -> None:
@@ -74,6 +74,6 @@ def test_every_fault_of_the_keys_is_listed_without_showing_a_key() -> None:
         token_previous_key_id="k1",
     )
     with pytest.raises(ConfigurationError) as refused:
-        tokeniser(bad)
+        build_tokeniser(bad)
     assert len(refused.value.faults) == 3
     assert "zzz" not in str(refused.value)

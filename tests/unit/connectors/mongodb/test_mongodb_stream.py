@@ -9,7 +9,7 @@ from pymongo import errors
 from pymongo.errors import OperationFailure
 
 from connectors.config.connector_file import MongodbServer
-from connectors.mongodb.client import splits_large_events
+from connectors.mongodb.client import can_split_large_events
 from connectors.mongodb.documents import OVERSIZED
 from connectors.mongodb.faults import (
     CONFIGURATION,
@@ -19,7 +19,7 @@ from connectors.mongodb.faults import (
     TRANSIENT,
     TooLargeError,
     UnknownCodeError,
-    failure,
+    translate_error,
     translated,
 )
 from connectors.mongodb.position import CollectionStart
@@ -131,7 +131,7 @@ def test_only_mapped_fields_are_asked_for_and_large_events_in_fragments_where_th
     assert {"fullDocument._id", "fullDocument.at", "documentKey", "operationType"} < project["$project"].keys()
     assert "fullDocument" not in project["$project"]
     assert split == {"$changeStreamSplitLargeEvent": {}}
-    assert [splits_large_events(v) for v in ([6, 0, 8, 0], [6, 0, 9, 0], [6, 1, 1], [7, 0, 0], [8, 2, 1, 0], None)] == [
+    assert [can_split_large_events(v) for v in ([6, 0, 8, 0], [6, 0, 9, 0], [6, 1, 1], [7, 0, 0], [8, 2, 1, 0], None)] == [
         False, True, False, True, True, False,
     ]  # fmt: skip
 
@@ -152,16 +152,16 @@ def test_every_code_has_one_meaning_and_an_unknown_one_is_said_to_be_unknown() -
     expected = [(TRANSIENT, TransientError), (DEAD, PositionDeadError), (CONFIGURATION, ConfigurationError)]
     for table, kind in expected:
         for code in table:
-            assert type(failure(OperationFailure("a document", code), opening=False)) is kind
+            assert type(translate_error(OperationFailure("a document", code), opening=False)) is kind
     for code in DEAD_AT_OPENING:
-        assert isinstance(failure(OperationFailure("x", code), opening=True), PositionDeadError)
-        assert isinstance(failure(OperationFailure("x", code), opening=False), UnknownCodeError)
-    assert isinstance(failure(OperationFailure("x", TOO_LARGE), opening=False), TooLargeError)
+        assert isinstance(translate_error(OperationFailure("x", code), opening=True), PositionDeadError)
+        assert isinstance(translate_error(OperationFailure("x", code), opening=False), UnknownCodeError)
+    assert isinstance(translate_error(OperationFailure("x", TOO_LARGE), opening=False), TooLargeError)
     for code, label, kind_ in ((77_777, "", UnknownCodeError), (77_777, "ResumableChangeStreamError", TransientError)):
-        found = failure(OperationFailure("x", code, {"errorLabels": [label]}), opening=False)
+        found = translate_error(OperationFailure("x", code, {"errorLabels": [label]}), opening=False)
         assert type(found) is kind_
     fatal = OperationFailure("x", 77_777, {"errorLabels": ["NonResumableChangeStreamError"]})
-    assert isinstance(failure(fatal, opening=False), PositionDeadError)
+    assert isinstance(translate_error(fatal, opening=False), PositionDeadError)
 
 
 def library_errors() -> Iterator[Exception]:

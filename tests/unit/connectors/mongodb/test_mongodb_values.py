@@ -20,22 +20,22 @@ from bson.timestamp import Timestamp
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.mongodb.documents import OVERSIZED, Reading, path_faults, top_level, touched, value_at
+from connectors.mongodb.documents import OVERSIZED, Reading, find_path_faults, find_touched, get_value, list_top_level
 from connectors.mongodb.position import (
     CollectionStart,
     MongoPosition,
     can_resume_from,
+    encode_snapshot,
+    encode_stream,
     parse_position,
-    snapshot_text,
-    stream_text,
 )
 from connectors.mongodb.values import (
     UUID_REPRESENTATIONS,
     Spelling,
-    key_candidates,
-    key_text,
-    plain,
-    spelling_of,
+    convert_value,
+    find_spelling,
+    list_key_candidates,
+    spell_key,
 )
 from connectors.ports import Unreadable
 from connectors.values import ABSENT
@@ -93,7 +93,7 @@ def bson_text(key: object) -> bytes:
 def test_keys_that_look_alike_have_different_texts(spelling: Spelling) -> None:
     texts: dict[str, object] = {}
     for key in LOOKALIKES:
-        text = key_text(key, spelling, PYTHON)
+        text = spell_key(key, spelling, PYTHON)
         assert text is not None
         assert text == text.strip()
         known = texts.setdefault(text, key)
@@ -116,7 +116,7 @@ KEYS = st.one_of(
 
 @given(one=KEYS, other=KEYS, spelling=st.sampled_from(SPELLINGS))
 def test_any_two_different_keys_have_different_texts(one: object, other: object, spelling: Spelling) -> None:
-    texts = key_text(one, spelling, PYTHON), key_text(other, spelling, PYTHON)
+    texts = spell_key(one, spelling, PYTHON), spell_key(other, spelling, PYTHON)
     if None not in texts and not same(one, other):
         assert texts[0] != texts[1] or (isinstance(one, str) and isinstance(other, str) and not one.strip())
 
@@ -124,60 +124,60 @@ def test_any_two_different_keys_have_different_texts(one: object, other: object,
 @given(key=KEYS, spelling=st.sampled_from(SPELLINGS))
 @example(key=Decimal128("9223372036854775808.00"), spelling=Spelling(strings=True, mixed=False, legacy_uuids=False))
 def test_a_text_leads_back_to_its_key(key: object, spelling: Spelling) -> None:
-    text = key_text(bson.decode(bson_text(key), READ)["k"], spelling, PYTHON)
+    text = spell_key(bson.decode(bson_text(key), READ)["k"], spelling, PYTHON)
     if text is not None and text.strip():
-        stored = [bson.decode(bson_text(each), READ)["k"] for each in key_candidates(text, PYTHON)]
-        assert text in [key_text(each, spelling, PYTHON) for each in stored]
+        stored = [bson.decode(bson_text(each), READ)["k"] for each in list_key_candidates(text, PYTHON)]
+        assert text in [spell_key(each, spelling, PYTHON) for each in stored]
 
 
 def test_a_number_that_no_document_can_hold_is_no_key() -> None:
-    assert key_candidates('{"$numberLong":"9223372036854775808"}', PYTHON) == []
+    assert list_key_candidates('{"$numberLong":"9223372036854775808"}', PYTHON) == []
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**33 + 7, -(10**33) - 7])
 def test_a_whole_number_of_any_size_is_asked_for_in_a_type_that_holds_it(number: int) -> None:
-    found = [numeric(bson.decode(bson_text(each), READ)["k"]) for each in key_candidates(str(number), PYTHON)]
+    found = [numeric(bson.decode(bson_text(each), READ)["k"]) for each in list_key_candidates(str(number), PYTHON)]
     assert found == [str(number), number]
 
 
 def test_keys_of_one_kind_are_written_as_ever() -> None:
     for keys in (["1", "507f1f77bcf86cd799439011", "x", "0.5"], [1, 2**40, -3], [ObjectId(), ObjectId()]):
-        spelling = spelling_of(keys)
+        spelling = find_spelling(keys)
         assert spelling is not None
-        assert [key_text(key, spelling, PYTHON) for key in keys] == [str(key) for key in keys]
+        assert [spell_key(key, spelling, PYTHON) for key in keys] == [str(key) for key in keys]
 
 
 def test_where_kinds_meet_only_what_could_be_mistaken_carries_its_kind() -> None:
-    spelling = spelling_of([1, "1", 2, "k7"])
+    spelling = find_spelling([1, "1", 2, "k7"])
     assert spelling == MIXED
-    assert [key_text(key, spelling, PYTHON) for key in (1, "1", 1.0, "k7")] == ["1", '"1"', "1", "k7"]
-    spelling = spelling_of(["1", "2", "3", 1])
+    assert [spell_key(key, spelling, PYTHON) for key in (1, "1", 1.0, "k7")] == ["1", '"1"', "1", "k7"]
+    spelling = find_spelling(["1", "2", "3", 1])
     assert spelling == STRINGS
-    assert [key_text(key, spelling, PYTHON) for key in (1, "1")] == ['{"$numberLong":"1"}', "1"]
-    assert spelling_of([]) is None
-    assert spelling_of([None]) is None
+    assert [spell_key(key, spelling, PYTHON) for key in (1, "1")] == ['{"$numberLong":"1"}', "1"]
+    assert find_spelling([]) is None
+    assert find_spelling([None]) is None
 
 
 @pytest.mark.parametrize("name", UUID_REPRESENTATIONS)
 def test_uuids_are_read_as_they_are_written_in_every_representation(name: str) -> None:
     representation = UUID_REPRESENTATIONS[name]
     for key in (Binary.from_uuid(SOME), Binary.from_uuid(SOME, representation)):
-        spelling = spelling_of([key])
+        spelling = find_spelling([key])
         assert spelling is not None
-        assert key_text(key, spelling, representation) == str(SOME)
-        assert plain({"deep": [key]}, representation) == {"deep": [SOME]}
-        assert key in key_candidates(str(SOME), representation)
+        assert spell_key(key, spelling, representation) == str(SOME)
+        assert convert_value({"deep": [key]}, representation) == {"deep": [SOME]}
+        assert key in list_key_candidates(str(SOME), representation)
 
 
 def test_a_spelling_and_every_place_in_a_scan_survive_being_written_down() -> None:
     streams = {"a": CollectionStart(token={"_data": "82"}), "b": CollectionStart(at=Timestamp(5, 6))}
     spellings = {str(number): spelling for number, spelling in enumerate(SPELLINGS)}
-    found = parse_position(stream_text(MongoPosition(streams, spellings=spellings)))
+    found = parse_position(encode_stream(MongoPosition(streams, spellings=spellings)))
     assert (found.streams, found.spellings) == (streams, spellings)
-    assert parse_position(stream_text(MongoPosition(streams))).spellings is None
+    assert parse_position(encode_stream(MongoPosition(streams))).spellings is None
     for after in LOOKALIKES:
         if can_resume_from(after):
-            again = parse_position(snapshot_text(MongoPosition(streams), "a", after)).after
+            again = parse_position(encode_snapshot(MongoPosition(streams), "a", after)).after
             assert bson_text(again) == bson_text(after)
 
 
@@ -211,7 +211,7 @@ def test_whatever_a_field_holds_is_a_message_or_a_dead_letter_with_its_key(field
         place = good["who"] if field == "who.id" else good
         place[field.rpartition(".")[2]] = odd
         whole = bson.decode(bson.encode(good), READ) if odd != "\udcff" else good
-        scanned = {name: value for name, value in whole.items() if name in top_level(read.columns("orders"))}
+        scanned = {name: value for name, value in whole.items() if name in list_top_level(read.columns("orders"))}
         event = {"operationType": "insert", "fullDocument": whole, "clusterTime": Timestamp(1, 1)}
         streamed = reading.changed(event, OTHERS, OTHERS)
         values = reading.values(scanned, OTHERS, OTHERS)
@@ -234,23 +234,23 @@ def test_an_event_too_large_becomes_a_dead_letter_with_its_key() -> None:
 
 def test_a_dot_leads_into_documents_lists_and_text_and_never_names_a_field() -> None:
     document = {"a": {"b": [{"c": 5}]}, "a.b": 7, "t": '{"b": 3}', "r": DBRef("c", 9)}
-    assert value_at(document, "a.b.0.c") == 5
-    assert value_at(document, "t.b") == 3
-    assert value_at(document, "r.$id") == 9
-    assert value_at({"a.b": 7}, "a.b") is ABSENT
-    assert top_level({"a.b", "a.c.0", "_id", "r.$id"}) == ["_id", "a", "r"]
+    assert get_value(document, "a.b.0.c") == 5
+    assert get_value(document, "t.b") == 3
+    assert get_value(document, "r.$id") == 9
+    assert get_value({"a.b": 7}, "a.b") is ABSENT
+    assert list_top_level({"a.b", "a.c.0", "_id", "r.$id"}) == ["_id", "a", "r"]
 
 
 def test_paths_that_no_server_can_be_asked_for_are_named() -> None:
-    assert path_faults({"a.b", "r.$id", "a.0"}) == []
-    assert len(path_faults({"a..b", ".a", "a.", "$where", "a.$x"})) == 5
+    assert find_path_faults({"a.b", "r.$id", "a.0"}) == []
+    assert len(find_path_faults({"a..b", ".a", "a.", "$where", "a.$x"})) == 5
 
 
 def test_an_update_tells_every_name_that_it_touched() -> None:
-    assert touched({"updatedFields": {"a.b": 1}, "removedFields": ["c"], "truncatedArrays": [{"field": "d.e", "newSize": 1}]}) == frozenset(
+    assert find_touched({"updatedFields": {"a.b": 1}, "removedFields": ["c"], "truncatedArrays": [{"field": "d.e", "newSize": 1}]}) == frozenset(
         {"a", "c", "d"}
     )  # fmt: skip
-    assert touched(None) is None
+    assert find_touched(None) is None
 
 
 def test_a_label_may_name_a_transaction_by_another_kind_of_value_unless_kinds_meet() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.mysql.columns.row_images import RowFault, RowImage
-from connectors.mysql.history import present_rows
+from connectors.mysql.history import drop_past_rows
 
 PAST = datetime(2026, 4, 1, 10, 0, tzinfo=UTC)
 
@@ -23,16 +23,16 @@ def test_only_rows_that_count_now_are_given(never: object) -> None:
         RowImage(new, new),
         RowImage(None, {"id": 2}),
     ]
-    found = list(present_rows(iter(images), "e", {"id"}))
+    found = list(drop_past_rows(iter(images), "e", {"id"}))
     one = {"id": 1}
     assert found == [RowImage(None, one), RowImage(one, one), RowImage(None, {"id": 2})]
 
 
 def test_rows_that_cannot_be_read_keep_what_is_known() -> None:
     fault = RowFault({"id": 1, "e": PAST}, "short")
-    assert list(present_rows(iter([fault]), "e", {"id"})) == [RowFault({"id": 1}, "short")]
+    assert list(drop_past_rows(iter([fault]), "e", {"id"})) == [RowFault({"id": 1}, "short")]
 
 
 def test_tables_without_versions_are_given_as_they_are() -> None:
     images = [RowImage(None, {"id": 1, "e": PAST})]
-    assert list(present_rows(iter(images), "", {"id"})) == images
+    assert list(drop_past_rows(iter(images), "", {"id"})) == images

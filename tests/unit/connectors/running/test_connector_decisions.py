@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 
 from connectors.config.connector_file import Limits, parse
 from connectors.drafting.first_file import render
-from connectors.drafting.guess import guess, paths
+from connectors.drafting.guess import guess, list_paths
 from connectors.mongodb.position import parse_position
 from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
+    encode_snapshot,
+    encode_stream,
     parse_snapshot,
     parse_stream,
-    snapshot_position,
-    stream_position,
 )
-from connectors.mysql.server import server_id, setting_faults, translated
+from connectors.mysql.server import derive_server_id, find_setting_faults, translate_error
 from connectors.ports import Position, SchemaSeen
-from connectors.running.health import Vitals, ailments
+from connectors.running.health import Vitals, find_ailments
 from connectors.running.limits import DeadLetterLimits
-from connectors.running.partitions import partition_of
+from connectors.running.partitions import choose_partition
 from connectors.running.schema_guard import SchemaGuard
-from connectors.suspicion import luhn, suspicions
+from connectors.suspicion import find_suspicions, has_luhn_digit
 from contract.errors import ConfigurationError, DeadLetterLimitError, PositionDeadError, TransientError
 from contract.events import Transaction
 from support.connector_parts import NOW, config, mapper, row
@@ -61,14 +61,14 @@ def test_new_columns_and_unmapped_changes_are_nobodys_business() -> None:
 
 @given(st.binary(max_size=40), st.integers(1, 64))
 def test_a_partition_is_crc32_of_the_key(key: bytes, count: int) -> None:
-    assert partition_of(key, count) == zlib.crc32(key) % count
+    assert choose_partition(key, count) == zlib.crc32(key) % count
 
 
 def test_binlog_positions_survive_being_written_down() -> None:
     position = BinlogPosition(file="binlog.000009", offset=77, gtid="0-1-5", server="s")
-    assert parse_stream(stream_position(position)) == position
+    assert parse_stream(encode_stream(position)) == position
     scan = SnapshotPosition(start=position, table="orders", after="12")
-    assert parse_snapshot(snapshot_position(scan)) == scan
+    assert parse_snapshot(encode_snapshot(scan)) == scan
 
 
 def test_binlog_files_are_compared_by_number() -> None:
@@ -86,8 +86,8 @@ def test_a_position_that_is_none_is_refused_with_its_form(text: str) -> None:
 
 
 def test_server_settings_that_cannot_be_read_are_each_named() -> None:
-    assert setting_faults(GOOD_SERVER) == []
-    found = setting_faults(
+    assert find_setting_faults(GOOD_SERVER) == []
+    found = find_setting_faults(
         {"log_bin": "ON", "binlog_format": "MIXED", "log_bin_compress": "ON", "binlog_row_image": "FULL"}
     )
     assert len(found) == 2
@@ -110,19 +110,19 @@ def test_errors_of_mysql_mean_what_they_should(code: int, text: str, kind: type[
 
     server = config().source
     assert server.kind == "mysql"
-    assert isinstance(translated(pymysql.OperationalError(code, text), server), kind)
+    assert isinstance(translate_error(pymysql.OperationalError(code, text), server), kind)
 
 
 def test_replica_ids_keep_clear_of_those_given_by_hand() -> None:
-    assert 2**31 <= server_id("shop/orders") < 2**32
+    assert 2**31 <= derive_server_id("shop/orders") < 2**32
 
 
 def test_health_names_what_is_silent() -> None:
     vitals = Vitals(started_s=0.0)
     vitals.source_spoke(100.0)
-    assert ailments(vitals, 101.0, 0.0, 30.0) == []
-    assert "source has been silent for 100 s" in ailments(vitals, 200.0, 0.0, 30.0)[0]
-    assert "Kafka has confirmed nothing" in ailments(vitals, 101.0, 31.0, 30.0)[0]
+    assert find_ailments(vitals, 101.0, 0.0, 30.0) == []
+    assert "source has been silent for 100 s" in find_ailments(vitals, 200.0, 0.0, 30.0)[0]
+    assert "Kafka has confirmed nothing" in find_ailments(vitals, 101.0, 31.0, 30.0)[0]
 
 
 COLUMNS = [
@@ -152,18 +152,18 @@ def test_whatever_the_columns_are_called_the_first_file_is_yaml(names: list[str]
 
 
 def test_paths_of_documents_are_found() -> None:
-    assert paths([{"a": {"b": 1, "c": {"d": 2}}, "e": [1]}, {"f": 1}]) == ["a.b", "a.c.d", "e", "f"]
+    assert list_paths([{"a": {"b": 1, "c": {"d": 2}}, "e": [1]}, {"f": 1}]) == ["a.b", "a.c.d", "e", "f"]
 
 
 def test_personal_data_in_plain_fields_is_suspected() -> None:
     made = [each for n in (1, 2) for each in mapper().outcomes(row(n, customer_id=f"user{n}@mail.example"), NOW)]
-    found = suspicions([each for each in made if isinstance(each, Transaction)])
+    found = find_suspicions([each for each in made if isinstance(each, Transaction)])
     assert found == ["field customer looks like e-mail addresses; add `tokenise: true`, or map another column"]
     cards = [each for n in (1, 2) for each in mapper().outcomes(row(n, customer_id="4111 1111 1111 1111"), NOW)]
-    assert "card numbers" in suspicions([each for each in cards if isinstance(each, Transaction)])[0]
-    assert suspicions([each for each in mapper().outcomes(row(1), NOW) if isinstance(each, Transaction)]) == []
+    assert "card numbers" in find_suspicions([each for each in cards if isinstance(each, Transaction)])[0]
+    assert find_suspicions([each for each in mapper().outcomes(row(1), NOW) if isinstance(each, Transaction)]) == []
 
 
 def test_the_check_digit_of_cards_is_known() -> None:
-    assert luhn("4111111111111111")
-    assert not luhn("4111111111111112")
+    assert has_luhn_digit("4111111111111111")
+    assert not has_luhn_digit("4111111111111112")

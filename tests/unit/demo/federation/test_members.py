@@ -6,7 +6,7 @@ import pytest
 from demo.federation import members
 from demo.federation.members import MEMBERS, Member
 from simulator.sales import KINDS
-from trainer.examples.examples import FRAUDS_MIN, places
+from trainer.examples.examples import FRAUDS_MIN, split_rows
 
 NOW = datetime(2026, 3, 14, 15, tzinfo=UTC)
 
@@ -19,14 +19,14 @@ def test_nothing_of_a_kind_that_a_member_has_not_seen_is_ever_learned_from(place
     assert {entry.truth.kind for entry in sold.old} == {None, *member.seen}
     stored = [*sold.old, *sold.new]
     fraud = np.array([entry.truth.fraud for entry in stored])
-    train, validation, test = places(fraud)
+    train, validation, test = split_rows(fraud)
     assert {stored[row].truth.kind for row in train} <= {None, *member.seen}
     judged = {stored[row].truth.kind for row in (*validation, *test)}
     assert judged & set(member.never_seen), "the gate has something to judge by"
     for name, rows in (("train", train), ("validation", validation), ("test", test)):
         assert fraud[rows].sum() >= FRAUDS_MIN[name]
     old = np.array([entry.truth.fraud for entry in sold.old])
-    for name, rows in zip(FRAUDS_MIN, places(old), strict=True):
+    for name, rows in zip(FRAUDS_MIN, split_rows(old), strict=True):
         assert old[rows].sum() >= FRAUDS_MIN[name], "it can learn alone"
     for kind in member.never_seen:
         assert sum(entry.truth.kind == kind for entry in sold.later) >= 5, "recall by kind can be measured"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connectors.mapping.tokens import normalise, tokeniser
+from connectors.mapping.tokens import build_tokeniser, normalise
 from contract.errors import ConfigurationError
 from contract.settings import Settings
 from tillguard.commands.lists import parse_period
@@ -20,7 +20,7 @@ def settings(**connectors: object) -> Settings:
 
 
 def test_personal_data_is_sought_as_its_tokens_only_the_newest_first() -> None:
-    tokens = tokeniser(settings().connectors)
+    tokens = build_tokeniser(settings().connectors)
     card = normalise("card", "4111 1111 1111 1111")
     assert find_values(settings(), "card", "4111-1111-1111-1111", is_token=False) == [
         tokens.token("card", card),

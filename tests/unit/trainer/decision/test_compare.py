@@ -13,7 +13,7 @@ from contract.statistics.ranking import auc, average_precision
 from tillguard.views import compare_report
 from trainer.decision import compare as comparing
 from trainer.decision.compare import Pairs, compare
-from trainer.decision.costing import expected
+from trainer.decision.costing import compute_expected
 from trainer.learning.comparing import Found
 
 COSTS = CostSettings()
@@ -42,7 +42,7 @@ def test_the_measures_are_those_of_training_ties_included() -> None:
         caught = score >= STEPS.hold
         assert getattr(found["recall_hold"], side) == pytest.approx(both.fraud[caught].sum() / both.fraud.sum())
         assert getattr(found["precision_hold"], side) == pytest.approx(both.fraud[caught].mean())
-        cost = expected(score, both.fraud, both.amount, STEPS, COSTS).cost
+        cost = compute_expected(score, both.fraud, both.amount, STEPS, COSTS).cost
         assert getattr(found["cost"], side) == pytest.approx(1_000 * cost)
 
 
@@ -103,7 +103,7 @@ def test_amounts_that_are_not_known_do_not_count_in_costs() -> None:
     half = np.arange(3_000) < 1_500
     partly = replace(both, amount=np.where(half, both.amount, np.nan))
     found = by_name(compare(partly, STEPS, STEPS, COSTS))
-    cost = expected(both.champion[half], both.fraud[half], both.amount[half], STEPS, COSTS).cost
+    cost = compute_expected(both.champion[half], both.fraud[half], both.amount[half], STEPS, COSTS).cost
     assert found["cost"].champion == pytest.approx(1_000 * cost)
 
 

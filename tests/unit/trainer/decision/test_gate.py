@@ -4,19 +4,27 @@ import numpy as np
 import pytest
 
 from trainer.decision import gate
-from trainer.decision.gate import FRAUDS_MIN, Side, compare, refusal, skill, unseen, unskilled
+from trainer.decision.gate import (
+    FRAUDS_MIN,
+    Side,
+    compare,
+    find_lack_of_skill,
+    find_refusal,
+    measure_skill,
+    select_unseen,
+)
 
 FRAUD = np.arange(100) % 10 == 0
 
 
 def test_only_what_the_serving_model_never_saw_is_compared_on_where_it_holds_enough_frauds() -> None:
     times = np.arange(100)
-    assert unseen(times, FRAUD, 49).sum() == 50
-    assert unseen(times, FRAUD, 99 - 10 * (FRAUDS_MIN - 1)).all()
-    assert unseen(times, FRAUD, 1_000).all()
-    assert unseen(times, FRAUD, 49, frauds_min=5).sum() == 50
-    assert unseen(times, FRAUD, 49, frauds_min=6).all()
-    assert unseen(times, np.arange(100) >= 50, 49).all()  # nothing genuine among the newer ones
+    assert select_unseen(times, FRAUD, 49).sum() == 50
+    assert select_unseen(times, FRAUD, 99 - 10 * (FRAUDS_MIN - 1)).all()
+    assert select_unseen(times, FRAUD, 1_000).all()
+    assert select_unseen(times, FRAUD, 49, frauds_min=5).sum() == 50
+    assert select_unseen(times, FRAUD, 49, frauds_min=6).all()
+    assert select_unseen(times, np.arange(100) >= 50, 49).all()  # nothing genuine among the newer ones
 
 
 def sides(new: np.ndarray, old: np.ndarray, new_cost: float = 1.0, old_cost: float = 1.0) -> tuple[Side, Side]:
@@ -34,7 +42,7 @@ def test_a_clearly_better_model_passes() -> None:
     found = compare(*sides(noisy(MANY, 3.0, 1), noisy(MANY, 1.5, 2)), MANY, fraud_share=0.02, seed=1)
     assert found.new > found.old
     assert found.surely_better > 0.99
-    assert refusal(found, confidence=0.95, frauds_min=10) is None
+    assert find_refusal(found, confidence=0.95, frauds_min=10) is None
 
 
 def test_the_same_model_is_not_better_than_itself() -> None:
@@ -42,7 +50,7 @@ def test_the_same_model_is_not_better_than_itself() -> None:
     found = compare(*sides(same, same), MANY, fraud_share=0.02, seed=1)
     assert found.surely_better == 0.0
     assert found.surely_costlier == 0.0
-    sentence = refusal(found, confidence=0.95, frauds_min=10)
+    sentence = find_refusal(found, confidence=0.95, frauds_min=10)
     assert sentence is not None
     assert "better in 0% of resamplings, 95% are needed" in sentence
     assert "5,000 trusted transactions, 100 of them frauds" in sentence
@@ -54,14 +62,14 @@ def test_luck_is_seldom_mistaken_for_progress() -> None:
     for seed in range(60):
         pair = sides(noisy(fraud, 2.0, 2 * seed), noisy(fraud, 2.0, 2 * seed + 1))
         found = compare(*pair, fraud, fraud_share=0.02, seed=1, samples=200)
-        passed += refusal(found, confidence=0.95, frauds_min=10) is None
+        passed += find_refusal(found, confidence=0.95, frauds_min=10) is None
     assert passed <= 6  # 5% of equals, and some luck
 
 
 def test_a_better_ranking_that_costs_more_is_refused() -> None:
     pair = sides(noisy(MANY, 3.0, 1), noisy(MANY, 1.5, 2), new_cost=1.2)
     found = compare(*pair, MANY, fraud_share=0.02, seed=1)
-    sentence = refusal(found, confidence=0.95, frauds_min=10)
+    sentence = find_refusal(found, confidence=0.95, frauds_min=10)
     assert sentence is not None
     assert "cost 1.2000 a transaction against 1.0000" in sentence
 
@@ -77,7 +85,7 @@ def test_costs_are_weighed_by_the_true_share_of_frauds() -> None:
 def test_too_few_frauds_say_nothing() -> None:
     fraud = np.arange(1_000) < 9
     found = compare(*sides(fraud * 1.0, 1.0 - fraud), fraud, fraud_share=0.009, seed=1, samples=50)
-    sentence = refusal(found, confidence=0.95, frauds_min=10)
+    sentence = find_refusal(found, confidence=0.95, frauds_min=10)
     assert sentence is not None
     assert "10 frauds are needed" in sentence
 
@@ -92,10 +100,10 @@ def test_a_comparison_repeats_and_many_genuine_ones_are_thinned(monkeypatch: pyt
 
 
 def test_a_first_model_with_skill_passes_and_its_numbers_are_told() -> None:
-    found = skill(noisy(MANY, 1.0, 1), MANY)
+    found = measure_skill(noisy(MANY, 1.0, 1), MANY)
     assert found.auc > 0.7
     assert found.chance < 0.001
-    assert unskilled(found, 0.95) is None
+    assert find_lack_of_skill(found, 0.95) is None
     assert set(found.values()) == {"transactions", "frauds", "auc_roc", "average_precision", "chance"}
 
 
@@ -103,13 +111,13 @@ def test_a_first_model_without_skill_passes_as_seldom_as_the_confidence_says() -
     passed = 0
     for seed in range(300):
         fraud = np.random.default_rng(seed).random(400) < 0.05
-        passed += unskilled(skill(noisy(fraud, 0.0, 1_000 + seed), fraud), 0.95) is None
+        passed += find_lack_of_skill(measure_skill(noisy(fraud, 0.0, 1_000 + seed), fraud), 0.95) is None
     assert passed <= 300 * 0.05 + 12  # three standard deviations above
 
 
 def test_a_score_without_skill_is_refused_with_its_numbers() -> None:
     score = np.arange(1_000) % 7 * 1.0
-    sentence = unskilled(skill(score, np.arange(1_000) % 10 == 0), 0.95)
+    sentence = find_lack_of_skill(measure_skill(score, np.arange(1_000) % 10 == 0), 0.95)
     assert sentence is not None
     assert "no skill: AUC 0." in sentence
     assert "guessing gives 0.100" in sentence
@@ -118,15 +126,15 @@ def test_a_score_without_skill_is_refused_with_its_numbers() -> None:
 
 def test_a_score_that_is_the_same_for_all_has_no_skill_and_two_frauds_must_both_rank_high() -> None:
     fraud = np.arange(200) < 2
-    assert unskilled(skill(np.ones(200), fraud), 0.95) is not None
-    assert unskilled(skill(fraud * 1.0, fraud), 0.95) is None
+    assert find_lack_of_skill(measure_skill(np.ones(200), fraud), 0.95) is not None
+    assert find_lack_of_skill(measure_skill(fraud * 1.0, fraud), 0.95) is None
     half = np.where(np.arange(200) == 0, 9.0, np.arange(200) / 200)  # the other ranks near the end
-    assert unskilled(skill(half, fraud), 0.95) is not None
+    assert find_lack_of_skill(measure_skill(half, fraud), 0.95) is not None
 
 
 def test_ties_make_an_auc_rarer_as_exchanging_all_labels_shows() -> None:
     random = np.random.default_rng(3)
     score, fraud = random.integers(0, 3, 60) * 1.0, np.arange(60) < 15
-    found = skill(score, fraud)
-    shuffled = [skill(score, random.permutation(fraud)).auc for _ in range(4_000)]
+    found = measure_skill(score, fraud)
+    shuffled = [measure_skill(score, random.permutation(fraud)).auc for _ in range(4_000)]
     assert found.chance == pytest.approx(np.mean(np.array(shuffled) >= found.auc - 1e-9), abs=0.05)

@@ -18,8 +18,8 @@ from trainer.decision.thresholds import (
     NO_LIMITS,
     Limits,
     choose,
-    costs_of,
-    limits_of,
+    compute_costs,
+    derive_limits,
 )
 
 COSTS = CostSettings()
@@ -28,7 +28,7 @@ COSTS = CostSettings()
 def total(
     score: np.ndarray, fraud: np.ndarray, amount: np.ndarray, thresholds: Thresholds, costs: CostSettings
 ) -> float:
-    table = costs_of(fraud, amount, costs)
+    table = compute_costs(fraud, amount, costs)
     decided = np.select(
         [score >= thresholds.block, score >= thresholds.hold, score >= thresholds.flag],
         [table.block, table.hold, table.flag],
@@ -38,7 +38,7 @@ def total(
 
 
 def test_the_cost_table_is_the_documented_one() -> None:
-    costs = costs_of(np.array([True, False]), np.array([100.0, 100.0]), COSTS)
+    costs = compute_costs(np.array([True, False]), np.array([100.0, 100.0]), COSTS)
     assert costs.allow.tolist() == [115.0, 0.0]
     assert costs.flag == pytest.approx([3 + 0.3 * 115, 3])
     assert costs.hold == pytest.approx([1 + 0.1 * 115, 1 + 0.15 * 30])
@@ -142,9 +142,9 @@ def test_equal_scores_get_equal_decisions() -> None:
 
 
 def test_capacity_a_day_becomes_a_share_of_the_traffic() -> None:
-    assert limits_of(CapacitySettings(), 1_000) == NO_LIMITS
-    assert limits_of(CapacitySettings(reviews_per_day=20, step_ups_per_day=5_000), 1_000) == Limits(0.02, 1.0)
-    assert limits_of(CapacitySettings(reviews_per_day=0), 1_000).flagged == 0.0
+    assert derive_limits(CapacitySettings(), 1_000) == NO_LIMITS
+    assert derive_limits(CapacitySettings(reviews_per_day=20, step_ups_per_day=5_000), 1_000) == Limits(0.02, 1.0)
+    assert derive_limits(CapacitySettings(reviews_per_day=0), 1_000).flagged == 0.0
 
 
 def test_fewer_analysts_mean_fewer_reviews_and_no_lower_cost() -> None:

@@ -15,9 +15,9 @@ from contract.features import get_feature_names, get_schema
 from contract.models import Thresholds
 from contract.sections.models import DriftSettings
 from contract.statistics.ranking import average_precision
-from trainer.decision.costing import decisions
+from trainer.decision.costing import decide
 from trainer.drift import cbpe, profile, psi
-from trainer.drift.findings import FEATURE_ALARMS_MAX, Findings, Window, alarms_of, inspect
+from trainer.drift.findings import FEATURE_ALARMS_MAX, Findings, Window, inspect, list_alarms
 from trainer.drift.score_drift import score_drift
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def ones(n: int) -> np.ndarray:
 
 
 def test_the_index_is_the_documented_sum() -> None:
-    value = psi.psi((0.0, [0.5, 0.5]), (0.0, [0.8, 0.2]))
+    value = psi.compute_psi((0.0, [0.5, 0.5]), (0.0, [0.8, 0.2]))
     assert value == pytest.approx(0.3 * math.log(1.6) + -0.3 * math.log(0.4))
 
 
@@ -49,46 +49,48 @@ shares = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3).map(
 def test_it_is_never_negative_symmetric_and_zero_for_equals(
     then: tuple[float, list[float]], now: tuple[float, list[float]]
 ) -> None:
-    assert psi.psi(then, now) >= -1e-12
-    assert psi.psi(then, now) == pytest.approx(psi.psi(now, then))
-    assert psi.psi(then, then) == 0
+    assert psi.compute_psi(then, now) >= -1e-12
+    assert psi.compute_psi(then, now) == pytest.approx(psi.compute_psi(now, then))
+    assert psi.compute_psi(then, then) == 0
 
 
 def test_without_drift_it_is_as_small_as_chance_makes_it() -> None:
     random = np.random.default_rng(2)
     then, now = random.exponential(5, 20_000), random.exponential(5, 5_000)
-    edges = psi.edges_of(then, ones(20_000))
+    edges = psi.compute_edges(then, ones(20_000))
     assert len(edges) == psi.BINS - 1
-    found = psi.psi(psi.shares_of(then, ones(20_000), edges, 0), psi.shares_of(now, ones(5_000), edges, 0))
+    found = psi.compute_psi(
+        psi.compute_shares(then, ones(20_000), edges, 0), psi.compute_shares(now, ones(5_000), edges, 0)
+    )
     assert found < 4 * (psi.BINS - 1) * (1 / 20_000 + 1 / 5_000)
-    moved = psi.shares_of(2 * now, ones(5_000), edges, 0)
-    assert psi.psi(psi.shares_of(then, ones(20_000), edges, 0), moved) > 0.25
+    moved = psi.compute_shares(2 * now, ones(5_000), edges, 0)
+    assert psi.compute_psi(psi.compute_shares(then, ones(20_000), edges, 0), moved) > 0.25
 
 
 def test_values_that_went_missing_are_drift_and_empty_bins_are_not_infinite() -> None:
     values = np.arange(100, dtype=np.float32)
-    edges = psi.edges_of(values, ones(100))
-    then = psi.shares_of(values, ones(100), edges, 0)
-    gone = psi.shares_of(np.full(100, np.nan, dtype=np.float32), ones(100), edges, 0)
+    edges = psi.compute_edges(values, ones(100))
+    then = psi.compute_shares(values, ones(100), edges, 0)
+    gone = psi.compute_shares(np.full(100, np.nan, dtype=np.float32), ones(100), edges, 0)
     assert gone == (1.0, [0.0] * psi.BINS)
-    assert 1 < psi.psi(then, gone) < 100
+    assert 1 < psi.compute_psi(then, gone) < 100
 
 
 def test_repeated_values_share_a_bin_and_categories_have_one_each() -> None:
     values = np.array([0.0] * 90 + [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], dtype=np.float32)
-    edges = psi.edges_of(values, ones(100))
+    edges = psi.compute_edges(values, ones(100))
     assert edges == sorted(set(edges))
-    assert psi.shares_of(values, ones(100), edges, 0)[1][0] == pytest.approx(0.9)
+    assert psi.compute_shares(values, ones(100), edges, 0)[1][0] == pytest.approx(0.9)
     category = np.array([0, 0, 3, np.nan], dtype=np.float32)
-    missing, found = psi.shares_of(category, ones(4), [], 4)
+    missing, found = psi.compute_shares(category, ones(4), [], 4)
     assert missing == 0.25
     assert found == pytest.approx([2 / 3, 0, 0, 1 / 3])
 
 
 def test_weights_make_few_rows_stand_for_many() -> None:
     values = np.array([1.0, 2.0], dtype=np.float32)
-    assert psi.shares_of(values, np.array([3.0, 1.0]), [1.5], 0) == (0.0, [0.75, 0.25])
-    assert psi.quantiles(values, np.array([9.0, 1.0]), np.array([0.5]))[0] < 1.5
+    assert psi.compute_shares(values, np.array([3.0, 1.0]), [1.5], 0) == (0.0, [0.75, 0.25])
+    assert psi.compute_quantiles(values, np.array([9.0, 1.0]), np.array([0.5]))[0] < 1.5
 
 
 # Confidence-based performance estimation
@@ -97,7 +99,7 @@ def test_weights_make_few_rows_stand_for_many() -> None:
 def truth(score: np.ndarray, fraud: np.ndarray) -> dict[str, float]:
     found = {"average_precision": average_precision(score, fraud)}
     for at, name in enumerate(("flag", "hold", "block"), 1):
-        reached = decisions(score, STEPS) >= at
+        reached = decide(score, STEPS) >= at
         found[f"precision_{name}"] = float(fraud[reached].mean())
         found[f"recall_{name}"] = float(fraud[reached].sum() / fraud.sum())
     return found
@@ -132,10 +134,13 @@ def test_under_concept_shift_the_estimate_stays_as_it_was_and_the_truth_does_not
 def test_intervals_hold_the_value_repeat_and_narrow_with_more_transactions() -> None:
     few, many = calibrated(0.0, 1_000)[0], calibrated(0.0, 20_000)[0]
     for score in (few, many):
-        found = cbpe.with_intervals(score, STEPS)
-        assert found == cbpe.with_intervals(score, STEPS)
+        found = cbpe.estimate_with_intervals(score, STEPS)
+        assert found == cbpe.estimate_with_intervals(score, STEPS)
         assert all(one.low <= one.value <= one.high for one in found.values())
-    one, other = cbpe.with_intervals(few, STEPS)["recall_flag"], cbpe.with_intervals(many, STEPS)["recall_flag"]
+    one, other = (
+        cbpe.estimate_with_intervals(few, STEPS)["recall_flag"],
+        cbpe.estimate_with_intervals(many, STEPS)["recall_flag"],
+    )
     assert one.high - one.low > 3 * (other.high - other.low)
 
 
@@ -144,14 +149,14 @@ def test_where_nothing_reaches_a_threshold_its_precision_is_left_out() -> None:
     assert "precision_flag" not in found
     assert found["recall_flag"] == 0
     assert cbpe.estimate(np.zeros(10), STEPS) == {}
-    assert cbpe.with_intervals(np.empty(0), STEPS) == {}
+    assert cbpe.estimate_with_intervals(np.empty(0), STEPS) == {}
 
 
 # Scores
 
 
 def reference(score: np.ndarray) -> np.ndarray:
-    return psi.quantiles(score, ones(len(score)), profile.SCORE_LEVELS)
+    return psi.compute_quantiles(score, ones(len(score)), profile.SCORE_LEVELS)
 
 
 def test_scores_as_they_were_are_no_drift_and_scores_that_doubled_are() -> None:
@@ -251,13 +256,13 @@ def test_what_is_as_it_was_raises_nothing(known: profile.Profile) -> None:
     assert max(feature.psi for feature in findings.features) < 0.1
     assert findings.notes == []
     assert {one.name for one in findings.performance} == set(cbpe.NAMES)
-    assert alarms_of(findings, "shop", LIMITS, NOW) == []
+    assert list_alarms(findings, "shop", LIMITS, NOW) == []
 
 
 def test_a_feature_that_moved_is_named_with_numbers_and_remedy(known: profile.Profile) -> None:
     seen = window()
     seen.features[:, PLACE["amount"]] *= 5
-    (alarm,) = alarms_of(found_in(known, seen), "shop", LIMITS, NOW)
+    (alarm,) = list_alarms(found_in(known, seen), "shop", LIMITS, NOW)
     assert (alarm.kind, alarm.subject, alarm.severity, alarm.part) == ("drift_feature", "amount", "warning", "trainer")
     assert alarm.values["psi"] > 0.25
     assert "tillguard train" in alarm.remedy
@@ -266,7 +271,9 @@ def test_a_feature_that_moved_is_named_with_numbers_and_remedy(known: profile.Pr
 
 def test_when_everything_moved_only_the_furthest_raise_alarms(known: profile.Profile) -> None:
     seen = window()
-    alarms = alarms_of(found_in(known, Window(seen.features * 9, seen.score, seen.event_time_ms)), "shop", LIMITS, NOW)
+    alarms = list_alarms(
+        found_in(known, Window(seen.features * 9, seen.score, seen.event_time_ms)), "shop", LIMITS, NOW
+    )
     assert len([alarm for alarm in alarms if alarm.kind == "drift_feature"]) == FEATURE_ALARMS_MAX
 
 
@@ -276,16 +283,16 @@ def test_time_of_day_raises_no_alarm_in_a_window_of_some_hours(known: profile.Pr
         seen.features[:, PLACE["hour_sin"]] = 9.0
         findings = found_in(known, seen)
         assert findings.features[0].name == "hour_sin"
-        assert [alarm.subject for alarm in alarms_of(findings, "shop", LIMITS, NOW)] == expected
+        assert [alarm.subject for alarm in list_alarms(findings, "shop", LIMITS, NOW)] == expected
 
 
 def test_scores_that_rose_and_performance_that_fell_raise_their_alarms(known: profile.Profile) -> None:
     seen = window()
     risen = Window(seen.features, np.minimum(1.0, seen.score * 3), seen.event_time_ms)
-    assert "drift_score" in {alarm.kind for alarm in alarms_of(found_in(known, risen), "shop", LIMITS, NOW)}
+    assert "drift_score" in {alarm.kind for alarm in list_alarms(found_in(known, risen), "shop", LIMITS, NOW)}
     low = Window(seen.features, np.minimum(seen.score, 0.3), seen.event_time_ms)
     fallen = [
-        alarm for alarm in alarms_of(found_in(known, low), "shop", LIMITS, NOW) if alarm.kind == "drift_performance"
+        alarm for alarm in list_alarms(found_in(known, low), "shop", LIMITS, NOW) if alarm.kind == "drift_performance"
     ]
     assert {alarm.subject for alarm in fallen} >= {"recall_hold", "average_precision"}
     assert all(alarm.values["high"] < alarm.values["before"] for alarm in fallen)
@@ -296,7 +303,7 @@ def test_the_same_drift_on_the_same_day_has_the_same_id_and_another_day_another(
     def ids(days: float) -> set[str]:
         seen = window(days=days)
         seen.features[:, PLACE["amount"]] *= 5
-        return {alarm.alarm_id for alarm in alarms_of(found_in(known, seen), "shop", LIMITS, NOW)}
+        return {alarm.alarm_id for alarm in list_alarms(found_in(known, seen), "shop", LIMITS, NOW)}
 
     assert ids(6.95) == ids(6.99)
     assert ids(6.95) != ids(9.0)
@@ -308,7 +315,7 @@ def test_too_few_transactions_say_nothing_but_that(known: profile.Profile) -> No
     assert len(few.notes) == 2
     none = found_in(known, window(0))
     assert none.first_ms is None
-    assert alarms_of(none, "shop", LIMITS, NOW) == []
+    assert list_alarms(none, "shop", LIMITS, NOW) == []
     other_model = found_in(known, window(5_000, answered=0.1))
     assert other_model.features
     assert other_model.score is None

@@ -7,7 +7,7 @@ import pytest
 
 from contract.dead_letters import REASONS
 from support.learning import BEGAN, feature_record, label
-from trainer.examples.intake import Batch, Intake, Message, encoded
+from trainer.examples.intake import Batch, Intake, Message, encode_letters
 
 INTAKE = Intake("shop", "shop.features.v1", "shop.labels.v1")
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_used_becomes_a_dead_letter_with_its_coordinates(value: A
     assert letter.reason in REASONS
     assert letter.reason == reason or (reason == "malformed" and letter.reason == "encoding")
     assert key == b"t-1"
-    assert encoded(found.letters)[0][0] == b"t-1"
+    assert encode_letters(found.letters)[0][0] == b"t-1"
 
 
 def test_letters_without_a_key_never_share_one() -> None:

@@ -4,7 +4,16 @@ import itertools
 
 import pytest
 
-from trainer.examples.labels import Known, Overlap, Revision, Terms, distrusted, judge, newest, overlaps
+from trainer.examples.labels import (
+    Known,
+    Overlap,
+    Revision,
+    Terms,
+    compute_overlaps,
+    find_distrusted,
+    find_newest,
+    judge,
+)
 
 TRUSTED = frozenset({"chargeback", "analyst"})
 TERMS = Terms(
@@ -24,8 +33,8 @@ def test_the_latest_label_holds_in_any_order_and_of_equals_the_one_that_came_las
     late, early = revision(9, fraud=False, number=1), revision(3, fraud=True, number=2)
     equal = revision(9, fraud=True, number=3)
     for order in itertools.permutations((late, early, equal)):
-        assert newest(order) == equal
-    assert newest([]) is None
+        assert find_newest(order) == equal
+    assert find_newest([]) is None
 
 
 def test_a_label_counts_fully_and_names_the_kind_of_fraud() -> None:
@@ -74,20 +83,20 @@ def test_a_source_that_trusted_ones_contradict_too_often_is_found_out() -> None:
         return known(revision(1, fraud=wrong, source="customer"), revision(2, fraud=False))
 
     some = [twice(wrong=place % 20 == 0) for place in range(400)]
-    found = overlaps(some, TRUSTED, 1_000)
+    found = compute_overlaps(some, TRUSTED, 1_000)
     assert found == {"customer": Overlap(400, 20)}
     assert 0.03 < found["customer"].surely_above < 0.05
-    assert distrusted(found, 0.03) == {"customer"}
-    assert distrusted(found, 0.05) == set()
-    assert distrusted(overlaps([twice(wrong=True)] * 19, TRUSTED, 1_000), 0.03) == set()
+    assert find_distrusted(found, 0.03) == {"customer"}
+    assert find_distrusted(found, 0.05) == set()
+    assert find_distrusted(compute_overlaps([twice(wrong=True)] * 19, TRUSTED, 1_000), 0.03) == set()
 
 
 def test_only_labels_on_the_same_transaction_contradict_each_other() -> None:
     apart = [known(revision(1, fraud=True, source="customer")), known(revision(2, fraud=False))]
-    assert overlaps(apart, TRUSTED, 1_000) == {}
+    assert compute_overlaps(apart, TRUSTED, 1_000) == {}
     changed = known(
         revision(1, fraud=True, source="customer"),
         revision(2, fraud=False, source="customer"),
         revision(3, fraud=False),
     )
-    assert overlaps([changed], TRUSTED, 1_000) == {"customer": Overlap(1, 0)}
+    assert compute_overlaps([changed], TRUSTED, 1_000) == {"customer": Overlap(1, 0)}

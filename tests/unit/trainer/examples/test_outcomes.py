@@ -7,7 +7,7 @@ from contract.risk import KnownOutcome
 from contract.windows import DAY_MS
 from trainer.examples.label_log import LabelLog
 from trainer.examples.labels import Revision
-from trainer.examples.outcomes import SeenTransaction, horizon_begins_ms, missing, outcome
+from trainer.examples.outcomes import SeenTransaction, compute_horizon_begin_ms, derive_outcome, find_missing
 
 TODAY = 1_790_000_000_000
 NEXT_YEAR = TODAY + 365 * DAY_MS
@@ -19,7 +19,7 @@ def revision(label_time_ms: int, *, fraud: bool, number: int = 0) -> Revision:
 
 
 def told(*revisions: Revision, as_of_ms: int = TODAY) -> KnownOutcome | None:
-    return outcome("shop", SALE, revisions, as_of_ms)
+    return derive_outcome("shop", SALE, revisions, as_of_ms)
 
 
 def verdict(*revisions: Revision, as_of_ms: int = TODAY) -> bool | None:
@@ -42,7 +42,7 @@ def test_a_correction_takes_back_a_fraud_that_is_dated_in_the_future() -> None:
 def test_genuine_ones_and_records_without_entities_have_nothing_to_tell() -> None:
     assert verdict(revision(TODAY, fraud=False)) is None
     nobody = SALE._replace(entities=b"")
-    assert outcome("shop", nobody, [revision(TODAY, fraud=True)], TODAY) is None
+    assert derive_outcome("shop", nobody, [revision(TODAY, fraud=True)], TODAY) is None
 
 
 def message(label_time_ms: int, *, fraud: bool, **changes: Any) -> KnownOutcome:
@@ -55,24 +55,24 @@ def message(label_time_ms: int, *, fraud: bool, **changes: Any) -> KnownOutcome:
 
 def test_what_the_topic_says_already_is_not_sent_again() -> None:
     fraud = message(TODAY, fraud=True)
-    assert missing([fraud], {}, TODAY) == [fraud]
-    assert missing([fraud], {"t-1": fraud}, TODAY) == []
-    assert missing([fraud], {"t-1": message(TODAY - 5, fraud=True, plain=False)}, TODAY) == []
+    assert find_missing([fraud], {}, TODAY) == [fraud]
+    assert find_missing([fraud], {"t-1": fraud}, TODAY) == []
+    assert find_missing([fraud], {"t-1": message(TODAY - 5, fraud=True, plain=False)}, TODAY) == []
 
 
 def test_a_later_label_is_sent_and_one_that_the_topic_knows_later_stands() -> None:
     fraud, genuine = message(TODAY - 5, fraud=True), message(TODAY, fraud=False)
-    assert missing([genuine], {"t-1": fraud}, TODAY) == [genuine]
-    assert missing([fraud], {"t-1": genuine}, TODAY) == []
+    assert find_missing([genuine], {"t-1": fraud}, TODAY) == [genuine]
+    assert find_missing([fraud], {"t-1": genuine}, TODAY) == []
 
 
 def test_an_outcome_on_the_topic_that_is_dated_in_the_future_is_taken_back() -> None:
     future, genuine = message(NEXT_YEAR, fraud=True), message(TODAY, fraud=False)
-    assert missing([genuine], {"t-1": future}, TODAY) == [genuine]
+    assert find_missing([genuine], {"t-1": future}, TODAY) == [genuine]
 
 
 def test_the_horizon_reaches_a_month_and_the_delay_back() -> None:
-    assert TODAY - horizon_begins_ms(TODAY, 7.0) == 38 * DAY_MS
+    assert TODAY - compute_horizon_begin_ms(TODAY, 7.0) == 38 * DAY_MS
     assert to_epoch_ms(from_epoch_ms(TODAY)) == TODAY
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from contract.errors import TrainingRefusedError
 from trainer.examples.labels import Known, Revision, Terms
-from trainer.examples.pool import UNVERIFIED, Outline, choose, outline
+from trainer.examples.pool import UNVERIFIED, Outline, build_outline, choose
 from trainer.examples.reservoir import GENUINE
 
 ROWS = 1_000
@@ -28,7 +28,7 @@ def known(at: int) -> Known:
 
 @pytest.fixture
 def found() -> Outline:
-    return outline([[known(at) for at in range(start, start + 100)] for start in range(0, ROWS, 100)], TERMS)
+    return build_outline([[known(at) for at in range(start, start + 100)] for start in range(0, ROWS, 100)], TERMS)
 
 
 def test_an_outline_holds_what_is_known_in_order(found: Outline) -> None:
@@ -74,4 +74,4 @@ def test_older_ones_are_replayed_to_learn_from_only(found: Outline) -> None:
 def test_nothing_or_one_kind_alone_is_refused() -> None:
     for rows in ([], [known(at) for at in range(0, ROWS, 10)], [known(at) for at in range(ROWS) if at % 10]):
         with pytest.raises(TrainingRefusedError):
-            choose(outline([rows], TERMS), newest=100, replayed=0, seed=1)
+            choose(build_outline([rows], TERMS), newest=100, replayed=0, seed=1)

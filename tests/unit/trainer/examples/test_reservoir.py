@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.examples.reservoir import GENUINE, SPANS, draw, quotas
+from trainer.examples.reservoir import GENUINE, SPANS, compute_quotas, draw
 
 
 def kinds(rows: int = 12_000) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_one_kind_alone_fills_the_reservoir(kind: int) -> None:
 
 @given(st.lists(st.integers(0, 50), max_size=20), st.integers(0, 400))
 def test_quotas_are_even_within_sizes_and_add_up(sizes: list[int], capacity: int) -> None:
-    taken = quotas(np.array(sizes, dtype=np.int64), capacity)
+    taken = compute_quotas(np.array(sizes, dtype=np.int64), capacity)
     assert taken.sum() == min(capacity, sum(sizes))
     assert np.all(taken <= sizes)
     short = taken[taken < sizes]

@@ -12,17 +12,17 @@ from trainer.model.plan import HIDDEN
 
 
 def test_equal_schemas_have_equal_forms_and_another_form_has_other_names() -> None:
-    one, other = joint_form.constants(), joint_form.constants()
-    assert joint_form.digest(one) == joint_form.digest(other)
-    narrow = joint_form.constants(get_schema()[:-1])
-    assert joint_form.digest(narrow) != joint_form.digest(one)
-    assert {tensor.name for tensor in joint_form.tensors(HIDDEN, narrow)}.isdisjoint(
-        tensor.name for tensor in joint_form.tensors(HIDDEN, one)
+    one, other = joint_form.build_constants(), joint_form.build_constants()
+    assert joint_form.hash_form(one) == joint_form.hash_form(other)
+    narrow = joint_form.build_constants(get_schema()[:-1])
+    assert joint_form.hash_form(narrow) != joint_form.hash_form(one)
+    assert {tensor.name for tensor in joint_form.list_tensors(HIDDEN, narrow)}.isdisjoint(
+        tensor.name for tensor in joint_form.list_tensors(HIDDEN, one)
     )
 
 
 def test_every_feature_has_a_say_and_steps_rise() -> None:
-    form = joint_form.constants()
+    form = joint_form.build_constants()
     silent = [feature.name for feature, scale in zip(get_schema(), form.scale, strict=True) if scale == 0]
     assert silent == [feature.name for feature in get_schema() if feature.buckets]
     assert (np.diff(form.step_columns) >= 0).all()

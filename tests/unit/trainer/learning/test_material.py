@@ -17,7 +17,7 @@ from support.learning import BEGAN, feature_record, label
 from trainer.examples.label_log import LabelLog
 from trainer.examples.spool import Spool
 from trainer.examples.store import ExampleStore
-from trainer.learning.material import Material, Read, of_history, of_store
+from trainer.learning.material import Material, Read, gather_from_history, gather_from_store
 
 ROWS = 600
 NOW = BEGAN + timedelta(days=30)
@@ -60,7 +60,7 @@ def log_of(numbers: Any, *, source: str = "chargeback", label_time_ms: int | Non
 
 
 def history(settings: Settings, spool: Spool, log: LabelLog, *, untimed: bool = False) -> Material:
-    return of_history(settings, spool, log, NOW, untimed=untimed, read=NO_READ)
+    return gather_from_history(settings, spool, log, NOW, untimed=untimed, read=NO_READ)
 
 
 def taken(material: Material) -> set[int]:
@@ -74,7 +74,7 @@ def test_what_was_stopped_and_has_no_label_is_in_no_slice_and_what_was_let_throu
     decided = {1: "block", 2: "hold", 3: "block", 4: "allow", 6: "hold"}
     records = [feature_record(n, decision=decided.get(n, "allow"), control=n == 6) for n in range(ROWS)]
     store.put(records, [label(n) for n in range(0, ROWS, 10)] + [label(3, fraud=False)])
-    material = of_store(settings, store, NOW)
+    material = gather_from_store(settings, store, NOW)
     assert taken(material) == set(range(ROWS)) - {1, 2}
     assert material.read.transactions == ROWS
     assert sum(material.read.left_out.values()) == 2
@@ -91,7 +91,7 @@ def test_a_label_from_the_future_is_used_by_neither(settings: Settings, store: E
     early = [feature_record(n) for n in range(ROWS)]
     future = [label(n, label_time=NOW + timedelta(days=365)) for n in range(1, ROWS, 10)]
     store.put(early, [label(n) for n in range(0, ROWS, 10)] + future)
-    assert of_store(settings, store, NOW).data.frauds == ROWS // 10
+    assert gather_from_store(settings, store, NOW).data.frauds == ROWS // 10
     log = log_of(number for number in range(ROWS) if number % 2 == 0)
     for number in range(1, ROWS, 2):
         log.add(f"t-{number}", True, NEXT_YEAR, "chargeback")
@@ -106,7 +106,7 @@ def test_a_correction_of_today_holds_against_a_label_from_the_future(
         [feature_record(n) for n in range(ROWS)],
         [*(label(n) for n in range(0, ROWS, 10)), label(5, day=365), label(5, day=2, fraud=False)],
     )
-    assert of_store(settings, store, NOW).data.frauds == ROWS // 10
+    assert gather_from_store(settings, store, NOW).data.frauds == ROWS // 10
     log = log_of(range(ROWS))
     log.add("t-10", True, NEXT_YEAR, "chargeback")
     log.add("t-10", False, to_epoch_ms(NOW), "chargeback")
@@ -129,7 +129,7 @@ def test_a_source_that_trusted_ones_contradict_teaches_neither(
     log = log_of(range(ROWS))
     for number in range(0, ROWS, 3):
         log.add(f"t-{number}", not is_fraud(number), to_epoch_ms(BEGAN) + 2 * DAY_MS, "customer")
-    for material in (of_store(settings, store, NOW), history(settings, spool, log)):
+    for material in (gather_from_store(settings, store, NOW), history(settings, spool, log)):
         assert material.notes["distrusted_sources"] == "customer"
         assert (material.data.transactions, material.data.frauds) == (ROWS, ROWS // 10)
 
@@ -149,8 +149,8 @@ def test_a_file_is_split_by_time_as_a_whole(settings: Settings, spool: Spool) ->
 
 def test_a_store_in_which_nothing_is_known_yet_says_what_to_do(settings: Settings, store: ExampleStore) -> None:
     with pytest.raises(TrainingRefusedError, match="no transaction was scored"):
-        of_store(settings, store, NOW)
+        gather_from_store(settings, store, NOW)
     store.put([feature_record(n) for n in range(20)], [])
     waiting = settings.model_copy(update={"trainer": settings.trainer.model_copy(update={"label_delay_days": 7.0})})
     with pytest.raises(TrainingRefusedError, match="--label-delay-days 0` takes them all"):
-        of_store(waiting, store, NOW)
+        gather_from_store(waiting, store, NOW)

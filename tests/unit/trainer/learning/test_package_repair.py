@@ -5,7 +5,7 @@ import msgspec
 from contract.models import ModelChunk
 from contract.package import hash_package
 from support.tiny_model import tiny_package
-from trainer.learning.package_repair import assembled
+from trainer.learning.package_repair import assemble
 
 PACKAGE = tiny_package("m-1")
 SHA = hash_package(PACKAGE)
@@ -27,10 +27,10 @@ def pieces(package: bytes = PACKAGE, *, version: str = "m-1", count: int = 3) ->
 def test_a_package_is_put_together_whatever_the_order_and_whatever_else_is_there() -> None:
     first, second, third = pieces()
     others = [b"{", b"\xff", *pieces(tiny_package("m-2"), version="m-2")]
-    assert assembled([*others, third, first, first, second], "m-1", SHA) == PACKAGE
+    assert assemble([*others, third, first, first, second], "m-1", SHA) == PACKAGE
 
 
 def test_a_missing_piece_or_another_package_of_that_version_gives_none() -> None:
-    assert assembled(pieces()[:2], "m-1", SHA) is None
-    assert assembled(pieces(tiny_package("m-1", bias=-2.0)), "m-1", SHA) is None
-    assert assembled([], "m-1", SHA) is None
+    assert assemble(pieces()[:2], "m-1", SHA) is None
+    assert assemble(pieces(tiny_package("m-1", bias=-2.0)), "m-1", SHA) is None
+    assert assemble([], "m-1", SHA) is None

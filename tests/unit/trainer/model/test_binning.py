@@ -66,7 +66,7 @@ def test_without_frauds_rows_or_room_there_are_no_steps() -> None:
         binning.find(features[:0], fraud[:0], range(4)),
         binning.find(features, fraud, range(4), cuts_max=0),
         binning.find(features, fraud, []),
-        binning.none(),
+        binning.make_empty(),
     ):
         assert [len(part) for part in found] == [0, 0, 0]
 

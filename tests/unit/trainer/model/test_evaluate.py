@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from contract.models import Thresholds
 from contract.statistics.ranking import auc, average_precision
-from trainer.model.evaluate import calibration_error, measure
+from trainer.model.evaluate import compute_calibration_error, measure
 
 NEVER = 1.000001
 
@@ -43,5 +43,5 @@ def test_a_precision_that_cannot_be_measured_is_left_out_and_the_rest_is_finite(
 
 def test_scores_that_are_the_share_of_frauds_have_no_calibration_error_and_others_have() -> None:
     fraud = np.tile([True, False, False, False], 250)
-    assert calibration_error(np.full(1000, 0.25), fraud) < 0.01
-    assert calibration_error(np.full(1000, 0.75), fraud) == pytest.approx(0.5, abs=0.01)
+    assert compute_calibration_error(np.full(1000, 0.25), fraud) < 0.01
+    assert compute_calibration_error(np.full(1000, 0.75), fraud) == pytest.approx(0.5, abs=0.01)

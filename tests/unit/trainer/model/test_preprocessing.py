@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.features import Feature, get_feature_names
-from trainer.model.preprocessing import SEEN_MIN, compress, fit_constants, ordinary, shows_risk
+from trainer.model.preprocessing import SEEN_MIN, compress, compute_ordinary, fit_constants, has_risk
 
 TABLE = (
     Feature("a", "amount", "a", "u"),
@@ -61,7 +61,7 @@ def test_the_ordinary_value_is_the_median_of_genuine_ones_and_none_where_mostly_
     channel = get_feature_names().index("channel")
     made[:, channel] = 7.0
     made[:30, channel] = 3.0
-    values = ordinary(made, np.arange(100) >= 90)
+    values = compute_ordinary(made, np.arange(100) >= 90)
     assert (values[0], values[1], values[2], values[channel]) == (44.5, 1.0, None, 7.0)
 
 
@@ -75,6 +75,6 @@ def test_compression_keeps_sign_and_order() -> None:
 def test_a_model_learned_from_risk_where_it_differed_between_transactions() -> None:
     quiet = np.ones((200, len(get_feature_names())), dtype=np.float32)
     quiet[:, get_feature_names().index("amount")] = np.arange(200)
-    assert not shows_risk(fit_constants(quiet))
+    assert not has_risk(fit_constants(quiet))
     quiet[::2, get_feature_names().index("terminal_frauds_7d")] = 3
-    assert shows_risk(fit_constants(quiet))
+    assert has_risk(fit_constants(quiet))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from trainer.registry.serving_state import challenger_of, pin_objection, previously_serving, serving_version
+from trainer.registry.serving_state import find_challenger, find_previously_serving, find_serving_version, pin_objection
 from trainer.registry.tables import Challenge, Pin, Promotion
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -36,12 +36,12 @@ def history(steps: Sequence[str]) -> list[Promotion]:
     ],
 )
 def test_a_rollback_goes_to_what_served_before_and_again_further_back(steps: list[str], expected: str | None) -> None:
-    assert previously_serving(history(steps)) == expected
+    assert find_previously_serving(history(steps)) == expected
 
 
 def test_what_was_never_confirmed_does_not_serve() -> None:
-    assert serving_version(history(["A", "?B"])) == "A"
-    assert serving_version(history(["?B"])) is None
+    assert find_serving_version(history(["A", "?B"])) == "A"
+    assert find_serving_version(history(["?B"])) is None
 
 
 def test_a_pin_says_who_set_it_when_and_how_it_ends() -> None:
@@ -54,6 +54,6 @@ def test_a_pin_says_who_set_it_when_and_how_it_ends() -> None:
 def test_a_withdrawn_challenger_is_none() -> None:
     canary = Challenge("A", "canary", 0.1, NOW, "ann", confirmed=True)
     none = Challenge(None, "shadow", 0.0, NOW, "ann", confirmed=True)
-    assert challenger_of([canary]) == canary
-    assert challenger_of([none, canary]) is None
-    assert challenger_of([canary._replace(confirmed=False), none]) is None
+    assert find_challenger([canary]) == canary
+    assert find_challenger([none, canary]) is None
+    assert find_challenger([canary._replace(confirmed=False), none]) is None

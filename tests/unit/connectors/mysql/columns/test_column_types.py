@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from connectors.mysql.columns.charsets import decoder
-from connectors.mysql.columns.collations import collation
-from connectors.mysql.columns.column_types import Declared, reader, selected
+from connectors.mysql.columns.charsets import find_decoder
+from connectors.mysql.columns.collations import find_collation
+from connectors.mysql.columns.column_types import Declared, build_converter, build_reader
 from connectors.mysql.columns.table_map import Column, parse_table_map
 from connectors.values import PaddedBytes, as_exact_text
 from contract.errors import InvalidEventError
@@ -20,7 +20,7 @@ BINARY, UTF8MB4, UTF8MB4_0900, UTF16, UTF32 = 63, 45, 255, 54, 60
 
 def logged(kind: int, metadata: int, data: bytes, **more: Any) -> object:
     """The value of one column in a row of the log; all of `data` must be it."""
-    value, end = reader(Column(kind, metadata, nullable=True, name="c", **more))(data + b"\xee", 0)
+    value, end = build_reader(Column(kind, metadata, nullable=True, name="c", **more))(data + b"\xee", 0)
     assert end == len(data)
     return value
 
@@ -99,7 +99,7 @@ def declared(name: str, more: dict[str, Any]) -> Declared:
     """The column as information_schema tells of it."""
     word = name.partition(" ")[0].partition("(")[0].lower()
     number = more.get("collation")
-    found = collation(number) if isinstance(number, int) else None
+    found = find_collation(number) if isinstance(number, int) else None
     if found is None or found.charset == "binary":
         return Declared("c", word)
     called = "utf8mb4_0900_ai_ci" if number == UTF8MB4_0900 else f"{found.charset}_general_ci"
@@ -109,7 +109,7 @@ def declared(name: str, more: dict[str, Any]) -> Declared:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_value_is_the_same_by_the_log_and_by_select(case: Case) -> None:
     found = logged(case.code, case.metadata, case.data, **case.more)
-    answer = selected(declared(case.name, case.more))(case.shown)
+    answer = build_converter(declared(case.name, case.more))(case.shown)
     assert (found, type(found)) == (answer, type(answer))
     assert (found, str(found)) == (case.value, str(case.value))
     assert isinstance(found, PaddedBytes) == case.name.startswith("BINARY")
@@ -140,7 +140,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(("charset", "data", "text"), TEXTS, ids=[case[0] for case in TEXTS])
 def test_text_is_read_by_its_own_character_set(charset: str, data: bytes, text: str) -> None:
-    decode = decoder(charset)
+    decode = find_decoder(charset)
     assert decode is not None
     assert decode(data) == text
 
@@ -149,7 +149,7 @@ def test_text_is_read_by_its_own_character_set(charset: str, data: bytes, text: 
     ("charset", "data"), [("utf8mb4", b"a\xff"), ("utf16", b"\x00a\xd8"), ("greek", b"a\xd2"), ("big5", b"a\xfe\xff")]
 )
 def test_a_byte_that_is_no_text_is_told_and_never_becomes_another_letter(charset: str, data: bytes) -> None:
-    decode = decoder(charset)
+    decode = find_decoder(charset)
     assert decode is not None
     with pytest.raises(InvalidEventError) as told:
         as_exact_text("customer", decode(data))

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.config.fields import TextField
-from connectors.mapping.readers import name, text
+from connectors.mapping.readers import build_name_reader, build_text_reader
 from connectors.mysql.columns import binary_json, moments, numbers
-from connectors.mysql.columns.charsets import charsets, decoder
+from connectors.mysql.columns.charsets import find_decoder, list_charsets
 from connectors.mysql.columns.column_types import Declared
-from connectors.mysql.columns.json_changes import changed
+from connectors.mysql.columns.json_changes import apply_changes
 from connectors.mysql.columns.packed import UndecodableError
-from connectors.mysql.columns.row_images import RowDecoder, RowFault, RowImage, told
-from connectors.mysql.columns.selection import Selection, condition
+from connectors.mysql.columns.row_images import RowDecoder, RowFault, RowImage, complete_images
+from connectors.mysql.columns.selection import Selection, build_condition
 from connectors.mysql.columns.table_map import TableMap, parse_table_map
 from connectors.values import UNTOLD, UntoldError, Unusable, as_id, as_key
 from contract.errors import InvalidEventError
@@ -75,8 +75,8 @@ def test_only_wanted_columns_are_decoded_and_a_bad_value_is_the_fault_of_its_own
     values = [image.after["kind"] for image in images if isinstance(image, RowImage) and image.after]
     assert (values[0], type(values[1]), values[2]) == ("a", Unusable, "a")
     with pytest.raises(InvalidEventError, match="channel"):
-        text("channel", TextField(column="kind"), flat=True)({"kind": values[1]})
-    assert text("channel", TextField(column="kind", optional=True), flat=True)({"kind": values[1]}) is None
+        build_text_reader("channel", TextField(column="kind"), flat=True)({"kind": values[1]})
+    assert build_text_reader("channel", TextField(column="kind", optional=True), flat=True)({"kind": values[1]}) is None
 
 
 def test_a_type_that_nobody_knows_is_named_with_its_table_and_column() -> None:
@@ -97,13 +97,13 @@ def test_a_column_that_the_log_leaves_out_is_not_null() -> None:
     decoder_ = RowDecoder(found, {"id", "total"})
     (image,) = decoder_.rows(30, body(2, b"\x00" + pack("<i", 7), present=1))
     assert isinstance(image, RowImage)
-    _, after = told(image, decoder_.wanted)
+    _, after = complete_images(image, decoder_.wanted)
     assert after == {"id": 7, "total": UNTOLD}
     with pytest.raises(UntoldError, match="binlog_row_image"):
-        text("customer", TextField(column="total", optional=True, default="none"), flat=True)(after)
+        build_text_reader("customer", TextField(column="total", optional=True, default="none"), flat=True)(after)
     (nothing,) = decoder_.rows(30, bytes(8) + b"\x02\x00\x02\x00x")
     assert isinstance(nothing, RowFault)
-    before, after = told(RowImage({"id": 7}, {"total": 9}), decoder_.wanted)
+    before, after = complete_images(RowImage({"id": 7}, {"total": 9}), decoder_.wanted)
     assert (before, after) == ({"id": 7, "total": UNTOLD}, {"id": 7, "total": 9})
 
 
@@ -115,9 +115,9 @@ def test_whatever_bytes_come_only_our_own_errors_do(data: bytes) -> None:
     found = parse_table_map(bytes.fromhex(ROWS_OF_MARIADB[0]), mariadb=True)
     for kind in (23, 24, 30, 31, 32, 39, 99):
         list(RowDecoder(found, {"u", "cc", "e"}).rows(kind, bytes.fromhex(ROWS_OF_MARIADB[1])[:12] + data))
-    assert isinstance(changed("{}", data), str | Unusable)
+    assert isinstance(apply_changes("{}", data), str | Unusable)
     with contextlib.suppress(UndecodableError):
-        binary_json.text(binary_json.document(data))
+        binary_json.format_value(binary_json.decode_document(data))
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**14), max_value=10**14))
@@ -128,13 +128,13 @@ def test_a_decimal_is_read_as_it_was_packed(value: Decimal) -> None:
     packed = bytes([packed[0] ^ 0x80, *packed[1:]])
     if value < 0:
         packed = bytes(byte ^ 0xFF for byte in packed)
-    assert numbers.decimal(19, 4)(packed, 0) == (value, 9)
+    assert numbers.build_decimal_reader(19, 4)(packed, 0) == (value, 9)
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_a_float_has_one_text_both_ways(value: float) -> None:
-    logged, _ = numbers.single(pack("<f", value), 0)
-    assert logged == numbers.selected_single(repr(value).encode())
+    logged, _ = numbers.read_single(pack("<f", value), 0)
+    assert logged == numbers.convert_single(repr(value).encode())
     assert pack("<f", logged) == pack("<f", value)
 
 
@@ -146,13 +146,13 @@ def test_a_time_has_one_value_both_ways(hours: int, minutes: int, seconds: int, 
         else f"{hours}:{minutes:02}:{seconds:02}.{micro:06}"
     )
     size = ((abs(hours) << 12 | minutes << 6 | seconds) << 24 | micro) * (-1 if hours < 0 else 1)
-    logged, _ = moments.duration(6)((size + (1 << 47)).to_bytes(6, "big"), 0)
-    assert logged == moments.selected_duration(shown.encode())
+    logged, _ = moments.build_duration_reader(6)((size + (1 << 47)).to_bytes(6, "big"), 0)
+    assert logged == moments.convert_duration(shown.encode())
 
 
-@given(st.sampled_from(sorted(charsets())), st.binary(max_size=30))
+@given(st.sampled_from(sorted(list_charsets())), st.binary(max_size=30))
 def test_every_character_set_reads_any_bytes(charset: str, data: bytes) -> None:
-    decode = decoder(charset)
+    decode = find_decoder(charset)
     assert decode is not None
     assert isinstance(decode(data), str)
 
@@ -165,7 +165,7 @@ def test_two_keys_of_bytes_never_look_alike(one: bytes, other: bytes) -> None:
         return
     assert (keys[0] == keys[1]) == (one == other) or None in keys
     if keys[0] is not None:
-        found = condition(Declared("id", "varbinary"), keys[0])
+        found = build_condition(Declared("id", "varbinary"), keys[0])
         assert found is not None
         assert found.value == one
 
@@ -175,7 +175,7 @@ def test_two_keys_of_bytes_never_look_alike(one: bytes, other: bytes) -> None:
     st.lists(st.text("AB \\", max_size=4), min_size=2, max_size=2),
 )
 def test_different_rows_never_share_an_id_made_of_several_columns(one: list[str], other: list[str]) -> None:
-    read = name("transaction_id", TextField(columns=["a", "b"]), flat=True)
+    read = build_name_reader("transaction_id", TextField(columns=["a", "b"]), flat=True)
     ids = [read(dict(zip("ab", each, strict=True))) for each in (one, other)]
     blank = [[part if part.strip() else "" for part in each] for each in (one, other)]
     assert (ids[0] == ids[1]) == (blank[0] == blank[1])
@@ -183,7 +183,7 @@ def test_different_rows_never_share_an_id_made_of_several_columns(one: list[str]
 
 @pytest.mark.parametrize("key", ["A", " A", "A ", "a", "\u00e9", "e\u0301"])
 def test_an_id_is_taken_exactly_as_it_stands(key: str) -> None:
-    assert name("transaction_id", TextField(column="id"), flat=True)({"id": key}) == key
+    assert build_name_reader("transaction_id", TextField(column="id"), flat=True)({"id": key}) == key
 
 
 def test_ids_that_are_bytes_are_written_as_the_file_says() -> None:
@@ -193,7 +193,7 @@ def test_ids_that_are_bytes_are_written_as_the_file_says() -> None:
     assert as_id("transaction_id", swapped, "uuid_swapped") == "6ccd780c-baba-1026-9564-5b8c656024db"
     assert as_id("device", b"\xca\xfe", "hex") == "cafe"
     with pytest.raises(InvalidEventError, match="format: uuid"):
-        name("transaction_id", TextField(column="id"), flat=True)({"id": stored})
+        build_name_reader("transaction_id", TextField(column="id"), flat=True)({"id": stored})
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ def test_ids_that_are_bytes_are_written_as_the_file_says() -> None:
     ],
 )
 def test_json_told_by_its_changes_is_what_select_shows(change: bytes, after: str) -> None:
-    assert changed('{"a": 1, "b": [1.50, "x"]}', change) == after
-    assert changed(UNTOLD, change) is UNTOLD
+    assert apply_changes('{"a": 1, "b": [1.50, "x"]}', change) == after
+    assert apply_changes(UNTOLD, change) is UNTOLD
 
 
 def test_an_update_told_by_its_changes_is_the_row_that_it_leads_to() -> None:

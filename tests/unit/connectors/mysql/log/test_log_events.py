@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connectors.mysql.log.compression import TooLargeError, read_payload, unpack_event
 from connectors.mysql.log.cursor import MalformedEventError
-from connectors.mysql.log.event_types import EVENT_TYPES, IGNORABLE_FLAG, Treatment, treatment
+from connectors.mysql.log.event_types import EVENT_TYPES, IGNORABLE_FLAG, Treatment, choose_treatment
 from connectors.mysql.log.follower import Ended, Follower, Loud
 from connectors.mysql.log.framing import ChecksumError, Frames, read_heartbeat, read_rotate
 from connectors.mysql.log.identifiers import Gtid, MariadbGtid, Xid, read_begin, read_prepare
@@ -30,8 +30,8 @@ def test_every_number_that_a_server_can_write_is_in_the_table_and_every_other_is
     assert set(EVENT_TYPES) == {*range(43), *range(160, 172)}
     assert all(kind.why for kind in EVENT_TYPES.values())
     for code in set(range(256)) - set(EVENT_TYPES):
-        assert treatment(code, 0) is Treatment.LOUD
-        assert treatment(code, IGNORABLE_FLAG) is Treatment.HARMLESS
+        assert choose_treatment(code, 0) is Treatment.LOUD
+        assert choose_treatment(code, IGNORABLE_FLAG) is Treatment.HARMLESS
 
 
 def test_a_type_that_is_loud_is_told_by_name_and_an_unknown_one_by_its_number() -> None:

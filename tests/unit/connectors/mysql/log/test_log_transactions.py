@@ -12,7 +12,7 @@ from connectors.mysql.log.gtid_set import GtidSet
 from connectors.mysql.log.identifiers import Xid
 from connectors.mysql.log.queries import Query
 from connectors.mysql.log.spool import Spool
-from connectors.mysql.log.statements import Scope, effect_of
+from connectors.mysql.log.statements import Scope, find_effect
 from connectors.mysql.log.transactions import Held, Lost, Transactions
 from connectors.mysql.names import TableNames
 
@@ -188,7 +188,7 @@ TestLog = Log.TestCase
     ],
 )  # fmt: skip
 def test_what_a_statement_does(text: str, kind: str) -> None:
-    assert effect_of(Query("shop", text), SCOPE).kind == kind
+    assert find_effect(Query("shop", text), SCOPE).kind == kind
 
 
 @pytest.mark.parametrize("ignore_case", [True, False])
@@ -208,24 +208,24 @@ def test_a_mapped_table_that_becomes_another_brings_rows_that_no_event_shows(
     text: str, ignoring: str, exact: str, ignore_case: bool
 ) -> None:
     names = TableNames("shop", ["orders", "refunds"], ignore_case=ignore_case)
-    found = effect_of(Query("shop", text), Scope(names.is_database, names.find))
+    found = find_effect(Query("shop", text), Scope(names.is_database, names.find))
     assert found.kind == (ignoring if ignore_case else exact)
 
 
 def test_a_statement_is_harmless_where_the_server_says_that_it_wrote_elsewhere() -> None:
-    assert effect_of(Query("shop", "CALL p()", frozenset(("other",))), SCOPE).kind == "definition"
-    assert effect_of(Query("other", "CALL p()", frozenset(("other", "shop"))), SCOPE).kind == "loud"
+    assert find_effect(Query("shop", "CALL p()", frozenset(("other",))), SCOPE).kind == "definition"
+    assert find_effect(Query("other", "CALL p()", frozenset(("other", "shop"))), SCOPE).kind == "loud"
 
 
 @pytest.mark.parametrize("text", ["XA COMMIT X'74776f',X'62',1", "XA COMMIT 'two','b'", "XA COMMIT 0x74776f, 'b', 1"])
 def test_names_of_distributed_transactions_are_read_in_every_notation(text: str) -> None:
-    assert effect_of(Query("", text), SCOPE).xid == TWO
+    assert find_effect(Query("", text), SCOPE).xid == TWO
 
 
 @given(st.text(max_size=80), st.booleans(), st.booleans())
 def test_no_statement_raises_anything(text: str, quotes: bool, escapes: bool) -> None:
     for verb in ("", "RENAME TABLE ", "ALTER TABLE ", "XA COMMIT ", "INSERT ", "CREATE TABLE "):
-        effect_of(Query("shop", verb + text, None, quotes, escapes), SCOPE)
+        find_effect(Query("shop", verb + text, None, quotes, escapes), SCOPE)
 
 
 def test_a_lost_transaction_and_a_statement_within_one_do_not_end_another() -> None:
