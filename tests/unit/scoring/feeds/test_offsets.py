@@ -187,3 +187,19 @@ def test_what_is_unread_lies_between_the_reader_and_the_end(
     position: int | None, low: int, high: int, count: int
 ) -> None:
     assert unread(position, low, high) == count
+
+
+def test_a_commit_that_ends_after_its_partition_left_changes_nothing() -> None:
+    offsets = tracker(0, 1)
+    taken = [*events([5], 0), *events([8], 1)]
+    offsets.done(taken, offsets.take(taken))
+    offsets.revoke([0])
+    offsets.committed({0: 6})
+    offsets.not_committed([0])
+    assert offsets.committable() == {1: 9}
+    assert list(offsets.assignment) == [1]
+
+
+def test_a_tracker_that_could_take_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="outstanding_max"):
+        OffsetTracker(0)

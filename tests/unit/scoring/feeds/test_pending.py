@@ -1,5 +1,7 @@
 """Degraded events wait, bounded, and are tried again with a growing pause."""
 
+import pytest
+
 from scoring.feeds.pending import BACKOFF_FIRST_S, BACKOFF_MAX_S, PendingEvents, Waiting
 from scoring.ports import RawEvent
 
@@ -59,3 +61,8 @@ def test_events_of_partitions_that_left_are_forgotten() -> None:
     pending.add([event(1, 0), event(2, 1)], {0: 1, 1: 1}, now_s=0.0)
     pending.revoke([0])
     assert offsets_of(pending.due(9.0, 10)) == [2]
+
+
+def test_a_queue_that_could_hold_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="pending_max"):
+        PendingEvents(0)
