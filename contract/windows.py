@@ -102,7 +102,7 @@ ENTITIES = (
 ENTITY_NAMES = tuple(entity.name for entity in ENTITIES)
 
 
-def aggregate_names(entity: Entity) -> tuple[str, ...]:
+def list_aggregate_names(entity: Entity) -> tuple[str, ...]:
     """What the store returns for one entity of one event, in this order; a missing number is NaN, sums are in minor units."""
     names = [f"{kind}_{window.name}" for window in WINDOWS for kind in ("count", "sum")]
     names.append("since_last_ms")

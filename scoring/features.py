@@ -28,8 +28,8 @@ from contract.windows import (
     HOUR_MS,
     SECOND_MS,
     WINDOWS,
-    aggregate_names,
     hash_counterpart,
+    list_aggregate_names,
 )
 from scoring.ports import WindowUpdate
 
@@ -62,7 +62,7 @@ def aggregate_columns() -> tuple[str, ...]:
     """
     return tuple(
         f"{entity.name}_{name}"
-        for names_of in (aggregate_names, list_side_names)
+        for names_of in (list_aggregate_names, list_side_names)
         for entity in ENTITIES
         for name in names_of(entity)
     )

@@ -77,7 +77,7 @@ class Applied:
     conflict: NDArray[np.bool_]
     """Shape (n,); True where the id was seen before with another digest."""
     aggregates: NDArray[np.float64]
-    """Shape (n, K): contract.windows.aggregate_names of every entity, concatenated in the order of ENTITIES, then
+    """Shape (n, K): contract.windows.list_aggregate_names of every entity, concatenated in the order of ENTITIES, then
     contract.risk.list_side_names likewise; NaN for an entity that the transaction does not name."""
     model_versions: list[str]
     """Pinned at first sight."""

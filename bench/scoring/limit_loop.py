@@ -24,7 +24,7 @@ from contract.features import get_feature_names
 from contract.models import INPUT_NAME, OUTPUT_NAME
 from contract.settings import Settings
 from contract.topics import TRANSACTIONS, VERDICTS
-from runtime.kafka.producer import producer_properties
+from runtime.kafka.producer import build_producer_properties
 from scoring.feeds.librdkafka_feed import consumer_properties
 from scoring.feeds.publisher import VERDICT_LINGER_MS
 from scoring.ports import Ticket, WindowUpdate
@@ -77,7 +77,8 @@ class Bare:
         self._encode = msgspec.json.Encoder().encode
         self._topic = VERDICTS.name(settings.retailer)
         self.producer = Producer(
-            producer_properties(settings.kafka, client_id) | {"message.timeout.ms": 0, "linger.ms": VERDICT_LINGER_MS}
+            build_producer_properties(settings.kafka, client_id)
+            | {"message.timeout.ms": 0, "linger.ms": VERDICT_LINGER_MS}
         )
 
     def ask(self, values: Sequence[bytes | None]) -> Asked:

@@ -36,7 +36,7 @@ class Seldom(logging.Filter):
         return True
 
 
-def client_logger(client_id: str) -> logging.Logger:
+def get_client_logger(client_id: str) -> logging.Logger:
     """The logger of one librdkafka client; lines are written when the client is polled."""
     logger = logging.getLogger(f"librdkafka.{client_id}")
     if not logger.filters:
@@ -44,7 +44,7 @@ def client_logger(client_id: str) -> logging.Logger:
     return logger
 
 
-def calm(prefix: str) -> None:
+def quieten_loggers(prefix: str) -> None:
     """The same for the loggers of a library that is imported already."""
     for name in list(logging.root.manager.loggerDict):
         if name == prefix or name.startswith(f"{prefix}."):

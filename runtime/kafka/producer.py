@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
-from runtime.kafka.client_log import client_logger
+from runtime.kafka.client_log import get_client_logger
 
 KeyValue = tuple[bytes, bytes | None]
 """None as value is a tombstone."""
@@ -63,7 +63,9 @@ class SharedProducer:
         """Connects aside, so that a missing broker is no error here."""
         self._patience_s = 0.0 if endless else kafka.request_timeout_s
         timing = {"message.timeout.ms": round(self._patience_s * 1000), "linger.ms": linger_ms}
-        self._producer = Producer(producer_properties(kafka, client_id) | timing, logger=client_logger(client_id))
+        self._producer = Producer(
+            build_producer_properties(kafka, client_id) | timing, logger=get_client_logger(client_id)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +130,7 @@ class SharedProducer:
         self._producer.close()
 
 
-def producer_properties(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
+def build_producer_properties(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     """Properties of every librdkafka producer, but for its timing."""
     return kafka.librdkafka() | {
         "client.id": client_id,

@@ -22,7 +22,7 @@ from confluent_kafka import (
 from contract.clock import to_epoch_ms
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
-from runtime.kafka.client_log import client_logger
+from runtime.kafka.client_log import get_client_logger
 
 AT_ONCE = 1000
 WAIT_S = 0.2
@@ -178,7 +178,7 @@ class TopicReader:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
         }
-        consumer = Consumer(self._kafka.librdkafka() | properties, logger=client_logger("operator"))
+        consumer = Consumer(self._kafka.librdkafka() | properties, logger=get_client_logger("operator"))
         try:
             found = consumer.list_topics(topic, timeout=self._kafka.request_timeout_s).topics[topic]
         except KafkaException as error:

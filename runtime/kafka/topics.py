@@ -28,7 +28,7 @@ class WantedTopic(NamedTuple):
     configuration: dict[str, str]
 
 
-def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
+def build_configuration(topic: Topic, settings: Settings) -> dict[str, str]:
     """The topic's configuration on the broker. Pure."""
     days = None if topic.retention_setting == "forever" else getattr(settings.retention, topic.retention_setting)
     policy = "delete" if not topic.compacted else "compact" if days is None else "compact,delete"
@@ -44,7 +44,7 @@ def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
     return wanted
 
 
-def partitions(topic: Topic, settings: Settings) -> int:
+def count_partitions(topic: Topic, settings: Settings) -> int:
     """How many partitions the topic has. Pure."""
     return settings.kafka.partitions if topic.scaled else 1
 
@@ -53,7 +53,9 @@ def ensure(settings: Settings, topics: Sequence[Topic] = TOPICS) -> list[str]:
     """As `ensure_topics`, for topics of a retailer."""
     kafka = settings.kafka
     wanted = {
-        topic.name(settings.retailer): WantedTopic(partitions(topic, settings), configuration(topic, settings))
+        topic.name(settings.retailer): WantedTopic(
+            count_partitions(topic, settings), build_configuration(topic, settings)
+        )
         for topic in topics
     }
     return ensure_topics(kafka, settings.retailer, wanted)

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from contract.clock import Clock
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
-from runtime.kafka.client_log import client_logger
+from runtime.kafka.client_log import get_client_logger
 from scoring.feeds.offsets import unread
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import BackpressurePublisher, FeedState
@@ -75,7 +75,7 @@ class LibrdkafkaFeed:
             consumer_properties(kafka, group, client_id)
             # The end of a partition is told, for a log may end in records that are not handed out.
             | {"on_commit": self._on_commit, "enable.partition.eof": True},
-            logger=client_logger(client_id),
+            logger=get_client_logger(client_id),
         )
 
     @property

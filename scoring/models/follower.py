@@ -12,7 +12,7 @@ from contract.clock import Clock
 from contract.errors import TransientError
 from contract.models import CHUNK_BYTES
 from contract.settings import KafkaSettings
-from runtime.kafka.client_log import client_logger
+from runtime.kafka.client_log import get_client_logger
 from scoring.models.cache import ModelCache
 
 WAIT_S = 0.2
@@ -43,7 +43,7 @@ class ModelsFollower:
             "reconnect.backoff.ms": 200,
             "reconnect.backoff.max.ms": 1000,
         }
-        self._consumer = Consumer(kafka.librdkafka() | properties, logger=client_logger(client_id))
+        self._consumer = Consumer(kafka.librdkafka() | properties, logger=get_client_logger(client_id))
 
     def topics(self) -> set[str]:
         """Names of all topics that this worker may see; raises TransientError when no broker answers."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.risk import HABIT_ENTITIES, RISK_NAMES, list_side_names
-from contract.windows import ENTITIES, ENTITY_NAMES, WINDOWS, aggregate_names, hash_counterpart
+from contract.windows import ENTITIES, ENTITY_NAMES, WINDOWS, hash_counterpart, list_aggregate_names
 from scoring.ports import Applied, ListHit, WindowUpdate
 from scoring.store.keys import Keys
 
@@ -22,7 +22,7 @@ CACHE_VALUES_MAX = 50_000
 MARKS = {"a": "allow", "d": "deny", "w": "watch"}
 """First letters, as the store keeps them."""
 
-_WIDTHS = [len(aggregate_names(entity)) for entity in ENTITIES]
+_WIDTHS = [len(list_aggregate_names(entity)) for entity in ENTITIES]
 _STARTS = [sum(_WIDTHS[:i]) for i in range(len(ENTITIES))]
 _SIDE_WIDTHS = [len(list_side_names(entity)) for entity in ENTITIES]
 _SIDE_STARTS = [sum(_WIDTHS) + sum(_SIDE_WIDTHS[:i]) for i in range(len(ENTITIES))]
@@ -287,4 +287,4 @@ def _read_wide(kind: tuple[int, int, bool], wide: int, payload: bytes) -> NDArra
 
 
 def _may_miss(entity: int, column: int) -> bool:
-    return aggregate_names(ENTITIES[entity])[column].startswith("since_")
+    return list_aggregate_names(ENTITIES[entity])[column].startswith("since_")

@@ -18,7 +18,7 @@ from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from contract.settings import KafkaSettings
-from runtime.kafka.client_log import calm
+from runtime.kafka.client_log import quieten_loggers
 from scoring.worker.agent_feed import AgentFeed
 from scoring.worker.health import Readiness
 
@@ -237,7 +237,7 @@ def run(app: WorkerApp, *, level: str) -> int:
     """Runs until SIGTERM or SIGINT (0) or a failure (1). Takes over the process: signals, event loop, logging levels."""
     for name in ("faust", "mode", "aiokafka", "aiohttp"):
         logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))
-    calm("aiokafka")
+    quieten_loggers("aiokafka")
     worker = WorkerProcess(app, quiet=True, override_logging=False, redirect_stdouts=False, loglevel=level)
     worker.spinner = None
     try:

@@ -22,8 +22,8 @@ from contract.windows import (
     WINDOWS,
     Entity,
     Window,
-    aggregate_names,
     hash_counterpart,
+    list_aggregate_names,
 )
 from scoring.ports import Finding, WindowUpdate
 from support.reference_sides import Habit, Risk
@@ -72,21 +72,21 @@ class Reference:
         self._links: dict[tuple[str, str], str] = {}
 
     def apply(self, applied_seq: int, window_update: WindowUpdate) -> list[float]:
-        """Aggregates of every entity, in the order of contract.windows.aggregate_names and ENTITIES, then of contract.risk.list_side_names."""
+        """Aggregates of every entity, in the order of contract.windows.list_aggregate_names and ENTITIES, then of contract.risk.list_side_names."""
         values = self._canonical(window_update)
         row: list[float] = []
         sides: list[float] = []
         for place, entity in enumerate(ENTITIES):
             value = values[entity.name]
             if value is None:
-                row.extend([MISSING] * len(aggregate_names(entity)))
+                row.extend([MISSING] * len(list_aggregate_names(entity)))
                 sides.extend([MISSING] * len(list_side_names(entity)))
             else:
                 before = self._histories.get((entity.name, value), _History())
                 tiles = {(tile_ms, tile): count for (tile_ms, tile), (count, _) in before.tiles.items()}
                 clock = before.clock
                 row.extend(self._entity(entity, values, applied_seq, window_update))
-                names = aggregate_names(entity)
+                names = list_aggregate_names(entity)
                 month = [
                     row[len(row) - len(names) + names.index(f"{kind}_{WINDOWS[-1].name}")] for kind in ("count", "sum")
                 ]

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.risk import list_side_names
-from contract.windows import ENTITIES, ENTITY_NAMES, aggregate_names
+from contract.windows import ENTITIES, ENTITY_NAMES, list_aggregate_names
 from scoring.ports import WindowUpdate
 
 START_MS = 1_790_000_000_000
 """2026-09-21T14:13:20Z, not at the start of any tile."""
 NAMES = [
     f"{entity.name}.{name}"
-    for names_of in (aggregate_names, list_side_names)
+    for names_of in (list_aggregate_names, list_side_names)
     for entity in ENTITIES
     for name in names_of(entity)
 ]

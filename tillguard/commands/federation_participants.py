@@ -84,11 +84,11 @@ def revoke(name: str = NAME, config: Path | None = COORDINATOR, wait: float = WA
 def _order(config: Path | None, action: str, name: str, fingerprint: str | None, wait_s: float) -> bool:
     """Whether the coordinator has carried it out; False: it was not waited for."""
     from tillguard.federation import keys, root
-    from tillguard.federation.answers import check, order_of
+    from tillguard.federation.answers import build_order, check
 
     side = find_coordinator_side(config)
     identity = keys.load_identity(side.settings.coordinator, "init")
-    order = order_of(action, name, fingerprint)
+    order = build_order(action, name, fingerprint)
     answer = root.give_order(side.settings, identity, order, wait_s=wait_s)
     check(answer, order, federation=side.settings.name, wait_s=wait_s)
     return answer.outcome == "done"

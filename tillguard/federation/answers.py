@@ -13,7 +13,7 @@ _LOOK = "`tillguard federation participants list` shows who takes part and who w
 _ADVICE = {"time": "set the clock, and give the order again"}
 
 
-def order_of(action: str, participant: str, fingerprint: str | None) -> Order:
+def build_order(action: str, participant: str, fingerprint: str | None) -> Order:
     """The order; raises ConfigurationError for one that no coordinator could read."""
     try:
         return msgspec.convert({"action": action, "participant": participant, "fingerprint": fingerprint}, Order)

@@ -172,7 +172,7 @@ def load(
     return Loaded(
         account.applied, account.known, account.left, one.repeated, one.refused, account.outcomes, len(seen.queue or ()),
         account.first_ms, account.last_ms, time.monotonic() - started_s,
-        outcome_feed.of_history(settings, one.recent(), seen.log, now),
+        outcome_feed.read_from_history(settings, one.recent(), seen.log, now),
     )  # fmt: skip
 
 

@@ -139,7 +139,7 @@ class FileSource:
                 progress=lambda count: self._told("load", count),
             )
         recent = {} if self._replayed is None else self._replayed.recent
-        told = outcome_feed.of_history(self._settings, recent, self._found.log, now)
+        told = outcome_feed.read_from_history(self._settings, recent, self._found.log, now)
         outcome_feed.publish(self._settings, told, now)
         return None if loaded is None else live.describe_load(loaded)
 

@@ -35,7 +35,7 @@ DUE_EVERY_S = 10.0
 log = structlog.get_logger()
 
 
-def of_store(settings: Settings, store: ExampleStore, now: datetime) -> list[KnownOutcome]:
+def read_from_store(settings: Settings, store: ExampleStore, now: datetime) -> list[KnownOutcome]:
     """What the examples store knows at `now` and can still act on a risk. Raises TransientError."""
     newest_ms = store.watermark_ms()
     if newest_ms is None:
@@ -44,7 +44,7 @@ def of_store(settings: Settings, store: ExampleStore, now: datetime) -> list[Kno
     return store.outcomes(store.labelled_since(begins_ms), now)
 
 
-def of_history(
+def read_from_history(
     settings: Settings, recent: dict[str, PastTransaction], labels: LabelLog, as_of: datetime
 ) -> list[KnownOutcome]:
     """The same of a replayed history.
@@ -98,7 +98,7 @@ class OutcomeFeed:
         """Once, at the start: everything that the topic lacks. Raises TransientError, and is then to be called again."""
         if not self._begun:
             now = self._clock.now()
-            publish(self._settings, of_store(self._settings, self._store, now), now, self._outlet)
+            publish(self._settings, read_from_store(self._settings, self._store, now), now, self._outlet)
             self._begun = True
 
     def tell(self, transaction_ids: Sequence[str]) -> None:

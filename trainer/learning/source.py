@@ -44,7 +44,7 @@ class StoreSource:
         return gather_from_store(self._settings, self._store, now)
 
     def make_ready(self, now: datetime) -> str | None:
-        outcome_feed.publish(self._settings, outcome_feed.of_store(self._settings, self._store, now), now)
+        outcome_feed.publish(self._settings, outcome_feed.read_from_store(self._settings, self._store, now), now)
         return None
 
     def learned(self, now: datetime) -> None:

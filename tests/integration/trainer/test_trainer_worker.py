@@ -19,7 +19,7 @@ from contract.dead_letters import DeadLetter
 from contract.metrics import Metrics
 from contract.models import ModelMessage, ModelPromotion
 from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, MODELS
-from runtime.kafka.producer import producer_properties
+from runtime.kafka.producer import build_producer_properties
 from scoring.models.cache import ModelCache
 from support.learning import Simulated, feature_record, label, simulated
 from support.live_trainer import LiveTrainer
@@ -241,7 +241,7 @@ def test_wrong_settings_and_a_missing_topic_end_with_one_sentence_each(retailer:
 
 def send_in_bulk(retailer: Any, some: Simulated, **properties: Any) -> None:
     """As a busy worker writes: many records to a batch, so that they are compressed."""
-    producer = Producer(producer_properties(retailer.settings.kafka, "busy") | {"linger.ms": 200} | properties)
+    producer = Producer(build_producer_properties(retailer.settings.kafka, "busy") | {"linger.ms": 200} | properties)
     for each in some.records:
         producer.produce(FEATURES.name(retailer.name), msgspec.json.encode(each), each.transaction_id.encode())
     assert producer.flush(30) == 0

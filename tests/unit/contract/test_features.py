@@ -10,7 +10,7 @@ from contract.features import (
     get_schema_widths,
     is_plain,
 )
-from contract.windows import ENTITIES, aggregate_names
+from contract.windows import ENTITIES, list_aggregate_names
 
 
 def test_names_are_unique_and_in_the_order_of_the_vector() -> None:
@@ -24,7 +24,7 @@ def test_every_feature_belongs_to_a_group_that_a_reason_can_name_and_no_group_is
 
 def test_every_aggregate_of_the_store_has_its_column() -> None:
     for entity in ENTITIES:
-        for aggregate in aggregate_names(entity):
+        for aggregate in list_aggregate_names(entity):
             assert f"{entity.name}_{aggregate.removesuffix('_ms')}" in get_feature_names()
 
 

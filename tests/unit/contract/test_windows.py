@@ -10,7 +10,7 @@ from contract.windows import (
     LONGEST_WINDOW_MS,
     TILED_WINDOWS,
     WINDOWS,
-    aggregate_names,
+    list_aggregate_names,
 )
 
 
@@ -34,7 +34,7 @@ def test_entities_and_counterparts_are_fields_of_the_transaction() -> None:
 
 def test_aggregates_of_an_entity_come_in_one_fixed_order() -> None:
     ip = ENTITIES[ENTITY_NAMES.index("ip")]
-    assert aggregate_names(ip) == (
+    assert list_aggregate_names(ip) == (
         "count_1m", "sum_1m", "count_10m", "sum_10m", "count_1h", "sum_1h", "count_1d", "sum_1d", "count_7d", "sum_7d",
         "count_30d", "sum_30d", "since_last_ms", "distinct_card_1h", "distinct_card_1d", "distinct_card_7d", "since_card_ms",
         "distinct_customer_1h", "distinct_customer_1d", "distinct_customer_7d", "since_customer_ms", "saturated",
@@ -43,4 +43,4 @@ def test_aggregates_of_an_entity_come_in_one_fixed_order() -> None:
 
 def test_no_aggregate_of_an_entity_has_two_places() -> None:
     for entity in ENTITIES:
-        assert len(set(aggregate_names(entity))) == len(aggregate_names(entity))
+        assert len(set(list_aggregate_names(entity))) == len(list_aggregate_names(entity))

@@ -55,22 +55,24 @@ def test_without_a_stack_the_message_says_how_to_get_one(tmp_path: Path) -> None
 
 def test_topics_are_configured_as_the_contract_and_the_retention_say() -> None:
     settings = parse({"retailer": "shop", "retention": {"features_days": 0.5}}, where="test")
-    transactions = topics.configuration(TRANSACTIONS, settings)
+    transactions = topics.build_configuration(TRANSACTIONS, settings)
     assert (transactions["cleanup.policy"], transactions["retention.ms"]) == ("compact,delete", str(3 * 86_400_000))
-    assert topics.configuration(FEATURES, settings)["retention.ms"] == "43200000"
-    assert topics.configuration(MODELS, settings)["cleanup.policy"] == "compact"
-    assert topics.configuration(MODELS, settings)["retention.ms"] == "-1"
-    assert topics.configuration(CONTROL, settings)["cleanup.policy"] == "delete"
-    assert all(topics.configuration(topic, settings)["message.timestamp.type"] == "LogAppendTime" for topic in TOPICS)
+    assert topics.build_configuration(FEATURES, settings)["retention.ms"] == "43200000"
+    assert topics.build_configuration(MODELS, settings)["cleanup.policy"] == "compact"
+    assert topics.build_configuration(MODELS, settings)["retention.ms"] == "-1"
+    assert topics.build_configuration(CONTROL, settings)["cleanup.policy"] == "delete"
+    assert all(
+        topics.build_configuration(topic, settings)["message.timestamp.type"] == "LogAppendTime" for topic in TOPICS
+    )
 
 
 def test_scaled_topics_take_the_partitions_of_the_settings_and_others_one() -> None:
     settings = parse({"retailer": "shop", "kafka": {"partitions": 7}}, where="test")
-    assert topics.partitions(TRANSACTIONS, settings) == 7
-    assert topics.partitions(MODELS, settings) == 1
+    assert topics.count_partitions(TRANSACTIONS, settings) == 7
+    assert topics.count_partitions(MODELS, settings) == 1
 
 
 @pytest.mark.parametrize(("copies", "in_sync"), [(1, "1"), (2, "1"), (3, "2")])
 def test_a_write_waits_for_a_second_copy_where_there_are_three(copies: int, in_sync: str) -> None:
     settings = parse({"retailer": "shop", "kafka": {"replication_factor": copies}}, where="test")
-    assert topics.configuration(TRANSACTIONS, settings)["min.insync.replicas"] == in_sync
+    assert topics.build_configuration(TRANSACTIONS, settings)["min.insync.replicas"] == in_sync

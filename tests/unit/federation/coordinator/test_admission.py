@@ -12,7 +12,7 @@ from federation.coordinator.state import CoordinatorState
 from federation.messages.global_weights import GlobalWeights
 from federation.messages.identity import Identity, identity_of
 from federation.refusals import EnvelopeRefusedError
-from tillguard.federation.answers import check, order_of
+from tillguard.federation.answers import build_order, check
 
 NOON_MS = 1_800_000_000_000
 KEYS = {name: Identity.generate(name).public for name in ("harbour", "station")}
@@ -147,9 +147,9 @@ def test_who_does_not_wait_is_told_nothing_of_an_answer() -> None:
 def test_an_order_that_no_coordinator_could_read_is_not_given(name: str, fingerprint: str | None) -> None:
     from contract.errors import ConfigurationError
 
-    assert order_of("revoke", "harbour", None) == Order(action="revoke", participant="harbour")
+    assert build_order("revoke", "harbour", None) == Order(action="revoke", participant="harbour")
     with pytest.raises(ConfigurationError, match="lower-case letters"):
-        order_of("approve", name, fingerprint)
+        build_order("approve", name, fingerprint)
 
 
 def test_only_a_request_that_can_be_approved_waits(state: CoordinatorState) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 
-from runtime.kafka.client_log import LIBRDKAFKA_FORMAT, Seldom, calm
+from runtime.kafka.client_log import LIBRDKAFKA_FORMAT, Seldom, quieten_loggers
 
 
 def line(text: str, *arguments: object) -> logging.LogRecord:
@@ -28,7 +28,7 @@ def test_librdkafka_s_kinds_do_not_hide_each_other() -> None:
 
 def test_a_library_s_loggers_are_calmed_once_each() -> None:
     child = logging.getLogger("chatty-library.child")
-    calm("chatty-library")
-    calm("chatty-library")
+    quieten_loggers("chatty-library")
+    quieten_loggers("chatty-library")
     assert [type(known) for known in child.filters] == [Seldom]
     assert not logging.getLogger("chatty-library-other").filters

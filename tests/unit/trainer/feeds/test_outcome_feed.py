@@ -16,7 +16,7 @@ from support.learning import BEGAN, feature_record, label
 from trainer.examples.label_log import LabelLog
 from trainer.examples.outcomes import PastTransaction
 from trainer.examples.store import ExampleStore
-from trainer.feeds.outcome_feed import DUE_EVERY_S, OutcomeFeed, of_history, of_store
+from trainer.feeds.outcome_feed import DUE_EVERY_S, OutcomeFeed, read_from_history, read_from_store
 
 NAMED = b"\x01\x00" + b"x" * 8
 DAY_MS = 86_400_000
@@ -55,7 +55,7 @@ def test_a_label_is_told_when_its_time_comes_and_a_correction_takes_it_back(tmp_
     clock.advance(86_400)
     feed.send_due()
     assert sent.verdicts()[2:] == [("t-2", False)]
-    assert {(each.transaction_id, each.fraud) for each in of_store(settings, store, clock.now())} == {
+    assert {(each.transaction_id, each.fraud) for each in read_from_store(settings, store, clock.now())} == {
         ("t-1", True), ("t-2", False),
     }  # fmt: skip
     store.close()
@@ -71,8 +71,8 @@ def test_of_a_history_the_frauds_of_its_horizon_are_told_that_are_known_by_then(
     for name, seen in sales.items():
         log.add(name, True, seen.event_time_ms + 7 * DAY_MS, "review")
     log.add("unknown", True, 0, "review")
-    told = of_history(settings, sales, log, end)
+    told = read_from_history(settings, sales, log, end)
     assert [each.transaction_id for each in told] == ["t-30"]
-    later = of_history(settings, sales, log, end + timedelta(days=7))
+    later = read_from_history(settings, sales, log, end + timedelta(days=7))
     assert [each.transaction_id for each in later] == ["t-30", "t-3", "t-0"]
-    assert of_history(settings, {}, log, end) == []
+    assert read_from_history(settings, {}, log, end) == []

@@ -1,0 +1,61 @@
+"""Public functions begin with a verb: a call then says what happens, and a noun is left for what comes of it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tillguard.docs.command_rows import get_root_command, walk_commands
+
+ROOT = Path(__file__).parents[2]
+HELD = ("contract", "runtime", "connectors", "trainer", "tillguard")
+"""Folders whose public module-level functions all begin with a verb."""
+
+VERBS = frozenset(
+    """
+    accept adapt add admit advance append apply approve ask assemble authenticate average begin build
+    calibrate capture catch challenge check choose clean close collect combine compare compile complete
+    compress compute configure connect convert count create cut decide decode delete deliver derive describe
+    downgrade draft draw drop dump encode end enrol ensure escape estimate evaluate expect export extend fetch
+    fill find finish fit forget format gather get give group guard guess hash identify ignore initialise
+    inspect install judge keep learn leave list load log look make mark measure merge name normalise observe
+    open oversample parse pause pin plan prepare print promote publish put quieten quote raise read reap
+    record refuse register release remove render replay require reset resolve restore retry revoke roll
+    rollback round run sample save say score select send serve set show sign simulate skip sort spawn spell
+    split start stop store strip submit summarise tabulate take tell train translate unpack unpin update
+    upgrade use verify wait walk warn watch withdraw write
+    """.split()  # noqa: SIM905 - a list of words reads as words
+)
+PREDICATES = frozenset({"is", "are", "has", "can", "may", "must", "needs"})
+CONVERSIONS = frozenset({"as", "from", "to"})
+FORMULAS = frozenset({"sigmoid", "auc", "average_precision"})
+"""Functions of mathematics, which formulas call by these nouns."""
+
+
+def public_functions(file: Path) -> Iterator[str]:
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            yield node.name
+
+
+def commands() -> set[str]:
+    """A command's function has the command's name."""
+    return {name.split()[-1].replace("-", "_") for name, _ in walk_commands(get_root_command(), "tillguard")} | {
+        "main",
+        "root",
+    }
+
+
+def test_public_functions_begin_with_a_verb() -> None:
+    files = [file for folder in HELD for file in sorted((ROOT / folder).rglob("*.py"))]
+    named = [(file.relative_to(ROOT), name) for file in files for name in public_functions(file)]
+    assert len(named) > 500
+    allowed = VERBS | PREDICATES | CONVERSIONS
+    called = commands()
+    guilty = [
+        f"{file}: {name}"
+        for file, name in named
+        if name.split("_")[0] not in allowed
+        and name not in FORMULAS
+        and not (file.parts[:2] in {("tillguard", "commands"), ("tillguard", "cli.py")} and name.strip("_") in called)
+    ]
+    assert guilty == []
