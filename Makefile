@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
+# Where this is set, every process of a test run would compile our modules again: half a second for a worker, eight for pytest.
+unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
 # What the contract's coverage is measured by: measuring doubles the time of a test, so the others run without.

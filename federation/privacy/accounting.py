@@ -21,12 +21,6 @@ from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
-from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent  # type: ignore[import-untyped]
-from dp_accounting.gaussian_mechanism import (  # type: ignore[import-untyped]
-    get_epsilon_gaussian,
-    get_sigma_gaussian,
-)
-from dp_accounting.pld import PLDAccountant  # type: ignore[import-untyped]
 from msgspec import Meta, Struct
 
 from federation.refusals import FederationRefusedError, PrivacyBudgetError
@@ -73,6 +67,11 @@ def epsilon(releases: Iterable[Release], delta: float) -> float:
 def _epsilon(grouped: tuple[tuple[float, float, int], ...], delta: float) -> float:
     if not grouped:
         return 0.0
+    # dp-accounting and the SciPy below it take two seconds to load, and most processes of a federation account for nothing.
+    import dp_accounting  # type: ignore[import-untyped]  # noqa: PLC0415
+    from dp_accounting.gaussian_mechanism import get_epsilon_gaussian  # type: ignore[import-untyped]  # noqa: PLC0415
+    from dp_accounting.pld import PLDAccountant  # type: ignore[import-untyped]  # noqa: PLC0415
+
     if all(sampling == 1.0 for _, sampling, _ in grouped):
         # Independent Gaussian releases add up by the inverse squares of their noise.
         precision = math.fsum(steps / noise**2 for noise, _, steps in grouped)
@@ -82,8 +81,8 @@ def _epsilon(grouped: tuple[tuple[float, float, int], ...], delta: float) -> flo
             return float(get_epsilon_gaussian(1 / math.sqrt(precision), delta))
     accountant = PLDAccountant()
     for noise, sampling, steps in grouped:
-        event = GaussianDpEvent(noise)
-        accountant.compose(event if sampling == 1.0 else PoissonSampledDpEvent(sampling, event), steps)
+        event = dp_accounting.GaussianDpEvent(noise)
+        accountant.compose(event if sampling == 1.0 else dp_accounting.PoissonSampledDpEvent(sampling, event), steps)
     return float(accountant.get_epsilon(delta))
 
 
@@ -93,6 +92,8 @@ def noise_for(target_epsilon: float, delta: float, *, steps: int, sampling: floa
     if not (math.isfinite(target_epsilon) and target_epsilon > 0):
         raise FederationRefusedError("privacy", "epsilon is finite and positive")
     if sampling == 1.0:
+        from dp_accounting.gaussian_mechanism import get_sigma_gaussian  # noqa: PLC0415 - as in _epsilon
+
         noise = float(get_sigma_gaussian(target_epsilon, delta)) * math.sqrt(steps)
         return noise * (1 + 1e-9)  # the library's root lies on either side
     high = noise_for(target_epsilon, delta, steps=steps)  # sampling never costs more

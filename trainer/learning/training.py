@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import keras
 import numpy as np
 
 from contract.clock import from_epoch_ms
@@ -26,6 +25,7 @@ from trainer.model.plan import HIDDEN, Plan
 from trainer.model.privacy import compute_epsilon
 from trainer.model.run_onnx import compute_served_scores
 from trainer.model.snapshot import Snapshot
+from trainer.tensorflow import keras
 
 NO_CAPACITY = CapacitySettings()
 Parameter = str | int | float | bool

@@ -5,17 +5,15 @@ tf2onnx converts some operations without complaint that ONNX Runtime then refuse
 
 import logging
 
-import keras
 import numpy as np
 import onnx as onnx_format
-import tensorflow as tf
-import tf2onnx
 from numpy.typing import NDArray
 
 from contract.errors import TrainingRefusedError
 from contract.models import INPUT_NAME, OUTPUT_NAME, PARITY_MAX
 from trainer.model.fit import build_scorer
 from trainer.model.run_onnx import run_onnx
+from trainer.tensorflow import keras, tf, tf2onnx
 
 OPSET = 17
 """Understood by ONNX Runtime since 1.12."""

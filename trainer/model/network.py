@@ -4,13 +4,13 @@ Everything between a raw feature vector and a probability is in the graph, so a 
 operations are ones that ONNX Runtime has: log(1 + x) instead of log1p, equality instead of hashing or bucketising.
 """
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.models import INPUT_NAME
 from trainer.model.plan import HIDDEN
 from trainer.model.preprocessing import Constants
+from trainer.tensorflow import keras
 
 DROPOUT = 0.2
 SCALED_MAX = 5.0

@@ -8,7 +8,6 @@ categories are taken over, since half way between two hash buckets lies nothing.
 from typing import TypeVar
 
 import numpy as np
-from imblearn.over_sampling import SMOTE  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from contract.features import get_schema
@@ -66,6 +65,8 @@ def _raw(compressed: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _smote(frauds: NDArray[np.float64], wanted: int, seed: int) -> NDArray[np.float64]:
     """The synthetic rows alone. The other class stands there only because the library wants two."""
+    from imblearn.over_sampling import SMOTE  # type: ignore[import-untyped]  # noqa: PLC0415 - seconds to import, for this option only
+
     others = np.zeros((wanted, frauds.shape[1]))
     kind = np.concatenate((np.ones(len(frauds), dtype=np.int64), np.zeros(wanted, dtype=np.int64)))
     made, _ = SMOTE(k_neighbors=NEIGHBOURS, random_state=seed).fit_resample(np.concatenate((frauds, others)), kind)

@@ -5,13 +5,6 @@ start), the epoch that early stop chose, calibration and thresholds; and what ea
 away, which adds up along the lineage.
 """
 
-from dp_accounting import (  # type: ignore[import-untyped]
-    GaussianDpEvent,
-    PoissonSampledDpEvent,
-    SelfComposedDpEvent,
-)
-from dp_accounting.rdp import RdpAccountant  # type: ignore[import-untyped]
-
 
 def compute_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, delta: float) -> float:
     """Epsilon of `steps` steps, each of which takes every example with probability `sampling_rate` and adds Gaussian noise.
@@ -20,5 +13,9 @@ def compute_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, d
     """
     if not steps:
         return 0.0
-    step = PoissonSampledDpEvent(sampling_rate, GaussianDpEvent(noise_multiplier))
-    return float(RdpAccountant().compose(SelfComposedDpEvent(step, steps)).get_epsilon(delta))
+    # Two seconds to load, with SciPy below it, which only a private training needs.
+    import dp_accounting  # type: ignore[import-untyped]  # noqa: PLC0415
+    from dp_accounting.rdp import RdpAccountant  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    step = dp_accounting.PoissonSampledDpEvent(sampling_rate, dp_accounting.GaussianDpEvent(noise_multiplier))
+    return float(RdpAccountant().compose(dp_accounting.SelfComposedDpEvent(step, steps)).get_epsilon(delta))

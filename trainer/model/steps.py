@@ -8,12 +8,11 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.model.plan import Privacy
+from trainer.tensorflow import keras, tf
 
 Step = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], None]
 """Takes features (n, F), fraud (n,) as 0 or 1, and weight (n,)."""

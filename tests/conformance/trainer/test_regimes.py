@@ -111,11 +111,10 @@ def test_the_noise_of_a_private_training_cannot_be_drawn_again(examples: Example
 
 
 def test_without_noise_no_example_moves_a_step_further_than_its_clipping_norm(examples: Examples) -> None:
-    import keras
-
     from trainer.model import network
     from trainer.model.preprocessing import fit_constants
     from trainer.model.steps import build_private_step
+    from trainer.tensorflow import keras
 
     rows = examples.features[:200]
     net = network.build(fit_constants(examples.features), rows.shape[1])
@@ -127,11 +126,10 @@ def test_without_noise_no_example_moves_a_step_further_than_its_clipping_norm(ex
 
 
 def test_a_sum_of_clipped_gradients_is_that_of_single_ones(examples: Examples) -> None:
-    import keras
-
     from trainer.model import network
     from trainer.model.preprocessing import fit_constants
     from trainer.model.steps import build_private_step
+    from trainer.tensorflow import keras
 
     constants = fit_constants(examples.features)
     moves = []
