@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from river.drift import ADWIN
 
 from trainer.drift.profile import SCORE_LEVELS
 
@@ -53,6 +52,9 @@ def score_drift(
         delta: ADWIN's, the chance of a false alarm.
         seed: of the scores that are drawn from `reference`.
     """
+    # SciPy and scikit-learn come with it: two seconds that a trainer pays at its first check, and commands without one never.
+    from river.drift import ADWIN  # noqa: PLC0415
+
     make: Any = ADWIN  # river declares no types for it
     detector = make(delta=delta)
     for value in np.interp(np.random.default_rng(seed).random(REFERENCE_DRAWS), SCORE_LEVELS, reference):
