@@ -1,9 +1,7 @@
 """A retailer's whole pipeline as processes, struck by kill -9 while its shop continues selling, and brought back."""
 
-import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,9 +16,11 @@ from connectors.running.positions import SqlOffsetStore
 from contract.settings import Settings, parse
 from contract.topics import DEAD_LETTERS, FEATURES, MODELS, TRANSACTIONS, VERDICTS
 from embedded import retailers
+from support import forked
 from support.crash_log import GrowingLog
 from support.crash_proof import left_held, letters_of, offsets_ran_ahead, position_ran_ahead, verdicts_of
 from support.crash_shop import CONNECTOR, ROWS_MAX, CrashShop, Traffic
+from support.forked import ForkedProcess
 from support.tiny_model import tiny_messages, tiny_package
 
 ROOT = Path(__file__).parents[2]
@@ -77,15 +77,12 @@ class Program:
     def __init__(self, name: str, folder: Path, arguments: Sequence[str]) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command = [sys.executable, "-m", "tillguard", *arguments]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._command = ["-m", "tillguard", *arguments]
+        self._process: ForkedProcess | None = None
         self._endings = 0
 
     def start(self) -> None:
-        with self.log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                self._command, cwd=ROOT, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env={**os.environ}
-            )
+        self._process = forked.start(self._command, log=self.log)
 
     def kill(self) -> None:
         """It has ended on return."""
@@ -220,8 +217,9 @@ class CrashRun:
     def read_everything_again(self) -> None:
         """An operator forgets the connector's position: every row comes once more."""
         assert self.programs["connector"].terminate() == 0
-        command = [sys.executable, "-m", "tillguard", "connector", "positions", "reset", CONNECTOR, *self._config]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=DEADLINE_S)
+        forked.tillguard(
+            "connector", "positions", "reset", CONNECTOR, *self._config, within_s=DEADLINE_S
+        ).check_returncode()
         self.programs["connector"].start()
 
     def settle(self) -> None:

@@ -1,9 +1,7 @@
 """A federation of real processes on a real Kafka, as its users start them; for tests that kill them."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,15 +19,16 @@ from federation.learning.numpy_learner import initial_arrays, shapes_of
 from federation.simulation.data import divided, transactions
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import LOGS, LogName
+from support import forked
 from support.dying_transport import last_words
 from support.federation_kinds import Heading, headings_of
 from support.federation_proof import of_round
+from support.forked import ForkedProcess
 from tillguard.federation import keys, root
 
 DEADLINE_S = 240.0
 LOOK_AGAIN_S = 0.2
 """Between two readings of a condition that is waited for: a reader that never rests takes a core from those it waits for."""
-TESTS = Path(__file__).parents[1]
 DYING = Path(__file__).with_name("dying_coordinator.py")
 DYING_PARTICIPANT = Path(__file__).with_name("dying_participant.py")
 PARTICIPANT = Path(__file__).with_name("numpy_participant.py")
@@ -45,7 +44,7 @@ class Processes:
     def __init__(self, folder: Path, name: str, bootstrap_servers: str, participants: int, **rounds: Any) -> None:
         self.folder = folder
         self.name = name
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, ForkedProcess] = {}
         self._reader: LogReader | None = None
         self._account = account_of((), PRIVACY)
         self._transport: KafkaTransport | None = None
@@ -103,9 +102,7 @@ class Processes:
         return parse(yaml.safe_load(self.file(name).read_text()), where=name)
 
     def call(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "tillguard", "federation", *arguments], capture_output=True, text=True, check=False
-        )
+        done = forked.tillguard("federation", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -264,12 +261,7 @@ class Processes:
         self._spawn(name, "-m", "tillguard", "federation", *arguments)
 
     def _spawn(self, name: str, *arguments: str) -> None:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            # Scripts of this folder import each other as the tests do.
-            path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-            self.running[name] = subprocess.Popen(
-                [sys.executable, *arguments], stderr=log, stdout=log, env=os.environ | {"PYTHONPATH": path}
-            )
+        self.running[name] = forked.start(arguments, log=self.folder / f"{name}.log")
 
 
 def ended(told: History, number: int) -> bool:

@@ -3,14 +3,14 @@
 import json
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from support.live_worker import DEADLINE_S, ROOT, until
+from support import forked
+from support.live_worker import DEADLINE_S, until
 
 
 class LiveTrainer:
@@ -21,10 +21,9 @@ class LiveTrainer:
         self._address = log.with_suffix(".url")
         self._address.unlink(missing_ok=True)
         self._began = log.stat().st_size if log.exists() else 0
-        command = [sys.executable, "-m", "tillguard", "trainer", "run", "--config", str(config)]
+        command = ["-m", "tillguard", "trainer", "run", "--config", str(config)]
         command += ["--web-port", "0", "--address-file", str(self._address), *arguments]
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL)
+        self.process = forked.start(command, log=log)
 
     def __enter__(self) -> Self:
         return self

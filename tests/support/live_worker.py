@@ -1,9 +1,7 @@
 """A scoring worker started as a user starts it, and the topics around it."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from contract.events import Origin, Transaction
 from contract.settings import Settings
 from contract.topics import MODELS, TRANSACTIONS, VERDICTS, Topic
+from support import forked
 from support.tiny_model import tiny_messages, tiny_package
 
 Found = TypeVar("Found")
@@ -37,21 +36,6 @@ def until(condition: Callable[[], Found | None], what: str, within_s: float = DE
     return found
 
 
-def tillguard(
-    *arguments: str, environment: dict[str, str] | None = None, within_s: float = 3 * DEADLINE_S
-) -> subprocess.CompletedProcess[str]:
-    """Runs one command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "tillguard", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=within_s,
-        check=False,
-        env=os.environ | {"COLUMNS": "200"} | (environment or {}),
-    )
-
-
 class LiveWorker:
     """`tillguard score` as a process; a context manager that leaves nothing running."""
 
@@ -59,10 +43,9 @@ class LiveWorker:
         self.log = log
         self._address = log.with_suffix(".url")
         self._address.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "tillguard", "score", "--config", str(config)]
+        command = ["-m", "tillguard", "score", "--config", str(config)]
         command += ["--web-port", "0", "--address-file", str(self._address), *arguments]
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL)
+        self.process = forked.start(command, log=log)
 
     def __enter__(self) -> Self:
         return self
@@ -206,4 +189,4 @@ class Shop:
         self.file.write_text(yaml.safe_dump(document))
 
     def command(self, *arguments: str) -> Any:
-        return tillguard(*arguments, "--config", str(self.file))
+        return forked.tillguard(*arguments, "--config", str(self.file))

@@ -4,8 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,8 +15,10 @@ import pytest
 
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Transaction
+from support import forked
 from support.connector_kafka import read_topic
 from support.connector_worlds import MongoWorld, MysqlWorld
+from support.forked import ForkedProcess
 
 pytestmark = pytest.mark.integration
 DEADLINE_S = 90.0
@@ -30,17 +30,15 @@ class Connector:
     def __init__(self, file: Path, settings: Path) -> None:
         self.file = file
         self._settings = settings
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[ForkedProcess] = []
 
-    def start(self, *options: str) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(self._command("run", str(self.file), *options), stderr=subprocess.DEVNULL)
+    def start(self, *options: str) -> ForkedProcess:
+        process = forked.start(self._command("run", str(self.file), *options), log=self.file.with_suffix(".log"))
         self._running.append(process)
         return process
 
     def call(self, *arguments: str, expect: int = 0) -> str:
-        done = subprocess.run(
-            self._command(*arguments), capture_output=True, text=True, timeout=DEADLINE_S, check=False
-        )
+        done = forked.run(self._command(*arguments), within_s=DEADLINE_S)
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -50,7 +48,7 @@ class Connector:
             process.wait()
 
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "tillguard", "connector", *arguments, "--config", str(self._settings)]
+        return ["-m", "tillguard", "connector", *arguments, "--config", str(self._settings)]
 
 
 @pytest.fixture(params=["mysql", "mongodb"])
@@ -216,8 +214,7 @@ def test_a_first_file_is_drafted_from_the_live_table(
     if source.kind == "mysql" and source.password is not None:
         options += ["--user", str(source.user), "--password-env", "TEST_DB_PASSWORD"]
         os.environ["TEST_DB_PASSWORD"] = source.password.get_secret_value()
-    command = [sys.executable, "-m", "tillguard", "connector", "new", *options]
-    subprocess.run(command, check=True, timeout=DEADLINE_S, capture_output=True)
+    forked.tillguard("connector", "new", *options, within_s=DEADLINE_S).check_returncode()
     text = draft.read_text(encoding="utf-8")
     assert "email: {column: email, tokenise: true}" in text
     assert "amount: {column: total, unit: major}" in text

@@ -1,7 +1,6 @@
 """Operators at a real Kafka, with a coordinator as a process: orders given in one moment, refused, replayed, unanswered."""
 
-import subprocess
-import sys
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from federation.audit.history import History, content_of
 from federation.audit.orders import Answer, give
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing, Record
+from support import forked
 from support.federation_processes import Processes
 from tillguard.federation import keys, root
 
@@ -55,14 +55,12 @@ class Operators:
 
     def at_once(self, *commands: list[str]) -> list[Ended]:
         """Commands as operators start them, side by side."""
-        start = [sys.executable, "-m", "tillguard", "federation", "participants"]
+        start = ["-m", "tillguard", "federation", "participants"]
         config = ["--config", str(self.processes.file("coordinator"))]
-        running = [
-            subprocess.Popen([*start, *words, *config], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            for words in commands
-        ]
-        said = [each.communicate(timeout=WAIT_S + 60)[0] for each in running]
-        return [Ended(each.returncode, text) for each, text in zip(running, said, strict=True)]
+        logs = [self.processes.folder / f"command-{secrets.token_hex(4)}" for _ in commands]
+        running = [forked.start([*start, *words, *config], log=log) for words, log in zip(commands, logs, strict=True)]
+        codes = [each.wait(WAIT_S + 60) for each in running]
+        return [Ended(code, log.read_text()) for code, log in zip(codes, logs, strict=True)]
 
     def approve(self, shop: str, wait_s: float = WAIT_S) -> list[str]:
         return ["approve", shop, "--fingerprint", self.fingerprints[shop], "--wait", str(wait_s)]

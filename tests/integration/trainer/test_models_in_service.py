@@ -20,7 +20,8 @@ from contract.topics import ALARMS, FEATURES, LABELS, MODELS, SHADOW_SCORES
 from runtime.kafka.producer import SharedProducer
 from runtime.kafka.topic_log import TopicReader
 from scoring.models.cache import ModelCache
-from support.live_worker import ORIGIN, Topics, tillguard
+from support.forked import tillguard
+from support.live_worker import ORIGIN, Topics
 from support.tiny_model import tiny_package
 from trainer.drift import profile
 from trainer.learning import publication

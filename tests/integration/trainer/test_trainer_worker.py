@@ -21,9 +21,10 @@ from contract.models import ModelMessage, ModelPromotion
 from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, MODELS
 from runtime.kafka.producer import build_producer_properties
 from scoring.models.cache import ModelCache
+from support.forked import tillguard
 from support.learning import Simulated, feature_record, label, simulated
 from support.live_trainer import LiveTrainer
-from support.live_worker import LiveWorker, Topics, tillguard, until
+from support.live_worker import LiveWorker, Topics, until
 from support.tiny_model import NOW, tiny_package
 from trainer.examples.store import ExampleStore
 from trainer.learning.publication import promote_model

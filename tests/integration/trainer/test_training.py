@@ -16,7 +16,8 @@ from contract.events import Label
 from contract.features import FeatureRecord, get_feature_names, get_schema_hash
 from contract.risk import KnownOutcome
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS, MODELS, OUTCOMES
-from support.live_worker import Topics, tillguard
+from support.forked import tillguard
+from support.live_worker import Topics
 from support.workbench import ORIGIN, transaction
 from tillguard.operations.training import TOPIC, Wishes, train
 from trainer.examples.store import ExampleStore
