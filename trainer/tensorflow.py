@@ -15,7 +15,8 @@ _UNUSED = ("matplotlib", "sklearn", "scipy")
 def _hidden(packages: tuple[str, ...]) -> Iterator[None]:
     """Inside, importing one of `packages` raises ImportError, as if it were not installed; what is loaded already stays."""
     hidden = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # the documented way to make an import fail
     try:
         yield
     finally:

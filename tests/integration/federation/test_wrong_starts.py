@@ -1,14 +1,13 @@
 """Commands at a real Kafka on a machine whose clock is wrong: they say so, and leave those alone that run."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.federation_processes import TESTS, Processes
+from support import forked
+from support.federation_processes import Processes
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -22,13 +21,8 @@ def processes(stack: Any, tmp_path: Path, retailer_name: str) -> Iterator[Proces
 
 def ended(*arguments: str, off_s: int) -> tuple[int, str]:
     """Exit code and words of a command on a machine whose clock is off by so much."""
-    done = subprocess.run(
-        [sys.executable, str(TESTS / "support" / "wrong_clock.py"), str(off_s), "federation", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    script = Path(forked.__file__).with_name("wrong_clock.py")
+    done = forked.run([str(script), str(off_s), "federation", *arguments], within_s=240)
     return done.returncode, done.stdout + done.stderr
 
 
