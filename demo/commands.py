@@ -3,11 +3,14 @@
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from contract.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from demo.entrypoint import Wishes
 
 HISTORY_ROWS = 15_000
 
@@ -69,9 +72,7 @@ def demo(
     its rules. The exit code is 0 when every transaction is accounted for, no two answers differ, and the federation's ledger
     holds.
     """
-    from rich.console import Console
-
-    from demo.entrypoint import Wishes, run
+    from demo.entrypoint import Wishes
     from runtime.state_folder import find_state_folder
 
     if seconds is not None and transactions is not None:
@@ -91,6 +92,16 @@ def demo(
         keep=keep,
         acts=acts,
     )
+    _run(wishes)
+
+
+def _run(wishes: "Wishes") -> None:
+    """Raises typer.Exit(1) where a promise was not kept, and 130 after an interruption."""
+    from rich.console import Console
+
+    from demo.entrypoint import run
+    from runtime.state_folder import find_state_folder
+
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console()
     try:

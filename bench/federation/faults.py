@@ -12,7 +12,7 @@ import numpy as np
 from bench.federation import trial
 from bench.federation.local import Course, start
 from bench.table import Row
-from contract.federation.messages import Stage
+from contract.federation.fields import Stage
 from contract.federation.settings import FederationSettings, ParticipantSettings
 from federation.audit.history import read_history, rounds_of
 from federation.audit.ledger import verify_chain

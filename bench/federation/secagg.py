@@ -16,7 +16,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from bench.table import Row, print_table, write_json
-from contract.federation.messages import Message, SignedEnvelope
+from contract.federation.frames import SignedEnvelope
+from contract.federation.messages import Message
 from federation.messages.envelope import seal, to_records, unseal
 from federation.messages.identity import Identity, PublicIdentity
 from federation.numeric.fixed_point import finest

@@ -12,110 +12,32 @@ import msgspec
 from msgspec import Meta, Struct
 
 from contract.errors import InvalidEventError
+from contract.federation.fields import (
+    COHORT_MAX,
+    EPSILON_MAX,
+    MESSAGE_BYTES_MAX,
+    NUMBER_MAX,
+    SITES_MAX,
+    Attempt,
+    Count,
+    Digest,
+    Figures,
+    Moment,
+    Names,
+    Number,
+    OrderId,
+    Payload,
+    Purpose,
+    Role,
+    RoundNumber,
+    SealingPublicKey,
+    SenderName,
+    SigningPublicKey,
+    Stage,
+    Text,
+)
+from contract.federation.frames import SignedEnvelope
 from contract.federation.settings import CLIP_NORM_MAX, CLIP_NORM_MIN, WEIGHT_MAX, WEIGHT_MIN, Mode, PrivacyLevel
-
-COORDINATOR = "coordinator"
-"""Sender of all that the coordinator says; no participant may have this name."""
-OPERATOR = "operator"
-"""Sender of orders to a running coordinator, signed with the coordinator's own key; reserved likewise."""
-RESERVED_NAMES = frozenset({COORDINATOR, OPERATOR})
-
-WIRE_VERSION = 1
-RECORD_BYTES_MAX = 900_000
-"""One Kafka record; brokers refuse records of 1 MiB unless told otherwise."""
-MESSAGE_BYTES_MAX = 256 * 1024 * 1024
-"""One message, put together again from its parts."""
-COHORT_MAX = 10_000
-SITES_MAX = 24
-"""Participants whose models are compared at once: everyone judges everyone's, and a larger table could not be read."""
-CLOCK_TOLERANCE_MS = 5 * 60 * 1000  # a message from further in the future is dropped
-
-SenderName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,47}$(?!\n)")]
-Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
-"""SHA-256."""
-Moment = Annotated[int, Meta(ge=0, le=2**53)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-RoundNumber = Annotated[int, Meta(ge=0, le=2**31)]
-Attempt = Annotated[int, Meta(ge=0, le=1_000)]
-Text = Annotated[str, Meta(max_length=500)]
-OrderId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
-Names = Annotated[tuple[SenderName, ...], Meta(max_length=COHORT_MAX)]
-SigningPublicKey = Annotated[bytes, Meta(min_length=1952, max_length=1952)]
-"""ML-DSA-65."""
-SealingPublicKey = Annotated[bytes, Meta(min_length=32, max_length=2048)]
-"""ML-KEM-768 + X25519."""
-Payload = Annotated[bytes, Meta(max_length=MESSAGE_BYTES_MAX)]
-NUMBER_MAX = 1e15
-"""No number of the wire format is larger, but for a fixed point's scale; bounds on both sides keep out NaN and infinities too."""
-EPSILON_MAX = 1e6
-Number = Annotated[float, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
-Figures = Annotated[dict[Annotated[str, Meta(max_length=64)], Number], Meta(max_length=64)]
-"""Measured numbers by name."""
-
-Stage = Literal["keys", "shares", "updates", "unmasking"]
-STAGES: dict[Mode, tuple[Stage, ...]] = {"masked": ("keys", "shares", "updates", "unmasking"), "robust": ("updates",)}
-"""What the coordinator waits for in a round, in order."""
-Purpose = Literal["training", "statistics", "calibration"]
-"""What a round sums up: updates of the weights, statistics of the inputs, or a histogram of scores by label."""
-Role = Literal["weights", "statistics", "calibration"]
-"""Which purpose moves an array of a model; the others leave it as it is."""
-
-
-class Envelope(Struct, frozen=True, kw_only=True, array_like=True):
-    """What is signed. `body` is a Message in msgpack, or its HPKE ciphertext where `recipient` is named."""
-
-    version: Annotated[int, Meta(ge=1, le=255)]
-    federation: SenderName
-    type: Annotated[str, Meta(max_length=32)]
-    round: RoundNumber
-    attempt: Attempt
-    sender: SenderName
-    recipient: SenderName | None
-    sent_at_ms: Moment
-    epoch: Count
-    """Of the coordinator that speaks, or that the sender has last heard."""
-    body: Payload
-
-
-class SignedEnvelope(Struct, frozen=True, kw_only=True, tag="envelope", array_like=True):
-    """One record: an envelope's bytes and the ML-DSA-65 signature over them."""
-
-    envelope: Annotated[bytes, Meta(max_length=RECORD_BYTES_MAX)]
-    signature: Annotated[bytes, Meta(max_length=8_192)]
-
-
-class PartsAnnounced(Struct, frozen=True, kw_only=True, tag="parts", array_like=True):
-    """Goes before the parts of a long message, signed, so that nothing is stored for a stranger.
-
-    `announcement` is an Announcement in msgpack; the parts are told by their digests.
-    """
-
-    announcement: Annotated[bytes, Meta(max_length=64 * 1024)]
-    signature: Annotated[bytes, Meta(max_length=8_192)]
-
-
-class Announcement(Struct, frozen=True, kw_only=True, array_like=True):
-    """The digests of a long message's parts, in order."""
-
-    federation: SenderName
-    sender: SenderName
-    bytes: Annotated[int, Meta(ge=1, le=MESSAGE_BYTES_MAX)]
-    digests: Annotated[tuple[Digest, ...], Meta(min_length=1, max_length=512)]
-
-
-class Part(Struct, frozen=True, kw_only=True, tag="part", array_like=True):
-    """One part, recognised by the digest of its data."""
-
-    data: Annotated[bytes, Meta(min_length=1, max_length=RECORD_BYTES_MAX)]
-
-
-class Probe(Struct, frozen=True, kw_only=True, tag="probe", array_like=True):
-    """Says nothing and counts for nothing: its writer wants to know the broker's time, which comes with every record."""
-
-    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
-
-
-Frame = SignedEnvelope | PartsAnnounced | Part | Probe
 
 
 class TensorShape(Struct, frozen=True, kw_only=True):

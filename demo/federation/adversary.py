@@ -13,17 +13,9 @@ from pathlib import Path
 import msgspec
 
 from contract.clock import SystemClock, to_epoch_ms
-from contract.federation.messages import (
-    CLOCK_TOLERANCE_MS,
-    MESSAGE_BYTES_MAX,
-    Announcement,
-    Envelope,
-    MaskKeys,
-    MaskShares,
-    PartsAnnounced,
-    SignedEnvelope,
-    Withdrawal,
-)
+from contract.federation.fields import CLOCK_TOLERANCE_MS, MESSAGE_BYTES_MAX
+from contract.federation.frames import Announcement, Envelope, PartsAnnounced, SignedEnvelope
+from contract.federation.messages import MaskKeys, MaskShares, Withdrawal
 from contract.federation.settings import FederationSettings
 from federation.learning.learner import Trained
 from federation.messages.envelope import ANNOUNCEMENT_DOMAIN, seal, to_records

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from contract.federation.messages import COORDINATOR, NUMBER_MAX, Claim, LedgerEntry, PrivacyTerms, Roster
+from contract.federation.fields import COORDINATOR, NUMBER_MAX
+from contract.federation.messages import Claim, LedgerEntry, PrivacyTerms, Roster
 from contract.federation.settings import RoundPrivacySettings
 from federation.audit.ledger import TOO_MANY, Audit, Spoken, counted, digest_of, verify_chain
 from federation.learning.metrics import AP

@@ -12,7 +12,8 @@ import msgspec
 
 from contract.clock import Clock, to_epoch_ms
 from contract.errors import TransientError
-from contract.federation.messages import CLOCK_TOLERANCE_MS, COORDINATOR, OPERATOR, LedgerEntry, Order
+from contract.federation.fields import CLOCK_TOLERANCE_MS, COORDINATOR, OPERATOR
+from contract.federation.messages import LedgerEntry, Order
 from federation.audit.history import content_of
 from federation.messages.envelope import seal, to_records
 from federation.messages.foreign import reading_foreign

@@ -12,16 +12,9 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from contract.federation.messages import (
-    RESERVED_NAMES,
-    Adoption,
-    EnrolmentRequest,
-    Envelope,
-    Member,
-    Order,
-    SiteFigures,
-    Withdrawal,
-)
+from contract.federation.fields import RESERVED_NAMES
+from contract.federation.frames import Envelope
+from contract.federation.messages import Adoption, EnrolmentRequest, Member, Order, SiteFigures, Withdrawal
 from federation.coordinator.state import Change, CoordinatorState, Note, Waiting
 from federation.messages import cross_site
 from federation.messages.identity import PublicIdentity, identity_of

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from contract.federation.fields import Stage
+from contract.federation.frames import Envelope, SignedEnvelope
 from contract.federation.messages import (
-    Envelope,
     Evaluated,
     GlobalModel,
     KeyList,
@@ -18,8 +19,6 @@ from contract.federation.messages import (
     Published,
     RoundPlan,
     ShareList,
-    SignedEnvelope,
-    Stage,
     SurvivorList,
     Unmasking,
     Update,

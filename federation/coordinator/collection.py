@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.federation.messages import KeyList, ShareList, Stage, StageOver, SurvivorList
+from contract.federation.fields import Stage
+from contract.federation.messages import KeyList, ShareList, StageOver, SurvivorList
 from federation.messages.cross_site import Willing
 from federation.messages.envelope import Opened
 

@@ -12,15 +12,13 @@ from typing import Protocol
 import msgspec
 
 from contract.errors import InvariantError
+from contract.federation.fields import CLOCK_TOLERANCE_MS, COORDINATOR, OPERATOR
+from contract.federation.frames import Envelope
 from contract.federation.messages import (
-    CLOCK_TOLERANCE_MS,
-    COORDINATOR,
-    OPERATOR,
     Adoption,
     Claim,
     CoordinatorMessage,
     EnrolmentRequest,
-    Envelope,
     Evaluated,
     Failure,
     GlobalModel,

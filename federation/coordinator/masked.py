@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.federation.fields import Stage
 from contract.federation.messages import (
     KeyList,
     MaskedUpdate,
@@ -12,7 +13,6 @@ from contract.federation.messages import (
     MaskShares,
     RoundPlan,
     ShareList,
-    Stage,
     StageOver,
     SurvivorList,
     Unmasking,

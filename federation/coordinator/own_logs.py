@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from contract.federation.messages import COORDINATOR
+from contract.federation.fields import COORDINATOR
 from federation.coordinator.journal import Journal
 from federation.messages.envelope import Opened
 from federation.messages.foreign import reading_foreign

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from contract.federation.messages import Halted, LocalTraining, MaskingTerms, Member, PrivacyTerms, Purpose, RoundPlan
+from contract.federation.fields import Purpose
+from contract.federation.messages import Halted, LocalTraining, MaskingTerms, Member, PrivacyTerms, RoundPlan
 from contract.federation.settings import FederationSettings, Mode, RoundSettings
 from federation.coordinator import selection
 from federation.coordinator.attempt import rules_of

@@ -13,7 +13,8 @@ import structlog
 
 from contract.clock import Clock
 from contract.errors import InvariantError, PositionDeadError
-from contract.federation.messages import CLOCK_TOLERANCE_MS, COORDINATOR, LedgerEntry, Step
+from contract.federation.fields import CLOCK_TOLERANCE_MS, COORDINATOR
+from contract.federation.messages import LedgerEntry, Step
 from federation.coordinator.coordinator import Coordinator
 from federation.coordinator.journal import Decision, Followed
 from federation.coordinator.own_logs import OWN, RECOVERY_POLL_S, OwnLogs

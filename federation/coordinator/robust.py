@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.federation.messages import RoundPlan, Stage, StageOver, Update
+from contract.federation.fields import Stage
+from contract.federation.messages import RoundPlan, StageOver, Update
 from contract.federation.settings import FederationSettings
 from federation.coordinator.attempt import closed_by
 from federation.coordinator.collection import CLIP_RATE, Closing, Combined

@@ -6,7 +6,7 @@ trainings count among the rounds that an operator orders.
 
 import numpy as np
 
-from contract.federation.messages import Purpose, Role
+from contract.federation.fields import Purpose, Role
 from contract.federation.settings import RoundSettings
 from federation.coordinator.state import CoordinatorState
 from federation.messages.global_weights import GlobalWeights

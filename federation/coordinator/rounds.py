@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from contract.errors import InvariantError
-from contract.federation.messages import STAGES, Stage
+from contract.federation.fields import STAGES, Stage
 from contract.federation.settings import Mode
 
 Status = Literal["selected", "collecting", "aggregating", "evaluated", "published", "failed"]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from msgspec import Struct, field
 
-from contract.federation.messages import EnrolmentRequest, Member, Purpose
+from contract.federation.fields import Purpose
+from contract.federation.messages import EnrolmentRequest, Member
 from federation.audit.ledger import Head
 from federation.messages.cross_site import Sites
 from federation.messages.global_weights import GlobalWeights

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import TillguardError
-from contract.federation.messages import LocalTraining, PrivacyTerms, Purpose, RoundPlan
+from contract.federation.fields import Purpose
+from contract.federation.messages import LocalTraining, PrivacyTerms, RoundPlan
 
 Arrays = Sequence[NDArray[np.float32]]
 """A model's arrays, in the order of the plan's shapes."""

@@ -18,15 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from msgspec import Meta, Struct, field
 from numpy.typing import NDArray
 
-from contract.federation.messages import (
-    MESSAGE_BYTES_MAX,
-    SITES_MAX,
-    Payload,
-    RoundPlan,
-    SealedShare,
-    SiteFigures,
-    SiteModels,
-)
+from contract.federation.fields import MESSAGE_BYTES_MAX, SITES_MAX, Payload
+from contract.federation.messages import RoundPlan, SealedShare, SiteFigures, SiteModels
 from federation.learning.learner import Arrays
 from federation.messages.identity import Identity
 from federation.messages.sealing import seal_to

@@ -15,23 +15,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from contract.errors import InvalidEventError
-from contract.federation.messages import (
-    CLOCK_TOLERANCE_MS,
-    MESSAGE_BYTES_MAX,
-    RECORD_BYTES_MAX,
-    WIRE_VERSION,
-    Announcement,
-    Claim,
-    EnrolmentRequest,
-    Envelope,
-    Message,
-    Part,
-    PartsAnnounced,
-    SignedEnvelope,
-    decode_message,
-    encode_message,
-    get_type_name,
-)
+from contract.federation.fields import CLOCK_TOLERANCE_MS, MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, WIRE_VERSION
+from contract.federation.frames import Announcement, Envelope, Part, PartsAnnounced, SignedEnvelope
+from contract.federation.messages import Claim, EnrolmentRequest, Message, decode_message, encode_message, get_type_name
 from federation.messages import rights
 from federation.messages.identity import SIGNATURE_BYTES, Identity, PublicIdentity
 from federation.refusals import EnvelopeRefusedError

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from contract.federation.messages import GlobalModel, Purpose, Shapes
+from contract.federation.fields import Purpose
+from contract.federation.messages import GlobalModel, Shapes
 
 
 class GlobalWeights(Struct, frozen=True, kw_only=True):

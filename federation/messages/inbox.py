@@ -8,16 +8,8 @@ import hashlib
 
 import msgspec
 
-from contract.federation.messages import (
-    MESSAGE_BYTES_MAX,
-    RECORD_BYTES_MAX,
-    Announcement,
-    Frame,
-    Part,
-    PartsAnnounced,
-    Probe,
-    SignedEnvelope,
-)
+from contract.federation.fields import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX
+from contract.federation.frames import Announcement, Frame, Part, PartsAnnounced, Probe, SignedEnvelope
 from federation.messages import envelope, rights
 from federation.messages.envelope import (
     ANNOUNCEMENT_DOMAIN,

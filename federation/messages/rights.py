@@ -10,9 +10,8 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
+from contract.federation.fields import COORDINATOR, OPERATOR
 from contract.federation.messages import (
-    COORDINATOR,
-    OPERATOR,
     Adoption,
     CoordinatorMessage,
     EnrolmentRequest,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.federation.messages import Role, RoundPlan, TensorShape
+from contract.federation.fields import Role
+from contract.federation.messages import RoundPlan, TensorShape
 from federation.numeric.calibration import SUMMED
 from federation.refusals import UpdateRefusedError
 

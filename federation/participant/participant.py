@@ -8,8 +8,8 @@ alone, so a crash is one participant that dropped out. Knows no clock, no transp
 import secrets
 from collections import deque
 
+from contract.federation.fields import COORDINATOR
 from contract.federation.messages import (
-    COORDINATOR,
     Adoption,
     Claim,
     Failure,

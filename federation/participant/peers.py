@@ -12,7 +12,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from contract.federation.messages import COORDINATOR, Member
+from contract.federation.fields import COORDINATOR
+from contract.federation.messages import Member
 from federation.messages.identity import PublicIdentity
 
 Fault = Literal["changed", "shared", "twice"]

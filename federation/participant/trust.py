@@ -7,7 +7,8 @@ coordinator's roster names. Everything raises EnvelopeRefusedError with a code o
 from collections.abc import Mapping
 
 from contract.errors import ConfigurationError
-from contract.federation.messages import COORDINATOR, Claim, GlobalModel, Roster
+from contract.federation.fields import COORDINATOR
+from contract.federation.messages import Claim, GlobalModel, Roster
 from federation.messages.global_weights import weights_of
 from federation.messages.identity import PublicIdentity, identity_of
 from federation.numeric.tensors import unflatten

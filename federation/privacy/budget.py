@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from contract.federation.messages import LocalTraining, PrivacyTerms, Purpose, RoundPlan
+from contract.federation.fields import Purpose
+from contract.federation.messages import LocalTraining, PrivacyTerms, RoundPlan
 from federation.privacy.accounting import Level, PrivacyLedger, Release, Spend, training_release
 from federation.refusals import FederationRefusedError, PrivacyBudgetError
 

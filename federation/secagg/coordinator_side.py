@@ -10,16 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contract.federation.messages import (
-    KeyList,
-    MaskedUpdate,
-    MaskKeys,
-    MaskShares,
-    ShareList,
-    SignedEnvelope,
-    SurvivorList,
-    Unmasking,
-)
+from contract.federation.frames import SignedEnvelope
+from contract.federation.messages import KeyList, MaskedUpdate, MaskKeys, MaskShares, ShareList, SurvivorList, Unmasking
 from federation.messages.sealing import SealingKey
 from federation.numeric.masks import RING_TYPES, Words, add_masks
 from federation.refusals import MaskingRefusedError

@@ -28,7 +28,8 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from contract.federation.messages import MaskKeys, Message, RoundPlan, SignedEnvelope
+from contract.federation.frames import SignedEnvelope
+from contract.federation.messages import MaskKeys, Message, RoundPlan
 from federation.messages.envelope import Roster, unseal
 from federation.messages.sealing import PUBLIC_BYTES, SEED_BYTES, derive, is_public_key
 from federation.numeric.fixed_point import FixedPoint

@@ -13,15 +13,8 @@ from collections.abc import Sequence
 import msgspec
 
 from contract.errors import FencedError
-from contract.federation.messages import (
-    MaskedUpdate,
-    MaskKeys,
-    MaskShares,
-    SealedShare,
-    SignedEnvelope,
-    SurvivorList,
-    Unmasking,
-)
+from contract.federation.frames import SignedEnvelope
+from contract.federation.messages import MaskedUpdate, MaskKeys, MaskShares, SealedShare, SurvivorList, Unmasking
 from federation.messages.envelope import Roster
 from federation.messages.sealing import RandomBytes, SealingKey, seal_to
 from federation.numeric.masks import RING_TYPES, Words, add_masks

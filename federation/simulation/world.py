@@ -10,7 +10,8 @@ import msgspec
 
 from contract.clock import ManualClock, from_epoch_ms, to_epoch_ms
 from contract.errors import InvariantError
-from contract.federation.messages import OPERATOR, Order
+from contract.federation.fields import OPERATOR
+from contract.federation.messages import Order
 from contract.federation.settings import FederationSettings, ParticipantSettings
 from federation.coordinator.assembly import coordinator_for
 from federation.coordinator.coordinator import Coordinator

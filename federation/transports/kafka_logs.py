@@ -26,7 +26,7 @@ from kafka.errors import (
 )
 
 from contract.errors import ConfigurationError, FencedError, PositionDeadError, TransientError
-from contract.federation.messages import RECORD_BYTES_MAX
+from contract.federation.fields import RECORD_BYTES_MAX
 from contract.federation.settings import FederationSettings
 from federation.transports.ports import LogName, Outgoing, Record
 from runtime.kafka.brokers import close_producer, require_broker

@@ -11,7 +11,8 @@ import msgspec
 
 from contract.clock import Clock, to_epoch_ms
 from contract.errors import ConfigurationError
-from contract.federation.messages import CLOCK_TOLERANCE_MS, Probe
+from contract.federation.fields import CLOCK_TOLERANCE_MS
+from contract.federation.frames import Probe
 from federation.transports.ports import Outgoing, Transport
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from contract.errors import ConfigurationError, FencedError, PositionDeadError
-from contract.federation.messages import RECORD_BYTES_MAX
+from contract.federation.fields import RECORD_BYTES_MAX
 from federation.transports.ports import LOGS, LogName, Outgoing, Record
 
 POLLED_MAX = 500

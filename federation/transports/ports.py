@@ -12,7 +12,7 @@ LOGS: tuple[LogName, ...] = ("control", "updates", "models", "ledger")
 
 
 class Outgoing(NamedTuple):
-    """One record on its way to a log; at most `contract.federation.messages.RECORD_BYTES_MAX` of value."""
+    """One record on its way to a log; at most `contract.federation.fields.RECORD_BYTES_MAX` of value."""
 
     log: LogName
     key: bytes

@@ -8,12 +8,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from contract.federation.frames import Announcement, Envelope, Part, PartsAnnounced, Probe, SignedEnvelope
 from contract.federation.messages import (
     Adoption,
-    Announcement,
     Claim,
     EnrolmentRequest,
-    Envelope,
     Evaluated,
     Failure,
     GlobalModel,
@@ -27,17 +26,13 @@ from contract.federation.messages import (
     MaskShares,
     Member,
     Order,
-    Part,
-    PartsAnnounced,
     PrivacyTerms,
-    Probe,
     Published,
     Refusal,
     Roster,
     RoundPlan,
     SealedShare,
     ShareList,
-    SignedEnvelope,
     SiteFigures,
     SiteModels,
     StageOver,

@@ -5,11 +5,9 @@ import msgspec
 import pytest
 
 from contract.errors import InvalidEventError
+from contract.federation.frames import Announcement, Envelope, Frame
 from contract.federation.messages import (
-    Announcement,
     CoordinatorMessage,
-    Envelope,
-    Frame,
     Message,
     ParticipantMessage,
     decode_message,

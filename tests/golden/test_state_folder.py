@@ -13,7 +13,8 @@ import pytest
 from connectors.config.connector_file import parse as parse_connector
 from connectors.running.positions import SqlOffsetStore
 from contract.clock import ManualClock, from_epoch_ms
-from contract.federation.messages import COORDINATOR, LedgerEntry, Order
+from contract.federation.fields import COORDINATOR
+from contract.federation.messages import LedgerEntry, Order
 from contract.federation.settings import FederationSettings, ParticipantSettings
 from contract.metrics import Metrics
 from contract.package import read_package

@@ -5,7 +5,8 @@ import hashlib
 import msgspec
 import pytest
 
-from contract.federation.messages import Announcement, Message, PartsAnnounced, Refusal
+from contract.federation.frames import Announcement, PartsAnnounced
+from contract.federation.messages import Message, Refusal
 from contract.federation.reasons import DROP_REASONS
 from federation.messages.envelope import ANNOUNCEMENT_DOMAIN, Opened, seal, to_records
 from federation.messages.inbox import Inbox

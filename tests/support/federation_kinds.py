@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from contract.federation.messages import Envelope, Frame, SignedEnvelope
+from contract.federation.frames import Envelope, Frame, SignedEnvelope
 
 _FRAMES = msgspec.msgpack.Decoder(Frame)
 _ENVELOPES = msgspec.msgpack.Decoder(Envelope)

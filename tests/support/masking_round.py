@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from contract.federation.messages import KeyList, MaskKeys, MaskShares, Message, ShareList, SignedEnvelope, SurvivorList
+from contract.federation.frames import SignedEnvelope
+from contract.federation.messages import KeyList, MaskKeys, MaskShares, Message, ShareList, SurvivorList
 from federation.messages.envelope import seal
 from federation.messages.identity import Identity, PublicIdentity
 from federation.numeric.masks import RING_TYPES, Words

@@ -2,15 +2,8 @@
 
 from msgspec.structs import replace
 
-from contract.federation.messages import (
-    Envelope,
-    LocalTraining,
-    PrivacyTerms,
-    RoundPlan,
-    SignedEnvelope,
-    TensorShape,
-    Update,
-)
+from contract.federation.frames import Envelope, SignedEnvelope
+from contract.federation.messages import LocalTraining, PrivacyTerms, RoundPlan, TensorShape, Update
 from federation.messages.envelope import Opened
 from federation.messages.identity import Identity
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from contract.clock import SystemClock, to_epoch_ms
 from contract.errors import ConfigurationError, TillguardError, TransientError
-from contract.federation.messages import COORDINATOR, OPERATOR, EnrolmentRequest, Order, Shapes, Withdrawal
+from contract.federation.fields import COORDINATOR, OPERATOR
+from contract.federation.messages import EnrolmentRequest, Order, Shapes, Withdrawal
 from contract.federation.settings import FederationSettings
 from contract.metrics import Metrics
 from federation.audit.history import History, read_history

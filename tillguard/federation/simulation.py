@@ -8,7 +8,8 @@ import msgspec
 from pydantic import Field, ValidationError, model_validator
 
 from contract.errors import ConfigurationError, TillguardError
-from contract.federation.messages import SITES_MAX, LocalTraining, PrivacyTerms
+from contract.federation.fields import SITES_MAX
+from contract.federation.messages import LocalTraining, PrivacyTerms
 from contract.federation.settings import RoundSettings
 from contract.sections.section import Section
 from contract.settings import list_faults

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.features import Feature, get_schema, get_schema_hash
-from contract.federation.messages import Role
+from contract.federation.fields import Role
 from trainer.federated import joint_statistics
 from trainer.federated.joint_statistics import Kind
 from trainer.model.preprocessing import Constants

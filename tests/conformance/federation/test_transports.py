@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract.errors import ConfigurationError, FencedError
-from contract.federation.messages import RECORD_BYTES_MAX
+from contract.federation.fields import RECORD_BYTES_MAX
 from federation.transports.ports import LOGS, LogName, Outgoing, Record, Transport
 
 DEADLINE_S = 120.0

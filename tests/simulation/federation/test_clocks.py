@@ -8,7 +8,8 @@ import pytest
 
 from contract.clock import ManualClock, from_epoch_ms
 from contract.errors import ConfigurationError
-from contract.federation.messages import CLOCK_TOLERANCE_MS, Order, Refusal
+from contract.federation.fields import CLOCK_TOLERANCE_MS
+from contract.federation.messages import Order, Refusal
 from federation.audit.history import content_of, rounds_of
 from federation.coordinator.coordinator import BEGUN_AHEAD
 from federation.messages.envelope import seal, to_records

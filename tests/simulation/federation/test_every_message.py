@@ -13,17 +13,8 @@ import msgspec
 import pytest
 
 from contract.errors import InvariantError
-from contract.federation.messages import (
-    COORDINATOR,
-    OPERATOR,
-    Claim,
-    EnrolmentRequest,
-    Message,
-    Order,
-    Refusal,
-    decode_message,
-    get_type_name,
-)
+from contract.federation.fields import COORDINATOR, OPERATOR
+from contract.federation.messages import Claim, EnrolmentRequest, Message, Order, Refusal, decode_message, get_type_name
 from contract.federation.reasons import DROP_REASONS
 from federation.audit.history import content_of
 from federation.coordinator import intake

@@ -10,15 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvalidEventError
-from contract.federation.messages import (
-    WIRE_VERSION,
-    Envelope,
-    Order,
-    SignedEnvelope,
-    decode_message,
-    encode_message,
-    get_type_name,
-)
+from contract.federation.fields import WIRE_VERSION
+from contract.federation.frames import Envelope, SignedEnvelope
+from contract.federation.messages import Order, decode_message, encode_message, get_type_name
 from federation.coordinator.coordinator import Coordinator
 from federation.messages.envelope import ENVELOPE_DOMAIN, _seal_info, signed_bytes
 from federation.messages.identity import Identity, PublicIdentity

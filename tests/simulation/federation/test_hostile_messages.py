@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from contract.federation.fields import CLOCK_TOLERANCE_MS
 from contract.federation.messages import (
-    CLOCK_TOLERANCE_MS,
     Adoption,
     Failure,
     MaskedUpdate,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from contract.federation.frames import SignedEnvelope
 from contract.federation.messages import (
     KeyList,
     MaskKeys,
@@ -13,7 +14,6 @@ from contract.federation.messages import (
     Refusal,
     RoundPlan,
     ShareList,
-    SignedEnvelope,
     SurvivorList,
     Unmasking,
 )

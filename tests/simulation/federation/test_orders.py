@@ -7,7 +7,8 @@ import pytest
 
 from contract.clock import ManualClock, from_epoch_ms
 from contract.errors import TransientError
-from contract.federation.messages import CLOCK_TOLERANCE_MS, Order
+from contract.federation.fields import CLOCK_TOLERANCE_MS
+from contract.federation.messages import Order
 from federation.audit.orders import Answer, give
 from federation.simulation.world import World
 from federation.transports.memory import MemoryTransport

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from contract.errors import ConfigurationError
-from contract.federation.messages import COORDINATOR, Member, Order, Roster
+from contract.federation.fields import COORDINATOR
+from contract.federation.messages import Member, Order, Roster
 from federation.messages.envelope import seal, to_records
 from federation.messages.identity import Identity
 from federation.participant.peers import Word, distrusted, fingerprint_of, pinned

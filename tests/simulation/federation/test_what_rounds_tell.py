@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from contract.federation.messages import Adoption, Envelope, RoundPlan
+from contract.federation.frames import Envelope
+from contract.federation.messages import Adoption, RoundPlan
 from contract.federation.settings import CompressionSettings, RobustSettings, RoundPrivacySettings
 from contract.metrics import Metrics
 from federation.audit.history import content_of, rounds_of, standings_of

@@ -4,7 +4,9 @@ import pytest
 from msgspec import json
 from msgspec.structs import replace
 
-from contract.federation.messages import OPERATOR, EnrolmentRequest, Envelope, Order
+from contract.federation.fields import OPERATOR
+from contract.federation.frames import Envelope
+from contract.federation.messages import EnrolmentRequest, Order
 from federation.audit.ledger import GENESIS, Head, next_entry
 from federation.audit.orders import Answer, answer_in
 from federation.coordinator.admission import ORDERS_KEPT, admit_order, apply_order, enrol, waits

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from contract.federation.messages import SITES_MAX, RoundPlan, SealedShare, SiteFigures, SiteModels, TensorShape, Update
+from contract.federation.fields import SITES_MAX
+from contract.federation.messages import RoundPlan, SealedShare, SiteFigures, SiteModels, TensorShape, Update
 from contract.federation.settings import FederationSettings, RoundSettings
 from federation.coordinator import admission
 from federation.coordinator.robust import RobustCollection

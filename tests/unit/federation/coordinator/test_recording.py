@@ -7,15 +7,8 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from contract.federation.messages import (
-    COHORT_MAX,
-    LedgerEntry,
-    RoundPlan,
-    StageOver,
-    TensorShape,
-    decode_message,
-    encode_message,
-)
+from contract.federation.fields import COHORT_MAX
+from contract.federation.messages import LedgerEntry, RoundPlan, StageOver, TensorShape, decode_message, encode_message
 from contract.federation.settings import CoordinatorSettings, RoundSettings
 from federation.audit.history import content_of, rounds_of
 from federation.coordinator.attempt import Attempt, rules_of

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvariantError
-from contract.federation.messages import STAGES
+from contract.federation.fields import STAGES
 from contract.federation.reasons import DROP_REASONS
 from contract.federation.settings import Mode
 from federation.coordinator.rounds import (

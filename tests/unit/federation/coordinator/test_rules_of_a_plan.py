@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import pytest
 from pydantic import ValidationError
 
-from contract.federation.messages import RoundPlan, Stage
+from contract.federation.fields import Stage
+from contract.federation.messages import RoundPlan
 from contract.federation.settings import PhaseTimes, RoundSettings, StrategySettings
 from federation.coordinator.planning import RoundPlanning
 from federation.coordinator.rounds import StageRules

@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.federation.messages import (
-    CLOCK_TOLERANCE_MS,
-    RECORD_BYTES_MAX,
-    EnrolmentRequest,
-    MaskedUpdate,
-    Part,
-    SignedEnvelope,
-    encode_message,
-)
+from contract.federation.fields import CLOCK_TOLERANCE_MS, RECORD_BYTES_MAX
+from contract.federation.frames import Part, SignedEnvelope
+from contract.federation.messages import EnrolmentRequest, MaskedUpdate, encode_message
 from federation.messages.envelope import PART_BYTES, seal, unseal
 from federation.messages.identity import Identity
 from federation.messages.inbox import Inbox

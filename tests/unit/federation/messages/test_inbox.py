@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.federation.messages import RECORD_BYTES_MAX, MaskedUpdate
+from contract.federation.fields import RECORD_BYTES_MAX
+from contract.federation.messages import MaskedUpdate
 from federation.messages import envelope
 from federation.messages import inbox as inbox_module
 from federation.messages.envelope import PART_BYTES

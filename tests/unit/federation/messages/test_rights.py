@@ -6,7 +6,8 @@ from typing import get_args
 
 import pytest
 
-from contract.federation.messages import COORDINATOR, OPERATOR, EnrolmentRequest, Message, get_type_name
+from contract.federation.fields import COORDINATOR, OPERATOR
+from contract.federation.messages import EnrolmentRequest, Message, get_type_name
 from contract.federation.reasons import DROP_REASONS
 from federation.messages.rights import OFFICES, RIGHTS, TYPES, Office, may_write, objection, office_of
 from federation.transports.ports import LOGS, LogName

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from contract.clock import EPOCH, ManualClock
-from contract.federation.messages import COORDINATOR, Claim, GlobalModel, TensorShape
+from contract.federation.fields import COORDINATOR
+from contract.federation.messages import Claim, GlobalModel, TensorShape
 from contract.federation.settings import ParticipantSettings
 from federation.learning.numpy_learner import Data, NumpyLearner
 from federation.messages.envelope import seal, to_records

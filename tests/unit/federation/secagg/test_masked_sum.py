@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contract.federation.messages import Frame, MaskedUpdate, MaskingTerms, RoundPlan
+from contract.federation.frames import Frame
+from contract.federation.messages import MaskedUpdate, MaskingTerms, RoundPlan
 from federation.messages.envelope import seal, to_records
 from federation.numeric.masks import RING_TYPES
 from federation.refusals import MaskingRefusedError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from contract.errors import FencedError
-from contract.federation.messages import MaskKeys, MaskShares, SignedEnvelope, SurvivorList, Unmasking
+from contract.federation.frames import SignedEnvelope
+from contract.federation.messages import MaskKeys, MaskShares, SurvivorList, Unmasking
 from federation.refusals import MaskingRefusedError
 from federation.secagg.coordinator_side import MaskingCoordinator
 from federation.secagg.member_side import MaskingMember
