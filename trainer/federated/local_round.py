@@ -19,7 +19,7 @@ from trainer.federated import joint_form
 from trainer.model import fit, network
 from trainer.model.plan import HIDDEN, Privacy
 from trainer.model.steps import Pull, Step, build_plain_step, build_private_step
-from trainer.tensorflow import keras, tf
+from trainer.model.tensorflow import keras, tf
 
 Arrays = Sequence[NDArray[np.float32]]
 SHARE_MIN = 1e-6

@@ -25,7 +25,7 @@ from trainer.model.plan import HIDDEN, Plan
 from trainer.model.privacy import compute_epsilon
 from trainer.model.run_onnx import compute_served_scores
 from trainer.model.snapshot import Snapshot
-from trainer.tensorflow import keras
+from trainer.model.tensorflow import keras
 
 NO_CAPACITY = CapacitySettings()
 Parameter = str | int | float | bool

@@ -13,7 +13,7 @@ from contract.errors import TrainingRefusedError
 from contract.models import INPUT_NAME, OUTPUT_NAME, PARITY_MAX
 from trainer.model.fit import build_scorer
 from trainer.model.run_onnx import run_onnx
-from trainer.tensorflow import keras, tf, tf2onnx
+from trainer.model.tensorflow import keras, tf, tf2onnx
 
 OPSET = 17
 """Understood by ONNX Runtime since 1.12."""

@@ -21,7 +21,7 @@ from trainer.model.plan import Plan
 from trainer.model.preprocessing import Constants, fit_constants
 from trainer.model.snapshot import Snapshot
 from trainer.model.steps import Step, build_plain_step, build_private_step
-from trainer.tensorflow import keras, tf
+from trainer.model.tensorflow import keras, tf
 
 BATCH_MIN, BATCH_MAX = 64, 512
 STEPS_WANTED = 64

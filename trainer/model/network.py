@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contract.models import INPUT_NAME
 from trainer.model.plan import HIDDEN
 from trainer.model.preprocessing import Constants
-from trainer.tensorflow import keras
+from trainer.model.tensorflow import keras
 
 DROPOUT = 0.2
 SCALED_MAX = 5.0

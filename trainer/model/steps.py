@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.model.plan import Privacy
-from trainer.tensorflow import keras, tf
+from trainer.model.tensorflow import keras, tf
 
 Step = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], None]
 """Takes features (n, F), fraud (n,) as 0 or 1, and weight (n,)."""

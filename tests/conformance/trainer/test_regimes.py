@@ -114,7 +114,7 @@ def test_without_noise_no_example_moves_a_step_further_than_its_clipping_norm(ex
     from trainer.model import network
     from trainer.model.preprocessing import fit_constants
     from trainer.model.steps import build_private_step
-    from trainer.tensorflow import keras
+    from trainer.model.tensorflow import keras
 
     rows = examples.features[:200]
     net = network.build(fit_constants(examples.features), rows.shape[1])
@@ -129,7 +129,7 @@ def test_a_sum_of_clipped_gradients_is_that_of_single_ones(examples: Examples) -
     from trainer.model import network
     from trainer.model.preprocessing import fit_constants
     from trainer.model.steps import build_private_step
-    from trainer.tensorflow import keras
+    from trainer.model.tensorflow import keras
 
     constants = fit_constants(examples.features)
     moves = []

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from trainer import tensorflow
+from trainer.model import tensorflow
 
 
 def test_a_hidden_package_cannot_be_imported_and_can_be_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
