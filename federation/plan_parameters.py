@@ -9,7 +9,7 @@ from contract.federation.messages import RoundPlan
 from federation.numeric import calibration
 from federation.numeric.fixed_point import FixedPoint
 from federation.privacy import accounting
-from federation.secagg.masked_sum import check_overflow, masking_plan
+from federation.secagg.masked_sum import build_masking_plan, check_overflow
 
 FRAUD_IS_WORTH = 100
 """Examples: frauds are some one in a hundred, and it is they that a participant has to teach."""
@@ -17,7 +17,7 @@ NOISE_SIGMAS = 8.0
 """Room in the fixed point for a participant's noise; one value in 10^15 lies beyond."""
 
 
-def weight_of(plan: RoundPlan, examples: int, frauds: int) -> float:
+def compute_weight(plan: RoundPlan, examples: int, frauds: int) -> float:
     """A participant's weight in [0, weight_max].
 
     With privacy of either level everyone weighs the same: weights by exact counts, and their sum, would tell of single
@@ -29,7 +29,7 @@ def weight_of(plan: RoundPlan, examples: int, frauds: int) -> float:
     return min(mixed / plan.weight_unit, 1.0) * plan.weight_max
 
 
-def clipped(plan: RoundPlan, update: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+def clip_update(plan: RoundPlan, update: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
     """`update` of L2 norm at most clip_norm, and whether it had more; raises ValueError where it is not finite.
 
     From (d,) to (d,).
@@ -42,7 +42,7 @@ def clipped(plan: RoundPlan, update: NDArray[np.float64]) -> tuple[NDArray[np.fl
     return update * (plan.clip_norm / norm), True
 
 
-def noise_share(plan: RoundPlan) -> float:
+def compute_noise_share(plan: RoundPlan) -> float:
     """Standard deviation of the noise that each participant adds to each number of its weighted part of a masked sum; 0 without.
 
     The sum of any `updates_min` of them has at least noise_multiplier * clip_norm * weight_max. At sample level the summaries of
@@ -53,20 +53,20 @@ def noise_share(plan: RoundPlan) -> float:
         return 0.0
     if plan.privacy.level == "sample" and plan.purpose != "training":
         part = plan.clip_norm * (calibration.EXAMPLE_NORM_MAX if plan.purpose == "calibration" else 1.0)
-        moved = accounting.sensitivity(2 * part / plan.privacy.examples_min, plan.weight_max)
+        moved = accounting.compute_sensitivity(2 * part / plan.privacy.examples_min, plan.weight_max)
     elif plan.privacy.level == "client":
-        moved = accounting.sensitivity(plan.clip_norm, plan.weight_max)
+        moved = accounting.compute_sensitivity(plan.clip_norm, plan.weight_max)
     else:
         return 0.0
-    return accounting.noise_share(plan.privacy.noise_multiplier, moved, plan.updates_min)
+    return accounting.compute_noise_share(plan.privacy.noise_multiplier, moved, plan.updates_min)
 
 
-def value_bound(plan: RoundPlan) -> float:
+def compute_value_bound(plan: RoundPlan) -> float:
     """The largest absolute value that one participant puts into a masked sum."""
-    return plan.weight_max * max(plan.clip_norm, 1.0) + NOISE_SIGMAS * noise_share(plan)
+    return plan.weight_max * max(plan.clip_norm, 1.0) + NOISE_SIGMAS * compute_noise_share(plan)
 
 
-def fixed_point_of(federation: str, plan: RoundPlan) -> FixedPoint:
+def choose_fixed_point(federation: str, plan: RoundPlan) -> FixedPoint:
     """How values travel; raises MaskingRefusedError where the cohort's sum could leave the ring."""
     scale = plan.masking.scale if plan.masking is not None else 0.0
-    return check_overflow(masking_plan(federation, plan), scale, value_bound(plan))
+    return check_overflow(build_masking_plan(federation, plan), scale, compute_value_bound(plan))

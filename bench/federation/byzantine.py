@@ -19,7 +19,7 @@ from contract.federation.settings import RobustSettings, RoundSettings
 from federation.learning.learner import Learner, Task, Trained
 from federation.learning.numpy_learner import Data, NumpyLearner
 from federation.numeric.aggregation import Rule
-from federation.simulation.data import divided
+from federation.simulation.data import divide
 
 LIARS = 2
 BANKS = 10
@@ -95,7 +95,7 @@ def measure(*, quick: bool) -> list[Row]:
     """Every rule against every attack."""
     course = QUICK_COURSE if quick else COURSE
     train, test = data(QUICK_EXAMPLES if quick else EXAMPLES)
-    banks, evaluate = trial.banks_of(divided(train, BANKS, SKEW, seed=0), 0), trial.judged_on(test)
+    banks, evaluate = trial.banks_of(divide(train, BANKS, SKEW, seed=0), 0), trial.judged_on(test)
 
     def ap(rule: Rule, attack: Attack) -> float:
         make: Callable[[str, Bank], Learner] = partial(learner, course, attack)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.learning.learner import Arrays
-from federation.learning.numpy_learner import Data, logits
+from federation.learning.numpy_learner import Data, compute_logits
 from federation.numeric import calibration
 from federation.refusals import UpdateRefusedError
 
@@ -21,7 +21,7 @@ def calibrated(arrays: Arrays, kept_back: Sequence[Data]) -> list[NDArray[np.flo
     For each layer weights (inputs, units) and a bias (units,), float32.
     """
     sizes = [len(own.labels) for own in kept_back]
-    given = [calibration.histogram(logits(arrays, own.features), own.labels) for own in kept_back]
+    given = [calibration.compute_histogram(compute_logits(arrays, own.features), own.labels) for own in kept_back]
     try:
         found = calibration.fit(np.average(given, axis=0, weights=sizes), sum(sizes))
     except UpdateRefusedError:

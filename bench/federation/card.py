@@ -21,7 +21,7 @@ from bench.table import Row, ratio
 from contract.statistics.ranking import average_precision
 from federation.learning.learner import Arrays
 from federation.learning.numpy_learner import Data, predict
-from federation.simulation.data import divided, joined
+from federation.simulation.data import divide, join_parts
 from federation.simulation.simulation import Results
 
 FILE = "creditcard-truncated.parquet"
@@ -112,7 +112,7 @@ def judged(arrays: Arrays, test: Data, offset: float = 0.0) -> Judged:
 
 def run(banks: Mapping[str, Bank], test: Data, course: Course, title: str) -> Outcome:
     """One division: together, in one place, and each alone."""
-    everything = joined([bank.own for bank in banks.values()])
+    everything = join_parts([bank.own for bank in banks.values()])
     models: list[Arrays] = []
     rounds = trial.advised(course, trial.share_of(banks))
     results = trial.federated(title, banks, rounds, course, trial.keeping(trial.judged_on(test), models))
@@ -129,7 +129,7 @@ def measure(*, quick: bool) -> list[Row]:
     course = QUICK_COURSE if quick else COURSE
     train, test = data(QUICK_GENUINE if quick else None)
     outcomes = [
-        run(trial.banks_of(divided(train, INSTITUTIONS, SKEW, seed=number), number), test, course, f"division {number}")
+        run(trial.banks_of(divide(train, INSTITUTIONS, SKEW, seed=number), number), test, course, f"division {number}")
         for number in range(1 if quick else PARTITIONS)
     ]
     rows: list[Row] = []

@@ -20,7 +20,7 @@ from federation.learning.learner import Arrays
 from federation.learning.numpy_learner import Data
 from federation.numeric.compression import Bits, compress
 from federation.numeric.masks import Stream
-from federation.simulation.data import divided, joined
+from federation.simulation.data import divide, join_parts
 
 GENUINE, QUICK_GENUINE = 20_000, 3_000
 ROUNDS, QUICK_ROUNDS = 15, 2
@@ -61,8 +61,8 @@ def settings(course: Course, bits: Bits, fraud_share: float) -> RoundSettings:
 
 def points_of(train: Data, test: Data, course: Course, bits: Bits) -> list[Point]:
     """One run."""
-    banks = trial.banks_of(divided(train, INSTITUTIONS, SKEW, seed=0), 0)
-    offset = log_odds(joined([bank.own for bank in banks.values()]).labels)
+    banks = trial.banks_of(divide(train, INSTITUTIONS, SKEW, seed=0), 0)
+    offset = log_odds(join_parts([bank.own for bank in banks.values()]).labels)
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
         found = judged(arrays, test, offset)

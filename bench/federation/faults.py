@@ -14,19 +14,19 @@ from bench.federation.local import Course, start
 from bench.table import Row
 from contract.federation.fields import Stage
 from contract.federation.settings import FederationSettings, ParticipantSettings
-from federation.audit.history import read_history, rounds_of
+from federation.audit.history import list_rounds, read_history
 from federation.audit.ledger import verify_chain
-from federation.learning.numpy_learner import NumpyLearner, shapes_of
+from federation.learning.numpy_learner import NumpyLearner, list_shapes
 from federation.messages.global_weights import GlobalWeights
 from federation.numeric.tensors import flatten
-from federation.secagg.graph import threshold
-from federation.simulation.data import divided, transactions
+from federation.secagg.graph import compute_threshold
+from federation.simulation.data import divide, generate_transactions
 from federation.simulation.world import TURNS_MAX, World
 from federation.transports.memory import Faults, MemoryTransport
 from federation.transports.ports import Outgoing
 
 PARTICIPANTS = 10
-LOST_MAX = PARTICIPANTS - threshold(PARTICIPANTS, complete=True)
+LOST_MAX = PARTICIPANTS - compute_threshold(PARTICIPANTS, complete=True)
 EXAMPLES, FEATURES, FRAUD_SHARE = 2_000, 8, 0.1
 COURSE = Course(rounds=1, epochs=1, batch_size=64, hidden=(8,), dropout=0.0)
 STAGES: tuple[Stage, ...] = ("keys", "shares", "updates", "unmasking")
@@ -46,7 +46,7 @@ class Told(NamedTuple):
 
 def world(seed: int = 7, faults: Faults | None = None, crash: float = 0.0, cohort_min: int = 3) -> World:
     """A federation whose participants are all enrolled."""
-    parts = divided(transactions(EXAMPLES, FEATURES, FRAUD_SHARE, COURSE.seed), PARTICIPANTS, 5.0, COURSE.seed)
+    parts = divide(generate_transactions(EXAMPLES, FEATURES, FRAUD_SHARE, COURSE.seed), PARTICIPANTS, 5.0, COURSE.seed)
     rounds = trial.advised(COURSE).model_copy(update={"cohort_min": cohort_min})
     made = World(
         FederationSettings(rounds=rounds, participant=ParticipantSettings(allow_robust=True)),
@@ -56,7 +56,7 @@ def world(seed: int = 7, faults: Faults | None = None, crash: float = 0.0, cohor
         },
         GlobalWeights(
             version=0,
-            shapes=shapes_of(FEATURES, COURSE.hidden),
+            shapes=list_shapes(FEATURES, COURSE.hidden),
             payload=flatten(start(FEATURES, COURSE)).tobytes(),
         ),
         seed=seed,
@@ -70,7 +70,7 @@ def world(seed: int = 7, faults: Faults | None = None, crash: float = 0.0, cohor
 def told(of: World) -> Told:
     """By round."""
     found = read_history(MemoryTransport(of.broker, "reader"), of.settings.name, of.identity.public.fingerprint)
-    return Told([line.outcome for line in rounds_of(found.entries)], verify_chain(found.entries).holds)
+    return Told([line.outcome for line in list_rounds(found.entries)], verify_chain(found.entries).holds)
 
 
 def same(one: World, other: World) -> bool:

@@ -25,7 +25,7 @@ from bench.handbook.protocol import SCENARIOS, Payments
 from bench.table import Row, ratio
 from federation.learning.learner import Arrays
 from federation.learning.numpy_learner import Data
-from federation.simulation.data import joined
+from federation.simulation.data import join_parts
 
 COURSE = Course(rounds=20, epochs=1)
 """Retailers that know different things drift apart in a round: rather more rounds than longer ones."""
@@ -67,7 +67,7 @@ class Outcome(NamedTuple):
 def run(shops: list[Shop], course: Course, title: str) -> Outcome:
     """Each alone, together, in one place."""
     banks = {f"shop-{number}": bank(shop.train) for number, shop in enumerate(shops)}
-    everything, test = joined([one.own for one in banks.values()]), joined([shop.test for shop in shops])
+    everything, test = join_parts([one.own for one in banks.values()]), join_parts([shop.test for shop in shops])
     kinds = np.concatenate([shop.test_kinds for shop in shops])
     models: list[Arrays] = []
     rounds = trial.advised(course, trial.share_of(banks))

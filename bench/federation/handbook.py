@@ -26,7 +26,7 @@ from bench.table import Row
 from contract.features import get_schema_hash
 from federation.learning.learner import Arrays, Learner
 from federation.learning.numpy_learner import Data, NumpyLearner
-from federation.simulation.data import joined
+from federation.simulation.data import join_parts
 from trainer.examples.spool import Spool
 
 RETAILERS = 5
@@ -169,12 +169,12 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
         alone.append(list(learners[name].serving or ()))
         return learners[name]
 
-    everyone = joined([shop.test for shop in shops])
+    everyone = join_parts([shop.test for shop in shops])
     rounds = trial.advised(course, trial.share_of(banks))
     models: list[Arrays] = []
     judge = trial.keeping(trial.judged_on(everyone), models)
     results = trial.federated(title, banks, rounds, course, judge, learner=learner)
-    everything = joined([one.own for one in banks.values()])
+    everything = join_parts([one.own for one in banks.values()])
     central = trial.chosen(trial.course_alone(everything, course), [one.newest for one in banks.values()])
     served = [one.serving or [] for one in learners.values()]
 

@@ -12,8 +12,8 @@ from contract.clock import SystemClock
 from contract.errors import TillguardError
 from contract.federation.messages import Order
 from contract.federation.settings import FederationSettings
-from federation.audit.history import rounds_of
-from federation.coordinator.assembly import coordinator_for
+from federation.audit.history import list_rounds
+from federation.coordinator.assembly import build_coordinator
 from federation.coordinator.coordinator import Coordinator
 from federation.coordinator.process import CoordinatorProcess
 from federation.coordinator.server_update import StrategyUpdate
@@ -51,7 +51,7 @@ class KafkaFederation:
         server_update = StrategyUpdate(self.settings.rounds, evaluate)
 
         def assemble(state: CoordinatorState) -> Coordinator:
-            return coordinator_for(
+            return build_coordinator(
                 self._identity, self.settings, state, server_update=server_update, dropped=lambda *_: None
             )
 
@@ -86,7 +86,7 @@ class KafkaFederation:
         self._until(lambda: self._state.model.version > 0 or self._state.rounds_wanted > 0)
         self._until(lambda: self._state.rounds_wanted == 0 and self._coordinator.coordinator.attempt is None)
         told = root.load_history(self.settings, self._identity.public.fingerprint)
-        return [dict(line.metrics) for line in rounds_of(told.entries)]
+        return [dict(line.metrics) for line in list_rounds(told.entries)]
 
     @property
     def _state(self) -> CoordinatorState:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contract.federation.messages import LocalTraining, PrivacyTerms
 from federation.learning.learner import Arrays, Task
-from federation.learning.numpy_learner import Data, fit, initial_arrays
+from federation.learning.numpy_learner import Data, fit, initialise_arrays
 
 HIDDEN = (64, 32)
 DROPOUT = 0.1
@@ -33,7 +33,7 @@ class Course(NamedTuple):
 
 def start(features: int, course: Course) -> list[NDArray[np.float32]]:
     """The model that everyone begins with. For each layer weights (inputs, units) and a bias (units,), float32."""
-    return initial_arrays(features, course.hidden, course.seed)
+    return initialise_arrays(features, course.hidden, course.seed)
 
 
 def task_of(course: Course, base: Arrays, epochs: int, *, seed: int, prior_offset: bool = False) -> Task:

@@ -24,8 +24,8 @@ from contract.federation.settings import RoundPrivacySettings, RoundSettings
 from contract.statistics.ranking import auc
 from federation.learning.learner import Arrays, Learner, Task, Trained
 from federation.learning.numpy_learner import Data, NumpyLearner, predict
-from federation.privacy.accounting import noise_for, training_release
-from federation.simulation.data import joined
+from federation.privacy.accounting import build_training_release, find_noise_multiplier
+from federation.simulation.data import join_parts
 from federation.simulation.simulation import Results
 
 BANKS, EXAMPLES, OUTSIDERS = 5, 300, 5_000
@@ -79,7 +79,7 @@ def private_fit(task: Task, data: Data, seed: int) -> list[NDArray[np.float32]]:
     """
     random = np.random.default_rng(seed)
     terms, training = task.privacy, task.training
-    release = training_release(terms.noise_multiplier, terms.examples_min, training.batch_size, training.epochs)
+    release = build_training_release(terms.noise_multiplier, terms.examples_min, training.batch_size, training.epochs)
     arrays = [array.astype(np.float64) for array in task.base]
     first, second = [np.zeros_like(array) for array in arrays], [np.zeros_like(array) for array in arrays]
     # With more examples than the plan's least, each has less of a chance, never more.
@@ -166,8 +166,8 @@ def settings(course: Course, *, private: bool) -> RoundSettings:
     plain = trial.plain(course)
     if not private:
         return plain
-    release = training_release(1.0, EXAMPLES, course.batch_size, course.epochs)
-    noise = noise_for(EPSILON, DELTA, steps=release.steps * course.rounds, sampling=release.sampling)
+    release = build_training_release(1.0, EXAMPLES, course.batch_size, course.epochs)
+    noise = find_noise_multiplier(EPSILON, DELTA, steps=release.steps * course.rounds, sampling=release.sampling)
     privacy = RoundPrivacySettings(
         level="sample", noise_multiplier=math.ceil(noise * 1e4) / 1e4, delta=DELTA, epsilon_max=EPSILON,
         examples_min=EXAMPLES,
@@ -183,7 +183,7 @@ def run(course: Course, shadows: int, *, private: bool) -> Outcome:
         _federation(f"{title}, {f'shadow {place}' if place else 'attacked'}", banks, others, course, private=private)
         for place, banks in enumerate(divided)
     ]
-    members = joined([bank.own for bank in divided[0].values()])
+    members = join_parts([bank.own for bank in divided[0].values()])
     return Outcome(
         results,
         attack(last, [arrays for _, arrays in rest], members, others),

@@ -20,7 +20,7 @@ from contract.federation.frames import SignedEnvelope
 from contract.federation.messages import Message
 from federation.messages.envelope import seal, to_records, unseal
 from federation.messages.identity import Identity, PublicIdentity
-from federation.numeric.fixed_point import finest
+from federation.numeric.fixed_point import choose_finest
 from federation.numeric.masks import Stream, Words
 from federation.secagg.coordinator_side import MaskingCoordinator
 from federation.secagg.masked_sum import MaskingPlan
@@ -62,7 +62,7 @@ class Round:
         self._bytes = dict.fromkeys(cohort, 0)
         self._cpu_s = dict.fromkeys(cohort, 0.0)
         self._office_cpu_s = 0.0
-        self._point = finest(bits, 1.0, members)
+        self._point = choose_finest(bits, 1.0, members)
         self._values = np.random.default_rng(7).uniform(-0.1, 0.1, parameters + 1)
 
     def run(self) -> Cost:

@@ -19,13 +19,13 @@ from contract.federation.settings import LocalTrainingSettings, RoundSettings, S
 from contract.statistics.ranking import average_precision
 from federation.coordinator.server_update import EVALUATED_APART_MAX
 from federation.learning.learner import Arrays, Learner
-from federation.learning.metrics import measured
-from federation.learning.numpy_learner import Data, NumpyLearner, fit, predict, shapes_of
+from federation.learning.metrics import measure
+from federation.learning.numpy_learner import Data, NumpyLearner, fit, list_shapes, predict
 from federation.messages.global_weights import GlobalWeights
 from federation.numeric.tensors import flatten
 from federation.plan_parameters import FRAUD_IS_WORTH
-from federation.simulation.data import joined, split
-from federation.simulation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate, willing
+from federation.simulation.data import join_parts, split
+from federation.simulation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, make_willing, simulate
 from federation.transports.memory import Faults
 
 KEPT_BACK = 0.9
@@ -73,7 +73,7 @@ class Bank(NamedTuple):
 
 def share_of(banks: Mapping[str, Bank]) -> float:
     """Of frauds among all that banks train on."""
-    return float(joined([bank.own for bank in banks.values()]).labels.mean())
+    return float(join_parts([bank.own for bank in banks.values()]).labels.mean())
 
 
 def banks_of(parts: Sequence[Data], seed: int) -> dict[str, Bank]:
@@ -90,7 +90,7 @@ def first_model(banks: Mapping[str, Bank], course: Course) -> GlobalWeights:
     """What everyone begins with."""
     features = next(iter(banks.values())).own.features.shape[1]
     return GlobalWeights(
-        version=0, shapes=shapes_of(features, course.hidden), payload=flatten(start(features, course)).tobytes()
+        version=0, shapes=list_shapes(features, course.hidden), payload=flatten(start(features, course)).tobytes()
     )
 
 
@@ -119,7 +119,7 @@ def federated(
             title=title,
             seed=course.seed,
             rounds=course.rounds,
-            settings=willing(rounds),
+            settings=make_willing(rounds),
             faults=faults or Faults(),
             participant_crash=crashes[0],
             coordinator_crash=crashes[1],
@@ -192,7 +192,7 @@ def central_course(
 
     Adam begins again at each of these stops, as it does for the banks with each round.
     """
-    data = joined([bank.own for bank in banks.values()])
+    data = join_parts([bank.own for bank in banks.values()])
     arrays = start(data.features.shape[1], course)
     found = []
     for stop in range(course.rounds * course.epochs // every):
@@ -205,7 +205,7 @@ def judged_on(test: Data) -> Callable[[Arrays], dict[str, float]]:
     """The measures on a held-out set; accuracy at even odds where the model knows no prior."""
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
-        return measured(predict(arrays, test.features), test.labels)
+        return measure(predict(arrays, test.features), test.labels)
 
     return evaluate
 

@@ -19,8 +19,8 @@ from bench.federation.local import Course
 from bench.federation.trial import Bank
 from bench.table import Row
 from federation.learning.numpy_learner import Data
-from federation.simulation.data import divided
-from federation.simulation.simulation import Results, willing
+from federation.simulation.data import divide
+from federation.simulation.simulation import Results, make_willing
 
 BANKS = 10
 SKEW = 0.35
@@ -65,7 +65,7 @@ def data(examples: int) -> tuple[Data, Data]:
 
 def partition(train: Data, number: int) -> dict[str, Bank]:
     """The banks of one draw."""
-    return trial.banks_of(divided(train, BANKS, SKEW, seed=number), seed=number)
+    return trial.banks_of(divide(train, BANKS, SKEW, seed=number), seed=number)
 
 
 def run(train: Data, test: Data, number: int, course: Course) -> Outcome:
@@ -89,7 +89,7 @@ def run(train: Data, test: Data, number: int, course: Course) -> Outcome:
 
 def over_kafka(banks: dict[str, Bank], course: Course, test: Data, bootstrap_servers: str) -> list[dict[str, float]]:
     """The first partition's figures after each round, over a real broker."""
-    settings = willing(trial.advised(course)).model_copy(update={"bootstrap_servers": bootstrap_servers})
+    settings = make_willing(trial.advised(course)).model_copy(update={"bootstrap_servers": bootstrap_servers})
     learners = {name: trial.usual(course, name, bank) for name, bank in banks.items()}
     with KafkaFederation(settings, learners, trial.first_model(banks, course), trial.judged_on(test)) as made:
         return made.run(course.rounds)

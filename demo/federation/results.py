@@ -12,7 +12,7 @@ from contract.federation.messages import LedgerEntry
 from contract.federation.settings import GATE_CONFIDENCE, PROVING_TRAININGS
 from demo.federation.adversary import ATTACKS
 from demo.federation.members import Member, recall, stopped
-from federation.audit.history import History, content_of, rounds_of
+from federation.audit.history import History, decode_content, list_rounds
 from federation.transports.ports import Record
 from tillguard.views.report.page import ABSENT
 
@@ -79,7 +79,7 @@ def summarise(course: Course) -> dict[str, Any]:
     dropped, told = drops(entries), rounds(entries, course.records, honest)
     return {
         "federation": course.federation,
-        "mode": next((content_of(entry)["mode"] for entry in entries if entry.kind == "plan"), None),
+        "mode": next((decode_content(entry)["mode"] for entry in entries if entry.kind == "plan"), None),
         "alert_share": ALERT_SHARE,
         "retailers": {each.member.name: _member(each) for each in course.members},
         "rounds": told,
@@ -125,7 +125,7 @@ def _member(course: MemberCourse) -> dict[str, Any]:
 
 def rounds(entries: Sequence[LedgerEntry], records: Sequence[Record], honest: Sequence[str]) -> list[dict[str, Any]]:
     """Every round: its outcome, how long it took and for what, the bytes of each member, and what it cost in privacy."""
-    lines = rounds_of(entries)
+    lines = list_rounds(entries)
     begins = [line.began_ms for line in lines]
     found = []
     for place, line in enumerate(lines):
@@ -165,7 +165,7 @@ def _at(entries: Sequence[LedgerEntry], number: int, kind: str) -> int | None:
 
 def _privacy(entries: Sequence[LedgerEntry], number: int) -> dict[str, Any]:
     """What the round's newest plan says of noise, and of epsilon after it."""
-    plans = [content_of(entry) for entry in entries if entry.round == number and entry.kind == "plan"]
+    plans = [decode_content(entry) for entry in entries if entry.round == number and entry.kind == "plan"]
     terms = plans[-1]["privacy"] if plans else {"level": "none"}
     if terms["level"] == "none":
         return {"level": "none"}
@@ -198,13 +198,13 @@ def drops(entries: Sequence[LedgerEntry]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for entry in entries:
         if entry.kind == "dropped":
-            total.update(content_of(entry))
+            total.update(decode_content(entry))
     return dict(sorted(total.items()))
 
 
 def _counted_in(entries: Sequence[LedgerEntry], name: str) -> int:
     """In how many rounds' sums this member is."""
-    return sum(entry.kind == "survivors" and name in content_of(entry)["members"] for entry in entries)
+    return sum(entry.kind == "survivors" and name in decode_content(entry)["members"] for entry in entries)
 
 
 def _rounded(share: float | None) -> float | None:

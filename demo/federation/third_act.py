@@ -27,8 +27,8 @@ from demo.federation import adversary, members, results
 from demo.federation.members import MEMBERS, Member, Prepared
 from demo.view import Screen
 from embedded.ledger import Endpoint
-from federation.audit.history import History, LogReader, content_of, rounds_of
-from federation.transports.kafka_logs import KafkaTransport, topic_name
+from federation.audit.history import History, LogReader, decode_content, list_rounds
+from federation.transports.kafka_logs import KafkaTransport, build_topic_name
 from federation.transports.ports import LOGS, Record
 from runtime import atomic_file, yaml_document
 from runtime.state_folder import find_retailer_folder
@@ -116,7 +116,7 @@ class ThirdAct:
         """Settings, keys and examples of everybody; the coordinator's come first, for its fingerprint."""
         names = [member.name for member in MEMBERS]
         rmtree(self._folder, ignore_errors=True)
-        beginnings.delete_topics({topic_name(FEDERATION, log) for log in LOGS}, self._on.endpoints["kafka"])
+        beginnings.delete_topics({build_topic_name(FEDERATION, log) for log in LOGS}, self._on.endpoints["kafka"])
         self._write_coordinator()
         init = self._start("coordinator-init", ["federation", "init", "--config", str(self._file("coordinator"))])
         for settings in beginnings.begin(names, self._on.endpoints):
@@ -315,13 +315,13 @@ def _everything(transport: KafkaTransport) -> list[Record]:
 def _versions(told: History) -> list[int]:
     """Of the global models that rounds made."""
     return [
-        content_of(entry)["model_version"] for entry in told.entries if entry.kind == "global_model" and entry.round
+        decode_content(entry)["model_version"] for entry in told.entries if entry.kind == "global_model" and entry.round
     ]
 
 
 def _progress(told: History) -> str:
     """`round 2 of 4: they learn`."""
-    lines = rounds_of(told.entries)
+    lines = list_rounds(told.entries)
     if not lines:
         return "their programs start"
     said = [entry.kind for entry in told.entries if entry.round == lines[-1].round]

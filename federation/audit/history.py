@@ -11,10 +11,10 @@ import msgspec
 from contract.federation.fields import COORDINATOR, NUMBER_MAX
 from contract.federation.messages import Claim, LedgerEntry, PrivacyTerms, Roster
 from contract.federation.settings import RoundPrivacySettings
-from federation.audit.ledger import TOO_MANY, Audit, Spoken, counted, digest_of, verify_chain
+from federation.audit.ledger import TOO_MANY, Audit, Spoken, hash_entry, select_counted, verify_chain
 from federation.learning.metrics import AP
 from federation.messages.envelope import Opened
-from federation.messages.foreign import reading_foreign
+from federation.messages.foreign import translate_foreign_errors
 from federation.messages.identity import PublicIdentity
 from federation.messages.inbox import Inbox
 from federation.privacy.accounting import PrivacyLedger, Release, Spend
@@ -93,7 +93,7 @@ class LogReader:
         # The claim on the control log says which keys sign the ledger, which waits on its log until then.
         if told.coordinator is not None:
             self._read("ledger")
-        entries = tuple(counted(told.spoken))
+        entries = tuple(select_counted(told.spoken))
         unfinished = len(told.spoken) - len(entries)
         return History(
             told.coordinator, told.epoch, told.roster, entries, verify_chain(entries), told.refused, unfinished
@@ -125,7 +125,7 @@ class _Believed:
 
     def take(self, record: Record) -> None:
         try:
-            with reading_foreign():
+            with translate_foreign_errors():
                 found = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
         except FederationRefusedError:
             if self.coordinator is None:
@@ -163,13 +163,13 @@ class _Believed:
             self._chain(Spoken(message, opened.envelope.epoch, opened.envelope.sent_at_ms))
 
     def _chain(self, spoken: Spoken) -> None:
-        digest = digest_of(spoken.entry)
+        digest = hash_entry(spoken.entry)
         if digest not in self._chained:
             self._chained.add(digest)
             self.spoken.append(spoken)
 
 
-def content_of(entry: LedgerEntry) -> dict[str, Any]:
+def decode_content(entry: LedgerEntry) -> dict[str, Any]:
     """An entry's content; empty where its bytes are no JSON object: a coordinator's signature makes no content well formed."""
     try:
         content = json.loads(entry.content)
@@ -198,14 +198,14 @@ def _read(entry: LedgerEntry, section: object, kind: type[T]) -> T:
         ) from None
 
 
-def rounds_of(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
+def list_rounds(entries: Sequence[LedgerEntry]) -> list[RoundLine]:
     """Every round that began, oldest first."""
     lines: dict[int, RoundLine] = {}
     for entry in entries:
         if entry.round == 0:
             continue
         line = lines.get(entry.round, RoundLine(entry.round, 0, "under way", 0, entry.at_ms, 0, {}))
-        content = content_of(entry)
+        content = decode_content(entry)
         line = line._replace(bytes_up=line.bytes_up + _whole(_section(content, "bytes").get("up")))
         if entry.kind == "plan":
             purpose = str(content.get("purpose", "training"))
@@ -246,13 +246,13 @@ class Standing(NamedTuple):
     reputation: float | None = None
 
 
-def standings_of(entries: Sequence[LedgerEntry]) -> dict[str, Standing]:
+def collect_standings(entries: Sequence[LedgerEntry]) -> dict[str, Standing]:
     """By participant, the newest of each."""
     found: dict[str, Standing] = {}
     for entry in entries:
         if entry.kind != "evaluated":
             continue
-        content = content_of(entry)
+        content = decode_content(entry)
         for name, value in _numbers(content.get("contributions")):
             found[name] = found.get(name, Standing())._replace(contribution=value)
         for name, value in _numbers(content.get("reputations")):
@@ -271,7 +271,7 @@ def _numbers(values: object) -> list[tuple[str, float]]:
     ]
 
 
-def by_cohort(lines: Sequence[RoundLine]) -> list[CohortLine]:
+def group_by_cohort(lines: Sequence[RoundLine]) -> list[CohortLine]:
     """Of everyone who was ever named in a cohort, by name; how a model changes with a cohort is not the doing of each of them."""
     trainings = [line for line in lines if line.cohort and line.purpose == "training" and line.metrics]
     names = sorted({name for line in trainings for name in line.cohort})
@@ -291,28 +291,28 @@ def by_cohort(lines: Sequence[RoundLine]) -> list[CohortLine]:
     ]
 
 
-def spent_of(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
+def read_newest_privacy(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
     """What the newest plan said of privacy; empty where no round began."""
     newest = next((entry for entry in reversed(entries) if entry.kind == "plan"), None)
     if newest is None:
         return {}
-    terms = _read(newest, content_of(newest).get("privacy"), PrivacyTerms)
+    terms = _read(newest, decode_content(newest).get("privacy"), PrivacyTerms)
     return dict(msgspec.to_builtins(terms))
 
 
-def halted_of(entries: Sequence[LedgerEntry]) -> str:
+def find_halt(entries: Sequence[LedgerEntry]) -> str:
     """Why no round begins, where that is the newest that is known of rounds; else empty."""
     newest = next((entry for entry in reversed(entries) if entry.kind in {"plan", "halted", "run_ordered"}), None)
-    return str(content_of(newest).get("reason", "")) if newest is not None and newest.kind == "halted" else ""
+    return str(decode_content(newest).get("reason", "")) if newest is not None and newest.kind == "halted" else ""
 
 
-def account_of(entries: Sequence[LedgerEntry], privacy: RoundPrivacySettings) -> PrivacyLedger:
+def rebuild_privacy_ledger(entries: Sequence[LedgerEntry], privacy: RoundPrivacySettings) -> PrivacyLedger:
     """The privacy ledger of the settings' level, rebuilt from the audit chain alone: nothing else need be believed."""
     if privacy.level == "none":
         raise FederationRefusedError("privacy", "rounds without privacy have no account")
     spends = []
     for entry in entries:
-        content = content_of(entry) if entry.kind == "plan" else {}
+        content = decode_content(entry) if entry.kind == "plan" else {}
         if entry.kind == "plan" and _read(entry, content.get("privacy"), PrivacyTerms).level == privacy.level:
             release = _read(entry, content.get("release"), Release)
             spends.append(Spend(round=entry.round, attempt=entry.attempt, at_ms=entry.at_ms, release=release))

@@ -57,7 +57,7 @@ class Spoken(NamedTuple):
         return self.epoch, self.at_ms
 
 
-def counted(spoken: Sequence[Spoken]) -> list[LedgerEntry]:
+def select_counted(spoken: Sequence[Spoken]) -> list[LedgerEntry]:
     """`spoken` without what coordinators left behind whose transaction failed, in the order of the chain.
 
     Anybody may append that later. A decision is left out where nothing was built upon it, and what it follows is not there, or
@@ -68,10 +68,10 @@ def counted(spoken: Sequence[Spoken]) -> list[LedgerEntry]:
     for one in spoken:
         following[Head(one.entry.index, one.entry.previous)].append(one)
         decisions[one.decision].append(one)
-    made = {Head(), *(head_after(one.entry) for one in spoken)}
+    made = {Head(), *(make_head_after(one.entry) for one in spoken)}
 
     def built_upon(decision: tuple[int, int]) -> bool:
-        after = (other for one in decisions[decision] for other in following.get(head_after(one.entry), []))
+        after = (other for one in decisions[decision] for other in following.get(make_head_after(one.entry), []))
         return any(other.decision != decision for other in after)
 
     def left_behind(decision: tuple[int, int]) -> bool:
@@ -88,12 +88,12 @@ def counted(spoken: Sequence[Spoken]) -> list[LedgerEntry]:
     return sorted((one.entry for one in spoken if one.decision not in aside), key=lambda entry: entry.index)
 
 
-def digest_of(entry: LedgerEntry) -> bytes:
+def hash_entry(entry: LedgerEntry) -> bytes:
     """By which the next entry names this one: SHA-256 of its msgpack."""
     return hashlib.sha256(encode_message(entry)).digest()
 
 
-def next_entry(
+def make_next_entry(
     head: Head, kind: str, content: object, *, at_ms: int, round_number: int = 0, attempt: int = 0
 ) -> LedgerEntry:
     """The entry after `head`; `content` becomes JSON with sorted keys."""
@@ -108,9 +108,9 @@ def next_entry(
     )
 
 
-def head_after(entry: LedgerEntry) -> Head:
+def make_head_after(entry: LedgerEntry) -> Head:
     """Where the chain stands after `entry`."""
-    return Head(entry.index + 1, digest_of(entry))
+    return Head(entry.index + 1, hash_entry(entry))
 
 
 def verify_chain(entries: Iterable[LedgerEntry], start: Head | None = None) -> Audit:
@@ -118,13 +118,13 @@ def verify_chain(entries: Iterable[LedgerEntry], start: Head | None = None) -> A
     head, latest = start or Head(), b""
     before: LedgerEntry | None = None
     for place, entry in enumerate(entries):
-        digest = digest_of(entry)
+        digest = hash_entry(entry)
         if digest == latest:
             continue
         fault = _fault(entry, head, before)
         if fault:
             return Audit(head, place, fault)
-        head, latest, before = head_after(entry), digest, entry
+        head, latest, before = make_head_after(entry), digest, entry
     return Audit(head, None, "")
 
 

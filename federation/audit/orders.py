@@ -14,13 +14,13 @@ from contract.clock import Clock, to_epoch_ms
 from contract.errors import TransientError
 from contract.federation.fields import CLOCK_TOLERANCE_MS, COORDINATOR, OPERATOR
 from contract.federation.messages import LedgerEntry, Order
-from federation.audit.history import content_of
+from federation.audit.history import decode_content
 from federation.messages.envelope import seal, to_records
-from federation.messages.foreign import reading_foreign
+from federation.messages.foreign import translate_foreign_errors
 from federation.messages.identity import Identity, PublicIdentity
 from federation.messages.inbox import Inbox
 from federation.refusals import FederationRefusedError
-from federation.transports.log_clock import skew
+from federation.transports.log_clock import describe_skew
 from federation.transports.ports import Outgoing, Record, Transport
 
 POLL_S = 0.5
@@ -52,7 +52,7 @@ def give(
     ahead_ms = sent_at_ms - transport.append([Outgoing("updates", OPERATOR.encode(), record) for record in records])
     if ahead_ms > CLOCK_TOLERANCE_MS:
         # Every reader drops it, so no answer would ever come.
-        return Answer("refused", "time", skew(ahead_ms) or "")
+        return Answer("refused", "time", describe_skew(ahead_ms) or "")
     if wait_s <= 0:
         return Answer("unanswered")
     deadline = time.monotonic() + wait_s
@@ -82,20 +82,20 @@ class _Answers:
 
     def take(self, record: Record) -> Answer | None:
         try:
-            with reading_foreign():
+            with translate_foreign_errors():
                 found = self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
         except FederationRefusedError:
             return None
         entries = (opened.message for opened in found if isinstance(opened.message, LedgerEntry))
-        return next((answer for entry in entries if (answer := answer_in(entry, self._order)) is not None), None)
+        return next((answer for entry in entries if (answer := find_answer(entry, self._order)) is not None), None)
 
     def _known(self, name: str) -> PublicIdentity | None:
         return self._coordinator if name == COORDINATOR else None
 
 
-def answer_in(entry: LedgerEntry, order: Order) -> Answer | None:
+def find_answer(entry: LedgerEntry, order: Order) -> Answer | None:
     """What `entry` says of `order`; None where it speaks of something else. Pure."""
-    content = content_of(entry)
+    content = decode_content(entry)
     if order.order_id is None or content.get("order_id") != order.order_id:
         return None
     if entry.kind == "order_refused":

@@ -17,7 +17,7 @@ from contract.federation.frames import Envelope
 from contract.federation.messages import Adoption, EnrolmentRequest, Member, Order, SiteFigures, Withdrawal
 from federation.coordinator.state import Change, CoordinatorState, Note, Waiting
 from federation.messages import cross_site
-from federation.messages.identity import PublicIdentity, identity_of
+from federation.messages.identity import PublicIdentity, get_identity
 from federation.refusals import EnvelopeRefusedError
 
 SHARED = ("auc", "ap", "accuracy")
@@ -81,11 +81,11 @@ def _wait(state: CoordinatorState, fingerprint: str, waiting: Waiting, waiting_m
     state.waiting[fingerprint] = waiting
 
 
-def waits(member: Member | None, keys: PublicIdentity, asked_ms: int) -> bool:
+def can_enrol(member: Member | None, keys: PublicIdentity, asked_ms: int) -> bool:
     """Whether a request on the log is one that an operator can approve, as `enrol` sees it; `member`: who has its name."""
     if member is None:
         return keys.name not in RESERVED_NAMES
-    return member.status != "approved" and asked_ms >= member.since_ms and identity_of(member) != keys
+    return member.status != "approved" and asked_ms >= member.since_ms and get_identity(member) != keys
 
 
 def withdraw(state: CoordinatorState, envelope: Envelope, message: Withdrawal, at_ms: int) -> Change:
@@ -103,7 +103,7 @@ def withdraw(state: CoordinatorState, envelope: Envelope, message: Withdrawal, a
     return change
 
 
-def adopted(state: CoordinatorState, envelope: Envelope, message: Adoption) -> Change:
+def record_adoption(state: CoordinatorState, envelope: Envelope, message: Adoption) -> Change:
     """What its sender did with a model, and, where it shares them, its figures; those stay here: everyone may read the ledger."""
     check_new(state, envelope)
     if message.model_version > state.model.version:
@@ -120,9 +120,9 @@ def adopted(state: CoordinatorState, envelope: Envelope, message: Adoption) -> C
     return change
 
 
-def judged(state: CoordinatorState, name: str, message: SiteFigures) -> Change:
+def record_judgement(state: CoordinatorState, name: str, message: SiteFigures) -> Change:
     """How models of others do at `name`, once; the ledger says that it was told, and no figure."""
-    sites = cross_site.judged(state.evaluations, name, message)
+    sites = cross_site.record_judgement(state.evaluations, name, message)
     told = {"participant": name, "model_version": message.model_version, "models": len(message.figures)}
 
     def change() -> None:
@@ -166,7 +166,7 @@ def _approve(state: CoordinatorState, order: Order, at_ms: int, members_max: int
     waiting = state.waiting.get(order.fingerprint or "")
     if waiting is None or waiting.name != order.participant:
         known = state.members.get(order.participant or "")
-        if known is not None and known.status == "approved" and identity_of(known).fingerprint == order.fingerprint:
+        if known is not None and known.status == "approved" and get_identity(known).fingerprint == order.fingerprint:
             raise EnvelopeRefusedError("duplicate", "the participant is approved already, with this fingerprint")
         raise EnvelopeRefusedError("refused", "nobody of this name waits with this fingerprint")
     member = state.members.get(waiting.name)
@@ -195,7 +195,7 @@ def _revoke(state: CoordinatorState, order: Order, at_ms: int) -> Note:
     if member is None or member.status != "approved":
         raise EnvelopeRefusedError("refused", "no approved participant has this name")
     _become(state, replace(member, status="revoked", since_ms=at_ms))
-    return _answer("revoked", order, {"participant": member.name, "fingerprint": identity_of(member).fingerprint})
+    return _answer("revoked", order, {"participant": member.name, "fingerprint": get_identity(member).fingerprint})
 
 
 def _become(state: CoordinatorState, member: Member) -> None:

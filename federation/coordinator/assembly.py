@@ -11,7 +11,7 @@ from federation.coordinator.state import CoordinatorState
 from federation.messages.identity import Identity
 
 
-def coordinator_for(
+def build_coordinator(
     identity: Identity,
     settings: FederationSettings,
     state: CoordinatorState,

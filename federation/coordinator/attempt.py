@@ -74,7 +74,7 @@ class Attempt:
 CollectionMaker = Callable[[RoundPlan], Collection]
 
 
-def rules_of(plan: RoundPlan, settings: RoundSettings) -> RoundRules:
+def build_rules(plan: RoundPlan, settings: RoundSettings) -> RoundRules:
     """When the plan's stages are over. A small cohort shares masks on a complete graph, where fewer have to stay."""
     complete = len(plan.cohort) <= COMPLETE_MAX
     stay = (0, 1) if plan.mode == "robust" else COMPLETE_GRAPH if complete else RING_GRAPH
@@ -93,7 +93,7 @@ def _stage_rules(plan: RoundPlan, settings: RoundSettings, phase: PhaseTimes) ->
     return StageRules(least, most, round(phase.min_s * 1000), round(phase.max_s * 1000))
 
 
-def closed_by(message: Closing) -> StageClosed:
+def read_closing(message: Closing) -> StageClosed:
     """The decision that a message of the coordinator tells."""
     if isinstance(message, KeyList):
         return StageClosed("keys", _senders(message.envelopes))
@@ -108,7 +108,7 @@ def _senders(envelopes: tuple[SignedEnvelope, ...]) -> tuple[str, ...]:
     return tuple(_ENVELOPES.decode(signed.envelope).sender for signed in envelopes)
 
 
-def publication(
+def build_publication(
     plan: RoundPlan, candidate: Candidate, *, trainings: int, calibration: bool
 ) -> tuple[Published, GlobalModel]:
     """What is said of a round that ends well.

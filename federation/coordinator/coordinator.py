@@ -39,17 +39,17 @@ from contract.federation.messages import (
 from contract.federation.reasons import DROP_REASONS
 from contract.federation.settings import FederationSettings
 from federation.coordinator import admission, cross_site, intake, reconciliation, rounds
-from federation.coordinator.attempt import Attempt, Candidate, CollectionMaker, closed_by, publication
+from federation.coordinator.attempt import Attempt, Candidate, CollectionMaker, build_publication, read_closing
 from federation.coordinator.collection import Collection
 from federation.coordinator.journal import Followed
-from federation.coordinator.recording import Say, entries, recorded
-from federation.coordinator.round_schedule import calibration_follows, purpose_due, round_over
+from federation.coordinator.recording import Say, build_entries, mark_recorded
+from federation.coordinator.round_schedule import choose_purpose, end_round, needs_calibration
 from federation.coordinator.state import Change, CoordinatorState, FailedAttempt
 from federation.messages.cross_site import Sites
 from federation.messages.envelope import Opened
-from federation.messages.foreign import reading_foreign
-from federation.messages.global_weights import message_of, weights_of
-from federation.messages.identity import Identity, PublicIdentity, identity_of
+from federation.messages.foreign import translate_foreign_errors
+from federation.messages.global_weights import build_message, read_weights
+from federation.messages.identity import Identity, PublicIdentity, get_identity
 from federation.messages.inbox import Inbox
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError
 from federation.transports.ports import Record
@@ -125,22 +125,22 @@ class Coordinator:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way, and nothing more is to be done until somebody orders it."""
-        return self.attempt is None and purpose_due(self.state, self._settings.rounds) is None
+        return self.attempt is None and choose_purpose(self.state, self._settings.rounds) is None
 
     def handle_record(self, record: Record) -> None:
         """One record of the updates log, whoever wrote it and whatever it holds."""
         for opened in self._opened(record):
             try:
-                with reading_foreign():
+                with translate_foreign_errors():
                     change = self._checked(opened, record.appended_ms)
                 change()
-                intake.weigh(self.state, self.attempt, opened)
+                intake.count_bytes(self.state, self.attempt, opened)
             except FederationRefusedError as error:
                 self._drop(opened.envelope.sender, error)
 
     def _opened(self, record: Record) -> tuple[Opened, ...]:
         try:
-            with reading_foreign():
+            with translate_foreign_errors():
                 return self._inbox.take(record.value, roster=self._known, now_ms=record.appended_ms)
         except EnvelopeRefusedError as error:
             self._drop(error.sender, error)
@@ -167,25 +167,25 @@ class Coordinator:
             said = self._next_attempt(now_ms)
         else:
             said = self._next_step(self.attempt, now_ms)
-        return [*said, *entries(self.state, said, self.attempt, now_ms)] if said or self.state.notes else []
+        return [*said, *build_entries(self.state, said, self.attempt, now_ms)] if said or self.state.notes else []
 
     def start(self, instance: str, now_ms: int) -> list[Say]:
         """The first thing a coordinator says: that it is the one from here on, and its model where nobody has it yet."""
         said = [Say("control", self._claim(instance))]
         if self.state.epoch == 0:
-            said.append(Say("models", message_of(self.state.model)))
-        return [*said, *entries(self.state, said, self.attempt, now_ms)]
+            said.append(Say("models", build_message(self.state.model)))
+        return [*said, *build_entries(self.state, said, self.attempt, now_ms)]
 
     def reconcile(self, followed: Followed, now_ms: int) -> list[Say]:
         """The second thing, where participants followed what does not count; else empty."""
-        said = reconciliation.said(followed, self.state, attempts_max=self._settings.rounds.attempts_max)
-        return [*said, *entries(self.state, said, self.attempt, now_ms)] if said else []
+        said = reconciliation.list_messages(followed, self.state, attempts_max=self._settings.rounds.attempts_max)
+        return [*said, *build_entries(self.state, said, self.attempt, now_ms)] if said else []
 
     def apply(self, say: Say, epoch: int, at_ms: int) -> None:
         """What was decided stands on its log; `epoch` and `at_ms` are its envelope's."""
         message, state = say.message, self.state
         if isinstance(message, LedgerEntry):
-            recorded(state, message)
+            mark_recorded(state, message)
         elif isinstance(message, Claim):
             state.epoch, state.instance, state.told_ms = epoch, message.instance, at_ms
         elif isinstance(message, Roster):
@@ -196,7 +196,7 @@ class Coordinator:
         elif isinstance(message, Halted):
             state.rounds_wanted, state.uncalibrated, state.halted = 0, 0, message.reason
         elif isinstance(message, GlobalModel):
-            state.model = weights_of(message, say.round)
+            state.model = read_weights(message, say.round)
         elif isinstance(message, SiteModels):
             begun = Sites(model_version=message.model_version, shown=message.shown)
             state.evaluations = [*state.evaluations[-1:], begun]
@@ -214,14 +214,14 @@ class Coordinator:
         return [
             Say("control", self._claim(self.state.instance)),
             Say("control", Roster(version=self.state.roster_version, members=members)),
-            Say("models", message_of(self.state.model)),
+            Say("models", build_message(self.state.model)),
         ]
 
     def _known(self, name: str) -> PublicIdentity | None:
         if name == OPERATOR:
             return self._operator
         member = self.state.members.get(name)
-        return None if member is None else identity_of(member)
+        return None if member is None else get_identity(member)
 
     def _checked(self, opened: Opened, at_ms: int) -> Change:
         """What a message of a type and sender that federation.messages.rights lets through does to the state; raises where it does not count."""
@@ -238,9 +238,9 @@ class Coordinator:
         if isinstance(message, Withdrawal):
             return partial(self._withdraw, admission.withdraw(state, envelope, message, at_ms), member.name)
         if isinstance(message, Adoption):
-            return admission.adopted(state, envelope, message)
+            return admission.record_adoption(state, envelope, message)
         if isinstance(message, SiteFigures):
-            return admission.judged(state, envelope.sender, message)
+            return admission.record_judgement(state, envelope.sender, message)
         return intake.take(state, self.attempt, opened)
 
     def _withdraw(self, change: Change, name: str) -> None:
@@ -255,7 +255,7 @@ class Coordinator:
 
     def _next_attempt(self, now_ms: int) -> list[Say]:
         state = self.state
-        if purpose_due(state, self._settings.rounds) is None:
+        if choose_purpose(state, self._settings.rounds) is None:
             return []
         pause_ms = round(self._settings.rounds.pause_s * 1000)
         if not state.begun and state.ended_ms <= now_ms < state.ended_ms + pause_ms:
@@ -276,7 +276,7 @@ class Coordinator:
             if attempt.state.status == "aggregating":
                 message = self._candidate(attempt).evaluated
             else:
-                decision = rounds.due(attempt.state, attempt.rules, now_ms)
+                decision = rounds.decide_stage(attempt.state, attempt.rules, now_ms)
                 if attempt.state.opened_ms > now_ms + CLOCK_TOLERANCE_MS:
                     # Its participants dropped what it said, and its time would not be over for as long.
                     decision = rounds.AttemptFailed(BEGUN_AHEAD)
@@ -290,8 +290,8 @@ class Coordinator:
 
     def _publish(self, attempt: Attempt) -> list[Say]:
         plan = attempt.plan
-        follows = plan.purpose == "training" and calibration_follows(self.state, self._settings.rounds)
-        published, model = publication(
+        follows = plan.purpose == "training" and needs_calibration(self.state, self._settings.rounds)
+        published, model = build_publication(
             plan, self._candidate(attempt), trainings=self.state.model.trainings, calibration=follows
         )
         shown = self._shown(attempt, model)
@@ -307,7 +307,7 @@ class Coordinator:
         plan, every, state = attempt.plan, self._settings.rounds.cross_site_every, self.state
         if not every or plan.purpose != "training" or state.unshown + 1 < every:
             return None
-        return cross_site.showing(
+        return cross_site.prepare_site_models(
             self._settings.name,
             plan,
             made.model_version,
@@ -333,20 +333,20 @@ class Coordinator:
         self._planning.spent(state, plan, at_ms)
         state.halted, state.purpose = "", plan.purpose
         state.round_number, state.attempt, state.begun = plan.round, plan.attempt + 1, True
-        intake.reach_back(state, plan)
+        intake.keep_late_rounds(state, plan)
         self.attempt = Attempt(plan, self._planning.rules(plan), self._collecting(plan), at_ms)
 
     def _advance(self, attempt: Attempt, message: CoordinatorMessage, at_ms: int) -> None:
         if isinstance(message, KeyList | ShareList | SurvivorList | StageOver):
             attempt.collection.closed(message)
-            attempt.state = rounds.advance(attempt.state, closed_by(message), at_ms)
+            attempt.state = rounds.advance(attempt.state, read_closing(message), at_ms)
         elif isinstance(message, Evaluated):
             attempt.state = rounds.advance(attempt.state, rounds.Moved("evaluated"), at_ms)
         elif isinstance(message, Published):
             candidate = self._candidate(attempt)
             self.state.optimiser, self.state.reputations = candidate.optimiser, candidate.reputations
             attempt.state = rounds.advance(attempt.state, rounds.Moved("published"), at_ms)
-            round_over(self.state, attempt.plan.purpose, at_ms, published=True)
+            end_round(self.state, attempt.plan.purpose, at_ms, published=True)
             self._end_attempt()
         elif isinstance(message, Failure):
             attempt.state = rounds.advance(attempt.state, rounds.AttemptFailed(message.reason), at_ms)
@@ -354,7 +354,7 @@ class Coordinator:
                 round=attempt.plan.round, attempt=attempt.plan.attempt, reason=message.reason
             )
             if message.final:
-                round_over(self.state, attempt.plan.purpose, at_ms, published=False)
+                end_round(self.state, attempt.plan.purpose, at_ms, published=False)
             self._end_attempt()
 
     def _end_attempt(self) -> None:

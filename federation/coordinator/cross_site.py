@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from contract.federation.messages import Member, RoundPlan, SiteModels
 from federation.coordinator.collection import Collection
-from federation.messages.cross_site import drawn, message
+from federation.messages.cross_site import build_message, draw_shown
 
 
-def showing(
+def prepare_site_models(
     federation: str,
     plan: RoundPlan,
     model_version: int,
@@ -23,7 +23,7 @@ def showing(
         for name, one in collection.willing().items()
         if members[name].status == "approved" and members[name].sealing_key == one.sealing_key
     }
-    names = drawn(plan, list(willing), in_model=len(collection.separable()))
+    names = draw_shown(plan, list(willing), in_model=len(collection.separable()))
     if not names:
         return None
-    return message(federation, plan, model_version, base, {name: willing[name] for name in names})
+    return build_message(federation, plan, model_version, base, {name: willing[name] for name in names})

@@ -24,7 +24,7 @@ def take(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> Ch
     stage = None if attempt is None or isinstance(message, Refusal) else attempt.stage_of(message)
     if attempt is not None and stage is None and not isinstance(message, Refusal):
         raise EnvelopeRefusedError("wrong_stage", f"type {envelope.type} is not awaited in this mode")
-    objection = rounds.objection(
+    objection = rounds.find_objection(
         None if attempt is None else attempt.state, envelope.round, envelope.attempt, envelope.sender, stage
     )
     if attempt is not None and objection == "wrong_round" and _comes_late(state, attempt, opened):
@@ -58,12 +58,12 @@ def _refused(attempt: Attempt, sender: str, reason: str) -> None:
 
 def _arrived(state: CoordinatorState, attempt: Attempt, opened: Opened) -> None:
     attempt.said[opened.envelope.sender, opened.envelope.type] = _digest(opened)
-    attempt.state = rounds.arrive(attempt.state, opened.envelope.sender)
+    attempt.state = rounds.record_arrival(attempt.state, opened.envelope.sender)
     if attempt.plan.staleness_max:
         state.counted.setdefault(opened.envelope.round, []).append(opened.envelope.sender)
 
 
-def reach_back(state: CoordinatorState, plan: RoundPlan) -> None:
+def keep_late_rounds(state: CoordinatorState, plan: RoundPlan) -> None:
     """FedBuff, when `plan` begins: of the rounds from which an update may still come late, what must be known of them is kept."""
     if plan.staleness_max:
         oldest = plan.round - plan.staleness_max
@@ -72,7 +72,7 @@ def reach_back(state: CoordinatorState, plan: RoundPlan) -> None:
         state.counted = {number: names for number, names in state.counted.items() if number >= oldest}
 
 
-def weigh(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> None:
+def count_bytes(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> None:
     """Counts a message's bytes; only those that counted, since anybody may append a copy of another's record."""
     sender, size = opened.envelope.sender, len(opened.signed.envelope) + len(opened.signed.signature)
     if sender in state.members:
@@ -89,7 +89,7 @@ def _comes_late(state: CoordinatorState, attempt: Attempt, opened: Opened) -> bo
         return False
     if envelope.sender in state.counted.get(envelope.round, []):
         raise EnvelopeRefusedError("duplicate", "it counted before")
-    objection = rounds.objection(attempt.state, plan.round, plan.attempt, envelope.sender, "updates")
+    objection = rounds.find_objection(attempt.state, plan.round, plan.attempt, envelope.sender, "updates")
     if objection is not None:
         raise EnvelopeRefusedError(objection, "a late update, for the round under way")
     attempt.collection.accept_late(opened, max(plan.base_version - base, 0))

@@ -32,7 +32,7 @@ from contract.federation.messages import (
     Step,
     get_type_name,
 )
-from federation.audit.ledger import Head, head_after
+from federation.audit.ledger import Head, make_head_after
 from federation.coordinator.recording import TOLD_KINDS, Say
 from federation.messages.envelope import Opened
 from federation.transports.ports import LogName
@@ -173,7 +173,7 @@ class Journal:
         Each leaves one decision: the newest of the chain any, a later one that with which it began. None is built upon.
         """
         newer = [key for key in beyond if key[0] >= epoch]
-        owners = {head_after(entry): key for key in newer for entry in self._entries.get(key, {}).values()}
+        owners = {make_head_after(entry): key for key in newer for entry in self._entries.get(key, {}).values()}
         built_upon = any(
             start in owners and owners[start] != key and start not in branches
             for key in newer
@@ -212,7 +212,7 @@ class Journal:
             if entry is None:
                 return []
             found.append(entry)
-            head = head_after(entry)
+            head = make_head_after(entry)
         return found
 
     def _with_models(self, decision: Decision, key: _Key) -> list[Say]:
@@ -248,7 +248,7 @@ def _in_order(said: list[Say], entries: Sequence[LedgerEntry]) -> list[Say]:
 
 
 def _end(decision: Decision) -> Head:
-    return head_after(decision.said[-1].message)  # type: ignore[arg-type]
+    return make_head_after(decision.said[-1].message)  # type: ignore[arg-type]
 
 
 def _attempt(plan: RoundPlan) -> tuple[int, int]:

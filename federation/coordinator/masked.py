@@ -17,15 +17,15 @@ from contract.federation.messages import (
     SurvivorList,
     Unmasking,
 )
-from federation.coordinator.attempt import closed_by
+from federation.coordinator.attempt import read_closing
 from federation.coordinator.collection import CLIP_RATE, Closing, Combined
 from federation.messages.cross_site import Willing
 from federation.messages.envelope import Opened
-from federation.numeric.tensors import counts_clipped, summed_size
-from federation.plan_parameters import fixed_point_of
+from federation.numeric.tensors import count_summed, has_clipped_count
+from federation.plan_parameters import choose_fixed_point
 from federation.refusals import MaskingRefusedError
 from federation.secagg.coordinator_side import MaskingCoordinator
-from federation.secagg.masked_sum import masking_plan
+from federation.secagg.masked_sum import build_masking_plan
 
 
 class MaskedCollection:
@@ -33,8 +33,8 @@ class MaskedCollection:
 
     def __init__(self, federation: str, plan: RoundPlan) -> None:
         self._plan = plan
-        self._fixed = fixed_point_of(federation, plan)
-        self._masking = MaskingCoordinator(masking_plan(federation, plan))
+        self._fixed = choose_fixed_point(federation, plan)
+        self._masking = MaskingCoordinator(build_masking_plan(federation, plan))
         self._told: Closing | None = None
         """Given by `closing`, not yet on the log; the masking has moved on already."""
 
@@ -53,13 +53,13 @@ class MaskedCollection:
         raise MaskingRefusedError("stage", "what is masked belongs to its own attempt")
 
     def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
-        if self._told is None or closed_by(self._told).stage != stage:
+        if self._told is None or read_closing(self._told).stage != stage:
             self._told = self._close(stage, members)
         return self._told
 
     def closed(self, message: Closing) -> None:
         if self._told is None:
-            stage, members = closed_by(message)
+            stage, members = read_closing(message)
             self._close(stage, members)
         self._told = None
 
@@ -68,12 +68,12 @@ class MaskedCollection:
             raise MaskingRefusedError("stage", "only the sum of all is known")
         total = self._masking.result()
         values = self._fixed.decode(total.words)
-        size, cohort = summed_size(self._plan), len(total.survivors)
+        size, cohort = count_summed(self._plan), len(total.survivors)
         weight = float(values[size])
         if weight <= 0:
             raise MaskingRefusedError("words", "the weights sum up to nothing")
         figures = {"liars": float(len(total.liars))}
-        if counts_clipped(self._plan):
+        if has_clipped_count(self._plan):
             # A sum of zeros and ones, but for the rounding; a liar may have put anything there.
             found = min(max(round(values[size + 1] / self._plan.weight_max), 0), cohort)
             figures[CLIP_RATE] = found / cohort

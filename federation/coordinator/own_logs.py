@@ -7,7 +7,7 @@ import msgspec
 from contract.federation.fields import COORDINATOR
 from federation.coordinator.journal import Journal
 from federation.messages.envelope import Opened
-from federation.messages.foreign import reading_foreign
+from federation.messages.foreign import translate_foreign_errors
 from federation.messages.identity import Identity, PublicIdentity
 from federation.messages.inbox import Inbox
 from federation.refusals import FederationRefusedError
@@ -48,7 +48,7 @@ class OwnLogs:
     def _opened(self, record: Record) -> list[Opened]:
         """The coordinator's own messages; anything else on its logs is somebody's rubbish."""
         try:
-            with reading_foreign():
+            with translate_foreign_errors():
                 found = self._inboxes[record.log].take(record.value, roster=self._roster, now_ms=record.appended_ms)
         except FederationRefusedError:
             return []

@@ -8,16 +8,16 @@ from contract.federation.fields import Purpose
 from contract.federation.messages import Halted, LocalTraining, MaskingTerms, Member, PrivacyTerms, RoundPlan
 from contract.federation.settings import FederationSettings, Mode, RoundSettings
 from federation.coordinator import selection
-from federation.coordinator.attempt import rules_of
-from federation.coordinator.round_schedule import purpose_due
+from federation.coordinator.attempt import build_rules
+from federation.coordinator.round_schedule import choose_purpose
 from federation.coordinator.rounds import RoundRules
 from federation.coordinator.state import CoordinatorState
-from federation.numeric.fixed_point import finest
-from federation.plan_parameters import value_bound
+from federation.numeric.fixed_point import choose_finest
+from federation.plan_parameters import compute_value_bound
 from federation.privacy.accounting import Spend
-from federation.privacy.budget import LevelSpend, account, release_of
+from federation.privacy.budget import LevelSpend, build_privacy_ledger, release_of
 from federation.refusals import FederationRefusedError
-from federation.secagg.graph import NEIGHBOURS, threshold_of
+from federation.secagg.graph import NEIGHBOURS, compute_cohort_threshold
 
 RING_BITS = 32
 
@@ -30,10 +30,10 @@ class RoundPlanning:
 
     def plan(self, state: CoordinatorState, now_ms: int) -> RoundPlan | Halted | None:
         rounds = self._settings.rounds
-        purpose = purpose_due(state, rounds)
+        purpose = choose_purpose(state, rounds)
         if purpose is None:
             return None
-        candidates = self._candidates(state, mode_of(purpose, rounds))
+        candidates = self._candidates(state, choose_mode(purpose, rounds))
         if len(candidates) < rounds.cohort_min:
             return None
         number, attempt = (state.round_number, state.attempt) if state.begun else (state.round_number + 1, 0)
@@ -47,7 +47,7 @@ class RoundPlanning:
             return Halted(reason=str(error)[:500])
 
     def rules(self, plan: RoundPlan) -> RoundRules:
-        return rules_of(plan, self._settings.rounds)
+        return build_rules(plan, self._settings.rounds)
 
     def spent(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
         if plan.privacy.level == "none":
@@ -62,7 +62,7 @@ class RoundPlanning:
         if terms.level == "none":
             return terms
         budget = self._settings.rounds.privacy.epsilon_max
-        ledger = account(state.spends, terms.level, delta=terms.delta, epsilon_max=budget)
+        ledger = build_privacy_ledger(state.spends, terms.level, delta=terms.delta, epsilon_max=budget)
         release = release_of(terms, plan.training, plan.purpose)
         admitted = ledger.admit(release, round_number=plan.round, attempt=plan.attempt, at_ms=now_ms)
         return replace(terms, epsilon_before=ledger.epsilon(), epsilon_after=admitted.epsilon())
@@ -72,19 +72,19 @@ class RoundPlanning:
             selection.Candidate(
                 member.name, stratum=_stratum(state, member.name), reputation=_reputation(state, member.name)
             )
-            for member in able(state.approved(), mode)
+            for member in select_able(state.approved(), mode)
         ]
 
     def _drafted(
         self, state: CoordinatorState, purpose: Purpose, number: int, attempt: int, cohort: tuple[str, ...]
     ) -> RoundPlan:
         rounds = self._settings.rounds
-        terms, training = terms_of(rounds)
+        terms, training = build_terms(rounds)
         buffered = rounds.strategy.name == "fedbuff" and purpose == "training"
         plan = RoundPlan(
             round=number,
             attempt=attempt,
-            mode=mode_of(purpose, rounds),
+            mode=choose_mode(purpose, rounds),
             cohort=cohort,
             updates_min=rounds.strategy.buffer_size if buffered else rounds.cohort_min,
             base_version=state.model.version,
@@ -106,30 +106,30 @@ class RoundPlanning:
         return plan if plan.mode == "robust" else _masked(plan)
 
 
-def mode_of(purpose: Purpose, rounds: RoundSettings) -> Mode:
+def choose_mode(purpose: Purpose, rounds: RoundSettings) -> Mode:
     """Statistics and calibration are masked sums in every mode: what a retailer's inputs and scores are like is nobody's to see."""
     return rounds.mode if purpose == "training" else "masked"
 
 
-def able(members: Iterable[Member], mode: Mode) -> list[Member]:
+def select_able(members: Iterable[Member], mode: Mode) -> list[Member]:
     """Who may be selected: approved and, in mode robust, willing to let single updates leave."""
     return [member for member in members if member.status == "approved" and (member.allow_robust or mode == "masked")]
 
 
-def shortage(members: Iterable[Member], rounds: RoundSettings) -> str:
+def describe_shortage(members: Iterable[Member], rounds: RoundSettings) -> str:
     """How many there are of how many that a round needs, in words; empty where there are enough."""
-    count = len(able(members, rounds.mode))
+    count = len(select_able(members, rounds.mode))
     if count >= rounds.cohort_min:
         return ""
     return f"{count} of {rounds.cohort_min}" + (" that allow mode robust" if rounds.mode == "robust" else "")
 
 
 def _masked(plan: RoundPlan) -> RoundPlan:
-    fixed = finest(RING_BITS, value_bound(plan), len(plan.cohort))
+    fixed = choose_finest(RING_BITS, compute_value_bound(plan), len(plan.cohort))
     terms = MaskingTerms(
         ring_bits=RING_BITS,
         neighbours=NEIGHBOURS,
-        threshold=threshold_of(len(plan.cohort)),
+        threshold=compute_cohort_threshold(len(plan.cohort)),
         scale=fixed.scale,
     )
     counted = plan.purpose == "training" and plan.privacy.level == "none"
@@ -145,7 +145,7 @@ def _reputation(state: CoordinatorState, name: str) -> float:
     return state.reputations.get(name, 1.0)
 
 
-def terms_of(rounds: RoundSettings) -> tuple[PrivacyTerms, LocalTraining]:
+def build_terms(rounds: RoundSettings) -> tuple[PrivacyTerms, LocalTraining]:
     """What a plan of these settings would say of privacy and of training."""
     privacy = rounds.privacy
     terms = PrivacyTerms(

@@ -18,7 +18,7 @@ from contract.federation.messages import LedgerEntry, Step
 from federation.coordinator.coordinator import Coordinator
 from federation.coordinator.journal import Decision, Followed
 from federation.coordinator.own_logs import OWN, RECOVERY_POLL_S, OwnLogs
-from federation.coordinator.reconciliation import unpaid
+from federation.coordinator.reconciliation import find_unpaid
 from federation.coordinator.recording import Say
 from federation.coordinator.state import CoordinatorState
 from federation.messages.envelope import seal, to_records
@@ -30,7 +30,7 @@ from federation.transports.ports import LOGS, LogName, Outgoing, Record, Transpo
 _LOG = structlog.get_logger()
 
 
-def owner_of_coordinator(federation: str) -> str:
+def name_coordinator_owner(federation: str) -> str:
     """Under what its checkpoint is stored."""
     return f"coordinator/{federation}"
 
@@ -97,11 +97,11 @@ class CoordinatorProcess:
 
     def _unpaid(self, own: OwnLogs) -> Followed:
         coordinator = self.coordinator
-        return unpaid(own.journal, coordinator.state, under_way=coordinator.attempt is not None)
+        return find_unpaid(own.journal, coordinator.state, under_way=coordinator.attempt is not None)
 
     def _recall(self) -> OwnLogs:
         """Becomes what checkpoint and logs say; says nothing."""
-        checkpoint = self._store.load(owner_of_coordinator(self._federation))
+        checkpoint = self._store.load(name_coordinator_owner(self._federation))
         if checkpoint is not None:
             state = msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState)
             self.coordinator = self._assemble(state)
@@ -194,7 +194,7 @@ class CoordinatorProcess:
             self._positions[log] = self.transport.bounds(log)[1]
         state = msgspec.msgpack.encode(self.coordinator.state)
         self._store.save(
-            owner_of_coordinator(self._federation), Checkpoint(dict(self._positions), state, self._said_ms)
+            name_coordinator_owner(self._federation), Checkpoint(dict(self._positions), state, self._said_ms)
         )
 
     def _replay(self, decisions: list[Decision]) -> None:

@@ -16,7 +16,7 @@ from federation.coordinator.state import CoordinatorState
 UNFINISHED = "its announcement is not there in full"
 
 
-def unpaid(journal: Journal, state: CoordinatorState, *, under_way: bool) -> Followed:
+def find_unpaid(journal: Journal, state: CoordinatorState, *, under_way: bool) -> Followed:
     """What was followed and is not in `state`, where the logs have been read and what counts of them has been applied.
 
     Raises InvariantError where it can only have followed upon decisions that are lost. `under_way`: whether an attempt is.
@@ -34,7 +34,7 @@ def unpaid(journal: Journal, state: CoordinatorState, *, under_way: bool) -> Fol
     return Followed(plan, version if version > state.roster_version else 0)
 
 
-def said(followed: Followed, state: CoordinatorState, *, attempts_max: int) -> list[Say]:
+def list_messages(followed: Followed, state: CoordinatorState, *, attempts_max: int) -> list[Say]:
     """Empty where nothing is to be made good."""
     found: list[Say] = []
     if followed.roster_version:

@@ -29,8 +29,8 @@ from contract.federation.messages import (
     SurvivorList,
     get_type_name,
 )
-from federation.audit.ledger import TOO_MANY, head_after, next_entry
-from federation.coordinator.attempt import Attempt, Candidate, closed_by
+from federation.audit.ledger import TOO_MANY, make_head_after, make_next_entry
+from federation.coordinator.attempt import Attempt, Candidate, read_closing
 from federation.coordinator.state import CoordinatorState
 from federation.messages.identity import PublicIdentity
 from federation.privacy.budget import release_of
@@ -50,7 +50,7 @@ class Say(NamedTuple):
     attempt: int = 0
 
 
-def entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | None, now_ms: int) -> list[Say]:
+def build_entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | None, now_ms: int) -> list[Say]:
     """Ledger entries for what happened since the last decision, and for this one, in that order."""
     wanted: list[tuple[str, int, int, Content]] = [(note.kind, 0, 0, note.content) for note in state.notes]
     if state.drops:
@@ -70,17 +70,17 @@ def entries(state: CoordinatorState, said: Sequence[Say], attempt: Attempt | Non
     chained: list[Say] = []
     head = state.ledger
     for kind, number, attempt_number, content in wanted:
-        entry = next_entry(head, kind, content, at_ms=now_ms, round_number=number, attempt=attempt_number)
+        entry = make_next_entry(head, kind, content, at_ms=now_ms, round_number=number, attempt=attempt_number)
         chained.append(Say("ledger", entry, number, attempt_number))
-        head = head_after(entry)
+        head = make_head_after(entry)
     return chained
 
 
-def recorded(state: CoordinatorState, entry: LedgerEntry) -> None:
+def mark_recorded(state: CoordinatorState, entry: LedgerEntry) -> None:
     """The entry stands in the ledger: what it tells is not told again."""
     if (entry.index, entry.previous) != state.ledger:
         raise InvariantError(f"entry {entry.index} does not follow {state.ledger.following - 1} in the ledger")
-    state.ledger = head_after(entry)
+    state.ledger = make_head_after(entry)
     if entry.kind == "dropped":
         state.drops = {}
     elif state.notes and state.notes[0].kind == entry.kind:
@@ -131,7 +131,7 @@ def _model(message: GlobalModel) -> Content:
 
 
 def _closed(message: KeyList | ShareList | SurvivorList | StageOver) -> Content:
-    closed = closed_by(message)
+    closed = read_closing(message)
     return {"stage": closed.stage, "members": _named(closed.members)}
 
 

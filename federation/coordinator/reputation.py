@@ -30,23 +30,23 @@ def leave_one_out(value: Value, names: Sequence[str]) -> Contribution:
     return Contribution({name: total - asked(whole - {name}) for name in names}, len(asked.known))
 
 
-def truncated_shapley(
+def estimate_shapley(
     value: Value, names: Sequence[str], *, evaluations_max: int, tolerance: float = 1e-3, seed: int = 0
 ) -> Contribution:
     """Estimates of the Shapley values, whose sum is value(everyone) - value(nobody) up to `tolerance`.
 
     Over random orders, what each adds to those before it (TMC-Shapley; Ghorbani and Zou, ICML 2019); an order ends early once
     the rest can add no more than `tolerance`. Each order is walked backwards as well, which halves the noise (antithetic). Orders
-    are walked until another might take more than `evaluations_max`, which is at least `shapley_evaluations(len(names))`; as many at
+    are walked until another might take more than `evaluations_max`, which is at least `count_shapley_evaluations(len(names))`; as many at
     most as there are evaluations, since all may be known.
     """
-    if evaluations_max < shapley_evaluations(len(names)):
+    if evaluations_max < count_shapley_evaluations(len(names)):
         raise ValueError(f"{evaluations_max} evaluations are too few for an order of {len(names)}")
     asked, generator = _Asked(value), random.Random(seed)  # noqa: S311 - a sample of orders, no secret
     whole, nobody = asked(frozenset(names)), asked(frozenset())
     sums = dict.fromkeys(names, 0.0)
     walked = 0
-    while walked < evaluations_max and len(asked.known) + shapley_evaluations(len(names)) - 2 <= evaluations_max:
+    while walked < evaluations_max and len(asked.known) + count_shapley_evaluations(len(names)) - 2 <= evaluations_max:
         walked += 1
         order = list(names)
         generator.shuffle(order)
@@ -62,7 +62,7 @@ def truncated_shapley(
     return Contribution({name: total / (2 * walked) for name, total in sums.items()}, len(asked.known))
 
 
-def shapley_evaluations(participants: int) -> int:
+def count_shapley_evaluations(participants: int) -> int:
     """How many evaluations the first order takes at most: everyone, nobody, and what lies between on both ways."""
     return 2 + 2 * (participants - 1)
 
@@ -80,7 +80,7 @@ class _Asked:
         return self.known[members]
 
 
-def updated(
+def update_reputations(
     reputations: Mapping[str, float], contributions: Mapping[str, float], *, memory: float = 0.8, start: float = 1.0
 ) -> dict[str, float]:
     """Reputations in [0, 1] after a round: `memory` of what was, the rest by rank among those who took part.
@@ -105,7 +105,7 @@ def updated(
     return after
 
 
-def punished(
+def punish(
     reputations: Mapping[str, float], names: Sequence[str], *, factor: float = 0.5, start: float = 1.0
 ) -> dict[str, float]:
     """Reputations after `names` broke the protocol (wrong shares, refused updates): each loses half."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contract.federation.fields import Stage
 from contract.federation.messages import RoundPlan, StageOver, Update
 from contract.federation.settings import FederationSettings
-from federation.coordinator.attempt import closed_by
+from federation.coordinator.attempt import read_closing
 from federation.coordinator.collection import CLIP_RATE, Closing, Combined
 from federation.messages.cross_site import Willing
 from federation.messages.envelope import Opened
@@ -20,10 +20,10 @@ from federation.messages.identity import Identity
 from federation.numeric import aggregation
 from federation.numeric.compression import decompress
 from federation.numeric.masks import Stream
-from federation.numeric.strategies import staleness_weight
-from federation.numeric.tensors import summed_size
-from federation.plan_parameters import weight_of
-from federation.privacy.accounting import sensitivity
+from federation.numeric.strategies import compute_staleness_weight
+from federation.numeric.tensors import count_summed
+from federation.plan_parameters import compute_weight
+from federation.privacy.accounting import compute_sensitivity
 from federation.refusals import UpdateRefusedError
 
 AT_BOUND = 0.999
@@ -36,7 +36,7 @@ class RobustCollection:
     def __init__(self, settings: FederationSettings, identity: Identity, plan: RoundPlan) -> None:
         self._robust = settings.rounds.robust
         self._plan = plan
-        self._size = summed_size(plan)
+        self._size = count_summed(plan)
         self._noise_key = identity.secret_for(f"noise/{settings.name}/{plan.round}/{plan.attempt}".encode())
         self._updates: dict[str, tuple[NDArray[np.float32], float]] = {}
         """Of each sender: the update and its weight."""
@@ -52,7 +52,7 @@ class RobustCollection:
             raise UpdateRefusedError("not_finite", "fields examples, frauds and metrics do not fit")
         vector = decompress(message.payload, self._size, self._plan.bits)
         sender = opened.envelope.sender
-        self._updates[sender] = (vector, weight_of(self._plan, message.examples, message.frauds))
+        self._updates[sender] = (vector, compute_weight(self._plan, message.examples, message.frauds))
         if message.cross_site:
             self._willing[sender] = opened.sender.sealing_key
 
@@ -60,17 +60,17 @@ class RobustCollection:
         """FedBuff: an update that began `staleness` models ago pulls less, and does not make fresh ones pull more."""
         self.accept("updates", opened)
         vector, weight = self._updates[opened.envelope.sender]
-        self._updates[opened.envelope.sender] = (vector * np.float32(staleness_weight(staleness)), weight)
+        self._updates[opened.envelope.sender] = (vector * np.float32(compute_staleness_weight(staleness)), weight)
         self._willing.pop(opened.envelope.sender, None)  # it moved another base
 
     def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
-        objection = aggregation.too_few(self._robust.rule, len(members), self._robust.byzantine_max)
+        objection = aggregation.describe_shortage(self._robust.rule, len(members), self._robust.byzantine_max)
         if objection:
             raise UpdateRefusedError("length", objection)
         return StageOver(stage=stage, members=tuple(members))
 
     def closed(self, message: Closing) -> None:
-        self._members = closed_by(message).members
+        self._members = read_closing(message).members
         self._updates = {name: self._updates[name] for name in self._members}
 
     def combine(self, members: frozenset[str] | None = None) -> Combined:
@@ -78,7 +78,7 @@ class RobustCollection:
         if not chosen:
             raise UpdateRefusedError("length", "nobody's updates")
         rule = self._robust.rule
-        if members is not None and aggregation.too_few(rule, len(chosen), 0):
+        if members is not None and aggregation.describe_shortage(rule, len(chosen), 0):
             rule = "mean"  # what so few would make of each other: the rule has no answer for them
         weights = np.array([self._updates[name][1] for name in chosen])
         result = aggregation.combine(
@@ -122,5 +122,5 @@ class RobustCollection:
         terms = self._plan.privacy
         if terms.level != "client":
             return update
-        moved = sensitivity(self._plan.clip_norm, 1.0) / self._plan.updates_min
+        moved = compute_sensitivity(self._plan.clip_norm, 1.0) / self._plan.updates_min
         return update + terms.noise_multiplier * moved * Stream(self._noise_key).normal(len(update))

@@ -10,22 +10,22 @@ from contract.federation.fields import Purpose, Role
 from contract.federation.settings import RoundSettings
 from federation.coordinator.state import CoordinatorState
 from federation.messages.global_weights import GlobalWeights
-from federation.numeric.tensors import places_of, read_vector, size_of
+from federation.numeric.tensors import count_values, mark_places, read_vector
 
 
-def purpose_due(state: CoordinatorState, rounds: RoundSettings) -> Purpose | None:
+def choose_purpose(state: CoordinatorState, rounds: RoundSettings) -> Purpose | None:
     """Of the next attempt; None where nothing is to be done. A round that began keeps its purpose to its end."""
     purpose = state.purpose if state.begun else _next(state, rounds)
     # An order to pause stops everything but the calibration of what was learned.
     return None if state.rounds_wanted == 0 and purpose != "calibration" else purpose
 
 
-def calibration_follows(state: CoordinatorState, rounds: RoundSettings) -> bool:
+def needs_calibration(state: CoordinatorState, rounds: RoundSettings) -> bool:
     """Whether the model of the training under way will be calibrated by the round after it."""
     return _calibration_is_due(state, rounds, trainings=state.uncalibrated + 1, wanted=max(state.rounds_wanted - 1, 0))
 
 
-def round_over(state: CoordinatorState, purpose: Purpose, at_ms: int, *, published: bool) -> None:
+def end_round(state: CoordinatorState, purpose: Purpose, at_ms: int, *, published: bool) -> None:
     """The round ended, with a model or for good without one."""
     state.begun, state.attempt, state.ended_ms = False, 0, at_ms
     # A round of statistics counts when it fails, so that an order comes to an end.
@@ -38,16 +38,16 @@ def round_over(state: CoordinatorState, purpose: Purpose, at_ms: int, *, publish
         state.unshown += 1
 
 
-def measured(model: GlobalWeights, role: Role) -> bool:
+def is_measured(model: GlobalWeights, role: Role) -> bool:
     """Whether the model's arrays of this role hold anything; False where it has none."""
-    vector = read_vector(model.payload, size_of(model.shapes))
-    return bool(np.any(vector[places_of(model.shapes, role)]))
+    vector = read_vector(model.payload, count_values(model.shapes))
+    return bool(np.any(vector[mark_places(model.shapes, role)]))
 
 
 def _next(state: CoordinatorState, rounds: RoundSettings) -> Purpose:
     if _calibration_is_due(state, rounds, trainings=state.uncalibrated, wanted=state.rounds_wanted):
         return "calibration"
-    if rounds.statistics and _has(state.model, "statistics") and not measured(state.model, "statistics"):
+    if rounds.statistics and _has(state.model, "statistics") and not is_measured(state.model, "statistics"):
         return "statistics"
     return "training"
 

@@ -1,7 +1,7 @@
 """One attempt of a round as a pure state machine: who may still speak, when a stage is over, what follows.
 
 selected → collecting (one stage, or the four of masking) → aggregating → evaluated → published; failed from anywhere before.
-Knows no clock, no message contents, no keys. `due` looks and changes nothing, so time that passes without a decision leaves
+Knows no clock, no message contents, no keys. `decide_stage` looks and changes nothing, so time that passes without a decision leaves
 no trace, and a replay needs the arrivals and the decisions only. Invariant: `arrived` holds a sender once, and only such as
 were members of the stage when it opened.
 """
@@ -100,7 +100,7 @@ def begin(round_number: int, attempt: int, rules: RoundRules, cohort: tuple[str,
     )
 
 
-def objection(
+def find_objection(
     state: RoundState | None, round_number: int, attempt: int, sender: str, stage: Stage | None
 ) -> str | None:
     """Why a message of this attempt must be dropped (a code of DROP_REASONS), or None; `stage` None: a refusal."""
@@ -115,8 +115,8 @@ def objection(
     return "duplicate" if sender in state.arrived else None
 
 
-def arrive(state: RoundState, sender: str) -> RoundState:
-    """`sender` has answered the open stage; only where `objection` has none."""
+def record_arrival(state: RoundState, sender: str) -> RoundState:
+    """`sender` has answered the open stage; only where `find_objection` has none."""
     if state.status not in OPEN or sender not in state.members or sender in state.arrived or sender in state.gone:
         raise InvariantError(f"{sender} cannot answer in {state.status}")
     return replace(state, status="collecting", arrived=(*state.arrived, sender))
@@ -130,7 +130,7 @@ def leave(state: RoundState, sender: str) -> RoundState:
     return replace(state, arrived=arrived, gone=(*state.gone, sender))
 
 
-def least(state: RoundState, rules: RoundRules) -> int:
+def count_required(state: RoundState, rules: RoundRules) -> int:
     """How many must answer the open stage."""
     if state.stage is None:
         raise InvariantError(f"{state.status} waits for nobody")
@@ -139,7 +139,7 @@ def least(state: RoundState, rules: RoundRules) -> int:
     return max(rules.stages[state.stage].count_min, after_first)
 
 
-def due(state: RoundState, rules: RoundRules, now_ms: int) -> StageClosed | AttemptFailed | None:
+def decide_stage(state: RoundState, rules: RoundRules, now_ms: int) -> StageClosed | AttemptFailed | None:
     """What the passage of time or the arrivals have decided, if anything.
 
     Everyone is waited for while `min_ms` runs, unless all have answered or no more are taken; then the least number is
@@ -148,7 +148,7 @@ def due(state: RoundState, rules: RoundRules, now_ms: int) -> StageClosed | Atte
     if state.status not in OPEN or state.stage is None:
         return None
     stage = rules.stages[state.stage]
-    needed = least(state, rules)
+    needed = count_required(state, rules)
     possible = len(state.members) - sum(name in state.members for name in state.gone)
     if min(possible, stage.count_max) < needed:
         return AttemptFailed(f"{_named(state)}: {possible} can still answer, {needed} are needed")
@@ -163,7 +163,7 @@ def due(state: RoundState, rules: RoundRules, now_ms: int) -> StageClosed | Atte
 
 
 def _named(state: RoundState) -> str:
-    """The open stage, and the settings to change where they bear another name (federation.coordinator.attempt.rules_of)."""
+    """The open stage, and the settings to change where they bear another name (federation.coordinator.attempt.build_rules)."""
     return "updates (ruled by federation.rounds.keys)" if state.mode == "robust" else str(state.stage)
 
 

@@ -18,7 +18,7 @@ from federation.coordinator.state import CoordinatorState
 from federation.learning.learner import Arrays
 from federation.learning.metrics import AP
 from federation.numeric import calibration, strategies
-from federation.numeric.tensors import check_vector, places_of, read_vector, size_of, split_vector
+from federation.numeric.tensors import check_vector, count_values, mark_places, read_vector, split_vector
 from federation.refusals import UpdateRefusedError
 
 EVALUATED_APART_MAX = 16
@@ -49,7 +49,7 @@ class StrategyUpdate:
 
     def candidate(self, state: CoordinatorState, plan: RoundPlan, collection: Collection) -> Candidate:
         combined = collection.combine()
-        size = size_of(plan.shapes)
+        size = count_values(plan.shapes)
         base = read_vector(state.model.payload, size)
         if plan.purpose == "training":
             moved, optimiser = self._stepped(state, plan, base, combined)
@@ -59,13 +59,13 @@ class StrategyUpdate:
         metrics = self._figures(plan, vector) | combined.figures | {"moved": float(np.linalg.norm(vector - base))}
         if not all(map(math.isfinite, metrics.values())):
             raise UpdateRefusedError("not_finite", "the candidate cannot be evaluated")
-        standing = reputation.punished(state.reputations, combined.blamed) if combined.blamed else state.reputations
+        standing = reputation.punish(state.reputations, combined.blamed) if combined.blamed else state.reputations
         contributions = self._contributions(plan, collection, base, combined)
         return Candidate(
             payload=vector.tobytes(),
             optimiser=optimiser,
             combined=combined,
-            reputations=reputation.updated(standing, contributions),
+            reputations=reputation.update_reputations(standing, contributions),
             contributions=contributions,
             evaluated=Evaluated(model_version=state.model.version + 1, metrics=metrics),
         )
@@ -74,10 +74,10 @@ class StrategyUpdate:
         self, state: CoordinatorState, plan: RoundPlan, base: NDArray[np.float32], combined: Combined
     ) -> tuple[NDArray[np.float64], bytes]:
         """The model after the strategy's step, and what the strategy keeps; only arrays of weights are moved."""
-        weights = places_of(plan.shapes, "weights")
+        weights = mark_places(plan.shapes, "weights")
         memory = strategies.decode_state(state.optimiser, self._settings.strategy, int(weights.sum()))
         moved = base.astype(np.float64)
-        moved[weights], memory = strategies.step(self._settings.strategy, memory, base[weights], combined.update)
+        moved[weights], memory = strategies.apply_step(self._settings.strategy, memory, base[weights], combined.update)
         return moved, strategies.encode_state(memory)
 
     def _figures(self, plan: RoundPlan, vector: NDArray[np.float32]) -> dict[str, float]:
@@ -92,11 +92,11 @@ class StrategyUpdate:
         no data, or there are more still, how far each one's update agrees with what the robust rule made of all: whoever
         pulls against it counts as harmful.
         """
-        names, weights = collection.separable(), places_of(plan.shapes, "weights")
+        names, weights = collection.separable(), mark_places(plan.shapes, "weights")
         if plan.purpose != "training" or len(names) < 2:
             return {}
         apart = len(names) <= self._evaluated_apart_max
-        orders = self._evaluated_apart_max > 0 and reputation.shapley_evaluations(len(names)) <= EVALUATIONS_MAX
+        orders = self._evaluated_apart_max > 0 and reputation.count_shapley_evaluations(len(names)) <= EVALUATIONS_MAX
         if self._evaluate is None or not (apart or orders):
             return collection.agreement(combined.update)
 
@@ -109,7 +109,7 @@ class StrategyUpdate:
         found = (
             reputation.leave_one_out(value, names)
             if apart
-            else reputation.truncated_shapley(value, names, evaluations_max=EVALUATIONS_MAX, seed=plan.seed)
+            else reputation.estimate_shapley(value, names, evaluations_max=EVALUATIONS_MAX, seed=plan.seed)
         )
         return found.parts
 
@@ -119,9 +119,9 @@ def _summarised(plan: RoundPlan, base: NDArray[np.float32], combined: Combined) 
     mean = combined.update / plan.clip_norm
     moved = base.astype(np.float64)
     if plan.purpose == "statistics":
-        moved[places_of(plan.shapes, "statistics")] = mean
+        moved[mark_places(plan.shapes, "statistics")] = mean
     else:
-        places = places_of(plan.shapes, "calibration")
+        places = mark_places(plan.shapes, "calibration")
         if places.sum() != calibration.PARAMETERS:
             raise UpdateRefusedError("schema", f"calibration has {calibration.PARAMETERS} numbers")
         moved[places] = calibration.fit(mean, combined.weight * plan.weight_unit)

@@ -32,7 +32,7 @@ class Rival(NamedTuple):
     """Share of samples in which it is the better of the two."""
 
 
-def asked(confidence: float, *, trainings: int, proving: int) -> float:
+def compute_confidence(confidence: float, *, trainings: int, proving: int) -> float:
     """The share of samples in which another must be the better to serve, instead of a global model of this many rounds of training.
 
     One of the first `proving` gives way to what is better in 1 - `confidence` of them, and never later than others do.
@@ -50,7 +50,7 @@ def choose(candidate: Choice, precision: float, rivals: Mapping[Choice, Rival], 
     return Verdict(candidate, f"{candidate} has {precision:.3f}" + (f"; {others}" if others else ""))
 
 
-def judged(
+def choose_model(
     scores: Mapping[Choice, NDArray[np.floating]],
     fraud: NDArray[np.bool_],
     *,

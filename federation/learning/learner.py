@@ -30,7 +30,7 @@ class Task(NamedTuple):
     purpose: Purpose = "training"
 
 
-def task_of(plan: RoundPlan, base: Arrays) -> Task:
+def build_task(plan: RoundPlan, base: Arrays) -> Task:
     """What `plan` asks; `base` is its global model.
 
     `base` has the shapes of the plan, such as weights (inputs, units) and biases (units,) for each layer.
@@ -89,7 +89,7 @@ class Learner(Protocol):
     def summarise(self, task: Task) -> Trained:
         """Called instead of `train` where the task's purpose is statistics or calibration.
 
-        Gives one vector, a mean over the examples: for calibration federation.numeric.calibration.histogram of the base's logits, for
+        Gives one vector, a mean over the examples: for calibration federation.numeric.calibration.compute_histogram of the base's logits, for
         statistics what the model's array of that role is to hold, each example's part of an L2 norm of at most 1. With privacy
         level `sample` every example counts the same.
         """
@@ -108,7 +108,7 @@ class Learner(Protocol):
     def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:
         """Called once for each global model: puts it, or what is made of it, in service, where the retailer's gate lets it.
 
-        `trainings`: rounds of training behind it (federation.learning.gate.asked). Called again with the same version after a crash; the second call changes nothing.
+        `trainings`: rounds of training behind it (federation.learning.gate.compute_confidence). Called again with the same version after a crash; the second call changes nothing.
 
         `arrays` have the shapes of the plan, such as weights (inputs, units) and biases (units,) for each layer.
         """

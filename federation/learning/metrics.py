@@ -20,17 +20,17 @@ def log_loss(probabilities: Scores, labels: Labels) -> float:
     return float(-np.mean(np.where(labels, np.log(held), np.log1p(-held))))
 
 
-def accuracy(probabilities: Scores, labels: Labels) -> float:
+def compute_accuracy(probabilities: Scores, labels: Labels) -> float:
     """Share that is right at one half. Both have the shape (n,), n >= 1."""
     return float(np.mean((probabilities >= 0.5) == labels))
 
 
-def probabilities(logits: Scores) -> NDArray[np.float64]:
+def compute_probabilities(logits: Scores) -> NDArray[np.float64]:
     """Of fraud, in (0, 1); logits beyond 60 are taken for 60."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))), dtype=np.float64)
 
 
-def measured(probabilities: Scores, labels: Labels) -> dict[str, float]:
+def measure(probabilities: Scores, labels: Labels) -> dict[str, float]:
     """All of them that are defined, by name; none without examples.
 
     Both have the shape (n,); probabilities are within [0, 1].
@@ -40,7 +40,7 @@ def measured(probabilities: Scores, labels: Labels) -> dict[str, float]:
     found = {
         "auc": auc(probabilities, labels),
         AP: average_precision(probabilities, labels),
-        "accuracy": accuracy(probabilities, labels),
+        "accuracy": compute_accuracy(probabilities, labels),
         "loss": log_loss(probabilities, labels),
     }
     return {name: value for name, value in found.items() if np.isfinite(value)}

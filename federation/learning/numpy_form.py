@@ -25,7 +25,7 @@ class Parted(NamedTuple):
     form: Arrays
 
 
-def parted(arrays: Arrays) -> Parted:
+def split_arrays(arrays: Arrays) -> Parted:
     """A layer ends with a matrix and a bias, a form with two vectors.
 
     For each layer weights (inputs, units) and a bias (units,); the form has moments (2 * F,) and a calibration
@@ -35,12 +35,12 @@ def parted(arrays: Arrays) -> Parted:
     return Parted(arrays[:split], arrays[split:])
 
 
-def empty(features: int) -> list[NDArray[np.float32]]:
+def make_empty(features: int) -> list[NDArray[np.float32]]:
     """A form that nobody has measured. Moments (2 * F,) for F `features`, and a calibration (PARAMETERS,)."""
     return [np.zeros(MOMENTS * features, np.float32), np.zeros(PARAMETERS, np.float32)]
 
 
-def summary(features: NDArray[np.float32]) -> NDArray[np.float32]:
+def summarise(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Means of the clipped values and of their squares, scaled so that each example's part has a norm of at most 1.
 
     From features (n, F), n >= 1, to (2 * F,).
@@ -50,7 +50,7 @@ def summary(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return (both / math.sqrt(MOMENTS * features.shape[1])).astype(np.float32)
 
 
-def normalised(form: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalise(form: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Deviations from the pooled mean; `features` as they are where nothing was measured.
 
     `features` and the result: (n, F). `form`: moments (2 * F,) and a calibration (PARAMETERS,), or nothing.
@@ -62,7 +62,7 @@ def normalised(form: Arrays, features: NDArray[np.float32]) -> NDArray[np.float3
     return np.asarray((_bounded(features) - mean) / deviation, dtype=np.float32)
 
 
-def scaling(form: Arrays) -> Scaling | None:
+def read_scaling(form: Arrays) -> Scaling | None:
     """The calibration, where there is one. `form`: moments (2 * F,) and a calibration (PARAMETERS,), or nothing."""
     return Scaling(*map(float, form[1])) if form and form[1][0] > 0 else None
 

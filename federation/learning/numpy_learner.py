@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from contract.federation.messages import TensorShape
 from contract.federation.settings import GATE_CONFIDENCE, PROVING_TRAININGS
 from federation.learning import numpy_form
-from federation.learning.gate import asked, judged
+from federation.learning.gate import choose_model, compute_confidence
 from federation.learning.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
-from federation.learning.metrics import measured, probabilities
+from federation.learning.metrics import compute_probabilities, measure
 from federation.numeric import calibration
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
@@ -34,7 +34,7 @@ class Data(NamedTuple):
     """Shape (n,)."""
 
 
-def shapes_of(features: int, hidden: Sequence[int], *, form: bool = False) -> tuple[TensorShape, ...]:
+def list_shapes(features: int, hidden: Sequence[int], *, form: bool = False) -> tuple[TensorShape, ...]:
     """Of weights and biases, layer by layer; `form`: with room for statistics and calibration."""
     sizes = [features, *hidden, 1]
     shapes: list[TensorShape] = []
@@ -44,7 +44,7 @@ def shapes_of(features: int, hidden: Sequence[int], *, form: bool = False) -> tu
             TensorShape(name=f"layer{layer}/bias", shape=(outputs,)),
         ]
     if form:
-        statistics, scaling = numpy_form.empty(features)
+        statistics, scaling = numpy_form.make_empty(features)
         shapes += [
             TensorShape(name="statistics", shape=statistics.shape, role="statistics"),
             TensorShape(name="calibration", shape=scaling.shape, role="calibration"),
@@ -52,7 +52,9 @@ def shapes_of(features: int, hidden: Sequence[int], *, form: bool = False) -> tu
     return tuple(shapes)
 
 
-def initial_arrays(features: int, hidden: Sequence[int], seed: int, *, form: bool = False) -> list[NDArray[np.float32]]:
+def initialise_arrays(
+    features: int, hidden: Sequence[int], seed: int, *, form: bool = False
+) -> list[NDArray[np.float32]]:
     """He initialisation (2015), biases zero; nothing measured.
 
     For each layer weights (inputs, units) and a bias (units,); with `form` also moments (2 * features,) and a
@@ -60,26 +62,26 @@ def initial_arrays(features: int, hidden: Sequence[int], seed: int, *, form: boo
     """
     random = np.random.default_rng(seed)
     arrays: list[NDArray[np.float32]] = []
-    for tensor in shapes_of(features, hidden):
+    for tensor in list_shapes(features, hidden):
         if len(tensor.shape) == 1:
             arrays.append(np.zeros(tensor.shape, np.float32))
         else:
             arrays.append((random.standard_normal(tensor.shape) * math.sqrt(2 / tensor.shape[0])).astype(np.float32))
-    return arrays + (numpy_form.empty(features) if form else [])
+    return arrays + (numpy_form.make_empty(features) if form else [])
 
 
 def predict(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probabilities of fraud, shape (n,); as among pooled examples where the model was calibrated on them."""
-    odds, scaling = logits(arrays, features), numpy_form.scaling(numpy_form.parted(arrays).form)
+    odds, scaling = compute_logits(arrays, features), numpy_form.read_scaling(numpy_form.split_arrays(arrays).form)
     if scaling is not None:
-        return calibration.probability(scaling, odds)
-    return probabilities(odds)
+        return calibration.compute_probability(scaling, odds)
+    return compute_probabilities(odds)
 
 
-def logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
+def compute_logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Log odds of fraud, shape (n,), before any calibration."""
-    layers, form = numpy_form.parted(arrays)
-    return _forward(layers, numpy_form.normalised(form, features))[-1]
+    layers, form = numpy_form.split_arrays(arrays)
+    return _forward(layers, numpy_form.normalise(form, features))[-1]
 
 
 def _forward(
@@ -125,8 +127,8 @@ def fit(base: Arrays, data: Data, task: Task, seed: int, dropout: float = 0.0) -
     For each layer weights (inputs, units) and a bias (units,), float32; a form behind them stays as it is.
     """
     random = np.random.default_rng(seed)
-    layers, form = numpy_form.parted(base)
-    data = Data(numpy_form.normalised(form, data.features), data.labels)
+    layers, form = numpy_form.split_arrays(base)
+    data = Data(numpy_form.normalise(form, data.features), data.labels)
     arrays = [array.astype(np.float64) for array in layers]
     start = [array.copy() for array in arrays]
     first, second = [np.zeros_like(array) for array in arrays], [np.zeros_like(array) for array in arrays]
@@ -190,9 +192,11 @@ class NumpyLearner:
         if len(data.labels) < EXAMPLES_MIN:
             raise TrainingUnableError("data", f"{len(data.labels)} examples, at least {EXAMPLES_MIN}")
         if task.purpose == "statistics":
-            vector = numpy_form.summary(data.features)
+            vector = numpy_form.summarise(data.features)
         else:
-            vector = calibration.histogram(logits(task.base, data.features), data.labels).astype(np.float32)
+            vector = calibration.compute_histogram(compute_logits(task.base, data.features), data.labels).astype(
+                np.float32
+            )
         return Trained([vector], len(data.labels), int(data.labels.sum()))
 
     def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
@@ -204,7 +208,7 @@ class NumpyLearner:
 
         `arrays`: for each layer weights (inputs, units) and a bias (units,), and a form where there is one.
         """
-        return measured(predict(arrays, self._newest.features), self._newest.labels)
+        return measure(predict(arrays, self._newest.features), self._newest.labels)
 
     def adopt(self, model_version: int, arrays: Arrays, *, trainings: int) -> Adopted:  # noqa: ARG002 - the port's; nothing is kept by version
         """`arrays`: for each layer weights (inputs, units) and a bias (units,)."""
@@ -212,14 +216,14 @@ class NumpyLearner:
         if self.serving is not None:
             candidates["local"] = self.serving
         if self._local is not None:
-            layers, form = numpy_form.parted(arrays)
-            own = numpy_form.parted(self._local).layers
+            layers, form = numpy_form.split_arrays(arrays)
+            own = numpy_form.split_arrays(self._local).layers
             middle = [((one + other) / 2).astype(np.float32) for one, other in zip(layers, own, strict=True)]
             candidates["blended"] = [*middle, *form]
         scores = {name: predict(candidate, self._newest.features) for name, candidate in candidates.items()}
-        confidence = asked(GATE_CONFIDENCE, trainings=trainings, proving=PROVING_TRAININGS)
-        choice = judged(
+        confidence = compute_confidence(GATE_CONFIDENCE, trainings=trainings, proving=PROVING_TRAININGS)
+        choice = choose_model(
             scores, self._newest.labels, frauds_min=self._frauds_min, confidence=confidence, seed=self._seed
         ).choice
         self.serving = candidates.get(choice, self.serving)
-        return Adopted(choice, measured(scores[choice], self._newest.labels) if choice in scores else {})
+        return Adopted(choice, measure(scores[choice], self._newest.labels) if choice in scores else {})

@@ -23,7 +23,7 @@ from contract.federation.messages import RoundPlan, SealedShare, SiteFigures, Si
 from federation.learning.learner import Arrays
 from federation.messages.identity import Identity
 from federation.messages.sealing import seal_to
-from federation.numeric.tensors import check_vector, places_of, read_vector, size_of, unflatten
+from federation.numeric.tensors import check_vector, count_values, mark_places, read_vector, unflatten
 from federation.refusals import EnvelopeRefusedError
 
 _DOMAIN = b"tillguard/federation/cross-site/v1"
@@ -70,13 +70,13 @@ class Shown(NamedTuple):
     """By whose they are."""
 
 
-def drawn(plan: RoundPlan, willing: Sequence[str], *, in_model: int) -> tuple[str, ...]:
+def draw_shown(plan: RoundPlan, willing: Sequence[str], *, in_model: int) -> tuple[str, ...]:
     """Whose models are shown: of those that are willing all, or as many as may be, drawn by the plan's seed; none, or two at least.
 
     A message takes a certain size. And whoever knows all updates but one can take them away from the global model: where some of the
     `in_model` whose updates are in it are not willing, this many are kept back that they are hidden among `updates_min`.
     """
-    most = min(SITES_MAX, MESSAGE_BYTES_MAX // 2 // (4 * size_of(plan.shapes)))
+    most = min(SITES_MAX, MESSAGE_BYTES_MAX // 2 // (4 * count_values(plan.shapes)))
     if len(willing) < in_model:
         most = min(most, in_model - plan.updates_min)
     if min(most, len(willing)) < 2:
@@ -85,12 +85,12 @@ def drawn(plan: RoundPlan, willing: Sequence[str], *, in_model: int) -> tuple[st
     return tuple(name for name in willing if name in chosen)
 
 
-def message(
+def build_message(
     federation: str, plan: RoundPlan, model_version: int, base: bytes, shown: Mapping[str, Willing]
 ) -> SiteModels:
     """The models of `shown` for these to read: the plan's base, float32 little-endian, moved by each one's update of the weights."""
-    key, weights = ChaCha20Poly1305.generate_key(), places_of(plan.shapes, "weights")
-    start = read_vector(base, size_of(plan.shapes))
+    key, weights = ChaCha20Poly1305.generate_key(), mark_places(plan.shapes, "weights")
+    start = read_vector(base, count_values(plan.shapes))
     models = []
     for one in shown.values():
         moved = start.astype(np.float64)
@@ -106,18 +106,18 @@ def message(
     return SiteModels(model_version=model_version, shapes=plan.shapes, shown=tuple(shown), keys=keys, box=box)
 
 
-def agreed(willing: Mapping[int, tuple[int, int]], plan: RoundPlan) -> dict[int, tuple[int, int]]:
+def record_agreement(willing: Mapping[int, tuple[int, int]], plan: RoundPlan) -> dict[int, tuple[int, int]]:
     """`willing` (federation.participant.state) with the attempt of `plan`: this participant's update in it says so."""
     more = {**willing, plan.base_version + 1: (plan.round, plan.attempt)}
     return {version: more[version] for version in sorted(more)[-WILLING_KEPT:]}
 
 
-def opened(said: SiteModels, identity: Identity, federation: str, round_number: int, attempt: int) -> Shown | None:
+def open_models(said: SiteModels, identity: Identity, federation: str, round_number: int, attempt: int) -> Shown | None:
     """The models, where they are shown to this participant; raises FederationRefusedError where they do not open or do not fit."""
     sealed = next((one.sealed for one in said.keys if one.recipient == identity.name), None)
     if sealed is None or identity.name not in said.shown:
         return None
-    if len(said.box) > len(said.shown) * 4 * size_of(said.shapes) + _BOX_SPARE:
+    if len(said.box) > len(said.shown) * 4 * count_values(said.shapes) + _BOX_SPARE:
         raise EnvelopeRefusedError("refused", "more than one model for each name")
     key = identity.unseal(sealed, _info(federation, round_number, attempt, identity.name))
     if key is None:
@@ -132,13 +132,13 @@ def opened(said: SiteModels, identity: Identity, federation: str, round_number: 
     return Shown(said.model_version, models)
 
 
-def newest_finished(evaluations: Sequence[Sites]) -> Sites | None:
+def find_newest_finished(evaluations: Sequence[Sites]) -> Sites | None:
     """The newest to which everyone has answered; where there is none the oldest, whose answers have had most time."""
     finished = [one for one in evaluations if len(one.figures) == len(one.shown)]
     return finished[-1] if finished else next(iter(evaluations), None)
 
 
-def judged(evaluations: Sequence[Sites], sender: str, said: SiteFigures) -> Sites:
+def record_judgement(evaluations: Sequence[Sites], sender: str, said: SiteFigures) -> Sites:
     """The evaluation to which what `sender` found belongs; raises EnvelopeRefusedError where it was not asked, or has told it before."""
     sites = next((one for one in evaluations if one.model_version == said.model_version), None)
     if sites is None:
@@ -154,7 +154,7 @@ def judged(evaluations: Sequence[Sites], sender: str, said: SiteFigures) -> Site
     return sites
 
 
-def in_words(matrix: Mapping[str, Mapping[str, float]], models: str) -> str:
+def describe_matrix(matrix: Mapping[str, Mapping[str, float]], models: str) -> str:
     """What average precisions by model and by examples say; `models`: what they are. Empty where nothing can be compared."""
     home = [row[name] for name, row in matrix.items() if name in row]
     away = [value for name, row in matrix.items() for other, value in row.items() if other != name]

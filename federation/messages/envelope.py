@@ -81,7 +81,7 @@ def seal(
     if len(body) > MESSAGE_BYTES_MAX:
         raise EnvelopeRefusedError("oversized", f"{len(body)} bytes, at most {MESSAGE_BYTES_MAX}")
     envelope = _ENCODER.encode(msgspec.structs.replace(heading, body=body))
-    return SignedEnvelope(envelope=envelope, signature=identity.sign(signed_bytes(envelope), ENVELOPE_DOMAIN))
+    return SignedEnvelope(envelope=envelope, signature=identity.sign(hash_signed(envelope), ENVELOPE_DOMAIN))
 
 
 def to_records(signed: SignedEnvelope, identity: Identity) -> list[bytes]:
@@ -102,7 +102,7 @@ def to_records(signed: SignedEnvelope, identity: Identity) -> list[bytes]:
         )
     )
     head = PartsAnnounced(
-        announcement=announcement, signature=identity.sign(signed_bytes(announcement), ANNOUNCEMENT_DOMAIN)
+        announcement=announcement, signature=identity.sign(hash_signed(announcement), ANNOUNCEMENT_DOMAIN)
     )
     return [_ENCODER.encode(head), *(_ENCODER.encode(Part(data=piece)) for piece in pieces)]
 
@@ -124,16 +124,16 @@ def unseal(
         message = _read_body(envelope.body, envelope.type)
         sender = _self_signed(message, envelope.sender)
     else:
-        sender = known_sender(envelope.sender, roster)
-    if not sender.verify(signed.signature, signed_bytes(signed.envelope), ENVELOPE_DOMAIN):
+        sender = find_sender(envelope.sender, roster)
+    if not sender.verify(signed.signature, hash_signed(signed.envelope), ENVELOPE_DOMAIN):
         raise EnvelopeRefusedError("unsigned", f"type {envelope.type}")
-    with said_by(envelope.sender):
+    with attribute_refusals(envelope.sender):
         check_time(envelope, now_ms)
         return Opened(envelope, message or read_message(envelope, reader), sender, signed)
 
 
 @contextmanager
-def said_by(sender: str) -> Iterator[None]:
+def attribute_refusals(sender: str) -> Iterator[None]:
     """What is refused from here on is known to be of `sender`."""
     try:
         yield
@@ -144,8 +144,8 @@ def said_by(sender: str) -> Iterator[None]:
 
 def check_right(envelope: Envelope, log: LogName, roster: Roster) -> None:
     """By the name alone, before anything dear is done."""
-    office = rights.office_of(envelope.sender, on_roster=roster(envelope.sender) is not None)
-    reason = rights.objection(log, envelope.type, office)
+    office = rights.find_office(envelope.sender, on_roster=roster(envelope.sender) is not None)
+    reason = rights.find_objection(log, envelope.type, office)
     if reason is not None:
         raise EnvelopeRefusedError(reason, f"type {envelope.type[:32]!a} of a {office} on {log}")
 
@@ -157,7 +157,7 @@ def check_time(envelope: Envelope, now_ms: int) -> None:
         raise EnvelopeRefusedError("time", f"the sender's clock is {ahead_ms // 60_000} minutes ahead of the log's")
 
 
-def known_sender(name: str, roster: Roster) -> PublicIdentity:
+def find_sender(name: str, roster: Roster) -> PublicIdentity:
     """The keys of a name on the roster; raises EnvelopeRefusedError for a stranger."""
     known = roster(name)
     if known is None:
@@ -223,7 +223,7 @@ def decode_strictly(decoder: "msgspec.msgpack.Decoder[S]", data: bytes) -> S:
     return decoded
 
 
-def signed_bytes(data: bytes) -> bytes:
+def hash_signed(data: bytes) -> bytes:
     """What is signed: a digest, since an envelope may have hundreds of megabytes and ML-DSA's own hash is slower."""
     return hashlib.sha512(data).digest()
 

@@ -17,7 +17,7 @@ from federation.refusals import EnvelopeRefusedError
 
 
 @contextmanager
-def reading_foreign() -> Iterator[None]:
+def translate_foreign_errors() -> Iterator[None]:
     """Turns an unforeseen error into EnvelopeRefusedError(defect), which names the error's class and nothing that the record holds."""
     try:
         yield

@@ -21,7 +21,7 @@ class GlobalWeights(Struct, frozen=True, kw_only=True):
     """Rounds of training behind it."""
 
 
-def weights_of(message: GlobalModel, round_number: int) -> GlobalWeights:
+def read_weights(message: GlobalModel, round_number: int) -> GlobalWeights:
     """The model that a message of this round brings."""
     return GlobalWeights(
         version=message.model_version,
@@ -33,7 +33,7 @@ def weights_of(message: GlobalModel, round_number: int) -> GlobalWeights:
     )
 
 
-def message_of(model: GlobalWeights) -> GlobalModel:
+def build_message(model: GlobalWeights) -> GlobalModel:
     """The model told again, to whom it is news."""
     return GlobalModel(
         model_version=model.version, base_version=model.version, shapes=model.shapes, payload=model.payload,

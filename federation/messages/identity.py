@@ -100,7 +100,7 @@ class _KeyFile(Struct, frozen=True, kw_only=True, array_like=True):
     ciphertext: Annotated[bytes, Meta(max_length=256)]
 
 
-def identity_of(member: Member) -> PublicIdentity:
+def get_identity(member: Member) -> PublicIdentity:
     """The member's keys."""
     return PublicIdentity(name=member.name, signing_key=member.signing_key, sealing_key=member.sealing_key)
 
@@ -177,13 +177,13 @@ class Identity:
         return cls(stored.name, seeds)
 
 
-def public_of(path: Path) -> PublicIdentity:
+def read_public(path: Path) -> PublicIdentity:
     """The public half in a key file, without its passphrase; unauthenticated, so for showing only."""
     stored = _read(path)
     return PublicIdentity(name=stored.name, signing_key=stored.signing_key, sealing_key=stored.sealing_key)
 
 
-def secret_of(path: Path) -> bytes:
+def read_secret(path: Path) -> bytes:
     """The passphrase or key that a file holds (a line break at its end does not count); the file must be for its owner alone."""
     return _read_private(path, KEY_FILE_BYTES_MAX).rstrip(b"\r\n")
 

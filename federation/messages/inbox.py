@@ -15,14 +15,14 @@ from federation.messages.envelope import (
     ANNOUNCEMENT_DOMAIN,
     Opened,
     Roster,
+    attribute_refusals,
     check_right,
     check_time,
     decode_strictly,
-    known_sender,
+    find_sender,
+    hash_signed,
     read_envelope,
     read_message,
-    said_by,
-    signed_bytes,
     unseal,
 )
 from federation.messages.identity import Identity
@@ -181,8 +181,8 @@ class Inbox:
         if heading.sender != pending.sender:
             raise EnvelopeRefusedError("unsigned", "announced by somebody else than its sender")
         check_right(heading, self._log, roster)
-        sender = known_sender(heading.sender, roster)  # asked again: it may have been revoked since
-        with said_by(heading.sender):
+        sender = find_sender(heading.sender, roster)  # asked again: it may have been revoked since
+        with attribute_refusals(heading.sender):
             check_time(heading, self._latest(now_ms))
             message = read_message(heading, self._reader)
         return Opened(heading, message, sender, SignedEnvelope(envelope=data, signature=b""))
@@ -193,14 +193,14 @@ class Inbox:
             raise EnvelopeRefusedError("wrong_federation", "field federation names another one")
         if announcement.bytes > self._message_bytes_max:
             raise EnvelopeRefusedError("oversized", f"{announcement.bytes} bytes, at most {self._message_bytes_max}")
-        office = rights.office_of(announcement.sender, on_roster=roster(announcement.sender) is not None)
+        office = rights.find_office(announcement.sender, on_roster=roster(announcement.sender) is not None)
         if office != "stranger" and not rights.may_write(self._log, office):
             raise EnvelopeRefusedError("no_right", f"an announcement of a {office} on {self._log}")
         count = len(announcement.digests)
         if not (count - 1) * envelope.PART_BYTES < announcement.bytes <= count * envelope.PART_BYTES:
             raise EnvelopeRefusedError("parts", "fields bytes and digests do not fit")
-        if not known_sender(announcement.sender, roster).verify(
-            frame.signature, signed_bytes(frame.announcement), ANNOUNCEMENT_DOMAIN
+        if not find_sender(announcement.sender, roster).verify(
+            frame.signature, hash_signed(frame.announcement), ANNOUNCEMENT_DOMAIN
         ):
             raise EnvelopeRefusedError("unsigned", "an announcement")
         key = (announcement.sender, hashlib.sha256(frame.announcement).digest())

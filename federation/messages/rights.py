@@ -60,7 +60,7 @@ _TAGS: Mapping[LogName, Mapping[Office, frozenset[str]]] = {
 _KNOWN = frozenset(map(get_type_name, TYPES))
 
 
-def office_of(name: str, *, on_roster: bool) -> Office:
+def find_office(name: str, *, on_roster: bool) -> Office:
     """What `name` stands for."""
     if name == COORDINATOR:
         return "coordinator"
@@ -69,7 +69,7 @@ def office_of(name: str, *, on_roster: bool) -> Office:
     return "member" if on_roster else "stranger"
 
 
-def objection(log: LogName, kind: str, office: Office) -> str | None:
+def find_objection(log: LogName, kind: str, office: Office) -> str | None:
     """Why a message of type `kind` does not count on `log` from `office`, as a code of DROP_REASONS; None: it may be read."""
     if kind not in _KNOWN:
         return "malformed"

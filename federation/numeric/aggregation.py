@@ -4,10 +4,10 @@ Whatever the rule, norms are clipped and weights capped first, so that a liar's 
 
     mean               weighted mean; no defence of its own beyond the clipping
     median             per parameter (Yin et al., ICML 2018); fewer than half may lie; weights do not count
-    trimmed_mean       per parameter, f highest and f lowest left out (Yin et al. 2018); n > 2f; weights do not count
+    compute_trimmed_mean       per parameter, f highest and f lowest left out (Yin et al. 2018); n > 2f; weights do not count
     krum               the update closest to its n - f - 2 nearest (Blanchard et al., NeurIPS 2017); n >= 2f + 3
     multi_krum         weighted mean of the n - f - 2 best by that score (Blanchard et al. 2017); n >= 2f + 3
-    geometric_median   weighted, by the smoothed Weiszfeld algorithm (Pillutla et al., RFA, IEEE TSP 2022); fewer than half the weight
+    compute_geometric_median   weighted, by the smoothed Weiszfeld algorithm (Pillutla et al., RFA, IEEE TSP 2022); fewer than half the weight
 
 A weight is what a participant says of itself, so the rules that rank do not look at it.
 """
@@ -59,7 +59,7 @@ def combine(
     """
     rows = np.asarray(updates, dtype=np.float64)
     _check(rows, weights)
-    objection = too_few(rule, len(rows), byzantine_max)
+    objection = describe_shortage(rule, len(rows), byzantine_max)
     if objection:
         raise UpdateRefusedError("length", objection)
     rows, clipped = clip_norms(rows, clip_norm)
@@ -68,12 +68,12 @@ def combine(
     if rule == "mean":
         return Aggregate(shares @ rows, clipped, capped, everyone)
     if rule == "median":
-        return Aggregate(median(rows), clipped, capped, everyone)
+        return Aggregate(compute_median(rows), clipped, capped, everyone)
     if rule == "trimmed_mean":
-        return Aggregate(trimmed_mean(rows, byzantine_max), clipped, capped, everyone)
+        return Aggregate(compute_trimmed_mean(rows, byzantine_max), clipped, capped, everyone)
     if rule == "geometric_median":
-        return Aggregate(geometric_median(rows, shares), clipped, capped, everyone)
-    best = krum_order(rows, byzantine_max)
+        return Aggregate(compute_geometric_median(rows, shares), clipped, capped, everyone)
+    best = rank_by_krum(rows, byzantine_max)
     if rule == "krum":
         return Aggregate(rows[best[0]].copy(), clipped, capped, (int(best[0]),))
     chosen = np.sort(best[: max(len(rows) - byzantine_max - 2, 1)])
@@ -85,7 +85,7 @@ def combine(
     )
 
 
-def too_few(rule: Rule, updates: int, byzantine_max: int) -> str | None:
+def describe_shortage(rule: Rule, updates: int, byzantine_max: int) -> str | None:
     """Why `rule` cannot promise anything with this many updates and liars, in words; None where it can."""
     least = {
         "mean": 1,
@@ -142,13 +142,13 @@ def cap_weights(weights: Vector, share_max: float) -> tuple[Vector, tuple[int, .
     return shares, tuple(int(row) for row in np.flatnonzero(capped))
 
 
-def median(rows: Matrix) -> Vector:
+def compute_median(rows: Matrix) -> Vector:
     """The middle value of each column. From (n, d) to (d,)."""
     blocks = range(0, rows.shape[1], _COLUMNS)
     return np.concatenate([np.median(rows[:, start : start + _COLUMNS], axis=0) for start in blocks])
 
 
-def trimmed_mean(rows: Matrix, trim: int) -> Vector:
+def compute_trimmed_mean(rows: Matrix, trim: int) -> Vector:
     """The mean of each column without its `trim` highest and lowest values.
 
     From (n, d) to (d,); n is above 2 * `trim`.
@@ -160,7 +160,7 @@ def trimmed_mean(rows: Matrix, trim: int) -> Vector:
     return np.concatenate(blocks)
 
 
-def krum_order(rows: Matrix, byzantine_max: int) -> NDArray[np.intp]:
+def rank_by_krum(rows: Matrix, byzantine_max: int) -> NDArray[np.intp]:
     """Rows from the most to the least central: by the sum of squared distances to their n - f - 2 nearest others.
 
     From (n, d) to row numbers (n,); f is `byzantine_max`.
@@ -174,7 +174,7 @@ def krum_order(rows: Matrix, byzantine_max: int) -> NDArray[np.intp]:
     return np.argsort(scores, kind="stable")
 
 
-def geometric_median(rows: Matrix, shares: Vector) -> Vector:
+def compute_geometric_median(rows: Matrix, shares: Vector) -> Vector:
     """The point of least weighted distance to all rows; `shares` of shape (n,), sum 1."""
     point = shares @ rows
     for _ in range(_WEISZFELD_STEPS_MAX):

@@ -38,7 +38,7 @@ class Scaling(NamedTuple):
     """Of frauds among pooled examples: a retailer with other odds adds the difference of the logarithms to the offset."""
 
 
-def histogram(
+def compute_histogram(
     logits: NDArray[np.floating], fraud: NDArray[np.bool_], weight: NDArray[np.floating] | None = None
 ) -> NDArray[np.float64]:
     """Shape (SUMMED,), L2 norm at most 1 while frauds are less than one in FRAUDS_SCALE; logits finite, shape (n,), n > 0."""
@@ -75,7 +75,9 @@ def fit(pooled: NDArray[np.floating], examples: float) -> Scaling:
     return Scaling(min(max(slope, SLOPE_MIN), SLOPE_MAX), offset, log_odds)
 
 
-def probability(scaling: Scaling, logits: NDArray[np.floating], log_odds: float | None = None) -> NDArray[np.float64]:
+def compute_probability(
+    scaling: Scaling, logits: NDArray[np.floating], log_odds: float | None = None
+) -> NDArray[np.float64]:
     """Of fraud; `log_odds`: of frauds where these logits come from, if others than among pooled examples.
 
     From log odds of any shape to probabilities of the same shape.

@@ -33,7 +33,7 @@ class _Form(NamedTuple):
 _FORMS = {16: _Form(32_767, 4_096), 8: _Form(127, 4_096), 4: _Form(7, 256)}
 
 
-def raw_bytes(size: int, bits: Bits) -> int:
+def count_raw_bytes(size: int, bits: Bits) -> int:
     """The length of `size` quantised parameters before zstd."""
     if bits == 32:
         return size * FLOAT32.itemsize
@@ -55,9 +55,9 @@ def decompress(data: bytes, size: int, bits: Bits) -> NDArray[np.float32]:
     """
     if bits not in get_args(Bits):
         raise UpdateRefusedError("format", "4, 8, 16 or 32 bits")
-    raw = unpack(data, raw_bytes(size, bits))
-    if len(raw) != raw_bytes(size, bits):
-        raise UpdateRefusedError("length", f"{len(raw)} bytes, {raw_bytes(size, bits)} are asked for")
+    raw = unpack(data, count_raw_bytes(size, bits))
+    if len(raw) != count_raw_bytes(size, bits):
+        raise UpdateRefusedError("length", f"{len(raw)} bytes, {count_raw_bytes(size, bits)} are asked for")
     vector = np.frombuffer(raw, dtype=FLOAT32) if bits == 32 else _restore(raw, size, bits)
     return check_vector(vector, size)
 

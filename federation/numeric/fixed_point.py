@@ -66,7 +66,7 @@ class FixedPoint(Struct, frozen=True, kw_only=True):
         return signed.astype(np.float64) / self.scale
 
 
-def finest(bits: int, bound: float, addends: int) -> FixedPoint:
+def choose_finest(bits: int, bound: float, addends: int) -> FixedPoint:
     """The finest steps with which `addends` values of up to `bound` fit; 52 bits of float64 bound them too."""
     steps = (2 ** (bits - 1) - 1) // addends - 1
     if steps < 1:

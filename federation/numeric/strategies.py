@@ -34,7 +34,7 @@ class ServerState(Struct, frozen=True, kw_only=True, array_like=True):
     """Of squares: v."""
 
 
-def initial(settings: StrategySettings, size: int) -> ServerState:
+def initialise(settings: StrategySettings, size: int) -> ServerState:
     """The state before the first round; v begins at tau^2, as its authors advise."""
     zeros = bytes(size * _FLOAT64.itemsize)
     if settings.name in ("fedadam", "fedyogi"):
@@ -42,7 +42,7 @@ def initial(settings: StrategySettings, size: int) -> ServerState:
     return ServerState(name=settings.name, momentum=zeros if settings.name == "fedavgm" else b"")
 
 
-def step(
+def apply_step(
     settings: StrategySettings, state: ServerState, model: NDArray[np.floating], update: NDArray[np.floating]
 ) -> tuple[Vector, ServerState]:
     """The next model (shape (n,)) and state, from the combined `update` (shape (n,), finite)."""
@@ -50,7 +50,7 @@ def step(
     if base.shape != delta.shape or base.ndim != 1:
         raise UpdateRefusedError("shape", f"update of shape {delta.shape}, model of shape {base.shape}")
     if state.name != settings.name:
-        state = initial(settings, len(base))  # the strategy was changed: what another remembered says nothing
+        state = initialise(settings, len(base))  # the strategy was changed: what another remembered says nothing
     rate = settings.learning_rate
     if settings.name == "fedavgm":
         momentum = settings.momentum * _vector(state.momentum, len(base)) + delta
@@ -77,7 +77,7 @@ def _adaptive(
     return moved, ServerState(name=state.name, momentum=_bytes(momentum), second=_bytes(second))
 
 
-def staleness_weight(staleness: int) -> float:
+def compute_staleness_weight(staleness: int) -> float:
     """How much an update counts that began this many models ago (0: with the newest)."""
     return 1 / math.sqrt(1 + staleness)
 
@@ -90,7 +90,7 @@ def encode_state(state: ServerState) -> bytes:
 def decode_state(data: bytes, settings: StrategySettings, size: int) -> ServerState:
     """What `encode_state` wrote, or the initial state for no bytes; raises UpdateRefusedError(format | length)."""
     if not data:
-        return initial(settings, size)
+        return initialise(settings, size)
     try:
         state = msgspec.msgpack.decode(data, type=ServerState)
     except msgspec.MsgspecError:

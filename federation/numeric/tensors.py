@@ -16,23 +16,23 @@ PARAMETERS_MAX = 2**26
 """256 MiB of float32, what one message may hold."""
 
 
-def role_of(name: str) -> Role:
+def find_role(name: str) -> Role:
     """Of an array in a file: its last part says it, as in `.../statistics`; else it holds weights."""
     last = name.rpartition("/")[2]
     return "statistics" if last == "statistics" else "calibration" if last == "calibration" else "weights"
 
 
-def size_of(shapes: Sequence[TensorShape]) -> int:
+def count_values(shapes: Sequence[TensorShape]) -> int:
     """How many numbers arrays of these shapes hold."""
     return sum(math.prod(tensor.shape) for tensor in shapes)
 
 
-def places_of(shapes: Sequence[TensorShape], role: Role) -> NDArray[np.bool_]:
-    """Which of a model's numbers belong to arrays of this role, shape (size_of(shapes),)."""
+def mark_places(shapes: Sequence[TensorShape], role: Role) -> NDArray[np.bool_]:
+    """Which of a model's numbers belong to arrays of this role, shape (count_values(shapes),)."""
     return np.repeat([tensor.role == role for tensor in shapes], [math.prod(tensor.shape) for tensor in shapes])
 
 
-def summed_size(plan: RoundPlan) -> int:
+def count_summed(plan: RoundPlan) -> int:
     """How many numbers each participant gives to the plan's sum, its weight aside."""
     if plan.purpose == "calibration":
         return SUMMED
@@ -40,7 +40,7 @@ def summed_size(plan: RoundPlan) -> int:
     return sum(math.prod(tensor.shape) for tensor in plan.shapes if tensor.role == role)
 
 
-def counts_clipped(plan: RoundPlan) -> bool:
+def has_clipped_count(plan: RoundPlan) -> bool:
     """Whether the plan's masked sum has a number for how many updates were cut; with privacy it has none, whatever the plan says."""
     return plan.counts_clipped and plan.mode == "masked" and plan.purpose == "training" and plan.privacy.level == "none"
 
@@ -49,8 +49,10 @@ def check_shapes(shapes: Sequence[TensorShape]) -> None:
     """Raises UpdateRefusedError(schema) for doubled names, empty arrays, and models that no message could carry."""
     if len({tensor.name for tensor in shapes}) != len(shapes):
         raise UpdateRefusedError("schema", "two arrays have one name")
-    if not 1 <= size_of(shapes) <= PARAMETERS_MAX:
-        raise UpdateRefusedError("schema", f"{size_of(shapes)} parameters, at least 1 and at most {PARAMETERS_MAX}")
+    if not 1 <= count_values(shapes) <= PARAMETERS_MAX:
+        raise UpdateRefusedError(
+            "schema", f"{count_values(shapes)} parameters, at least 1 and at most {PARAMETERS_MAX}"
+        )
 
 
 def flatten(arrays: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
@@ -85,9 +87,9 @@ def read_vector(payload: bytes, size: int) -> NDArray[np.float32]:
 def unflatten(shapes: Sequence[TensorShape], payload: bytes) -> list[NDArray[np.float32]]:
     """Arrays of `shapes` from float32 little-endian bytes; raises UpdateRefusedError(length | not_finite).
 
-    The payload holds (size_of(shapes),) values.
+    The payload holds (count_values(shapes),) values.
     """
-    return split_vector(shapes, read_vector(payload, size_of(shapes)))
+    return split_vector(shapes, read_vector(payload, count_values(shapes)))
 
 
 def split_vector(shapes: Sequence[TensorShape], vector: NDArray[np.float32]) -> list[NDArray[np.float32]]:

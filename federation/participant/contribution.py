@@ -9,8 +9,8 @@ from contract.federation.messages import RoundPlan
 from federation.learning.learner import Arrays, Trained
 from federation.messages.sealing import RandomBytes
 from federation.numeric.masks import Stream
-from federation.numeric.tensors import counts_clipped, flatten, places_of, summed_size
-from federation.plan_parameters import clipped, noise_share
+from federation.numeric.tensors import count_summed, flatten, has_clipped_count, mark_places
+from federation.plan_parameters import clip_update, compute_noise_share
 
 
 class Contribution(NamedTuple):
@@ -21,29 +21,29 @@ class Contribution(NamedTuple):
     """It had more than clip_norm, and was cut to it."""
 
 
-def of(plan: RoundPlan, base: Arrays, result: Trained) -> Contribution:
-    """Of shape (summed_size(plan),), L2 norm at most clip_norm; raises ValueError where it is not finite or of other shapes.
+def build_contribution(plan: RoundPlan, base: Arrays, result: Trained) -> Contribution:
+    """Of shape (count_summed(plan),), L2 norm at most clip_norm; raises ValueError where it is not finite or of other shapes.
 
     In a training, how far the arrays of weights have moved from `base`; else the summary, of which a norm of 1 is clip_norm.
     """
     if plan.purpose != "training":
         summary = flatten(result.arrays).astype(np.float64) * plan.clip_norm
-        if len(summary) != summed_size(plan):
+        if len(summary) != count_summed(plan):
             raise ValueError("the learner gave a summary of another length")
-        return Contribution(*clipped(plan, summary))
+        return Contribution(*clip_update(plan, summary))
     if [array.shape for array in result.arrays] != [array.shape for array in base]:
         raise ValueError("the learner gave arrays of other shapes")
     before, after = flatten(base).astype(np.float64), flatten(result.arrays).astype(np.float64)
-    return Contribution(*clipped(plan, (after - before)[places_of(plan.shapes, "weights")]))
+    return Contribution(*clip_update(plan, (after - before)[mark_places(plan.shapes, "weights")]))
 
 
-def weighted(plan: RoundPlan, given: Contribution, weight: float, random: RandomBytes) -> NDArray[np.float64]:
+def weigh_contribution(plan: RoundPlan, given: Contribution, weight: float, random: RandomBytes) -> NDArray[np.float64]:
     """All numbers of a masked sum: the weighted values with their noise, the weight, and whether they were cut where that is counted.
 
     The shape is (d + 1,), or (d + 2,) with the count; `values` of `given` are (d,).
     """
-    values, sigma = given.values * weight, noise_share(plan)
+    values, sigma = given.values * weight, compute_noise_share(plan)
     if sigma:
         values = values + sigma * Stream(random(32)).normal(len(values))
-    counted = [plan.weight_max * given.clipped] if counts_clipped(plan) else []
+    counted = [plan.weight_max * given.clipped] if has_clipped_count(plan) else []
     return np.concatenate([values, [weight], counted])

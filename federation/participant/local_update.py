@@ -27,9 +27,9 @@ from federation.numeric.compression import Compressed, compress_with_feedback
 from federation.numeric.masks import Stream
 from federation.participant import contribution
 from federation.participant.contribution import Contribution
-from federation.plan_parameters import fixed_point_of, weight_of
+from federation.plan_parameters import choose_fixed_point, compute_weight
 from federation.refusals import EnvelopeRefusedError
-from federation.secagg.masked_sum import masking_plan
+from federation.secagg.masked_sum import build_masking_plan
 from federation.secagg.member_side import MaskingMember
 
 Lists = KeyList | ShareList | SurvivorList
@@ -91,7 +91,7 @@ class LocalUpdates:
         if isinstance(message, KeyList):
             return masked.member.shares(message.envelopes, at_ms), False
         if isinstance(message, ShareList):
-            fixed = fixed_point_of(self._federation, masked.plan)
+            fixed = choose_fixed_point(self._federation, masked.plan)
             encoded = fixed.encode(masked.numbers(self._random), Stream(self._random(32)))
             self.beyond = encoded.clip_rate
             return masked.member.masked(message.envelopes, encoded.words, at_ms), False
@@ -113,7 +113,7 @@ class LocalUpdates:
 
     def _member(self, plan: RoundPlan, roster: Roster) -> MaskingMember:
         return MaskingMember(
-            masking_plan(self._federation, plan),
+            build_masking_plan(self._federation, plan),
             self._name,
             roster,
             members_min=self._settings.cohort_min,
@@ -140,6 +140,6 @@ class _Masked:
         self._followed |= {digest}
 
     def numbers(self, random: RandomBytes) -> NDArray[np.float64]:
-        """See federation.participant.contribution.weighted."""
-        weight = weight_of(self.plan, self._result.examples, self._result.frauds)
-        return contribution.weighted(self.plan, self._given, weight, random)
+        """See federation.participant.contribution.weigh_contribution."""
+        weight = compute_weight(self.plan, self._result.examples, self._result.frauds)
+        return contribution.weigh_contribution(self.plan, self._given, weight, random)

@@ -29,10 +29,10 @@ from contract.federation.messages import (
     SurvivorList,
 )
 from contract.federation.settings import ParticipantSettings
-from federation.learning.learner import Adopted, Arrays, Task, Trained, task_of
+from federation.learning.learner import Adopted, Arrays, Task, Trained, build_task
 from federation.messages import cross_site
 from federation.messages.envelope import Opened
-from federation.messages.foreign import reading_foreign
+from federation.messages.foreign import translate_foreign_errors
 from federation.messages.global_weights import GlobalWeights
 from federation.messages.identity import Identity, PublicIdentity
 from federation.messages.inbox import Inbox
@@ -43,7 +43,7 @@ from federation.participant.contribution import Contribution
 from federation.participant.local_update import LocalUpdates
 from federation.participant.peers import Word
 from federation.participant.state import ParticipantState, Saying
-from federation.privacy.budget import spend_of
+from federation.privacy.budget import compute_spend
 from federation.refusals import EnvelopeRefusedError, FederationRefusedError, MaskingRefusedError
 from federation.secagg.masked_sum import Attempts
 from federation.transports.ports import LogName, Record
@@ -84,7 +84,7 @@ class Participant:
         self.last_failure = ""
         self._identity = identity
         self._accepted: dict[str, str] = {}
-        trust.recalled(state, identity.public)
+        trust.pin_remembered(state, identity.public)
         self._federation = federation
         self._settings = settings
         self._plan: RoundPlan | None = None
@@ -109,18 +109,18 @@ class Participant:
     @property
     def membership(self) -> str:
         """`approved`, `revoked`, `left`, or `unknown` where no roster names these keys."""
-        return trust.membership(self.state, self._identity.public)
+        return trust.find_membership(self.state, self._identity.public)
 
     def say_aside(self, word: Word) -> None:
         """Called at the start and whenever there may be news; raises ConfigurationError where the settings name another coordinator."""
         self._accepted = word.accepted
         wanted = self._settings.coordinator_fingerprint
-        self.state = trust.under(self.state, wanted, word.accepted.get(COORDINATOR), self.name)
-        trust.let_in(self.state, word.accepted)
+        self.state = trust.accept_coordinator(self.state, wanted, word.accepted.get(COORDINATOR), self.name)
+        trust.accept_changed_keys(self.state, word.accepted)
 
     def warnings(self, *, left: bool) -> dict[str, str]:
         """What this retailer's people should know of the roster, by name."""
-        return trust.warnings(self.state, self._identity.public, left=left)
+        return trust.find_warnings(self.state, self._identity.public, left=left)
 
     def handle_record(self, record: Record) -> None:
         """One record of the control or the models log, whoever wrote it and whatever it holds.
@@ -131,14 +131,14 @@ class Participant:
             self._unclaimed.append(record)
             return
         try:
-            with reading_foreign():
+            with translate_foreign_errors():
                 found = self._inboxes[record.log].take(record.value, roster=self._known, now_ms=record.appended_ms)
         except EnvelopeRefusedError as error:
             self._drop(error)
             return
         for opened in found:
             try:
-                with reading_foreign():
+                with translate_foreign_errors():
                     self._heed(opened, record.appended_ms)
             except FederationRefusedError as error:
                 self._drop(error)
@@ -186,7 +186,7 @@ class Participant:
             return
         self._trained = (plan.round, plan.base_version, result)
         try:
-            with reading_foreign():
+            with translate_foreign_errors():
                 self._begin(plan, result)
         except FederationRefusedError as error:
             self.last_failure = str(error)
@@ -207,7 +207,7 @@ class Participant:
         if not plan.staleness_max:
             return
         try:
-            given = contribution.of(plan, base, result)
+            given = contribution.build_contribution(plan, base, result)
         except ValueError:
             return
         if self.state.joined.comes_before(plan):
@@ -221,7 +221,7 @@ class Participant:
             self._refuse(self._plan, reason)
 
     def _known(self, name: str) -> PublicIdentity | None:
-        return trust.known(self.state, name)
+        return trust.find_identity(self.state, name)
 
     def _heed(self, opened: Opened, at_ms: int) -> None:
         """A message of a type that the coordinator may say on its log (federation.messages.rights)."""
@@ -268,7 +268,7 @@ class Participant:
             self._refuse(plan, objection)
             return
         self._plan, base = plan, self.state.models[plan.base_version]
-        self.task = task_of(plan, unflatten(base.shapes, base.payload))
+        self.task = build_task(plan, unflatten(base.shapes, base.payload))
         if self._trained is not None and self._trained[:2] == (plan.round, plan.base_version):
             self.trained(self._trained[2])
 
@@ -287,7 +287,7 @@ class Participant:
         """Why this retailer takes no part, as a code of REFUSALS."""
         found = objections.to_plan(plan, self._settings, self.state, foreign=self._foreign(plan.shapes))
         if found is None and plan.privacy.level != "none":
-            spend = spend_of(self.state.spends, plan, epsilon_max=self._settings.epsilon_max, at_ms=at_ms)
+            spend = compute_spend(self.state.spends, plan, epsilon_max=self._settings.epsilon_max, at_ms=at_ms)
             if spend is None:
                 return "budget"
             self.state.spends.append(spend)
@@ -299,7 +299,7 @@ class Participant:
 
     def _begin(self, plan: RoundPlan, result: Trained) -> None:
         base = self.state.models[plan.base_version]
-        given = contribution.of(plan, unflatten(base.shapes, base.payload), result)
+        given = contribution.build_contribution(plan, unflatten(base.shapes, base.payload), result)
         self.state.joined.admit(plan)
         if plan.mode == "robust":
             self._give(plan, given, result)
@@ -310,7 +310,7 @@ class Participant:
         """The update leaves as it is, in mode robust."""
         update = self.updates.quantised(plan, given, result)
         if update.cross_site:
-            self.state.willing = cross_site.agreed(self.state.willing, plan)
+            self.state.willing = cross_site.record_agreement(self.state.willing, plan)
         self._say(plan, update)
 
     def _closed(self, number: int, attempt: int, message: StageOver) -> None:
@@ -328,7 +328,7 @@ class Participant:
         """
         if self.state.willing.get(message.model_version) != (number, attempt) or self._foreign(message.shapes):
             return
-        found = cross_site.opened(message, self._identity, self._federation, number, attempt)
+        found = cross_site.open_models(message, self._identity, self._federation, number, attempt)
         if found is not None:
             self.shown = found
 

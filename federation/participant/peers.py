@@ -29,16 +29,16 @@ class Word(Struct, kw_only=True):
     """The retailer has left the federation by itself."""
 
 
-def fingerprint_of(member: Member) -> str:
+def compute_fingerprint(member: Member) -> str:
     """Of a member's keys."""
     return PublicIdentity(name=member.name, signing_key=member.signing_key, sealing_key=member.sealing_key).fingerprint
 
 
-def pinned(pins: Mapping[str, str], members: Iterable[Member], accepted: Mapping[str, str]) -> dict[str, str]:
+def update_pins(pins: Mapping[str, str], members: Iterable[Member], accepted: Mapping[str, str]) -> dict[str, str]:
     """`pins` (fingerprints by name) with the names that are new, and with other keys where a person has let just these in."""
     found = dict(pins)
     for member in members:
-        fingerprint = fingerprint_of(member)
+        fingerprint = compute_fingerprint(member)
         if accepted.get(member.name) == fingerprint:
             found[member.name] = fingerprint
         else:
@@ -46,7 +46,7 @@ def pinned(pins: Mapping[str, str], members: Iterable[Member], accepted: Mapping
     return found
 
 
-def distrusted(pins: Mapping[str, str], members: Sequence[Member]) -> dict[str, Fault]:
+def find_distrusted(pins: Mapping[str, str], members: Sequence[Member]) -> dict[str, Fault]:
     """By name, why its keys are not believed. Of those who were revoked or left, keys may come again under another name."""
     names = Counter(member.name for member in members)
     approved = [member for member in members if member.status == "approved"]
@@ -57,12 +57,12 @@ def distrusted(pins: Mapping[str, str], members: Sequence[Member]) -> dict[str, 
             found[member.name] = "twice"
         elif keys[member.signing_key] > 1 or keys[member.sealing_key] > 1:
             found[member.name] = "shared"
-        elif pins.get(member.name) != fingerprint_of(member):
+        elif pins.get(member.name) != compute_fingerprint(member):
             found[member.name] = "changed"
     return found
 
 
-def of_other(name: str, fault: Fault, retailer: str, *, pin: str, shown: str) -> str:
+def describe_other(name: str, fault: Fault, retailer: str, *, pin: str, shown: str) -> str:
     """What `retailer`'s people should know of another name, and what they can do; `pin` and `shown` are fingerprints."""
     if fault == "twice":
         return f"{name} stands on the roster twice: rounds with it are refused; ask the coordinator's people why"
@@ -74,14 +74,14 @@ def of_other(name: str, fault: Fault, retailer: str, *, pin: str, shown: str) ->
     )
 
 
-def of_own(own: PublicIdentity, member: Member | None, *, left: bool) -> str:
+def describe_own(own: PublicIdentity, member: Member | None, *, left: bool) -> str:
     """What a retailer's people should know of its own place on the roster, where it was approved with these keys; empty: nothing.
 
     `left`: it has left by itself.
     """
     if member is None:
         return f"{own.name} is gone from the roster, and never left: ask the coordinator's people why"
-    if fingerprint_of(member) != own.fingerprint:
+    if compute_fingerprint(member) != own.fingerprint:
         return f"{own.name} stands on the roster with keys that are not its own: ask the coordinator's people who enrolled them"
     if member.status == "left" and not left:
         return f"{own.name} has left, says the roster, and did not: ask the coordinator's people why"
@@ -90,7 +90,7 @@ def of_own(own: PublicIdentity, member: Member | None, *, left: bool) -> str:
     return ""
 
 
-def of_another_coordinator(known: str, wanted: str | None, retailer: str) -> str:
+def describe_other_coordinator(known: str, wanted: str | None, retailer: str) -> str:
     """A sentence for a settings file that names another coordinator than the one that was believed so far."""
     return (
         f"federation.participant.coordinator_fingerprint is {wanted}, and this participant has believed {known} so far. Set it back; or, if"

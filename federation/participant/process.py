@@ -27,7 +27,7 @@ FIGURE_DIGITS = 4
 """Of an average precision that leaves: more would tell how many examples it was measured on."""
 
 
-def owner_of(federation: str, name: str) -> str:
+def name_owner(federation: str, name: str) -> str:
     """Under what a participant's checkpoint is stored."""
     return f"participant/{federation}/{name}"
 
@@ -69,7 +69,7 @@ class ParticipantProcess:
         self._time = LogClock(clock, transport, identity.name.encode())
         self._learner = learner
         self._metrics = metrics
-        self._owner = owner_of(federation, identity.name)
+        self._owner = name_owner(federation, identity.name)
         checkpoint = store.load(self._owner)
         state = ParticipantState()
         self._positions: dict[LogName, int] = dict.fromkeys(READ, 0)

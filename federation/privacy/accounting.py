@@ -47,13 +47,13 @@ class Release(Struct, frozen=True, kw_only=True):
             )
 
 
-def training_release(noise_multiplier: float, examples: int, batch_size: int, epochs: float) -> Release:
+def build_training_release(noise_multiplier: float, examples: int, batch_size: int, epochs: float) -> Release:
     """DP-SGD on `examples` transactions: Poisson batches of `batch_size` on average, until each was seen `epochs` times."""
     sampling = min(batch_size / examples, 1.0)
     return Release(noise_multiplier=noise_multiplier, sampling=sampling, steps=math.ceil(epochs / sampling - 1e-9))
 
 
-def epsilon(releases: Iterable[Release], delta: float) -> float:
+def compute_epsilon(releases: Iterable[Release], delta: float) -> float:
     """The epsilon at `delta` of all `releases` together; 0 for none."""
     _check_delta(delta)
     grouped: dict[tuple[float, float], int] = {}
@@ -86,7 +86,7 @@ def _epsilon(grouped: tuple[tuple[float, float, int], ...], delta: float) -> flo
     return float(accountant.get_epsilon(delta))
 
 
-def noise_for(target_epsilon: float, delta: float, *, steps: int, sampling: float = 1.0) -> float:
+def find_noise_multiplier(target_epsilon: float, delta: float, *, steps: int, sampling: float = 1.0) -> float:
     """The least noise multiplier whose `steps` releases stay at or below `target_epsilon`; exact and at once without sampling."""
     _check_delta(delta)
     if not (math.isfinite(target_epsilon) and target_epsilon > 0):
@@ -96,7 +96,7 @@ def noise_for(target_epsilon: float, delta: float, *, steps: int, sampling: floa
 
         noise = float(get_sigma_gaussian(target_epsilon, delta)) * math.sqrt(steps)
         return noise * (1 + 1e-9)  # the library's root lies on either side
-    high = noise_for(target_epsilon, delta, steps=steps)  # sampling never costs more
+    high = find_noise_multiplier(target_epsilon, delta, steps=steps)  # sampling never costs more
     return _noise_between(high, target_epsilon, delta, steps, sampling)
 
 
@@ -108,7 +108,7 @@ def _noise_between(high: float, target: float, delta: float, steps: int, samplin
 
     def excess(log_noise: float) -> float:
         release = Release(noise_multiplier=math.exp(log_noise), sampling=sampling, steps=steps)
-        return math.log(max(epsilon([release], delta), 1e-12) / target)
+        return math.log(max(compute_epsilon([release], delta), 1e-12) / target)
 
     right, low = math.log(high), math.log(high)
     above = below = excess(right)
@@ -128,12 +128,12 @@ def _noise_between(high: float, target: float, delta: float, steps: int, samplin
     return math.exp(right)
 
 
-def sensitivity(clip_norm: float, weight_max: float) -> float:
+def compute_sensitivity(clip_norm: float, weight_max: float) -> float:
     """How far one participant can move a released weighted sum (L2), where its update has a norm of at most `clip_norm`."""
     return weight_max * clip_norm
 
 
-def noise_share(noise_multiplier: float, moved: float, survivors_min: int) -> float:
+def compute_noise_share(noise_multiplier: float, moved: float, survivors_min: int) -> float:
     """Standard deviation of each participant's share of the noise, where `moved` is the sensitivity of the sum."""
     return noise_multiplier * moved / math.sqrt(survivors_min)
 
@@ -157,7 +157,7 @@ class PrivacyLedger(Struct, frozen=True, kw_only=True):
 
     def epsilon(self, more: Sequence[Release] = ()) -> float:
         """Of all spends, and of `more` that are only considered."""
-        return epsilon([*(spend.release for spend in self.spends), *more], self.delta)
+        return compute_epsilon([*(spend.release for spend in self.spends), *more], self.delta)
 
     def has(self, round_number: int, attempt: int) -> bool:
         """Whether this attempt is in the ledger already: a replay must not write it twice."""

@@ -15,18 +15,18 @@ from contract.federation.messages import KeyList, MaskedUpdate, MaskKeys, MaskSh
 from federation.messages.sealing import SealingKey
 from federation.numeric.masks import RING_TYPES, Words, add_masks
 from federation.refusals import MaskingRefusedError
-from federation.secagg.graph import Graph, graph_of
+from federation.secagg.graph import Graph, build_graph
 from federation.secagg.masked_sum import (
     MaskingPlan,
     PublicKeys,
     SealedPair,
     Transcript,
-    commitment_of,
+    commit_to,
+    compute_transcript,
     decode_pair,
-    gives,
-    mask_key_seed,
+    derive_mask_key_seed,
+    is_giver,
     split_keys,
-    transcript_of,
 )
 from federation.secagg.shamir import combine
 
@@ -76,8 +76,8 @@ class MaskingCoordinator:
         self._keys = {name: self._keys[name] for name in sorted(members)}
         if len(self._keys) < self._plan.members_min:
             raise MaskingRefusedError("threshold", f"keys of {len(self._keys)}, at least {self._plan.members_min}")
-        self._transcript = transcript_of(self._plan, self._keys)
-        self._graph = graph_of(sorted(self._keys), self._transcript.digest, self._plan.neighbours)
+        self._transcript = compute_transcript(self._plan, self._keys)
+        self._graph = build_graph(sorted(self._keys), self._transcript.digest, self._plan.neighbours)
         return KeyList(envelopes=tuple(self._signed["keys", name] for name in self._keys))
 
     def shares(self, sender: str, message: MaskShares, signed: SignedEnvelope) -> None:
@@ -132,7 +132,7 @@ class MaskingCoordinator:
         minus: list[bytes] = []
         for owner in self._survivors:
             seed = self._rebuilt(owner, b"self", liars)
-            if commitment_of(seed) != self._keys[owner].commitment:
+            if commit_to(seed) != self._keys[owner].commitment:
                 raise MaskingRefusedError("reconstruction", f"{owner} shared another self mask than it committed to")
             minus.append(self._transcript.self_mask(seed, owner))
         for owner in self._sharers:
@@ -187,14 +187,14 @@ class MaskingCoordinator:
     def _cancel(self, owner: str, key_seed: bytes, plus: list[bytes], minus: list[bytes]) -> None:
         """The masks that survivors share with the dropped `owner`; they stand in the sum with the survivor's sign."""
         bound, staying, members = self._transcript, set(self._survivors), self._graph.members
-        mask = SealingKey(mask_key_seed(key_seed))
+        mask = SealingKey(derive_mask_key_seed(key_seed))
         if mask.public != self._keys[owner].mask:
             raise MaskingRefusedError("reconstruction", f"{owner} shared another key than it showed")
         for peer in self._graph.neighbourhoods[owner]:
             if peer not in staying:
                 continue
             seed: bytes | None
-            if gives(owner, peer, members):
+            if is_giver(owner, peer, members):
                 seed = bound.pair_seed(key_seed, owner, peer)
             else:
                 seed = mask.unseal(self._pairs[peer][owner].seed, bound.info(b"seed", peer, owner))

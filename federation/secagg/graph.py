@@ -45,29 +45,29 @@ class Graph(NamedTuple):
 
     def threshold(self, owner: str) -> int:
         """How many of the owner's neighbourhood (itself included) must stay."""
-        return threshold(len(self.neighbourhoods[owner]), complete=self.complete)
+        return compute_threshold(len(self.neighbourhoods[owner]), complete=self.complete)
 
     @property
     def survivors_min(self) -> int:
         """How many of all must stay, whatever their neighbourhoods."""
-        return threshold(len(self.members), complete=self.complete)
+        return compute_threshold(len(self.members), complete=self.complete)
 
 
-def threshold(size: int, *, complete: bool) -> int:
+def compute_threshold(size: int, *, complete: bool) -> int:
     """The least number of `size` that is more than 2/3 (complete graph) or 3/4 (ring) of it."""
     return 2 * size // 3 + 1 if complete else 3 * size // 4 + 1
 
 
-def threshold_of(size: int, neighbours: int = NEIGHBOURS) -> int:
+def compute_cohort_threshold(size: int, neighbours: int = NEIGHBOURS) -> int:
     """`survivors_min` of `size` members: what a plan says of its whole cohort."""
-    return threshold(size, complete=_is_complete(size, neighbours))
+    return compute_threshold(size, complete=_is_complete(size, neighbours))
 
 
 def _is_complete(size: int, neighbours: int) -> bool:
     return size <= max(COMPLETE_MAX, neighbours + 1)
 
 
-def graph_of(members: Sequence[str], seed: bytes, neighbours: int = NEIGHBOURS) -> Graph:
+def build_graph(members: Sequence[str], seed: bytes, neighbours: int = NEIGHBOURS) -> Graph:
     """The graph over `members`; `seed` is a digest that commits to all their keys."""
     ordered = tuple(sorted(set(members)))
     if len(ordered) != len(members) or len(ordered) < MEMBERS_MIN:

@@ -9,7 +9,7 @@ Diffie-Hellman. This module holds what both sides must agree on; `member_side` a
     updates     words + PRG(b) + sum of PRG(pair) over later neighbours - sum over earlier ones
     unmasking   for each survivor of the neighbourhood its share of b, for each dropped one its share of k; never both
 
-Pair seeds: of two neighbours one is the giver (`gives`), and derives the seed from its k; the other receives it under its
+Pair seeds: of two neighbours one is the giver (`is_giver`), and derives the seed from its k; the other receives it under its
 mask key, which is derived from its own k. So k alone opens every mask of a dropped member, and nothing else: shares travel
 under the channel key, which nobody can rebuild. Were both one key, dropping a member would show the coordinator its
 neighbours' shares as well.
@@ -34,9 +34,9 @@ from federation.messages.envelope import Roster, unseal
 from federation.messages.sealing import PUBLIC_BYTES, SEED_BYTES, derive, is_public_key
 from federation.numeric.fixed_point import FixedPoint
 from federation.numeric.masks import RING_TYPES
-from federation.numeric.tensors import counts_clipped, summed_size
+from federation.numeric.tensors import count_summed, has_clipped_count
 from federation.refusals import EnvelopeRefusedError, MaskingRefusedError
-from federation.secagg.graph import MEMBERS_MIN, NEIGHBOURS, threshold_of
+from federation.secagg.graph import MEMBERS_MIN, NEIGHBOURS, compute_cohort_threshold
 from federation.secagg.shamir import SHARE_BYTES
 
 DIGEST_BYTES = 32
@@ -63,11 +63,11 @@ class MaskingPlan(Struct, frozen=True, kw_only=True, array_like=True):
             raise MaskingRefusedError("plan", f"{MEMBERS_MIN} <= members_min <= distinct members of the cohort")
 
 
-def masking_plan(federation: str, plan: RoundPlan) -> MaskingPlan:
+def build_masking_plan(federation: str, plan: RoundPlan) -> MaskingPlan:
     """The masking part of a round's plan: a word for each number of the sum, for the weight, and for what else is counted."""
     if plan.masking is None:
         raise MaskingRefusedError("plan", "field masking is missing")
-    least = threshold_of(len(plan.cohort), plan.masking.neighbours)
+    least = compute_cohort_threshold(len(plan.cohort), plan.masking.neighbours)
     if plan.masking.threshold != least:
         raise MaskingRefusedError("plan", f"field threshold is {plan.masking.threshold}, this graph needs {least}")
     return MaskingPlan(
@@ -76,7 +76,7 @@ def masking_plan(federation: str, plan: RoundPlan) -> MaskingPlan:
         attempt=plan.attempt,
         cohort=plan.cohort,
         members_min=plan.updates_min,
-        words=summed_size(plan) + 1 + counts_clipped(plan),
+        words=count_summed(plan) + 1 + has_clipped_count(plan),
         bits=plan.masking.ring_bits,
         neighbours=plan.masking.neighbours,
     )
@@ -189,23 +189,23 @@ class Transcript(NamedTuple):
         return self.key(key_seed, b"pair seed", giver, receiver)
 
 
-def transcript_of(plan: MaskingPlan, keys: Mapping[str, PublicKeys]) -> Transcript:
+def compute_transcript(plan: MaskingPlan, keys: Mapping[str, PublicKeys]) -> Transcript:
     """The digest of the plan and of everyone's keys, whoever computes it."""
     content = msgspec.msgpack.encode((plan, [(name, *keys[name]) for name in sorted(keys)]))
     return Transcript(hashlib.sha256(_DOMAIN + b" transcript" + content).digest())
 
 
-def mask_key_seed(key_seed: bytes) -> bytes:
+def derive_mask_key_seed(key_seed: bytes) -> bytes:
     """Seed of the mask sealing key, from k; before the transcript exists, so bound to k alone, which is used once."""
     return derive(key_seed, _DOMAIN, b"mask key")
 
 
-def commitment_of(self_seed: bytes) -> bytes:
+def commit_to(self_seed: bytes) -> bytes:
     """To the self-mask seed, sent with the keys: hides it, since it has 256 random bits."""
     return hashlib.sha256(_DOMAIN + b" commitment" + self_seed).digest()
 
 
-def gives(one: str, other: str, members: Sequence[str]) -> bool:
+def is_giver(one: str, other: str, members: Sequence[str]) -> bool:
     """Whether `one` is the giver of the pair's seed: an even division, half of the pairs each."""
     low, high = sorted((members.index(one), members.index(other)))
     giver = members[low] if (low + high) % 2 else members[high]
@@ -234,7 +234,7 @@ def open_signed(
     return found
 
 
-def seeds(random_bytes: bytes) -> tuple[bytes, bytes, bytes]:
+def split_seeds(random_bytes: bytes) -> tuple[bytes, bytes, bytes]:
     """Three seeds of 32 bytes: of the channel key, of the self mask (b), and of all pair masks (k)."""
     one, two = SEED_BYTES, 2 * SEED_BYTES
     return random_bytes[:one], random_bytes[one:two], random_bytes[two : 3 * SEED_BYTES]

@@ -19,22 +19,22 @@ from federation.messages.envelope import Roster
 from federation.messages.sealing import RandomBytes, SealingKey, seal_to
 from federation.numeric.masks import RING_TYPES, Words, add_masks
 from federation.refusals import MaskingRefusedError
-from federation.secagg.graph import Graph, graph_of
+from federation.secagg.graph import Graph, build_graph
 from federation.secagg.masked_sum import (
     MaskingPlan,
     PublicKeys,
     SealedPair,
     Transcript,
-    commitment_of,
+    commit_to,
+    compute_transcript,
     decode_pair,
-    gives,
+    derive_mask_key_seed,
+    is_giver,
     join_keys,
-    mask_key_seed,
     open_signed,
-    seeds,
     split_keys,
+    split_seeds,
     split_shares,
-    transcript_of,
 )
 from federation.secagg.shamir import SHARE_BYTES, split
 
@@ -55,10 +55,10 @@ class MaskingMember:
         if name not in plan.cohort or len(plan.cohort) < self._members_min:
             raise MaskingRefusedError("plan", f"not in the cohort, or of fewer than {self._members_min}")
         self._plan, self._name, self._roster, self._random = plan, name, roster, random
-        channel_seed, self._self_seed, self._key_seed = seeds(random(96))
+        channel_seed, self._self_seed, self._key_seed = split_seeds(random(96))
         self._channel = SealingKey(channel_seed)
-        self._mask = SealingKey(mask_key_seed(self._key_seed))
-        self._own_keys = PublicKeys(self._channel.public, self._mask.public, commitment_of(self._self_seed))
+        self._mask = SealingKey(derive_mask_key_seed(self._key_seed))
+        self._own_keys = PublicKeys(self._channel.public, self._mask.public, commit_to(self._self_seed))
         self._next: str | None = "keys"
         self._keys: dict[str, PublicKeys] = {}
         self._held: dict[str, tuple[bytes, bytes]] = {}
@@ -89,8 +89,8 @@ class MaskingMember:
         published = [key for keys in self._keys.values() for key in (keys.channel, keys.mask)]
         if len(set(published)) != len(published):
             raise MaskingRefusedError("keys", "two members show the same key")
-        self._transcript = transcript_of(self._plan, self._keys)
-        self._graph = graph_of(sorted(self._keys), self._transcript.digest, self._plan.neighbours)
+        self._transcript = compute_transcript(self._plan, self._keys)
+        self._graph = build_graph(sorted(self._keys), self._transcript.digest, self._plan.neighbours)
         message = self._share_out()
         self._next = "updates"
         return message
@@ -187,7 +187,7 @@ class MaskingMember:
             self._held[holder] = (of_self, of_key)
         else:
             shares = seal_to(keys.channel, of_self + of_key, bound.info(b"shares", self._name, holder))
-            if gives(self._name, holder, self._graph.members):
+            if is_giver(self._name, holder, self._graph.members):
                 own = bound.pair_seed(self._key_seed, self._name, holder)
                 seed = seal_to(keys.mask, own, bound.info(b"seed", self._name, holder))
         return SealedPair(
@@ -213,7 +213,7 @@ class MaskingMember:
         ):
             raise MaskingRefusedError("shares", f"of {owner} do not fit their digests")
         self._held[owner] = (of_self, of_key)
-        if gives(self._name, owner, self._graph.members):
+        if is_giver(self._name, owner, self._graph.members):
             return bound.pair_seed(self._key_seed, self._name, owner)
         seed = self._mask.unseal(pair.seed, bound.info(b"seed", owner, self._name))
         if seed is None:

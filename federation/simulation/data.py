@@ -7,7 +7,7 @@ import numpy as np
 from federation.learning.numpy_learner import Data
 
 
-def transactions(examples: int, features: int, fraud_share: float, seed: int, kinds: int = 3) -> Data:
+def generate_transactions(examples: int, features: int, fraud_share: float, seed: int, kinds: int = 3) -> Data:
     """Standardised examples with frauds of several kinds, each a cloud of its own next to the genuine ones."""
     random = np.random.default_rng(seed)
     values = random.standard_normal((examples, features))
@@ -18,7 +18,7 @@ def transactions(examples: int, features: int, fraud_share: float, seed: int, ki
     return Data(values.astype(np.float32), labels)
 
 
-def divided(data: Data, participants: int, skew: float, seed: int) -> list[Data]:
+def divide(data: Data, participants: int, skew: float, seed: int) -> list[Data]:
     """One part for each participant: of each label it gets a share drawn from a Dirichlet distribution.
 
     `skew` is its concentration: 0.1 gives participants that hardly see a fraud, 100 gives equal ones.
@@ -41,7 +41,7 @@ def split(data: Data, share: float, seed: int) -> tuple[Data, Data]:
     return _chosen(data, order[:cut]), _chosen(data, order[cut:])
 
 
-def joined(parts: Sequence[Data]) -> Data:
+def join_parts(parts: Sequence[Data]) -> Data:
     """All examples together: what a central training would see."""
     return Data(np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts]))
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from statistics import fmean, median
 
 from federation.coordinator.collection import CLIP_RATE
-from federation.formatting import change, listed
-from federation.messages.cross_site import in_words
+from federation.formatting import format_change, format_list
+from federation.messages.cross_site import describe_matrix
 from federation.simulation.simulation import FIGURES, ParticipantFacts, Results, RoundFacts
 
 LISTED_MAX = 50
@@ -23,7 +23,7 @@ GAP = 0.02
 """Average precision below central training that is worth a word."""
 
 
-def rounds_csv(results: Results) -> str:
+def render_rounds_csv(results: Results) -> str:
     """One line per round."""
     head = ["round", "outcome", "attempts", "participants", "virtual_ms", "cpu_s", "bytes_up", "bytes_down", *FIGURES]
     head += ["change", "cohort"]
@@ -38,7 +38,7 @@ def rounds_csv(results: Results) -> str:
     return _csv(head, rows)
 
 
-def participants_csv(results: Results) -> str:
+def render_participants_csv(results: Results) -> str:
     """One line per participant."""
     head = [
         "participant",
@@ -63,7 +63,7 @@ def participants_csv(results: Results) -> str:
     return _csv(head, rows)
 
 
-def cross_site_csv(results: Results) -> str:
+def render_cross_site_csv(results: Results) -> str:
     """Average precision: a line for each one's own model, a column for each one's newest examples."""
     names = list(results.cross_site)
     rows = [
@@ -73,11 +73,11 @@ def cross_site_csv(results: Results) -> str:
     return _csv(["model of", *names], rows)
 
 
-def report(results: Results) -> str:
+def render_report(results: Results) -> str:
     """Summary, rounds, participants, final figures, weak spots and recommendations, in Markdown."""
     done = [one for one in results.rounds if one.outcome.startswith("model ")]
     final = done[-1].figures if done else {}
-    weak = weak_spots(results)
+    weak = find_weak_spots(results)
     parts = [
         f"# Risk report: {results.title}",
         "## Summary",
@@ -88,7 +88,7 @@ def report(results: Results) -> str:
             [
                 [
                     str(one.round), one.outcome, str(one.participants), str(one.attempts), _figure(one.figures, "ap"),
-                    change(one.change), _figure(one.figures, "auc"), f"{one.figures[CLIP_RATE]:.0%}" if CLIP_RATE in one.figures else "",
+                    format_change(one.change), _figure(one.figures, "auc"), f"{one.figures[CLIP_RATE]:.0%}" if CLIP_RATE in one.figures else "",
                     f"{one.bytes_up:,}", f"{one.virtual_ms:,}",
                 ]
                 for one in results.rounds
@@ -139,20 +139,21 @@ def _cohorts(results: Results) -> str:
     if not known:
         return "No two trainings ended with a model, so no change is known."
     rows = [
-        [one.participant, str(one.trainings), change(one.with_it), change(one.without_it)] for one in known[:LISTED_MAX]
+        [one.participant, str(one.trainings), format_change(one.with_it), format_change(one.without_it)]
+        for one in known[:LISTED_MAX]
     ]
     return _table(["Participant", "Trainings with it", "Mean change of AP in these", "In the others"], rows)
 
 
 def _across(results: Results) -> str:
     """What the matrix of everyone's model on everyone's examples says, in words; the numbers are in cross_site.csv."""
-    said = in_words(results.cross_site, "Models trained alone")
+    said = describe_matrix(results.cross_site, "Models trained alone")
     if not said:
         return "There are too few participants with frauds among their newest examples to compare sites."
     return f"{said} All pairs: cross_site.csv, cross_site.png."
 
 
-def weak_spots(results: Results) -> list[tuple[str, str]]:
+def find_weak_spots(results: Results) -> list[tuple[str, str]]:
     """What a risk officer should know, each with what to do about it."""
     found = [*_weak_rounds(results), *_weak_participants(results)]
     if results.privacy.get("level", "none") == "none":
@@ -220,7 +221,7 @@ def _weak_participants(results: Results) -> list[tuple[str, str]]:
     if without:
         found.append(
             (
-                f"{listed(without, NAMED_MAX)}: no fraud at all to learn from.",
+                f"{format_list(without, NAMED_MAX)}: no fraud at all to learn from.",
                 "Expect them to gain most and to give least.",
             )
         )
@@ -230,7 +231,7 @@ def _weak_participants(results: Results) -> list[tuple[str, str]]:
     if distrusted:
         found.append(
             (
-                f"{listed(distrusted, NAMED_MAX)}: a reputation below half of the usual {usual:.2f}.",
+                f"{format_list(distrusted, NAMED_MAX)}: a reputation below half of the usual {usual:.2f}.",
                 "Ask them about their labels, select by reputation, or revoke them.",
             )
         )

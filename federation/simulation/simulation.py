@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from contract.federation.settings import FederationSettings, ParticipantSettings, RoundSettings
-from federation.audit.history import CohortLine, LogReader, by_cohort, content_of, rounds_of
+from federation.audit.history import CohortLine, LogReader, decode_content, group_by_cohort, list_rounds
 from federation.coordinator.server_update import EVALUATED_APART_MAX
 from federation.learning.learner import Arrays, Learner
 from federation.messages.global_weights import GlobalWeights
@@ -102,7 +102,7 @@ class Simulated(Struct, frozen=True, kw_only=True):
     """Up to this many participants the model is also evaluated without each one, where updates are single; see federation.coordinator.server_update."""
 
 
-def willing(rounds: RoundSettings) -> FederationSettings:
+def make_willing(rounds: RoundSettings) -> FederationSettings:
     """With participants that take part in whatever is to be tried."""
     participant = ParticipantSettings(allow_robust=True, epsilon_max=1000, delta_max=rounds.privacy.delta)
     return FederationSettings(rounds=rounds, participant=participant)
@@ -140,14 +140,14 @@ def simulate(
         rounds.append(_one_round(world, reader))
         progress(rounds[-1])
     told = reader.read()
-    plans = [content_of(entry)["privacy"] for entry in told.entries if entry.kind == "plan"]
+    plans = [decode_content(entry)["privacy"] for entry in told.entries if entry.kind == "plan"]
     return Results(
         title=wanted.title,
         seed=wanted.seed,
         mode=wanted.settings.rounds.mode,
         strategy=wanted.settings.rounds.strategy.name,
         rounds=rounds,
-        by_cohort=by_cohort(rounds_of(told.entries)),
+        by_cohort=group_by_cohort(list_rounds(told.entries)),
         participants=[
             msgspec.structs.replace(
                 one,
@@ -186,10 +186,10 @@ def _one_round(world: World, reader: LogReader) -> RoundFacts:
     before = dict(world.broker.bytes_in)
     world.run_rounds(1)
     told = reader.read()
-    lines = rounds_of(told.entries)
+    lines = list_rounds(told.entries)
     # An order of one round is one training; statistics may come before it, and calibration after.
     trainings = [
-        entry.round for entry in told.entries if entry.kind == "plan" and content_of(entry)["purpose"] == "training"
+        entry.round for entry in told.entries if entry.kind == "plan" and decode_content(entry)["purpose"] == "training"
     ]
     number = trainings[-1] if trainings else world.state.round_number
     line = next((one for one in reversed(lines) if one.round == number), None)

@@ -13,7 +13,7 @@ from contract.errors import InvariantError
 from contract.federation.fields import OPERATOR
 from contract.federation.messages import Order
 from contract.federation.settings import FederationSettings, ParticipantSettings
-from federation.coordinator.assembly import coordinator_for
+from federation.coordinator.assembly import build_coordinator
 from federation.coordinator.coordinator import Coordinator
 from federation.coordinator.process import CoordinatorProcess
 from federation.coordinator.server_update import EVALUATED_APART_MAX, StrategyUpdate
@@ -190,7 +190,7 @@ class World:
         return process
 
     def _assemble(self, state: CoordinatorState) -> Coordinator:
-        return coordinator_for(
+        return build_coordinator(
             self.identity,
             self.settings,
             state,

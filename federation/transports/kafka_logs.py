@@ -46,7 +46,7 @@ _HOPELESS = (
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 
 
-def topic_name(federation: str, log: LogName) -> str:
+def build_topic_name(federation: str, log: LogName) -> str:
     """The Kafka topic of a log."""
     return f"{federation}.{log}.v1"
 
@@ -170,7 +170,9 @@ class KafkaTransport:
     def _confirmed(self, records: Sequence[Outgoing]) -> int:
         """Sends and waits for every confirmation; gives the broker's time of the last (ms), which topics.py makes it set."""
         sent = [
-            self._producer.send(topic_name(self._settings.name, record.log), record.value, key=record.key, partition=0)
+            self._producer.send(
+                build_topic_name(self._settings.name, record.log), record.value, key=record.key, partition=0
+            )
             for record in records
         ]
         limit_s = 2 * self._settings.request_timeout_s + 1
@@ -179,7 +181,7 @@ class KafkaTransport:
     def _fetched(self, consumer: Any, timeout_s: float) -> list[Record]:
         if not consumer.assignment():
             return []
-        names = {topic_name(self._settings.name, log): log for log in self._positions}
+        names = {build_topic_name(self._settings.name, log): log for log in self._positions}
         return [
             Record(names[place.topic], record.offset, record.key or b"", record.value or b"", record.timestamp)
             for place, batch in consumer.poll(timeout_ms=round(timeout_s * 1000)).items()
@@ -190,7 +192,7 @@ class KafkaTransport:
         return self._loose if log == "updates" else self._committed
 
     def _place(self, log: LogName) -> TopicPartition:
-        return TopicPartition(topic_name(self._settings.name, log), 0)
+        return TopicPartition(build_topic_name(self._settings.name, log), 0)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

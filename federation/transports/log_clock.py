@@ -43,14 +43,14 @@ class LogClock:
         broker_ms = self._transport.append([Outgoing("updates", self._key, probe)])
         self._known = broker_ms, self._clock.monotonic_s()
         own_ms = to_epoch_ms(self._clock.now())
-        fault = skew(own_ms - broker_ms)
+        fault = describe_skew(own_ms - broker_ms)
         if fault is not None:
             self._known = None
             raise ConfigurationError([fault])
         return own_ms
 
 
-def skew(ahead_ms: int) -> str | None:
+def describe_skew(ahead_ms: int) -> str | None:
     """A sentence for whoever can set the clock, where it is `ahead_ms` ahead of the broker's (negative: behind); None: near enough. Pure."""
     if abs(ahead_ms) <= CLOCK_TOLERANCE_MS:
         return None

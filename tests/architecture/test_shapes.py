@@ -21,7 +21,7 @@ FOLDERS = (
 )
 _SIZE = r"(?:[A-Za-z_][\w.]*(?:\(\w*\))?|\d+)(?: [-+*] \w+)*"
 SHAPE = re.compile(rf"\({_SIZE},(?: {_SIZE}(?:, {_SIZE})*)?\)|\bany shape\b")
-"""`(n,)`, `(n, F)`, `(d + 1,)`, `(2 * F,)`, `(size_of(shapes),)`; or that a function works on each value alone."""
+"""`(n,)`, `(n, F)`, `(d + 1,)`, `(2 * F,)`, `(count_values(shapes),)`; or that a function works on each value alone."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

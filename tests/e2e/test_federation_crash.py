@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from contract.federation.messages import Order
-from federation.audit.history import History, content_of, rounds_of
-from federation.audit.ledger import digest_of
+from federation.audit.history import History, decode_content, list_rounds
+from federation.audit.ledger import hash_entry
 from support.federation_kinds import Heading
 from support.federation_processes import Processes, ended
 from support.federation_proof import assert_counted_once, members_of, of_round
@@ -74,7 +74,7 @@ def test_killed_in_every_phase_each_round_still_ends_right_and_counts_nothing_tw
     )
     assert told.audit.holds, told.audit.reason
     assert told.refused == 0
-    lines = rounds_of(told.entries)
+    lines = list_rounds(told.entries)
     assert [line.outcome for line in lines] == [f"model {number}" for number in range(1, len(cases) + 1)]
     for line in lines:
         assert_counted_once(told.entries, line.round)
@@ -94,11 +94,11 @@ def assert_the_commands_tell_of_it(processes: Processes, told: History) -> None:
 
     assert "every link holds" in coordinator("status")
     listed = retailer("rounds")
-    assert all(line.outcome in listed for line in rounds_of(told.entries))
+    assert all(line.outcome in listed for line in list_rounds(told.entries))
     spent = sum(entry.kind == "plan" for entry in told.entries)
     assert f"spent in {spent} attempts" in coordinator("budget")
     newest = told.entries[-1]
-    assert "every link holds" in retailer("audit", "--head", f"{newest.index}:{digest_of(newest).hex()}")
+    assert "every link holds" in retailer("audit", "--head", f"{newest.index}:{hash_entry(newest).hex()}")
     with pytest.raises(AssertionError, match="the head noted earlier is no part of this chain"):
         retailer("audit", "--head", f"{newest.index}:{'0' * 64}")
     first, second, *stay = processes.names
@@ -158,7 +158,7 @@ def test_a_participant_killed_at_any_message_or_in_training_is_counted_once_or_n
         assert fell.kind == kind
         spent = federation.spends_of(victim)
         federation.start(victim)
-        last = len(rounds_of(federation.told().entries))
+        last = len(list_rounds(federation.told().entries))
         told = federation.await_told(lambda told, last=last: ended(told, last), "the end of the round")  # type: ignore[misc]
         assert federation.spends_of(victim)[: len(spent)] == spent, "its own count never goes down"
         if kind in ("training", "adoption"):
@@ -176,7 +176,7 @@ def assert_all_well(federation: Processes) -> None:
     """Every round so far has one model, and nobody said anything twice or without having counted what it costs."""
     told = federation.told()
     assert told.audit.holds, told.audit.reason
-    for line in rounds_of(told.entries):
+    for line in list_rounds(told.entries):
         assert line.outcome.startswith("model "), line
         assert_counted_once(told.entries, line.round)
     answers = [one for one in federation.sent() if one.round]
@@ -196,7 +196,7 @@ def test_of_too_few_that_are_left_the_attempt_fails_cleanly_and_the_next_one_has
         federation.start(shop)
     number = max(heading.round for heading in fell.values())
     told = federation.await_told(lambda told: ended(told, number), "the end of the round")
-    failures = [(entry.attempt, content_of(entry)) for entry in of_round(told.entries, number, "failure")]
+    failures = [(entry.attempt, decode_content(entry)) for entry in of_round(told.entries, number, "failure")]
     attempt, content = failures[0]
     assert (attempt, content["reason"]) == (0, "shares: 2 answered in time, 3 are needed")
     assert not any(content["final"] for _, content in failures)
@@ -214,7 +214,7 @@ def test_in_mode_robust_an_update_counts_once_whether_its_sender_lives_or_not(fe
         federation.start_dying(victim, "update", "after")
         fell = federation.await_deaths(victim)[victim]
         told = federation.await_told(lambda told: ended(told, fell.round), "the end of the round")
-        assert content_of(of_round(told.entries, fell.round, "plan")[-1])["mode"] == "robust"
+        assert decode_content(of_round(told.entries, fell.round, "plan")[-1])["mode"] == "robust"
         assert federation.sent().count(fell) == 1
         federation.start(victim)
         federation.order(Order(action="run", rounds=1))
@@ -227,7 +227,7 @@ def test_in_mode_robust_an_update_counts_once_whether_its_sender_lives_or_not(fe
 
 
 def test_no_secret_stands_in_logs_in_databases_or_on_kafka(federation: Processes) -> None:
-    if not rounds_of(federation.told().entries):
+    if not list_rounds(federation.told().entries):
         federation.order(Order(action="run", rounds=1))
         federation.await_told(lambda told: ended(told, 1), "the end of the round")
     files = [file for file in federation.folder.iterdir() if file.is_file()]

@@ -13,7 +13,14 @@ from federation.messages.envelope import Opened, seal, to_records
 from federation.messages.identity import Identity
 from federation.messages.inbox import Inbox
 from federation.refusals import KeyStoreError
-from federation.secagg.masked_sum import PublicKeys, SealedPair, Transcript, commitment_of, mask_key_seed, transcript_of
+from federation.secagg.masked_sum import (
+    PublicKeys,
+    SealedPair,
+    Transcript,
+    commit_to,
+    compute_transcript,
+    derive_mask_key_seed,
+)
 from support.masking_round import Attempt, plan_for
 
 HERE = Path(__file__).parent
@@ -33,7 +40,7 @@ def sha256(*parts: bytes) -> str:
 def derived() -> dict[str, str]:
     """Each use of a primitive on fixed inputs."""
     keys = {name: PublicKeys(name.encode() * 608, name.encode() * 608, SEED) for name in ("p0", "p1", "p2")}
-    bound: Transcript = transcript_of(plan_for(3), keys)
+    bound: Transcript = compute_transcript(plan_for(3), keys)
     identity = Identity("shop", SEEDS)
     return {
         "transcript": bound.digest.hex(),
@@ -43,8 +50,8 @@ def derived() -> dict[str, str]:
         "pair seed": bound.pair_seed(SEED, "p0", "p1").hex(),
         "share digest, self": bound.share_digest("p0", "p1", b"self", bytes(33)).hex(),
         "share digest, key": bound.share_digest("p0", "p1", b"key", bytes(33)).hex(),
-        "mask key seed": mask_key_seed(SEED).hex(),
-        "commitment": commitment_of(SEED).hex(),
+        "mask key seed": derive_mask_key_seed(SEED).hex(),
+        "commitment": commit_to(SEED).hex(),
         "signing key": sha256(identity.public.signing_key),
         "sealing key": sha256(identity.public.sealing_key),
         "fingerprint": identity.public.fingerprint,

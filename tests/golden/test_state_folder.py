@@ -21,7 +21,7 @@ from contract.package import read_package
 from contract.settings import Settings
 from embedded import ledger as stack_ledger
 from federation.audit.ledger import Head, verify_chain
-from federation.coordinator.assembly import coordinator_for
+from federation.coordinator.assembly import build_coordinator
 from federation.coordinator.process import CoordinatorProcess
 from federation.coordinator.server_update import StrategyUpdate
 from federation.coordinator.state import CoordinatorState
@@ -32,7 +32,7 @@ from federation.messages.inbox import Inbox
 from federation.participant.participant import Participant
 from federation.participant.process import ParticipantProcess
 from federation.participant.state import ParticipantState
-from federation.simulation.data import divided, split, transactions
+from federation.simulation.data import divide, generate_transactions, split
 from federation.store import SqlStore
 from federation.transports.memory import MemoryBroker, MemoryTransport
 from federation.transports.ports import LOGS, Outgoing
@@ -175,10 +175,10 @@ class Federation:
         self.identity = keys.load_identity(self.settings.coordinator, "init")
         self._stores: list[SqlStore] = []
         self.coordinator = self._coordinator()
-        train, _ = split(transactions(1500, 6, 0.1, 1), 0.8, 1)
+        train, _ = split(generate_transactions(1500, 6, 0.1, 1), 0.8, 1)
         self.participants = {
             name: self._participant(_own(state, shop, name), name, NumpyLearner(*split(part, 0.8, place), seed=place))
-            for place, (name, part) in enumerate(zip(NAMES, divided(train, 3, 2.0, 1), strict=True))
+            for place, (name, part) in enumerate(zip(NAMES, divide(train, 3, 2.0, 1), strict=True))
         }
 
     def run_round(self) -> None:
@@ -227,7 +227,7 @@ class Federation:
             self._store(self.settings.coordinator),
             self.clock,
             initial=CoordinatorState(model=model),
-            assemble=lambda state: coordinator_for(
+            assemble=lambda state: build_coordinator(
                 self.identity, self.settings, state, server_update=update, dropped=lambda *_: None
             ),
         )

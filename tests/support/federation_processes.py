@@ -14,9 +14,9 @@ from contract.errors import TransientError
 from contract.federation.messages import Order
 from contract.federation.settings import FederationSettings, RoundPrivacySettings
 from contract.settings import CoordinatorFile, Settings, parse, parse_as
-from federation.audit.history import History, LogReader, account_of, content_of, rounds_of
-from federation.learning.numpy_learner import initial_arrays, shapes_of
-from federation.simulation.data import divided, transactions
+from federation.audit.history import History, LogReader, decode_content, list_rounds, rebuild_privacy_ledger
+from federation.learning.numpy_learner import initialise_arrays, list_shapes
+from federation.simulation.data import divide, generate_transactions
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import LOGS, LogName
 from support import forked
@@ -46,7 +46,7 @@ class Processes:
         self.name = name
         self.running: dict[str, ForkedProcess] = {}
         self._reader: LogReader | None = None
-        self._account = account_of((), PRIVACY)
+        self._account = rebuild_privacy_ledger((), PRIVACY)
         self._transport: KafkaTransport | None = None
         connection = {"bootstrap_servers": bootstrap_servers, "name": name}
         chosen = {
@@ -68,13 +68,13 @@ class Processes:
         self.settings: FederationSettings = parse_as(
             CoordinatorFile, yaml.safe_load(file.read_text()), where=str(file)
         ).federation
-        arrays = initial_arrays(FEATURES, (4,), seed=7)
-        first = {shape.name: array for shape, array in zip(shapes_of(FEATURES, (4,)), arrays, strict=True)}
+        arrays = initialise_arrays(FEATURES, (4,), seed=7)
+        first = {shape.name: array for shape, array in zip(list_shapes(FEATURES, (4,)), arrays, strict=True)}
         keys.write_model(folder / "first.npz", first)
         self.call("init", "--config", str(file), "--model", str(folder / "first.npz"))
         self.identity = keys.load_identity(self.settings.coordinator, "init")
         self.names = [f"{name}-{number}" for number in range(participants)]
-        parts = divided(transactions(1_200, FEATURES, 0.15, 3), participants, 5.0, 3)
+        parts = divide(generate_transactions(1_200, FEATURES, 0.15, 3), participants, 5.0, 3)
         for shop, part in zip(self.names, parts, strict=True):
             np.savez(folder / f"{shop}.npz", features=part.features, labels=part.labels)
             member: dict[str, Any] = {
@@ -141,7 +141,7 @@ class Processes:
 
     def await_deaths(self, *shops: str) -> dict[str, Heading]:
         """Orders round after round until all of these were killed; gives at what. The last round may be under way."""
-        deadline, number = time.monotonic() + DEADLINE_S, len(rounds_of(self.told().entries))
+        deadline, number = time.monotonic() + DEADLINE_S, len(list_rounds(self.told().entries))
         while any(self.running[shop].poll() is None for shop in shops):
             self._check_alive(except_for=shops)
             assert time.monotonic() < deadline, f"{shops} were not killed; {self.logs()}"
@@ -216,7 +216,7 @@ class Processes:
         told = self._reader.read()
         plans = [entry for entry in told.entries if entry.kind == "plan"]
         if len(plans) != len(self._account.spends):
-            account = account_of(plans, PRIVACY)
+            account = rebuild_privacy_ledger(plans, PRIVACY)
             assert account.spends[: len(self._account.spends)] == self._account.spends, "no spend is ever taken back"
             assert account.epsilon() >= self._account.epsilon(), "the privacy ledger never goes down"
             self._account = account
@@ -266,5 +266,5 @@ class Processes:
 
 def ended(told: History, number: int) -> bool:
     """Whether the round has a model, or was given up."""
-    given_up = [entry for entry in of_round(told.entries, number, "failure") if content_of(entry)["final"]]
+    given_up = [entry for entry in of_round(told.entries, number, "failure") if decode_content(entry)["final"]]
     return bool(of_round(told.entries, number, "global_model") or given_up)

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 from contract.federation.messages import LedgerEntry
-from federation.audit.history import content_of
+from federation.audit.history import decode_content
 from federation.audit.ledger import verify_chain
 from federation.simulation.world import World
 from support.federation_ledger import ledger_of
@@ -21,7 +21,7 @@ def members_of(entries: Sequence[LedgerEntry], number: int, attempt: int | None 
     """Who is named by each list that closed a stage of an attempt, in their order; None: of the round's last."""
     closed = [entry for entry in entries if entry.kind in CLOSING and entry.round == number]
     wanted = max((entry.attempt for entry in closed), default=0) if attempt is None else attempt
-    return [content_of(entry)["members"] for entry in closed if entry.attempt == wanted]
+    return [decode_content(entry)["members"] for entry in closed if entry.attempt == wanted]
 
 
 def assert_counted_once(entries: Sequence[LedgerEntry], number: int) -> None:
@@ -29,9 +29,9 @@ def assert_counted_once(entries: Sequence[LedgerEntry], number: int) -> None:
     models, lists = of_round(entries, number, "global_model"), members_of(entries, number)
     assert len(models) == 1, "a round has one model"
     assert all(len(set(members)) == len(members) for members in lists), "nobody is counted twice"
-    cohort = content_of(of_round(entries, number, "plan")[-1])["cohort"]
+    cohort = decode_content(of_round(entries, number, "plan")[-1])["cohort"]
     assert all(set(after) <= set(before) for before, after in itertools.pairwise([cohort, *lists]))
-    assert content_of(models[0])["participants"] == len(lists[2 if len(lists) > 1 else 0]) >= 3
+    assert decode_content(models[0])["participants"] == len(lists[2 if len(lists) > 1 else 0]) >= 3
 
 
 def verdict_of(entries: Sequence[LedgerEntry]) -> int:
@@ -39,7 +39,7 @@ def verdict_of(entries: Sequence[LedgerEntry]) -> int:
     assert verify_chain(entries).holds
     numbers = sorted({entry.round for entry in entries if entry.kind == "plan"})
     for number in numbers:
-        given_up = [entry for entry in of_round(entries, number, "failure") if content_of(entry)["final"]]
+        given_up = [entry for entry in of_round(entries, number, "failure") if decode_content(entry)["final"]]
         assert len(given_up) + len(of_round(entries, number, "global_model")) == 1
         if not given_up:
             assert_counted_once(entries, number)
@@ -48,4 +48,4 @@ def verdict_of(entries: Sequence[LedgerEntry]) -> int:
 
 def participants_of(world: World) -> list[int]:
     """Of each model that a round made."""
-    return [content_of(one)["participants"] for one in ledger_of(world) if one.kind == "global_model" and one.round]
+    return [decode_content(one)["participants"] for one in ledger_of(world) if one.kind == "global_model" and one.round]

@@ -14,11 +14,11 @@ from contract.federation.settings import (
     RoundSettings,
 )
 from federation.learning.learner import Arrays, Learner
-from federation.learning.metrics import measured
-from federation.learning.numpy_learner import Data, NumpyLearner, initial_arrays, predict, shapes_of
+from federation.learning.metrics import measure
+from federation.learning.numpy_learner import Data, NumpyLearner, initialise_arrays, list_shapes, predict
 from federation.messages.global_weights import GlobalWeights
 from federation.numeric.tensors import flatten
-from federation.simulation.data import divided, split, transactions
+from federation.simulation.data import divide, generate_transactions, split
 from federation.simulation.world import World
 from federation.transports.memory import MemoryTransport
 
@@ -27,8 +27,8 @@ FEATURES, HIDDEN = 6, (4,)
 
 def small_model(*, form: bool = False, hidden: Sequence[int] = HIDDEN) -> GlobalWeights:
     """`form`: with room for statistics and calibration."""
-    arrays = initial_arrays(FEATURES, hidden, seed=0, form=form)
-    return GlobalWeights(version=0, shapes=shapes_of(FEATURES, hidden, form=form), payload=flatten(arrays).tobytes())
+    arrays = initialise_arrays(FEATURES, hidden, seed=0, form=form)
+    return GlobalWeights(version=0, shapes=list_shapes(FEATURES, hidden, form=form), payload=flatten(arrays).tobytes())
 
 
 def unlike(data: Data, place: int) -> Data:
@@ -71,18 +71,18 @@ def small_world(
     **options: Any,
 ) -> World:
     """`form`, `hidden`: of the model; `seen`: what a participant makes of its part of the data."""
-    train, test = split(transactions(examples, FEATURES, 0.1, seed), 0.8, seed)
+    train, test = split(generate_transactions(examples, FEATURES, 0.1, seed), 0.8, seed)
     test = seen(test, 0)
     learners: dict[str, Learner] = {
         f"shop-{number}": NumpyLearner(*split(seen(part, number), 0.8, number), seed=number)
-        for number, part in enumerate(divided(train, participants, 2.0, seed))
+        for number, part in enumerate(divide(train, participants, 2.0, seed))
     }
 
     if liar is not None:
         learners |= {name: liar(learners[name]) for name in lying}
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
-        return measured(predict(arrays, test.features), test.labels)
+        return measure(predict(arrays, test.features), test.labels)
 
     return World(
         settings, learners, small_model(form=form, hidden=hidden), seed=seed, **({"evaluate": evaluate} | options)

@@ -19,7 +19,7 @@ from federation.messages.envelope import Opened, seal, to_records
 from federation.messages.identity import PublicIdentity
 from federation.messages.inbox import Inbox
 from federation.secagg.coordinator_side import MaskingCoordinator
-from federation.secagg.masked_sum import masking_plan
+from federation.secagg.masked_sum import build_masking_plan
 from federation.simulation.world import World
 from federation.transports.ports import Outgoing
 
@@ -85,7 +85,7 @@ class Conversation:
         self.world = world
         self.plan = next_plan(world)
         self.ear = Ear(world)
-        self._masking = MaskingCoordinator(masking_plan(world.settings.name, self.plan))
+        self._masking = MaskingCoordinator(build_masking_plan(world.settings.name, self.plan))
         tell(world, self.plan, self.plan)
         self.due: KeyList | ShareList | SurvivorList = self._closed("keys")
         for each in ("shares", "updates")[: ("keys", "shares", "updates").index(stage)]:

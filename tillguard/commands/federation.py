@@ -118,8 +118,8 @@ def status(
     retailer: str | None = RETAILER, config: Path | None = CONFIG, fingerprint: str | None = FINGERPRINT
 ) -> None:
     """Show who takes part, the newest round, the privacy spent, and whether the ledger holds."""
-    from federation.audit.history import halted_of, rounds_of, spent_of, standings_of
-    from federation.coordinator.planning import shortage
+    from federation.audit.history import collect_standings, find_halt, list_rounds, read_newest_privacy
+    from federation.coordinator.planning import describe_shortage
     from tillguard.federation import root
     from tillguard.federation.tables import describe_lowest_reputation
 
@@ -134,20 +134,20 @@ def status(
         typer.echo(f"this retailer {side.retailer}: {own}")
         for warning in root.find_roster_warnings(side.settings, side.retailer):
             typer.echo(f"WARNING       {warning}")
-    lines = rounds_of(told.entries)
+    lines = list_rounds(told.entries)
     typer.echo(f"newest round  {lines[-1].round}: {lines[-1].outcome}" if lines else "newest round  none yet")
-    short = shortage(members, side.settings.rounds) if side.retailer is None else ""
+    short = describe_shortage(members, side.settings.rounds) if side.retailer is None else ""
     if short and not (lines and lines[-1].outcome == "under way"):
         typer.echo(f"waits for     participants, {short} (federation.rounds.cohort_min)")
-    halted = halted_of(told.entries)
+    halted = find_halt(told.entries)
     if halted:
         typer.echo(f"halted        {halted}")
-    spent = spent_of(told.entries)
+    spent = read_newest_privacy(told.entries)
     if spent.get("level", "none") != "none":
         typer.echo(
             f"privacy       epsilon {spent['epsilon_after']:.3f} at delta {spent['delta']:g} ({spent['level']} level)"
         )
-    standings = describe_lowest_reputation(standings_of(told.entries), approved)
+    standings = describe_lowest_reputation(collect_standings(told.entries), approved)
     if standings:
         typer.echo(f"reputations   lowest: {standings}")
     say_audit(told)
@@ -162,10 +162,10 @@ def rounds(
     """
     from rich.console import Console
 
-    from federation.audit.history import rounds_of
+    from federation.audit.history import list_rounds
     from tillguard.federation.tables import tabulate_rounds
 
-    lines = rounds_of(read_side_history(find_side(retailer, config), fingerprint).entries)
+    lines = list_rounds(read_side_history(find_side(retailer, config), fingerprint).entries)
     console = Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False)
     for table in tabulate_rounds(lines):
         console.print(table)
@@ -179,7 +179,7 @@ def cross_site(config: Path | None = COORDINATOR) -> None:
     """
     from rich.console import Console
 
-    from federation.messages.cross_site import in_words
+    from federation.messages.cross_site import describe_matrix
     from tillguard.federation import root
     from tillguard.federation.tables import tabulate_sites
 
@@ -197,7 +197,7 @@ def cross_site(config: Path | None = COORDINATOR) -> None:
     waiting = [name for name in sites.shown if name not in sites.figures]
     if waiting:
         typer.echo(f"not told yet by {', '.join(waiting)}")
-    said = in_words(
+    said = describe_matrix(
         sites.matrix(), f"Of the training that made model {sites.model_version}, the models before they became one"
     )
     if said:
@@ -216,8 +216,8 @@ def audit(
     """Verify the audit ledger from the log: every signature, every link. Note the head it prints, and give it next time."""
     import msgspec
 
-    from federation.audit.history import content_of
-    from federation.audit.ledger import digest_of
+    from federation.audit.history import decode_content
+    from federation.audit.ledger import hash_entry
 
     index, _, digest = (head or "").partition(":")
     if head and not (index.isdigit() and digest):
@@ -226,9 +226,11 @@ def audit(
     if show:
         for entry in told.entries:
             line = {"index": entry.index, "at_ms": entry.at_ms, "kind": entry.kind, "round": entry.round}
-            typer.echo(msgspec.json.encode(line | {"attempt": entry.attempt, "content": content_of(entry)}).decode())
+            typer.echo(
+                msgspec.json.encode(line | {"attempt": entry.attempt, "content": decode_content(entry)}).decode()
+            )
     say_audit(told)
-    if head and not any(str(entry.index) == index and digest_of(entry).hex() == digest for entry in told.entries):
+    if head and not any(str(entry.index) == index and hash_entry(entry).hex() == digest for entry in told.entries):
         typer.echo("the head noted earlier is no part of this chain: it was cut off or rewritten", err=True)
         raise typer.Exit(1)
     if not told.audit.holds:
@@ -237,8 +239,8 @@ def audit(
 
 def budget(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPRINT) -> None:
     """Show the privacy budget: spent, left, and how many more rounds of the present settings it allows."""
-    from federation.audit.history import account_of
-    from federation.coordinator.planning import terms_of
+    from federation.audit.history import rebuild_privacy_ledger
+    from federation.coordinator.planning import build_terms
     from federation.privacy.budget import release_of
 
     side = find_coordinator_side(config)
@@ -247,8 +249,8 @@ def budget(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPR
     if privacy.level == "none":
         typer.echo("rounds run without differential privacy: nothing is counted, and nothing is promised")
         return
-    ledger = account_of(told.entries, privacy)
-    terms, training = terms_of(side.settings.rounds)
+    ledger = rebuild_privacy_ledger(told.entries, privacy)
+    terms, training = build_terms(side.settings.rounds)
     left = ledger.rounds_left(release_of(terms, training), at_most=100_000)
     typer.echo(f"level {privacy.level}, delta {privacy.delta:g}, noise multiplier {privacy.noise_multiplier:g}")
     typer.echo(f"epsilon {ledger.epsilon():.3f} of {privacy.epsilon_max:g} spent in {len(ledger.spends)} attempts")

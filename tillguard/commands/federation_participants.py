@@ -37,21 +37,21 @@ def list_participants(config: Path | None = COORDINATOR, fingerprint: str | None
 
     Where the ledger says it, also each one's reputation, and what its update did to the model the last time.
     """
-    from federation.audit.history import standings_of
-    from federation.coordinator.admission import waits
-    from federation.messages.identity import identity_of
+    from federation.audit.history import collect_standings
+    from federation.coordinator.admission import can_enrol
+    from federation.messages.identity import get_identity
     from tillguard.federation import root
     from tillguard.federation.tables import describe_standing
 
     side = find_coordinator_side(config)
     told = read_side_history(side, fingerprint)
-    members, known = told.roster.members if told.roster else (), standings_of(told.entries)
+    members, known = told.roster.members if told.roster else (), collect_standings(told.entries)
     for member in members:
         said = describe_standing(known.get(member.name))
-        typer.echo(f"{member.status:9} {member.name:24} {identity_of(member).fingerprint} {said}".rstrip())
+        typer.echo(f"{member.status:9} {member.name:24} {get_identity(member).fingerprint} {said}".rstrip())
     of_name = {member.name: member for member in members}
     for asking, asked_ms in root.read_requests(side.settings):
-        if waits(of_name.get(asking.name), asking, asked_ms):
+        if can_enrol(of_name.get(asking.name), asking, asked_ms):
             typer.echo(f"{'waiting':9} {asking.name:24} {asking.fingerprint}")
 
 

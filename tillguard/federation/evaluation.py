@@ -15,7 +15,7 @@ from contract.features import get_feature_names, get_schema_hash
 from contract.federation.settings import FederationSettings
 from federation.coordinator.server_update import Evaluate
 from federation.learning.learner import Arrays
-from federation.learning.metrics import measured, probabilities
+from federation.learning.metrics import compute_probabilities, measure
 from federation.refusals import UpdateRefusedError
 from tillguard.federation.keys import read_arrays, read_model
 from tillguard.federation.learner import RetailerLearner, get_shapes
@@ -52,7 +52,7 @@ def build_evaluator(settings: FederationSettings) -> Evaluate | None:
             raise UpdateRefusedError("schema", str(error)) from None
         if not np.isfinite(logits).all():
             raise UpdateRefusedError("not_finite", "the candidate's scores are no finite numbers")
-        return measured(probabilities(logits), held.labels)
+        return measure(compute_probabilities(logits), held.labels)
 
     return evaluate
 

@@ -15,8 +15,8 @@ from contract.federation.messages import TensorShape
 from contract.federation.settings import CoordinatorSettings, ParticipantSettings
 from federation.messages import identity as identities
 from federation.messages.global_weights import GlobalWeights
-from federation.messages.identity import Identity, PublicIdentity, secret_of
-from federation.numeric.tensors import check_shapes, flatten, role_of
+from federation.messages.identity import Identity, PublicIdentity, read_secret
+from federation.numeric.tensors import check_shapes, find_role, flatten
 from federation.refusals import KeyStoreError
 from runtime import atomic_file
 
@@ -26,10 +26,10 @@ Keys = CoordinatorSettings | ParticipantSettings
 def read_passphrase(keys: Keys) -> bytes:
     """What opens the key file: a file, a setting, or the file that `make_identity` writes next to it."""
     if keys.passphrase_file is not None:
-        return secret_of(keys.passphrase_file)
+        return read_secret(keys.passphrase_file)
     if keys.passphrase is not None:
         return keys.passphrase.get_secret_value().encode()
-    return secret_of(_generated_secret(keys))
+    return read_secret(_generated_secret(keys))
 
 
 def make_identity(name: str, keys: Keys) -> PublicIdentity:
@@ -66,7 +66,7 @@ def load_identity(keys: Keys, command: str, name: str | None = None) -> Identity
 def read_public_identity(keys: Keys) -> PublicIdentity:
     """The public half of the keys in the settings' file; raises ConfigurationError."""
     with _named(keys):
-        return identities.public_of(keys.key_file)
+        return identities.read_public(keys.key_file)
 
 
 def _check_name(found: str, name: str, keys: Keys) -> None:
@@ -122,7 +122,7 @@ def read_model(file: Path) -> GlobalWeights:
     if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
         raise ConfigurationError([f"{file}: every value must be finite"])
     shapes = tuple(
-        TensorShape(name=name, shape=array.shape or (1,), role=role_of(name)) for name, array in arrays.items()
+        TensorShape(name=name, shape=array.shape or (1,), role=find_role(name)) for name, array in arrays.items()
     )
     check_shapes(shapes)
     return GlobalWeights(version=0, shapes=shapes, payload=flatten(list(arrays.values())).tobytes())

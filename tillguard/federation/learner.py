@@ -20,9 +20,9 @@ from contract.errors import PackageRefusedError, PinnedError, ServingChangedErro
 from contract.federation.messages import PrivacyTerms, Shapes, TensorShape
 from contract.package import Package
 from contract.settings import Settings, TrainerSettings
-from federation.learning.gate import Rival, Verdict, asked, choose, judged
+from federation.learning.gate import Rival, Verdict, choose, choose_model, compute_confidence
 from federation.learning.learner import Adopted, Arrays, Choice, Task, Trained, TrainingUnableError
-from federation.learning.metrics import measured, probabilities
+from federation.learning.metrics import compute_probabilities, measure
 from federation.numeric import calibration
 from trainer.decision import gate
 from trainer.examples import pool
@@ -130,7 +130,7 @@ class RetailerLearner:
                 logits = local_round.compute_logits(task.base, np.asarray(part.features))
             if not np.isfinite(logits).all():
                 raise TrainingUnableError("model", "the model's scores are no finite numbers")
-            vector = calibration.histogram(logits, part.fraud, part.weights).astype(np.float32)
+            vector = calibration.compute_histogram(logits, part.fraud, part.weights).astype(np.float32)
         log.info("summary_made", purpose=task.purpose, round=task.round, attempt=task.attempt, examples=len(part))
         return Trained([vector], len(part), int(part.fraud.sum()))
 
@@ -267,7 +267,7 @@ def _best(arrays: Arrays, material: Material, own: Arrays | None, settings: Sett
         "blended": local_round.average_models(arrays, mine),
         "fine_tuned": local_round.train(arrays, parts.train, how, seed, head_only=True),
     }
-    verdict = judged(
+    verdict = choose_model(
         {name: local_round.compute_logits(each, parts.validation.features) for name, each in candidates.items()},
         parts.validation.fraud,
         frauds_min=0,
@@ -327,7 +327,7 @@ def _verdict(
         return Verdict("local", objection), found
     rival = Rival(found.old, found.surely_worse)
     own = settings.federation.participant
-    confidence = asked(own.gate_confidence, trainings=trainings, proving=own.proving_trainings)
+    confidence = compute_confidence(own.gate_confidence, trainings=trainings, proving=own.proving_trainings)
     return choose(best.choice, found.new, {"local": rival}, confidence=confidence), found
 
 
@@ -375,7 +375,7 @@ def _judged(arrays: Arrays, features: NDArray[np.float32], labels: NDArray[np.bo
     except (TrainingUnableError, TrainingRefusedError) as error:
         log.warning("model_not_judged", reason=str(error))
         return {}
-    return measured(probabilities(logits), labels) if np.isfinite(logits).all() else {}
+    return measure(compute_probabilities(logits), labels) if np.isfinite(logits).all() else {}
 
 
 def _refuse_shapes(arrays: Arrays) -> None:

@@ -19,26 +19,26 @@ from contract.federation.settings import FederationSettings
 from contract.metrics import Metrics
 from federation.audit.history import History, read_history
 from federation.audit.orders import Answer, give
-from federation.coordinator.assembly import coordinator_for
+from federation.coordinator.assembly import build_coordinator
 from federation.coordinator.coordinator import Coordinator
-from federation.coordinator.process import CoordinatorProcess, owner_of_coordinator
+from federation.coordinator.process import CoordinatorProcess, name_coordinator_owner
 from federation.coordinator.server_update import Evaluate, StrategyUpdate
 from federation.coordinator.state import CoordinatorState
 from federation.learning.learner import Learner
-from federation.messages.cross_site import Sites, newest_finished
+from federation.messages.cross_site import Sites, find_newest_finished
 from federation.messages.envelope import seal, to_records
-from federation.messages.foreign import reading_foreign
+from federation.messages.foreign import translate_foreign_errors
 from federation.messages.identity import Identity, PublicIdentity
 from federation.messages.inbox import Inbox
 from federation.participant import trust
 from federation.participant.participant import Participant
 from federation.participant.peers import Word
-from federation.participant.process import ParticipantProcess, load_word, owner_of, save_word
+from federation.participant.process import ParticipantProcess, load_word, name_owner, save_word
 from federation.participant.state import ParticipantState
 from federation.refusals import FederationRefusedError
 from federation.store import SqlStore
 from federation.transports.kafka_logs import KafkaTransport
-from federation.transports.log_clock import LogClock, skew
+from federation.transports.log_clock import LogClock, describe_skew
 from federation.transports.ports import Outgoing
 from tillguard.federation import topics
 from tillguard.federation.answers import choose_orders
@@ -68,7 +68,7 @@ def open_coordinator_process(
     """A coordinator that has recovered and speaks for the federation from here on; every other one is fenced off."""
 
     def assemble(state: CoordinatorState) -> Coordinator:
-        return coordinator_for(
+        return build_coordinator(
             identity, settings, state, server_update=StrategyUpdate(settings.rounds, evaluate), dropped=dropped
         )
 
@@ -192,7 +192,7 @@ def open_participant_process(
 
     store = SqlStore(settings.participant.store_url.get_secret_value(), setting="federation.participant.store_url")
     try:
-        store.hold(owner_of(settings.name, identity.name))
+        store.hold(name_owner(settings.name, identity.name))
         transport = KafkaTransport(settings, identity.name)
         try:
             yield ParticipantProcess(
@@ -249,7 +249,7 @@ def read_decided_version(settings: FederationSettings, retailer: str) -> int:
 def read_participant_state(settings: FederationSettings, retailer: str) -> ParticipantState:
     """What this retailer's participant has on its disk, running or not. Raises TransientError."""
     with _participant_store(settings) as store:
-        checkpoint = store.load(owner_of(settings.name, retailer))
+        checkpoint = store.load(name_owner(settings.name, retailer))
     return ParticipantState() if checkpoint is None else msgspec.msgpack.decode(checkpoint.state, type=ParticipantState)
 
 
@@ -261,7 +261,7 @@ def find_roster_warnings(settings: FederationSettings, retailer: str) -> list[st
     own = read_public_identity(settings.participant)
     with _participant_store(settings) as store:
         left = load_word(store, settings.name, retailer).left
-    return list(trust.warnings(state, own, left=left).values())
+    return list(trust.find_warnings(state, own, left=left).values())
 
 
 def accept_peer(settings: FederationSettings, retailer: str, name: str, fingerprint: str) -> None:
@@ -291,12 +291,12 @@ def read_cross_site(settings: FederationSettings) -> Sites | None:
     """
     store = SqlStore(settings.coordinator.store_url.get_secret_value(), setting="federation.coordinator.store_url")
     try:
-        checkpoint = store.load(owner_of_coordinator(settings.name))
+        checkpoint = store.load(name_coordinator_owner(settings.name))
     finally:
         store.close()
     if checkpoint is None:
         return None
-    return newest_finished(msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState).evaluations)
+    return find_newest_finished(msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState).evaluations)
 
 
 def enrol(settings: FederationSettings, identity: Identity) -> None:
@@ -324,7 +324,7 @@ def _say(settings: FederationSettings, identity: Identity, message: EnrolmentReq
         appended_ms = transport.append([Outgoing("updates", key, record) for record in to_records(signed, identity)])
     finally:
         transport.close()
-    fault = skew(sent_at_ms - appended_ms)
+    fault = describe_skew(sent_at_ms - appended_ms)
     if fault is not None and sent_at_ms > appended_ms:
         raise ConfigurationError([f"{fault}; what was said does not count"])
 
@@ -370,7 +370,7 @@ def read_requests(settings: FederationSettings) -> list[tuple[PublicIdentity, in
         while not transport.caught_up("updates", end):
             for record in transport.poll(POLL_S):
                 try:
-                    with reading_foreign():
+                    with translate_foreign_errors():
                         taken = inbox.take(record.value, roster=lambda _: None, now_ms=record.appended_ms)
                 except FederationRefusedError:
                     continue

@@ -13,16 +13,21 @@ from contract.federation.messages import LocalTraining, PrivacyTerms
 from contract.federation.settings import RoundSettings
 from contract.sections.section import Section
 from contract.settings import list_faults
-from federation.coordinator.planning import terms_of
+from federation.coordinator.planning import build_terms
 from federation.learning.learner import Arrays, Task
-from federation.learning.metrics import measured
-from federation.learning.numpy_learner import Data, NumpyLearner, fit, initial_arrays, predict, shapes_of
+from federation.learning.metrics import measure
+from federation.learning.numpy_learner import Data, NumpyLearner, fit, initialise_arrays, list_shapes, predict
 from federation.messages.global_weights import GlobalWeights
 from federation.numeric import aggregation
 from federation.numeric.tensors import flatten
-from federation.simulation.data import divided, joined, split, transactions
-from federation.simulation.report import cross_site_csv, participants_csv, report, rounds_csv
-from federation.simulation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, simulate, willing
+from federation.simulation.data import divide, generate_transactions, join_parts, split
+from federation.simulation.report import (
+    render_cross_site_csv,
+    render_participants_csv,
+    render_report,
+    render_rounds_csv,
+)
+from federation.simulation.simulation import ParticipantFacts, Results, RoundFacts, Simulated, make_willing, simulate
 from federation.transports.memory import Faults
 from tillguard.config import read_yaml
 from tillguard.federation import plots
@@ -90,7 +95,9 @@ def _too_few(participants: int, rounds: RoundSettings) -> list[str]:
     faults = [f"federation.{name} asks for {least}" for name, least in asked.items() if least > participants]
     robust = rounds.robust
     objection = (
-        aggregation.too_few(robust.rule, participants, robust.byzantine_max) if rounds.mode == "robust" else None
+        aggregation.describe_shortage(robust.rule, participants, robust.byzantine_max)
+        if rounds.mode == "robust"
+        else None
     )
     return [*faults, f"federation.coordinator.robust.rule: {objection}"] if objection else faults
 
@@ -107,12 +114,12 @@ def read_description(file: Path) -> Description:
 def simulate_file(file: Path, out: Path) -> str:
     """Runs the description in `file`, writes everything to the folder `out`, and gives the report."""
     results = run_description(read_description(file))
-    text = report(results)
+    text = render_report(results)
     files = {
         "results.json": msgspec.json.format(msgspec.json.encode(results)).decode(),
-        "rounds.csv": rounds_csv(results),
-        "participants.csv": participants_csv(results),
-        "cross_site.csv": cross_site_csv(results),
+        "rounds.csv": render_rounds_csv(results),
+        "participants.csv": render_participants_csv(results),
+        "cross_site.csv": render_cross_site_csv(results),
         "report.md": text,
     }
     images = plots.render_plots(results)
@@ -130,14 +137,16 @@ def simulate_file(file: Path, out: Path) -> str:
 def run_description(wanted: Description, progress: Callable[[RoundFacts], None] = lambda _: None) -> Results:
     """Runs it in this process."""
     data = wanted.data
-    train, test = split(transactions(data.examples, data.features, data.fraud_share, wanted.seed), 0.8, wanted.seed)
-    parts = divided(train, wanted.participants, data.skew, wanted.seed)
+    train, test = split(
+        generate_transactions(data.examples, data.features, data.fraud_share, wanted.seed), 0.8, wanted.seed
+    )
+    parts = divide(train, wanted.participants, data.skew, wanted.seed)
     names = [f"shop-{number}" for number in range(wanted.participants)]
-    initial = initial_arrays(data.features, wanted.hidden, wanted.seed, form=wanted.normalised)
+    initial = initialise_arrays(data.features, wanted.hidden, wanted.seed, form=wanted.normalised)
     task = _alone(wanted, initial)
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
-        return measured(predict(arrays, test.features), test.labels)
+        return measure(predict(arrays, test.features), test.labels)
 
     learners: dict[str, NumpyLearner] = {}
     facts: list[ParticipantFacts] = []
@@ -155,7 +164,7 @@ def run_description(wanted: Description, progress: Callable[[RoundFacts], None] 
             title=wanted.title,
             seed=wanted.seed,
             rounds=wanted.rounds,
-            settings=willing(wanted.federation),
+            settings=make_willing(wanted.federation),
             faults=Faults(**wanted.faults.model_dump(include={"loss", "delay_ms_max", "duplication", "damage"})),
             participant_crash=wanted.faults.participant_crash,
             coordinator_crash=wanted.faults.coordinator_crash,
@@ -163,12 +172,12 @@ def run_description(wanted: Description, progress: Callable[[RoundFacts], None] 
         learners,
         GlobalWeights(
             version=0,
-            shapes=shapes_of(data.features, wanted.hidden, form=wanted.normalised),
+            shapes=list_shapes(data.features, wanted.hidden, form=wanted.normalised),
             payload=flatten(initial).tobytes(),
         ),
         evaluate=evaluate,
         facts=facts,
-        central=evaluate(fit(initial, joined(_not_empty(parts)), task, wanted.seed)),
+        central=evaluate(fit(initial, join_parts(_not_empty(parts)), task, wanted.seed)),
         cross_site=_cross_site(models, learners),
         progress=progress,
     )
@@ -184,7 +193,7 @@ def _cross_site(models: Mapping[str, Arrays], learners: Mapping[str, NumpyLearne
 
 def _alone(wanted: Description, initial: Arrays) -> Task:
     """As many epochs as all rounds together, for comparison."""
-    terms, training = terms_of(wanted.federation)
+    terms, training = build_terms(wanted.federation)
     epochs = min(training.epochs * wanted.rounds, 100)
     return Task(
         round=0,

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from rich.table import Table
 
-from federation.audit.history import RoundLine, Standing, by_cohort
-from federation.formatting import change, listed
+from federation.audit.history import RoundLine, Standing, group_by_cohort
+from federation.formatting import format_change, format_list
 from federation.messages.cross_site import Sites
 
 NAMED_MAX = 8
@@ -24,13 +24,13 @@ def tabulate_rounds(lines: Sequence[RoundLine]) -> list[Table]:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(line.metrics.items()))
         table.add_row(
             str(line.round), line.purpose, str(line.attempts), line.outcome, str(line.participants),
-            listed(line.cohort, NAMED_MAX), change(line.change), seconds, f"{line.bytes_up:,}", figures,
+            format_list(line.cohort, NAMED_MAX), format_change(line.change), seconds, f"{line.bytes_up:,}", figures,
         )  # fmt: skip
     if all(line.change is None for line in lines):
         return [table]
     cohorts = Table("Participant", "Trainings with it", "Mean change in these", "Mean change in the others")
-    for one in by_cohort(lines):
-        cohorts.add_row(one.participant, str(one.trainings), change(one.with_it), change(one.without_it))
+    for one in group_by_cohort(lines):
+        cohorts.add_row(one.participant, str(one.trainings), format_change(one.with_it), format_change(one.without_it))
     return [table, cohorts]
 
 
@@ -52,7 +52,7 @@ def describe_standing(known: Standing | None) -> str:
     said = known or Standing()
     parts = {
         "reputation": "" if said.reputation is None else f"{said.reputation:.2f}",
-        "contribution": change(said.contribution),
+        "contribution": format_change(said.contribution),
     }
     return ", ".join(f"{what} {value}" for what, value in parts.items() if value)
 

@@ -5,7 +5,7 @@ broker's access lists (docs/federation.md), the signatures hold without them.
 """
 
 from contract.federation.settings import FederationSettings
-from federation.transports.kafka_logs import topic_name
+from federation.transports.kafka_logs import build_topic_name
 from federation.transports.ports import LOGS, LogName
 from runtime.kafka.topics import DAY_MS, WantedTopic, ensure_topics
 
@@ -22,5 +22,7 @@ def get_topic_configuration(log: LogName, settings: FederationSettings) -> dict[
 
 def ensure(settings: FederationSettings) -> list[str]:
     """As `runtime.kafka.topics.ensure_topics`, for the federation's."""
-    wanted = {topic_name(settings.name, log): WantedTopic(1, get_topic_configuration(log, settings)) for log in LOGS}
+    wanted = {
+        build_topic_name(settings.name, log): WantedTopic(1, get_topic_configuration(log, settings)) for log in LOGS
+    }
     return ensure_topics(settings, settings.name, wanted)

@@ -6,9 +6,9 @@ import structlog
 
 from contract.federation.settings import FederationSettings
 from contract.metrics import Metrics
-from federation.coordinator.planning import shortage
+from federation.coordinator.planning import describe_shortage
 from federation.coordinator.process import CoordinatorProcess
-from federation.privacy.budget import account
+from federation.privacy.budget import build_privacy_ledger
 
 _LOG = structlog.get_logger()
 
@@ -62,13 +62,15 @@ class Watch:
         self._set("tillguard_federation_participants", len(state.waiting), status="waiting")
         privacy = self._settings.rounds.privacy
         if privacy.level != "none":
-            ledger = account(state.spends, privacy.level, delta=privacy.delta, epsilon_max=privacy.epsilon_max)
+            ledger = build_privacy_ledger(
+                state.spends, privacy.level, delta=privacy.delta, epsilon_max=privacy.epsilon_max
+            )
             self._set("tillguard_federation_epsilon", ledger.epsilon(), level=privacy.level)
 
     def _look_for_participants(self) -> None:
         coordinator = self._process.coordinator
         waits = coordinator.attempt is None and not coordinator.idle
-        short = shortage(coordinator.state.members.values(), self._settings.rounds) if waits else ""
+        short = describe_shortage(coordinator.state.members.values(), self._settings.rounds) if waits else ""
         if short and short != self._short:
             _LOG.warning("waits_for_participants", federation=self._settings.name, approved=short)
         self._short = short

@@ -10,7 +10,7 @@ import pytest
 
 from contract.clock import ManualClock, SystemClock
 from contract.federation.messages import Order
-from federation.audit.history import History, content_of
+from federation.audit.history import History, decode_content
 from federation.audit.orders import Answer, give
 from federation.transports.kafka_logs import KafkaTransport
 from federation.transports.ports import Outgoing, Record
@@ -138,9 +138,9 @@ def test_orders_given_in_one_moment_all_hold_and_every_command_says_what_became_
     told = processes.told()
     assert standing(told) == roster
     assert told.audit.holds, told.audit.reason
-    dropped = [content_of(entry) for entry in told.entries if entry.kind == "dropped"]
+    dropped = [decode_content(entry) for entry in told.entries if entry.kind == "dropped"]
     assert dropped == [{"duplicate": len(orders) + 1}], "the replayed, and the one that was refused"
-    kinds = [entry.kind for entry in told.entries if "order_id" in content_of(entry)]
+    kinds = [entry.kind for entry in told.entries if "order_id" in decode_content(entry)]
     assert sorted(kinds) == ["approved"] * 4 + ["order_refused", "revoked"]
 
 

@@ -15,7 +15,7 @@ from contract.federation.settings import FederationSettings
 from contract.settings import Settings, parse
 from contract.topics import TOPICS
 from embedded import retailers
-from federation.transports.kafka_logs import topic_name
+from federation.transports.kafka_logs import build_topic_name
 from federation.transports.ports import LOGS
 from runtime.kafka import topics
 from tillguard.federation.topics import ensure as ensure_federation
@@ -77,7 +77,7 @@ def test_a_broker_that_is_not_there_is_a_transient_error(retailer_name: str) -> 
 
 def test_a_federation_s_topics_are_kept_right_by_the_same_means(servers: str, retailer_name: str) -> None:
     federation = FederationSettings(name=retailer_name, bootstrap_servers=servers)
-    names = [topic_name(retailer_name, log) for log in LOGS]
+    names = [build_topic_name(retailer_name, log) for log in LOGS]
     assert ensure_federation(federation) == [f"{name}: created" for name in names]
     changed = federation.model_copy(update={"retention_days": 2.0})
     assert f"{names[0]}: retention.ms=172800000" in ensure_federation(changed)

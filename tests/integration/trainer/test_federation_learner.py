@@ -22,7 +22,7 @@ from contract.federation.settings import (
     RoundSettings,
 )
 from contract.settings import Settings
-from federation.audit.history import rounds_of
+from federation.audit.history import list_rounds
 from federation.coordinator.process import CoordinatorProcess
 from federation.learning.learner import TrainingUnableError
 from federation.learning.metrics import log_loss
@@ -177,7 +177,7 @@ def _is_normalised_and_calibrated(arrays: list[np.ndarray], some: Simulated) -> 
     )
     features = np.stack([np.frombuffer(record.values, "<f4") for record in some.records])
     logits = local_round.compute_logits(arrays, features)
-    said = calibration.probability(calibration.Scaling(*map(float, parted.scaling)), logits)
+    said = calibration.compute_probability(calibration.Scaling(*map(float, parted.scaling)), logits)
     share = np.mean([sale.truth.fraud for sale in some.sales])
     assert 0.3 < said.mean() / share < 2, "its probabilities are those of all retailers' examples"
     fraud = np.array([sale.truth.fraud for sale in some.sales])
@@ -240,7 +240,7 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_surely_bett
     _is_normalised_and_calibrated(arrays, some)
     figures = newcomer.learner.judge([arrays])[0]
     assert figures["auc"] > 0.7
-    last = rounds_of(root.load_history(federation_settings, identity.public.fingerprint).entries)[-1]
+    last = list_rounds(root.load_history(federation_settings, identity.public.fingerprint).entries)[-1]
     assert last.metrics["auc"] == pytest.approx(figures["auc"], abs=1e-6), (
         "the coordinator measures on the same examples"
     )

@@ -8,7 +8,7 @@ import pytest
 from contract.federation.settings import RobustSettings, StrategySettings
 from federation.coordinator import robust
 from federation.learning.learner import Learner, Task, Trained
-from federation.numeric.strategies import staleness_weight
+from federation.numeric.strategies import compute_staleness_weight
 from federation.simulation.world import World
 from support.federation_kinds import Heading, headings_of
 from support.federation_world import small_settings, small_world
@@ -64,13 +64,13 @@ def made(staleness_max: int) -> World:
 def staleness(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What late updates were weighed by."""
     seen: list[int] = []
-    weigh = staleness_weight
+    weigh = compute_staleness_weight
 
     def watched(models: int) -> float:
         seen.append(models)
         return weigh(models)
 
-    monkeypatch.setattr(robust, "staleness_weight", watched)
+    monkeypatch.setattr(robust, "compute_staleness_weight", watched)
     return seen
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contract.federation.settings import RobustSettings
-from federation.coordinator.reputation import shapley_evaluations
+from federation.coordinator.reputation import count_shapley_evaluations
 from federation.coordinator.server_update import EVALUATIONS_MAX
 from federation.learning.learner import Adopted, Arrays, Learner, Task, Trained
 from federation.simulation.world import World
@@ -87,7 +87,7 @@ def test_of_more_participants_than_are_left_out_one_by_one_the_orders_show_who_h
     world.run_rounds(2)
     standing = world.state.reputations
     assert max(standing[name] for name in LIARS) < min(standing[name] for name in standing.keys() - set(LIARS))
-    assert 2 * shapley_evaluations(8) <= len(evaluated) <= 2 * (EVALUATIONS_MAX + 1)
+    assert 2 * count_shapley_evaluations(8) <= len(evaluated) <= 2 * (EVALUATIONS_MAX + 1)
 
 
 def test_without_data_of_its_own_the_coordinator_still_sees_who_pulls_against_the_rest() -> None:

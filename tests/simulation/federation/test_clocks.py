@@ -10,12 +10,12 @@ from contract.clock import ManualClock, from_epoch_ms
 from contract.errors import ConfigurationError
 from contract.federation.fields import CLOCK_TOLERANCE_MS
 from contract.federation.messages import Order, Refusal
-from federation.audit.history import content_of, rounds_of
+from federation.audit.history import decode_content, list_rounds
 from federation.coordinator.coordinator import BEGUN_AHEAD
 from federation.messages.envelope import seal, to_records
 from federation.simulation.world import World
 from federation.transports import log_clock
-from federation.transports.log_clock import LogClock, skew
+from federation.transports.log_clock import LogClock, describe_skew
 from federation.transports.memory import MemoryBroker, MemoryTransport
 from federation.transports.ports import Outgoing
 from support.copies import OWN, records_of, told
@@ -97,7 +97,7 @@ def test_what_a_coordinator_of_the_future_left_behind_is_over_at_the_next_start(
     if under_way:
         world.order_rounds(1)
     with monkeypatch.context() as earlier, wrong_clock(world, HOUR_MS):
-        earlier.setattr(log_clock, "skew", lambda _: None)
+        earlier.setattr(log_clock, "describe_skew", lambda _: None)
         world.restart_coordinator()
         world.turn()
     assert all(one.participant.dropped["time"] for one in world.participants.values()), "nobody believed it"
@@ -113,8 +113,8 @@ def test_what_a_coordinator_of_the_future_left_behind_is_over_at_the_next_start(
     read = told(world)
     assert read.audit.holds, read.audit.reason
     assert read.refused == 0
-    assert [line.outcome for line in rounds_of(read.entries)] == ["model 1", "model 2"]
-    failures = [content_of(entry)["reason"] for entry in read.entries if entry.kind == "failure"]
+    assert [line.outcome for line in list_rounds(read.entries)] == ["model 1", "model 2"]
+    failures = [decode_content(entry)["reason"] for entry in read.entries if entry.kind == "failure"]
     assert failures == ([BEGUN_AHEAD] if under_way else [])
 
 
@@ -190,10 +190,10 @@ def test_a_coordinators_decisions_stop_when_its_clock_is_set_wrong_and_go_on_whe
 
 
 def test_nothing_is_said_of_a_clock_that_is_near_enough() -> None:
-    assert skew(CLOCK_TOLERANCE_MS) is None
-    assert skew(-CLOCK_TOLERANCE_MS) is None
-    assert "ahead" in str(skew(CLOCK_TOLERANCE_MS + 1))
-    assert "behind" in str(skew(-CLOCK_TOLERANCE_MS - 1))
+    assert describe_skew(CLOCK_TOLERANCE_MS) is None
+    assert describe_skew(-CLOCK_TOLERANCE_MS) is None
+    assert "ahead" in str(describe_skew(CLOCK_TOLERANCE_MS + 1))
+    assert "behind" in str(describe_skew(-CLOCK_TOLERANCE_MS - 1))
 
 
 def test_an_order_of_an_operator_whose_clock_is_ahead_is_refused_at_once() -> None:

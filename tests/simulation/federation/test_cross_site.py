@@ -10,14 +10,14 @@ from msgspec.structs import replace
 
 from contract.federation.messages import SiteFigures, SiteModels
 from contract.federation.settings import FederationSettings, ParticipantSettings
-from federation.audit.history import content_of
-from federation.coordinator.process import owner_of_coordinator
+from federation.audit.history import decode_content
+from federation.coordinator.process import name_coordinator_owner
 from federation.coordinator.state import CoordinatorState
 from federation.learning.learner import Arrays, Learner, Task, Trained
 from federation.messages import cross_site
-from federation.messages.cross_site import Sites, Willing, newest_finished
+from federation.messages.cross_site import Sites, Willing, find_newest_finished
 from federation.messages.inbox import Inbox
-from federation.numeric.tensors import flatten, summed_size
+from federation.numeric.tensors import count_summed, flatten
 from federation.participant.state import Saying
 from federation.simulation.world import World
 from federation.transports.memory import CrashError
@@ -88,7 +88,7 @@ def settled(world: World) -> Sites:
 
 
 def entries(world: World, kind: str) -> list[dict[str, Any]]:
-    return [content_of(entry) for entry in ledger_of(world) if entry.kind == kind]
+    return [decode_content(entry) for entry in ledger_of(world) if entry.kind == kind]
 
 
 def test_the_matrix_is_that_of_the_models_that_left_training_on_everyone_s_newest_examples() -> None:
@@ -140,7 +140,7 @@ def test_it_takes_two(willing: tuple[str, ...], shown: int) -> None:
 def test_every_second_training_and_none_of_the_rounds_between() -> None:
     world = made(settings_for(2, calibration_every=1), form=True)
     world.run_rounds(5)
-    purposes = {entry.round: content_of(entry)["purpose"] for entry in ledger_of(world) if entry.kind == "plan"}
+    purposes = {entry.round: decode_content(entry)["purpose"] for entry in ledger_of(world) if entry.kind == "plan"}
     trainings = [number for number, purpose in purposes.items() if purpose == "training"]
     shown = [entry.round for entry in ledger_of(world) if entry.kind == "site_models"]
     assert len(trainings) == 5
@@ -235,10 +235,12 @@ def test_a_coordinator_cannot_ask_without_a_round_to_which_the_retailer_agreed(m
     ear = Ear(world)
     plan = next_plan(world)
     shown = {
-        name: Willing(np.ones(summed_size(plan)), one.public.sealing_key) for name, one in world.identities.items()
+        name: Willing(np.ones(count_summed(plan)), one.public.sealing_key) for name, one in world.identities.items()
     }
     for version in (1, 2, 1_000):
-        tell(world, cross_site.message(world.settings.name, plan, version, world.state.model.payload, shown), plan)
+        tell(
+            world, cross_site.build_message(world.settings.name, plan, version, world.state.model.payload, shown), plan
+        )
         world.participants_turn()
     assert ear.answers() == []
     assert all(one.participant.shown is None for one in world.participants.values())
@@ -250,9 +252,9 @@ def test_where_rounds_follow_each_other_at_once_every_evaluation_is_finished_and
     seen = {}
 
     def over() -> bool:
-        checkpoint = world.store.load(owner_of_coordinator(world.settings.name))
+        checkpoint = world.store.load(name_coordinator_owner(world.settings.name))
         assert checkpoint is not None
-        newest = newest_finished(msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState).evaluations)
+        newest = find_newest_finished(msgspec.msgpack.decode(checkpoint.state, type=CoordinatorState).evaluations)
         if newest is not None:
             seen[newest.model_version] = len(newest.figures)
         return world.coordinator.coordinator.idle

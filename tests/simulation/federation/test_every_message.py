@@ -16,12 +16,12 @@ from contract.errors import InvariantError
 from contract.federation.fields import COORDINATOR, OPERATOR
 from contract.federation.messages import Claim, EnrolmentRequest, Message, Order, Refusal, decode_message, get_type_name
 from contract.federation.reasons import DROP_REASONS
-from federation.audit.history import content_of
+from federation.audit.history import decode_content
 from federation.coordinator import intake
 from federation.coordinator.coordinator import Coordinator
 from federation.messages.envelope import seal, to_records
 from federation.messages.identity import Identity
-from federation.messages.rights import RIGHTS, TYPES, office_of
+from federation.messages.rights import RIGHTS, TYPES, find_office
 from federation.participant import trust
 from federation.participant.participant import HEARD, Participant
 from federation.simulation.world import World
@@ -110,7 +110,7 @@ def record_of(world: World, message: Message, sender: Sender, log: LogName, *, s
 
 def may(log: LogName, message: Message, sender: Sender) -> bool:
     """By the table, and because the name is the sender's own or the message needs none."""
-    office = office_of(sender.name, on_roster=sender.name.startswith("shop"))
+    office = find_office(sender.name, on_roster=sender.name.startswith("shop"))
     return type(message) in RIGHTS[log][office] and (sender.truly or isinstance(message, EnrolmentRequest))
 
 
@@ -222,7 +222,7 @@ def test_an_error_while_a_record_is_checked_drops_it_as_a_defect_each_time_it_is
     assert "secret" not in heard[0][2]
     world.restart_coordinator()
     assert world.drops == {"defect": 1}, "a restarted coordinator drops it again"
-    counts = [content_of(entry) for entry in ledger_of(world) if entry.kind == "dropped"]
+    counts = [decode_content(entry) for entry in ledger_of(world) if entry.kind == "dropped"]
     assert counts == [{"defect": 1}]
     world.run_until(lambda: world.coordinator.coordinator.idle)
     assert world.state.model.version == 1

@@ -14,7 +14,7 @@ from contract.federation.fields import WIRE_VERSION
 from contract.federation.frames import Envelope, SignedEnvelope
 from contract.federation.messages import Order, decode_message, encode_message, get_type_name
 from federation.coordinator.coordinator import Coordinator
-from federation.messages.envelope import ENVELOPE_DOMAIN, _seal_info, signed_bytes
+from federation.messages.envelope import ENVELOPE_DOMAIN, _seal_info, hash_signed
 from federation.messages.identity import Identity, PublicIdentity
 from federation.simulation.world import World
 from federation.transports.ports import LogName, Record
@@ -103,7 +103,7 @@ def signed_record(
     )
     sealed = reader.seal(body, _seal_info(heading)) if reader else body
     envelope = msgspec.msgpack.encode(msgspec.structs.replace(heading, body=sealed))
-    signature = by.sign(signed_bytes(envelope), ENVELOPE_DOMAIN)
+    signature = by.sign(hash_signed(envelope), ENVELOPE_DOMAIN)
     record = msgspec.msgpack.encode(SignedEnvelope(envelope=envelope, signature=signature))
     return Record(log, 0, b"", record, world.broker.now_ms)
 

@@ -20,7 +20,7 @@ from contract.federation.messages import (
 from contract.federation.settings import RoundPrivacySettings
 from federation.messages.envelope import seal, unseal
 from federation.secagg.graph import NEIGHBOURS
-from federation.secagg.masked_sum import masking_plan
+from federation.secagg.masked_sum import build_masking_plan
 from federation.secagg.member_side import MaskingMember
 from federation.simulation.world import World
 from federation.transports.memory import CrashError, MemoryTransport
@@ -88,7 +88,7 @@ def test_nobody_s_own_statistics_are_given_to_a_coordinator_that_asks_for_them_w
 def other_keys(led: Conversation) -> KeyList:
     """With keys of the coordinator's own under another's name, signed as well as it can."""
     assert isinstance(led.due, KeyList)
-    member = MaskingMember(masking_plan(led.world.settings.name, led.plan), "shop-1", lambda _: None)
+    member = MaskingMember(build_masking_plan(led.world.settings.name, led.plan), "shop-1", lambda _: None)
     signed = seal(
         member.keys(),
         led.world.identity,

@@ -45,10 +45,10 @@ def test_a_round_on_a_ring_ends_with_the_sum_of_those_who_sent(monkeypatch: pyte
     graphs: list[graph.Graph] = []
 
     def watched(*arguments: Any) -> graph.Graph:
-        graphs.append(graph.graph_of(*arguments))
+        graphs.append(graph.build_graph(*arguments))
         return graphs[-1]
 
-    monkeypatch.setattr(coordinator_side, "graph_of", watched)
+    monkeypatch.setattr(coordinator_side, "build_graph", watched)
     masked, clear = made("masked"), made("robust")
     masked.order_rounds(1)
     until_stage(masked, "updates")

@@ -5,8 +5,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from federation.audit.history import LogReader, by_cohort, content_of, halted_of, rounds_of, spent_of
-from federation.audit.ledger import next_entry
+from federation.audit.history import (
+    LogReader,
+    decode_content,
+    find_halt,
+    group_by_cohort,
+    list_rounds,
+    read_newest_privacy,
+)
+from federation.audit.ledger import make_next_entry
 from federation.messages.envelope import seal, to_records
 from federation.transports.memory import MemoryTransport
 from federation.transports.ports import Outgoing
@@ -27,18 +34,18 @@ def test_a_reader_sees_every_round_and_nothing_that_is_not_the_coordinator_s() -
     assert list(told.entries) == ledger_of(world)
     assert told.roster is not None
     assert len(told.roster.members) == 4
-    lines = rounds_of(told.entries)
+    lines = list_rounds(told.entries)
     assert [(line.round, line.attempts, line.outcome, line.participants) for line in lines] == [
         (1, 1, "model 1", 4),
         (2, 1, "model 2", 4),
     ]
     assert all(line.ended_ms >= line.began_ms for line in lines)
-    assert halted_of(told.entries) == ""
-    assert spent_of(told.entries)["level"] == "none"
+    assert find_halt(told.entries) == ""
+    assert read_newest_privacy(told.entries)["level"] == "none"
     world.broker.take([Outgoing("ledger", b"x", b"rubbish")], "mallory", exclusive=True)
     again = reader.read()
     assert (again.refused, again.audit.holds) == (1, True)
-    forged = next_entry(again.audit.head, "plan", {}, at_ms=world.broker.now_ms)
+    forged = make_next_entry(again.audit.head, "plan", {}, at_ms=world.broker.now_ms)
     for name in ("shop-0", "coordinator"):  # under its own name, and under the coordinator's
         signed = seal(
             forged, world.identities["shop-0"], federation=world.settings.name, sent_at_ms=1, epoch=1, sender=name
@@ -53,11 +60,11 @@ def test_of_sums_the_ledger_tells_how_the_model_changed_with_each_cohort() -> No
     world = small_world(small_settings("masked", cohort_max=3), 5)
     world.enrol_all()
     world.run_rounds(4)
-    lines = rounds_of(ledger_of(world))
+    lines = list_rounds(ledger_of(world))
     assert all(len(line.cohort) == line.participants == 3 for line in lines)
     figures = [line.metrics["ap"] for line in lines]
     assert [line.change for line in lines] == [None, *(after - before for before, after in pairwise(figures))]
-    found = {one.participant: one for one in by_cohort(lines)}
+    found = {one.participant: one for one in group_by_cohort(lines)}
     drawn = {name for line in lines for name in line.cohort}
     assert found.keys() == drawn
     for name, one in found.items():
@@ -85,4 +92,4 @@ def test_an_entry_that_was_taken_out_of_the_log_breaks_the_chain() -> None:
     ).read()
     assert not told.audit.holds
     assert "entry 2 is missing" in told.audit.reason
-    assert content_of(told.entries[0])["instance"]
+    assert decode_content(told.entries[0])["instance"]

@@ -11,7 +11,7 @@ from contract.federation.fields import COORDINATOR
 from contract.federation.messages import Member, Order, Roster
 from federation.messages.envelope import seal, to_records
 from federation.messages.identity import Identity
-from federation.participant.peers import Word, distrusted, fingerprint_of, pinned
+from federation.participant.peers import Word, compute_fingerprint, find_distrusted, update_pins
 from federation.participant.process import load_word, save_word
 from federation.simulation.world import World
 from federation.transports.ports import Outgoing
@@ -235,14 +235,14 @@ def test_another_coordinator_than_before_is_believed_only_where_the_settings_and
 def test_pins_are_kept_and_only_ever_added_to_but_for_what_a_person_let_in() -> None:
     world = world_of()
     members = list(members_of(world).values())
-    pins = pinned({}, members, {})
-    assert pins == {member.name: fingerprint_of(member) for member in members}
+    pins = update_pins({}, members, {})
+    assert pins == {member.name: compute_fingerprint(member) for member in members}
     changed = [with_keys(members[1], Identity.generate(OTHER)), *members[2:]]
-    assert pinned(pins, changed, {}) == pins
-    assert distrusted(pins, changed) == {OTHER: "changed"}
-    let_in = pinned(pins, changed, {OTHER: fingerprint_of(changed[0]), "shop-2": "0" * 64})
-    assert let_in == pins | {OTHER: fingerprint_of(changed[0])}
-    assert distrusted(let_in, changed) == {}
+    assert update_pins(pins, changed, {}) == pins
+    assert find_distrusted(pins, changed) == {OTHER: "changed"}
+    let_in = update_pins(pins, changed, {OTHER: compute_fingerprint(changed[0]), "shop-2": "0" * 64})
+    assert let_in == pins | {OTHER: compute_fingerprint(changed[0])}
+    assert find_distrusted(let_in, changed) == {}
 
 
 def test_what_people_say_is_kept_beside_what_the_participant_remembers() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from contract.federation.messages import GlobalModel, Update
 from contract.federation.settings import RoundPrivacySettings
-from federation.audit.history import account_of
+from federation.audit.history import rebuild_privacy_ledger
 from federation.learning.learner import Adopted, Arrays, Task, Trained
 from federation.messages.inbox import Inbox
 from federation.simulation.world import World
@@ -28,7 +28,7 @@ def private_world(privacy: RoundPrivacySettings = PRIVACY, **options: Any) -> Wo
 
 
 def spent(world: World) -> float:
-    return account_of(ledger_of(world), PRIVACY).epsilon()
+    return rebuild_privacy_ledger(ledger_of(world), PRIVACY).epsilon()
 
 
 def trainings(world: World) -> int:

@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.federation.settings import LocalTrainingSettings, RoundPrivacySettings
-from federation.audit.history import account_of
+from federation.audit.history import rebuild_privacy_ledger
 from federation.learning import numpy_form
-from federation.learning.numpy_learner import Data, NumpyLearner, logits
+from federation.learning.numpy_learner import Data, NumpyLearner, compute_logits
 from federation.numeric import calibration
-from federation.numeric.tensors import places_of, unflatten
+from federation.numeric.tensors import mark_places, unflatten
 from federation.simulation.world import World
 from federation.transports.memory import MemoryTransport
 from support.federation_ledger import ledger_of
@@ -109,13 +109,13 @@ def test_the_calibration_is_close_to_that_of_all_examples_in_one_place(mode: str
     world = made(mode, examples=6_000, rounds={"training": training, "clip_norm": 100.0})
     world.run_rounds(2)
     arrays = arrays_of(world)
-    odds = np.concatenate([logits(arrays, data.features) for data in data_of(world)])
+    odds = np.concatenate([compute_logits(arrays, data.features) for data in data_of(world)])
     labels = np.concatenate([data.labels for data in data_of(world)])
-    central = calibration.fit(calibration.histogram(odds, labels), len(labels))
-    pooled = numpy_form.scaling(arrays[-2:])
+    central = calibration.fit(calibration.compute_histogram(odds, labels), len(labels))
+    pooled = numpy_form.read_scaling(arrays[-2:])
     assert pooled is not None
     np.testing.assert_allclose(pooled, central, atol=2e-3)
-    said = calibration.probability(pooled, odds)
+    said = calibration.compute_probability(pooled, odds)
     assert abs(said.mean() - labels.mean()) < 0.002
     ranks = np.argsort(said)
     for part in np.array_split(ranks, 5):
@@ -133,9 +133,9 @@ def test_arrays_that_a_round_is_not_about_stay_as_they_were() -> None:
         ("weights", before, measured), ("statistics", measured, trained), ("weights", trained, calibrated),
         ("statistics", trained, calibrated), ("calibration", measured, trained),
     ):  # fmt: skip
-        places = places_of(shapes, role)  # type: ignore[arg-type]
+        places = mark_places(shapes, role)  # type: ignore[arg-type]
         assert np.array_equal(one[places], other[places]), role
-    weights = places_of(shapes, "weights")
+    weights = mark_places(shapes, "weights")
     assert not np.array_equal(measured[weights], trained[weights])
 
 
@@ -192,7 +192,7 @@ def test_statistics_and_calibration_are_noised_and_cost_as_much_as_a_training() 
         world.run_rounds(1)
     assert not np.allclose(arrays_of(calm)[-2], arrays_of(private)[-2], atol=0.01), "without noise it would be the same"
     assert purposes(private) == ["statistics", "training", "calibration"]
-    ledger = account_of(ledger_of(private), PRIVACY)
+    ledger = rebuild_privacy_ledger(ledger_of(private), PRIVACY)
     assert [spend.release.noise_multiplier for spend in ledger.spends] == [4.0, 4.0, 4.0]
     assert len(private.state.spends) == 3
     assert all(len(one.participant.state.spends) == 3 for one in private.participants.values())
@@ -219,7 +219,7 @@ def test_at_sample_level_the_summary_itself_is_one_noisy_release() -> None:
     world.run_rounds(1)
     # The numpy learner knows no DP-SGD, so trainings are refused; statistics went through.
     assert purposes(world)[:2] == ["statistics", "training"]
-    first = account_of(ledger_of(world), privacy).spends[0].release
+    first = rebuild_privacy_ledger(ledger_of(world), privacy).spends[0].release
     assert (first.noise_multiplier, first.sampling, first.steps) == (2.0, 1.0, 1)
     assert world.state.model.version == 1
     noise = arrays_of(world)[-2] - arrays_of(_measured_without(privacy))[-2]

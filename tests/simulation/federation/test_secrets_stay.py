@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from federation.secagg.masked_sum import Transcript, mask_key_seed
+from federation.secagg.masked_sum import Transcript, derive_mask_key_seed
 from federation.simulation.world import World
 from federation.transports.ports import LOGS
 from support.federation_ledger import ledger_of
@@ -36,7 +36,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
         return keeping
 
     monkeypatch.setattr(World, "_bytes", drawn)
-    monkeypatch.setattr("federation.secagg.member_side.mask_key_seed", kept(mask_key_seed))
+    monkeypatch.setattr("federation.secagg.member_side.derive_mask_key_seed", kept(derive_mask_key_seed))
     for name in ("pair_seed", "pair_mask", "self_mask"):
         monkeypatch.setattr(Transcript, name, kept(getattr(Transcript, name)))
     return found

@@ -66,14 +66,14 @@ def test_the_second_step_is_taken_with_what_the_first_one_left_though_the_coordi
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[tuple[ServerState, ServerState]] = []
-    step = strategies.step
+    step = strategies.apply_step
 
     def watched(settings: StrategySettings, state: ServerState, model: Any, update: Any) -> tuple[Any, ServerState]:
         moved, after = step(settings, state, model, update)
         taken.append((state, after))
         return moved, after
 
-    monkeypatch.setattr(strategies, "step", watched)
+    monkeypatch.setattr(strategies, "apply_step", watched)
     world = made(name)
     world.run_rounds(1)
     world.restart_coordinator()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contract.errors import InvariantError
 from contract.federation.messages import Order
 from contract.federation.settings import RoundPrivacySettings
-from federation.audit.history import account_of
+from federation.audit.history import rebuild_privacy_ledger
 from federation.coordinator import reconciliation
 from federation.coordinator.process import CoordinatorProcess
 from federation.simulation.world import World
@@ -70,7 +70,7 @@ def check(world: World) -> None:
     verdict_of(found.entries)
     spends = [(one.spend.round, one.spend.attempt) for one in world.state.spends]
     assert len(set(spends)) == len(spends)
-    account = account_of(found.entries, PRIVACY)
+    account = rebuild_privacy_ledger(found.entries, PRIVACY)
     assert [(one.round, one.attempt) for one in account.spends] == spends
     for name, one in world.participants.items():
         paid = {(each.spend.round, each.spend.attempt) for each in one.participant.state.spends}

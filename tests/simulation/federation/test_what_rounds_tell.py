@@ -11,7 +11,7 @@ from contract.federation.frames import Envelope
 from contract.federation.messages import Adoption, RoundPlan
 from contract.federation.settings import CompressionSettings, RobustSettings, RoundPrivacySettings
 from contract.metrics import Metrics
-from federation.audit.history import content_of, rounds_of, standings_of
+from federation.audit.history import collect_standings, decode_content, list_rounds
 from federation.coordinator import admission
 from federation.coordinator.planning import RoundPlanning
 from federation.learning.learner import Adopted, Arrays, Learner, Task, Trained
@@ -68,7 +68,7 @@ def test_updates_are_compressed_as_hard_as_the_coordinator_s_settings_say(level:
 
 def figures_of(world: World) -> dict[str, float]:
     last = [entry for entry in ledger_of(world) if entry.kind == "evaluated"][-1]
-    return dict(content_of(last)["metrics"])
+    return dict(decode_content(last)["metrics"])
 
 
 @pytest.mark.parametrize("mode", ["masked", "robust"])
@@ -107,9 +107,9 @@ def test_a_plan_that_counts_in_spite_of_privacy_gets_no_count() -> None:
     world.enrol_all()
     plan = msgspec.structs.replace(next_plan(world), counts_clipped=True)
     given = contribution.Contribution(np.zeros(4), clipped=True)
-    assert contribution.weighted(plan, given, 0.5, world.random.randbytes)[4:].tolist() == [0.5]
+    assert contribution.weigh_contribution(plan, given, 0.5, world.random.randbytes)[4:].tolist() == [0.5]
     open_plan = msgspec.structs.replace(plan, privacy=msgspec.structs.replace(plan.privacy, level="none"))
-    assert contribution.weighted(open_plan, given, 0.5, world.random.randbytes)[4:].tolist() == [0.5, 1.0]
+    assert contribution.weigh_contribution(open_plan, given, 0.5, world.random.randbytes)[4:].tolist() == [0.5, 1.0]
 
 
 def test_what_lies_beyond_the_fixed_point_is_a_metric_of_the_participant() -> None:
@@ -129,7 +129,7 @@ def test_in_mode_robust_the_ledger_tells_each_one_s_contribution_and_reputation(
     world = small_world(small_settings("robust"), 4, **without)
     world.enrol_all()
     world.run_rounds(2)
-    found = standings_of(ledger_of(world))
+    found = collect_standings(ledger_of(world))
     assert {name: one.reputation for name, one in found.items()} == world.state.reputations
     assert len(found) == 4
     given = [one.contribution for one in found.values() if one.contribution is not None]
@@ -145,7 +145,7 @@ def test_of_masked_updates_and_of_those_with_privacy_the_ledger_tells_nothing() 
         world.enrol_all()
         world.run_rounds(1)
         assert world.state.model.version == 1
-        assert standings_of(ledger_of(world)) == {}
+        assert collect_standings(ledger_of(world)) == {}
 
 
 @pytest.mark.parametrize("mode", ["masked", "robust"])
@@ -162,9 +162,9 @@ def test_bytes_are_counted_by_participant_and_round_whether_or_not_the_coordinat
         world.run_rounds(1)
         assert world.crashes == killed
         entry = next(entry for entry in ledger_of(world) if entry.kind == "evaluated")
-        told = content_of(entry)["bytes"]
+        told = decode_content(entry)["bytes"]
         assert told["of"].keys() == world.participants.keys()
-        assert told["up"] == sum(told["of"].values()) == rounds_of(ledger_of(world))[0].bytes_up
+        assert told["up"] == sum(told["of"].values()) == list_rounds(ledger_of(world))[0].bytes_up
         apart = {name: world.state.received[name] - bytes_up for name, bytes_up in told["of"].items()}
         assert all(0 < left < 6_000 for left in apart.values()), "one small message, adoption, is of no round"
         for name, received in world.state.received.items():
@@ -263,7 +263,7 @@ def test_figures_of_participants_are_seen_by_whoever_runs_the_coordinator_only_w
     assert (shown is not None) == share
     assert shown == world.state.shared["shop-1"].get("ap")
     for entry in ledger_of(world):
-        assert "shop-1" not in str(content_of(entry).get("metrics", ""))
+        assert "shop-1" not in str(decode_content(entry).get("metrics", ""))
 
 
 def test_figures_that_are_no_numbers_do_not_count() -> None:
@@ -274,6 +274,6 @@ def test_figures_that_are_no_numbers_do_not_count() -> None:
         epoch=0, body=b"",
     )  # fmt: skip
     with pytest.raises(EnvelopeRefusedError, match="finite"):
-        admission.adopted(world.state, heading, told)
-    admission.adopted(world.state, heading, msgspec.structs.replace(told, metrics={"ap": 0.5, "colour": 3.0}))()
+        admission.record_adoption(world.state, heading, told)
+    admission.record_adoption(world.state, heading, msgspec.structs.replace(told, metrics={"ap": 0.5, "colour": 3.0}))()
     assert world.state.shared == {"shop-1": {"ap": 0.5}}

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from contract.federation.messages import Order
 from contract.federation.settings import PhaseTimes
-from federation.coordinator.planning import shortage
+from federation.coordinator.planning import describe_shortage
 from federation.simulation.world import World
 from support.federation_world import small_settings, small_world
 from tillguard.federation.watch import Watch
@@ -51,8 +51,8 @@ def test_who_does_not_let_single_updates_leave_is_not_counted_in_mode_robust() -
     for name in ("shop-0", "shop-1"):
         world.state.members[name] = replace(world.state.members[name], allow_robust=False)
     members = world.state.members.values()
-    assert shortage(members, masked) == ""
-    assert shortage(members, robust) == "1 of 3 that allow mode robust"
+    assert describe_shortage(members, masked) == ""
+    assert describe_shortage(members, robust) == "1 of 3 that allow mode robust"
 
 
 @pytest.mark.parametrize("mode", ["masked", "robust"])

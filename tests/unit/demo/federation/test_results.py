@@ -12,7 +12,7 @@ from demo.federation.members import Member
 from demo.federation.results import Course, Measured, MemberCourse
 from demo.telling import closing
 from federation.audit.history import History
-from federation.audit.ledger import GENESIS, Head, head_after, next_entry, verify_chain
+from federation.audit.ledger import GENESIS, Head, make_head_after, make_next_entry, verify_chain
 from federation.transports.ports import LogName, Record
 from simulator.sales import KINDS
 
@@ -24,8 +24,8 @@ def chain(*said: tuple[str, int, int, dict[str, Any]]) -> tuple[LedgerEntry, ...
     """Entries (kind, round, milliseconds after the beginning, content)."""
     head, entries = Head(0, GENESIS), []
     for kind, number, at_ms, content in said:
-        entries.append(next_entry(head, kind, content, at_ms=BEGAN_MS + at_ms, round_number=number, attempt=0))
-        head = head_after(entries[-1])
+        entries.append(make_next_entry(head, kind, content, at_ms=BEGAN_MS + at_ms, round_number=number, attempt=0))
+        head = make_head_after(entries[-1])
     return tuple(entries)
 
 

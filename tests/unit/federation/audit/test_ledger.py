@@ -8,15 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.federation.messages import LedgerEntry
-from federation.audit.ledger import GENESIS, Head, Spoken, counted, digest_of, head_after, next_entry, verify_chain
+from federation.audit.ledger import (
+    GENESIS,
+    Head,
+    Spoken,
+    hash_entry,
+    make_head_after,
+    make_next_entry,
+    select_counted,
+    verify_chain,
+)
 
 
 def chain(length: int = 6) -> list[LedgerEntry]:
     entries, head = [], Head()
     for number in range(length):
-        entry = next_entry(head, "kind", {"b": number, "a": 1}, at_ms=1_000 + number, round_number=number)
+        entry = make_next_entry(head, "kind", {"b": number, "a": 1}, at_ms=1_000 + number, round_number=number)
         entries.append(entry)
-        head = head_after(entry)
+        head = make_head_after(entry)
     return entries
 
 
@@ -24,7 +33,7 @@ def test_an_untouched_chain_holds_and_says_where_it_stands() -> None:
     entries = chain()
     audit = verify_chain(entries)
     assert audit.holds
-    assert audit.head == Head(6, digest_of(entries[-1])) == head_after(entries[-1])
+    assert audit.head == Head(6, hash_entry(entries[-1])) == make_head_after(entries[-1])
     assert entries[0].previous == GENESIS
     assert entries[0].content == b'{"a":1,"b":0}'
     assert verify_chain([]).head == Head()
@@ -51,7 +60,7 @@ def test_the_first_broken_link_is_named(place: int, how: str) -> None:
         entries[place] = msgspec.structs.replace(entries[place], at_ms=0)
         expected = place or 1
     else:
-        entries.insert(place, next_entry(Head(place, b"\x01" * 32), "kind", {}, at_ms=1_000 + place))
+        entries.insert(place, make_next_entry(Head(place, b"\x01" * 32), "kind", {}, at_ms=1_000 + place))
         if place == 0:
             assert verify_chain(entries).broken == 0
             return
@@ -75,7 +84,7 @@ def test_an_entry_sent_twice_in_a_row_counts_once() -> None:
 
 def test_a_second_entry_in_an_other_s_place_is_a_fork_and_found() -> None:
     entries = chain()
-    fork = next_entry(Head(3, digest_of(entries[2])), "kind", {"other": True}, at_ms=2_000)
+    fork = make_next_entry(Head(3, hash_entry(entries[2])), "kind", {"other": True}, at_ms=2_000)
     audit = verify_chain([*entries[:4], fork])
     assert (audit.broken, audit.reason) == (4, "entry 3 is there a second time, with other contents")
 
@@ -83,7 +92,7 @@ def test_a_second_entry_in_an_other_s_place_is_a_fork_and_found() -> None:
 @pytest.mark.parametrize("start", [2, 4])
 def test_an_auditor_may_go_on_from_the_head_it_noted(start: int) -> None:
     entries = chain()
-    noted = head_after(entries[start - 1])
+    noted = make_head_after(entries[start - 1])
     assert verify_chain(entries[start:], noted).holds
     assert verify_chain(entries[start + 1 :], noted).broken == 0
 
@@ -91,14 +100,14 @@ def test_an_auditor_may_go_on_from_the_head_it_noted(start: int) -> None:
 def decision(head: Head, epoch: int, at_ms: int, kinds: Sequence[str] = ("plan", "stage_over")) -> list[Spoken]:
     spoken = []
     for kind in kinds:
-        entry = next_entry(head, kind, {}, at_ms=at_ms)
+        entry = make_next_entry(head, kind, {}, at_ms=at_ms)
         spoken.append(Spoken(entry, epoch, at_ms))
-        head = head_after(entry)
+        head = make_head_after(entry)
     return spoken
 
 
 def end(spoken: Sequence[Spoken]) -> Head:
-    return head_after(spoken[-1].entry)
+    return make_head_after(spoken[-1].entry)
 
 
 FIRST = decision(Head(), 1, 10)
@@ -119,21 +128,23 @@ def test_what_a_coordinator_left_behind_and_another_followed_is_left_out_whereve
     left: str, place: int
 ) -> None:
     stood = [*FIRST, *CLAIM, *NEXT]
-    found = counted([*stood[:place], *LEFT_BEHIND[left], *stood[place:]])
+    found = select_counted([*stood[:place], *LEFT_BEHIND[left], *stood[place:]])
     assert found == [one.entry for one in stood]
-    assert counted(stood[::-1]) == found
+    assert select_counted(stood[::-1]) == found
     assert verify_chain(found).holds
 
 
 def test_what_was_left_behind_is_left_out_as_soon_as_its_follower_claims() -> None:
-    assert counted([*FIRST, *CLAIM, *LEFT_BEHIND["whole"]]) == [one.entry for one in (*FIRST, *CLAIM)]
-    assert counted([*FIRST, *LEFT_BEHIND["whole"]]) == [one.entry for one in (*FIRST, *LEFT_BEHIND["whole"])]
+    assert select_counted([*FIRST, *CLAIM, *LEFT_BEHIND["whole"]]) == [one.entry for one in (*FIRST, *CLAIM)]
+    assert select_counted([*FIRST, *LEFT_BEHIND["whole"]]) == [one.entry for one in (*FIRST, *LEFT_BEHIND["whole"])]
 
 
 def test_two_decisions_of_one_epoch_and_two_that_were_both_built_upon_are_not_hidden_from_an_audit() -> None:
     twice = decision(end(CLAIM), 2, 41)
-    assert verify_chain(counted([*FIRST, *CLAIM, *NEXT, *twice])).broken is not None
+    assert verify_chain(select_counted([*FIRST, *CLAIM, *NEXT, *twice])).broken is not None
     other = LEFT_BEHIND["whole"]
-    assert verify_chain(counted([*FIRST, *CLAIM, *NEXT, *other, *decision(end(other), 3, 50)])).broken is not None
+    assert (
+        verify_chain(select_counted([*FIRST, *CLAIM, *NEXT, *other, *decision(end(other), 3, 50)])).broken is not None
+    )
     lost = decision(end(NEXT), 2, 60)
-    assert verify_chain(counted([*FIRST, *CLAIM, *lost, *decision(end(lost), 2, 70)])).broken is not None
+    assert verify_chain(select_counted([*FIRST, *CLAIM, *lost, *decision(end(lost), 2, 70)])).broken is not None

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 from contract.federation.fields import OPERATOR
 from contract.federation.frames import Envelope
 from contract.federation.messages import EnrolmentRequest, Order
-from federation.audit.ledger import GENESIS, Head, next_entry
-from federation.audit.orders import Answer, answer_in
-from federation.coordinator.admission import ORDERS_KEPT, admit_order, apply_order, enrol, waits
+from federation.audit.ledger import GENESIS, Head, make_next_entry
+from federation.audit.orders import Answer, find_answer
+from federation.coordinator.admission import ORDERS_KEPT, admit_order, apply_order, can_enrol, enrol
 from federation.coordinator.state import CoordinatorState
 from federation.messages.global_weights import GlobalWeights
-from federation.messages.identity import Identity, identity_of
+from federation.messages.identity import Identity, get_identity
 from federation.refusals import EnvelopeRefusedError
 from tillguard.federation.answers import build_order, check
 
@@ -112,16 +112,16 @@ def test_an_order_that_cannot_be_carried_out_changes_nothing_and_is_answered_wit
     assert (error.value.reason, error.value.detail) == (reason, detail)
     assert (state.members, state.waiting) == (members, waiting)
     note = state.notes[-1]
-    entry = next_entry(Head(3, GENESIS), note.kind, note.content, at_ms=NOON_MS)
-    assert answer_in(entry, order) == Answer("refused", reason, detail)
-    assert answer_in(entry, FIRST) is None
+    entry = make_next_entry(Head(3, GENESIS), note.kind, note.content, at_ms=NOON_MS)
+    assert find_answer(entry, order) == Answer("refused", reason, detail)
+    assert find_answer(entry, FIRST) is None
     assert json.decode(entry.content)["participant"] == order.participant
 
 
 def test_an_entry_without_an_order_answers_none() -> None:
-    entry = next_entry(Head(), "approved", {"participant": "harbour", "fingerprint": "ab"}, at_ms=NOON_MS)
-    assert answer_in(entry, replace(FIRST, order_id=None)) is None
-    assert answer_in(entry, FIRST) is None
+    entry = make_next_entry(Head(), "approved", {"participant": "harbour", "fingerprint": "ab"}, at_ms=NOON_MS)
+    assert find_answer(entry, replace(FIRST, order_id=None)) is None
+    assert find_answer(entry, FIRST) is None
 
 
 @pytest.mark.parametrize(
@@ -156,14 +156,14 @@ def test_an_order_that_no_coordinator_could_read_is_not_given(name: str, fingerp
 
 def test_only_a_request_that_can_be_approved_waits(state: CoordinatorState) -> None:
     keys, others = KEYS["harbour"], Identity.generate("harbour").public
-    assert waits(None, keys, NOON_MS)
+    assert can_enrol(None, keys, NOON_MS)
     given(state, FIRST)
     member = state.members["harbour"]
-    assert identity_of(member) == keys
+    assert get_identity(member) == keys
     for asking in (keys, others):
-        assert not waits(member, asking, NOON_MS), "the name is approved"
+        assert not can_enrol(member, asking, NOON_MS), "the name is approved"
     revoked = replace(member, status="revoked", since_ms=NOON_MS + 10)
-    assert not waits(revoked, others, NOON_MS), "it was refused while the name was approved"
-    assert waits(revoked, others, NOON_MS + 20)
-    assert not waits(revoked, keys, NOON_MS + 20), "these keys were used before"
-    assert not waits(None, replace(keys, name="operator"), NOON_MS), "the name is reserved"
+    assert not can_enrol(revoked, others, NOON_MS), "it was refused while the name was approved"
+    assert can_enrol(revoked, others, NOON_MS + 20)
+    assert not can_enrol(revoked, keys, NOON_MS + 20), "these keys were used before"
+    assert not can_enrol(None, replace(keys, name="operator"), NOON_MS), "the name is reserved"

@@ -43,12 +43,12 @@ SHOWN = {
 
 
 def said() -> SiteModels:
-    return cross_site.message("federation", PLAN, 7, BASE, SHOWN)
+    return cross_site.build_message("federation", PLAN, 7, BASE, SHOWN)
 
 
 def read(message: SiteModels, name: str = "alma", **where: Any) -> cross_site.Shown | None:
     place: dict[str, Any] = {"federation": "federation", "round_number": 7, "attempt": 1} | where
-    return cross_site.opened(message, IDENTITIES[name], **place)
+    return cross_site.open_models(message, IDENTITIES[name], **place)
 
 
 def test_each_reader_has_every_model_and_an_update_moves_the_weights_alone() -> None:
@@ -87,7 +87,7 @@ def forged(payloads: object, shown: tuple[str, ...] = NAMES) -> SiteModels:
 
 def drawn(plan: RoundPlan, willing: Sequence[str]) -> tuple[str, ...]:
     """Where everyone is willing."""
-    return cross_site.drawn(plan, willing, in_model=len(willing))
+    return cross_site.draw_shown(plan, willing, in_model=len(willing))
 
 
 WHOLE = np.ones(10, dtype="<f4").tobytes()
@@ -154,7 +154,7 @@ def test_whoever_is_not_willing_is_hidden_among_as_many_as_a_round_needs(
     in_model: int, willing: int, shown: int
 ) -> None:
     names = [f"shop-{number:02}" for number in range(willing)]
-    assert len(cross_site.drawn(PLAN, names, in_model=in_model)) == shown
+    assert len(cross_site.draw_shown(PLAN, names, in_model=in_model)) == shown
 
 
 def sites() -> Sites:
@@ -164,18 +164,18 @@ def sites() -> Sites:
 def test_the_newest_finished_evaluation_is_shown_and_none_while_there_is_none() -> None:
     begun, older = sites(), Sites(model_version=6, shown=NAMES)
     finished = Sites(model_version=5, shown=NAMES, figures={name: {} for name in NAMES})
-    assert cross_site.newest_finished([]) is None
-    assert cross_site.newest_finished([begun]) is begun
-    assert cross_site.newest_finished([finished, begun]) is finished
-    assert cross_site.newest_finished([older, begun]) is older
-    assert cross_site.newest_finished([older, finished]) is finished
+    assert cross_site.find_newest_finished([]) is None
+    assert cross_site.find_newest_finished([begun]) is begun
+    assert cross_site.find_newest_finished([finished, begun]) is finished
+    assert cross_site.find_newest_finished([older, begun]) is older
+    assert cross_site.find_newest_finished([older, finished]) is finished
 
 
 def test_figures_are_taken_once_from_whoever_was_asked() -> None:
     found = sites()
     state = CoordinatorState(model=GlobalWeights(version=0, shapes=(), payload=b""))
     state.evaluations = [Sites(model_version=8, shown=NAMES), found]
-    change = admission.judged(state, "alma", SiteFigures(model_version=7, figures={"alma": 1.0, "carl": 0.0}))
+    change = admission.record_judgement(state, "alma", SiteFigures(model_version=7, figures={"alma": 1.0, "carl": 0.0}))
     assert found == sites(), "to check a message changes nothing"
     change()
     assert found.matrix() == {
@@ -201,7 +201,9 @@ def test_other_figures_are_refused(
     known: Sites | None, sender: str, version: int, figures: dict[str, float], reason: str
 ) -> None:
     with pytest.raises(EnvelopeRefusedError) as refused:
-        cross_site.judged([] if known is None else [known], sender, SiteFigures(model_version=version, figures=figures))
+        cross_site.record_judgement(
+            [] if known is None else [known], sender, SiteFigures(model_version=version, figures=figures)
+        )
     assert refused.value.reason == reason
     assert known is None or known == sites()
 
@@ -246,12 +248,12 @@ def test_settings_that_would_show_what_was_promised_to_be_hidden_are_refused(rou
 
 def test_the_matrix_is_told_in_words_and_as_a_table() -> None:
     matrix = {"alma": {"alma": 0.8, "berta": 0.2}, "berta": {"alma": 0.4, "berta": 0.6}}
-    assert cross_site.in_words(matrix, "Models") == (
+    assert cross_site.describe_matrix(matrix, "Models") == (
         "Models have an average precision of 0.700 on their owners' newest examples and of 0.300 on others' "
         "(mean over 2 and 2 pairs)."
     )
-    assert cross_site.in_words({"alma": {"alma": 0.8}}, "Models") == ""
-    assert cross_site.in_words({}, "Models") == ""
+    assert cross_site.describe_matrix({"alma": {"alma": 0.8}}, "Models") == ""
+    assert cross_site.describe_matrix({}, "Models") == ""
     table = tabulate_sites(sites())
     assert [column.header for column in table.columns] == ["", "Model of", "1", "2", "3"]
     assert [list(column.cells) for column in table.columns] == [

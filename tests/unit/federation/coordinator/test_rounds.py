@@ -18,12 +18,12 @@ from federation.coordinator.rounds import (
     StageClosed,
     StageRules,
     advance,
-    arrive,
     begin,
-    due,
-    least,
+    count_required,
+    decide_stage,
+    find_objection,
     leave,
-    objection,
+    record_arrival,
 )
 
 COHORT = ("ada", "bea", "cid", "dan")
@@ -44,54 +44,56 @@ def robust(**changes: int) -> tuple[RoundState, RoundRules]:
 
 def answered(state: RoundState, *names: str) -> RoundState:
     for name in names:
-        state = arrive(state, name)
+        state = record_arrival(state, name)
     return state
 
 
 def test_an_attempt_begins_as_selected_and_collects_from_its_first_answer() -> None:
     state, _ = robust()
     assert (state.status, state.stage) == ("selected", "updates")
-    assert arrive(state, "ada").status == "collecting"
+    assert record_arrival(state, "ada").status == "collecting"
 
 
 def test_while_the_least_time_runs_everyone_is_waited_for() -> None:
     state, rules = robust()
-    assert due(answered(state, "ada", "bea", "cid"), rules, 1_009) is None
+    assert decide_stage(answered(state, "ada", "bea", "cid"), rules, 1_009) is None
 
 
 def test_after_the_least_time_the_least_number_is_enough() -> None:
     state, rules = robust()
-    assert due(answered(state, "cid", "ada"), rules, 1_010) == StageClosed("updates", ("ada", "cid"))
-    assert due(answered(state, "ada"), rules, 1_010) is None
+    assert decide_stage(answered(state, "cid", "ada"), rules, 1_010) == StageClosed("updates", ("ada", "cid"))
+    assert decide_stage(answered(state, "ada"), rules, 1_010) is None
 
 
 def test_all_answers_close_a_stage_at_once() -> None:
     state, rules = robust()
-    assert due(answered(state, *reversed(COHORT)), rules, 1_000) == StageClosed("updates", COHORT)
+    assert decide_stage(answered(state, *reversed(COHORT)), rules, 1_000) == StageClosed("updates", COHORT)
 
 
 def test_no_more_than_the_largest_number_is_taken_and_it_closes_the_stage() -> None:
     state, rules = robust(count_max=2)
-    assert due(answered(state, "dan", "bea", "ada"), rules, 1_000) == StageClosed("updates", ("bea", "dan"))
+    assert decide_stage(answered(state, "dan", "bea", "ada"), rules, 1_000) == StageClosed("updates", ("bea", "dan"))
 
 
 def test_at_the_greatest_time_too_few_fail_with_the_numbers() -> None:
     state, rules = robust()
-    assert due(answered(state, "ada"), rules, 1_100) == AttemptFailed(f"{ROBUST}: 1 answered in time, 2 are needed")
+    assert decide_stage(answered(state, "ada"), rules, 1_100) == AttemptFailed(
+        f"{ROBUST}: 1 answered in time, 2 are needed"
+    )
 
 
 def test_an_attempt_fails_at_once_when_too_few_can_still_answer() -> None:
     state, rules = robust(count_min=3)
     state = leave(leave(state, "ada"), "bea")
-    assert due(state, rules, 1_000) == AttemptFailed(f"{ROBUST}: 2 can still answer, 3 are needed")
+    assert decide_stage(state, rules, 1_000) == AttemptFailed(f"{ROBUST}: 2 can still answer, 3 are needed")
 
 
 def test_those_who_are_gone_are_not_waited_for_and_their_answers_do_not_count() -> None:
     state, rules = robust()
     state = leave(answered(state, "ada", "bea", "cid"), "ada")
-    assert due(state, rules, 1_000) is None
-    assert due(arrive(state, "dan"), rules, 1_000) == StageClosed("updates", ("bea", "cid", "dan"))
-    assert objection(state, 3, 1, "ada", "updates") == "not_selected"
+    assert decide_stage(state, rules, 1_000) is None
+    assert decide_stage(record_arrival(state, "dan"), rules, 1_000) == StageClosed("updates", ("bea", "cid", "dan"))
+    assert find_objection(state, 3, 1, "ada", "updates") == "not_selected"
 
 
 @pytest.mark.parametrize(
@@ -112,15 +114,15 @@ def test_only_a_first_answer_of_a_member_in_the_open_stage_counts(
     round_number: int, attempt: int, sender: str, stage: str | None, expected: str | None
 ) -> None:
     state, _ = robust()
-    reason = objection(arrive(state, "ada"), round_number, attempt, sender, stage)  # type: ignore[arg-type]
+    reason = find_objection(record_arrival(state, "ada"), round_number, attempt, sender, stage)  # type: ignore[arg-type]
     assert reason == expected
     assert reason is None or reason in DROP_REASONS
 
 
 def test_nothing_counts_where_no_round_runs() -> None:
     state, _ = robust()
-    assert objection(None, 3, 1, "ada", "updates") == "wrong_round"
-    assert objection(advance(state, AttemptFailed("x"), 1_001), 3, 1, "ada", "updates") == "wrong_round"
+    assert find_objection(None, 3, 1, "ada", "updates") == "wrong_round"
+    assert find_objection(advance(state, AttemptFailed("x"), 1_001), 3, 1, "ada", "updates") == "wrong_round"
 
 
 def test_masking_runs_through_its_four_stages_to_a_published_model() -> None:
@@ -129,7 +131,7 @@ def test_masking_runs_through_its_four_stages_to_a_published_model() -> None:
     for stage in STAGES["masked"]:
         assert state.stage == stage
         state = answered(state, "ada", "bea", "cid")
-        closed = due(state, rules, 10 if stage == "keys" else 0)
+        closed = decide_stage(state, rules, 10 if stage == "keys" else 0)
         assert closed is not None
         state = advance(state, closed, 0)
     assert (state.status, state.members) == ("aggregating", ("ada", "bea", "cid"))
@@ -141,16 +143,18 @@ def test_in_masking_more_than_two_thirds_of_those_who_began_must_stay() -> None:
     rules = rules_of("masked")
     state = answered(begin(1, 0, rules, COHORT, 0), *COHORT)
     state = advance(state, StageClosed("keys", COHORT), 0)
-    assert least(state, rules) == 3
-    assert due(answered(state, "ada", "bea"), rules, 50) is None
-    assert due(answered(state, "ada", "bea"), rules, 100) == AttemptFailed("shares: 2 answered in time, 3 are needed")
+    assert count_required(state, rules) == 3
+    assert decide_stage(answered(state, "ada", "bea"), rules, 50) is None
+    assert decide_stage(answered(state, "ada", "bea"), rules, 100) == AttemptFailed(
+        "shares: 2 answered in time, 3 are needed"
+    )
 
 
 def test_a_straggler_of_one_stage_has_no_part_in_the_next() -> None:
     rules = rules_of("masked")
     state = advance(answered(begin(1, 0, rules, COHORT, 0), *COHORT[:3]), StageClosed("keys", COHORT[:3]), 10)
-    assert objection(state, 1, 0, "dan", "shares") == "not_selected"
-    assert objection(state, 1, 0, "dan", "keys") == "wrong_stage"
+    assert find_objection(state, 1, 0, "dan", "shares") == "not_selected"
+    assert find_objection(state, 1, 0, "dan", "keys") == "wrong_stage"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_nothing_follows_an_end(transition: AttemptFailed | Moved | StageClosed)
 
 def test_an_answer_twice_or_of_a_stranger_is_a_programmer_s_error() -> None:
     state, _ = robust()
-    wrongs: list[Callable[[], object]] = [lambda: arrive(state, "eve"), lambda: answered(state, "ada", "ada")]
+    wrongs: list[Callable[[], object]] = [lambda: record_arrival(state, "eve"), lambda: answered(state, "ada", "ada")]
     for wrong in wrongs:
         with pytest.raises(InvariantError):
             wrong()
@@ -185,7 +189,7 @@ def test_an_empty_or_doubled_cohort_never_begins(cohort: tuple[str, ...]) -> Non
 
 def test_a_state_survives_the_store() -> None:
     state, _ = robust()
-    state = leave(arrive(state, "ada"), "bea")
+    state = leave(record_arrival(state, "ada"), "bea")
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=RoundState) == state
 
 
@@ -196,8 +200,8 @@ def test_every_order_of_answers_and_losses_ends_the_same_way() -> None:
     for order in itertools.permutations(events):
         state = begin(1, 0, rules, COHORT, 0)
         for kind, name in order:
-            state = arrive(state, name) if kind == "arrive" else leave(state, name)
-        outcomes.add(due(state, rules, 0))
+            state = record_arrival(state, name) if kind == "arrive" else leave(state, name)
+        outcomes.add(decide_stage(state, rules, 0))
     assert outcomes == {StageClosed("updates", ("ada", "bea"))}
 
 
@@ -219,21 +223,21 @@ def test_whatever_happens_the_promises_of_a_round_hold(
     state, now = begin(1, 0, rules, COHORT, 0), 0
     counted: set[tuple[str, object]] = set()
     for kind, what, stage in events:
-        if kind == "say" and objection(state, 1, 0, str(what), stage) is None:  # type: ignore[arg-type]
+        if kind == "say" and find_objection(state, 1, 0, str(what), stage) is None:  # type: ignore[arg-type]
             if stage is None:
                 state = leave(state, str(what))
             else:
                 assert (str(what), stage) not in counted
                 counted.add((str(what), stage))
-                state = arrive(state, str(what))
+                state = record_arrival(state, str(what))
         elif kind == "wait":
             now += int(str(what))
         elif kind == "work" and state.status in ("aggregating", "evaluated"):
             step = "evaluated" if state.status == "aggregating" else "published"
             state = advance(state, Moved(step) if what else AttemptFailed("work"), now)  # type: ignore[arg-type]
-        while (decision := due(state, rules, now)) is not None:
+        while (decision := decide_stage(state, rules, now)) is not None:
             if isinstance(decision, StageClosed):
-                assert least(state, rules) <= len(decision.members) <= max(low, high)
+                assert count_required(state, rules) <= len(decision.members) <= max(low, high)
                 assert {(name, decision.stage) for name in decision.members} <= counted
                 assert not set(decision.members) & set(state.gone)
             state = advance(state, decision, now)
@@ -241,5 +245,5 @@ def test_whatever_happens_the_promises_of_a_round_hold(
         assert set(state.arrived) <= set(state.members) <= set(COHORT)
     # However it stands, it ends: waiting decides every open stage.
     now += 101
-    decision = due(state, rules, now)
+    decision = decide_stage(state, rules, now)
     assert (decision is None) == (state.status not in ("selected", "collecting"))

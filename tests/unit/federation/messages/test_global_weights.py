@@ -1,8 +1,8 @@
 """The newest global model, as it is remembered and told again."""
 
-from federation.messages.global_weights import GlobalWeights, message_of, weights_of
+from federation.messages.global_weights import GlobalWeights, build_message, read_weights
 
 
 def test_a_model_that_is_told_again_is_the_same_model() -> None:
     model = GlobalWeights(version=9, shapes=(), payload=b"", purpose="calibration", trainings=4)
-    assert weights_of(message_of(model), 12) == model
+    assert read_weights(build_message(model), 12) == model

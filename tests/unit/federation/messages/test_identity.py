@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from federation.messages.identity import Identity, KeyCost, PublicIdentity, public_of, secret_of
+from federation.messages.identity import Identity, KeyCost, PublicIdentity, read_public, read_secret
 from federation.refusals import KeyStoreError
 from support.masking_round import seeded_bytes
 
@@ -29,7 +29,7 @@ def test_what_is_saved_is_loaded_as_the_same_identity(identity: Identity, tmp_pa
     path = tmp_path / "keys" / "a.key"
     identity.save(path, SECRET, cost=CHEAP)
     loaded = Identity.load(path, SECRET)
-    assert loaded.public == identity.public == public_of(path)
+    assert loaded.public == identity.public == read_public(path)
     assert loaded.public.verify(identity.sign(b"data", b"d"), b"data", b"d")
     assert loaded.unseal(identity.public.seal(b"text", b"info"), b"info") == b"text"
 
@@ -124,10 +124,10 @@ def test_a_passphrase_file_gives_its_line_and_must_be_its_owner_s(tmp_path: Path
     path = tmp_path / "passphrase"
     path.write_bytes(SECRET + b"\n")
     path.chmod(0o600)
-    assert secret_of(path) == SECRET
+    assert read_secret(path) == SECRET
     path.chmod(0o644)
     with pytest.raises(KeyStoreError):
-        secret_of(path)
+        read_secret(path)
 
 
 def test_secrets_appear_in_no_text_and_travel_by_no_copy(

@@ -9,7 +9,7 @@ import pytest
 from contract.federation.fields import COORDINATOR, OPERATOR
 from contract.federation.messages import EnrolmentRequest, Message, get_type_name
 from contract.federation.reasons import DROP_REASONS
-from federation.messages.rights import OFFICES, RIGHTS, TYPES, Office, may_write, objection, office_of
+from federation.messages.rights import OFFICES, RIGHTS, TYPES, Office, find_objection, find_office, may_write
 from federation.transports.ports import LOGS, LogName
 
 
@@ -24,7 +24,7 @@ def test_every_type_of_message_has_one_log_and_is_refused_with_a_reason_everywhe
     allowed = {(log, office) for log, office in product(LOGS, OFFICES) if kind in RIGHTS[log][office]}
     assert len({log for log, _ in allowed}) == 1
     for log, office in product(LOGS, OFFICES):
-        reason = objection(log, get_type_name(kind), office)
+        reason = find_objection(log, get_type_name(kind), office)
         assert reason is None if (log, office) in allowed else reason in DROP_REASONS
 
 
@@ -37,7 +37,7 @@ def test_a_stranger_may_only_ask_to_take_part_and_nobody_but_the_coordinator_wri
 
 @pytest.mark.parametrize("kind", ["", "plans", "Claim", "x" * 32])
 def test_a_type_that_no_message_has_is_malformed(kind: str) -> None:
-    assert {objection(log, kind, office) for log, office in product(LOGS, OFFICES)} == {"malformed"}
+    assert {find_objection(log, kind, office) for log, office in product(LOGS, OFFICES)} == {"malformed"}
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_a_type_that_no_message_has_is_malformed(kind: str) -> None:
     ],
 )
 def test_a_reserved_name_is_an_office_whatever_a_roster_says(name: str, on_roster: bool, office: Office) -> None:
-    assert office_of(name, on_roster=on_roster) == office
+    assert find_office(name, on_roster=on_roster) == office

@@ -12,11 +12,11 @@ from federation.numeric.aggregation import (
     cap_weights,
     clip_norms,
     combine,
-    geometric_median,
-    krum_order,
-    median,
-    too_few,
-    trimmed_mean,
+    compute_geometric_median,
+    compute_median,
+    compute_trimmed_mean,
+    describe_shortage,
+    rank_by_krum,
 )
 from federation.refusals import UpdateRefusedError
 
@@ -112,9 +112,9 @@ def test_one_weight_cannot_rule_the_mean() -> None:
 def test_median_and_trimmed_mean_are_per_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregation, "_COLUMNS", 2)
     rows = np.array([[1.0, 9, 3], [2, 8, 1], [3, 7, 2], [4, 6, 5], [100, -100, 4]])
-    np.testing.assert_array_equal(median(rows), [3, 7, 3])
-    np.testing.assert_array_equal(trimmed_mean(rows, 1), [3, 7, 3])
-    np.testing.assert_array_equal(trimmed_mean(rows, 0), rows.mean(axis=0))
+    np.testing.assert_array_equal(compute_median(rows), [3, 7, 3])
+    np.testing.assert_array_equal(compute_trimmed_mean(rows, 1), [3, 7, 3])
+    np.testing.assert_array_equal(compute_trimmed_mean(rows, 0), rows.mean(axis=0))
 
 
 def test_krum_is_the_sum_of_distances_to_the_nearest() -> None:
@@ -122,7 +122,7 @@ def test_krum_is_the_sum_of_distances_to_the_nearest() -> None:
     rows = generator.normal(size=(9, 4)) + 1e8  # far from the origin: distances must not drown in rounding
     distances = ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
     scores = [np.sort(np.delete(distances[i], i))[: 9 - 2 - 2].sum() for i in range(9)]
-    np.testing.assert_array_equal(krum_order(rows, 2), np.argsort(scores))
+    np.testing.assert_array_equal(rank_by_krum(rows, 2), np.argsort(scores))
     assert combine("krum", rows, np.ones(9), clip_norm=1e9, byzantine_max=2).used == (int(np.argmin(scores)),)
     multi = combine("multi_krum", rows, np.ones(9), clip_norm=1e9, byzantine_max=2)
     assert multi.used == tuple(sorted(np.argsort(scores)[:5]))
@@ -132,14 +132,14 @@ def test_krum_is_the_sum_of_distances_to_the_nearest() -> None:
 def test_the_geometric_median_minimises_the_weighted_distance() -> None:
     generator = np.random.default_rng(5)
     rows, shares = generator.normal(size=(7, 3)), generator.dirichlet(np.ones(7))
-    point = geometric_median(rows, shares)
+    point = compute_geometric_median(rows, shares)
 
     def distance(at: np.ndarray) -> float:
         return float(shares @ np.linalg.norm(rows - at, axis=1))
 
     for _ in range(200):
         assert distance(point) <= distance(point + generator.normal(0, 0.05, 3)) + 1e-7
-    corner = geometric_median(np.array([[0.0, 0], [0, 0], [5, 5]]), np.full(3, 1 / 3))
+    corner = compute_geometric_median(np.array([[0.0, 0], [0, 0], [5, 5]]), np.full(3, 1 / 3))
     np.testing.assert_allclose(corner, [0, 0], atol=1e-4)
 
 
@@ -156,7 +156,7 @@ def test_the_order_of_participants_does_not_matter(rule: Rule) -> None:
     ("rule", "enough"), [("median", 5), ("trimmed_mean", 5), ("krum", 7), ("multi_krum", 7), ("geometric_median", 5)]
 )
 def test_a_rule_without_enough_updates_for_its_promise_is_refused(rule: Rule, enough: int) -> None:
-    assert too_few(rule, enough, 2) is None
+    assert describe_shortage(rule, enough, 2) is None
     with pytest.raises(UpdateRefusedError, match=f"needs {enough} updates"):
         combine(rule, honest(enough - 1), np.ones(enough - 1), clip_norm=1, byzantine_max=2)
 

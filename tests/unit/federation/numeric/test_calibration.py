@@ -21,19 +21,19 @@ def drawn(seed: int, examples: int = 20_000, share: float = 0.02) -> tuple[np.nd
 def test_the_fit_on_pooled_histograms_is_close_to_the_one_on_the_examples(share: float, seed: int) -> None:
     logits, fraud = drawn(seed, share=share)
     parts = np.array_split(np.arange(len(logits)), 5)
-    pooled = np.mean([calibration.histogram(logits[part], fraud[part]) for part in parts], axis=0)
+    pooled = np.mean([calibration.compute_histogram(logits[part], fraud[part]) for part in parts], axis=0)
     scaling = calibration.fit(pooled, len(logits))
     platt = fit_platt(logits, fraud)
     assert scaling.slope == pytest.approx(platt.slope, rel=0.02)
     assert scaling.offset == pytest.approx(platt.offset, abs=0.03)
-    np.testing.assert_allclose(calibration.probability(scaling, logits), platt.probability(logits), atol=0.01)
+    np.testing.assert_allclose(calibration.compute_probability(scaling, logits), platt.probability(logits), atol=0.01)
     assert scaling.log_odds == pytest.approx(math.log(fraud.sum() / (~fraud).sum()))
 
 
 @given(st.lists(st.tuples(st.floats(-50, 50), st.booleans()), min_size=1, max_size=40))
 def test_a_histogram_keeps_counts_and_means_of_both_labels(examples: list[tuple[float, bool]]) -> None:
     logits, fraud = np.array([logit for logit, _ in examples]), np.array([label for _, label in examples])
-    found = calibration.histogram(logits, fraud).reshape(2, -1) * math.sqrt(2) * len(examples)
+    found = calibration.compute_histogram(logits, fraud).reshape(2, -1) * math.sqrt(2) * len(examples)
     held = np.clip(logits, -calibration.LOGIT_MAX, calibration.LOGIT_MAX)
     for part, label, scale in zip(found, (False, True), (1, calibration.FRAUDS_SCALE), strict=True):
         assert part.sum() / scale == pytest.approx((fraud == label).sum(), abs=1e-9)
@@ -43,28 +43,28 @@ def test_a_histogram_keeps_counts_and_means_of_both_labels(examples: list[tuple[
 @given(st.floats(-50, 50))
 def test_no_example_s_part_is_longer_than_the_scale_of_frauds_allows(logit: float) -> None:
     one = np.array([logit])
-    assert np.linalg.norm(calibration.histogram(one, np.array([False]))) <= 1 / math.sqrt(2) + 1e-9
-    assert np.linalg.norm(calibration.histogram(one, np.array([True]))) <= calibration.EXAMPLE_NORM_MAX + 1e-9
+    assert np.linalg.norm(calibration.compute_histogram(one, np.array([False]))) <= 1 / math.sqrt(2) + 1e-9
+    assert np.linalg.norm(calibration.compute_histogram(one, np.array([True]))) <= calibration.EXAMPLE_NORM_MAX + 1e-9
 
 
 def test_a_retailer_s_own_odds_move_the_probability_and_nothing_else() -> None:
     scaling = calibration.Scaling(1.2, -3.0, -4.0)
     logits = np.array([-1.0, 0.0, 2.0])
-    same = calibration.probability(scaling, logits, -4.0)
-    np.testing.assert_allclose(same, calibration.probability(scaling, logits))
-    other = calibration.probability(scaling, logits, -3.0)
+    same = calibration.compute_probability(scaling, logits, -4.0)
+    np.testing.assert_allclose(same, calibration.compute_probability(scaling, logits))
+    other = calibration.compute_probability(scaling, logits, -3.0)
     np.testing.assert_allclose(np.log(other / (1 - other)) - np.log(same / (1 - same)), 1.0)
 
 
 def test_counts_that_noise_made_negative_count_as_none_and_a_missing_label_is_refused() -> None:
     logits, fraud = drawn(1)
-    pooled = calibration.histogram(logits, fraud)
+    pooled = calibration.compute_histogram(logits, fraud)
     pooled[0] = -0.01
     assert math.isfinite(calibration.fit(pooled, 100.0).slope)
     with pytest.raises(UpdateRefusedError, match="one of them is missing"):
-        calibration.fit(calibration.histogram(logits, np.zeros(len(fraud), np.bool_)), 100.0)
+        calibration.fit(calibration.compute_histogram(logits, np.zeros(len(fraud), np.bool_)), 100.0)
 
 
 def test_scores_that_tell_nothing_or_the_opposite_keep_the_order_of_scores() -> None:
     logits, fraud = drawn(2)
-    assert calibration.fit(calibration.histogram(-logits, fraud), len(fraud)).slope == SLOPE_MIN
+    assert calibration.fit(calibration.compute_histogram(-logits, fraud), len(fraud)).slope == SLOPE_MIN

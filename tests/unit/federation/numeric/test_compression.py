@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from federation.numeric.compression import Bits, compress, compress_with_feedback, decompress, pack, raw_bytes, unpack
+from federation.numeric.compression import (
+    Bits,
+    compress,
+    compress_with_feedback,
+    count_raw_bytes,
+    decompress,
+    pack,
+    unpack,
+)
 from federation.numeric.masks import Stream
 from federation.refusals import UpdateRefusedError
 
@@ -49,7 +57,7 @@ def test_bytes_stay_below_their_promised_share_of_float32(bits: Bits, share: flo
     vector = np.random.default_rng(0).normal(size=1_000_000)
     data = compress(vector, bits, stream())
     assert len(data) <= share * 4 * len(vector)
-    assert raw_bytes(len(vector), bits) <= share * 4 * len(vector)
+    assert count_raw_bytes(len(vector), bits) <= share * 4 * len(vector)
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -131,4 +139,4 @@ def test_codes_beyond_the_steps_are_refused() -> None:
     for bits in (4, 8, 16):
         scale = np.array([1.0], "<f4").tobytes()
         with pytest.raises(UpdateRefusedError, match="beyond the steps"):
-            decompress(b"\x00" + scale + b"\xff" * (raw_bytes(2, bits) - 4), 2, bits)
+            decompress(b"\x00" + scale + b"\xff" * (count_raw_bytes(2, bits) - 4), 2, bits)

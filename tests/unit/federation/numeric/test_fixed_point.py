@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.numeric.fixed_point import FixedPoint, finest
+from federation.numeric.fixed_point import FixedPoint, choose_finest
 from federation.numeric.masks import RING_TYPES, Stream
 from federation.refusals import MaskingRefusedError
 
@@ -19,7 +19,7 @@ from federation.refusals import MaskingRefusedError
     st.integers(0, 2**32),
 )
 def test_the_sum_of_the_words_is_the_sum_of_the_numbers(bits: int, addends: int, bound: float, seed: int) -> None:
-    point = finest(bits, bound, addends)
+    point = choose_finest(bits, bound, addends)
     values = np.random.default_rng(seed).uniform(-bound, bound, (addends, 20))
     values[:, 0], values[:, 1] = bound, -bound
     total = np.zeros(20, RING_TYPES[bits])
@@ -33,9 +33,9 @@ def test_the_sum_of_the_words_is_the_sum_of_the_numbers(bits: int, addends: int,
 def test_the_largest_sum_stays_in_the_ring(bits: int, addends: int, bound: float) -> None:
     if 2 ** (bits - 1) - 1 < 2 * addends:
         with pytest.raises(MaskingRefusedError, match="overflow"):
-            finest(bits, bound, addends)
+            choose_finest(bits, bound, addends)
         return
-    point = finest(bits, bound, addends)
+    point = choose_finest(bits, bound, addends)
     for edge in (bound, -bound):
         word = point.encode(np.array([edge]), Stream(b"k" * 32)).words
         total = sum(int(word[0]) for _ in range(addends)) % 2**bits

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contract.federation.settings import StrategySettings
-from federation.numeric.strategies import decode_state, encode_state, initial, staleness_weight, step
+from federation.numeric.strategies import apply_step, compute_staleness_weight, decode_state, encode_state, initialise
 from federation.refusals import UpdateRefusedError
 
 Name = Literal["fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm", "fedbuff"]
@@ -15,9 +15,9 @@ DELTAS = [np.array([0.1, 0.2, -0.4]), np.array([0.3, -0.1, 0.0]), np.array([-0.2
 
 
 def run(settings: StrategySettings) -> np.ndarray:
-    model, state = MODEL, initial(settings, 3)
+    model, state = MODEL, initialise(settings, 3)
     for delta in DELTAS:
-        model, state = step(settings, state, model, delta)
+        model, state = apply_step(settings, state, model, delta)
         state = decode_state(encode_state(state), settings, 3)  # a checkpoint after every round changes nothing
     return model
 
@@ -50,26 +50,26 @@ def test_adaptive_strategies_follow_algorithm_2_of_reddi_and_others(name: Name) 
 
 def test_a_strategy_that_was_changed_between_rounds_begins_anew() -> None:
     momentum = StrategySettings(name="fedavgm", momentum=0.9)
-    _, state = step(momentum, initial(momentum, 3), MODEL, DELTAS[0])
+    _, state = apply_step(momentum, initialise(momentum, 3), MODEL, DELTAS[0])
     adam = StrategySettings(name="fedadam")
-    changed, _ = step(adam, state, MODEL, DELTAS[1])
-    fresh, _ = step(adam, initial(adam, 3), MODEL, DELTAS[1])
+    changed, _ = apply_step(adam, state, MODEL, DELTAS[1])
+    fresh, _ = apply_step(adam, initialise(adam, 3), MODEL, DELTAS[1])
     np.testing.assert_array_equal(changed, fresh)
 
 
 def test_stale_updates_are_weighed_by_the_root_of_their_age() -> None:
-    assert [staleness_weight(age) for age in (0, 3, 8)] == [1, 0.5, 1 / 3]
+    assert [compute_staleness_weight(age) for age in (0, 3, 8)] == [1, 0.5, 1 / 3]
 
 
 def test_what_does_not_fit_is_refused() -> None:
     settings = StrategySettings(name="fedavgm")
-    state = initial(settings, 3)
+    state = initialise(settings, 3)
     with pytest.raises(UpdateRefusedError, match="shape"):
-        step(settings, state, MODEL, np.zeros(2))
+        apply_step(settings, state, MODEL, np.zeros(2))
     with pytest.raises(UpdateRefusedError, match="another model"):
         decode_state(encode_state(state), settings, 4)
     with pytest.raises(UpdateRefusedError, match="damaged"):
         decode_state(b"\x00", settings, 3)
     with np.errstate(over="ignore"), pytest.raises(UpdateRefusedError, match="not_finite"):
-        step(settings, state, np.full(3, 1e308), np.full(3, 1e308))
+        apply_step(settings, state, np.full(3, 1e308), np.full(3, 1e308))
     assert decode_state(b"", settings, 3) == state

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.federation.messages import TensorShape
-from federation.numeric.tensors import PARAMETERS_MAX, check_shapes, check_vector, flatten, size_of, unflatten
+from federation.numeric.tensors import PARAMETERS_MAX, check_shapes, check_vector, count_values, flatten, unflatten
 from federation.refusals import UpdateRefusedError
 
 MODEL = {
@@ -26,7 +26,7 @@ SHAPES = shapes_of(MODEL)
 def test_arrays_come_back_as_they_went_in() -> None:
     vector = flatten(list(MODEL.values()))
     assert vector.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9, 0.5]
-    assert size_of(SHAPES) == 10
+    assert count_values(SHAPES) == 10
     back = unflatten(SHAPES, vector.tobytes())
     for array, wanted in zip(back, MODEL.values(), strict=True):
         np.testing.assert_array_equal(array, wanted)

@@ -12,70 +12,72 @@ from federation.numeric.masks import Stream
 from federation.privacy.accounting import (
     PrivacyLedger,
     Release,
-    epsilon,
-    noise_for,
-    noise_share,
-    sensitivity,
-    training_release,
+    build_training_release,
+    compute_epsilon,
+    compute_noise_share,
+    compute_sensitivity,
+    find_noise_multiplier,
 )
 from federation.refusals import FederationRefusedError, PrivacyBudgetError
 
 
 @pytest.mark.parametrize(("noise", "rounds", "known"), [(1.0, 10, 17.857), (4.0, 20, 4.983), (8.0, 50, 3.797)])
 def test_epsilon_of_everyone_in_every_round_is_as_known(noise: float, rounds: int, known: float) -> None:
-    assert epsilon([Release(noise_multiplier=noise, steps=rounds)], 1e-5) == pytest.approx(known, abs=5e-4)
-    assert epsilon([Release(noise_multiplier=noise)] * rounds, 1e-5) == pytest.approx(known, abs=5e-4)
+    assert compute_epsilon([Release(noise_multiplier=noise, steps=rounds)], 1e-5) == pytest.approx(known, abs=5e-4)
+    assert compute_epsilon([Release(noise_multiplier=noise)] * rounds, 1e-5) == pytest.approx(known, abs=5e-4)
 
 
 def test_epsilon_with_sampling_is_as_known() -> None:
-    assert epsilon([Release(noise_multiplier=1.0, sampling=0.3, steps=20)], 1e-5) == pytest.approx(9.517, abs=5e-4)
+    assert compute_epsilon([Release(noise_multiplier=1.0, sampling=0.3, steps=20)], 1e-5) == pytest.approx(
+        9.517, abs=5e-4
+    )
 
 
 def test_epsilon_of_a_training_with_noise_is_as_known() -> None:
-    release = training_release(1.0, examples=100_000, batch_size=256, epochs=10)
+    release = build_training_release(1.0, examples=100_000, batch_size=256, epochs=10)
     assert (release.sampling, release.steps) == (0.00256, 3907)
-    assert epsilon([release], 1e-6) == pytest.approx(0.949, abs=5e-4)
+    assert compute_epsilon([release], 1e-6) == pytest.approx(0.949, abs=5e-4)
 
 
 @pytest.mark.parametrize(("wanted", "known"), [(1.0, 16.684), (3.0, 6.219), (10.0, 2.236)])
 def test_the_noise_for_a_wanted_epsilon_is_as_known(wanted: float, known: float) -> None:
-    noise = noise_for(wanted, 1e-5, steps=20)
+    noise = find_noise_multiplier(wanted, 1e-5, steps=20)
     assert noise == pytest.approx(known, abs=5e-4)
-    assert epsilon([Release(noise_multiplier=noise, steps=20)], 1e-5) <= wanted
+    assert compute_epsilon([Release(noise_multiplier=noise, steps=20)], 1e-5) <= wanted
 
 
 @pytest.mark.parametrize(("sampling", "steps"), [(0.1, 5), pytest.param(0.02, 40, marks=pytest.mark.slow)])
 def test_with_sampling_less_noise_does_and_the_wanted_epsilon_holds(sampling: float, steps: int) -> None:
-    noise = noise_for(2.0, 1e-5, steps=steps, sampling=sampling)
-    assert noise < 0.6 * noise_for(2.0, 1e-5, steps=steps)
-    reached = epsilon([Release(noise_multiplier=noise, sampling=sampling, steps=steps)], 1e-5)
+    noise = find_noise_multiplier(2.0, 1e-5, steps=steps, sampling=sampling)
+    assert noise < 0.6 * find_noise_multiplier(2.0, 1e-5, steps=steps)
+    reached = compute_epsilon([Release(noise_multiplier=noise, sampling=sampling, steps=steps)], 1e-5)
     assert 1.98 < reached <= 2.0
 
 
 @pytest.mark.slow
 def test_the_noise_of_a_sampled_round_is_as_known() -> None:
-    assert noise_for(9.5172, 1e-5, steps=20, sampling=0.3) == pytest.approx(1.0, rel=2e-3)
+    assert find_noise_multiplier(9.5172, 1e-5, steps=20, sampling=0.3) == pytest.approx(1.0, rel=2e-3)
 
 
 def test_the_exact_formula_agrees_with_the_loss_distribution() -> None:
     # Not quite 1, so that the other way of accounting is taken.
-    near = epsilon([Release(noise_multiplier=4.0, sampling=1 - 1e-12, steps=20)], 1e-5)
-    assert near == pytest.approx(epsilon([Release(noise_multiplier=4.0, steps=20)], 1e-5), abs=1e-3)
+    near = compute_epsilon([Release(noise_multiplier=4.0, sampling=1 - 1e-12, steps=20)], 1e-5)
+    assert near == pytest.approx(compute_epsilon([Release(noise_multiplier=4.0, steps=20)], 1e-5), abs=1e-3)
 
 
 def test_sampled_and_full_releases_add_up() -> None:
     full, sampled = Release(noise_multiplier=4.0, steps=2), Release(noise_multiplier=4.0, sampling=0.1, steps=2)
-    both = epsilon([full, sampled], 1e-5)
-    assert max(epsilon([full], 1e-5), epsilon([sampled], 1e-5)) < both
-    assert both < epsilon([full], 5e-6) + epsilon([sampled], 5e-6)
+    both = compute_epsilon([full, sampled], 1e-5)
+    assert max(compute_epsilon([full], 1e-5), compute_epsilon([sampled], 1e-5)) < both
+    assert both < compute_epsilon([full], 5e-6) + compute_epsilon([sampled], 5e-6)
 
 
 @given(st.floats(0.5, 50), st.integers(1, 100), st.integers(1, 100))
 def test_more_releases_or_less_noise_never_cost_less(noise: float, steps: int, more: int) -> None:
-    base = epsilon([Release(noise_multiplier=noise, steps=steps)], 1e-5)
-    assert epsilon([Release(noise_multiplier=noise, steps=steps + more)], 1e-5) >= base
-    assert epsilon([Release(noise_multiplier=noise * 1.5, steps=steps)], 1e-5) <= base
-    assert epsilon([], 1e-5) == 0
+    base = compute_epsilon([Release(noise_multiplier=noise, steps=steps)], 1e-5)
+    assert compute_epsilon([Release(noise_multiplier=noise, steps=steps + more)], 1e-5) >= base
+    assert compute_epsilon([Release(noise_multiplier=noise * 1.5, steps=steps)], 1e-5) <= base
+    assert compute_epsilon([], 1e-5) == 0
 
 
 @pytest.mark.parametrize(
@@ -99,10 +101,10 @@ def test_what_is_not_accounted_for_is_refused_by_name(fields: dict[str, float]) 
 def test_wrong_questions_are_refused() -> None:
     for delta in (0.0, 1.0, -1.0):
         with pytest.raises(FederationRefusedError, match="delta"):
-            epsilon([Release(noise_multiplier=1.0)], delta)
+            compute_epsilon([Release(noise_multiplier=1.0)], delta)
     for wanted in (0.0, math.inf, math.nan):
         with pytest.raises(FederationRefusedError, match="epsilon"):
-            noise_for(wanted, 1e-5, steps=1)
+            find_noise_multiplier(wanted, 1e-5, steps=1)
 
 
 # The ledger
@@ -166,9 +168,9 @@ def test_the_rounds_that_are_left_can_be_asked_for() -> None:
 
 
 def test_the_shares_of_the_least_number_of_survivors_add_up_to_the_noise() -> None:
-    moved = sensitivity(2.0, 0.5)
+    moved = compute_sensitivity(2.0, 0.5)
     assert moved == 1.0
-    share = noise_share(4.0, moved, survivors_min=7)
+    share = compute_noise_share(4.0, moved, survivors_min=7)
     total = sum(Stream(bytes([index]) * 32).normal(100_000) * share for index in range(7))
     assert np.std(total) == pytest.approx(4.0, rel=0.01)
 
@@ -180,6 +182,6 @@ def test_unequal_weights_move_the_sum_by_no_more_than_the_sensitivity() -> None:
     updates *= 2.0 / np.linalg.norm(updates, axis=1, keepdims=True)
     whole = weights @ updates
     moved = [float(np.linalg.norm(whole - np.delete(weights, i) @ np.delete(updates, i, axis=0))) for i in range(3)]
-    assert max(moved) == pytest.approx(sensitivity(2.0, 1.0))
+    assert max(moved) == pytest.approx(compute_sensitivity(2.0, 1.0))
     # Measured by the mean weight, the noise would be less than half of what the largest participant needs.
     assert weights.mean() * 2.0 < 0.5 * max(moved)

@@ -7,14 +7,14 @@ from scipy.optimize import linprog
 from scipy.stats import binom
 
 from federation.refusals import MaskingRefusedError
-from federation.secagg.graph import COMPLETE_MAX, NEIGHBOURS, graph_of, threshold
-from federation.secagg.masked_sum import gives
+from federation.secagg.graph import COMPLETE_MAX, NEIGHBOURS, build_graph, compute_threshold
+from federation.secagg.masked_sum import is_giver
 
 NAMES = [f"p{index:03}" for index in range(100)]
 
 
 def test_up_to_the_bound_everyone_is_everyone_s_neighbour() -> None:
-    graph = graph_of(NAMES[:COMPLETE_MAX], b"seed")
+    graph = build_graph(NAMES[:COMPLETE_MAX], b"seed")
     assert graph.complete
     assert all(near == graph.members for near in graph.neighbourhoods.values())
     assert [graph.point(name) for name in graph.members] == list(range(1, COMPLETE_MAX + 1))
@@ -22,11 +22,11 @@ def test_up_to_the_bound_everyone_is_everyone_s_neighbour() -> None:
 
 
 def test_beyond_it_each_has_its_k_nearest_on_a_ring_that_the_seed_orders() -> None:
-    graph, other = graph_of(NAMES, b"seed"), graph_of(NAMES, b"another")
+    graph, other = build_graph(NAMES, b"seed"), build_graph(NAMES, b"another")
     assert not graph.complete
     assert all(len(near) == NEIGHBOURS + 1 and name in near for name, near in graph.neighbourhoods.items())
     assert all(name in graph.neighbourhoods[peer] for name in NAMES for peer in graph.neighbourhoods[name])
-    assert graph == graph_of(NAMES[::-1], b"seed")
+    assert graph == build_graph(NAMES[::-1], b"seed")
     assert graph.neighbourhoods != other.neighbourhoods
     assert graph.threshold("p000") == 25
     assert graph.survivors_min == 76
@@ -34,7 +34,7 @@ def test_beyond_it_each_has_its_k_nearest_on_a_ring_that_the_seed_orders() -> No
 
 @pytest.mark.parametrize("size", range(3, 40))
 def test_thresholds_are_the_least_numbers_above_their_shares(size: int) -> None:
-    complete, ring = threshold(size, complete=True), threshold(size, complete=False)
+    complete, ring = compute_threshold(size, complete=True), compute_threshold(size, complete=False)
     assert 3 * complete > 2 * size >= 3 * (complete - 1)
     assert 4 * ring > 3 * size >= 4 * (ring - 1)
     assert complete <= size
@@ -44,25 +44,25 @@ def test_thresholds_are_the_least_numbers_above_their_shares(size: int) -> None:
 @pytest.mark.parametrize("members", [[], ["a", "b"], ["a", "b", "b"], ["a", "a", "b", "c"]])
 def test_too_few_or_doubled_members_have_no_graph(members: list[str]) -> None:
     with pytest.raises(MaskingRefusedError, match="threshold"):
-        graph_of(members, b"")
+        build_graph(members, b"")
 
 
 @pytest.mark.parametrize("neighbours", [4, 9])
 def test_a_ring_of_small_or_odd_neighbourhoods_is_refused(neighbours: int) -> None:
     with pytest.raises(MaskingRefusedError, match="plan"):
-        graph_of(NAMES, b"", neighbours)
+        build_graph(NAMES, b"", neighbours)
 
 
 def test_of_each_pair_one_gives_and_both_halves_are_alike() -> None:
     members = NAMES[:10]
-    given = {name: sum(gives(name, peer, members) for peer in members if peer != name) for name in members}
-    assert all(gives(a, b, members) != gives(b, a, members) for a in members for b in members if a != b)
+    given = {name: sum(is_giver(name, peer, members) for peer in members if peer != name) for name in members}
+    assert all(is_giver(a, b, members) != is_giver(b, a, members) for a in members for b in members if a != b)
     assert set(given.values()) <= {4, 5}
 
 
 @pytest.mark.parametrize("size", range(3, COMPLETE_MAX + 1))
 def test_on_a_complete_graph_a_third_of_all_may_collude(size: int) -> None:
-    least, colluding = threshold(size, complete=True), size // 3
+    least, colluding = compute_threshold(size, complete=True), size // 3
     honest = size - colluding
     # Both secrets of one take 2t votes, where colluders give both and others one (test_secagg_collusion tries it out).
     assert 2 * (least - colluding) > honest
@@ -138,25 +138,25 @@ def fewest_colluders(length: int, least: int) -> float:
 
 
 def test_on_a_ring_seven_of_each_neighbourhood_may_collude_wherever_they_stand() -> None:
-    assert fewest_colluders(1, threshold(NEIGHBOURS + 1, complete=False)) > 7
+    assert fewest_colluders(1, compute_threshold(NEIGHBOURS + 1, complete=False)) > 7
     # Nor is one member's other secret to be had: as on the complete graph, but that takes more.
-    assert 2 * (threshold(NEIGHBOURS + 1, complete=False) - 7) > NEIGHBOURS + 1 - 7
+    assert 2 * (compute_threshold(NEIGHBOURS + 1, complete=False) - 7) > NEIGHBOURS + 1 - 7
 
 
 @pytest.mark.parametrize(("length", "colluding"), [(1, 11), (16, 7), (40, 5)])
 def test_on_a_ring_so_many_evenly_spread_open_nothing_of_this_length_and_one_more_does(
     length: int, colluding: int
 ) -> None:
-    least = threshold(NEIGHBOURS + 1, complete=False)
+    least = compute_threshold(NEIGHBOURS + 1, complete=False)
     assert not opens_with_even_colluders(length, colluding, least)
     assert opens_with_even_colluders(length, colluding + 1, least)
 
 
 def test_on_a_ring_the_threshold_of_complete_graphs_would_not_do() -> None:
-    assert opens_with_even_colluders(40, 0, threshold(NEIGHBOURS + 1, complete=True))
+    assert opens_with_even_colluders(40, 0, compute_threshold(NEIGHBOURS + 1, complete=True))
 
 
 def test_with_one_in_twenty_lost_a_neighbourhood_hardly_ever_falls_below_its_threshold() -> None:
-    lost_max = NEIGHBOURS + 1 - threshold(NEIGHBOURS + 1, complete=False)
+    lost_max = NEIGHBOURS + 1 - compute_threshold(NEIGHBOURS + 1, complete=False)
     assert lost_max == 8
     assert binom.sf(lost_max, NEIGHBOURS, 0.05) < 1 / 50_000

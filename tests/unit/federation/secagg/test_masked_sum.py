@@ -13,8 +13,15 @@ from federation.numeric.masks import RING_TYPES
 from federation.refusals import MaskingRefusedError
 from federation.secagg import graph
 from federation.secagg.coordinator_side import MaskingCoordinator
-from federation.secagg.graph import Graph, graph_of, threshold
-from federation.secagg.masked_sum import Attempts, MaskingPlan, check_overflow, masking_plan, split_keys, transcript_of
+from federation.secagg.graph import Graph, build_graph, compute_threshold
+from federation.secagg.masked_sum import (
+    Attempts,
+    MaskingPlan,
+    build_masking_plan,
+    check_overflow,
+    compute_transcript,
+    split_keys,
+)
 from federation.secagg.member_side import MaskingMember
 from support.masking_round import (
     FEDERATION,
@@ -36,7 +43,9 @@ def promised(plan: MaskingPlan, lost: dict[str, str]) -> bool:
     """On the complete graph: of those who sent keys, more than two thirds stay to the end."""
     began = [name for name in plan.cohort if lost.get(name) != "keys"]
     stayed = [name for name in began if name not in lost]
-    return len(began) >= plan.members_min and len(stayed) >= max(threshold(len(began), complete=True), plan.members_min)
+    return len(began) >= plan.members_min and len(stayed) >= max(
+        compute_threshold(len(began), complete=True), plan.members_min
+    )
 
 
 def check(plan: MaskingPlan, lost: dict[str, str], seed: object = 0) -> None:
@@ -97,7 +106,7 @@ def ring_of(plan: MaskingPlan, members: list[str], seed: object) -> Graph:
     """The graph that these members' keys give, worked out next to the round that `run_round` runs."""
     made = {name: MaskingMember(plan, name, roster, random=seeded_bytes(f"{seed}/{name}")) for name in members}
     keys = {name: split_keys(member.keys()) for name, member in made.items()}
-    return graph_of(members, transcript_of(plan, keys).digest, plan.neighbours)
+    return build_graph(members, compute_transcript(plan, keys).digest, plan.neighbours)
 
 
 def promised_on_a_ring(plan: MaskingPlan, lost: dict[str, str], seed: object) -> bool:
@@ -187,17 +196,17 @@ def round_plan(**changes: object) -> RoundPlan:
 
 
 def test_the_masking_part_of_a_round_s_plan_has_a_word_for_each_parameter_and_the_weight() -> None:
-    plan = masking_plan(FEDERATION, round_plan())
+    plan = build_masking_plan(FEDERATION, round_plan())
     assert (plan.words, plan.bits, plan.members_min, plan.cohort) == (8, 32, 3, plan_for(4).cohort)
     with pytest.raises(MaskingRefusedError, match="masking is missing"):
-        masking_plan(FEDERATION, round_plan(masking=None))
+        build_masking_plan(FEDERATION, round_plan(masking=None))
 
 
 @pytest.mark.parametrize("threshold", [2, 4])
 def test_a_plan_that_wants_another_threshold_than_its_graph_needs_is_refused(threshold: int) -> None:
     terms = MaskingTerms(ring_bits=32, neighbours=32, threshold=threshold, scale=1e6)
     with pytest.raises(MaskingRefusedError, match=f"threshold is {threshold}, this graph needs 3"):
-        masking_plan(FEDERATION, round_plan(masking=terms))
+        build_masking_plan(FEDERATION, round_plan(masking=terms))
 
 
 @pytest.mark.parametrize("changes", [{"bits": 24}, {"words": 0}, {"members_min": 2}, {"members_min": 6}])

@@ -7,7 +7,7 @@ import pytest
 
 from contract.federation.messages import SurvivorList
 from federation.numeric.masks import RING_TYPES, Words, add_masks
-from federation.secagg.graph import threshold
+from federation.secagg.graph import compute_threshold
 from federation.secagg.shamir import combine
 from support.masking_round import Attempt
 
@@ -53,7 +53,7 @@ def opened(attempt: Attempt, colluding: int, told_survived: int) -> Words | None
 def test_two_lists_open_an_update_only_where_more_than_a_third_collude(count: int) -> None:
     attempt = Attempt(count=count)
     attempt.updates()
-    enough = 2 * threshold(count, complete=True) - count
+    enough = 2 * compute_threshold(count, complete=True) - count
     divided = [opened(attempt, enough, told) for told in range(1, count - enough + 1)]
     found = [words for words in divided if words is not None]
     assert found, "the bound that the docs give is no bound"

@@ -12,7 +12,14 @@ from federation.messages.sealing import SealingKey, seal_to
 from federation.numeric.masks import RING_TYPES, Words, add_masks
 from federation.secagg import graph, member_side
 from federation.secagg.coordinator_side import MaskingCoordinator
-from federation.secagg.masked_sum import MaskingPlan, PublicKeys, SealedPair, Transcript, commitment_of, mask_key_seed
+from federation.secagg.masked_sum import (
+    MaskingPlan,
+    PublicKeys,
+    SealedPair,
+    Transcript,
+    commit_to,
+    derive_mask_key_seed,
+)
 from federation.secagg.member_side import MaskingMember
 from support.masking_round import NOW_MS, clear_sum, plan_for, roster, seeded_bytes, signed
 
@@ -188,7 +195,9 @@ def test_all_secrets_of_a_member_are_32_bytes_from_its_generator_of_random_bytes
     seeds = [given[0][start : start + 32] for start in (0, 32, 64)]
     assert [len(text) for text in given] == [96]
     assert [member._self_seed, member._key_seed] == seeds[1:]
-    own = PublicKeys(SealingKey(seeds[0]).public, SealingKey(mask_key_seed(seeds[2])).public, commitment_of(seeds[1]))
+    own = PublicKeys(
+        SealingKey(seeds[0]).public, SealingKey(derive_mask_key_seed(seeds[2])).public, commit_to(seeds[1])
+    )
     assert member._own_keys == own
     envelopes += [signed(name, other.keys(), plan) for name, other in others.items()]
     member.shares(envelopes, NOW_MS)

@@ -10,7 +10,13 @@ from matplotlib.patches import Rectangle
 from typer.testing import CliRunner
 
 from contract.errors import ConfigurationError
-from federation.simulation.report import cross_site_csv, participants_csv, report, rounds_csv, weak_spots
+from federation.simulation.report import (
+    find_weak_spots,
+    render_cross_site_csv,
+    render_participants_csv,
+    render_report,
+    render_rounds_csv,
+)
 from federation.simulation.simulation import ParticipantFacts, Results, RoundFacts
 from tillguard.cli import app
 from tillguard.federation.plots import draw_figures, render_plots
@@ -119,8 +125,10 @@ def results(**changes: object) -> Results:
 
 def test_across_sites_means_are_told_and_the_matrix_has_a_cell_for_each_pair() -> None:
     found = results(cross_site={"a": {"a": 0.9, "b": 0.3}, "b": {"a": 0.5}})
-    assert "0.900 on their owners' newest examples and of 0.400 on others' (mean over 1 and 2 pairs)" in report(found)
-    assert cross_site_csv(found).splitlines() == ["model of,a,b", "a,0.900000,0.300000", "b,0.500000,"]
+    assert "0.900 on their owners' newest examples and of 0.400 on others' (mean over 1 and 2 pairs)" in render_report(
+        found
+    )
+    assert render_cross_site_csv(found).splitlines() == ["model of,a,b", "a,0.900000,0.300000", "b,0.500000,"]
     assert set(render_plots(found)) == {"rounds.png", "participants.png", "cost.png", "cross_site.png"}
     assert "cross_site.png" not in render_plots(results())
 
@@ -169,7 +177,7 @@ def test_who_stands_out_by_a_low_reputation_is_named_and_hundreds_are_not_all_li
         ParticipantFacts(name=f"shop-{number}", examples=10, frauds=1, local={}, reputation=0.3 if number == 7 else 0.9)
         for number in range(60)
     ]
-    text = report(results(participants=shops))
+    text = render_report(results(participants=shops))
     assert "- shop-7: a reputation below half of the usual 0.90." in text
     assert "10 more stand in participants.csv." in text
     assert "| shop-55 |" not in text
@@ -184,8 +192,8 @@ def test_a_simulation_with_statistics_tells_of_its_trainings(file: Path) -> None
 
 
 def test_without_a_weak_spot_the_report_says_so() -> None:
-    assert weak_spots(results()) == []
-    assert "Continue as it is." in report(results())
+    assert find_weak_spots(results()) == []
+    assert "Continue as it is." in render_report(results())
 
 
 @pytest.mark.parametrize(
@@ -199,15 +207,15 @@ def test_without_a_weak_spot_the_report_says_so() -> None:
     ],
 )
 def test_each_weak_spot_comes_with_what_to_do(changes: dict[str, object], word: str) -> None:
-    found = weak_spots(results(**changes))
+    found = find_weak_spots(results(**changes))
     assert len(found) == 1
     assert word in found[0][0]
     assert found[0][1].endswith(".")
 
 
 def test_a_figure_that_was_not_measured_is_an_empty_cell() -> None:
-    assert rounds_csv(results()).splitlines()[1] == "1,model 1,1,3,1000,0.500,10,20,0.900000,0.500000,,,,"
-    assert participants_csv(results()).splitlines()[1] == "shop-0,100,10,0.100000,,0,,,0.200000,,,,,,"
+    assert render_rounds_csv(results()).splitlines()[1] == "1,model 1,1,3,1000,0.500,10,20,0.900000,0.500000,,,,"
+    assert render_participants_csv(results()).splitlines()[1] == "shop-0,100,10,0.100000,,0,,,0.200000,,,,,,"
 
 
 @pytest.mark.parametrize(
