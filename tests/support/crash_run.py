@@ -23,7 +23,6 @@ from support.crash_shop import CONNECTOR, ROWS_MAX, CrashShop, Traffic
 from support.forked import ForkedProcess
 from support.tiny_model import tiny_messages, tiny_package
 
-ROOT = Path(__file__).parents[2]
 RETAILER = "crash"
 DEADLINE_S = 120.0
 SERVERS = ("kafka", "redis")

@@ -23,7 +23,6 @@ from support.tiny_model import tiny_messages, tiny_package
 
 Found = TypeVar("Found")
 DEADLINE_S = 120.0
-ROOT = Path(__file__).parents[2]
 ORIGIN = Origin(connector="test", phase="stream", source="shop.orders", position="1")
 
 
