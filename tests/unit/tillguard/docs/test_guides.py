@@ -87,7 +87,8 @@ def test_files_and_names_that_the_recipes_of_contributing_name_exist() -> None:
     text = text_of(ROOT / "CONTRIBUTING.md")
     files = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text)) - {"connectors/postgres/"}
     assert len(files) > 30
-    assert {file for file in files if not (ROOT / file).exists()} == set()
+    made = {file for file in files if file.startswith("build/")}  # not there before `make`
+    assert {file for file in files - made if not (ROOT / file).exists()} == set()
     code = "".join(text_of(file) for folder in CODE for file in (ROOT / folder).rglob("*.py"))
     names = {name for name in re.findall(r"`(\w+)`", text) if name != name.lower() or "_" in name} - {"Struct"}
     assert len(names) > 15
