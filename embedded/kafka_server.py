@@ -123,7 +123,7 @@ class KafkaServer:
         """Writes the identity of the cluster. Interrupted, it is repeated: --ignore-formatted passes over what is there."""
         command = [
             *_java(place, ["-Xmx128m"]),
-            "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id(), "-c", str(properties),
+            "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", generate_cluster_id(), "-c", str(properties),
         ]  # fmt: skip
         done = subprocess.run(  # noqa: S603 - our own command line
             command,
@@ -140,7 +140,7 @@ class KafkaServer:
             )
 
 
-def cluster_id() -> str:
+def generate_cluster_id() -> str:
     """A new one: 16 bytes in URL-safe base64. It never begins with a dash, which the format tool takes for an option."""
     first, *rest = uuid.uuid4().bytes
     return urlsafe_b64encode(bytes([first & 0x7F, *rest])).decode().rstrip("=")
@@ -148,11 +148,11 @@ def cluster_id() -> str:
 
 def _java(place: Place, options: list[str]) -> list[str]:
     logging = f"-Dlog4j2.configurationFile={place.folder / 'log4j2.properties'}"
-    return [str(java.executable()), *JVM_OPTIONS, *options, *java.JVM_MODULES, logging]
+    return [str(java.find_executable()), *JVM_OPTIONS, *options, *java.JVM_MODULES, logging]
 
 
 def _classpath(place: Place) -> str:
-    jars = artifacts.fetch(artifacts.pinned("kafka"), place.cache, place.report, label="Kafka")
+    jars = artifacts.fetch(artifacts.list_pinned("kafka"), place.cache, place.report, label="Kafka")
     return os.pathsep.join(map(str, jars))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from embedded.artifacts import writing_to
+from embedded.artifacts import translate_write_errors
 from embedded.errors import StackError
 from runtime import atomic_file
 from runtime.processes import Identity
@@ -57,5 +57,5 @@ def read(file: Path) -> Ledger:
 
 def write(file: Path, ledger: Ledger) -> None:
     """Replaces `file`, durably; raises PrerequisiteError when the disk is full."""
-    with writing_to(file.parent):
+    with translate_write_errors(file.parent):
         atomic_file.write(file, msgspec.json.format(msgspec.json.encode(ledger), indent=2), mode=0o600)

@@ -19,7 +19,7 @@ def rotate(log: Path) -> None:
     log.replace(log.with_name(f"{log.name}.1"))
 
 
-def tail(folder: Path, service: str) -> str:
+def read_tail(folder: Path, service: str) -> str:
     """The last lines of every current log of `service`."""
     return "\n".join(filter(None, (_last_lines(log) for log in sorted(folder.glob(f"{service}*.log")))))
 

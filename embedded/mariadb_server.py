@@ -126,12 +126,12 @@ def _as_user() -> list[str]:
 
 def _unpacked(place: Place) -> Path:
     """The folder of the unpacked server, complete if it exists."""
-    (artifact,) = artifacts.pinned("mariadb")
+    (artifact,) = artifacts.list_pinned("mariadb")
     target = place.cache / f"mariadb-{artifact.version}"
     if target.exists():
         return target
     (jar,) = artifacts.fetch([artifact], place.cache, place.report, label="MariaDB")
-    with artifacts.cache_lock(place.cache, "MariaDB", place.report):
+    with artifacts.hold_cache(place.cache, "MariaDB", place.report):
         if not target.exists():
             place.report("MariaDB: unpacking")
             _unpack(jar, target)
@@ -141,8 +141,8 @@ def _unpacked(place: Place) -> Path:
 
 
 def _unpack(jar: Path, target: Path) -> None:
-    artifacts.need_space(target, UNPACKED_BYTES)
-    with artifacts.writing_to(target.parent):
+    artifacts.require_space(target, UNPACKED_BYTES)
+    with artifacts.translate_write_errors(target.parent):
         _remove(target.parent.glob(".unpack-*"))
         partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpack-"))
         try:
@@ -182,7 +182,7 @@ def _check_libraries(base: Path) -> None:
 
 def _create_database(base: Path, folder: Path) -> None:
     """Makes the system tables under a temporary name, so that a data folder is complete if it exists."""
-    with artifacts.writing_to(folder):
+    with artifacts.translate_write_errors(folder):
         _remove(folder.glob(".data-*"))
         partial = Path(tempfile.mkdtemp(dir=folder, prefix=".data-"))
     try:

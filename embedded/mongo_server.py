@@ -62,7 +62,7 @@ class MongoServer:
 
 
 def _jars(place: Place) -> list[Path]:
-    return artifacts.fetch(artifacts.pinned("mongodb"), place.cache, place.report, label="Mongo wire server")
+    return artifacts.fetch(artifacts.list_pinned("mongodb"), place.cache, place.report, label="Mongo wire server")
 
 
 class _Version:
@@ -86,7 +86,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # -Xrs: signals stay Python's.
     jpype.startJVM(
-        str(java.library()),
+        str(java.find_library()),
         "-Xrs",
         "-Xms64m",
         # It holds every document and the oplog in memory: 100,000 small documents do not fit into 512 MB.

@@ -22,7 +22,7 @@ import msgspec
 
 from embedded import ledger as ledgers
 from embedded import logs
-from embedded.artifacts import Report, default_cache, need_space, writing_to
+from embedded.artifacts import Report, find_default_cache, require_space, translate_write_errors
 from embedded.errors import PrerequisiteError, ServiceFailedError, StackError
 from embedded.kafka_server import KafkaServer
 from embedded.ledger import Endpoint, Ledger, Record
@@ -77,7 +77,7 @@ class Stack:
         """
         self.folder = folder.absolute()
         self._file = self.folder / "stack.json"
-        self._cache = cache or default_cache()
+        self._cache = cache or find_default_cache()
         self._report = report
         self._die_with_parent = die_with_parent
 
@@ -97,7 +97,7 @@ class Stack:
         with self._locked():
             processes.reap()
             due = [service for service in wanted if not self._is_serving(service)]
-            need_space(self.folder, sum(service.space_bytes for service in due))
+            require_space(self.folder, sum(service.space_bytes for service in due))
             self._launch(due)
             self._await(due)
         endpoints = self.endpoints
@@ -215,7 +215,7 @@ class Stack:
 
     def _prepare(self, service: Service, endpoint: Endpoint) -> Launch:
         place = self._place(service)
-        with writing_to(place.folder):
+        with translate_write_errors(place.folder):
             place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             service.install(place)
             return service.configure(place, endpoint)
@@ -223,7 +223,7 @@ class Stack:
     def _spawn(self, service: Service, endpoint: Endpoint, launch: Launch) -> None:
         place = self._place(service)
         log = place.logs / f"{service.name}.log"
-        with writing_to(place.logs):
+        with translate_write_errors(place.logs):
             place.logs.mkdir(exist_ok=True)
             logs.rotate(log)
         environment = (
@@ -234,7 +234,7 @@ class Stack:
                 launch.command, environment, log, place.folder, die_with_parent=self._die_with_parent
             )
         except OSError as error:
-            end = logs.tail(place.logs, service.name)
+            end = logs.read_tail(place.logs, service.name)
             raise ServiceFailedError(
                 f"{service.name} could not be started: {error}; the end of its log:\n{end}"
             ) from error
@@ -249,7 +249,7 @@ class Stack:
             left = begin + service.start_timeout_s - time.monotonic()
             if process is None or not _answers_within(service, record.endpoint, process, left):
                 why = "did not answer in time" if process and processes.is_alive(process) else "ended while starting"
-                end = logs.tail(self._place(service).logs, service.name)
+                end = logs.read_tail(self._place(service).logs, service.name)
                 raise ServiceFailedError(f"{service.name} {why}; the end of its log:\n{end}")
             self._report(f"{service.name}: ready on {record.endpoint.host}:{record.endpoint.port}")
 
@@ -266,7 +266,7 @@ class Stack:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with writing_to(self.folder):
+        with translate_write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.folder / "stack.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:

@@ -55,7 +55,7 @@ _tokens_of: Callable[[Transaction], tuple[str | None, ...]] = attrgetter(*TOKENS
 _encode_content = msgspec.json.Encoder().encode
 
 
-def aggregate_columns() -> tuple[str, ...]:
+def list_aggregate_columns() -> tuple[str, ...]:
     """Names of the K columns of `Applied.aggregates`: `<entity>_<aggregate>`, entities in the order of the contract.
 
     Those of the windows for every entity, then those of contract/risk.py.
@@ -68,7 +68,7 @@ def aggregate_columns() -> tuple[str, ...]:
     )
 
 
-def digest(transaction: Transaction, event_time_ms: int) -> bytes:
+def hash_content(transaction: Transaction, event_time_ms: int) -> bytes:
     """8 bytes over the content: the same for the same source row, however often and through whichever connector it came."""
     since = transaction.customer_since
     present = [token is not None for token in _tokens_of(transaction)]
@@ -80,7 +80,7 @@ def digest(transaction: Transaction, event_time_ms: int) -> bytes:
     return blake2b(_encode_content(content), digest_size=DIGEST_BYTES).digest()
 
 
-def window_updates(
+def build_window_updates(
     transactions: Sequence[Transaction], amounts_base_minor: Sequence[int], times_ms: Sequence[int]
 ) -> list[WindowUpdate]:
     """What the store must know of each transaction; `times_ms` are their event times (ms since 1970 UTC)."""
@@ -91,18 +91,18 @@ def window_updates(
             amount,
             _entities_of(transaction),
             None if transaction.aliases is None else tuple(map(transaction.aliases.get, ENTITY_NAMES)),
-            digest(transaction, time_ms),
+            hash_content(transaction, time_ms),
         )
         for transaction, amount, time_ms in zip(transactions, amounts_base_minor, times_ms, strict=True)
     ]
 
 
-def event_times_ms(transactions: Sequence[Transaction]) -> list[int]:
+def list_event_times_ms(transactions: Sequence[Transaction]) -> list[int]:
     """Event times in ms since 1970 UTC, rounded down."""
     return [to_epoch_ms(transaction.event_time) for transaction in transactions]
 
 
-def quantities(
+def compute_quantities(
     transactions: Sequence[Transaction],
     amounts_base_minor: Sequence[int],
     aggregates: Floats,
@@ -115,11 +115,11 @@ def quantities(
     Args:
         transactions: the batch.
         amounts_base_minor: their amounts in minor units of the base currency.
-        aggregates: shape (n, K), see `aggregate_columns`; NaN for an entity that the transaction does not name.
+        aggregates: shape (n, K), see `list_aggregate_columns`; NaN for an entity that the transaction does not name.
         base_currency: ISO 4217; sums and amounts leave in its major units.
-        times_ms: `event_times_ms(transactions)` where the caller has it already.
+        times_ms: `list_event_times_ms(transactions)` where the caller has it already.
     """
-    times = np.array(event_times_ms(transactions) if times_ms is None else times_ms, dtype=np.int64)
+    times = np.array(list_event_times_ms(transactions) if times_ms is None else times_ms, dtype=np.int64)
     amounts = np.array(amounts_base_minor, dtype=np.float64)
     minor = 10.0 ** get_exponent(base_currency)
     plan = _plan()
@@ -140,15 +140,15 @@ def quantities(
     return table
 
 
-def features(
+def compute_features(
     transactions: Sequence[Transaction], amounts_base_minor: Sequence[int], aggregates: Floats, *, base_currency: str
 ) -> NDArray[np.float32]:
-    """The vectors that the model reads and the feature log keeps: `quantities` as float32, shape (n, F)."""
-    return as_vectors(quantities(transactions, amounts_base_minor, aggregates, base_currency=base_currency))
+    """The vectors that the model reads and the feature log keeps: `compute_quantities` as float32, shape (n, F)."""
+    return as_vectors(compute_quantities(transactions, amounts_base_minor, aggregates, base_currency=base_currency))
 
 
 def as_vectors(table: Floats) -> NDArray[np.float32]:
-    """`quantities` in the precision of the model. From (n, F) float64 to (n, F) float32."""
+    """`compute_quantities` in the precision of the model. From (n, F) float64 to (n, F) float32."""
     return table.astype(np.float32)
 
 
@@ -167,7 +167,7 @@ def _usual(amounts: Floats, counts: Floats, sums: Floats) -> Floats:
     return ratios
 
 
-def entities_of(window_update: WindowUpdate) -> bytes:
+def encode_entities(window_update: WindowUpdate) -> bytes:
     """The transaction's named entities as FeatureRecord.entities holds them; of a rotating token the one before it."""
     values = window_update.entities
     if window_update.aliases is not None:
@@ -264,7 +264,7 @@ class _Plan(msgspec.Struct, frozen=True):
 @cache
 def _plan() -> _Plan:
     schema = {name: index for index, name in enumerate(get_feature_names())}
-    stored = {name: index for index, name in enumerate(aggregate_columns())}
+    stored = {name: index for index, name in enumerate(list_aggregate_columns())}
     source: dict[str, str] = {}
     sums, seconds = [], []
     for name in stored:

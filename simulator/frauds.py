@@ -66,19 +66,19 @@ class Scene:
         if roll < 0.2:
             return self.pick(self.people.shared_networks), profile.home
         if roll < 0.6:
-            return identities.ip(self.rng), home
-        return identities.ip(self.rng), self.pick(profile.distant if roll < 0.85 else profile.neighbours)
+            return identities.draw_ip(self.rng), home
+        return identities.draw_ip(self.rng), self.pick(profile.distant if roll < 0.85 else profile.neighbours)
 
 
-def stolen_card(scene: Scene) -> list[Sale]:
+def simulate_stolen_card(scene: Scene) -> list[Sale]:
     """A thief opens an account and buys what sells again with somebody else's card; half order modestly, in the victim's manner."""
     rng, people, victim = scene.rng, scene.people, scene.victim()
     modest = scene.chance(0.5)
     home = people.countries[victim]
     network, country_ip = scene.network(home)
     times = scene.times(int(rng.integers(1, 3 if modest else 6)), 3_600.0)
-    account, age_s = identities.customer(rng), float(rng.exponential((12 if modest else 2) * DAY_S)) + 120.0
-    drop, device, email = identities.address(rng), identities.device(rng), identities.email(rng)
+    account, age_s = identities.draw_customer(rng), float(rng.exponential((12 if modest else 2) * DAY_S)) + 120.0
+    drop, device, email = identities.draw_address(rng), identities.draw_device(rng), identities.draw_email(rng)
     median = people.profile.spend_median * (1.2 if modest else 4.5)
     return [
         Sale(
@@ -91,7 +91,7 @@ def stolen_card(scene: Scene) -> list[Sale]:
             device=device,
             ip=network,
             email=email,
-            phone=identities.phone(rng),
+            phone=identities.draw_phone(rng),
             address=drop,
             channel="web",
             payment_method="card",
@@ -109,13 +109,13 @@ def stolen_card(scene: Scene) -> list[Sale]:
     ]
 
 
-def card_testing(scene: Scene) -> list[Sale]:
+def simulate_card_testing(scene: Scene) -> list[Sale]:
     """One machine tries many cards with tiny amounts; the patient ones change machine and network, leave minutes between and try believable amounts."""
     rng, people = scene.rng, scene.people
     patient = scene.chance(0.4)
     times = scene.times(int(rng.integers(6, 22)), 240.0 if patient else 9.0)
     network, country_ip = scene.network(people.profile.home)
-    device, account, email = identities.device(rng), identities.customer(rng), identities.email(rng)
+    device, account, email = identities.draw_device(rng), identities.draw_customer(rng), identities.draw_email(rng)
     opened = times[0] - timedelta(seconds=float(rng.exponential(DAY_S)) + 60.0)
     sales = []
     for moment in times:
@@ -126,11 +126,11 @@ def card_testing(scene: Scene) -> list[Sale]:
                 event_time=moment,
                 amount_minor=scene.amount(14.0 if patient else 2.5, 0.7),
                 currency=people.profile.currency,
-                customer=identities.customer(rng) if patient and scene.chance(0.6) else account,
-                card=identities.card(rng),
-                device=identities.device(rng) if patient and scene.chance(0.7) else device,
-                ip=identities.ip(rng) if patient and scene.chance(0.6) else network,
-                email=identities.email(rng) if patient and scene.chance(0.6) else email,
+                customer=identities.draw_customer(rng) if patient and scene.chance(0.6) else account,
+                card=identities.draw_card(rng),
+                device=identities.draw_device(rng) if patient and scene.chance(0.7) else device,
+                ip=identities.draw_ip(rng) if patient and scene.chance(0.6) else network,
+                email=identities.draw_email(rng) if patient and scene.chance(0.6) else email,
                 phone=None,
                 address=None,
                 channel="web",
@@ -149,15 +149,15 @@ def card_testing(scene: Scene) -> list[Sale]:
     return sales
 
 
-def account_takeover(scene: Scene) -> list[Sale]:
+def simulate_account_takeover(scene: Scene) -> list[Sale]:
     """An old account, its saved card, but another machine and a new delivery address; the sly ones spend as the owner does, and some collect at the owner's address."""
     rng, people, victim = scene.rng, scene.people, scene.victim()
     sly = scene.chance(0.5)
     times = scene.times(int(rng.integers(1, 3 if sly else 5)), 420.0)
     home = people.countries[victim]
     network, country_ip = scene.network(home)
-    device = identities.device(rng)
-    drop = people.addresses[victim] if sly and scene.chance(0.5) else identities.address(rng)
+    device = identities.draw_device(rng)
+    drop = people.addresses[victim] if sly and scene.chance(0.5) else identities.draw_address(rng)
     usual = float(np.exp(people.spend_log[victim]))
     return [
         Sale(
@@ -188,14 +188,14 @@ def account_takeover(scene: Scene) -> list[Sale]:
     ]
 
 
-def coupon_abuse(scene: Scene) -> list[Sale]:
+def simulate_coupon_abuse(scene: Scene) -> list[Sale]:
     """One household, a row of new accounts, the new-customer code again and again; careful ones change machine each time."""
     rng, people = scene.rng, scene.people
     careful = scene.chance(0.4)
     times = scene.times(int(rng.integers(3, 10)), 9_000.0 if careful else 1_500.0)
-    network, drop, home = identities.ip(rng), identities.address(rng), people.profile.home
-    devices = [identities.device(rng) for _ in range(int(rng.integers(1, 4)))]
-    cards = [identities.card(rng) for _ in range(int(rng.integers(1, 3)))]
+    network, drop, home = identities.draw_ip(rng), identities.draw_address(rng), people.profile.home
+    devices = [identities.draw_device(rng) for _ in range(int(rng.integers(1, 4)))]
+    cards = [identities.draw_card(rng) for _ in range(int(rng.integers(1, 3)))]
     sales = []
     for moment in times:
         before = scene.amount(people.profile.spend_median * 1.2, 0.4)
@@ -206,13 +206,13 @@ def coupon_abuse(scene: Scene) -> list[Sale]:
                 event_time=moment,
                 amount_minor=before - discount,
                 currency=people.profile.currency,
-                customer=identities.customer(rng),
+                customer=identities.draw_customer(rng),
                 card=scene.pick(cards),
-                device=identities.device(rng) if careful else scene.pick(devices),
-                ip=identities.ip(rng) if careful and scene.chance(0.6) else network,
-                email=identities.email(rng),
-                phone=identities.phone(rng),
-                address=identities.address(rng) if careful and scene.chance(0.4) else drop,
+                device=identities.draw_device(rng) if careful else scene.pick(devices),
+                ip=identities.draw_ip(rng) if careful and scene.chance(0.6) else network,
+                email=identities.draw_email(rng),
+                phone=identities.draw_phone(rng),
+                address=identities.draw_address(rng) if careful and scene.chance(0.4) else drop,
                 coupon=people.coupons[-1],
                 channel="app" if scene.chance(0.4) else "web",
                 payment_method="card",
@@ -230,13 +230,13 @@ def coupon_abuse(scene: Scene) -> list[Sale]:
     return sales
 
 
-def bots(scene: Scene) -> list[Sale]:
+def simulate_bots(scene: Scene) -> list[Sale]:
     """Programs buy out one category within seconds of a session, from a few rented addresses, with account after account; slow ones pass for people."""
     rng, people = scene.rng, scene.people
     times = scene.times(int(rng.integers(8, 26)), 14.0)
     networks = [scene.network(people.profile.home) for _ in range(int(rng.integers(1, 4)))]
-    cards = [identities.card(rng) for _ in range(int(rng.integers(2, 6)))]
-    category, home, drop = scene.pick(RESOLD), people.profile.home, identities.address(rng)
+    cards = [identities.draw_card(rng) for _ in range(int(rng.integers(2, 6)))]
+    category, home, drop = scene.pick(RESOLD), people.profile.home, identities.draw_address(rng)
     slow = scene.chance(0.4)
     sales = []
     for moment in times:
@@ -249,13 +249,13 @@ def bots(scene: Scene) -> list[Sale]:
                 event_time=moment,
                 amount_minor=scene.amount(people.profile.spend_median * (1.5 if slow else 2.2), 0.5 if slow else 0.25),
                 currency=people.profile.currency,
-                customer=identities.customer(rng),
-                card=identities.card(rng) if slow and scene.chance(0.7) else scene.pick(cards),
-                device=identities.device(rng),
+                customer=identities.draw_customer(rng),
+                card=identities.draw_card(rng) if slow and scene.chance(0.7) else scene.pick(cards),
+                device=identities.draw_device(rng),
                 ip=network,
-                email=identities.email(rng),
-                phone=identities.phone(rng),
-                address=drop if scene.chance(0.5) else identities.address(rng),
+                email=identities.draw_email(rng),
+                phone=identities.draw_phone(rng),
+                address=drop if scene.chance(0.5) else identities.draw_address(rng),
                 channel="web",
                 payment_method="card",
                 category=category,
@@ -272,23 +272,23 @@ def bots(scene: Scene) -> list[Sale]:
     return sales
 
 
-def invoice_fraud(scene: Scene) -> list[Sale]:
+def simulate_invoice_fraud(scene: Scene) -> list[Sale]:
     """Accounts made long ago and left to age order modestly on invoice, for nobody who exists; no card, no haste, no odd country."""
     rng, people = scene.rng, scene.people
     times = scene.times(int(rng.integers(2, 6)), 1_800.0)
-    home, drop = people.profile.home, identities.address(rng)
+    home, drop = people.profile.home, identities.draw_address(rng)
     return [
         Sale(
             transaction_id="",
             event_time=moment,
             amount_minor=scene.amount(people.profile.spend_median * 1.5, 0.4),
             currency=people.profile.currency,
-            customer=identities.customer(rng),
-            device=identities.device(rng),
-            ip=scene.pick(people.shared_networks) if scene.chance(0.3) else identities.ip(rng),
-            email=identities.email(rng),
-            phone=identities.phone(rng),
-            address=drop if scene.chance(0.3) else identities.address(rng),
+            customer=identities.draw_customer(rng),
+            device=identities.draw_device(rng),
+            ip=scene.pick(people.shared_networks) if scene.chance(0.3) else identities.draw_ip(rng),
+            email=identities.draw_email(rng),
+            phone=identities.draw_phone(rng),
+            address=drop if scene.chance(0.3) else identities.draw_address(rng),
             channel="app" if scene.chance(0.4) else "web",
             payment_method="invoice",
             category=scene.pick(RESOLD),
@@ -305,16 +305,16 @@ def invoice_fraud(scene: Scene) -> list[Sale]:
 
 
 EPISODES: dict[str, Callable[[Scene], list[Sale]]] = {
-    "stolen_card": stolen_card,
-    "card_testing": card_testing,
-    "account_takeover": account_takeover,
-    "coupon_abuse": coupon_abuse,
-    "bots": bots,
-    "invoice_fraud": invoice_fraud,
+    "stolen_card": simulate_stolen_card,
+    "card_testing": simulate_card_testing,
+    "account_takeover": simulate_account_takeover,
+    "coupon_abuse": simulate_coupon_abuse,
+    "bots": simulate_bots,
+    "invoice_fraud": simulate_invoice_fraud,
 }
 
 
-def sales(scene: Scene, kind: str, count: int) -> list[Sale]:
+def simulate_frauds(scene: Scene, kind: str, count: int) -> list[Sale]:
     """Exactly `count` sales of one kind, episode after episode; the last one is cut short."""
     result: list[Sale] = []
     while len(result) < count:

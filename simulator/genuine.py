@@ -21,7 +21,7 @@ GIFT_SHARE = 0.06
 Ints = NDArray[np.int64]
 
 
-def sales(people: Population, who: Ints, when: Sequence[datetime], rng: np.random.Generator) -> list[Sale]:
+def simulate_sales(people: Population, who: Ints, when: Sequence[datetime], rng: np.random.Generator) -> list[Sale]:
     """One genuine sale per pair of customer index `who` and UTC time `when`, without transaction_id.
 
     `who`: (n,), int64, in step with `when`.
@@ -110,14 +110,14 @@ class _Online:
         discounted = self._coupon[index]
         return base._replace(
             channel="app" if app else "web",
-            device=identities.device(rng)
+            device=identities.draw_device(rng)
             if self._new_device[index]
             else devices[min(self._device[index], len(devices) - 1)],
             ip=network,
             country_ip=country_ip,
             email=people.emails[customer],
             phone=people.phones[customer],
-            address=identities.address(rng) if gift else people.addresses[customer],
+            address=identities.draw_address(rng) if gift else people.addresses[customer],
             country_delivery=self._abroad() if gift and rng.random() < 0.2 else people.countries[customer],
             coupon=self._coupon_of(base, index) if discounted else None,
             discount_minor=int(base.amount_minor * self._discount[index]) if discounted else 0,
@@ -134,7 +134,7 @@ class _Online:
         """Network address and its country: at home, on a shared mobile network, or travelling."""
         people, roll = self._people, self._roaming[index]
         if roll < TRAVEL_SHARE:
-            return identities.ip(self._rng), self._abroad()
+            return identities.draw_ip(self._rng), self._abroad()
         if roll < 0.18:
             return people.shared_networks[int(roll * 1e6) % len(people.shared_networks)], people.profile.home
         own = people.networks[customer]

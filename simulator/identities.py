@@ -10,12 +10,12 @@ _TOWNS = ("Westholm", "Birkfeld", "Sandau", "Oldenmoor", "Kirchtal", "Neuburg", 
 _MAILERS = ("mail.example", "post.example", "inbox.example", "letters.example")
 
 
-def customer(rng: np.random.Generator) -> str:
+def draw_customer(rng: np.random.Generator) -> str:
     """An account number of seven digits."""
     return f"{rng.integers(1_000_000, 10_000_000)}"
 
 
-def card(rng: np.random.Generator) -> str:
+def draw_card(rng: np.random.Generator) -> str:
     """A card number of 16 digits with a right check digit (Luhn), within the test range 400000."""
     body = f"400000{rng.integers(0, 1_000_000_000):09d}"
     return body + str(_check_digit(body))
@@ -26,28 +26,28 @@ def _check_digit(body: str) -> int:
     return -sum(value - 9 if value > 9 else value for value in doubled) % 10
 
 
-def device(rng: np.random.Generator) -> str:
+def draw_device(rng: np.random.Generator) -> str:
     """A device fingerprint, 16 hex digits."""
     return f"{rng.integers(0, 2**63):016x}"
 
 
-def ip(rng: np.random.Generator) -> str:
+def draw_ip(rng: np.random.Generator) -> str:
     """An IPv4 address."""
     a, b, c, d = rng.integers((11, 0, 0, 1), (200, 255, 255, 255))
     return f"{a}.{b}.{c}.{d}"
 
 
-def email(rng: np.random.Generator) -> str:
+def draw_email(rng: np.random.Generator) -> str:
     """An e-mail address in a domain that cannot exist."""
     return f"{rng.integers(0, 16**8):08x}@{_MAILERS[rng.integers(len(_MAILERS))]}"
 
 
-def phone(rng: np.random.Generator) -> str:
+def draw_phone(rng: np.random.Generator) -> str:
     """A telephone number."""
     return f"+49 30 {rng.integers(10_000_000, 100_000_000)}"
 
 
-def address(rng: np.random.Generator) -> str:
+def draw_address(rng: np.random.Generator) -> str:
     """A delivery address in one line."""
     street, town = _STREETS[rng.integers(len(_STREETS))], _TOWNS[rng.integers(len(_TOWNS))]
     return f"{rng.integers(1, 200)} {street} Street, {rng.integers(10_000, 99_999)} {town}"

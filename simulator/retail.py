@@ -96,7 +96,7 @@ class Retail:
         bad = list(_frauds(scene, round(rows * fraud_share)))
         who = rng.choice(len(self.people.ids), p=self.people.activity, size=rows - len(bad))
         when = self._habitual_times(who, seconds, rng)
-        return [(sale, None) for sale in genuine.sales(self.people, who, when, rng)] + bad
+        return [(sale, None) for sale in genuine.simulate_sales(self.people, who, when, rng)] + bad
 
     def _rush(
         self,
@@ -112,11 +112,11 @@ class Retail:
         scene = frauds.Scene(self.people, begin, seconds, rng)
         bad: list[tuple[Sale, str | None]] = list(_frauds(scene, round(rows * fraud_share)))
         for kind, share in (besides or {}).items():
-            bad += [(sale, kind) for sale in frauds.sales(scene, kind, round(rows * share))]
+            bad += [(sale, kind) for sale in frauds.simulate_frauds(scene, kind, round(rows * share))]
         who = _each_once(np.array([each in resting for each in self.people.ids]), rows - len(bad), rng)
         offsets = np.sort(rng.uniform(0.0, seconds, size=len(who)))
         when = [begin + timedelta(seconds=offset) for offset in offsets.tolist()]
-        return [(sale, None) for sale in genuine.sales(self.people, who, when, rng)] + bad
+        return [(sale, None) for sale in genuine.simulate_sales(self.people, who, when, rng)] + bad
 
     def _habitual_times(self, who: NDArray[np.int64], seconds: float, rng: np.random.Generator) -> list[datetime]:
         """Any day, at about the customer's usual hour."""
@@ -145,7 +145,7 @@ def _frauds(scene: frauds.Scene, count: int) -> Iterator[tuple[Sale, str | None]
     """`count` frauds, the kinds as evenly as the number allows."""
     for place, kind in enumerate(KINDS):
         share = count // len(KINDS) + (place < count % len(KINDS))
-        yield from ((sale, kind) for sale in frauds.sales(scene, kind, share))
+        yield from ((sale, kind) for sale in frauds.simulate_frauds(scene, kind, share))
 
 
 def _rush_begins(opened: datetime, until: datetime, rushes: int, rush_s: float) -> list[datetime]:

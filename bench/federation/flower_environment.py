@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from contract.errors import ConfigurationError, TillguardError
-from embedded.artifacts import default_cache
+from embedded.artifacts import find_default_cache
 
 PINNED = Path(__file__).with_name("flower.txt")
 DONE = "installed"
@@ -25,7 +25,7 @@ def place(cache: Path, pinned: bytes, python: tuple[int, int]) -> Path:
 
 def python() -> Path:
     """The environment's Python, made where it is not there yet; needs the network then. Raises TillguardError."""
-    folder = place(default_cache(), PINNED.read_bytes(), sys.version_info[:2])
+    folder = place(find_default_cache(), PINNED.read_bytes(), sys.version_info[:2])
     found = folder / "bin" / "python"
     if not (folder / DONE).exists():
         _make(folder)

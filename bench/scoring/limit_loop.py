@@ -25,7 +25,7 @@ from contract.models import INPUT_NAME, OUTPUT_NAME
 from contract.settings import Settings
 from contract.topics import TRANSACTIONS, VERDICTS
 from runtime.kafka.producer import build_producer_properties
-from scoring.feeds.librdkafka_feed import consumer_properties
+from scoring.feeds.librdkafka_feed import build_consumer_properties
 from scoring.feeds.publisher import VERDICT_LINGER_MS
 from scoring.ports import Ticket, WindowUpdate
 from tillguard.config import load
@@ -123,7 +123,7 @@ class Bare:
 def run(settings: Settings, model: bytes, stop: threading.Event) -> None:
     """Turns until `stop`; like the worker it finishes one batch while the next is on its way to the store."""
     bare = Bare(settings, model, "bench-limit")
-    properties = consumer_properties(settings.kafka, f"{settings.retailer}.scoring", "bench-limit")
+    properties = build_consumer_properties(settings.kafka, f"{settings.retailer}.scoring", "bench-limit")
     consumer = Consumer(properties | {"enable.auto.commit": True, "auto.commit.interval.ms": 250})
     consumer.subscribe([TRANSACTIONS.name(settings.retailer)])
     batch_max = settings.scoring.batch_max

@@ -29,7 +29,7 @@ from embedded.ledger import Endpoint
 from scoring.engine.engine import Engine
 from scoring.models.cache import ModelCache
 from scoring.ports import RawEvent
-from scoring.rules.ruleset import default_rules
+from scoring.rules.ruleset import load_default_rules
 from scoring.rules.versions import RulesetCache
 from tillguard.wiring.engine import make_engine
 from tillguard.wiring.stores import make_case_store, make_rules_archive, make_window_store
@@ -180,7 +180,7 @@ def engine(shop: Shop, package: bytes, version: str) -> Engine:
     settings = shop.settings
     patient = settings.model_copy(update={"scoring": settings.scoring.model_copy(update={"budget_ms": 10_000.0})})
     clock = SystemClock()
-    rulesets = RulesetCache(default_rules(), make_rules_archive(patient), clock)
+    rulesets = RulesetCache(load_default_rules(), make_rules_archive(patient), clock)
     return make_engine(patient, make_window_store(patient), make_case_store(patient), cache, rulesets, clock, metrics)
 
 

@@ -27,8 +27,8 @@ from contract.settings import RedisSettings
 from contract.windows import DAY_MS
 from scoring.ports import WindowUpdate
 from scoring.store.keys import Keys
-from scoring.store.link import RedisLink, command
-from scoring.store.scripts import script, sha1
+from scoring.store.link import RedisLink, encode_command
+from scoring.store.scripts import compute_sha1, load_script
 from scoring.store.window_updates import Bounds, ReplyReader, WindowUpdatePacker
 from tillguard.history.private_redis import find_redis_server, start_private_redis
 
@@ -84,9 +84,9 @@ class Bench:
 
     def __init__(self, settings: RedisSettings) -> None:
         self.client = redis.Redis(**settings.redis_py())
-        windows = script("windows")
-        self.sha, self.bare_sha = sha1(windows), sha1(BARE)
-        loads = command(b"SCRIPT", b"LOAD", windows.encode()) + command(b"SCRIPT", b"LOAD", BARE.encode())
+        windows = load_script("windows")
+        self.sha, self.bare_sha = compute_sha1(windows), compute_sha1(BARE)
+        loads = encode_command(b"SCRIPT", b"LOAD", windows.encode()) + encode_command(b"SCRIPT", b"LOAD", BARE.encode())
         self.link = RedisLink(settings.redis_py() | {"socket_timeout": 60}, loads, 2)
 
     def packer(self, *, bare: bool = False) -> WindowUpdatePacker:

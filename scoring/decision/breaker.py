@@ -81,7 +81,7 @@ _OPEN_REMEDY = (
 _CLOSED_REMEDY = "look at what was flagged with reason policy:breaker in the meantime"
 
 
-def alarm(found: Occurrence, limits: Limits, retailer: str) -> Alarm:
+def build_alarm(found: Occurrence, limits: Limits, retailer: str) -> Alarm:
     """What a person is told; the same for the same occurrence, whoever tells it."""
     closed = found.kind == "closed"
     return Alarm(

@@ -27,20 +27,20 @@ ALLOW, FLAG, HOLD, BLOCK = range(4)
 """Severities: indices of DECISIONS."""
 
 
-def rounded(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+def round_scores(scores: NDArray[np.float32]) -> NDArray[np.float64]:
     """The scores that are compared with thresholds and published, shape (n,)."""
     exact: NDArray[np.float64] = scores.astype(np.float64)
     return exact.round(SCORE_DIGITS)
 
 
-def model_severities(scores: NDArray[np.float64], thresholds: Thresholds) -> NDArray[np.int8]:
+def decide_by_model(scores: NDArray[np.float64], thresholds: Thresholds) -> NDArray[np.int8]:
     """What the model alone decides, shape (n,): a decision applies from its threshold on."""
     steps = np.array([thresholds.flag, thresholds.hold, thresholds.block])
     decided: NDArray[np.int8] = (scores[:, None] >= steps).sum(axis=1, dtype=np.int8)
     return decided
 
 
-def severities(
+def decide_severities(
     by_model: NDArray[np.int8],
     fired: NDArray[np.bool_],
     rule_severities: NDArray[np.int8],
@@ -53,11 +53,11 @@ def severities(
         decided = np.where(by_rules == ALLOW, ALLOW, np.maximum(by_model, by_rules)).astype(np.int8)
     for row, found in enumerate(marks):
         if found:
-            decided[row] = marked(int(decided[row]), found)
+            decided[row] = apply_marks(int(decided[row]), found)
     return decided
 
 
-def marked(severity: int, marks: Sequence[ListHit]) -> int:
+def apply_marks(severity: int, marks: Sequence[ListHit]) -> int:
     """The decision after lists and overrides have spoken."""
     kinds = {mark.mark for mark in marks}
     if "deny" in kinds:
@@ -67,7 +67,7 @@ def marked(severity: int, marks: Sequence[ListHit]) -> int:
     return max(severity, FLAG) if "watch" in kinds else severity
 
 
-def fallback(amount_base_minor: int, base_currency: str, settings: FallbackSettings) -> Decision:
+def decide_degraded(amount_base_minor: int, base_currency: str, settings: FallbackSettings) -> Decision:
     """The decision of a degraded verdict: `hold` from an amount on (if that is more severe), else the configured one."""
     above = amount_base_minor >= settings.hold_from * 10 ** get_exponent(base_currency)
     return max(settings.decision, "hold", key=DECISIONS.index) if above else settings.decision

@@ -97,7 +97,7 @@ def group_reasons(
     ]
 
 
-def rule_reason(rule: Rule, quantities: NDArray[np.float64], currency: str) -> Reason:
+def explain_rule(rule: Rule, quantities: NDArray[np.float64], currency: str) -> Reason:
     """Why a rule fired, with the numbers that its text asks for.
 
     `quantities`: one transaction's row of them, (F,) float64, NaN where a feature is missing.

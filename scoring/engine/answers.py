@@ -63,7 +63,7 @@ class _Told(msgspec.Struct):
 _decode_told = msgspec.json.Decoder(_Told).decode
 
 
-def answer_of(verdict: bytes) -> Answer:
+def read_answer(verdict: bytes) -> Answer:
     """A full verdict that was published before; raises InvariantError where it is none."""
     try:
         told = _decode_told(verdict)
@@ -82,7 +82,7 @@ def is_late(transaction: Transaction, moment: Moment) -> bool:
     return transaction.event_time < moment.late_before or is_history(transaction)
 
 
-def degraded_verdict(
+def build_degraded_verdict(
     transaction: Transaction,
     event: RawEvent,
     moment: Moment,
@@ -116,7 +116,7 @@ def degraded_verdict(
     )
 
 
-def key_of(event: RawEvent) -> bytes:
+def choose_key(event: RawEvent) -> bytes:
     """The key of messages about an event whose transaction_id is not known: the source's, else its coordinates.
 
     Never empty: topics are compacted, and under one common key only the newest message would stay.
@@ -124,7 +124,7 @@ def key_of(event: RawEvent) -> bytes:
     return event.key or f"{event.topic}/{event.partition}/{event.offset}".encode()
 
 
-def dead_letter(
+def build_dead_letter(
     event: RawEvent, error: InvalidEventError, *, retailer: str, now: datetime, transaction_id: str | None = None
 ) -> EventResult:
     """The result of a message that cannot be used: one dead letter that names it."""
@@ -141,5 +141,5 @@ def dead_letter(
         # A larger document would not pass the broker in its turn; its coordinates find it.
         payload=value if value is not None and len(value) <= DOCUMENT_BYTES_MAX else None,
     )
-    key = key_of(event) if transaction_id is None else transaction_id.encode()
+    key = choose_key(event) if transaction_id is None else transaction_id.encode()
     return EventResult(key=key, dead_letter=encode(letter))

@@ -11,9 +11,9 @@ from contract.codec import Admission, Decoder
 from contract.errors import InvalidEventError
 from contract.events import Transaction
 from contract.verdicts import DegradedCause
-from scoring.engine.answers import dead_letter, key_of
+from scoring.engine.answers import build_dead_letter, choose_key
 from scoring.engine.tally import Tally
-from scoring.features import Floats, event_times_ms, window_updates
+from scoring.features import Floats, build_window_updates, list_event_times_ms
 from scoring.ports import Applied, EventResult, RawEvent, Ticket, WindowUpdate
 
 _DECODER = Decoder(Transaction)
@@ -91,7 +91,7 @@ def read(events: Sequence[RawEvent], admission: Admission, now: datetime, *, aga
     for event_index, event in enumerate(events):
         if event.value is None and event.key is not None:
             # `forget` withdrew the record from the compacted topic; there is nothing to judge.
-            batch.results[event_index] = EventResult(key=key_of(event))
+            batch.results[event_index] = EventResult(key=choose_key(event))
             continue
         transaction: Transaction | None = None
         try:
@@ -100,7 +100,7 @@ def read(events: Sequence[RawEvent], admission: Admission, now: datetime, *, aga
         except InvalidEventError as error:
             known = None if transaction is None else transaction.transaction_id
             batch.tally.dead_letters[error.reason] += 1
-            batch.results[event_index] = dead_letter(
+            batch.results[event_index] = build_dead_letter(
                 event, error, retailer=admission.retailer, now=now, transaction_id=known
             )
             continue
@@ -108,6 +108,6 @@ def read(events: Sequence[RawEvent], admission: Admission, now: datetime, *, aga
         batch.transactions.append(transaction)
         batch.amounts.append(amount)
     batch.tally.transactions = len(batch.transactions)
-    batch.times_ms = event_times_ms(batch.transactions)
-    batch.window_updates = window_updates(batch.transactions, batch.amounts, batch.times_ms)
+    batch.times_ms = list_event_times_ms(batch.transactions)
+    batch.window_updates = build_window_updates(batch.transactions, batch.amounts, batch.times_ms)
     return batch

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contract.features import get_feature_names
 from contract.verdicts import Reason
 from scoring.decision.decide import HOLD
-from scoring.decision.shares import CONTROL, in_share
+from scoring.decision.shares import CONTROL, is_in_share
 from scoring.engine.answers import CONTROL_CODE, is_history
 from scoring.engine.batch import Batch
 
@@ -32,7 +32,7 @@ class Control(NamedTuple):
     """Base currency, major units."""
 
 
-def control_rows(
+def choose_control_rows(
     control: Control,
     batch: Batch,
     decided: NDArray[np.int8],
@@ -56,5 +56,5 @@ def _may_pass(share: float, batch: Batch, row: int) -> bool:
     return (
         not is_history(transaction)
         and all(mark.mark != "deny" for mark in batch.applied.marks[row])
-        and in_share(transaction.transaction_id, CONTROL, share)
+        and is_in_share(transaction.transaction_id, CONTROL, share)
     )

@@ -36,17 +36,17 @@ class Gap(NamedTuple):
     remedy: str
 
 
-def risk_horizon_ms(label_delay_days: float) -> int:
+def compute_risk_horizon_ms(label_delay_days: float) -> int:
     """How far back a fraud still counts: the longest window of a risk, behind the label delay."""
     return RISK_WINDOWS[-1].length_ms + int(label_delay_days * DAY_MS)
 
 
-def expects_risk(manifest: Manifest) -> bool:
+def needs_risk(manifest: Manifest) -> bool:
     """Whether the model learned from risk that differed between transactions. A manifest that does not say so may have."""
     return manifest.risk is not False
 
 
-def missing(coverage: Coverage, at_ms: int, *, risk: bool, label_delay_days: float) -> tuple[GapKind, ...]:
+def find_gaps(coverage: Coverage, at_ms: int, *, risk: bool, label_delay_days: float) -> tuple[GapKind, ...]:
     """What a transaction of `at_ms` does not find.
 
     Args:
@@ -56,7 +56,9 @@ def missing(coverage: Coverage, at_ms: int, *, risk: bool, label_delay_days: flo
         label_delay_days: the retailer's.
     """
     found: list[GapKind] = []
-    if risk and (coverage.frauds_to_ms is None or coverage.frauds_to_ms <= at_ms - risk_horizon_ms(label_delay_days)):
+    if risk and (
+        coverage.frauds_to_ms is None or coverage.frauds_to_ms <= at_ms - compute_risk_horizon_ms(label_delay_days)
+    ):
         found.append("risk")
     begin = coverage.windows_from_ms
     if begin is None or begin > at_ms - WINDOW_MS:
@@ -64,8 +66,8 @@ def missing(coverage: Coverage, at_ms: int, *, risk: bool, label_delay_days: flo
     return tuple(found)
 
 
-def gaps(coverage: Coverage, kinds: Sequence[GapKind], *, retailer: str, label_delay_days: float) -> list[Gap]:
-    """`kinds`, as `missing` gave them, in words."""
+def describe_gaps(coverage: Coverage, kinds: Sequence[GapKind], *, retailer: str, label_delay_days: float) -> list[Gap]:
+    """`kinds`, as `find_gaps` gave them, in words."""
     return [
         _risk_gap(coverage, retailer, label_delay_days) if kind == "risk" else _windows_gap(coverage, retailer)
         for kind in kinds
@@ -73,7 +75,7 @@ def gaps(coverage: Coverage, kinds: Sequence[GapKind], *, retailer: str, label_d
 
 
 def _risk_gap(coverage: Coverage, retailer: str, label_delay_days: float) -> Gap:
-    days = risk_horizon_ms(label_delay_days) / DAY_MS
+    days = compute_risk_horizon_ms(label_delay_days) / DAY_MS
     newest = coverage.frauds_to_ms
     known = (
         "no fraud became known to the workers yet"

@@ -19,14 +19,14 @@ from contract.errors import InvalidEventError, InvariantError
 from contract.metrics import Metrics
 from contract.policies import FallbackSettings
 from contract.verdicts import DegradedCause
-from scoring.decision.decide import fallback
-from scoring.engine.answers import Moment, dead_letter, degraded_verdict, is_late
+from scoring.decision.decide import decide_degraded
+from scoring.engine.answers import Moment, build_dead_letter, build_degraded_verdict, is_late
 from scoring.engine.batch import Batch, read
 from scoring.engine.judge import Judge, Judgement
-from scoring.engine.shadow import Shadow, ShadowWork, shadow_work
+from scoring.engine.shadow import Shadow, ShadowWork, prepare_shadow_work
 from scoring.engine.verdict_writer import VerdictWriter
-from scoring.features import as_vectors, quantities
-from scoring.models.challenger import canary_rows
+from scoring.features import as_vectors, compute_quantities
+from scoring.models.challenger import choose_canary_rows
 from scoring.ports import (
     Applied,
     EventResult,
@@ -152,7 +152,7 @@ class Engine:
                 batch.window_updates,
                 serving.version,
                 self._rulesets.current.version,
-                canary_rows(self._models.challenger, batch.transactions),
+                choose_canary_rows(self._models.challenger, batch.transactions),
             )
         except StoreUnavailableError:
             return
@@ -171,7 +171,7 @@ class Engine:
     def _answer(self, batch: Batch, applied: Applied) -> None:
         started_s = self._clock.monotonic_s()
         batch.applied = applied
-        batch.quantities = quantities(
+        batch.quantities = compute_quantities(
             batch.transactions,
             batch.amounts,
             applied.aggregates,
@@ -199,7 +199,7 @@ class Engine:
     def _refuse_conflict(self, batch: Batch, row: int) -> None:
         error = InvalidEventError("conflict", "this transaction_id was seen before with other content")
         batch.tally.dead_letters["conflict"] += 1
-        letter = dead_letter(
+        letter = build_dead_letter(
             batch.event(row),
             error,
             retailer=self._admission.retailer,
@@ -237,7 +237,7 @@ class Engine:
         challenger = self._models.challenger
         if self._shadow is None or challenger is None or challenger.model.version == judgement.model.version:
             return
-        found = shadow_work(challenger.model, part, judgement)
+        found = prepare_shadow_work(challenger.model, part, judgement)
         if found is not None:
             self._shadow_work.append(found)
 
@@ -255,8 +255,8 @@ class Engine:
         for row, transaction in enumerate(part.transactions):
             result = EventResult(key=transaction.transaction_id.encode(), complete=False)
             if not part.again:
-                decision = fallback(part.amounts[row], self._admission.base_currency, self._fallback)
-                result.verdict = degraded_verdict(
+                decision = decide_degraded(part.amounts[row], self._admission.base_currency, self._fallback)
+                result.verdict = build_degraded_verdict(
                     transaction,
                     part.event(row),
                     moment,

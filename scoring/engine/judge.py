@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from contract.clock import Clock
 from contract.verdicts import Decision, Reason
-from scoring.decision.decide import ALLOW, FLAG, model_severities, rounded, severities
-from scoring.decision.explain import REASONS_MAX, group_reasons, group_weights, mark_reason, rule_reason, score_reason
+from scoring.decision.decide import ALLOW, FLAG, decide_by_model, decide_severities, round_scores
+from scoring.decision.explain import REASONS_MAX, explain_rule, group_reasons, group_weights, mark_reason, score_reason
 from scoring.engine.answers import is_history
 from scoring.engine.batch import Batch
-from scoring.engine.control import Control, control_rows
-from scoring.engine.coverage import expects_risk
+from scoring.engine.control import Control, choose_control_rows
+from scoring.engine.coverage import needs_risk
 from scoring.ports import LateError, Model, ModelFailedError, StateCoverage
 from scoring.rules.ruleset import DECISIONS, Rule, Ruleset
 
@@ -63,12 +63,12 @@ class Judge:
     def judge(self, batch: Batch, model: Model, rules: Ruleset) -> Judgement:
         """Decides all rows; raises LateError past the batch's deadline and ModelFailedError."""
         started_s = self._clock.monotonic_s()
-        scores = rounded(model.score(batch.vectors, batch.deadline_s - started_s))
+        scores = round_scores(model.score(batch.vectors, batch.deadline_s - started_s))
         model_s = self._clock.monotonic_s() - started_s
         times_ms, marks = np.array(batch.times_ms, dtype=np.int64), batch.applied.marks
         fired = rules.fired(batch.transactions, batch.quantities, scores, times_ms)
-        decided = severities(model_severities(scores, model.manifest.thresholds), fired, rules.severities, marks)
-        let_through = control_rows(self._control, batch, decided, fired, rules.severities)
+        decided = decide_severities(decide_by_model(scores, model.manifest.thresholds), fired, rules.severities, marks)
+        let_through = choose_control_rows(self._control, batch, decided, fired, rules.severities)
         decided[let_through] = FLAG
         judgement = Judgement(
             model,
@@ -87,7 +87,7 @@ class Judge:
     def _incomplete(self, batch: Batch, model: Model) -> list[list[str]]:
         if self._state is None:
             return [[]] * len(batch.transactions)
-        risk, state = expects_risk(model.manifest), self._state
+        risk, state = needs_risk(model.manifest), self._state
         return [
             state.incomplete(time_ms, risk=risk, live=not is_history(transaction))
             for transaction, time_ms in zip(batch.transactions, batch.times_ms, strict=True)
@@ -101,7 +101,7 @@ class Judge:
         ).tolist():
             ranked = sorted(judgement.rules_of(row), key=judgement.rules.rank)
             judgement.reasons[row] = [mark_reason(mark) for mark in marks[row]] + [
-                rule_reason(rule, batch.quantities[row], self._currency) for rule in ranked[:REASONS_MAX]
+                explain_rule(rule, batch.quantities[row], self._currency) for rule in ranked[:REASONS_MAX]
             ]
 
     def _explain(self, judgement: Judgement, batch: Batch, explained: NDArray[np.intp]) -> None:
@@ -128,7 +128,7 @@ class Judge:
         model = judgement.model
 
         def score(variants: NDArray[np.float32]) -> NDArray[np.float64]:
-            return rounded(model.score(variants, batch.deadline_s - self._clock.monotonic_s()))
+            return round_scores(model.score(variants, batch.deadline_s - self._clock.monotonic_s()))
 
         try:
             return group_weights(batch.vectors[rows], judgement.scores[rows], model.ordinary, score)

@@ -17,7 +17,7 @@ from contract.errors import InvalidEventError, InvariantError
 from contract.events import Label, LabelSource, Origin, Resolution, ResolutionKind
 from contract.metrics import Metrics
 from contract.verdicts import Decision, Reason, Verdict
-from scoring.engine.answers import dead_letter, encode, key_of
+from scoring.engine.answers import build_dead_letter, choose_key, encode
 from scoring.ports import Case, CaseStore, EventResult, RawEvent, RevisionConflictError, StoreUnavailableError
 
 EXPIRED = "expired"
@@ -74,9 +74,9 @@ class CaseResolver:
             return self._settle(resolution)
         except InvalidEventError as error:
             self._metrics.add("tillguard_scoring_dead_letters_total", retailer=self._retailer, reason=error.reason)
-            return dead_letter(event, error, retailer=self._retailer, now=self._clock.now(), transaction_id=known)
+            return build_dead_letter(event, error, retailer=self._retailer, now=self._clock.now(), transaction_id=known)
         except StoreUnavailableError:
-            return EventResult(key=key_of(event), complete=False)
+            return EventResult(key=choose_key(event), complete=False)
 
     def _settle(self, resolution: Resolution) -> EventResult:
         if resolution.retailer != self._retailer:

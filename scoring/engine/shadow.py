@@ -18,7 +18,7 @@ from contract.clock import Clock
 from contract.errors import TransientError
 from contract.metrics import Metrics
 from contract.models import ShadowScore, Thresholds
-from scoring.decision.decide import model_severities, rounded
+from scoring.decision.decide import decide_by_model, round_scores
 from scoring.engine.answers import encode, is_history
 from scoring.engine.batch import Batch
 from scoring.engine.judge import Judgement
@@ -118,13 +118,13 @@ class ShadowScorer:
         began_s = self._clock.monotonic_s()
         count = len(work.transactions[rows])
         try:
-            scores = rounded(work.challenger.score(work.vectors[rows], CHUNK_S_MAX))
+            scores = round_scores(work.challenger.score(work.vectors[rows], CHUNK_S_MAX))
         except LateError:
             self._drop(count, "late")
         except ModelFailedError:
             self._drop(count, "failed")
         else:
-            self._deliver(shadow_scores(work, rows, scores, self._retailer))
+            self._deliver(build_shadow_scores(work, rows, scores, self._retailer))
         self._done += count
         self._stop.wait((self._clock.monotonic_s() - began_s) * self._rest)
 
@@ -156,7 +156,7 @@ class ShadowScorer:
             self._metrics.add("tillguard_scoring_shadow_dropped_total", rows, retailer=self._retailer, reason=reason)
 
 
-def shadow_work(challenger: Model, batch: Batch, judgement: Judgement) -> ShadowWork | None:
+def prepare_shadow_work(challenger: Model, batch: Batch, judgement: Judgement) -> ShadowWork | None:
     """What a challenger should score of a batch that its champion judged: new transactions, no history."""
     rows = [row for row in batch.new_rows() if not is_history(batch.transactions[row])]
     if not rows:
@@ -172,14 +172,14 @@ def shadow_work(challenger: Model, batch: Batch, judgement: Judgement) -> Shadow
     )
 
 
-def shadow_scores(work: ShadowWork, rows: slice, scores: NDArray[np.float64], retailer: str) -> list[EventResult]:
+def build_shadow_scores(work: ShadowWork, rows: slice, scores: NDArray[np.float64], retailer: str) -> list[EventResult]:
     """The messages for some rows of `work`, given the challenger's scores for them.
 
     `scores`: (k,) float64 within [0, 1], for the k transactions in `rows`.
     """
     champion = work.champion_scores[rows]
-    decisions = model_severities(scores, work.challenger.manifest.thresholds).tolist()
-    champion_decisions = model_severities(champion, work.champion_thresholds).tolist()
+    decisions = decide_by_model(scores, work.challenger.manifest.thresholds).tolist()
+    champion_decisions = decide_by_model(champion, work.champion_thresholds).tolist()
     return [
         EventResult(
             key=transaction_id.encode(),

@@ -12,7 +12,7 @@ from scoring.engine.answers import Moment, encode, is_history, is_late
 from scoring.engine.batch import Batch
 from scoring.engine.control import CONTROL_REASON
 from scoring.engine.judge import Judgement
-from scoring.features import entities_of
+from scoring.features import encode_entities
 from scoring.ports import Answer, CaseStore, EventResult, NewCase, StoreUnavailableError
 
 BREAKER_REASON = Reason(
@@ -177,7 +177,7 @@ def _set_result(batch: Batch, judgement: Judgement, row: int, answer: Answer, mo
         rules_version=judgement.rules.version,
         decision=answer.decision,
         amount_base_minor=batch.amounts[row],
-        entities=entities_of(batch.window_updates[row]),
+        entities=encode_entities(batch.window_updates[row]),
         control=answer.control,
     )
     batch.tally.verdicts[answer.decision, False] += 1

@@ -15,7 +15,7 @@ from contract.clock import Clock
 from contract.errors import TransientError
 from contract.settings import KafkaSettings
 from runtime.kafka.client_log import get_client_logger
-from scoring.feeds.offsets import unread
+from scoring.feeds.offsets import count_unread
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import BackpressurePublisher, FeedState
 from scoring.ports import RawEvent
@@ -72,7 +72,7 @@ class LibrdkafkaFeed:
         self._state_due_s = 0.0
         self._stuck_at: dict[int, int | None] = {}
         self._consumer = Consumer(
-            consumer_properties(kafka, group, client_id)
+            build_consumer_properties(kafka, group, client_id)
             # The end of a partition is told, for a log may end in records that are not handed out.
             | {"on_commit": self._on_commit, "enable.partition.eof": True},
             logger=get_client_logger(client_id),
@@ -252,10 +252,10 @@ class LibrdkafkaFeed:
         for partition, position in self._pipeline.tracker.positions().items():
             place = TopicPartition(self._topic, partition)
             low, high = self._consumer.get_watermark_offsets(place, cached=True)
-            count = unread(position, low, high)
+            count = count_unread(position, low, high)
             if count and partition in before and before[partition] == position:
                 low, high = self._readable(place) or (low, high)
-                count = unread(position, low, high)
+                count = count_unread(position, low, high)
             if count:
                 self._stuck_at[partition] = position
             total += count
@@ -270,7 +270,7 @@ class LibrdkafkaFeed:
         return found
 
 
-def consumer_properties(kafka: KafkaSettings, group: str, client_id: str) -> dict[str, Any]:
+def build_consumer_properties(kafka: KafkaSettings, group: str, client_id: str) -> dict[str, Any]:
     """Properties of a worker's group member."""
     session_ms = int(kafka.session_timeout_s * 1000)
     return kafka.librdkafka() | {

@@ -149,7 +149,7 @@ class OffsetTracker:
         return {number: partition.position for number, partition in list(self._partitions.items())}
 
 
-def unread(position: int | None, low: int, high: int) -> int:
+def count_unread(position: int | None, low: int, high: int) -> int:
     """How many offsets lie between a reader and the end of a partition whose log holds [low, high).
 
     A reader without a position, or with one that is out of range, begins at `low`, as `auto.offset.reset: earliest` says.

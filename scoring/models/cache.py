@@ -26,7 +26,7 @@ from contract.models import (
 )
 from contract.package import hash_package, is_version, read_package
 from runtime import atomic_file
-from scoring.models.challenger import conduct, wanted
+from scoring.models.challenger import choose_challenger, decide_conduct
 from scoring.models.onnx_model import OnnxModel
 from scoring.ports import Challenger, Model
 
@@ -46,7 +46,7 @@ SUFFIX = ".package.zip"
 log = structlog.get_logger()
 
 
-def remedy_for_missing(version: str, retailer: str) -> str:
+def describe_remedy_for_missing(version: str, retailer: str) -> str:
     """What an operator does about a model that transactions are pinned to and nobody has."""
     return (
         f"publish it again, where the trainer's registry is: tillguard models publish {version} --retailer {retailer}; "
@@ -130,7 +130,9 @@ class ModelCache:
         self._missing[version] = None
         if len(self._missing) > MISSING_MAX:
             self._missing.popitem(last=False)
-        log.error("pinned_model_missing", model_version=version, remedy=remedy_for_missing(version, self._retailer))
+        log.error(
+            "pinned_model_missing", model_version=version, remedy=describe_remedy_for_missing(version, self._retailer)
+        )
 
     def offer(self, value: bytes | None) -> None:
         """Takes one message of the models topic, in any order, any number of times; never raises for what it holds."""
@@ -253,7 +255,7 @@ class ModelCache:
         self._tell_challenger(before, after)
 
     def _challenging(self, challenge: ModelChallenge | None) -> Challenger | None:
-        package = wanted(challenge, self._promotion)
+        package = choose_challenger(challenge, self._promotion)
         if challenge is None or package is None:
             return None
         version, sha256 = package
@@ -261,7 +263,7 @@ class ModelCache:
             log.info("challenge_waits_for_package", model_version=version)
             return None
         model = self._loaded.get(version) or self._load(version)
-        return None if model is None else Challenger(model, *conduct(challenge, self._promotion))
+        return None if model is None else Challenger(model, *decide_conduct(challenge, self._promotion))
 
     def _tell_challenger(self, before: Challenger | None, after: Challenger | None) -> None:
         if before == after:

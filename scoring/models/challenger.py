@@ -10,11 +10,11 @@ from contract.errors import PackageRefusedError
 from contract.events import Transaction
 from contract.models import ChallengeMode, ModelChallenge, ModelPromotion
 from contract.package import is_version
-from scoring.decision.shares import CANARY, canary_token, in_share
+from scoring.decision.shares import CANARY, get_canary_token, is_in_share
 from scoring.ports import Challenger
 
 
-def wanted(challenge: ModelChallenge | None, promotion: ModelPromotion | None) -> tuple[str, str] | None:
+def choose_challenger(challenge: ModelChallenge | None, promotion: ModelPromotion | None) -> tuple[str, str] | None:
     """Version and checksum of the package that should challenge, or None; raises PackageRefusedError for what none can be.
 
     Who serves does not challenge.
@@ -28,7 +28,7 @@ def wanted(challenge: ModelChallenge | None, promotion: ModelPromotion | None) -
     return challenge.model_version, challenge.package_sha256
 
 
-def conduct(challenge: ModelChallenge, promotion: ModelPromotion | None) -> tuple[ChallengeMode, float]:
+def decide_conduct(challenge: ModelChallenge, promotion: ModelPromotion | None) -> tuple[ChallengeMode, float]:
     """Mode and share of a challenge.
 
     A promotion that was decided after a canary ends it: whoever rolls back wants nobody to be answered by what was on trial.
@@ -39,7 +39,7 @@ def conduct(challenge: ModelChallenge, promotion: ModelPromotion | None) -> tupl
     return "canary", challenge.share
 
 
-def canary_rows(challenger: Challenger | None, transactions: Sequence[Transaction]) -> dict[int, str] | None:
+def choose_canary_rows(challenger: Challenger | None, transactions: Sequence[Transaction]) -> dict[int, str] | None:
     """Rows of `transactions` that a canary answers, each with its version; None where there is no canary."""
     if challenger is None or challenger.mode != "canary":
         return None
@@ -47,5 +47,5 @@ def canary_rows(challenger: Challenger | None, transactions: Sequence[Transactio
     return {
         row: version
         for row, transaction in enumerate(transactions)
-        if in_share(canary_token(transaction), CANARY, share)
+        if is_in_share(get_canary_token(transaction), CANARY, share)
     }

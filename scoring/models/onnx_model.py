@@ -91,7 +91,7 @@ class OnnxModel:
 
     def _try_out(self) -> None:
         """Warms up with ordinary, empty and extreme rows, and looks whether a row's score depends on its neighbours."""
-        rows = probes(self.ordinary)
+        rows = make_probes(self.ordinary)
         try:
             together = self.score(rows)
             differently = [
@@ -106,7 +106,7 @@ class OnnxModel:
             self._block_rows = BLOCK_ROWS
 
 
-def probes(ordinary: NDArray[np.float32]) -> NDArray[np.float32]:
+def make_probes(ordinary: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows to try a model with, shape (PROBES, F): all missing, all zero, ordinary, huge, and seeded random ones.
 
     `ordinary`: (F,) float32, NaN where a feature has no ordinary value.

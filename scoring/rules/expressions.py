@@ -104,7 +104,7 @@ class Condition:
         return bool(self._for_values(row))
 
 
-def library_context(names: Mapping[str, Name]) -> rule_engine.Context:
+def build_context(names: Mapping[str, Name]) -> rule_engine.Context:
     """The library's view of the names: their types, and null where a value may be missing."""
     kinds = {"number": rule_engine.DataType.FLOAT, "text": rule_engine.DataType.STRING}
     types = {
@@ -120,7 +120,7 @@ def compile_condition(text: str, names: Mapping[str, Name]) -> Condition:
         raise ConditionError(f"{len(text)} characters, at most {TEXT_MAX}; split it into several rules")
     _refuse_costly(text)
     try:
-        rule = rule_engine.Rule(text, context=library_context(names))
+        rule = rule_engine.Rule(text, context=build_context(names))
         node = _compile(rule.statement.expression, _Scope(names, _COLUMNS))
         single = _compile(rule.statement.expression, _Scope(names, _VALUES))
     except SymbolResolutionError as error:

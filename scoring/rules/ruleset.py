@@ -147,7 +147,7 @@ def _hours(transactions: Sequence[Transaction], times_ms: NDArray[np.int64] | No
 
 
 @cache
-def vocabulary() -> Mapping[str, Name]:
+def build_vocabulary() -> Mapping[str, Name]:
     """Everything a condition may speak of: features as quantities, `hour` (UTC), `score`, and fields as texts."""
     numbers = [feature.name for feature in get_schema() if not feature.buckets] + ["hour", "score"]
     words = {name: Name("number", name not in ALWAYS_THERE) for name in numbers}
@@ -166,7 +166,7 @@ def load_rules(source: str, *, where: str) -> Ruleset:
     return _checked(rules, source, where)
 
 
-def default_rules() -> Ruleset:
+def load_default_rules() -> Ruleset:
     """The rules that ship with Tillguard."""
     return load_rules(
         files("scoring.rules").joinpath("default_rules.yaml").read_text(encoding="utf-8"), where="default_rules.yaml"
@@ -187,7 +187,7 @@ def _checked(rules: Sequence[Rule], source: str, where: str) -> Ruleset:
             if name not in _places()
         ]
         try:
-            conditions.append(compile_condition(rule.when, vocabulary()))
+            conditions.append(compile_condition(rule.when, build_vocabulary()))
         except ConditionError as error:
             faults.append(f"{where}: rule {rule.id}: when: {error}")
     if faults:

@@ -6,7 +6,7 @@ from typing import Any, cast
 from scoring.decision.breaker import Limit, Occurrence
 from scoring.store.client import RedisClient
 from scoring.store.keys import Keys
-from scoring.store.scripts import script
+from scoring.store.scripts import load_script
 
 LEASE_MS = 30_000
 """An occurrence that a worker took to tell and nobody confirmed is given to another after so long."""
@@ -19,7 +19,7 @@ class RedisBreaker:
         self._client = client
         self._keys = keys
         self._now_ms = now_ms
-        self._script = script("breaker_look")
+        self._script = load_script("breaker_look")
 
     def look(self) -> tuple[bool, list[Occurrence]]:
         """Whether it is open, and what this worker is to tell now; nothing where another one is at it."""

@@ -12,11 +12,11 @@ from redis.exceptions import NoScriptError
 from contract.clock import from_epoch_ms, to_epoch_ms
 from contract.verdicts import REVISION_FULL
 from scoring.decision.breaker import Limits
-from scoring.engine.answers import answer_of
+from scoring.engine.answers import read_answer
 from scoring.ports import Answer, Case, NewCase, RevisionConflictError
 from scoring.store.client import RedisClient
 from scoring.store.keys import Keys
-from scoring.store.scripts import script, sha1
+from scoring.store.scripts import compute_sha1, load_script
 
 STORED, STORED_OTHERWISE = 1, 2
 """What open_case.lua says of a case that was not known."""
@@ -41,10 +41,10 @@ class RedisCases:
         self._lifetime_ms = int(kept / timedelta(milliseconds=1))
         self._limits = limits
         self._now_ms = now_ms
-        self._open_script = script("open_case")
-        self._open_sha = sha1(self._open_script).decode()
-        self._passed_script = script("breaker_passed")
-        self._close_script = script("close_case")
+        self._open_script = load_script("open_case")
+        self._open_sha = compute_sha1(self._open_script).decode()
+        self._passed_script = load_script("breaker_passed")
+        self._close_script = load_script("close_case")
 
     def open(self, cases: Sequence[NewCase], passed: int = 0) -> list[Answer]:
         """As the port says; one round trip for all of them."""
@@ -144,4 +144,4 @@ def _standing(case: NewCase, reply: Any) -> Answer:
     """The answer that stands after open_case.lua; without a reply the first one is not known any more, and is worked out again."""
     if reply == STORED_OTHERWISE and case.otherwise is not None:
         return case.otherwise
-    return answer_of(reply) if isinstance(reply, bytes) else case.wanted
+    return read_answer(reply) if isinstance(reply, bytes) else case.wanted

@@ -29,13 +29,13 @@ _PASSING = re.compile(
 """Errors of a server that cannot serve now, as its answer or (before Redis 7) as the cause of a script's."""
 
 
-def passing_error(text: str) -> str | None:
+def find_passing_error(text: str) -> str | None:
     """The kind of an error after which asking again later is right, or None for one that will not pass."""
     found = _PASSING.search(text)
     return found[1] if found else None
 
 
-def client_name() -> str:
+def build_client_name() -> str:
     """What `CLIENT LIST` shows of every connection of this process."""
     return f"tillguard-{socket.gethostname()}-{os.getpid()}"
 
@@ -68,7 +68,7 @@ class RedisClient:
                     self._client = redis.Redis(**self._options | {"host": moved.host, "port": moved.port})
                     return function(self._client)
         except ResponseError as error:
-            if passing_error(str(error)) or type(error) is not ResponseError:
+            if find_passing_error(str(error)) or type(error) is not ResponseError:
                 raise StoreUnavailableError(f"the store cannot serve: {type(error).__name__}") from None
             raise InvariantError(f"the store refused a command: {str(error)[:200]}") from None
         except RedisError as error:
@@ -92,6 +92,6 @@ class RedisClient:
 def _greet(connection: Any) -> None:
     """Signs in, then gives the connection its name; a server that does not let this user name it is no fault."""
     connection.on_connect()
-    connection.send_command("CLIENT", "SETNAME", client_name(), check_health=False)
+    connection.send_command("CLIENT", "SETNAME", build_client_name(), check_health=False)
     with suppress(ResponseError):
         connection.read_response()

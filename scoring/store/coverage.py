@@ -10,7 +10,7 @@ from scoring.engine.coverage import Coverage
 from scoring.ports import Finding, WindowUpdate
 from scoring.store.client import RedisClient
 from scoring.store.keys import Keys
-from scoring.store.link import command
+from scoring.store.link import encode_command
 
 WINDOWS_FROM, FRAUDS_FROM, FRAUDS_TO = b"windows_from", b"frauds_from", b"frauds_to"
 """Members; their scores are event times, ms since 1970 UTC."""
@@ -29,7 +29,7 @@ class CoverageNotes:
         known_ms = self._windows_from_ms
         if earliest_ms is None or (known_ms is not None and known_ms <= earliest_ms):
             return [], None
-        return [command(b"ZADD", self._key, b"LT", b"%d" % earliest_ms, WINDOWS_FROM)], earliest_ms
+        return [encode_command(b"ZADD", self._key, b"LT", b"%d" % earliest_ms, WINDOWS_FROM)], earliest_ms
 
     def confirm(self, earliest_ms: int | None) -> None:
         """The server has it."""
@@ -42,8 +42,8 @@ class CoverageNotes:
         if not times_ms:
             return []
         return [
-            command(b"ZADD", self._key, b"LT", b"%d" % min(times_ms), FRAUDS_FROM),
-            command(b"ZADD", self._key, b"GT", b"%d" % max(times_ms), FRAUDS_TO),
+            encode_command(b"ZADD", self._key, b"LT", b"%d" % min(times_ms), FRAUDS_FROM),
+            encode_command(b"ZADD", self._key, b"GT", b"%d" % max(times_ms), FRAUDS_TO),
         ]
 
 

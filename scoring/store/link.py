@@ -27,7 +27,7 @@ _READ_BYTES = 1 << 18
 _Connected = tuple[socket.socket, hiredis.Reader]
 
 
-def command(*parts: bytes) -> bytes:
+def encode_command(*parts: bytes) -> bytes:
     """`parts` as one command on the wire."""
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
@@ -138,7 +138,7 @@ class RedisLink:
     def _greet(self, connected: _Connected, deadline_s: float) -> None:
         # Signed in first: who is not may send 16 kB at most, and the scripts would break the connection off before it said why.
         name = self._options.get("client_name")
-        naming = command(b"CLIENT", b"SETNAME", name.encode()) if name else b""
+        naming = encode_command(b"CLIENT", b"SETNAME", name.encode()) if name else b""
         for message, replies in (self._sign_in(), (naming, 1), (self._prepare, self._prepare_replies)):
             if not message:
                 continue
@@ -194,9 +194,9 @@ class RedisLink:
         greeting, replies = b"", 0
         if "password" in self._options:
             account = [str(self._options[key]).encode() for key in ("username", "password") if key in self._options]
-            greeting, replies = greeting + command(b"AUTH", *account), replies + 1
+            greeting, replies = greeting + encode_command(b"AUTH", *account), replies + 1
         if self._options.get("db"):
-            greeting, replies = greeting + command(b"SELECT", b"%d" % self._options["db"]), replies + 1
+            greeting, replies = greeting + encode_command(b"SELECT", b"%d" % self._options["db"]), replies + 1
         return greeting, replies
 
 

@@ -8,7 +8,7 @@ from contract.risk import TILE_MS, KnownOutcome
 from contract.windows import ENTITIES
 from scoring.ports import Finding
 from scoring.store.keys import Keys
-from scoring.store.link import command
+from scoring.store.link import encode_command
 from scoring.store.window_updates import Bounds
 
 KNOWN_FOR = 2
@@ -37,10 +37,10 @@ class OutcomePacker:
         keys += [self._keys.side(place, hashed) for place, hashed in finding.entities]
         outcome = b"p" if finding.plain else b"f" if finding.fraud else b"g"
         tile = b"%d" % (finding.event_time_ms // TILE_MS)
-        return command(b"EVALSHA", self._sha, b"%d" % len(keys), *keys, tile, outcome, *self._tail)
+        return encode_command(b"EVALSHA", self._sha, b"%d" % len(keys), *keys, tile, outcome, *self._tail)
 
 
-def named(entities: bytes) -> tuple[tuple[int, bytes], ...]:
+def decode_entities(entities: bytes) -> tuple[tuple[int, bytes], ...]:
     """(place, hash) of each entity in FeatureRecord.entities; raises InvalidEventError where its length is wrong."""
     mask = int.from_bytes(entities[:2], "little")
     places = [place for place in range(len(ENTITIES)) if mask >> place & 1]
@@ -49,12 +49,12 @@ def named(entities: bytes) -> tuple[tuple[int, bytes], ...]:
     return tuple((place, entities[2 + 8 * i : 10 + 8 * i]) for i, place in enumerate(places))
 
 
-def finding(outcome: KnownOutcome) -> Finding:
+def build_finding(outcome: KnownOutcome) -> Finding:
     """The store's part of a message; raises InvalidEventError."""
     return Finding(
         outcome.transaction_id,
         to_epoch_ms(outcome.event_time),
-        named(outcome.entities),
+        decode_entities(outcome.entities),
         outcome.fraud,
         outcome.fraud and outcome.plain,
     )

@@ -10,12 +10,12 @@ import hiredis
 from contract.errors import InvariantError
 from contract.settings import RedisSettings
 from scoring.ports import Applied, Finding, StoreUnavailableError, WindowUpdate
-from scoring.store.client import client_name, passing_error
+from scoring.store.client import build_client_name, find_passing_error
 from scoring.store.coverage import CoverageNotes
 from scoring.store.keys import Keys
-from scoring.store.link import RedisLink, command
+from scoring.store.link import RedisLink, encode_command
 from scoring.store.outcomes import OutcomePacker
-from scoring.store.scripts import script, sha1
+from scoring.store.scripts import compute_sha1, load_script
 from scoring.store.window_updates import Bounds, ReplyReader, WindowUpdatePacker
 
 LOADED = 2
@@ -64,16 +64,16 @@ class RedisStore:
     ) -> None:
         if not 2 <= bounds.max_events <= 65_535 or not 1 <= bounds.max_counterparts <= 250:
             raise ValueError("max_events is 2 to 65535, max_counterparts 1 to 250")
-        text, outcome = script("windows"), script("outcome")
-        self._load = b"".join(command(b"SCRIPT", b"LOAD", each.encode()) for each in (text, outcome))
+        text, outcome = load_script("windows"), load_script("outcome")
+        self._load = b"".join(encode_command(b"SCRIPT", b"LOAD", each.encode()) for each in (text, outcome))
         self._link = RedisLink(
-            settings.redis_py() | {"client_name": client_name()},
+            settings.redis_py() | {"client_name": build_client_name()},
             self._load,
             LOADED,
             connect_wait_s=connect_wait_s,
         )
-        self._packer = WindowUpdatePacker(keys, sha1(text), bounds)
-        self._outcomes = OutcomePacker(keys, sha1(outcome), bounds)
+        self._packer = WindowUpdatePacker(keys, compute_sha1(text), bounds)
+        self._outcomes = OutcomePacker(keys, compute_sha1(outcome), bounds)
         self._reader = ReplyReader()
         self._notes = CoverageNotes(keys)
         self._wall_s = wall_s
@@ -165,7 +165,7 @@ class RedisStore:
         if error is None:
             return
         text = str(error)
-        if kind := passing_error(text):
+        if kind := find_passing_error(text):
             raised = self._link.failed(error)
             if kind == "MOVED":
                 self._link.follow(text)

@@ -37,7 +37,7 @@ def _constants() -> dict[str, int]:
     }
 
 
-def script(name: str) -> str:
+def load_script(name: str) -> str:
     """The text of `scoring/<name>.lua`, ready to load: constants are written in as numbers, which Lua reads fastest."""
     text = _text(name)
     if name in _ON_THE_BREAKER:
@@ -53,6 +53,6 @@ def _text(name: str) -> str:
     return resources.files("scoring.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
-def sha1(text: str) -> bytes:
+def compute_sha1(text: str) -> bytes:
     """The name by which EVALSHA calls a script."""
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest().encode()

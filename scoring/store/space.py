@@ -10,7 +10,7 @@ from contract.settings import Settings
 from contract.windows import ENTITIES, ENTITY_NAMES, hash_counterpart
 from scoring.store.client import RedisClient
 from scoring.store.keys import LIVE, Keys
-from scoring.store.scripts import script
+from scoring.store.scripts import load_script
 
 log = structlog.get_logger()
 
@@ -25,8 +25,8 @@ class KeySpace:
     def __init__(self, settings: Settings, namespace: str = LIVE) -> None:
         self._client = RedisClient(settings.redis)
         self._keys = Keys(settings.retailer, namespace)
-        self._erase_script = script("erase")
-        self._strike_script = script("strike")
+        self._erase_script = load_script("erase")
+        self._strike_script = load_script("strike")
 
     def erase(self, entity: str, value: str) -> int:
         """Removes every trace of an entity and returns how many places held one.

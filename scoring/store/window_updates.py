@@ -60,7 +60,7 @@ def _bulk(data: bytes) -> bytes:
 
 
 @cache
-def layout(mask: int) -> bytes:
+def encode_layout(mask: int) -> bytes:
     """How many entities `mask` names, itself, their places (+ 128: with a habit), then per entity how many counterparts it has and where each stands (0: absent)."""
     present = [i for i in range(len(ENTITIES)) if mask >> i & 1]
     positions = {ENTITY_NAMES[i]: position for position, i in enumerate(present, 1)}
@@ -134,7 +134,7 @@ class WindowUpdatePacker:
         self._heads = [
             b"*%d\r\n%b%b" % (6 + count, self._start, _bulk(b"%d" % count)) for count in range(2 * len(ENTITIES) + 4)
         ]
-        self._layouts = [_bulk(layout(mask)) for mask in range(1 << len(ENTITIES))]
+        self._layouts = [_bulk(encode_layout(mask)) for mask in range(1 << len(ENTITIES))]
 
     def shared(self, now_s: int, model_version: str, rules_version: str) -> bytes:
         """The argument that a whole batch has in common; raises ValueError for a version over 255 bytes."""

@@ -18,7 +18,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 
 from contract.clock import Clock
-from scoring.feeds.offsets import unread
+from scoring.feeds.offsets import count_unread
 from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import BackpressurePublisher, FeedState
 from scoring.ports import RawEvent
@@ -204,7 +204,7 @@ class AgentFeed:
     def _unread(self) -> int:
         ends = self._ends()
         return sum(
-            unread(position, 0, ends.get(partition, 0))
+            count_unread(position, 0, ends.get(partition, 0))
             for partition, position in self._pipeline.tracker.positions().items()
         )
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from contract.metrics import Metrics
-from scoring.decision.breaker import Limits, Occurrence, alarm
+from scoring.decision.breaker import Limits, Occurrence, build_alarm
 from scoring.feeds.ports import Publisher
 from scoring.ports import StoreUnavailableError
 from scoring.worker.alarm_loop import AlarmLoop
@@ -61,7 +61,7 @@ class BreakerWatch(AlarmLoop):
         self._metrics.set("tillguard_scoring_breaker_open_info", int(is_open), retailer=self._retailer)
         if not occurrences:
             return
-        alarms = [alarm(found, self._limits, self._retailer) for found in occurrences]
+        alarms = [build_alarm(found, self._limits, self._retailer) for found in occurrences]
         for raised in alarms:
             log.warning(raised.kind, text=raised.text, remedy=raised.remedy, **raised.values)
         self.send(alarms, partial(self._told, occurrences))

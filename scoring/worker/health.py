@@ -44,7 +44,7 @@ class Readiness:
         }
 
 
-def readiness(checks: Sequence[Check], warnings: Mapping[str, Fault] | None = None) -> Readiness:
+def check_readiness(checks: Sequence[Check], warnings: Mapping[str, Fault] | None = None) -> Readiness:
     """Runs every check, whatever the others say; warnings change nothing."""
     found = {check.name: check.look() for check in checks}
     return Readiness(all(fault is None for fault in found.values()), found, dict(warnings or {}))

@@ -7,9 +7,9 @@ from contract.codec import Admission, Decoder
 from contract.errors import InvalidEventError
 from contract.metrics import Metrics
 from contract.risk import KnownOutcome
-from scoring.engine.answers import dead_letter, key_of
+from scoring.engine.answers import build_dead_letter, choose_key
 from scoring.ports import EventResult, Finding, FindingStore, RawEvent, StoreUnavailableError
-from scoring.store.outcomes import finding
+from scoring.store.outcomes import build_finding
 
 
 class OutcomeScorer:
@@ -37,16 +37,16 @@ class OutcomeScorer:
             try:
                 if event.value is not None:
                     findings.append(self._finding(event))
-                results.append(EventResult(key=key_of(event)))
+                results.append(EventResult(key=choose_key(event)))
             except InvalidEventError as error:
                 self._metrics.add("tillguard_scoring_dead_letters_total", retailer=self._retailer, reason=error.reason)
-                results.append(dead_letter(event, error, retailer=self._retailer, now=self._clock.now()))
+                results.append(build_dead_letter(event, error, retailer=self._retailer, now=self._clock.now()))
         if not findings:
             return results
         try:
             new = self._store.learn(findings).wait(self._timeout_s)
         except StoreUnavailableError:  # all again: what was applied is known then
-            return [EventResult(key=key_of(event), complete=False) for event in ticket]
+            return [EventResult(key=choose_key(event), complete=False) for event in ticket]
         self._metrics.add("tillguard_scoring_outcomes_total", new, retailer=self._retailer)
         return results
 
@@ -61,4 +61,4 @@ class OutcomeScorer:
         if outcome.retailer != self._retailer:
             raise InvalidEventError("retailer_mismatch", "field retailer names another retailer")
         self._admission.check_time("event_time", outcome.event_time, self._clock.now())
-        return finding(outcome)
+        return build_finding(outcome)

@@ -12,7 +12,7 @@ import structlog
 from contract.alarms import Alarm
 from contract.clock import Clock, to_epoch_ms
 from contract.metrics import Metrics
-from scoring.engine.coverage import Coverage, Gap, GapKind, expects_risk, gaps, missing
+from scoring.engine.coverage import Coverage, Gap, GapKind, describe_gaps, find_gaps, needs_risk
 from scoring.feeds.ports import Publisher
 from scoring.ports import Models, StoreUnavailableError
 from scoring.worker.alarm_loop import AlarmLoop
@@ -62,7 +62,7 @@ class StateWatch(AlarmLoop):
             self._live_ms = max(event_time_ms, self._live_ms or event_time_ms)
         if self._coverage is None:
             return []
-        return list(missing(self._coverage, event_time_ms, risk=risk, label_delay_days=self._label_delay_days))
+        return list(find_gaps(self._coverage, event_time_ms, risk=risk, label_delay_days=self._label_delay_days))
 
     def look(self) -> None:
         """One look. Without the store every answer is degraded, which has an alert of its own."""
@@ -75,8 +75,8 @@ class StateWatch(AlarmLoop):
         if serving is None:
             return
         at_ms = to_epoch_ms(self._clock.now()) if self._live_ms is None else self._live_ms
-        kinds = missing(coverage, at_ms, risk=expects_risk(serving.manifest), label_delay_days=self._label_delay_days)
-        self._gaps = gaps(coverage, kinds, retailer=self._retailer, label_delay_days=self._label_delay_days)
+        kinds = find_gaps(coverage, at_ms, risk=needs_risk(serving.manifest), label_delay_days=self._label_delay_days)
+        self._gaps = describe_gaps(coverage, kinds, retailer=self._retailer, label_delay_days=self._label_delay_days)
         for kind in KINDS:
             self._metrics.set("tillguard_scoring_state_gap_info", kind in kinds, retailer=self._retailer, kind=kind)
         if self._live_ms is not None:  # before the first sale nobody is answered with less

@@ -11,8 +11,8 @@ from contract.errors import TillguardError
 from contract.metrics import Metrics
 from scoring.engine.coverage import Gap
 from scoring.feeds.ports import FeedState
-from scoring.models.cache import ModelCache, remedy_for_missing
-from scoring.worker.health import Check, Fault, Readiness, readiness
+from scoring.models.cache import ModelCache, describe_remedy_for_missing
+from scoring.worker.health import Check, Fault, Readiness, check_readiness
 from scoring.worker.selfwatch import Health, SelfWatch
 
 LOOK_EVERY_S = 1.0
@@ -97,7 +97,7 @@ class Supervision:
 
     def readiness(self) -> Readiness:
         """Whether this worker can give full answers now."""
-        return readiness(
+        return check_readiness(
             [
                 Check("model", self._model),
                 Check("store", self._store),
@@ -119,7 +119,7 @@ class Supervision:
         return Fault(
             f"transactions wait for models that first judged them and are not here: {', '.join(missing)}; "
             "these stay degraded, all others are answered in full",
-            remedy_for_missing(missing[-1], self._retailer),
+            describe_remedy_for_missing(missing[-1], self._retailer),
         )
 
     def _store(self) -> Fault | None:

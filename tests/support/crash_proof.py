@@ -14,7 +14,7 @@ from contract.features import FeatureRecord, get_feature_names
 from contract.money import convert_to_base_minor
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.features import event_times_ms, features, window_updates
+from scoring.features import build_window_updates, compute_features, list_event_times_ms
 from support.crash_log import Entry
 from support.crash_shop import Committed
 from support.reference import aggregates
@@ -104,9 +104,9 @@ def _differences(
         convert_to_base_minor(each.amount_minor, each.currency, settings.base_currency, settings.rates)
         for each in transactions
     ]
-    known = window_updates(transactions, amounts, event_times_ms(transactions))
+    known = build_window_updates(transactions, amounts, list_event_times_ms(transactions))
     brute = aggregates(zip((record.applied_seq for record in records), known, strict=True))
-    expected = features(transactions, amounts, brute, base_currency=settings.base_currency)
+    expected = compute_features(transactions, amounts, brute, base_currency=settings.base_currency)
     actual = np.array([np.frombuffer(record.values, dtype="<f4") for record in records])
     same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
     return [

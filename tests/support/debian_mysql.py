@@ -18,7 +18,7 @@ from typing import Any
 
 import pymysql
 
-from embedded.artifacts import cache_lock, default_cache, need_space
+from embedded.artifacts import find_default_cache, hold_cache, require_space
 from embedded.ledger import Endpoint
 from runtime.ports import HOST, choose
 
@@ -135,12 +135,12 @@ def started(folder: Path, *options: str) -> Iterator[DebianMysql]:
 
 def _programs() -> Path:
     """The folder of the unpacked packages, complete if it exists."""
-    cache = default_cache()
+    cache = find_default_cache()
     target = cache / "debian-mysql"
     if not target.exists():
         if not all(shutil.which(program) for program in ("apt-get", "dpkg")):
             raise UnavailableError("a real MySQL comes from Debian's packages, and this machine has no apt-get")
-        with cache_lock(cache, "MySQL", _report):
+        with hold_cache(cache, "MySQL", _report):
             if not target.exists():
                 _unpack(target)
     return target
@@ -151,7 +151,7 @@ def _report(line: str) -> None:
 
 
 def _unpack(target: Path) -> None:
-    need_space(target.parent, UNPACKED_BYTES)
+    require_space(target.parent, UNPACKED_BYTES)
     partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".debian-mysql-"))
     try:
         for package in _download(partial / "apt"):
@@ -214,7 +214,7 @@ def _mysqld(programs: Path) -> list[str]:
 def _template(programs: Path, *, folded_names: bool) -> Path:
     """A data folder as the server makes it at first, with the administrator's password; copied for each server."""
     target = programs.parent / f"debian-mysql-data{'-folded' if folded_names else ''}"
-    with cache_lock(programs.parent, "MySQL data", _report):
+    with hold_cache(programs.parent, "MySQL data", _report):
         if not target.exists():
             partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".debian-mysql-data-"))
             try:

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from contract.verdicts import REVISION_FULL
-from scoring.engine.answers import answer_of
+from scoring.engine.answers import read_answer
 from scoring.ports import (
     Answer,
     Applied,
@@ -152,7 +152,7 @@ class MemoryCases:
     def _open(self, new: NewCase) -> Answer:
         known = self.newest.get(new.transaction_id)
         if known is not None:
-            return answer_of(known.verdict if known.revision == REVISION_FULL else self.first[new.transaction_id])
+            return read_answer(known.verdict if known.revision == REVISION_FULL else self.first[new.transaction_id])
         answer, open_until = new.wanted, new.open_until
         if new.otherwise is not None and self.breaker is not None and not self.breaker.admits(self.now_ms()):
             answer, open_until = new.otherwise, None

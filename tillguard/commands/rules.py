@@ -23,9 +23,9 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    from scoring.rules.ruleset import default_rules, load_rules
+    from scoring.rules.ruleset import load_default_rules, load_rules
 
-    rules = default_rules() if file is None else load_rules(_text(file), where=str(file))
+    rules = load_default_rules() if file is None else load_rules(_text(file), where=str(file))
     table = Table("rule", "decision", "when", title=f"{len(rules.rules)} rules, version {rules.version}")
     for rule in rules.rules:
         table.add_row(rule.id, rule.decision, " ".join(rule.when.split()))
@@ -37,11 +37,11 @@ def names(
 ) -> None:
     """List what a rule's `when` may speak of. Names marked `may be missing` are compared as (name ?? 0)."""
     from contract.features import get_schema
-    from scoring.rules.ruleset import vocabulary
+    from scoring.rules.ruleset import build_vocabulary
 
     texts = {feature.name: f"{feature.text} ({feature.unit})" for feature in get_schema() if not feature.buckets}
     texts |= {"hour": "hour of the day with its fraction, UTC", "score": "the model's score, 0 to 1"}
-    for name, spec in vocabulary().items():
+    for name, spec in build_vocabulary().items():
         text = texts[name] if spec.kind == "number" else "a text of the transaction"
         if word in name or word in text:
             typer.echo(f"{name:40} {'may be missing' if spec.nullable else 'always there':15} {text}")
@@ -49,9 +49,9 @@ def names(
 
 def default() -> None:
     """Print the rules that ship with Tillguard, to copy and change; name your file in `scoring.rules_file`."""
-    from scoring.rules.ruleset import default_rules
+    from scoring.rules.ruleset import load_default_rules
 
-    typer.echo(default_rules().source, nl=False)
+    typer.echo(load_default_rules().source, nl=False)
 
 
 def _text(file: Path) -> str:

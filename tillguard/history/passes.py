@@ -23,7 +23,7 @@ from contract.risk import TILE_MS, count_horizon_tiles
 from contract.settings import Settings
 from scoring import features
 from scoring.ports import Applied, Finding, FindingTicket, StoreUnavailableError, Ticket, WindowUpdate
-from scoring.store.outcomes import named
+from scoring.store.outcomes import decode_entities
 from tillguard.history.reading import Known, LabelQueue
 from trainer.examples.outcomes import PastTransaction
 
@@ -97,7 +97,7 @@ class Memory:
         """Takes a batch, forgets what is too old; a history in event-time order has the oldest first."""
         columns = passed.vectors[:, list(find_plain_columns())].tolist()
         for window_update, (ratio, unusual) in zip(window_updates, columns, strict=True):
-            entities = features.entities_of(window_update)
+            entities = features.encode_entities(window_update)
             self.told[window_update.transaction_id] = PastTransaction(
                 window_update.event_time_ms, entities, is_plain(ratio, unusual)
             )
@@ -112,7 +112,11 @@ class Memory:
         if told is None:
             return None
         finding = Finding(
-            known.transaction_id, told.event_time_ms, named(told.entities), known.fraud, known.fraud and told.plain
+            known.transaction_id,
+            told.event_time_ms,
+            decode_entities(told.entities),
+            known.fraud,
+            known.fraud and told.plain,
         )
         return Learned(finding, told.entities, known.known_ms)
 
@@ -224,8 +228,8 @@ class HistoryPass:
 
     def _batch(self, known: list[Known], rows: list[tuple[Transaction, int]]) -> _Batch:
         transactions, amounts = [row[0] for row in rows], [row[1] for row in rows]
-        times_ms = features.event_times_ms(transactions)
-        window_updates = features.window_updates(transactions, amounts, times_ms)
+        times_ms = features.list_event_times_ms(transactions)
+        window_updates = features.build_window_updates(transactions, amounts, times_ms)
         return _Batch(self._learned(known), transactions, amounts, times_ms, window_updates, time.monotonic())
 
     def _learned(self, known: list[Known]) -> list[Learned]:
@@ -269,7 +273,7 @@ class HistoryPass:
             self._keep(batch, _insist(lambda batch=batch: _answer(self._posted(batch)), deadline_s))  # type: ignore[misc]
 
     def _keep(self, batch: _Batch, applied: Applied) -> None:
-        vectors = features.features(
+        vectors = features.compute_features(
             batch.transactions, batch.amounts, applied.aggregates, base_currency=self._base_currency
         )
         seconds = time.monotonic() - batch.sent_s

@@ -21,7 +21,7 @@ from contract.settings import RedisSettings, Settings
 from contract.windows import ENTITIES, hash_counterpart
 from scoring import features
 from scoring.ports import Finding, FindingTicket, StoreUnavailableError, Ticket, WindowUpdate
-from scoring.store.outcomes import named
+from scoring.store.outcomes import decode_entities
 from scoring.store.redis_store import RedisStore
 from tillguard.history import reading
 from tillguard.history.passes import HistoryPass, Passed, Way
@@ -209,7 +209,7 @@ def _batches(served: Served) -> Iterator[tuple[list[Finding], list[Applied]]]:
 
 def _window_update(one: Applied) -> WindowUpdate:
     entities: list[str | None] = [None] * len(ENTITIES)
-    for place, hashed in named(one.entities):
+    for place, hashed in decode_entities(one.entities):
         entities[place] = _name(hashed)
     # an id that came again after its record had expired was applied twice, and is applied twice here
     name = f"{one.transaction_id}/{one.applied_seq}"
@@ -221,7 +221,7 @@ def _vectors(
 ) -> NDArray[np.float32]:
     if not rows:
         return np.empty((0, len(get_feature_names())), dtype=np.float32)
-    return features.features(
+    return features.compute_features(
         [served.transactions[one.transaction_id] for one in rows],
         [one.amount_base_minor for one in rows],
         np.stack([aggregates[one.applied_seq] for one in rows]),

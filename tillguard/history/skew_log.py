@@ -17,7 +17,7 @@ from contract.settings import Settings
 from contract.topics import FEATURES, OUTCOMES, TRANSACTIONS, Topic
 from runtime.kafka.topic_log import TopicReader
 from scoring.ports import Finding
-from scoring.store.outcomes import named
+from scoring.store.outcomes import decode_entities
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -93,7 +93,11 @@ def _outcomes(settings: Settings) -> list[Due]:
     due = []
     for number, one in enumerate(_decoded(settings, OUTCOMES, KnownOutcome)):
         finding = Finding(
-            one.transaction_id, to_epoch_ms(one.event_time), named(one.entities), one.fraud, one.fraud and one.plain
+            one.transaction_id,
+            to_epoch_ms(one.event_time),
+            decode_entities(one.entities),
+            one.fraud,
+            one.fraud and one.plain,
         )
         due.append(Due(to_epoch_ms(one.label_time), number, finding))
     return sorted(due, key=lambda each: each[:2])

@@ -6,7 +6,7 @@ from datetime import datetime
 from contract.clock import to_epoch_ms
 from contract.models import Manifest
 from contract.settings import Settings
-from scoring.engine.coverage import Gap, expects_risk, gaps, missing
+from scoring.engine.coverage import Gap, describe_gaps, find_gaps, needs_risk
 from scoring.ports import StoreUnavailableError
 from scoring.store.client import RedisClient
 from scoring.store.coverage import read_coverage
@@ -22,8 +22,8 @@ def find_state_gaps(settings: Settings, manifest: Manifest, at_ms: int) -> list[
             coverage = read_coverage(client, settings.retailer)
     except StoreUnavailableError:
         return []
-    kinds = missing(coverage, at_ms, risk=expects_risk(manifest), label_delay_days=delay_days)
-    return gaps(coverage, kinds, retailer=settings.retailer, label_delay_days=delay_days)
+    kinds = find_gaps(coverage, at_ms, risk=needs_risk(manifest), label_delay_days=delay_days)
+    return describe_gaps(coverage, kinds, retailer=settings.retailer, label_delay_days=delay_days)
 
 
 def find_serving_gaps(settings: Settings, registry: Registry, checked: Checked, now: datetime) -> list[Gap]:

@@ -25,7 +25,7 @@ from scoring.feeds.ports import Scorer
 from scoring.feeds.publisher import VERDICT_LINGER_MS, KafkaPublisher
 from scoring.models.cache import ModelCache
 from scoring.models.follower import ModelsFollower
-from scoring.rules.ruleset import Ruleset, default_rules, load_rules
+from scoring.rules.ruleset import Ruleset, load_default_rules, load_rules
 from scoring.rules.versions import RulesetCache
 from scoring.store.breaker import RedisBreaker
 from scoring.store.client import RedisClient
@@ -114,7 +114,7 @@ def read_rules(settings: Settings) -> Ruleset:
     """The retailer's rules, or those that ship with Tillguard; raises ConfigurationError."""
     file = settings.scoring.rules_file
     if file is None:
-        return default_rules()
+        return load_default_rules()
     try:
         return load_rules(file.read_text(encoding="utf-8"), where=str(file))
     except (OSError, UnicodeDecodeError) as error:

@@ -20,7 +20,7 @@ import redis
 from contract.errors import InvariantError
 from contract.settings import Settings, parse
 from scoring.ports import Applied, Case, StoreUnavailableError, WindowUpdate
-from scoring.store.client import RedisClient, client_name
+from scoring.store.client import RedisClient, build_client_name
 from scoring.store.keys import Keys
 from scoring.store.redis_store import RedisStore
 from scoring.store.space import KeySpace
@@ -177,7 +177,7 @@ def test_connections_bear_the_name_of_their_process_and_who_may_not_give_it_is_s
             )
             persist(store, [window_update("a", card="x")])
             assert cases.get("a") is None
-            assert [one["name"] for one in client.client_list()].count(client_name()) == named
+            assert [one["name"] for one in client.client_list()].count(build_client_name()) == named
             store.close()
             cases.shut()
 
@@ -194,7 +194,7 @@ def test_however_many_threads_share_a_client_it_opens_two_connections_at_most(tm
             thread.start()
         for thread in threads:
             thread.join(60)
-        assert [one["name"] for one in client.client_list()].count(client_name()) == 2
+        assert [one["name"] for one in client.client_list()].count(build_client_name()) == 2
 
 
 def test_a_wrong_password_is_unavailable_and_is_not_shown(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from contract.dead_letters import DeadLetter
 from contract.metrics import Metrics
 from contract.risk import KnownOutcome
 from contract.settings import Settings
-from scoring.features import entities_of
+from scoring.features import encode_entities
 from scoring.ports import RawEvent
 from scoring.store.redis_store import RedisStore
 from scoring.worker.risk_feed import OutcomeScorer
@@ -29,7 +29,7 @@ TILL = window_update("a", terminal="till")
 def outcome(settings: Settings, **changes: Any) -> RawEvent:
     known: dict[str, Any] = {
         "transaction_id": "a", "retailer": settings.retailer, "event_time": NOW - timedelta(days=8),
-        "entities": entities_of(TILL), "fraud": True, "plain": True, "label_time": NOW,
+        "entities": encode_entities(TILL), "fraud": True, "plain": True, "label_time": NOW,
     }  # fmt: skip
     return RawEvent(encode(KnownOutcome(**known | changes)), "shop.outcomes.v1", 3, 42, 0, b"a")
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from contract.settings import Settings
 from contract.windows import DAY_MS, ENTITIES, HOUR_MS
-from scoring.features import entities_of
+from scoring.features import encode_entities
 from scoring.ports import Finding, WindowUpdate
 from scoring.store.keys import Keys
-from scoring.store.outcomes import named
+from scoring.store.outcomes import decode_entities
 from scoring.store.redis_store import RedisStore
 from scoring.store.space import KeySpace
 from support.reference import Reference
@@ -50,7 +50,7 @@ def steps() -> st.SearchStrategy[Step]:
 
 
 def finding(of: WindowUpdate, outcome: str) -> Finding:
-    entities = named(entities_of(of))
+    entities = decode_entities(encode_entities(of))
     return Finding(of.transaction_id, of.event_time_ms, entities, outcome != "g", outcome == "p")
 
 
@@ -129,7 +129,7 @@ def test_a_revised_label_takes_its_fraud_back_and_leaves_no_key_behind(
     applied = store.send([window_update("b", 8 * DAY_MS, device="d")], "m", "r").wait(WAIT_S)
     assert number(applied, "device.frauds_30d") == 0
     assert np.isnan(number(applied, "device.since_fraud_ms"))
-    side = Keys(settings.retailer).side(2, named(entities_of(event))[0][1])
+    side = Keys(settings.retailer).side(2, decode_entities(encode_entities(event))[0][1])
     space = KeySpace(settings)
     assert space.erase("device", "d") > 0
     assert space._client.run(lambda client: client.exists(side)) == 0

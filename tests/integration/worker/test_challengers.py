@@ -14,7 +14,7 @@ from contract.features import get_feature_names
 from contract.models import ShadowScore
 from contract.package import build_package, read_package, to_messages
 from contract.topics import ALARMS, FEATURES, MODELS, SHADOW_SCORES, VERDICTS
-from scoring.decision.shares import CANARY, in_share
+from scoring.decision.shares import CANARY, is_in_share
 from scoring.models.cache import SUFFIX
 from support.live_worker import LiveWorker, Shop, until
 from support.tiny_model import graph, tiny_challenge, tiny_manifest, tiny_messages, tiny_package
@@ -70,7 +70,7 @@ def test_a_canary_answers_its_customers_and_scores_the_others_in_shadow(shop: Sh
         sold = [shop.topics.transaction(f"t{number}", customer=f"c-{number}") for number in range(40)]
         shop.topics.sell(*sold)
         verdicts = {one.transaction_id: shop.topics.verdict(one.transaction_id) for one in sold}
-        chosen = {one.transaction_id for one in sold if in_share(one.customer or "", CANARY, 0.4)}
+        chosen = {one.transaction_id for one in sold if is_in_share(one.customer or "", CANARY, 0.4)}
         assert 0 < len(chosen) < 40
         for identity, verdict in verdicts.items():
             expected = ("new", "block") if identity in chosen else ("tiny-1", "allow")

@@ -159,16 +159,16 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(tmp_path: Path, li
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, code: int) -> None:
     with (
         pytest.raises(PrerequisiteError, match=rf"{tmp_path}.*(is full|cannot be written)"),
-        artifacts.writing_to(tmp_path),
+        artifacts.translate_write_errors(tmp_path),
     ):
         raise OSError(code, os.strerror(code))
 
 
 def test_every_server_s_artifacts_are_pinned_by_size_and_digest() -> None:
     for service in ("kafka", "mariadb", "mongodb"):
-        pins = artifacts.pinned(service)
+        pins = artifacts.list_pinned(service)
         assert pins
         assert all(pin.size_bytes > 0 and len(pin.sha256) == 64 for pin in pins)
-    assert artifacts.pinned("mongodb")[0].path == (
+    assert artifacts.list_pinned("mongodb")[0].path == (
         "de/bwaldvogel/mongo-java-server/1.47.0/mongo-java-server-1.47.0.jar"
     )

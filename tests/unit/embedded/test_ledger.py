@@ -50,7 +50,7 @@ def test_the_tail_quotes_the_last_lines_of_each_current_log(tmp_path: Path) -> N
     (tmp_path / "kafka.log").write_text("".join(f"line {number}\n" for number in range(100)))
     (tmp_path / "kafka-server.log").write_text("the reason\n")
     (tmp_path / "redis.log").write_text("somebody else\n")
-    quoted = logs.tail(tmp_path, "kafka")
+    quoted = logs.read_tail(tmp_path, "kafka")
     assert "kafka.log: line 99" in quoted
     assert "kafka-server.log: the reason" in quoted
     assert "line 10\n" not in quoted

@@ -14,10 +14,17 @@ from contract.clock import to_epoch_ms
 from contract.events import Origin
 from contract.features import get_feature_names
 from contract.windows import ENTITY_NAMES
-from scoring.features import aggregate_columns, digest, event_times_ms, features, quantities, window_updates
+from scoring.features import (
+    build_window_updates,
+    compute_features,
+    compute_quantities,
+    hash_content,
+    list_aggregate_columns,
+    list_event_times_ms,
+)
 from support.workbench import START, transaction
 
-COLUMNS = aggregate_columns()
+COLUMNS = list_aggregate_columns()
 
 
 def aggregates(**values: float) -> np.ndarray:
@@ -29,7 +36,7 @@ def aggregates(**values: float) -> np.ndarray:
 
 
 def vector(one: object, row: np.ndarray | None = None, amount: int = 5_000, currency: str = "EUR") -> dict[str, float]:
-    table = quantities([one], [amount], aggregates() if row is None else row, base_currency=currency)  # type: ignore[list-item]
+    table = compute_quantities([one], [amount], aggregates() if row is None else row, base_currency=currency)  # type: ignore[list-item]
     return dict(zip(get_feature_names(), table[0].tolist(), strict=True))
 
 
@@ -107,11 +114,11 @@ def test_an_offset_from_utc_changes_nothing() -> None:
     here = transaction()
     there = transaction(event_time=here.event_time.astimezone(datetime.strptime("+0530", "%z").tzinfo))
     assert np.array_equal(
-        features([here], [1], aggregates(), base_currency="EUR"),
-        features([there], [1], aggregates(), base_currency="EUR"),
+        compute_features([here], [1], aggregates(), base_currency="EUR"),
+        compute_features([there], [1], aggregates(), base_currency="EUR"),
         equal_nan=True,
     )
-    assert digest(here, to_epoch_ms(here.event_time)) == digest(there, to_epoch_ms(there.event_time))
+    assert hash_content(here, to_epoch_ms(here.event_time)) == hash_content(there, to_epoch_ms(there.event_time))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
@@ -130,9 +137,9 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(seed: int, count: int) -
     amounts = [one.amount_minor for one in batch]
     rows = generator.integers(0, 10**7, (count, len(COLUMNS))).astype(np.float64)
     rows[generator.random(rows.shape) < 0.2] = np.nan
-    together = features(batch, amounts, rows, base_currency="EUR")
+    together = compute_features(batch, amounts, rows, base_currency="EUR")
     alone = [
-        features([one], [amount], row[None, :], base_currency="EUR")
+        compute_features([one], [amount], row[None, :], base_currency="EUR")
         for one, amount, row in zip(batch, amounts, rows, strict=True)
     ]
     assert together.dtype == np.float32
@@ -141,7 +148,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(seed: int, count: int) -
 
 def test_a_window_update_names_entities_in_the_order_of_the_contract() -> None:
     one = transaction(coupon="c10", aliases={"card": "k0:old"})
-    (found,) = window_updates([one], [123], event_times_ms([one]))
+    (found,) = build_window_updates([one], [123], list_event_times_ms([one]))
     named = dict(zip(ENTITY_NAMES, found.entities, strict=True))
     assert named == {
         "customer": "c-1", "card": "k1:card-1", "device": "d-1", "ip": None, "email": None, "address": None, "coupon": "c10",
@@ -154,7 +161,7 @@ def test_a_window_update_names_entities_in_the_order_of_the_contract() -> None:
 def test_the_digest_is_the_same_for_the_same_row_however_it_came() -> None:
     def of(**changes: Any) -> bytes:
         one = transaction(**changes)
-        return digest(one, to_epoch_ms(one.event_time))
+        return hash_content(one, to_epoch_ms(one.event_time))
 
     again = Origin(connector="other", phase="snapshot", source="shop.orders", position="binlog.9:9")
     assert of() == of(ingest_time=START + timedelta(days=1), origin=again)

@@ -170,7 +170,7 @@ def test_an_account_takeover_strikes_known_customers_from_unknown_devices(histor
 def test_card_numbers_pass_the_luhn_check() -> None:
     rng = np.random.default_rng(3)
     for _ in range(50):
-        digits = [int(digit) for digit in reversed(identities.card(rng))]
+        digits = [int(digit) for digit in reversed(identities.draw_card(rng))]
         total = sum(digits[0::2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])
         assert len(digits) == 16
         assert total % 10 == 0

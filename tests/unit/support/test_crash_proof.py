@@ -13,7 +13,7 @@ from contract.events import Origin, Transaction
 from contract.features import FeatureRecord, get_schema_hash
 from contract.settings import Settings
 from contract.verdicts import Verdict
-from scoring.features import event_times_ms, features, window_updates
+from scoring.features import build_window_updates, compute_features, list_event_times_ms
 from support import crash_proof as proof
 from support.crash_log import Entry
 from support.crash_shop import Committed
@@ -99,8 +99,8 @@ def history() -> tuple[list[Entry], list[FeatureRecord]]:
         for number in range(20)
     ]
     amounts = [each.amount_minor for each in made]
-    brute = aggregates(enumerate(window_updates(made, amounts, event_times_ms(made)), start=1))
-    vectors = features(made, amounts, brute, base_currency="EUR").astype("<f4")
+    brute = aggregates(enumerate(build_window_updates(made, amounts, list_event_times_ms(made)), start=1))
+    vectors = compute_features(made, amounts, brute, base_currency="EUR").astype("<f4")
     records = [
         FeatureRecord(
             transaction_id=each.transaction_id,

@@ -12,7 +12,7 @@ from contract.alarms import ALARMS, Alarm
 from contract.events import Origin
 from contract.metrics import Metrics
 from contract.policies import BreakerSettings
-from scoring.decision.breaker import CLOSES_AFTER_MS, Limits, Occurrence, alarm
+from scoring.decision.breaker import CLOSES_AFTER_MS, Limits, Occurrence, build_alarm
 from scoring.ports import EventResult, StoreUnavailableError
 from scoring.worker.breaker_alarms import BreakerWatch
 from support.breaker import Breaker
@@ -94,7 +94,7 @@ def test_it_opens_and_closes_once_per_occurrence() -> None:
     ],
 )
 def test_an_alarm_says_what_is_the_matter_and_what_to_do(found: Occurrence, words: str) -> None:
-    raised = alarm(found, limits(), "shop")
+    raised = build_alarm(found, limits(), "shop")
     assert raised.kind in ALARMS
     assert words in raised.text
     assert raised.remedy

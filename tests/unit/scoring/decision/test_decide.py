@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from contract.models import Thresholds
 from contract.policies import FallbackSettings
-from scoring.decision.decide import ALLOW, BLOCK, FLAG, HOLD, fallback, marked, model_severities, rounded, severities
+from scoring.decision.decide import (
+    ALLOW,
+    BLOCK,
+    FLAG,
+    HOLD,
+    apply_marks,
+    decide_by_model,
+    decide_degraded,
+    decide_severities,
+    round_scores,
+)
 from scoring.ports import ListHit
 
 THRESHOLDS = Thresholds(flag=0.3, hold=0.6, block=0.9)
@@ -19,18 +29,18 @@ DENY, ALLOWED, WATCH = ListHit("card", "deny"), ListHit("customer", "allow"), Li
     [(0.0, ALLOW), (0.299999, ALLOW), (0.3, FLAG), (0.6, HOLD), (0.899999, HOLD), (0.9, BLOCK), (1.0, BLOCK)],
 )
 def test_a_decision_applies_from_its_threshold_on(score: float, severity: int) -> None:
-    assert model_severities(np.array([score]), THRESHOLDS).tolist() == [severity]
+    assert decide_by_model(np.array([score]), THRESHOLDS).tolist() == [severity]
 
 
 def test_a_threshold_above_one_is_never_reached() -> None:
     never = Thresholds(flag=0.5, hold=1.000001, block=1.000001)
-    assert model_severities(np.array([1.0]), never).tolist() == [FLAG]
+    assert decide_by_model(np.array([1.0]), never).tolist() == [FLAG]
 
 
 def decided(model: int, fired: dict[int, int], marks: tuple[ListHit, ...] = ()) -> int:
     """`fired` gives per rule its severity and whether it fired."""
     hits = np.array([[bool(hit) for _, hit in fired.items()]])
-    found = severities(np.array([model], dtype=np.int8), hits, np.array(list(fired), dtype=np.int8), [marks])
+    found = decide_severities(np.array([model], dtype=np.int8), hits, np.array(list(fired), dtype=np.int8), [marks])
     return int(found[0])
 
 
@@ -73,12 +83,12 @@ def test_deny_beats_allow_and_allow_beats_rules_and_model(
 
 @given(st.integers(0, 3), st.permutations([DENY, ALLOWED, WATCH]), st.integers(0, 3))
 def test_the_order_of_marks_is_irrelevant(severity: int, marks: list[ListHit], count: int) -> None:
-    assert marked(severity, marks[:count]) == marked(severity, sorted(marks[:count]))
+    assert apply_marks(severity, marks[:count]) == apply_marks(severity, sorted(marks[:count]))
 
 
 def test_marks_concern_their_own_row_only() -> None:
     fired = np.zeros((3, 1), dtype=bool)
-    found = severities(
+    found = decide_severities(
         np.array([0, 3, 0], dtype=np.int8), fired, np.array([2], dtype=np.int8), [(), (ALLOWED,), (DENY,)]
     )
     assert found.tolist() == [ALLOW, ALLOW, BLOCK]
@@ -86,7 +96,7 @@ def test_marks_concern_their_own_row_only() -> None:
 
 def test_scores_are_rounded_to_six_digits_before_anything_sees_them() -> None:
     noisy = np.array([0.3, np.nextafter(np.float32(0.3), np.float32(1))], dtype=np.float32)
-    assert rounded(noisy).tolist() == [0.3, 0.3]
+    assert round_scores(noisy).tolist() == [0.3, 0.3]
 
 
 @pytest.mark.parametrize(
@@ -101,9 +111,9 @@ def test_scores_are_rounded_to_six_digits_before_anything_sees_them() -> None:
 )
 def test_the_fallback_holds_from_an_amount_on_and_never_softens(amount: int, decision: str, expected: str) -> None:
     settings = FallbackSettings(decision=decision, hold_from=200.0)
-    assert fallback(amount, "EUR", settings) == expected
+    assert decide_degraded(amount, "EUR", settings) == expected
 
 
 def test_the_fallback_counts_major_units_of_the_base_currency() -> None:
-    assert fallback(200, "JPY", FallbackSettings()) == "hold"
-    assert fallback(200, "EUR", FallbackSettings()) == "flag"
+    assert decide_degraded(200, "JPY", FallbackSettings()) == "hold"
+    assert decide_degraded(200, "EUR", FallbackSettings()) == "flag"

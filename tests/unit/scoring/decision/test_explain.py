@@ -10,10 +10,10 @@ import pytest
 from contract.features import GROUPS, get_feature_names, get_schema
 from scoring.decision.explain import (
     REASONS_MAX,
+    explain_rule,
     group_reasons,
     group_weights,
     mark_reason,
-    rule_reason,
     score_reason,
     show,
 )
@@ -173,7 +173,7 @@ def test_a_rules_text_is_filled_with_its_features() -> None:
         decision="flag",
         kind="bot",
     )
-    found = rule_reason(rule, row(card_count_1h=9, card_sum_1h=1234.5), "EUR")
+    found = explain_rule(rule, row(card_count_1h=9, card_sum_1h=1234.5), "EUR")
     assert (found.code, found.weight) == ("rule:r", 1.0)
     assert found.text == "bot: 9 payments, 1234.50 EUR in sum, unknown"
 

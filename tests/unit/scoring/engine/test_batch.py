@@ -7,7 +7,7 @@ import pytest
 
 from contract.errors import InvariantError
 from contract.verdicts import Decision
-from scoring.engine.answers import answer_of
+from scoring.engine.answers import read_answer
 from scoring.engine.batch import read
 from scoring.ports import Answer, Case, EventResult
 from support.workbench import Workbench, record, transaction
@@ -55,7 +55,7 @@ def test_what_was_published_before_is_read_back_as_the_answer_that_it_was(bench:
     expected: list[tuple[Workbench, Decision, bool]] = [(bench, "hold", False), (control, "flag", True)]
     for one, decision, is_control in expected:
         (result,) = one.score(transaction(1, amount_minor=40_000))
-        assert answer_of(result.verdict or b"") == Answer(result.verdict or b"", decision, 0.731059, is_control)
+        assert read_answer(result.verdict or b"") == Answer(result.verdict or b"", decision, 0.731059, is_control)
 
 
 def test_a_case_on_record_that_holds_no_verdict_is_a_broken_invariant(bench: Workbench) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contract.package import build_package
-from scoring.decision.shares import CANARY, in_share
+from scoring.decision.shares import CANARY, is_in_share
 from support.tiny_model import slow_onnx, tiny_challenge, tiny_manifest, tiny_package
 from support.workbench import Workbench, features_of, records, transaction, verdict_of
 
@@ -27,7 +27,7 @@ def test_a_share_of_customers_is_answered_by_the_challenger(bench: Workbench) ->
     bench.challenge(CHALLENGER, "new", share=0.2)
     outcomes = bench.score(*MANY)
     for one, outcome in zip(MANY, outcomes, strict=True):
-        chosen = in_share(one.customer or "", CANARY, 0.2)
+        chosen = is_in_share(one.customer or "", CANARY, 0.2)
         verdict = verdict_of(outcome)
         assert (verdict.model_version, verdict.decision) == (("new", "block") if chosen else ("tiny-1", "allow"))
         assert features_of(outcome).model_version == verdict.model_version
@@ -82,9 +82,9 @@ def test_a_canary_that_takes_too_long_leaves_its_own_degraded_and_nobody_else(
     bench = Workbench(tmp_path, document={"scoring": {"budget_ms": 500}})
     onnx = slow_onnx(10**9)
     bench.challenge(build_package(tiny_manifest(onnx, "slow"), onnx), "slow", share=0.5)
-    customers = sorted((f"c-{number}" for number in range(8)), key=lambda name: not in_share(name, CANARY, 0.5))
+    customers = sorted((f"c-{number}" for number in range(8)), key=lambda name: not is_in_share(name, CANARY, 0.5))
     events = [
-        transaction(number, customer=name, amount_minor=60_000 if in_share(name, CANARY, 0.5) else 5_000)
+        transaction(number, customer=name, amount_minor=60_000 if is_in_share(name, CANARY, 0.5) else 5_000)
         for number, name in enumerate(customers)
     ]
     verdicts = [verdict_of(outcome) for outcome in bench.score_events(records(events))]

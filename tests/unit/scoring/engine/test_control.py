@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract.events import Origin
-from scoring.decision.shares import CONTROL, in_share
+from scoring.decision.shares import CONTROL, is_in_share
 from support.tiny_model import tiny_package
 from support.workbench import Workbench, features_of, records, resolution, transaction, verdict_of
 
@@ -33,7 +33,7 @@ def bench(tmp_path: Path) -> Workbench:
 def test_a_share_of_what_the_model_would_stop_is_let_through_and_marked(bench: Workbench) -> None:
     outcomes = bench.score(*EVENTS)
     through = [one for one, outcome in zip(EVENTS, outcomes, strict=True) if features_of(outcome).control]
-    assert through == [one for one in EVENTS if in_share(one.transaction_id, CONTROL, 0.3)]
+    assert through == [one for one in EVENTS if is_in_share(one.transaction_id, CONTROL, 0.3)]
     assert 5 < len(through) < 30
     for one, outcome in zip(EVENTS, outcomes, strict=True):
         verdict = verdict_of(outcome)

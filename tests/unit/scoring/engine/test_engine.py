@@ -171,10 +171,10 @@ def test_bad_input_becomes_a_dead_letter_that_finds_it_again(bench: Workbench, v
 
 def test_a_dead_letter_never_has_an_empty_key() -> None:
     event = RawEvent(b"?", "shop.transactions.v1", 3, 9, 0, None)
-    from scoring.engine.answers import key_of
+    from scoring.engine.answers import choose_key
 
-    assert key_of(event) == b"shop.transactions.v1/3/9"
-    assert key_of(event._replace(key=b"")) == b"shop.transactions.v1/3/9"
+    assert choose_key(event) == b"shop.transactions.v1/3/9"
+    assert choose_key(event._replace(key=b"")) == b"shop.transactions.v1/3/9"
 
 
 def test_a_tombstone_needs_no_answer_but_a_message_without_key_and_value_does(bench: Workbench) -> None:

@@ -17,8 +17,8 @@ from contract.metrics import Metrics
 from contract.models import ShadowScore, Thresholds
 from contract.package import build_package, read_package
 from runtime.kafka.producer import DeliveryError
-from scoring.decision.decide import rounded
-from scoring.decision.shares import CANARY, in_share
+from scoring.decision.decide import round_scores
+from scoring.decision.shares import CANARY, is_in_share
 from scoring.engine import shadow
 from scoring.engine.shadow import ShadowScorer, ShadowWork
 from scoring.models.onnx_model import OnnxModel
@@ -107,7 +107,7 @@ def test_a_canary_scores_in_shadow_the_customers_that_it_does_not_answer(bench: 
     bench.challenge(CHALLENGER, "new", share=0.3)
     events = [transaction(number) for number in range(60)]
     answer(bench, *events)
-    assert ear.ids == [one.transaction_id for one in events if not in_share(one.customer or "", CANARY, 0.3)]
+    assert ear.ids == [one.transaction_id for one in events if not is_in_share(one.customer or "", CANARY, 0.3)]
     assert 0 < len(ear.ids) < 60
 
 
@@ -180,7 +180,7 @@ def work_of(model: OnnxModel, amounts: Sequence[float]) -> ShadowWork:
         model,
         "tiny-1",
         champion.manifest.thresholds,
-        rounded(champion.score(vectors)),
+        round_scores(champion.score(vectors)),
         vectors,
         [(f"t-{number}", START) for number in range(len(amounts))],
     )

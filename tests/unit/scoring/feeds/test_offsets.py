@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvariantError
-from scoring.feeds.offsets import OffsetTracker, unread
+from scoring.feeds.offsets import OffsetTracker, count_unread
 from scoring.ports import RawEvent
 
 
@@ -186,7 +186,7 @@ def test_a_reader_that_begins_elsewhere_than_was_committed_stands_there() -> Non
 def test_what_is_unread_lies_between_the_reader_and_the_end(
     position: int | None, low: int, high: int, count: int
 ) -> None:
-    assert unread(position, low, high) == count
+    assert count_unread(position, low, high) == count
 
 
 def test_a_commit_that_ends_after_its_partition_left_changes_nothing() -> None:

@@ -7,7 +7,7 @@ from onnx import helper, numpy_helper
 from contract.errors import PackageRefusedError
 from contract.features import get_feature_names, get_schema_hash
 from contract.package import build_package, read_package
-from scoring.decision.decide import rounded
+from scoring.decision.decide import round_scores
 from scoring.models.onnx_model import BLOCK_ROWS, OnnxModel
 from scoring.ports import ModelFailedError
 from support.tiny_model import graph, linear_onnx, model, random_onnx, tiny_manifest
@@ -59,7 +59,7 @@ def test_a_rows_score_has_the_same_bits_in_a_batch_of_1_and_of_256(seed: int) ->
     assert together.std() > 0.01
     for size in (1, 3, 16, 100):
         parts = np.concatenate([found.score(rows[start : start + size]) for start in range(0, 256, size)])
-        assert np.array_equal(rounded(parts), rounded(together))
+        assert np.array_equal(round_scores(parts), round_scores(together))
         assert parts.tobytes() == together.tobytes()
 
 

@@ -9,7 +9,7 @@ import rule_engine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.rules.expressions import ConditionError, Name, compile_condition, library_context
+from scoring.rules.expressions import ConditionError, Name, build_context, compile_condition
 
 NAMES = {
     "a": Name("number", False),
@@ -103,7 +103,7 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
 
 @given(conditions(), ROWS)
 def test_columns_and_single_values_give_what_the_library_gives(text: str, rows: list[dict[str, Any]]) -> None:
-    rule = rule_engine.Rule(text, context=library_context(NAMES))
+    rule = rule_engine.Rule(text, context=build_context(NAMES))
     expected = [rule.matches(row) for row in rows]
     condition = compile_condition(text, NAMES)
     assert condition.matches(columns(rows), len(rows)).tolist() == expected

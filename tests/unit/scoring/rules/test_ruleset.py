@@ -8,7 +8,7 @@ import yaml
 
 from contract.errors import ConfigurationError
 from contract.features import get_feature_names
-from scoring.rules.ruleset import ONE_BY_ONE_MAX, Ruleset, default_rules, load_rules, vocabulary
+from scoring.rules.ruleset import ONE_BY_ONE_MAX, Ruleset, build_vocabulary, load_default_rules, load_rules
 from support.workbench import transaction
 
 
@@ -112,7 +112,7 @@ def test_few_events_and_many_give_the_same_hits() -> None:
     table[generator.random(table.shape) < 0.3] = np.nan
     table[:, get_feature_names().index("amount")] = generator.integers(1, 400, count)
     events = [transaction(number, coupon="c" if number % 2 else None) for number in range(count)]
-    rules, scores = default_rules(), np.zeros(count)
+    rules, scores = load_default_rules(), np.zeros(count)
     together = rules.fired(events, table, scores)
     alone = [rules.fired([event], row[None, :], scores[:1]) for event, row in zip(events, table, strict=True)]
     assert together.any()
@@ -120,7 +120,7 @@ def test_few_events_and_many_give_the_same_hits() -> None:
 
 
 def test_hash_buckets_are_no_numbers_for_rules() -> None:
-    assert vocabulary()["category"].kind == "text"
+    assert build_vocabulary()["category"].kind == "text"
 
 
 @pytest.mark.parametrize(
@@ -146,16 +146,16 @@ def test_hash_buckets_are_no_numbers_for_rules() -> None:
 def test_each_shipped_rule_fires_on_its_pattern_alone(
     expected: str, fields: dict[str, object], values: dict[str, float]
 ) -> None:
-    assert fired(default_rules(), fields=fields, **values) == {expected}
+    assert fired(load_default_rules(), fields=fields, **values) == {expected}
 
 
 def test_shipped_rules_leave_an_ordinary_payment_and_an_unknown_one_alone() -> None:
-    assert fired(default_rules(), card_count_1h=1, card_sum_1h=50, session=90, customer_amount_ratio=1.1) == set()
-    assert fired(default_rules()) == set()
+    assert fired(load_default_rules(), card_count_1h=1, card_sum_1h=50, session=90, customer_amount_ratio=1.1) == set()
+    assert fired(load_default_rules()) == set()
 
 
 def test_the_shipped_rules_cover_every_kind_of_fraud() -> None:
-    assert {one.kind for one in default_rules().rules} == {
+    assert {one.kind for one in load_default_rules().rules} == {
         "payment_anomaly", "card_testing", "account_takeover", "coupon_abuse", "bot",
     }  # fmt: skip
 

@@ -7,8 +7,8 @@ import pytest
 from contract.windows import ENTITY_NAMES, hash_counterpart
 from scoring.ports import ListHit
 from scoring.store.keys import Keys
-from scoring.store.scripts import script
-from scoring.store.window_updates import COLUMNS, Bounds, ReplyReader, WindowUpdatePacker, layout
+from scoring.store.scripts import load_script
+from scoring.store.window_updates import COLUMNS, Bounds, ReplyReader, WindowUpdatePacker, encode_layout
 from support.window_updates import START_MS, column, window_update
 
 BOUNDS = Bounds(idle_s=60, sight_s=30, max_events=9, max_counterparts=7, label_delay_s=4, horizon_tiles=8)
@@ -45,13 +45,13 @@ def test_a_window_update_is_one_command_with_every_key_named() -> None:
     assert event[6:12] == (12_345).to_bytes(6, "little")
     assert event[12:] == b"digest-1" + hash_counterpart(b"c") + hash_counterpart(b"x")
     assert shared == struct.pack("<IIIHBBBIH", 5, 60, 30, 9, 7, 2, 2, 4, 8) + b"m1r1"
-    assert places == layout(mask("customer", "card"))
+    assert places == encode_layout(mask("customer", "card"))
 
 
 def test_the_layout_says_where_each_entity_finds_its_counterparts() -> None:
-    assert layout(mask("customer", "card")) == struct.pack("<BH", 2, 3) + bytes([128, 129]) + bytes([2, 2, 0]) + bytes(
-        [1, 0]
-    )
+    assert encode_layout(mask("customer", "card")) == struct.pack("<BH", 2, 3) + bytes([128, 129]) + bytes(
+        [2, 2, 0]
+    ) + bytes([1, 0])
 
 
 def test_an_alias_follows_with_its_key_place_and_hash() -> None:
@@ -139,7 +139,7 @@ def test_an_empty_batch_is_an_empty_answer() -> None:
 
 
 def test_the_script_holds_the_contracts_numbers_and_no_names_of_them() -> None:
-    text = script("windows")
+    text = load_script("windows")
     assert "86400000" in text
     assert "WINDOW_4" not in text
     assert "TILES_A" not in text

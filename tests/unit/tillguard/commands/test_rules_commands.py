@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from contract.errors import ConfigurationError
-from scoring.rules.ruleset import default_rules, load_rules
+from scoring.rules.ruleset import load_default_rules, load_rules
 from tillguard.cli import app
 
 RUNNER = CliRunner()
@@ -33,7 +33,7 @@ def test_a_bad_or_absent_file_is_a_wrong_configuration_that_names_it(tmp_path: P
 
 def test_the_shipped_rules_can_be_printed_and_loaded_again(tmp_path: Path) -> None:
     printed = RUNNER.invoke(app, ["rules", "default"]).stdout
-    assert load_rules(printed, where="printed").version == default_rules().version
+    assert load_rules(printed, where="printed").version == load_default_rules().version
 
 
 def test_names_can_be_searched() -> None:
