@@ -28,7 +28,7 @@ class Row:
     holds: bool | None = None
 
 
-def ratio(value: float, baseline: float) -> float | None:
+def compute_ratio(value: float, baseline: float) -> float | None:
     """None where the baseline is 0: what learned next to nothing, as in quick runs, is nothing to compare with."""
     return value / baseline if baseline else None
 

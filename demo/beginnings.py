@@ -38,12 +38,12 @@ SERVERS = {MYSQL_RETAILER: "mariadb", MONGO_RETAILER: "mongodb"}
 """Which server of the stack holds whose database."""
 
 
-def shops(endpoints: Mapping[str, Endpoint]) -> tuple[Shop, Shop]:
+def connect_shops(endpoints: Mapping[str, Endpoint]) -> tuple[Shop, Shop]:
     """The two databases, connected."""
-    return shop_of(MYSQL_RETAILER, endpoints), shop_of(MONGO_RETAILER, endpoints)
+    return connect_shop(MYSQL_RETAILER, endpoints), connect_shop(MONGO_RETAILER, endpoints)
 
 
-def shop_of(retailer: str, endpoints: Mapping[str, Endpoint]) -> Shop:
+def connect_shop(retailer: str, endpoints: Mapping[str, Endpoint]) -> Shop:
     """The database of one of the two, connected; asks for no other server than its own."""
     server = endpoints[SERVERS[retailer]]
     if retailer == MYSQL_RETAILER:
@@ -51,12 +51,12 @@ def shop_of(retailer: str, endpoints: Mapping[str, Endpoint]) -> Shop:
     return MongoShop(retailer, server.host, server.port)
 
 
-def connector_path(shop: Shop) -> Path:
+def get_connector_path(shop: Shop) -> Path:
     """Where the shop's connector file stands."""
     return find_retailer_folder(shop.retailer) / "connectors" / f"{shop.connector}.yaml"
 
 
-def history_path(retailer: str) -> Path:
+def get_history_path(retailer: str) -> Path:
     """Where the labelled history for training stands."""
     return find_retailer_folder(retailer) / "history.jsonl"
 
@@ -109,7 +109,7 @@ def fill(shop: Shop, history: Sequence[Labelled], settings: Settings, known_by: 
     both hold only what had become known by then.
     """
     text = shop.connector_file()
-    file = connector_path(shop)
+    file = get_connector_path(shop)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
     file.write_text(text, encoding="utf-8")
@@ -131,10 +131,10 @@ def _without_label(one: Labelled) -> Labelled:
 def _write_history(
     shop: Shop, connector: str, history: Sequence[Labelled], settings: Settings, known_by: datetime | None
 ) -> None:
-    config = parse(connector, str(connector_path(shop)))
+    config = parse(connector, str(get_connector_path(shop)))
     mapper = build_mapper(config, settings)
     now = datetime.now(UTC)
-    with history_path(shop.retailer).open("wb") as output:
+    with get_history_path(shop.retailer).open("wb") as output:
         for number, entry in enumerate(history):
             row = SourceRow(config.transactions.name, "read", shop.row(entry.sale), f"row {number}", "replay")
             for outcome in mapper.outcomes(row, now):

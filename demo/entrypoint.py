@@ -65,7 +65,7 @@ def run(wishes: Wishes, state: Path, console: Console) -> bool:
     ).run(keep=wishes.keep)
     with screen.step("write the report"):
         run = _run(wishes, material, screen)
-        page = html_report.report(run, outcome.figures, outcome.judged, outcome.course, outcome.second)
+        page = html_report.render_report(run, outcome.figures, outcome.judged, outcome.course, outcome.second)
         _write(wishes.report_file, page)
     closing.show(console, outcome.figures, material.kinds, replay=material.replay)
     if wishes.json_file is not None:
@@ -74,8 +74,8 @@ def run(wishes: Wishes, state: Path, console: Console) -> bool:
     connector = (
         state / "retailers" / beginnings.MYSQL_RETAILER / "connectors" / f"{beginnings.MYSQL_RETAILER}-orders.yaml"
     )
-    closing.show_next(console, wishes.report_file, closing.shown(connector), running=wishes.keep)
-    return summary.holds(outcome.figures)
+    closing.show_next(console, wishes.report_file, closing.shorten_path(connector), running=wishes.keep)
+    return summary.are_promises_kept(outcome.figures)
 
 
 def _material(wishes: Wishes) -> Material:

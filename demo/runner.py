@@ -122,7 +122,9 @@ class Demonstration:
             figures["replayed"] = replayed
             second = self._tallies[0].judged("second")
             if course is not None:
-                figures["second_act"] = recovery.summarise(course, second, summary.account(self._tallies[:1], "second"))
+                figures["second_act"] = recovery.summarise(
+                    course, second, summary.count_outcomes(self._tallies[:1], "second")
+                )
             judged = [entry for tally in self._tallies for entry in tally.judged()]
             if self._third_seed is not None:
                 figures["third_act"] = self._third_act(self._third_seed)
@@ -133,7 +135,7 @@ class Demonstration:
     def _prepare(self, ending: ExitStack) -> None:
         endpoints = self._stack.endpoints
         self._settings = beginnings.begin([beginnings.MYSQL_RETAILER, beginnings.MONGO_RETAILER], endpoints)
-        self._shops = beginnings.shops(endpoints)
+        self._shops = beginnings.connect_shops(endpoints)
         for shop in self._shops:
             ending.callback(shop.close)
         histories = self._histories = self._material.histories()
@@ -164,7 +166,7 @@ class Demonstration:
                         if self._material.replay:
                             first_trainers.start(self._children, retailer)
                 models = f"{len(self._shops) - len(waiting)} of {len(self._shops)} models, "
-                self._screen.detail(models + view.unanswered_text(self._tallies, "history"))
+                self._screen.detail(models + view.describe_unanswered(self._tallies, "history"))
                 return not waiting and self._answered("history")
 
             self._wait(done, lambda: (len(waiting), *self._progress()), LEARNING_STALLED_AFTER_S)
@@ -183,9 +185,9 @@ class Demonstration:
 
     def _start_retailer(self, shop: Shop) -> Child:
         """Its connector, and its trainer, which is returned."""
-        path = beginnings.connector_path(shop)
+        path = beginnings.get_connector_path(shop)
         self._children.start(f"{shop.retailer}-connector", ["connector", "run", str(path), "--retailer", shop.retailer])
-        history = str(beginnings.history_path(shop.retailer))
+        history = str(beginnings.get_history_path(shop.retailer))
         return self._children.start(
             f"{shop.retailer}-train", ["train", "--retailer", shop.retailer, "--history", history]
         )
@@ -195,17 +197,17 @@ class Demonstration:
 
         def panel() -> Any:
             with self._lock:
-                entries = [view.figures(tally) for tally in self._tallies]
-            return view.live_table(entries, rate.of(sum(entry.answered for entry in entries), time.monotonic()))
+                entries = [view.compute_figures(tally) for tally in self._tallies]
+            return view.render_table(entries, rate.of(sum(entry.answered for entry in entries), time.monotonic()))
 
         with self._screen.step("live: into the databases, and back as verdicts", panel), self._sending() as sent:
 
             def done() -> bool:
                 with self._lock:
-                    entries = [view.figures(tally) for tally in self._tallies]
+                    entries = [view.compute_figures(tally) for tally in self._tallies]
                 if not self._screen.console.is_terminal:
                     answered = sum(entry.answered for entry in entries)
-                    self._screen.detail(view.live_line(entries, rate.of(answered, time.monotonic())))
+                    self._screen.detail(view.render_line(entries, rate.of(answered, time.monotonic())))
                 for one in sent:
                     if one.done():
                         one.result()

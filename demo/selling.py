@@ -22,7 +22,7 @@ RESTING = timedelta(hours=1)
 NAMES = (beginnings.MYSQL_RETAILER, beginnings.MONGO_RETAILER)
 
 
-def first_number(now_s: float) -> int:
+def choose_first_number(now_s: float) -> int:
     """Of a call's sales, from the clock: at up to RATE_MAX sales a second no other call, nor the demonstration, has them."""
     return int(now_s * RATE_MAX)
 
@@ -49,7 +49,7 @@ def sell(retailer: str, state: Path, *, transactions: int, rate: float, seed: in
         PROFILES[place], 2 * seed + place, begin - timedelta(weeks=HISTORY_WEEKS), beginnings.PREFIXES[place]
     )
     try:
-        shop = beginnings.shop_of(retailer, stack.endpoints)
+        shop = beginnings.connect_shop(retailer, stack.endpoints)
     except (pymysql.Error, pymongo.errors.PyMongoError) as error:
         raise _refused(retailer, error) from None
     try:
@@ -58,7 +58,7 @@ def sell(retailer: str, state: Path, *, transactions: int, rate: float, seed: in
             transactions / rate,
             transactions,
             LIVE_FRAUD_SHARE,
-            first_number=first_number(time.time()),
+            first_number=choose_first_number(time.time()),
             resting=shop.customers_since(begin - RESTING),
         )
         planned = sender.plan(shop, sales, [(one.sale.event_time - begin).total_seconds() for one in sales], seed=None)

@@ -26,7 +26,7 @@ class Account(TypedDict):
     unaccounted: int
 
 
-def account(tallies: Sequence[Tally], phase: Phase) -> Account:
+def count_outcomes(tallies: Sequence[Tally], phase: Phase) -> Account:
     """What became of every row of `phase`. A row with a dead letter counts as such even if it has a verdict, too."""
     given = sum(tally.expected[phase] for tally in tallies)
     missing = sum(len(tally.unanswered(phase)) for tally in tallies)
@@ -41,9 +41,9 @@ def summarise(tallies: Sequence[Tally]) -> dict[str, Any]:
     judged = [entry for tally in tallies for entry in tally.judged()]
     kinds = sorted({entry.truth.kind for entry in judged if entry.truth.kind is not None})
     return {
-        **account(tallies, "live"),
+        **count_outcomes(tallies, "live"),
         "disagreeing_redeliveries": sum(tally.disagreeing for tally in tallies),
-        "latency_ms": percentiles([entry.latency_ms for entry in judged]),
+        "latency_ms": compute_percentiles([entry.latency_ms for entry in judged]),
         "decisions": _decisions(judged),
         "recall_by_kind": {kind: _recall(judged, kind, ("flag", "hold", "block")) for kind in kinds},
         "stopped_by_kind": {kind: _recall(judged, kind, ("hold", "block")) for kind in kinds},
@@ -55,7 +55,7 @@ def summarise(tallies: Sequence[Tally]) -> dict[str, Any]:
             [entry.verdict.score for entry in judged if entry.verdict.score is not None],
             [entry.truth.fraud for entry in judged if entry.verdict.score is not None],
         ),
-        "end_to_end_ms": percentiles([e.end_to_end_ms for e in judged if e.end_to_end_ms is not None]),
+        "end_to_end_ms": compute_percentiles([e.end_to_end_ms for e in judged if e.end_to_end_ms is not None]),
         "redeliveries": sum(tally.redelivered for tally in tallies),
         "degraded": sum(
             entry.degraded for tally in tallies for entry in tally.entries.values() if entry.phase == "live"
@@ -64,7 +64,7 @@ def summarise(tallies: Sequence[Tally]) -> dict[str, Any]:
         "strangers": sum(tally.strangers for tally in tallies),
         "labels": sum(tally.labels for tally in tallies),
         "dead_letters_by_reason": _reasons(tallies),
-        "history": account(tallies, "history"),
+        "history": count_outcomes(tallies, "history"),
         "retailers": {tally.retailer: _retailer(tally) for tally in tallies},
     }
 
@@ -72,13 +72,13 @@ def summarise(tallies: Sequence[Tally]) -> dict[str, Any]:
 def _retailer(tally: Tally) -> dict[str, Any]:
     judged = tally.judged()
     return {
-        **account([tally], "live"),
-        "latency_ms": percentiles([entry.latency_ms for entry in judged]),
+        **count_outcomes([tally], "live"),
+        "latency_ms": compute_percentiles([entry.latency_ms for entry in judged]),
         "decisions": _decisions(judged),
     }
 
 
-def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+def compute_percentiles(values: Sequence[float]) -> dict[str, float | None]:
     """p50, p90, p99 and max, rounded to hundredths; None without values."""
     if not values:
         return dict.fromkeys(("p50", "p90", "p99", "max"))
@@ -129,7 +129,7 @@ def average_precision(scores: Sequence[float], frauds: Sequence[bool]) -> float 
     return None if np.isnan(found) else round(found, 4)
 
 
-def precision_recall(scores: Sequence[float], frauds: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+def compute_precision_recall(scores: Sequence[float], frauds: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall at each distinct score, from the strictest down; both empty without frauds.
 
     Both have the shape (k,) for k distinct scores.
@@ -154,7 +154,7 @@ def _reasons(tallies: Sequence[Tally]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def holds(summary: dict[str, Any]) -> bool:
+def are_promises_kept(summary: dict[str, Any]) -> bool:
     """Whether the promises were kept: nothing lost in any phase, no two answers, nothing invented, a ledger that holds."""
     return bool(
         summary["unaccounted"] == 0

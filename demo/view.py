@@ -38,7 +38,7 @@ class Figures:
     p99_ms: float | None
 
 
-def figures(tally: Tally) -> Figures:
+def compute_figures(tally: Tally) -> Figures:
     """The live phase as it stands; the caller holds the lock."""
     recent = tally.latencies_ms[-RECENT:]
     p50, p99 = np.percentile(recent, (50, 99)).tolist() if recent else (None, None)
@@ -69,7 +69,7 @@ class Rate:
         return (total - first) / (now_s - first_s) if now_s > first_s else 0.0
 
 
-def live_table(entries: Sequence[Figures], rate: float) -> RenderableType:
+def render_table(entries: Sequence[Figures], rate: float) -> RenderableType:
     """Progress over all retailers, and a row for each."""
     given, answered = sum(entry.given for entry in entries), sum(entry.answered for entry in entries)
     bar = Table.grid(padding=(0, 2))
@@ -95,7 +95,7 @@ def live_table(entries: Sequence[Figures], rate: float) -> RenderableType:
     return Group(bar, table)
 
 
-def live_line(entries: Sequence[Figures], rate: float) -> str:
+def render_line(entries: Sequence[Figures], rate: float) -> str:
     """The same in one line of text, for logs."""
     given, answered = sum(entry.given for entry in entries), sum(entry.answered for entry in entries)
     by_name = [f"{name} {sum(e.decisions[i] for e in entries):,}" for i, name in enumerate(DECISIONS)]
@@ -152,7 +152,7 @@ class Screen:
             self.console.print(f"    {text}", highlight=False)
 
 
-def unanswered_text(tallies: Sequence[Tally], phase: Phase) -> str:
+def describe_unanswered(tallies: Sequence[Tally], phase: Phase) -> str:
     """`12,000 of 50,000 answered`."""
     given = sum(tally.expected[phase] for tally in tallies)
     return f"{sum(tally.answered[phase] for tally in tallies):,} of {given:,} answered"

@@ -38,7 +38,7 @@ def measure(section: str, *, quick: bool, **more: object) -> list[Row]:
     return rows
 
 
-def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.federation",
@@ -66,7 +66,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints, writes; 1 where a target is missed or a run failed, 2 where something it needs is not there."""
-    options = options_of(arguments)
+    options = parse_options(arguments)
     try:
         own = OWN.get(options.section)
         rows = measure(options.section, quick=options.quick, **({own: getattr(options, own)} if own else {}))

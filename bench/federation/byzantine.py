@@ -13,7 +13,7 @@ import numpy as np
 from bench.federation import trial
 from bench.federation.local import Course
 from bench.federation.trial import Bank
-from bench.federation.tutorial import EXAMPLES, QUICK_EXAMPLES, data
+from bench.federation.tutorial import EXAMPLES, QUICK_EXAMPLES, generate_data
 from bench.table import Row
 from contract.federation.settings import RobustSettings, RoundSettings
 from federation.learning.learner import Learner, Task, Trained
@@ -70,9 +70,9 @@ ATTACKS = (
 )
 
 
-def settings(course: Course, rule: Rule) -> RoundSettings:
+def build_settings(course: Course, rule: Rule) -> RoundSettings:
     """As advised, but robust."""
-    return trial.advised(course).model_copy(
+    return trial.build_advised_settings(course).model_copy(
         update={
             "mode": "robust",
             "clip_norm": CLIP_NORM,
@@ -81,7 +81,7 @@ def settings(course: Course, rule: Rule) -> RoundSettings:
     )
 
 
-def learner(course: Course, attack: Attack, name: str, bank: Bank) -> Learner:
+def build_learner(course: Course, attack: Attack, name: str, bank: Bank) -> Learner:
     """The first two banks lie."""
     number = int(name.rsplit("-", 1)[-1])
     lies = number < LIARS
@@ -94,15 +94,19 @@ def learner(course: Course, attack: Attack, name: str, bank: Bank) -> Learner:
 def measure(*, quick: bool) -> list[Row]:
     """Every rule against every attack."""
     course = QUICK_COURSE if quick else COURSE
-    train, test = data(QUICK_EXAMPLES if quick else EXAMPLES)
-    banks, evaluate = trial.banks_of(divide(train, BANKS, SKEW, seed=0), 0), trial.judged_on(test)
+    train, test = generate_data(QUICK_EXAMPLES if quick else EXAMPLES)
+    banks, evaluate = trial.build_banks(divide(train, BANKS, SKEW, seed=0), 0), trial.make_evaluation(test)
 
     def ap(rule: Rule, attack: Attack) -> float:
-        make: Callable[[str, Bank], Learner] = partial(learner, course, attack)
+        make: Callable[[str, Bank], Learner] = partial(build_learner, course, attack)
         title = f"{rule}, {attack.name}"
-        return trial.final(trial.federated(title, banks, settings(course, rule), course, evaluate, learner=make))
+        return trial.get_final_figure(
+            trial.run_federation(title, banks, build_settings(course, rule), course, evaluate, learner=make)
+        )
 
-    masked = trial.final(trial.federated("masked, nobody lies", banks, trial.advised(course), course, evaluate))
+    masked = trial.get_final_figure(
+        trial.run_federation("masked, nobody lies", banks, trial.build_advised_settings(course), course, evaluate)
+    )
     rows = [Row("masked mode, nobody lies, average precision", masked, "")]
     rules: tuple[Rule, ...] = QUICK_RULES if quick else RULES
     for rule in ("mean", *rules):

@@ -15,7 +15,7 @@ from federation.numeric import calibration
 from federation.refusals import UpdateRefusedError
 
 
-def calibrated(arrays: Arrays, kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:
+def calibrate(arrays: Arrays, kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:
     """The same network, calibrated; as it is where what was kept back has no fraud or nothing genuine.
 
     For each layer weights (inputs, units) and a bias (units,), float32.

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from bench.federation import trial
 from bench.federation.local import Course
 from bench.federation.trial import Bank
-from bench.table import Row, ratio
+from bench.table import Row, compute_ratio
 from contract.statistics.ranking import average_precision
 from federation.learning.learner import Arrays
 from federation.learning.numpy_learner import Data, predict
@@ -68,9 +68,9 @@ class Outcome(NamedTuple):
     alone: list[Judged]
 
 
-def data(genuine_max: int | None) -> tuple[Data, Data]:
+def load_data(genuine_max: int | None) -> tuple[Data, Data]:
     """Training and test set, standardised by the training set's statistics."""
-    table = parquet.read_table(trial.data_file(FILE))
+    table = parquet.read_table(trial.find_data_file(FILE))
     names = [name for name in table.column_names if name.startswith("V") or name == "Amount"]
     features = np.stack([np.asarray(table[name], dtype=np.float64) for name in names], axis=1)
     labels = np.asarray(table["Class"]).astype(bool)
@@ -87,13 +87,13 @@ def data(genuine_max: int | None) -> tuple[Data, Data]:
     )
 
 
-def log_odds(labels: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> float:
+def compute_log_odds(labels: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> float:
     """Of the frauds among them."""
     share = float(np.clip(labels.mean(), 1e-6, 1 - 1e-6))
     return math.log(share / (1 - share))
 
 
-def judged(arrays: Arrays, test: Data, offset: float = 0.0) -> Judged:
+def judge(arrays: Arrays, test: Data, offset: float = 0.0) -> Judged:
     """What the model says of the test set where `offset` is added to its logit.
 
     `arrays`: for each layer weights (inputs, units) and a bias (units,).
@@ -114,22 +114,27 @@ def run(banks: Mapping[str, Bank], test: Data, course: Course, title: str) -> Ou
     """One division: together, in one place, and each alone."""
     everything = join_parts([bank.own for bank in banks.values()])
     models: list[Arrays] = []
-    rounds = trial.advised(course, trial.share_of(banks))
-    results = trial.federated(title, banks, rounds, course, trial.keeping(trial.judged_on(test), models))
+    rounds = trial.build_advised_settings(course, trial.compute_fraud_share(banks))
+    results = trial.run_federation(title, banks, rounds, course, trial.keep_models(trial.make_evaluation(test), models))
     return Outcome(
         results,
-        judged(models[-1], test, log_odds(everything.labels)),
-        judged(trial.alone_arrays(everything, course), test),
-        [judged(trial.alone_arrays(bank.own, course), test) for bank in banks.values() if bank.own.labels.any()],
+        judge(models[-1], test, compute_log_odds(everything.labels)),
+        judge(trial.train_alone(everything, course), test),
+        [judge(trial.train_alone(bank.own, course), test) for bank in banks.values() if bank.own.labels.any()],
     )
 
 
 def measure(*, quick: bool) -> list[Row]:
     """Means over the divisions first, then each."""
     course = QUICK_COURSE if quick else COURSE
-    train, test = data(QUICK_GENUINE if quick else None)
+    train, test = load_data(QUICK_GENUINE if quick else None)
     outcomes = [
-        run(trial.banks_of(divide(train, INSTITUTIONS, SKEW, seed=number), number), test, course, f"division {number}")
+        run(
+            trial.build_banks(divide(train, INSTITUTIONS, SKEW, seed=number), number),
+            test,
+            course,
+            f"division {number}",
+        )
         for number in range(1 if quick else PARTITIONS)
     ]
     rows: list[Row] = []
@@ -141,7 +146,7 @@ def measure(*, quick: bool) -> list[Row]:
         told = name == "f1" and not quick
         rows.append(
             Row(
-                f"federation, {text}, mean", ours, "", central, ratio(ours, central),
+                f"federation, {text}, mean", ours, "", central, compute_ratio(ours, central),
                 f">= central - {GAP_MAX:g}" if told else None, ours >= central - GAP_MAX if told else None,
             )
         )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.federation import trial
-from bench.federation.card import INSTITUTIONS, SKEW, data, judged, log_odds
+from bench.federation.card import INSTITUTIONS, SKEW, compute_log_odds, judge, load_data
 from bench.federation.local import Course
 from bench.table import Row
 from contract.federation.settings import CompressionSettings, RobustSettings, RoundSettings
@@ -48,9 +48,9 @@ class Point(NamedTuple):
         return f"{self.round} rounds x {self.epochs} epochs x {self.bits} bits"
 
 
-def settings(course: Course, bits: Bits, fraud_share: float) -> RoundSettings:
+def build_settings(course: Course, bits: Bits, fraud_share: float) -> RoundSettings:
     """As advised, with updates of this many bits."""
-    return trial.advised(course, fraud_share).model_copy(
+    return trial.build_advised_settings(course, fraud_share).model_copy(
         update={
             "mode": "robust",
             "robust": RobustSettings(rule="mean", byzantine_max=0, weight_max=1.0),
@@ -59,17 +59,19 @@ def settings(course: Course, bits: Bits, fraud_share: float) -> RoundSettings:
     )
 
 
-def points_of(train: Data, test: Data, course: Course, bits: Bits) -> list[Point]:
+def measure_points(train: Data, test: Data, course: Course, bits: Bits) -> list[Point]:
     """One run."""
-    banks = trial.banks_of(divide(train, INSTITUTIONS, SKEW, seed=0), 0)
-    offset = log_odds(join_parts([bank.own for bank in banks.values()]).labels)
+    banks = trial.build_banks(divide(train, INSTITUTIONS, SKEW, seed=0), 0)
+    offset = compute_log_odds(join_parts([bank.own for bank in banks.values()]).labels)
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
-        found = judged(arrays, test, offset)
+        found = judge(arrays, test, offset)
         return {"ap": found.ap, "f1": found.f1}
 
     title = f"{course.epochs} epochs, {bits} bits"
-    results = trial.federated(title, banks, settings(course, bits, trial.share_of(banks)), course, evaluate)
+    results = trial.run_federation(
+        title, banks, build_settings(course, bits, trial.compute_fraud_share(banks)), course, evaluate
+    )
     sent = np.cumsum([facts.bytes_up for facts in results.rounds])
     return [
         Point(course.epochs, bits, facts.round, int(total), facts.figures["ap"], facts.figures["f1"])
@@ -77,7 +79,7 @@ def points_of(train: Data, test: Data, course: Course, bits: Bits) -> list[Point
     ]
 
 
-def frontier(points: Sequence[Point]) -> list[Point]:
+def find_frontier(points: Sequence[Point]) -> list[Point]:
     """The points that none beats in both, from the fewest bytes on."""
     found: list[Point] = []
     for point in sorted(points, key=lambda one: (one.bytes_up, -one.ap)):
@@ -86,7 +88,7 @@ def frontier(points: Sequence[Point]) -> list[Point]:
     return found
 
 
-def width_rows() -> list[Row]:
+def measure_widths() -> list[Row]:
     """Bytes of a long update by its bits, framing excluded."""
     vector = np.random.default_rng(7).normal(scale=0.01, size=PARAMETERS)
     rows = []
@@ -103,7 +105,7 @@ def width_rows() -> list[Row]:
     return rows
 
 
-def loss_rows(points: Sequence[Point], epochs: Sequence[int], rounds: int, *, told: bool) -> list[Row]:
+def build_loss_rows(points: Sequence[Point], epochs: Sequence[int], rounds: int, *, told: bool) -> list[Row]:
     """Average precision after the last round, the mean over the local epochs, against float32."""
     last = {(one.epochs, one.bits): one for one in points if one.round == rounds}
     rows = []
@@ -130,7 +132,7 @@ def draw(points: Sequence[Point], file: Path) -> None:
     for epochs, bits in sorted({(one.epochs, one.bits) for one in points}):
         line = [one for one in points if (one.epochs, one.bits) == (epochs, bits)]
         axes.plot([one.bytes_up for one in line], [one.ap for one in line], ".-", alpha=0.5, label=f"{epochs} x {bits}")
-    best = frontier(points)
+    best = find_frontier(points)
     axes.plot([one.bytes_up for one in best], [one.ap for one in best], "k--", label="frontier")
     axes.set(xscale="log", xlabel="bytes sent by all institutions", ylabel="average precision")
     axes.legend(title="local epochs x bits", fontsize="small")
@@ -141,17 +143,17 @@ def draw(points: Sequence[Point], file: Path) -> None:
 def measure(*, quick: bool, plot: Path | None = None) -> list[Row]:
     """Widths, what they cost in average precision, the frontier, and every point."""
     rounds, epochs = (QUICK_ROUNDS, QUICK_EPOCHS) if quick else (ROUNDS, EPOCHS)
-    train, test = data(QUICK_GENUINE if quick else GENUINE)
+    train, test = load_data(QUICK_GENUINE if quick else GENUINE)
     points = [
         point
         for each in epochs
         for bits in BITS
-        for point in points_of(train, test, Course(rounds=rounds, epochs=each), bits)
+        for point in measure_points(train, test, Course(rounds=rounds, epochs=each), bits)
     ]
     if plot is not None:
         draw(points, plot)
-    rows = width_rows() + loss_rows(points, epochs, rounds, told=not quick)
-    rows += [Row(f"frontier: {one}", one.ap, "AP at", one.bytes_up) for one in frontier(points)]
+    rows = measure_widths() + build_loss_rows(points, epochs, rounds, told=not quick)
+    rows += [Row(f"frontier: {one}", one.ap, "AP at", one.bytes_up) for one in find_frontier(points)]
     for one in points:
         rows += [
             Row(f"{one}, average precision", one.ap, "", one.bytes_up),

@@ -44,15 +44,15 @@ class Told(NamedTuple):
     holds: bool
 
 
-def world(seed: int = 7, faults: Faults | None = None, crash: float = 0.0, cohort_min: int = 3) -> World:
+def build_world(seed: int = 7, faults: Faults | None = None, crash: float = 0.0, cohort_min: int = 3) -> World:
     """A federation whose participants are all enrolled."""
     parts = divide(generate_transactions(EXAMPLES, FEATURES, FRAUD_SHARE, COURSE.seed), PARTICIPANTS, 5.0, COURSE.seed)
-    rounds = trial.advised(COURSE).model_copy(update={"cohort_min": cohort_min})
+    rounds = trial.build_advised_settings(COURSE).model_copy(update={"cohort_min": cohort_min})
     made = World(
         FederationSettings(rounds=rounds, participant=ParticipantSettings(allow_robust=True)),
         {
             name: NumpyLearner(bank.own, bank.newest, seed=number)
-            for number, (name, bank) in enumerate(trial.banks_of(parts, COURSE.seed).items())
+            for number, (name, bank) in enumerate(trial.build_banks(parts, COURSE.seed).items())
         },
         GlobalWeights(
             version=0,
@@ -67,13 +67,13 @@ def world(seed: int = 7, faults: Faults | None = None, crash: float = 0.0, cohor
     return made
 
 
-def told(of: World) -> Told:
+def read_told(of: World) -> Told:
     """By round."""
     found = read_history(MemoryTransport(of.broker, "reader"), of.settings.name, of.identity.public.fingerprint)
     return Told([line.outcome for line in list_rounds(found.entries)], verify_chain(found.entries).holds)
 
 
-def same(one: World, other: World) -> bool:
+def is_same(one: World, other: World) -> bool:
     """Whether both have the same model of the same version."""
     models = [np.frombuffer(each.state.model.payload, dtype="<f4") for each in (one, other)]
     return one.state.model.version == other.state.model.version and bool(
@@ -81,9 +81,9 @@ def same(one: World, other: World) -> bool:
     )
 
 
-def vanish(stage: Stage, count: int) -> World:
+def run_with_vanished(stage: Stage, count: int) -> World:
     """A round in which `count` participants vanish as soon as `stage` is open; one attempt that fails is tried again."""
-    made = world()
+    made = build_world()
     names = iter(sorted(made.participants)[:count])
 
     def strike() -> bool:
@@ -111,24 +111,24 @@ def _begin(made: World, strike: Callable[[], bool]) -> None:
     raise AssertionError("the stage did not come")
 
 
-def killed(moment: str) -> tuple[int, int]:
+def run_with_kills(moment: str) -> tuple[int, int]:
     """At how many appends the coordinator was killed (`before` or `after` them), and how often the model was the calm run's."""
-    calm = world()
+    calm = build_world()
     calm.run_rounds(1)
     right = 0
     for number in range(1, APPENDS_MAX):
-        struck = world()
+        struck = build_world()
         setattr(struck.coordinator.transport, f"crash_{moment}", number)
         struck.run_rounds(1)
         if not struck.crashes:
             return number - 1, right
-        right += same(struck, calm) and told(struck).holds
+        right += is_same(struck, calm) and read_told(struck).holds
     return APPENDS_MAX - 1, right
 
 
-def replayed() -> tuple[World, World, int]:
+def run_with_replays() -> tuple[World, World, int]:
     """Two rounds in which, between them, all that participants ever said comes again, changed and unchanged; and calm ones."""
-    calm, struck = world(), world()
+    calm, struck = build_world(), build_world()
     for each in (calm, struck):
         each.run_rounds(1)
     said = struck.broker.read("updates", 0, struck.broker.bounds("updates")[1])
@@ -151,14 +151,14 @@ def measure(*, quick: bool) -> list[Row]:
     """All cases; quick leaves the coordinator's death to one kind of moment."""
     rows = []
     for stage in STAGES:
-        done = told(vanish(stage, LOST_MAX))
+        done = read_told(run_with_vanished(stage, LOST_MAX))
         rows.append(
             _yes(f"{LOST_MAX} of {PARTICIPANTS} vanish in stage {stage}: {done.outcomes[-1]}",
                  done.holds and done.outcomes[-1] == "model 1", "a model")
         )  # fmt: skip
         trial.say(rows[-1].measure)
     for stage in STAGES if not quick else ("updates",):
-        done = told(vanish(stage, LOST_MAX + 4))
+        done = read_told(run_with_vanished(stage, LOST_MAX + 4))
         ended = done.outcomes[-1].startswith(("model ", "failed: "))
         rows.append(
             _yes(f"{LOST_MAX + 4} vanish in stage {stage}: {done.outcomes[-1]}", done.holds and ended,
@@ -166,14 +166,14 @@ def measure(*, quick: bool) -> list[Row]:
         )  # fmt: skip
         trial.say(rows[-1].measure)
     for moment in ("before",) if quick else ("before", "after"):
-        moments, right = killed(moment)
+        moments, right = run_with_kills(moment)
         rows.append(
             Row(
                 f"coordinator killed {moment} an append, same model", right, "moments", moments, right / moments,
                 "every moment", right == moments > 0,
             )
         )  # fmt: skip
-    calm, struck, sent = replayed()
+    calm, struck, sent = run_with_replays()
     dropped = sum(struck.drops.values()) - sum(calm.drops.values())
     rows.append(
         Row(
@@ -186,10 +186,10 @@ def measure(*, quick: bool) -> list[Row]:
             dropped == sent,
         )
     )
-    rows.append(_yes("after them the model is the calm run's", same(calm, struck) and told(struck).holds, "1"))
-    stormy = world(faults=STORM, crash=STORM_CRASH)
+    rows.append(_yes("after them the model is the calm run's", is_same(calm, struck) and read_told(struck).holds, "1"))
+    stormy = build_world(faults=STORM, crash=STORM_CRASH)
     stormy.run_rounds(STORM_ROUNDS)
-    done = told(stormy)
+    done = read_told(stormy)
     fine = sum(outcome.startswith("model ") for outcome in done.outcomes)
     over = fine + sum(outcome.startswith("failed: ") for outcome in done.outcomes)
     rows.append(

@@ -18,14 +18,14 @@ AUTHORITIES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/ce
 """Companies that inspect TLS put theirs into the system's store."""
 
 
-def place(cache: Path, pinned: bytes, python: tuple[int, int]) -> Path:
+def get_folder(cache: Path, pinned: bytes, python: tuple[int, int]) -> Path:
     """The folder of this Python and these versions. Pure."""
     return cache / f"flower-{python[0]}.{python[1]}-{hashlib.sha256(pinned).hexdigest()[:16]}"
 
 
-def python() -> Path:
+def ensure_python() -> Path:
     """The environment's Python, made where it is not there yet; needs the network then. Raises TillguardError."""
-    folder = place(find_default_cache(), PINNED.read_bytes(), sys.version_info[:2])
+    folder = get_folder(find_default_cache(), PINNED.read_bytes(), sys.version_info[:2])
     found = folder / "bin" / "python"
     if not (folder / DONE).exists():
         _make(folder)

@@ -40,7 +40,7 @@ from flwr.supercore.inflatable.inflatable_object import (  # type: ignore[import
 )
 from numpy.typing import NDArray
 
-from bench.federation.local import Course, trained
+from bench.federation.local import Course, train_bank
 from contract.statistics.ranking import average_precision
 from federation.learning.learner import Arrays
 from federation.learning.numpy_learner import Data, predict
@@ -58,55 +58,55 @@ SHARES = 1.0
 """Every client is every other's neighbour, as in this product for so few."""
 
 
-def folder() -> Path:
+def get_folder() -> Path:
     """Of the job."""
     return Path(os.environ[FOLDER])
 
 
 @lru_cache
-def job() -> dict[str, Any]:
+def load_job() -> dict[str, Any]:
     """What is to be run."""
-    found: dict[str, Any] = json.loads((folder() / JOB).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((get_folder() / JOB).read_text(encoding="utf-8"))
     return found
 
 
 @lru_cache
-def examples(name: str) -> Data:
+def load_examples(name: str) -> Data:
     """From a file of the job's folder."""
-    with np.load(folder() / name) as stored:
+    with np.load(get_folder() / name) as stored:
         return Data(stored["features"], stored["labels"])
 
 
-def first_model() -> list[NDArray[np.float32]]:
+def load_first_model() -> list[NDArray[np.float32]]:
     """What everyone begins with. For each layer weights (inputs, units) and a bias (units,), float32."""
-    with np.load(folder() / START) as stored:
+    with np.load(get_folder() / START) as stored:
         return [stored[f"arr_{place}"] for place in range(len(stored.files))]
 
 
-def answer(base: Arrays, client: int, round_number: int) -> tuple[list[NDArray[np.float32]], int]:
+def compute_answer(base: Arrays, client: int, round_number: int) -> tuple[list[NDArray[np.float32]], int]:
     """A client's new arrays, and how many examples it has.
 
     For each layer weights (inputs, units) and a bias (units,), float32.
     """
-    if not job()["banks"]:
+    if not load_job()["banks"]:
         random = np.random.default_rng(client)
         return [array + random.uniform(-0.1, 0.1, array.shape).astype(np.float32) for array in base], 1
-    own = examples(f"bank-{client}.npz")
-    course, bank = Course(**job()["course"]), job()["banks"][client]
-    return trained(base, own, course, bank, round_number), len(own.labels)
+    own = load_examples(f"bank-{client}.npz")
+    course, bank = Course(**load_job()["course"]), load_job()["banks"][client]
+    return train_bank(base, own, course, bank, round_number), len(own.labels)
 
 
-def measuring(message: Any, context: Any, call_next: Callable[[Any, Any], Any]) -> Any:
+def measure_reply(message: Any, context: Any, call_next: Callable[[Any, Any], Any]) -> Any:
     """A client's mod, the outermost: notes the bytes of every reply."""
-    (folder() / BEGUN).touch()
+    (get_folder() / BEGUN).touch()
     reply = call_next(message, context)
     # One write of a short line, appended: the clients' processes do not mix theirs.
-    with (folder() / SENT).open("a", encoding="utf-8") as file:
-        file.write(f"{wire_bytes(reply)}\n")
+    with (get_folder() / SENT).open("a", encoding="utf-8") as file:
+        file.write(f"{count_wire_bytes(reply)}\n")
     return reply
 
 
-def wire_bytes(reply: Any) -> int:
+def count_wire_bytes(reply: Any) -> int:
     """Of the requests in which a SuperNode sends it."""
     with no_object_id_recompute():
         node, run_id = Node(node_id=reply.metadata.src_node_id), reply.metadata.run_id
@@ -131,14 +131,14 @@ class LegacyClient(NumPyClient):  # type: ignore[misc]
 
     def fit(self, parameters: Arrays, config: dict[str, Any]) -> tuple[list[NDArray[np.float32]], int, dict[str, Any]]:
         """One round of local training. For each layer weights (inputs, units) and a bias (units,), float32."""
-        arrays, count = answer(parameters, self._client, int(config["round"]))
+        arrays, count = compute_answer(parameters, self._client, int(config["round"]))
         return arrays, count, {}
 
 
 def train(message: Any, context: Any) -> Any:
     """One round of local training, in the newer interface."""
     base = message.content["arrays"].to_numpy_ndarrays()
-    arrays, count = answer(
+    arrays, count = compute_answer(
         base, int(context.node_config["partition-id"]), int(message.content["config"]["server-round"])
     )
     content = RecordDict(
@@ -161,15 +161,15 @@ class Watch:
         if number == 0:
             return
         found = {"ended_s": time.perf_counter()}
-        if job()["banks"]:
-            test = examples(TEST)
+        if load_job()["banks"]:
+            test = load_examples(TEST)
             found["ap"] = average_precision(predict(arrays, test.features), test.labels)
         self.rounds.append(found)
 
 
-def newer(watch: Watch) -> tuple[Any, Any]:
+def build_newer_app(watch: Watch) -> tuple[Any, Any]:
     """FedAvg by messages: the server's and the client's app."""
-    clients = ClientApp(mods=[measuring])
+    clients = ClientApp(mods=[measure_reply])
     clients.train()(train)
     server = ServerApp()
 
@@ -178,12 +178,12 @@ def newer(watch: Watch) -> tuple[Any, Any]:
         return MetricRecord()
 
     def main(grid: Any, _context: Any) -> None:
-        count = job()["clients"]
+        count = load_job()["clients"]
         strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=count, min_available_nodes=count)
         strategy.start(
             grid=grid,
-            initial_arrays=ArrayRecord(numpy_ndarrays=first_model()),
-            num_rounds=job()["course"]["rounds"],
+            initial_arrays=ArrayRecord(numpy_ndarrays=load_first_model()),
+            num_rounds=load_job()["course"]["rounds"],
             evaluate_fn=noted,
         )
 
@@ -191,9 +191,9 @@ def newer(watch: Watch) -> tuple[Any, Any]:
     return server, clients
 
 
-def secure(watch: Watch) -> tuple[Any, Any]:
+def build_secure_app(watch: Watch) -> tuple[Any, Any]:
     """FedAvg under SecAgg+."""
-    clients = ClientApp(client_fn=_legacy_client, mods=[measuring, secaggplus_mod])
+    clients = ClientApp(client_fn=_legacy_client, mods=[measure_reply, secaggplus_mod])
     server = ServerApp()
 
     def noted(number: int, arrays: Arrays, _config: dict[str, Any]) -> tuple[float, dict[str, Any]]:
@@ -201,23 +201,23 @@ def secure(watch: Watch) -> tuple[Any, Any]:
         return 0.0, {}
 
     def main(grid: Any, context: Any) -> None:
-        count = job()["clients"]
+        count = load_job()["clients"]
         legacy = LegacyContext(
             context=context,
-            config=ServerConfig(num_rounds=job()["course"]["rounds"]),
+            config=ServerConfig(num_rounds=load_job()["course"]["rounds"]),
             strategy=OldFedAvg(
                 fraction_evaluate=0.0,
                 min_fit_clients=count,
                 min_available_clients=count,
-                initial_parameters=ndarrays_to_parameters(first_model()),
+                initial_parameters=ndarrays_to_parameters(load_first_model()),
                 on_fit_config_fn=lambda number: {"round": number},
                 evaluate_fn=noted,
             ),
         )
         workflow = SecAggPlusWorkflow(
             num_shares=SHARES,
-            reconstruction_threshold=job()["threshold"],
-            max_weight=job()["weight_max"],
+            reconstruction_threshold=load_job()["threshold"],
+            max_weight=load_job()["weight_max"],
             clipping_range=CLIPPING_RANGE,
         )
         DefaultWorkflow(fit_workflow=workflow)(grid, legacy)
@@ -230,9 +230,9 @@ def _legacy_client(context: Any) -> Any:
     return LegacyClient(int(context.node_config["partition-id"])).to_client()
 
 
-def sent(replies: int) -> int:
+def count_sent(replies: int) -> int:
     """Bytes of all replies; raises ValueError where there are not this many: a client failed, and Flower continues without."""
-    lines = (folder() / SENT).read_text(encoding="utf-8").split() if (folder() / SENT).exists() else []
+    lines = (get_folder() / SENT).read_text(encoding="utf-8").split() if (get_folder() / SENT).exists() else []
     if len(lines) != replies:
         raise ValueError(f"{len(lines)} replies instead of {replies}")
     return sum(map(int, lines))
@@ -241,7 +241,7 @@ def sent(replies: int) -> int:
 def _end_unless_begun() -> None:
     """On a busy machine one of Ray's processes gives up after 15 s, and the others wait for it forever."""
     deadline_s = time.monotonic() + START_MAX_S
-    while not (folder() / BEGUN).exists():
+    while not (get_folder() / BEGUN).exists():
         if time.monotonic() > deadline_s:
             os._exit(NOT_STARTED)
         time.sleep(0.5)
@@ -249,9 +249,9 @@ def _end_unless_begun() -> None:
 
 def main() -> None:
     """Runs the job of the folder that the environment names."""
-    watch, wanted = Watch(), job()
+    watch, wanted = Watch(), load_job()
     threading.Thread(target=_end_unless_begun, daemon=True).start()
-    server, clients = (secure if wanted["mode"] == "secagg" else newer)(watch)
+    server, clients = (build_secure_app if wanted["mode"] == "secagg" else build_newer_app)(watch)
     run_simulation(
         server_app=server,
         client_app=clients,
@@ -262,9 +262,9 @@ def main() -> None:
         },
     )
     exchanges = wanted["clients"] * len(watch.rounds)
-    mean = sent(exchanges * STAGES[wanted["mode"]]) / exchanges
+    mean = count_sent(exchanges * STAGES[wanted["mode"]]) / exchanges
     rounds = [{**one, "bytes_up": mean} for one in watch.rounds]
-    (folder() / RESULT).write_text(json.dumps({"rounds": rounds}), encoding="utf-8")
+    (get_folder() / RESULT).write_text(json.dumps({"rounds": rounds}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,12 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.federation import trial
-from bench.federation.calibration import calibrated
-from bench.federation.card import Judged, judged
-from bench.federation.handbook import GENUINE_STEP, QUICK_COURSE, Shop, bank, by_terminal, prepared, shops_of
+from bench.federation.calibration import calibrate
+from bench.federation.card import Judged, judge
+from bench.federation.handbook import (
+    GENUINE_STEP,
+    QUICK_COURSE,
+    Shop,
+    build_bank,
+    build_shops,
+    divide_by_terminal,
+    prepare,
+)
 from bench.federation.local import Course
 from bench.handbook.protocol import SCENARIOS, Payments
-from bench.table import Row, ratio
+from bench.table import Row, compute_ratio
 from federation.learning.learner import Arrays
 from federation.learning.numpy_learner import Data
 from federation.simulation.data import join_parts
@@ -34,18 +42,18 @@ ALL_GENUINE = -math.log(GENUINE_STEP)
 """What is added to a logit learned from every GENUINE_STEP-th genuine payment, where all of them are judged."""
 
 
-def of_one_kind(own: Payments, kind: int, until: int) -> Payments:
+def select_one_kind(own: Payments, kind: int, until: int) -> Payments:
     """Without the frauds of other kinds before the day `until`: neither they nor their labels are in any window."""
     other = own.fraud & (own.scenario != kind) & (own.day < until)
     return own.part(np.flatnonzero(~other))
 
 
-def best(models: Iterable[Arrays], kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:
+def choose_best(models: Iterable[Arrays], kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:
     """Of the models after each round the one that counts, calibrated.
 
     For each layer weights (inputs, units) and a bias (units,), float32.
     """
-    return calibrated(trial.chosen(models, kept_back), kept_back)
+    return calibrate(trial.choose_model(models, kept_back), kept_back)
 
 
 class Outcome(NamedTuple):
@@ -66,49 +74,49 @@ class Outcome(NamedTuple):
 
 def run(shops: list[Shop], course: Course, title: str) -> Outcome:
     """Each alone, together, in one place."""
-    banks = {f"shop-{number}": bank(shop.train) for number, shop in enumerate(shops)}
+    banks = {f"shop-{number}": build_bank(shop.train) for number, shop in enumerate(shops)}
     everything, test = join_parts([one.own for one in banks.values()]), join_parts([shop.test for shop in shops])
     kinds = np.concatenate([shop.test_kinds for shop in shops])
     models: list[Arrays] = []
-    rounds = trial.advised(course, trial.share_of(banks))
-    trial.federated(title, banks, rounds, course, trial.keeping(trial.judged_on(test), models))
+    rounds = trial.build_advised_settings(course, trial.compute_fraud_share(banks))
+    trial.run_federation(title, banks, rounds, course, trial.keep_models(trial.make_evaluation(test), models))
     kept_back = [one.newest for one in banks.values()]
-    alone = [best(trial.course_alone(one.own, course), [one.newest]) for one in banks.values()]
-    together, central = (best(found, kept_back) for found in (models, trial.course_alone(everything, course)))
+    alone = [choose_best(trial.train_by_round(one.own, course), [one.newest]) for one in banks.values()]
+    together, central = (choose_best(found, kept_back) for found in (models, trial.train_by_round(everything, course)))
     recalls = {}
     for kind in SCENARIOS:
         rows = kinds == kind
         only = Data(test.features[rows], test.labels[rows])
         recalls[kind] = [
-            *(judged(one, only, ALL_GENUINE).recall for one in alone),
-            judged(together, only, ALL_GENUINE).recall,
+            *(judge(one, only, ALL_GENUINE).recall for one in alone),
+            judge(together, only, ALL_GENUINE).recall,
         ]
     return Outcome(
-        [judged(one, test, ALL_GENUINE) for one in alone],
-        judged(together, test, ALL_GENUINE),
-        judged(central, test, ALL_GENUINE),
+        [judge(one, test, ALL_GENUINE) for one in alone],
+        judge(together, test, ALL_GENUINE),
+        judge(central, test, ALL_GENUINE),
         recalls,
     )
 
 
 def measure(*, quick: bool, features: Path | None = None) -> list[Row]:
     """Means over the book's folds, then each."""
-    payments, folds = prepared(quick=quick)
+    payments, folds = prepare(quick=quick)
     course, kinds = QUICK_COURSE if quick else COURSE, list(SCENARIOS)
     found: dict[str, Outcome] = {}
     for fold in folds:
 
         def lived(number: int, own: Payments, until: int = fold.known_until) -> Payments:
-            return of_one_kind(own, kinds[number], until)
+            return select_one_kind(own, kinds[number], until)
 
-        shops = shops_of(by_terminal(payments, len(kinds), features, lived=lived), fold)
+        shops = build_shops(divide_by_terminal(payments, len(kinds), features, lived=lived), fold)
         found[str(fold)] = run(shops, course, f"fold {fold}")
     together = fmean(one.together.f1 for one in found.values())
     local = fmean(one.local for one in found.values())
     central = fmean(one.central.f1 for one in found.values())
     rows = [
         Row(
-            "federation, F1 on all kinds; baseline: alone", together, "", local, ratio(together, local),
+            "federation, F1 on all kinds; baseline: alone", together, "", local, compute_ratio(together, local),
             None if quick else f">= alone + {UPLIFT_MIN:g}", None if quick else together >= local + UPLIFT_MIN,
         ),
         Row("central, F1 on all kinds", central, ""),
@@ -125,14 +133,14 @@ def _rows(fold: str, found: Outcome) -> list[Row]:
             together.f1,
             "",
             central.f1,
-            ratio(together.f1, central.f1),
+            compute_ratio(together.f1, central.f1),
         ),
         Row(
             f"fold {fold}, average precision; baseline: central",
             together.ap,
             "",
             central.ap,
-            ratio(together.ap, central.ap),
+            compute_ratio(together.ap, central.ap),
         ),
     ]
     for kind, one in zip(SCENARIOS, found.alone, strict=True):

@@ -54,10 +54,10 @@ class Shop(NamedTuple):
     """The fraud's scenario, 0 for genuine ones."""
 
 
-def prepared(*, quick: bool) -> tuple[Payments, list[Fold]]:
+def prepare(*, quick: bool) -> tuple[Payments, list[Fold]]:
     """The payments and the folds; quick: one fold, a short history, few customers."""
-    payments = data.read(trial.data_file("handbook.parquet"))
-    folds = protocol.folds(FIRST_FOLD, 1 if quick else FOLDS)
+    payments = data.read(trial.find_data_file("handbook.parquet"))
+    folds = protocol.build_folds(FIRST_FOLD, 1 if quick else FOLDS)
     if quick:
         short = payments.part(payments.days(folds[0].train_from - QUICK_DAYS, folds[0].test_until))
         payments = short.thinned(QUICK_ROWS)
@@ -71,7 +71,7 @@ class Retailer(NamedTuple):
     features: NDArray[np.float32]
 
 
-def by_terminal(
+def divide_by_terminal(
     payments: Payments,
     retailers: int,
     kept: Path | None = None,
@@ -92,7 +92,7 @@ def by_terminal(
 
 def _featured(own: Payments) -> NDArray[np.float32]:
     with tempfile.TemporaryDirectory(prefix="tillguard-federation-") as folder, Spool(Path(folder)) as spool:
-        return np.array(data.featured(own, spool).features)
+        return np.array(data.compute_examples(own, spool).features)
 
 
 def _once(own: Payments, kept: Path) -> NDArray[np.float32]:
@@ -110,18 +110,20 @@ def _once(own: Payments, kept: Path) -> NDArray[np.float32]:
     return found
 
 
-def shops_of(retailers: list[Retailer], fold: Fold, history_days: int | None = None) -> list[Shop]:
+def build_shops(retailers: list[Retailer], fold: Fold, history_days: int | None = None) -> list[Shop]:
     """The fold's examples, as inputs of the network; `history_days`: learned from this many, all of them; None: all history, thinned."""
     step = GENUINE_STEP if history_days is None else 1
-    learned = [_thinned(own.payments, protocol.learned(own.payments, fold, history_days), step) for own in retailers]
+    learned = [
+        _thinned(own.payments, protocol.select_learned(own.payments, fold, history_days), step) for own in retailers
+    ]
     known = [own.features[rows] for own, rows in zip(retailers, learned, strict=True)]
-    columns = inputs.telling(known)
-    form = inputs.form_of(columns)
+    columns = inputs.find_telling_columns(known)
+    form = inputs.build_form(columns)
     shops = []
     for own, rows, features in zip(retailers, learned, known, strict=True):
-        tested = np.concatenate(protocol.days_of_test(own.payments, fold))
-        train = inputs.inputs(features[:, columns], form)
-        test = inputs.inputs(own.features[tested][:, columns], form)
+        tested = np.concatenate(protocol.select_test_days(own.payments, fold))
+        train = inputs.compute_inputs(features[:, columns], form)
+        test = inputs.compute_inputs(own.features[tested][:, columns], form)
         payments = own.payments
         shops.append(
             Shop(
@@ -139,7 +141,7 @@ def _thinned(own: Payments, learned: slice, step: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate((rows[own.fraud[rows]], genuine[::step])))
 
 
-def bank(train: Data) -> Bank:
+def build_bank(train: Data) -> Bank:
     """The oldest examples are trained on, the newest judge."""
     cut = round(len(train.labels) * (1 - NEWEST))
     return Bank(Data(train.features[:cut], train.labels[:cut]), Data(train.features[cut:], train.labels[cut:]))
@@ -158,28 +160,28 @@ class Outcome(NamedTuple):
 
 def run(shops: list[Shop], course: Course, title: str) -> Outcome:
     """Alone, with the federation, and in one place."""
-    banks: Mapping[str, Bank] = {f"shop-{number}": bank(shop.train) for number, shop in enumerate(shops)}
+    banks: Mapping[str, Bank] = {f"shop-{number}": build_bank(shop.train) for number, shop in enumerate(shops)}
     learners: dict[str, NumpyLearner] = {}
     alone: list[Arrays] = []
     longer = course._replace(rounds=LONGER * course.rounds)
 
     def learner(name: str, own: Bank) -> Learner:
         learners[name] = NumpyLearner(own.own, own.newest, seed=len(learners), dropout=course.dropout)
-        learners[name].serving = list(trial.chosen(trial.course_alone(own.own, longer), [own.newest]))
+        learners[name].serving = list(trial.choose_model(trial.train_by_round(own.own, longer), [own.newest]))
         alone.append(list(learners[name].serving or ()))
         return learners[name]
 
     everyone = join_parts([shop.test for shop in shops])
-    rounds = trial.advised(course, trial.share_of(banks))
+    rounds = trial.build_advised_settings(course, trial.compute_fraud_share(banks))
     models: list[Arrays] = []
-    judge = trial.keeping(trial.judged_on(everyone), models)
-    results = trial.federated(title, banks, rounds, course, judge, learner=learner)
+    judge = trial.keep_models(trial.make_evaluation(everyone), models)
+    results = trial.run_federation(title, banks, rounds, course, judge, learner=learner)
     everything = join_parts([one.own for one in banks.values()])
-    central = trial.chosen(trial.course_alone(everything, course), [one.newest for one in banks.values()])
+    central = trial.choose_model(trial.train_by_round(everything, course), [one.newest for one in banks.values()])
     served = [one.serving or [] for one in learners.values()]
 
     def precisions(models: Sequence[Arrays]) -> list[float]:
-        return [trial.judged_on(shop.test)(model)["ap"] for model, shop in zip(models, shops, strict=True)]
+        return [trial.make_evaluation(shop.test)(model)["ap"] for model, shop in zip(models, shops, strict=True)]
 
     choices = [one.adopted for one in results.participants]
     common = precisions([models[-1]] * len(shops))
@@ -188,15 +190,17 @@ def run(shops: list[Shop], course: Course, title: str) -> Outcome:
 
 def measure(*, quick: bool, features: Path | None = None) -> list[Row]:
     """By what is learned from: means over retailers and folds, then each."""
-    payments, folds = prepared(quick=quick)
-    retailers = by_terminal(payments, RETAILERS, features)
+    payments, folds = prepare(quick=quick)
+    retailers = divide_by_terminal(payments, RETAILERS, features)
     return [
         row
         for title, days, course in (("7 days", TRAIN_DAYS, WEEK), ("all history", None, COURSE))
         for row in _rows(
             title,
             {
-                str(fold): run(shops_of(retailers, fold, days), QUICK_COURSE if quick else course, f"{title}, {fold}")
+                str(fold): run(
+                    build_shops(retailers, fold, days), QUICK_COURSE if quick else course, f"{title}, {fold}"
+                )
                 for fold in folds
             },
             judged=not quick,

@@ -18,7 +18,7 @@ EXTREME = 5.0
 _BEFORE_EVERY_STEP = np.float32(-np.inf)
 
 
-def telling(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
+def find_telling_columns(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
     """Columns of features, each part of shape (n, F), that hold more than one value over all parts; missing is a value."""
     low = np.min([_least(part) for part in parts], axis=0)
     high = np.max([-_least(-part) for part in parts], axis=0)
@@ -31,7 +31,7 @@ def _least(part: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.where(np.isnan(part), np.inf, part).min(axis=0, initial=np.inf), dtype=np.float32)
 
 
-def form_of(columns: NDArray[np.int64]) -> Constants:
+def build_form(columns: NDArray[np.int64]) -> Constants:
     """The common form, of these features only; categories, which none of this data has, are left out.
 
     `columns`: (k,), the places in the schema of the k features that stay.
@@ -53,7 +53,7 @@ def form_of(columns: NDArray[np.int64]) -> Constants:
     )
 
 
-def inputs(features: NDArray[np.float32], form: Constants) -> NDArray[np.float32]:
+def compute_inputs(features: NDArray[np.float32], form: Constants) -> NDArray[np.float32]:
     """Shape (n, form.width): scaled values with missing ones at the mean, then the steps, then what is missing."""
     missing = np.isnan(features)
     values = np.where(missing, 0, features).astype(np.float32)

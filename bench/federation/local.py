@@ -36,7 +36,7 @@ def start(features: int, course: Course) -> list[NDArray[np.float32]]:
     return initialise_arrays(features, course.hidden, course.seed)
 
 
-def task_of(course: Course, base: Arrays, epochs: int, *, seed: int, prior_offset: bool = False) -> Task:
+def build_task(course: Course, base: Arrays, epochs: int, *, seed: int, prior_offset: bool = False) -> Task:
     """Training outside of this product's federation.
 
     `base`: for each layer weights (inputs, units) and a bias (units,).
@@ -60,10 +60,10 @@ def task_of(course: Course, base: Arrays, epochs: int, *, seed: int, prior_offse
     )
 
 
-def trained(base: Arrays, own: Data, course: Course, bank: int, round_number: int) -> list[NDArray[np.float32]]:
+def train_bank(base: Arrays, own: Data, course: Course, bank: int, round_number: int) -> list[NDArray[np.float32]]:
     """What bank number `bank` makes of the global model `base` in a round; as its learner in this product's federation does.
 
     For each layer weights (inputs, units) and a bias (units,), float32.
     """
-    task = task_of(course, base, course.epochs, seed=PLAN_SEED + round_number)
+    task = build_task(course, base, course.epochs, seed=PLAN_SEED + round_number)
     return fit(base, own, task, course.seed + bank + task.seed, course.dropout)

@@ -68,11 +68,11 @@ class PrivateLearner(NumpyLearner):
     def train(self, task: Task) -> Trained:
         if task.privacy.level != "sample":
             return super().train(task)
-        arrays = private_fit(task, self._own, self._own_seed + task.seed)
+        arrays = fit_privately(task, self._own, self._own_seed + task.seed)
         return Trained(arrays, len(self._own.labels), int(self._own.labels.sum()))
 
 
-def private_fit(task: Task, data: Data, seed: int) -> list[NDArray[np.float32]]:
+def fit_privately(task: Task, data: Data, seed: int) -> list[NDArray[np.float32]]:
     """The arrays after as many noisy steps as the plan's release has.
 
     For each layer weights (inputs, units) and a bias (units,), float32.
@@ -86,7 +86,7 @@ def private_fit(task: Task, data: Data, seed: int) -> list[NDArray[np.float32]]:
     chance = min(training.batch_size / max(len(data.labels), terms.examples_min), 1.0)
     for step in range(1, release.steps + 1):
         batch = np.flatnonzero(random.random(len(data.labels)) < chance)
-        for place, summed in enumerate(clipped_sum(arrays, Data(data.features[batch], data.labels[batch]))):
+        for place, summed in enumerate(sum_clipped(arrays, Data(data.features[batch], data.labels[batch]))):
             noisy = summed + random.normal(scale=terms.noise_multiplier * CLIP, size=summed.shape)
             gradient = noisy / training.batch_size
             first[place] = _BETA1 * first[place] + (1 - _BETA1) * gradient
@@ -96,7 +96,7 @@ def private_fit(task: Task, data: Data, seed: int) -> list[NDArray[np.float32]]:
     return [array.astype(np.float32) for array in arrays]
 
 
-def clipped_sum(arrays: list[NDArray[np.float64]], batch: Data) -> list[NDArray[np.float64]]:
+def sum_clipped(arrays: list[NDArray[np.float64]], batch: Data) -> list[NDArray[np.float64]]:
     """The sum of the examples' gradients of the cross-entropy, each of an L2 norm of at most CLIP.
 
     Arrays and sums: for each layer weights (inputs, units) and a bias (units,), float64.
@@ -119,7 +119,7 @@ def clipped_sum(arrays: list[NDArray[np.float64]], batch: Data) -> list[NDArray[
     ]
 
 
-def data(shadows: int) -> tuple[list[dict[str, Bank]], Data]:
+def generate_data(shadows: int) -> tuple[list[dict[str, Bank]], Data]:
     """Of the attacked federation and of each shadow the banks' examples, a part of whose labels is wrong; others of the same kind."""
     count = (1 + shadows) * BANKS
     features, labels = make_classification(
@@ -141,7 +141,7 @@ def data(shadows: int) -> tuple[list[dict[str, Bank]], Data]:
     )
 
 
-def confidence(arrays: Arrays, data: Data) -> NDArray[np.float64]:
+def compute_confidence(arrays: Arrays, data: Data) -> NDArray[np.float64]:
     """The logit of each example's own label: the higher, the lower its loss. The shape is (n,) for n examples."""
     scores = np.clip(predict(arrays, data.features).astype(np.float64), 1e-12, 1 - 1e-12)
     found: NDArray[np.float64] = np.log(scores / (1 - scores)) * np.where(data.labels, 1, -1)
@@ -154,16 +154,16 @@ def attack(arrays: Arrays, shadows: Sequence[Arrays], members: Data, others: Dat
     The result is an AUC, within [0, 1]. Each model: for each layer weights (inputs, units) and a bias (units,).
     """
     found = [
-        confidence(arrays, asked)
-        - sum((confidence(shadow, asked) for shadow in shadows), np.zeros(1)) / max(len(shadows), 1)
+        compute_confidence(arrays, asked)
+        - sum((compute_confidence(shadow, asked) for shadow in shadows), np.zeros(1)) / max(len(shadows), 1)
         for asked in (members, others)
     ]
     return auc(np.concatenate(found), np.arange(sum(map(len, found))) < len(members.labels))
 
 
-def settings(course: Course, *, private: bool) -> RoundSettings:
+def build_settings(course: Course, *, private: bool) -> RoundSettings:
     """Equal banks and no local prior: neither is covered by the noise."""
-    plain = trial.plain(course)
+    plain = trial.build_plain_settings(course)
     if not private:
         return plain
     release = build_training_release(1.0, EXAMPLES, course.batch_size, course.epochs)
@@ -177,7 +177,7 @@ def settings(course: Course, *, private: bool) -> RoundSettings:
 
 def run(course: Course, shadows: int, *, private: bool) -> Outcome:
     """One federation and its shadows, and the attack on its last model."""
-    divided, others = data(shadows)
+    divided, others = generate_data(shadows)
     title = "private" if private else "not private"
     (results, last), *rest = [
         _federation(f"{title}, {f'shadow {place}' if place else 'attacked'}", banks, others, course, private=private)
@@ -201,12 +201,14 @@ def _federation(
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
         released[:] = [arrays]
-        return trial.judged_on(others)(arrays)
+        return trial.make_evaluation(others)(arrays)
 
     def learner(name: str, bank: Bank) -> Learner:
         return PrivateLearner(bank.own, bank.newest, seed=course.seed + int(name.rsplit("-", 1)[-1]))
 
-    results = trial.federated(title, banks, settings(course, private=private), course, evaluate, learner=learner)
+    results = trial.run_federation(
+        title, banks, build_settings(course, private=private), course, evaluate, learner=learner
+    )
     return results, released[0]
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bench.federation.local import Course
-from bench.federation.trial import Bank, number_of
+from bench.federation.trial import Bank, read_number
 from federation.learning.learner import Learner, Task
 from federation.learning.numpy_learner import Data, NumpyLearner, fit
 
@@ -69,21 +69,21 @@ class Pool:
             # The longest first, so that no process is left with it while the others have nothing to do.
             self._found = {
                 each: self._executor.submit(
-                    _fit, each, task, seed_of(self._course, each) + task.seed, self._course.dropout
+                    _fit, each, task, derive_seed(self._course, each) + task.seed, self._course.dropout
                 )
                 for each in self._names
             }
         return self._found[name].result()
 
 
-def seed_of(course: Course, name: str) -> int:
+def derive_seed(course: Course, name: str) -> int:
     """A bank's own part of it."""
-    return course.seed + number_of(name)
+    return course.seed + read_number(name)
 
 
 class _Pooled(NumpyLearner):
     def __init__(self, pool: Pool, name: str, bank: Bank, course: Course) -> None:
-        super().__init__(bank.own, bank.newest, seed=seed_of(course, name), dropout=course.dropout)
+        super().__init__(bank.own, bank.newest, seed=derive_seed(course, name), dropout=course.dropout)
         self._pool = pool
         self._name = name
 

@@ -146,7 +146,7 @@ class Round:
         return result
 
 
-def rows_of(label: str, cost: Cost, parameters: int, bits: int, *, ten: bool, judged: bool) -> list[Row]:
+def build_rows(label: str, cost: Cost, parameters: int, bits: int, *, ten: bool, judged: bool) -> list[Row]:
     """The figures of one attempt; targets are for ten members and a million parameters at 32 bits."""
     vector = (parameters + 1) * bits // 8
     overhead = cost.upload_bytes - vector
@@ -198,7 +198,7 @@ def measure(*, quick: bool) -> list[Row]:
     rows: list[Row] = []
     for label, members, lost, bits, judged in cases:
         cost = Round(members, parameters, lost, bits).run()
-        rows += rows_of(label, cost, parameters, bits, ten=members == MEMBERS, judged=judged)
+        rows += build_rows(label, cost, parameters, bits, ten=members == MEMBERS, judged=judged)
     return rows
 
 

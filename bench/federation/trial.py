@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.federation.local import Course, start, task_of
+from bench.federation.local import Course, build_task, start
 from contract.errors import ConfigurationError
 from contract.federation.settings import LocalTrainingSettings, RoundSettings, StrategySettings
 from contract.statistics.ranking import average_precision
@@ -34,12 +34,12 @@ WEIGHT_UNIT = 100_000.0
 """Above the weight of every bank here, so that none is cut."""
 
 
-def plain(course: Course) -> RoundSettings:
+def build_plain_settings(course: Course) -> RoundSettings:
     """FedAvg by size, the loss as it is: what is compared with."""
     return _settings(course, StrategySettings(name="fedavg"), frauds_weight=0.0, prior_offset=False)
 
 
-def advised(course: Course, fraud_share: float = 1 / FRAUD_IS_WORTH) -> RoundSettings:
+def build_advised_settings(course: Course, fraud_share: float = 1 / FRAUD_IS_WORTH) -> RoundSettings:
     """The local prior in the loss, weights half by examples and half by frauds, server momentum 0.5; masked.
 
     A fraud counts as FRAUD_IS_WORTH examples. Where all examples together hold another share of them, which is a quotient of two sums,
@@ -71,22 +71,22 @@ class Bank(NamedTuple):
     newest: Data
 
 
-def share_of(banks: Mapping[str, Bank]) -> float:
+def compute_fraud_share(banks: Mapping[str, Bank]) -> float:
     """Of frauds among all that banks train on."""
     return float(join_parts([bank.own for bank in banks.values()]).labels.mean())
 
 
-def banks_of(parts: Sequence[Data], seed: int) -> dict[str, Bank]:
+def build_banks(parts: Sequence[Data], seed: int) -> dict[str, Bank]:
     """The parts by name, each split."""
     return {f"bank-{number}": Bank(*split(part, KEPT_BACK, seed + number)) for number, part in enumerate(parts)}
 
 
-def usual(course: Course, name: str, bank: Bank) -> Learner:
+def build_learner(course: Course, name: str, bank: Bank) -> Learner:
     """An honest bank's learner."""
-    return NumpyLearner(bank.own, bank.newest, seed=course.seed + number_of(name), dropout=course.dropout)
+    return NumpyLearner(bank.own, bank.newest, seed=course.seed + read_number(name), dropout=course.dropout)
 
 
-def first_model(banks: Mapping[str, Bank], course: Course) -> GlobalWeights:
+def build_first_model(banks: Mapping[str, Bank], course: Course) -> GlobalWeights:
     """What everyone begins with."""
     features = next(iter(banks.values())).own.features.shape[1]
     return GlobalWeights(
@@ -94,7 +94,7 @@ def first_model(banks: Mapping[str, Bank], course: Course) -> GlobalWeights:
     )
 
 
-def federated(
+def run_federation(
     title: str,
     banks: Mapping[str, Bank],
     rounds: RoundSettings,
@@ -108,7 +108,7 @@ def federated(
     evaluated_apart_max: int = EVALUATED_APART_MAX,
 ) -> Results:
     """One federation from its first to its last round; `crashes`: of a participant in a turn, of the coordinator in a round."""
-    make = learner or partial(usual, course)
+    make = learner or partial(build_learner, course)
 
     def told(facts: RoundFacts) -> None:
         after_round()
@@ -126,7 +126,7 @@ def federated(
             evaluated_apart_max=evaluated_apart_max,
         ),
         {name: make(name, bank) for name, bank in banks.items()},
-        first_model(banks, course),
+        build_first_model(banks, course),
         evaluate=evaluate,
         facts=[
             ParticipantFacts(name=name, examples=len(bank.own.labels), frauds=int(bank.own.labels.sum()), local={})
@@ -137,39 +137,41 @@ def federated(
     )
 
 
-def number_of(name: str) -> int:
+def read_number(name: str) -> int:
     """Of a bank, by its name."""
     return int(name.rsplit("-", 1)[-1])
 
 
-def final(results: Results, figure: str = "ap") -> float:
+def get_final_figure(results: Results, figure: str = "ap") -> float:
     """Of the last model; 0 where no round gave one."""
     done = [one.figures[figure] for one in results.rounds if figure in one.figures]
     return done[-1] if done else 0.0
 
 
-def alone_arrays(data: Data, course: Course) -> list[NDArray[np.float32]]:
+def train_alone(data: Data, course: Course) -> list[NDArray[np.float32]]:
     """A model trained on `data` only, for as many epochs as all rounds together.
 
     For each layer weights (inputs, units) and a bias (units,), float32.
     """
     base = start(data.features.shape[1], course)
-    task = task_of(course, base, course.rounds * course.epochs, seed=course.seed)
+    task = build_task(course, base, course.rounds * course.epochs, seed=course.seed)
     return fit(base, data, task, course.seed, course.dropout)
 
 
-def course_alone(data: Data, course: Course) -> Iterator[list[NDArray[np.float32]]]:
+def train_by_round(data: Data, course: Course) -> Iterator[list[NDArray[np.float32]]]:
     """The models of a training on `data` only, after as many epochs as each round has; Adam begins again then, as it does for banks.
 
     For each layer weights (inputs, units) and a bias (units,), float32.
     """
     arrays = start(data.features.shape[1], course)
     for stop in range(course.rounds):
-        arrays = fit(arrays, data, task_of(course, arrays, course.epochs, seed=0), course.seed + stop, course.dropout)
+        arrays = fit(
+            arrays, data, build_task(course, arrays, course.epochs, seed=0), course.seed + stop, course.dropout
+        )
         yield arrays
 
 
-def chosen(models: Iterable[Arrays], kept_back: Sequence[Data]) -> Arrays:
+def choose_model(models: Iterable[Arrays], kept_back: Sequence[Data]) -> Arrays:
     """The one with the highest average precision on what was kept back, the mean over who kept it; nobody trained on that.
 
     Each model: for each layer weights (inputs, units) and a bias (units,), float32.
@@ -180,12 +182,12 @@ def chosen(models: Iterable[Arrays], kept_back: Sequence[Data]) -> Arrays:
     )
 
 
-def alone(data: Data, course: Course, evaluate: Callable[[Arrays], dict[str, float]]) -> dict[str, float]:
+def evaluate_alone(data: Data, course: Course, evaluate: Callable[[Arrays], dict[str, float]]) -> dict[str, float]:
     """Its figures."""
-    return evaluate(alone_arrays(data, course))
+    return evaluate(train_alone(data, course))
 
 
-def central_course(
+def evaluate_central(
     banks: Mapping[str, Bank], course: Course, evaluate: Callable[[Arrays], dict[str, float]], *, every: int
 ) -> list[dict[str, float]]:
     """Figures of one model on everybody's examples, after each `every` epochs, up to as many as all rounds together.
@@ -196,12 +198,12 @@ def central_course(
     arrays = start(data.features.shape[1], course)
     found = []
     for stop in range(course.rounds * course.epochs // every):
-        arrays = fit(arrays, data, task_of(course, arrays, every, seed=0), course.seed + stop, course.dropout)
+        arrays = fit(arrays, data, build_task(course, arrays, every, seed=0), course.seed + stop, course.dropout)
         found.append(evaluate(arrays))
     return found
 
 
-def judged_on(test: Data) -> Callable[[Arrays], dict[str, float]]:
+def make_evaluation(test: Data) -> Callable[[Arrays], dict[str, float]]:
     """The measures on a held-out set; accuracy at even odds where the model knows no prior."""
 
     def evaluate(arrays: Arrays) -> dict[str, float]:
@@ -210,7 +212,7 @@ def judged_on(test: Data) -> Callable[[Arrays], dict[str, float]]:
     return evaluate
 
 
-def keeping(
+def keep_models(
     evaluate: Callable[[Arrays], dict[str, float]], models: list[Arrays]
 ) -> Callable[[Arrays], dict[str, float]]:
     """`evaluate`, which also keeps every model it was given.
@@ -225,7 +227,7 @@ def keeping(
     return kept
 
 
-def data_file(name: str) -> Path:
+def find_data_file(name: str) -> Path:
     """A file of the data folder; raises ConfigurationError where it is absent."""
     file = Path(os.environ.get("TILLGUARD_DATA", "../shared/data")) / name
     if not file.exists():

@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     alone: list[float]
 
 
-def data(examples: int) -> tuple[Data, Data]:
+def generate_data(examples: int) -> tuple[Data, Data]:
     """Training and test set, standardised by the training set's statistics."""
     features, labels = make_classification(
         n_samples=examples, n_features=30, n_informative=18, n_redundant=8, weights=[0.985, 0.015], class_sep=1.5,
@@ -63,43 +63,56 @@ def data(examples: int) -> tuple[Data, Data]:
     )
 
 
-def partition(train: Data, number: int) -> dict[str, Bank]:
+def draw_banks(train: Data, number: int) -> dict[str, Bank]:
     """The banks of one draw."""
-    return trial.banks_of(divide(train, BANKS, SKEW, seed=number), seed=number)
+    return trial.build_banks(divide(train, BANKS, SKEW, seed=number), seed=number)
 
 
 def run(train: Data, test: Data, number: int, course: Course) -> Outcome:
     """Everything that one partition is tried with."""
-    banks, evaluate = partition(train, number), trial.judged_on(test)
+    banks, evaluate = draw_banks(train, number), trial.make_evaluation(test)
     short = course._replace(epochs=1)
     return Outcome(
-        ours=trial.federated(f"partition {number}", banks, trial.advised(course), course, evaluate),
-        plain=trial.federated(f"partition {number}, plain FedAvg", banks, trial.plain(course), course, evaluate),
-        plain_short=trial.federated(f"partition {number}, 1 epoch", banks, trial.plain(short), short, evaluate),
+        ours=trial.run_federation(f"partition {number}", banks, trial.build_advised_settings(course), course, evaluate),
+        plain=trial.run_federation(
+            f"partition {number}, plain FedAvg", banks, trial.build_plain_settings(course), course, evaluate
+        ),
+        plain_short=trial.run_federation(
+            f"partition {number}, 1 epoch", banks, trial.build_plain_settings(short), short, evaluate
+        ),
         central=max(
-            one["ap"] for one in trial.central_course(banks, course, evaluate, every=min(CENTRAL_EVERY, course.epochs))
+            one["ap"]
+            for one in trial.evaluate_central(banks, course, evaluate, every=min(CENTRAL_EVERY, course.epochs))
         ),
         alone=[
-            trial.alone(bank.own, course, evaluate)["ap"]
+            trial.evaluate_alone(bank.own, course, evaluate)["ap"]
             for bank in banks.values()
             if len(bank.own.labels) >= ALONE_EXAMPLES_MIN
         ],
     )
 
 
-def over_kafka(banks: dict[str, Bank], course: Course, test: Data, bootstrap_servers: str) -> list[dict[str, float]]:
+def run_over_kafka(
+    banks: dict[str, Bank], course: Course, test: Data, bootstrap_servers: str
+) -> list[dict[str, float]]:
     """The first partition's figures after each round, over a real broker."""
-    settings = make_willing(trial.advised(course)).model_copy(update={"bootstrap_servers": bootstrap_servers})
-    learners = {name: trial.usual(course, name, bank) for name, bank in banks.items()}
-    with KafkaFederation(settings, learners, trial.first_model(banks, course), trial.judged_on(test)) as made:
+    settings = make_willing(trial.build_advised_settings(course)).model_copy(
+        update={"bootstrap_servers": bootstrap_servers}
+    )
+    learners = {name: trial.build_learner(course, name, bank) for name, bank in banks.items()}
+    with KafkaFederation(
+        settings, learners, trial.build_first_model(banks, course), trial.make_evaluation(test)
+    ) as made:
         return made.run(course.rounds)
 
 
-def kafka_rows(train: Data, test: Data, course: Course, bootstrap_servers: str) -> list[Row]:
+def measure_over_kafka(train: Data, test: Data, course: Course, bootstrap_servers: str) -> list[Row]:
     """Round by round, the memory's figure alongside."""
-    banks = partition(train, 0)
-    memory = trial.federated("in memory", banks, trial.advised(course), course, trial.judged_on(test)).rounds
-    found = over_kafka(banks, course, test, bootstrap_servers)
+    banks = draw_banks(train, 0)
+    memory = trial.run_federation(
+        "in memory", banks, trial.build_advised_settings(course), course, trial.make_evaluation(test)
+    ).rounds
+    found = run_over_kafka(banks, course, test, bootstrap_servers)
     return [
         Row(
             f"over Kafka, round {number}, ap", figures["ap"], "", facts.figures["ap"],
@@ -112,25 +125,25 @@ def kafka_rows(train: Data, test: Data, course: Course, bootstrap_servers: str) 
 def measure(*, quick: bool, kafka: str | None = None) -> list[Row]:
     """Means over the partitions first, then each."""
     course = QUICK_COURSE if quick else COURSE
-    train, test = data(QUICK_EXAMPLES if quick else EXAMPLES)
+    train, test = generate_data(QUICK_EXAMPLES if quick else EXAMPLES)
     if kafka is not None:
-        return kafka_rows(train, test, course, kafka)
+        return measure_over_kafka(train, test, course, kafka)
     outcomes = [run(train, test, number, course) for number in range(1 if quick else PARTITIONS)]
-    ours, central = fmean(trial.final(one.ours) for one in outcomes), fmean(one.central for one in outcomes)
+    ours, central = fmean(trial.get_final_figure(one.ours) for one in outcomes), fmean(one.central for one in outcomes)
     best_alone = max(max(one.alone) for one in outcomes)
     target, holds = (None, None) if quick else (f">= {OF_CENTRAL_MIN:g} x", ours >= OF_CENTRAL_MIN * central)
     return [
         Row("federation, average precision, mean", ours, "", central, ours / central, target, holds),
         *(
-            Row(f"federation, {figure}, mean", fmean(trial.final(one.ours, figure) for one in outcomes), "")
+            Row(f"federation, {figure}, mean", fmean(trial.get_final_figure(one.ours, figure) for one in outcomes), "")
             for figure in ("auc", "accuracy")
         ),
-        _compared("plain FedAvg, average precision, mean", [trial.final(one.plain) for one in outcomes], central),
-        _compared("plain FedAvg, 1 local epoch, mean", [trial.final(one.plain_short) for one in outcomes], central),
+        _compared("plain FedAvg, average precision, mean", [trial.get_final_figure(one.plain) for one in outcomes], central),
+        _compared("plain FedAvg, 1 local epoch, mean", [trial.get_final_figure(one.plain_short) for one in outcomes], central),
         Row(
             "best bank alone of all partitions", best_alone, "", ours, best_alone / ours,
             None if quick else "below its federation",
-            None if quick else all(max(one.alone) < trial.final(one.ours) for one in outcomes),
+            None if quick else all(max(one.alone) < trial.get_final_figure(one.ours) for one in outcomes),
         ),
         *(row for number, one in enumerate(outcomes) for row in _details(number, one)),
     ]  # fmt: skip
@@ -150,8 +163,8 @@ def _details(number: int, one: Outcome) -> list[Row]:
             for figure in ("ap", "auc", "accuracy")
             if figure in facts.figures
         ),
-        _compared(f"{where}, federation", [trial.final(one.ours)], one.central),
-        _compared(f"{where}, plain FedAvg", [trial.final(one.plain)], one.central),
+        _compared(f"{where}, federation", [trial.get_final_figure(one.ours)], one.central),
+        _compared(f"{where}, plain FedAvg", [trial.get_final_figure(one.plain)], one.central),
         Row(f"{where}, banks alone, least", min(one.alone), ""),
         Row(f"{where}, banks alone, most", max(one.alone), ""),
         Row(f"{where}, bytes up per bank and round", fmean(facts.bytes_up for facts in rounds) / BANKS, "bytes"),

@@ -25,7 +25,7 @@ from bench.federation.local import Course
 from bench.federation.pool import Pool
 from bench.federation.secagg import MEMBERS, PARAMETERS, Round
 from bench.federation.trial import Bank
-from bench.federation.tutorial import COURSE, EXAMPLES, QUICK_EXAMPLES, data, partition
+from bench.federation.tutorial import COURSE, EXAMPLES, QUICK_EXAMPLES, draw_banks, generate_data
 from bench.table import Row
 from contract.errors import TillguardError
 from contract.federation.settings import RobustSettings, RoundSettings
@@ -54,7 +54,7 @@ class Run(NamedTuple):
     """Of one participant in a round, mean."""
 
 
-def summary(rounds: Sequence[Mapping[str, float]]) -> Run:
+def summarise(rounds: Sequence[Mapping[str, float]]) -> Run:
     """Of what was noted at the end of each round: `ended_s`, `bytes_up`, and `ap` where there is data. Pure."""
     ends = [one["ended_s"] for one in rounds]
     times = [after - before for before, after in itertools.pairwise(ends)]
@@ -65,15 +65,15 @@ def summary(rounds: Sequence[Mapping[str, float]]) -> Run:
     )
 
 
-def ours(title: str, banks: Mapping[str, Bank], test: Data, rounds: RoundSettings, course: Course) -> Run:
+def run_ours(title: str, banks: Mapping[str, Bank], test: Data, rounds: RoundSettings, course: Course) -> Run:
     """Coordinator and participants of this product."""
     ends: list[float] = []
     with Pool(banks, course) as pool:
-        results = trial.federated(
-            title, banks, rounds, course, trial.judged_on(test),
+        results = trial.run_federation(
+            title, banks, rounds, course, trial.make_evaluation(test),
             learner=pool.learner, after_round=lambda: ends.append(time.perf_counter()), evaluated_apart_max=0,
         )  # fmt: skip
-    return summary(
+    return summarise(
         [
             {"ended_s": end, "ap": facts.figures["ap"], "bytes_up": facts.bytes_up / len(banks)}
             for end, facts in zip(ends, results.rounds, strict=True)
@@ -81,10 +81,10 @@ def ours(title: str, banks: Mapping[str, Bank], test: Data, rounds: RoundSetting
     )
 
 
-def unmasked(course: Course) -> RoundSettings:
+def build_unmasked_settings(course: Course) -> RoundSettings:
     """Plain FedAvg of updates that the coordinator sees one by one."""
     robust = RobustSettings(rule="mean", byzantine_max=0, weight_max=1.0)
-    return trial.plain(course).model_copy(update={"mode": "robust", "robust": robust})
+    return trial.build_plain_settings(course).model_copy(update={"mode": "robust", "robust": robust})
 
 
 class Flower:
@@ -116,7 +116,7 @@ class Flower:
                 _store(folder / "test.npz", test)
             self._execute(folder)
             found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return summary(found["rounds"])
+        return summarise(found["rounds"])
 
     def _execute(self, folder: Path) -> None:
         environment = os.environ | {
@@ -161,17 +161,17 @@ def _store(file: Path, examples: Data) -> None:
 def measure(*, quick: bool) -> list[Row]:
     """The tutorial's first draw, then a vector of 10^6 numbers."""
     course = QUICK_COURSE if quick else COURSE
-    train, test = data(QUICK_EXAMPLES if quick else EXAMPLES)
+    train, test = generate_data(QUICK_EXAMPLES if quick else EXAMPLES)
     # Flower has no word for a client that cannot train.
-    banks = {name: bank for name, bank in partition(train, 0).items() if len(bank.own.labels) >= EXAMPLES_MIN}
-    flower = Flower(flower_environment.python())
+    banks = {name: bank for name, bank in draw_banks(train, 0).items() if len(bank.own.labels) >= EXAMPLES_MIN}
+    flower = Flower(flower_environment.ensure_python())
     start = local.start(test.features.shape[1], course)
     runs = {}
     for name, mode in (("FedAvg", "fedavg"), ("SecAgg+", "secagg")):
         trial.say(f"Flower, {name}")
         runs[name] = flower.run(mode, course, start, banks, test)
-    single = ours("single updates", banks, test, unmasked(course), course)
-    masked = ours("masked", banks, test, trial.plain(course), course)
+    single = run_ours("single updates", banks, test, build_unmasked_settings(course), course)
+    masked = run_ours("masked", banks, test, trial.build_plain_settings(course), course)
     trial.say("Flower, SecAgg+, one long vector")
     parameters = QUICK_PARAMETERS if quick else PARAMETERS
     vector = [np.zeros((parameters // 100, 100), np.float32)]

@@ -77,29 +77,31 @@ class Trial:
 
     def judge(self, fold: Fold, model: str, history: str, made: Learned) -> None:
         """Scores the test week and keeps what came out."""
-        days = protocol.days_of_test(self.payments, fold)
+        days = protocol.select_test_days(self.payments, fold)
         scores = [made.score(np.ascontiguousarray(self.examples.features[rows])) for rows in days]
         outcome = Outcome(
-            fold, measured(self.payments, days, scores), by_scenario(self.payments, days, scores), made.seconds
+            fold, measure(self.payments, days, scores), measure_by_scenario(self.payments, days, scores), made.seconds
         )
         self.results.setdefault((model, history), []).append(outcome)
         say(f"fold {fold}, {model}, {history}: {_text(outcome.quality)} ({made.seconds:.0f} s)")
 
     def known(self, fold: Fold, history_days: int | None) -> Examples:
         """What may be learned from for a fold."""
-        return self.examples.part(protocol.learned(self.payments, fold, history_days))
+        return self.examples.part(protocol.select_learned(self.payments, fold, history_days))
 
 
-def measured(payments: Payments, days: Sequence[NDArray[np.int64]], scores: Sequence[NDArray[np.floating]]) -> Quality:
+def measure(payments: Payments, days: Sequence[NDArray[np.int64]], scores: Sequence[NDArray[np.floating]]) -> Quality:
     """Of one test week, by the rows and scores of its days.
 
     For each day rows and scores have one shape, (n,), n its number of payments.
     """
     fraud, score = payments.fraud[np.concatenate(days)], np.concatenate(scores)
-    return Quality(auc(score, fraud), average_precision(score, fraud), protocol.card_precision(payments, days, scores))
+    return Quality(
+        auc(score, fraud), average_precision(score, fraud), protocol.compute_card_precision(payments, days, scores)
+    )
 
 
-def by_scenario(
+def measure_by_scenario(
     payments: Payments, days: Sequence[NDArray[np.int64]], scores: Sequence[NDArray[np.floating]]
 ) -> dict[int, float]:
     """Average precision of each scenario's frauds among all genuine payments, where the week has such frauds.
@@ -115,15 +117,15 @@ def by_scenario(
     return found
 
 
-def ceiling(payments: Payments, fold: Fold, seed: int) -> tuple[Quality, float]:
+def compute_ceiling(payments: Payments, fold: Fold, seed: int) -> tuple[Quality, float]:
     """What perfect knowledge of everything but the unforeseeable frauds would reach, and their share; those get scores by chance."""
-    days = protocol.days_of_test(payments, fold)
+    days = protocol.select_test_days(payments, fold)
     rows = np.concatenate(days)
-    hidden = protocol.unforeseeable(payments, rows)
+    hidden = protocol.find_unforeseeable(payments, rows)
     chance = np.random.default_rng(seed)
     known = np.where(payments.fraud[rows] & ~hidden, 1.0, 0.0)
     ends = np.cumsum([len(day) for day in days])[:-1]
-    drawn = [measured(payments, days, np.split(known + chance.random(len(rows)), ends)) for _ in range(CHANCES)]
+    drawn = [measure(payments, days, np.split(known + chance.random(len(rows)), ends)) for _ in range(CHANCES)]
     return _mean(drawn), float(hidden.sum() / payments.fraud[rows].sum())
 
 
@@ -132,23 +134,23 @@ def compare(trial: Trial, plan: Plan) -> list[Row]:
     for fold in trial.folds:
         for history, history_days in HISTORIES.items():
             examples = trial.known(fold, history_days)
-            trial.judge(fold, "network", history, models.network(examples, plan))
-            trial.judge(fold, "XGBoost", history, models.xgboost_model(examples, plan.seed, plan.threads))
+            trial.judge(fold, "network", history, models.learn_network(examples, plan))
+            trial.judge(fold, "XGBoost", history, models.learn_xgboost(examples, plan.seed, plan.threads))
     return []
 
 
-def week_after_week(trial: Trial, plan: Plan) -> list[Row]:
+def learn_week_after_week(trial: Trial, plan: Plan) -> list[Row]:
     """Learning on from the week before, next to learning again; both from all that was known."""
     kind = np.where(trial.payments.fraud, trial.payments.scenario, GENUINE)
     before: tuple[Learned, int] | None = None
     for fold in trial.folds:
         examples = trial.known(fold, None)
-        from_scratch = models.network(examples, plan)
+        from_scratch = models.learn_network(examples, plan)
         trial.judge(fold, "network", "again", from_scratch)
         if before is None:
             before = from_scratch, len(examples)
             continue
-        on = models.further(examples, kind, before[1], plan, before[0])
+        on = models.learn_further(examples, kind, before[1], plan, before[0])
         trial.judge(fold, "network", "incremental", on)
         before = on, len(examples)
     return _incremental_rows(trial.results)
@@ -162,7 +164,7 @@ def ablate(trial: Trial, plan: Plan) -> list[Row]:
             made = variant.make(trial.known(fold, variant.history_days), plan)
             trial.judge(fold, variant.name, "ablation", made)
         if made.onnx is not None:
-            latencies = ablation.latencies(made.onnx, trial.examples.features)
+            latencies = ablation.measure_latencies(made.onnx, trial.examples.features)
             timed += [replace(row, measure=f"{variant.name}, {row.measure}") for row in latencies]
     return timed
 
@@ -181,7 +183,7 @@ def _incremental_rows(results: Results) -> list[Row]:
     ]  # fmt: skip
 
 
-def rows_of(trial: Trial, seed: int, *, judged: bool) -> list[Row]:
+def build_rows(trial: Trial, seed: int, *, judged: bool) -> list[Row]:
     """Everything that was measured, against the targets where it is `judged`: means first, with targets and XGBoost's value alongside, then by scenario, then the folds."""
     rows, details = [], []
     for (model, history), found in trial.results.items():
@@ -218,7 +220,7 @@ def _mean_rows(results: Results, model: str, history: str, targets: dict[str, fl
 
 
 def _ceiling_rows(trial: Trial, seed: int) -> list[Row]:
-    found = [ceiling(trial.payments, fold, seed) for fold in trial.folds]
+    found = [compute_ceiling(trial.payments, fold, seed) for fold in trial.folds]
     mean = _mean([quality for quality, _ in found])
     rows = [Row("frauds that no label could announce, share", fmean(share for _, share in found), "")]
     return rows + [
@@ -238,13 +240,13 @@ def print_beside_published(results: Results) -> None:
     Console(width=110).print(table)
 
 
-def prepared(options: argparse.Namespace) -> tuple[Payments, list[Fold]]:
+def prepare(options: argparse.Namespace) -> tuple[Payments, list[Fold]]:
     """The payments and the folds; raises ConfigurationError where the file is not what the protocol needs."""
     standard = Path(os.environ.get("TILLGUARD_DATA", "../shared/data")) / "handbook.parquet"
     payments = data.read(options.data or standard)
-    known = protocol.folds(options.first_fold, QUICK_FOLDS[options.way] if options.quick else FOLDS)
+    known = protocol.build_folds(options.first_fold, QUICK_FOLDS[options.way] if options.quick else FOLDS)
     if options.data is None and options.first_fold == FIRST_FOLD:
-        faults = protocol.differences(payments, protocol.folds(FIRST_FOLD))
+        faults = protocol.find_differences(payments, protocol.build_folds(FIRST_FOLD))
         if faults:
             raise ConfigurationError([f"{standard} is not the book's data: {fault}" for fault in faults])
         say("the row and fraud counts are the book's")
@@ -252,30 +254,30 @@ def prepared(options: argparse.Namespace) -> tuple[Payments, list[Fold]]:
     payments = payments.part(payments.days(first, known[-1].test_until))
     if options.quick:
         payments = payments.thinned(QUICK_ROWS)
-    faults = [f"fold {fold}: {fault}" for fold in known if (fault := lacking(payments, fold))]
+    faults = [f"fold {fold}: {fault}" for fold in known if (fault := describe_lack(payments, fold))]
     if faults:
         raise ConfigurationError(faults)
     for fold in known:
-        count = protocol.counts(payments, fold)
+        count = protocol.count_test_week(payments, fold)
         say(f"fold {fold}: tested on {count.test_transactions:,} payments with {count.test_frauds:,} frauds")
     return payments, known
 
 
-def lacking(payments: Payments, fold: Fold) -> str | None:
+def describe_lack(payments: Payments, fold: Fold) -> str | None:
     """Why a fold cannot be tried on these payments, or None."""
     week = payments.days(fold.train_from, fold.known_until)
     if not payments.fraud[week].any():
         return "its training week holds no fraud"
     if not len(payments.fraud[payments.days(fold.test_until - 1, fold.test_until)]):
         return "the file ends before its test week does"
-    if not protocol.counts(payments, fold).test_frauds:
+    if not protocol.count_test_week(payments, fold).test_frauds:
         return "its test week holds no fraud"
     return None
 
 
 WAYS: dict[str, Callable[[Trial, Plan], list[Row]]] = {
     "compare": compare,
-    "incremental": week_after_week,
+    "incremental": learn_week_after_week,
     "ablation": ablate,
 }
 
@@ -309,7 +311,7 @@ def _text(quality: Quality) -> str:
     return ", ".join(f"{text} {getattr(quality, name):.4f}" for name, text in MEASURES.items())
 
 
-def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.handbook", description=__doc__)
     parser.add_argument(
@@ -341,16 +343,16 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    options = options_of(arguments)
+    options = parse_options(arguments)
     logs.configure(LogSettings(level="WARNING"))
     plan = Plan(seed=options.seed, epochs_max=QUICK_EPOCHS if options.quick else 30, threads=options.threads)
     try:
-        payments, known = prepared(options)
+        payments, known = prepare(options)
         with tempfile.TemporaryDirectory(prefix="tillguard-handbook-") as folder, Spool(Path(folder)) as spool:
-            examples = data.featured(payments, spool, _progress(len(payments)))
+            examples = data.compute_examples(payments, spool, _progress(len(payments)))
             trial = Trial(payments, examples, known)
             extra = WAYS[options.way](trial, plan)
-            rows = [*extra, *rows_of(trial, options.seed, judged=not options.quick)]
+            rows = [*extra, *build_rows(trial, options.seed, judged=not options.quick)]
     except TillguardError as error:
         say(str(error))
         return 2 if isinstance(error, ConfigurationError) else 1

@@ -35,12 +35,12 @@ class Variant:
 
 
 def _with_steps(steps_max: int) -> Callable[[Examples, Plan], Learned]:
-    return lambda examples, plan: models.network(examples, replace(plan, steps_max=steps_max))
+    return lambda examples, plan: models.learn_network(examples, replace(plan, steps_max=steps_max))
 
 
 def _ensemble(examples: Examples, plan: Plan) -> Learned:
     """The mean logit of networks that differ in their seed."""
-    members = [models.network(examples, replace(plan, seed=plan.seed + number)) for number in range(MEMBERS)]
+    members = [models.learn_network(examples, replace(plan, seed=plan.seed + number)) for number in range(MEMBERS)]
 
     def score(features: NDArray[np.float32]) -> NDArray[np.float64]:
         scores = np.clip([member.score(features) for member in members], SCORE_MIN, 1 - SCORE_MIN)
@@ -50,16 +50,16 @@ def _ensemble(examples: Examples, plan: Plan) -> Learned:
 
 
 VARIANTS = (
-    Variant("as it is, 7 days", 7, models.network),
+    Variant("as it is, 7 days", 7, models.learn_network),
     Variant("no steps, 7 days", 7, _with_steps(0)),
     Variant("64 steps, 7 days", 7, _with_steps(64)),
     Variant("384 steps, 7 days", 7, _with_steps(384)),
     Variant(f"{MEMBERS} networks, 7 days", 7, _ensemble),
-    Variant("as it is, 60 days", 60, models.network),
+    Variant("as it is, 60 days", 60, models.learn_network),
 )
 
 
-def latencies(onnx: bytes, features: NDArray[np.float32]) -> list[Row]:
+def measure_latencies(onnx: bytes, features: NDArray[np.float32]) -> list[Row]:
     """Of the graph alone, medians.
 
     `features`: (n, F), n at least the greatest of ROWS_TIMED; times are in microseconds.

@@ -68,7 +68,7 @@ def _whole(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def transactions(payments: Payments, found: Found) -> Iterator[Transaction]:
+def build_transactions(payments: Payments, found: Found) -> Iterator[Transaction]:
     """The payments as a connector would send them; row r is transaction `r`. What each was goes to `found`, with the delay."""
     for row in range(len(payments)):
         time_ms = int(payments.time_ms[row])
@@ -87,7 +87,7 @@ def transactions(payments: Payments, found: Found) -> Iterator[Transaction]:
         )
 
 
-def featured(payments: Payments, spool: Spool, progress: Progress | None = None) -> Examples:
+def compute_examples(payments: Payments, spool: Spool, progress: Progress | None = None) -> Examples:
     """Examples whose row r is payment r, with the features that serving would have computed: the same script, the same code.
 
     The features lie in the spool's folder, and end with it. Raises TillguardError where Redis or the disk fail.
@@ -95,7 +95,12 @@ def featured(payments: Payments, spool: Spool, progress: Progress | None = None)
     settings = Settings(retailer=RETAILER, base_currency=CURRENCY, trainer={"label_delay_days": DELAY_DAYS})
     found = Found(queue=LabelQueue(DELAY_DAYS))
     replayed = replay(
-        settings, transactions(payments, found), spool, now=_after(payments), labels=found.queue, progress=progress
+        settings,
+        build_transactions(payments, found),
+        spool,
+        now=_after(payments),
+        labels=found.queue,
+        progress=progress,
     )
     if replayed.applied != len(payments):
         raise TillguardError(f"{len(payments) - replayed.applied:,} payments were refused: {dict(replayed.refused)}")

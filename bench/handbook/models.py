@@ -49,13 +49,15 @@ class Learned:
     onnx: bytes | None = None
 
 
-def network(examples: Examples, plan: Plan) -> Learned:
+def learn_network(examples: Examples, plan: Plan) -> Learned:
     """From the beginning."""
     train, validation = _parts(examples)
     return _made(train, validation, plan, None)
 
 
-def further(examples: Examples, kind: NDArray[np.int64], known_before: int, plan: Plan, before: Learned) -> Learned:
+def learn_further(
+    examples: Examples, kind: NDArray[np.int64], known_before: int, plan: Plan, before: Learned
+) -> Learned:
     """On from `before`, a network which knew the first `known_before` of `examples`: the rest, and of the old ones a few that are replayed.
 
     `kind` is the fraud kind of each example, reservoir.GENUINE where it is none.
@@ -69,7 +71,7 @@ def further(examples: Examples, kind: NDArray[np.int64], known_before: int, plan
     return _made(examples.part(rows), validation, plan, before.snapshot)
 
 
-def xgboost_model(examples: Examples, seed: int, threads: int) -> Learned:
+def learn_xgboost(examples: Examples, seed: int, threads: int) -> Learned:
     """Gradient-boosted trees on everything, with settings near the defaults."""
     started = time.monotonic()
     varied = _varied(examples.features)

@@ -121,19 +121,19 @@ class Fold:
         return (_EPOCH + timedelta(days=self.train_from)).isoformat()
 
 
-def folds(first: date, count: int = FOLDS) -> list[Fold]:
+def build_folds(first: date, count: int = FOLDS) -> list[Fold]:
     """`count` folds, a week apart."""
     start = (first - _EPOCH).days
     return [Fold(start + TEST_DAYS * number) for number in range(count)]
 
 
-def learned(payments: Payments, fold: Fold, history_days: int | None) -> slice:
+def select_learned(payments: Payments, fold: Fold, history_days: int | None) -> slice:
     """Rows whose labels may be learned from: the last `history_days` days before `fold.known_until`; None: all of them."""
     first = 0 if history_days is None else fold.known_until - history_days
     return payments.days(first, fold.known_until)
 
 
-def days_of_test(payments: Payments, fold: Fold) -> list[NDArray[np.int64]]:
+def select_test_days(payments: Payments, fold: Fold) -> list[NDArray[np.int64]]:
     """Rows of each test day, without the customers known as compromised by then.
 
     Known on day d are the frauds of the training week and of every later day up to d - DELAY_DAYS - 1.
@@ -151,13 +151,13 @@ def days_of_test(payments: Payments, fold: Fold) -> list[NDArray[np.int64]]:
     return found
 
 
-def counts(payments: Payments, fold: Fold) -> Counts:
+def count_test_week(payments: Payments, fold: Fold) -> Counts:
     """How large the test week is."""
-    rows = np.concatenate(days_of_test(payments, fold))
+    rows = np.concatenate(select_test_days(payments, fold))
     return Counts(len(rows), int(payments.fraud[rows].sum()))
 
 
-def card_precision(
+def compute_card_precision(
     payments: Payments,
     days: Sequence[NDArray[np.int64]],
     scores: Sequence[NDArray[np.floating]],
@@ -186,7 +186,7 @@ def card_precision(
     return float(np.mean(reached))
 
 
-def unforeseeable(payments: Payments, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def find_unforeseeable(payments: Payments, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of `rows`, shape (n,), are frauds at a compromised terminal of which no such fraud could be known yet.
 
     A compromise lasts COMPROMISE_DAYS and begins at a terminal drawn by chance: nothing in the data announces it.
@@ -201,13 +201,13 @@ def unforeseeable(payments: Payments, rows: NDArray[np.int64]) -> NDArray[np.boo
     return np.asarray((payments.scenario[rows] == TERMINAL_COMPROMISED) & ~known, dtype=np.bool_)
 
 
-def differences(payments: Payments, known: Sequence[Fold]) -> list[str]:
+def find_differences(payments: Payments, known: Sequence[Fold]) -> list[str]:
     """Where the four folds of the book differ from what the book counts; empty where it is the same data."""
     week = payments.days(known[0].train_from, known[0].known_until)
     found = (week.stop - week.start, int(payments.fraud[week].sum()))
     faults = [] if found == TRAIN_COUNTS else [_fault(f"training week {known[0]}", found, TRAIN_COUNTS)]
     for fold, expected in zip(known, TEST_COUNTS, strict=True):
-        if (counted := counts(payments, fold)) != expected:
+        if (counted := count_test_week(payments, fold)) != expected:
             faults.append(_fault(f"test week of {fold}", counted, expected))
     return faults
 

@@ -24,7 +24,7 @@ import numpy as np
 from bench.scoring import load, network, windows
 from bench.scoring.backlog import Run, Sample, work_through
 from bench.scoring.shoppers import Record, Shoppers
-from bench.scoring.shops import MODEL_VERSION, Program, Shop, close_shop, engine, open_shop, raw_events
+from bench.scoring.shops import MODEL_VERSION, Program, Shop, build_engine, build_raw_events, close_shop, open_shop
 from bench.table import Row, print_table, write_json
 from contract.settings import LogSettings
 from contract.verdicts import Verdict
@@ -90,23 +90,23 @@ class Site:
         return shop
 
 
-def history(retailer: str, count: int, series: str) -> list[Record]:
+def generate_history(retailer: str, count: int, series: str) -> list[Record]:
     """A week of transactions that ended some minutes ago."""
     last_ms = int(time.time() * 1000) - HISTORY_ENDS_MS
     shoppers = Shoppers(retailer, max(1, count // EVENTS_PER_CUSTOMER), series=series)
     return list(shoppers.stream(count, last_ms - WEEK_MS, last_ms))
 
 
-def live(retailer: str, count: int) -> list[Record]:
+def generate_live(retailer: str, count: int) -> list[Record]:
     """The last two minutes of a shop with many customers."""
     now_ms = int(time.time() * 1000)
     return list(Shoppers(retailer, max(1, count // 2), series="sample").stream(count, now_ms - 120_000, now_ms))
 
 
-def throughput(site: Site, sizes: Sizes) -> list[Row]:
+def measure_throughput(site: Site, sizes: Sizes) -> list[Row]:
     """Every program over the same backlog, in turns; medians of the repeats."""
-    shop = site.shop("backlog", lambda retailer: history(retailer, SAMPLE, "sample"))
-    shop.append(history(shop.name, sizes.backlog, "backlog"))
+    shop = site.shop("backlog", lambda retailer: generate_history(retailer, SAMPLE, "sample"))
+    shop.append(generate_history(shop.name, sizes.backlog, "backlog"))
     kinds = [kind for feed, (limit, _) in FEED_TARGETS.items() for kind in (limit, feed)]
     runs: dict[str, list[Run]] = {kind: [] for kind in kinds}
     for turn in range(sizes.repeats):
@@ -123,10 +123,10 @@ def throughput(site: Site, sizes: Sizes) -> list[Row]:
             Row(f"throughput, {feed}, answered degraded", max(run.degraded for run in runs[feed]), "share"),
         ]
     rows.append(Row("not simply allowed", runs["librdkafka feed"][0].refused, "share"))
-    return rows + growth(shop, sizes, rows[1].value)
+    return rows + measure_growth(shop, sizes, rows[1].value)
 
 
-def growth(shop: Shop, sizes: Sizes, one: float) -> list[Row]:
+def measure_growth(shop: Shop, sizes: Sizes, one: float) -> list[Row]:
     """Workers that share the backlog, against one."""
     rows = []
     for count in sizes.workers:
@@ -136,9 +136,9 @@ def growth(shop: Shop, sizes: Sizes, one: float) -> list[Row]:
     return rows
 
 
-def latency(site: Site, sizes: Sizes) -> list[Row]:
+def measure_latency(site: Site, sizes: Sizes) -> list[Row]:
     """Limit loop and worker at the same rates, in turns, each on a retailer of its own."""
-    shops = {kind: site.shop(kind.split()[0], lambda name: live(name, SAMPLE)) for kind in COMPARED}
+    shops = {kind: site.shop(kind.split()[0], lambda name: generate_live(name, SAMPLE)) for kind in COMPARED}
     found: dict[tuple[str, int], list[load.Latencies]] = {}
     with ExitStack() as running:
         programs = {kind: running.enter_context(Program(kind, shop)) for kind, shop in shops.items()}
@@ -179,14 +179,14 @@ def _against(row: Row, baseline: float, target: float, *, at_least: bool) -> Row
     return Row(row.measure, row.value, row.unit, baseline, ratio, words, holds)
 
 
-def engine_alone(site: Site, sizes: Sizes) -> list[Row]:
+def measure_engine(site: Site, sizes: Sizes) -> list[Row]:
     """The engine without Kafka, by batch size and stage."""
-    shop = site.shop("engine", lambda retailer: history(retailer, SAMPLE, "sample"))
-    limits = network.thresholds(np.linspace(0, 1, 1001).tolist())
-    subject = engine(shop, network.package(shop.name, MODEL_VERSION, limits), MODEL_VERSION)
+    shop = site.shop("engine", lambda retailer: generate_history(retailer, SAMPLE, "sample"))
+    limits = network.choose_thresholds(np.linspace(0, 1, 1001).tolist())
+    subject = build_engine(shop, network.build_network_package(shop.name, MODEL_VERSION, limits), MODEL_VERSION)
     rows = []
     for batch in (1, 16, 256):
-        events = raw_events(shop, history(shop.name, sizes.engine_events, f"engine{batch}"))
+        events = build_raw_events(shop, generate_history(shop.name, sizes.engine_events, f"engine{batch}"))
         stages: dict[str, float] = {}
         decode = msgspec.json.Decoder(Verdict).decode
         began_s = time.perf_counter()
@@ -202,22 +202,24 @@ def engine_alone(site: Site, sizes: Sizes) -> list[Row]:
     return rows
 
 
-def script_alone(_site: Site, sizes: Sizes) -> list[Row]:
+def measure_script(_site: Site, sizes: Sizes) -> list[Row]:
     """The window script with 300 events an entity, on a Redis of its own."""
     server = find_redis_server()
     if server is None:
         return []
     with start_private_redis(server) as settings:
         bench = windows.Bench(settings)
-        return windows.growth_in_events(bench, sizes.script_groups, (windows.TARGET_EVENTS,), sizes.script_events)
+        return windows.measure_growth_in_events(
+            bench, sizes.script_groups, (windows.TARGET_EVENTS,), sizes.script_events
+        )
 
 
-def memory(site: Site, sizes: Sizes) -> list[Row]:
+def measure_memory(site: Site, sizes: Sizes) -> list[Row]:
     """Resident memory of one worker while it works through many events."""
     if not sizes.memory_events:
         return []
-    shop = site.shop("memory", lambda retailer: history(retailer, SAMPLE, "sample"))
-    shop.append(history(shop.name, sizes.memory_events, "memory"))
+    shop = site.shop("memory", lambda retailer: generate_history(retailer, SAMPLE, "sample"))
+    shop.append(generate_history(shop.name, sizes.memory_events, "memory"))
     seen = work_through(shop, "librdkafka feed", sizes.memory_events).samples
     grown = _slope(seen[len(seen) // 2 :]) * 1e6 / 2**20
     return [
@@ -232,11 +234,11 @@ def _slope(seen: Sequence[Sample]) -> float:
 
 
 PARTS: dict[str, Callable[[Site, Sizes], list[Row]]] = {
-    "script": script_alone,
-    "engine": engine_alone,
-    "latency": latency,
-    "throughput": throughput,
-    "memory": memory,
+    "script": measure_script,
+    "engine": measure_engine,
+    "latency": measure_latency,
+    "throughput": measure_throughput,
+    "memory": measure_memory,
 }
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from bench.scoring.shops import Program, Shop, verdict_partitions
+from bench.scoring.shops import Program, Shop, get_verdict_partitions
 
 POLL_S = 0.1
 SAMPLE_EVERY_S = 0.25
@@ -53,7 +53,7 @@ class VerdictLog:
     """Reads what is added to a shop's verdicts topic."""
 
     def __init__(self, shop: Shop) -> None:
-        self._topic, self._partitions = verdict_partitions(shop)
+        self._topic, self._partitions = get_verdict_partitions(shop)
         self._consumer = Consumer(
             shop.kafka | {"group.id": "bench", "enable.auto.commit": False, "queued.max.messages.kbytes": 16_384}
         )

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from bench.scoring.backlog import Said, end_of
 from bench.scoring.shoppers import Shoppers
-from bench.scoring.shops import Program, Shop, verdict_partitions
+from bench.scoring.shops import Program, Shop, get_verdict_partitions
 from contract.topics import TRANSACTIONS
 
 TICK_S = 0.001
@@ -35,7 +35,7 @@ class Reader(threading.Thread):
         self.arrived_ms: dict[str, float] = {}
         self.degraded: set[str] = set()
         self._ended = threading.Event()
-        topic, partitions = verdict_partitions(shop)
+        topic, partitions = get_verdict_partitions(shop)
         self._consumer = Consumer(
             shop.kafka | {"group.id": "bench", "enable.auto.commit": False, "fetch.wait.max.ms": 100}
         )

@@ -27,15 +27,15 @@ SHARES = (0.99, 0.995, 0.999)
 _MADE = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def thresholds(scores: Sequence[float]) -> Thresholds:
+def choose_thresholds(scores: Sequence[float]) -> Thresholds:
     """Those under which one in a hundred of `scores` is not simply allowed."""
     flag, hold, block = np.quantile(np.array(scores), SHARES).tolist()
     return Thresholds(flag=flag, hold=hold, block=block)
 
 
-def package(retailer: str, version: str, limits: Thresholds) -> bytes:
+def build_network_package(retailer: str, version: str, limits: Thresholds) -> bytes:
     """A whole package with the network."""
-    graph = network()
+    graph = build_network()
     manifest = Manifest(
         model_version=version,
         retailer=retailer,
@@ -53,7 +53,7 @@ def package(retailer: str, version: str, limits: Thresholds) -> bytes:
     return build_package(manifest, graph)
 
 
-def messages(content: bytes, version: str) -> list[tuple[bytes, bytes]]:
+def build_messages(content: bytes, version: str) -> list[tuple[bytes, bytes]]:
     """(key, value) for the models topic: the package and its promotion."""
     promotion = ModelPromotion(
         model_version=version, package_sha256=hash_package(content), promoted_at=_MADE, promoted_by="bench"
@@ -61,7 +61,7 @@ def messages(content: bytes, version: str) -> list[tuple[bytes, bytes]]:
     return [*to_messages(content), to_promotion(promotion)]
 
 
-def network() -> bytes:
+def build_network() -> bytes:
     """ONNX bytes: missing becomes 0, log(1 + |x|), then dense layers with ReLU, then a sigmoid."""
     generator = np.random.default_rng(SEED)
     initializers = [numpy_helper.from_array(np.array([value], np.float32), f"n{value}") for value in (0, 1)]

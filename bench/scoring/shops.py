@@ -160,22 +160,22 @@ def open_shop(folder: Path, endpoints: Mapping[str, Endpoint], name: str, sample
     file.write_text(yaml.safe_dump(document), "utf-8")  # keeps the mode 0600 with which it was made
     settings = parse(document, where=str(file))
     model = own / "model.onnx"
-    model.write_bytes(network.network())
+    model.write_bytes(network.build_network())
     shop = Shop(settings, own, file, model)
-    limits = network.thresholds(_scores(shop, sample))
+    limits = network.choose_thresholds(_scores(shop, sample))
     producer = Producer(shop.kafka)
-    for key, value in network.messages(network.package(name, MODEL_VERSION, limits), MODEL_VERSION):
+    for key, value in network.build_messages(network.build_network_package(name, MODEL_VERSION, limits), MODEL_VERSION):
         producer.produce(MODELS.name(name), value, key)
     if producer.flush(30):
         raise RuntimeError("Kafka did not take the model")
     return shop
 
 
-def engine(shop: Shop, package: bytes, version: str) -> Engine:
+def build_engine(shop: Shop, package: bytes, version: str) -> Engine:
     """The scoring engine over the shop's Redis, without Kafka."""
     metrics = Metrics()
     cache = ModelCache(shop.folder / f"cache-{version}", shop.name, metrics)
-    for _, value in network.messages(package, version):
+    for _, value in network.build_messages(package, version):
         cache.offer(value)
     settings = shop.settings
     patient = settings.model_copy(update={"scoring": settings.scoring.model_copy(update={"budget_ms": 10_000.0})})
@@ -184,7 +184,7 @@ def engine(shop: Shop, package: bytes, version: str) -> Engine:
     return make_engine(patient, make_window_store(patient), make_case_store(patient), cache, rulesets, clock, metrics)
 
 
-def raw_events(shop: Shop, records: Iterable[Record]) -> list[RawEvent]:
+def build_raw_events(shop: Shop, records: Iterable[Record]) -> list[RawEvent]:
     """Records as an engine takes them."""
     topic, now_ms = TRANSACTIONS.name(shop.name), int(time.time() * 1000)
     return [RawEvent(record.value, topic, 0, offset, now_ms, record.key) for offset, record in enumerate(records)]
@@ -192,9 +192,9 @@ def raw_events(shop: Shop, records: Iterable[Record]) -> list[RawEvent]:
 
 def _scores(shop: Shop, sample: Sequence[Record]) -> list[float]:
     shop.rewind()
-    trial = engine(shop, network.package(shop.name, "trial", network.NEVER), "trial")
+    trial = build_engine(shop, network.build_network_package(shop.name, "trial", network.NEVER), "trial")
     decode = msgspec.json.Decoder(Verdict).decode
-    events = raw_events(shop, sample)
+    events = build_raw_events(shop, sample)
     scores = []
     for start in range(0, len(events), 256):
         for outcome in trial.collect(trial.submit(events[start : start + 256])):
@@ -214,6 +214,6 @@ def close_shop(shop: Shop) -> None:
     shop.rewind()
 
 
-def verdict_partitions(shop: Shop) -> tuple[str, range]:
+def get_verdict_partitions(shop: Shop) -> tuple[str, range]:
     """Topic and partitions of the verdicts."""
     return VERDICTS.name(shop.name), range(shop.settings.kafka.partitions)

@@ -149,7 +149,7 @@ class Timed(NamedTuple):
     """Processor time of the whole server per event, which waiting for a processor is not part of."""
 
 
-def timed(bench: Bench, rounds: Sequence[Sequence[WindowUpdate]], packer: WindowUpdatePacker) -> Timed:
+def time_rounds(bench: Bench, rounds: Sequence[Sequence[WindowUpdate]], packer: WindowUpdatePacker) -> Timed:
     """Runs every round; each is measured for itself."""
     per_s, us, cpu_us = [], [], []
     for window_updates in rounds:
@@ -161,7 +161,7 @@ def timed(bench: Bench, rounds: Sequence[Sequence[WindowUpdate]], packer: Window
     return Timed(median(per_s), max(per_s), median(us), min(us), min(cpu_us))
 
 
-def growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], count: int) -> list[Row]:
+def measure_growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], count: int) -> list[Row]:
     """Script cost over how many events each entity holds."""
     rows: list[Row] = []
     cpu_us: list[float] = []
@@ -170,8 +170,8 @@ def growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], count: int
         shop = Shop(f"events{per_day}", groups, per_day)
         bench.fill(shop, groups * per_day + groups)
         rounds = [shop.window_updates(count // ROUNDS) for _ in range(ROUNDS)]
-        bare = timed(bench, rounds, bench.packer(bare=True))
-        full = timed(bench, rounds, bench.packer())
+        bare = time_rounds(bench, rounds, bench.packer(bare=True))
+        full = time_rounds(bench, rounds, bench.packer())
         cpu_us.append(full.best_cpu_us)
         name = f"script, {per_day} events an entity"
         rows += [
@@ -203,7 +203,7 @@ def growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], count: int
     return rows
 
 
-def growth_in_entities(bench: Bench, sizes: Sequence[int], per_day: int, count: int) -> list[Row]:
+def measure_growth_in_entities(bench: Bench, sizes: Sequence[int], per_day: int, count: int) -> list[Row]:
     """Script cost over how many entities the store holds, each with `per_day` events."""
     rows: list[Row] = []
     first_us = 0.0
@@ -213,7 +213,7 @@ def growth_in_entities(bench: Bench, sizes: Sequence[int], per_day: int, count: 
         groups = entities // len(_KINDS)
         shop = Shop(f"entities{entities}", groups, per_day)
         bench.fill(shop, groups * per_day)
-        full = timed(bench, [shop.window_updates(count // ROUNDS) for _ in range(ROUNDS)], bench.packer())
+        full = time_rounds(bench, [shop.window_updates(count // ROUNDS) for _ in range(ROUNDS)], bench.packer())
         first_us = first_us or full.best_cpu_us
         bench.forget_sights()
         memory = bench.client.info("memory")["used_memory"] - before
@@ -235,7 +235,7 @@ def growth_in_entities(bench: Bench, sizes: Sequence[int], per_day: int, count: 
     return rows
 
 
-def single_events(bench: Bench, entities: int) -> list[Row]:
+def measure_single_events(bench: Bench, entities: int) -> list[Row]:
     """Memory of entities that were seen once, and of a first-sight record."""
     bench.client.flushdb()
     before = bench.client.info("memory")["used_memory"]
@@ -262,7 +262,7 @@ def single_events(bench: Bench, entities: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def client_cost(bench: Bench, count: int) -> list[Row]:
+def measure_client_cost(bench: Bench, count: int) -> list[Row]:
     """Python's own time per event, in batches of 256."""
     bench.client.flushdb()
     shop = Shop("client", 1_000, 10)
@@ -314,13 +314,13 @@ def main() -> None:
     with start_private_redis(server) as settings:
         bench = Bench(settings)
         if options.quick:
-            rows = growth_in_events(bench, 50, (2, 20, 300, 400), 10_000)
-            rows += growth_in_entities(bench, (10_000, 100_000), 3, 5_000)
-            rows += single_events(bench, 50_000) + client_cost(bench, 10_000)
+            rows = measure_growth_in_events(bench, 50, (2, 20, 300, 400), 10_000)
+            rows += measure_growth_in_entities(bench, (10_000, 100_000), 3, 5_000)
+            rows += measure_single_events(bench, 50_000) + measure_client_cost(bench, 10_000)
         else:
-            rows = growth_in_events(bench, 400, (2, 20, 100, 300, 400, 800), 50_000)
-            rows += growth_in_entities(bench, (10_000, 100_000, 1_000_000), 10, 50_000)
-            rows += single_events(bench, 10_000_000) + client_cost(bench, 50_000)
+            rows = measure_growth_in_events(bench, 400, (2, 20, 100, 300, 400, 800), 50_000)
+            rows += measure_growth_in_entities(bench, (10_000, 100_000, 1_000_000), 10, 50_000)
+            rows += measure_single_events(bench, 10_000_000) + measure_client_cost(bench, 50_000)
     print_table(rows)
     if options.json:
         write_json(rows, options.json)

@@ -149,7 +149,7 @@ class Adversary:
             sys.stdout.flush()
 
 
-def sent(log: str) -> dict[str, int]:
+def count_sent(log: str) -> dict[str, int]:
     """How much of each attack the process's log tells of. Pure."""
     told = Counter(line.removeprefix(SENT) for line in log.splitlines() if line.startswith(SENT))
     return {kind: told[kind] for kind in ATTACKS if told[kind]}

@@ -87,7 +87,7 @@ class Past(NamedTuple):
     """Kept back."""
 
 
-def past(member: Member, place: int, seed: int, now: datetime) -> Past:
+def simulate_past(member: Member, place: int, seed: int, now: datetime) -> Past:
     """What `member`, the `place`-th, sold until `now`. Pure."""
     retail = Retail(
         member.profile, 2 * (seed + _SEED) + place, now - timedelta(weeks=WEEKS), f"{member.name[0].upper()}-"
@@ -184,7 +184,7 @@ def _label(settings: Settings, entry: Labelled) -> Label:
     )
 
 
-def stopped(scores: NDArray[np.floating], share: float) -> NDArray[np.bool_]:
+def choose_stopped(scores: NDArray[np.floating], share: float) -> NDArray[np.bool_]:
     """The `share` of transactions with the highest scores; of equal scores the earlier count first. Pure.
 
     `scores` and the result have the shape (n,); `share` is within [0, 1].
@@ -194,7 +194,7 @@ def stopped(scores: NDArray[np.floating], share: float) -> NDArray[np.bool_]:
     return chosen
 
 
-def recall(stop: NDArray[np.bool_], kinds: Sequence[str | None], wanted: Sequence[str]) -> float | None:
+def compute_recall(stop: NDArray[np.bool_], kinds: Sequence[str | None], wanted: Sequence[str]) -> float | None:
     """The share of frauds of the `wanted` kinds that are stopped; None where there are none. Pure.
 
     `stop`: (n,), in step with `kinds`.

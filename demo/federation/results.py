@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from contract.federation.messages import LedgerEntry
 from contract.federation.settings import GATE_CONFIDENCE, PROVING_TRAININGS
 from demo.federation.adversary import ATTACKS
-from demo.federation.members import Member, recall, stopped
+from demo.federation.members import Member, choose_stopped, compute_recall
 from federation.audit.history import History, decode_content, list_rounds
 from federation.transports.ports import Record
 from tillguard.views.report.page import ABSENT
@@ -76,7 +76,7 @@ def summarise(course: Course) -> dict[str, Any]:
     """The section `third_act` of the summary."""
     entries, audit = course.told.entries, course.told.audit
     honest = [each.member.name for each in course.members]
-    dropped, told = drops(entries), rounds(entries, course.records, honest)
+    dropped, told = count_drops(entries), tabulate_rounds(entries, course.records, honest)
     return {
         "federation": course.federation,
         "mode": next((decode_content(entry)["mode"] for entry in entries if entry.kind == "plan"), None),
@@ -103,10 +103,10 @@ def summarise(course: Course) -> dict[str, Any]:
 
 def _member(course: MemberCourse) -> dict[str, Any]:
     member, found = course.member, course.measured
-    stops = {"before": stopped(found.before, ALERT_SHARE), "after": stopped(found.after, ALERT_SHARE)}
+    stops = {"before": choose_stopped(found.before, ALERT_SHARE), "after": choose_stopped(found.after, ALERT_SHARE)}
 
     def of(wanted: Sequence[str]) -> dict[str, Any]:
-        shares = {stage: _rounded(recall(stop, found.kinds, wanted)) for stage, stop in stops.items()}
+        shares = {stage: _rounded(compute_recall(stop, found.kinds, wanted)) for stage, stop in stops.items()}
         return {"frauds": sum(kind in wanted for kind in found.kinds), **shares}
 
     return {
@@ -123,7 +123,9 @@ def _member(course: MemberCourse) -> dict[str, Any]:
     }
 
 
-def rounds(entries: Sequence[LedgerEntry], records: Sequence[Record], honest: Sequence[str]) -> list[dict[str, Any]]:
+def tabulate_rounds(
+    entries: Sequence[LedgerEntry], records: Sequence[Record], honest: Sequence[str]
+) -> list[dict[str, Any]]:
     """Every round: its outcome, how long it took and for what, the bytes of each member, and what it cost in privacy."""
     lines = list_rounds(entries)
     begins = [line.began_ms for line in lines]
@@ -193,7 +195,7 @@ def _price(told: Sequence[Mapping[str, Any]], parameters: int) -> dict[str, Any]
     }
 
 
-def drops(entries: Sequence[LedgerEntry]) -> dict[str, int]:
+def count_drops(entries: Sequence[LedgerEntry]) -> dict[str, int]:
     """Messages that did not count, by reason, as the ledger tells them."""
     total: Counter[str] = Counter()
     for entry in entries:
@@ -211,7 +213,7 @@ def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, 4)
 
 
-def serving(member: Mapping[str, Any]) -> str:
+def describe_serving(member: Mapping[str, Any]) -> str:
     """Which model serves a retailer in the end: `a blend of both models, round 2`."""
     taken = [(version, choice) for version, choice in member["choices"].items() if choice != "local"]
     if not taken:
@@ -236,7 +238,7 @@ def round_cells(line: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def sentences(act: Mapping[str, Any]) -> list[str]:
+def describe_act(act: Mapping[str, Any]) -> list[str]:
     """The act in words: what travelled, the bad member, privacy, the ledger."""
     return [_travelled(act), _cheated(act), _protected(act), _audited(act)]
 

@@ -110,7 +110,7 @@ class ThirdAct:
             # Anybody who takes part can do this; here the newcomer does.
             audit = self._start("audit", ["federation", "audit", "--retailer", MEMBERS[-1].name])
             self._ended([audit], "the audit")
-            return self._course(before, adversary.sent(bad.log.read_text(encoding="utf-8", errors="replace")))
+            return self._course(before, adversary.count_sent(bad.log.read_text(encoding="utf-8", errors="replace")))
 
     def _begin(self) -> None:
         """Settings, keys and examples of everybody; the coordinator's come first, for its fingerprint."""
@@ -125,7 +125,7 @@ class ThirdAct:
         now = datetime.now(UTC).replace(microsecond=0)
         for place, member in enumerate(MEMBERS):
             settings = self._settings[member.name]
-            prepared = members.prepare(settings, members.past(member, place, self._on.seed, now), now)
+            prepared = members.prepare(settings, members.simulate_past(member, place, self._on.seed, now), now)
             members.store(settings, prepared.old)
             self._prepared[member.name] = prepared
         self._ended([init], "the coordinator's keys")

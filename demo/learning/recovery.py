@@ -52,17 +52,17 @@ class Point(NamedTuple):
     by_new_model: bool
 
 
-def found(entry: Judged) -> bool:
+def is_found(entry: Judged) -> bool:
     """Anything but `allow`."""
     return entry.verdict.decision != "allow"
 
 
-def points(course: Course, judged: Sequence[Judged]) -> list[Point]:
+def list_points(course: Course, judged: Sequence[Judged]) -> list[Point]:
     """Every answered fraud of the new kind, in the order of the answers."""
     return sorted(
         Point(
             (entry.verdict.scored_at - course.began_at).total_seconds(),
-            found(entry),
+            is_found(entry),
             course.new_model is not None and entry.verdict.model_version == course.new_model,
         )
         for entry in judged
@@ -113,13 +113,13 @@ def _known(course: Course, entries: Sequence[Judged]) -> list[Judged]:
 
 
 def _share_found(frauds: Sequence[Judged]) -> dict[str, Any]:
-    caught = sum(map(found, frauds))
+    caught = sum(map(is_found, frauds))
     return {"frauds": len(frauds), "found": caught, "share": _share(caught, len(frauds))}
 
 
 def _untroubled(entries: Sequence[Judged]) -> dict[str, Any]:
     genuine = [entry for entry in entries if not entry.truth.fraud]
-    allowed = sum(not found(entry) for entry in genuine)
+    allowed = sum(not is_found(entry) for entry in genuine)
     return {"genuine": len(genuine), "allowed": allowed, "share": _share(allowed, len(genuine))}
 
 
@@ -131,7 +131,7 @@ def _between(first: datetime, last: datetime | None) -> float | None:
     return None if last is None else round((last - first).total_seconds(), 1)
 
 
-def learned(act: Mapping[str, Any], kind: str) -> list[str]:
+def describe_learning(act: Mapping[str, Any], kind: str) -> list[str]:
     """What came between, in sentences: labels, the gate's word, and what the demonstration does otherwise than life."""
     gate, models = act["gate"], act["models"]
     labels = (

@@ -262,7 +262,7 @@ class SecondAct:
             judged = [entry for entry in self._on.tally.judged("second") if entry.truth.kind == KIND]
         newest = judged[-50:]
         if newest:
-            caught = sum(map(recovery.found, newest))
+            caught = sum(map(recovery.is_found, newest))
             self._on.screen.detail(f"{caught} of the newest {len(newest)} {NEW_KINDS[KIND]}s found")
 
     def _scored(self) -> int:

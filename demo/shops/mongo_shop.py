@@ -9,7 +9,7 @@ from bson import Decimal128
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, BulkWriteError
 
-from demo.shops.shop import Fault, Row, minor_as_major, quoted, without_empty
+from demo.shops.shop import Fault, Row, format_major, quote, remove_empty
 from simulator.sales import Labelled, Sale, Truth
 
 BATCH_DOCUMENTS = 1_000
@@ -63,23 +63,23 @@ labels:
 """
 
 
-def millisecond(moment: datetime | None) -> datetime | None:
+def cut_to_millisecond(moment: datetime | None) -> datetime | None:
     """MongoDB keeps milliseconds."""
     return None if moment is None else moment.replace(microsecond=moment.microsecond // 1_000 * 1_000)
 
 
-def checkout(sale: Sale) -> Row:
+def build_checkout(sale: Sale) -> Row:
     """A sale as a document of `checkouts`; what the shop does not know is absent."""
-    return without_empty(
+    return remove_empty(
         {
             "_id": sale.transaction_id,
-            "placedAt": millisecond(sale.event_time),
-            "amount": {"value": Decimal128(minor_as_major(sale.amount_minor)), "currency": sale.currency},
+            "placedAt": cut_to_millisecond(sale.event_time),
+            "amount": {"value": Decimal128(format_major(sale.amount_minor)), "currency": sale.currency},
             "customer": {
                 "id": sale.customer,
                 "email": sale.email,
                 "phone": sale.phone,
-                "since": millisecond(sale.customer_since),
+                "since": cut_to_millisecond(sale.customer_since),
             },
             "payment": {"method": sale.payment_method, "card": {"number": sale.card, "country": sale.country_card}},
             "client": {
@@ -99,13 +99,13 @@ def checkout(sale: Sale) -> Row:
 
 
 def _decimal(amount_minor: int | None) -> Decimal128 | None:
-    return None if amount_minor is None else Decimal128(minor_as_major(amount_minor))
+    return None if amount_minor is None else Decimal128(format_major(amount_minor))
 
 
-def review(truth: Truth) -> Row:
-    """What has become known of a sale, as the document's `review`."""
+def build_review(truth: Truth) -> Row:
+    """What has become known of a sale, as the document's `build_review`."""
     outcome = "fraud" if truth.fraud else "genuine"
-    return without_empty({"outcome": outcome, "kind": truth.kind, "at": millisecond(truth.known_at)})
+    return remove_empty({"outcome": outcome, "kind": truth.kind, "at": cut_to_millisecond(truth.known_at)})
 
 
 def _later(row: Row, days: int) -> Row:
@@ -145,11 +145,12 @@ class MongoShop:
         self._client[self._database].create_collection("checkouts")
 
     def row(self, sale: Sale) -> Row:
-        return checkout(sale)
+        return build_checkout(sale)
 
     def load(self, history: Sequence[Labelled]) -> None:
         documents = [
-            checkout(entry.sale) | ({"review": review(entry.truth)} if entry.truth.fraud else {}) for entry in history
+            build_checkout(entry.sale) | ({"review": build_review(entry.truth)} if entry.truth.fraud else {})
+            for entry in history
         ]
         for start in range(0, len(documents), BATCH_DOCUMENTS):
             self.write(documents[start : start + BATCH_DOCUMENTS])
@@ -171,7 +172,7 @@ class MongoShop:
 
     def label(self, truths: Mapping[str, Truth]) -> None:
         for transaction_id, truth in truths.items():
-            self._review(transaction_id, review(truth))
+            self._review(transaction_id, build_review(truth))
 
     def _review(self, transaction_id: str, found: Row) -> None:
         """As `write`: the same review again changes nothing."""
@@ -191,7 +192,7 @@ class MongoShop:
         return CONNECTOR.format(
             retailer=self.retailer,
             name=self.connector,
-            host=quoted(self._host),
+            host=quote(self._host),
             port=self._port,
             database=self._database,
         )

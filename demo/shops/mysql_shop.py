@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pymysql
 
-from demo.shops.shop import Fault, Row, minor_as_major, quoted
+from demo.shops.shop import Fault, Row, format_major, quote
 from simulator.sales import Labelled, Sale, Truth
 
 ZONE = "Europe/Berlin"
@@ -106,7 +106,7 @@ labels:
 """
 
 
-def local(moment: datetime | None) -> datetime | None:
+def convert_to_local(moment: datetime | None) -> datetime | None:
     """UTC as the shop's clock shows it, without a zone and to the millisecond, as many shops store it."""
     if moment is None:
         return None
@@ -114,13 +114,13 @@ def local(moment: datetime | None) -> datetime | None:
     return shown.replace(microsecond=shown.microsecond // 1_000 * 1_000)
 
 
-def order(sale: Sale) -> Row:
+def build_order(sale: Sale) -> Row:
     """A sale as a row of `orders`."""
     street, _, city = (sale.address or "").partition(", ")
     return {
         "order_no": sale.transaction_id,
-        "placed_at": local(sale.event_time),
-        "total": minor_as_major(sale.amount_minor),
+        "placed_at": convert_to_local(sale.event_time),
+        "total": format_major(sale.amount_minor),
         "currency": sale.currency,
         "customer_no": sale.customer,
         "email": sale.email,
@@ -131,7 +131,7 @@ def order(sale: Sale) -> Row:
         "ship_street": street or None,
         "ship_city": city or None,
         "voucher_code": sale.coupon,
-        "voucher_amount": None if sale.discount_minor is None else minor_as_major(sale.discount_minor),
+        "voucher_amount": None if sale.discount_minor is None else format_major(sale.discount_minor),
         "till": sale.terminal,
         "sales_channel": CHANNELS.get(sale.channel or ""),
         "pay_method": sale.payment_method,
@@ -140,19 +140,19 @@ def order(sale: Sale) -> Row:
         "ship_country": sale.country_delivery,
         "ip_country": sale.country_ip,
         "card_country": sale.country_card,
-        "member_since": local(sale.customer_since),
+        "member_since": convert_to_local(sale.customer_since),
         "items": sale.basket_items,
         "checkout_seconds": sale.session_s,
     }
 
 
-def chargeback(transaction_id: str, truth: Truth) -> Row:
+def build_chargeback(transaction_id: str, truth: Truth) -> Row:
     """What has become known of a fraud, as a row of `chargebacks`."""
-    return {"order_no": transaction_id, "reported_at": local(truth.known_at), "reason": truth.kind}
+    return {"order_no": transaction_id, "reported_at": convert_to_local(truth.known_at), "reason": truth.kind}
 
 
 def _later(row: Row, days: int) -> Row:
-    return {**row, "placed_at": local(datetime.now(UTC) + timedelta(days=days))}
+    return {**row, "placed_at": convert_to_local(datetime.now(UTC) + timedelta(days=days))}
 
 
 FAULTS = (
@@ -188,22 +188,22 @@ class MysqlShop:
         self._connection.commit()
 
     def row(self, sale: Sale) -> Row:
-        return order(sale)
+        return build_order(sale)
 
     def load(self, history: Sequence[Labelled]) -> None:
-        self._insert("orders", [order(entry.sale) for entry in history])
+        self._insert("orders", [build_order(entry.sale) for entry in history])
         self.label({entry.sale.transaction_id: entry.truth for entry in history if entry.truth.fraud})
 
     def write(self, rows: Sequence[Row]) -> None:
         self._insert("orders", rows)
 
     def label(self, truths: Mapping[str, Truth]) -> None:
-        self._insert("chargebacks", [chargeback(*known) for known in truths.items()])
+        self._insert("chargebacks", [build_chargeback(*known) for known in truths.items()])
 
     def customers_since(self, moment: datetime) -> set[str]:
         query = f"SELECT DISTINCT customer_no FROM `{self._database}`.orders WHERE placed_at >= %s"  # noqa: S608 - the name is ours
         with self._connection.cursor() as cursor:
-            cursor.execute(query, (local(moment),))
+            cursor.execute(query, (convert_to_local(moment),))
             found = {str(customer) for (customer,) in cursor.fetchall() if customer is not None}
         self._connection.commit()
         return found
@@ -226,8 +226,8 @@ class MysqlShop:
             name=self.connector,
             host=self._address["host"],
             port=self._address["port"],
-            user=quoted(self._address["user"]),
-            password=quoted(self._address["password"]),
+            user=quote(self._address["user"]),
+            password=quote(self._address["password"]),
             database=self._database,
             zone=ZONE,
             channels=CHANNEL_VALUES,

@@ -63,21 +63,21 @@ class Shop(Protocol):
         ...
 
 
-def minor_as_major(amount_minor: int) -> str:
+def format_major(amount_minor: int) -> str:
     """Cents as text with two decimals; both shops sell in a currency of hundredths."""
     return f"{amount_minor // 100}.{amount_minor % 100:02d}"
 
 
-def quoted(value: str) -> str:
+def quote(value: str) -> str:
     """A YAML scalar that means exactly `value`."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def without_empty(document: Mapping[str, Any]) -> Row:
+def remove_empty(document: Mapping[str, Any]) -> Row:
     """`document` without what is None or empty, at every depth."""
     result: Row = {}
     for name, value in document.items():
-        kept = without_empty(value) if isinstance(value, dict) else value
+        kept = remove_empty(value) if isinstance(value, dict) else value
         if kept is not None and kept != {}:
             result[name] = kept
     return result

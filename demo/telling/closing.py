@@ -12,8 +12,8 @@ from rich.text import Text
 
 from demo.beginnings import MYSQL_RETAILER
 from demo.federation import results
-from demo.learning.recovery import STAGES, learned
-from demo.summary import DECISIONS, holds
+from demo.learning.recovery import STAGES, describe_learning
+from demo.summary import DECISIONS, are_promises_kept
 from demo.telling import comparison
 from demo.view import COLOURS
 from tillguard.views.report.page import format_milliseconds, format_percent
@@ -29,7 +29,7 @@ def show(console: Console, figures: Mapping[str, Any], kinds: Mapping[str, str],
     if "second_act" in figures:
         console.print(_second_act(figures["second_act"], kinds))
     if "third_act" in figures:
-        console.print(third_act(figures["third_act"], kinds))
+        console.print(render_third_act(figures["third_act"], kinds))
     latency, whole = figures["latency_ms"], figures["end_to_end_ms"]
     console.print(
         f"Latency  p50 [bold]{format_milliseconds(latency['p50'])}[/bold], p99 [bold]{format_milliseconds(latency['p99'])}[/bold] "
@@ -37,12 +37,12 @@ def show(console: Console, figures: Mapping[str, Any], kinds: Mapping[str, str],
         "commit to a verdict that can be read.",
         highlight=False,
     )
-    console.print(comparison.sentence(figures["replayed"]), highlight=False)
+    console.print(comparison.describe_comparison(figures["replayed"]), highlight=False)
     if replay:
         console.print(
             "The payments are years old, so every verdict says `late`: nobody waits at the till. Latency counts from their arrival."
         )
-    if holds(dict(figures)):
+    if are_promises_kept(dict(figures)):
         console.print(
             "[green]Every transaction is accounted for, and no two answers to one transaction differ.[/green]"
         )
@@ -142,13 +142,13 @@ def _second_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableT
             format_percent(act["known_frauds"][stage]["share"]),
             format_percent(act["genuine_untroubled"][stage]["share"]),
         )
-    return _noted(table, "\n".join(learned(act, kind)))
+    return _noted(table, "\n".join(describe_learning(act, kind)))
 
 
-def third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
+def render_third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
     """What each retailer gained, what each round cost, and the rest in sentences."""
     return Group(
-        _gains(act, kinds), _rounds(act), Text("\n" + "\n\n".join(results.sentences(act)) + "\n", style="dim italic")
+        _gains(act, kinds), _rounds(act), Text("\n" + "\n\n".join(results.describe_act(act)) + "\n", style="dim italic")
     )
 
 
@@ -166,7 +166,7 @@ def _gains(act: Mapping[str, Any], kinds: Mapping[str, str]) -> RenderableType:
         table.add_column(name, justify="right")
     for name, each in act["retailers"].items():
         table.add_row(
-            f"[bold]{name}[/bold]{', a newcomer' if each['newcomer'] else ''} [dim]· in the end {results.serving(each)}[/dim]"
+            f"[bold]{name}[/bold]{', a newcomer' if each['newcomer'] else ''} [dim]· in the end {results.describe_serving(each)}[/dim]"
         )
         for what, words in (("never_seen", "never seen"), ("seen", "seen")):
             recall = each["recall"][what]
@@ -198,7 +198,7 @@ def show_next(console: Console, report: Path, connector: Path, *, running: bool)
     """Where the report is, and the same system by hand."""
     console.print(f"\nReport: [bold]{report}[/bold]", highlight=False, soft_wrap=True)
     shell = Path(sys.prefix) / "bin" / "activate"
-    after = f", after [cyan]source {shown(shell)}[/cyan]" if shutil.which("tillguard") is None else ""
+    after = f", after [cyan]source {shorten_path(shell)}[/cyan]" if shutil.which("tillguard") is None else ""
     console.print(f"Now by hand, each in a terminal of its own{after}:", highlight=False, soft_wrap=True)
     first = "tillguard status" if running else "tillguard up"
     commands = (
@@ -213,6 +213,6 @@ def show_next(console: Console, report: Path, connector: Path, *, running: bool)
         console.print(f"  [cyan]{command}[/cyan]  [dim]# {text}[/dim]", highlight=False, soft_wrap=True)
 
 
-def shown(path: Path) -> Path:
+def shorten_path(path: Path) -> Path:
     """As short as it can be typed from here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -28,7 +28,7 @@ def summarise(
     }
 
 
-def sentence(figures: Mapping[str, Any]) -> str:
+def describe_comparison(figures: Mapping[str, Any]) -> str:
     """For the terminal and the report."""
     different = figures["different"]
     text = (

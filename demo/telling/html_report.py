@@ -6,8 +6,8 @@ from typing import Any
 
 from contract.dead_letters import REASONS
 from demo.federation import results
-from demo.learning.recovery import STAGES, Course, learned, points
-from demo.summary import DECISIONS, holds, precision_recall
+from demo.learning.recovery import STAGES, Course, describe_learning, list_points
+from demo.summary import DECISIONS, are_promises_kept, compute_precision_recall
 from demo.tally import Judged
 from demo.telling import comparison
 from tillguard.views.report import figures, page
@@ -36,7 +36,7 @@ class Run:
     """Step → seconds."""
 
 
-def report(
+def render_report(
     run: Run,
     summary: Mapping[str, Any],
     judged: Sequence[Judged],
@@ -63,13 +63,13 @@ def report(
             "</div>",
         )
     )
-    return page.render_page(headline(summary), _lead(run, summary), body, _foot(run))
+    return page.render_page(describe_result(summary), _lead(run, summary), body, _foot(run))
 
 
-def headline(summary: Mapping[str, Any]) -> str:
+def describe_result(summary: Mapping[str, Any]) -> str:
     """One sentence that says whether the promises were kept."""
     given = f"{summary['transactions_in']:,} transactions"
-    if holds(dict(summary)):
+    if are_promises_kept(dict(summary)):
         return f"{given}, every one answered once"
     missing = summary["unaccounted"] + summary["history"]["unaccounted"]
     return f"{given}: {missing:,} unanswered, {summary['disagreeing_redeliveries']:,} answered twice and differently"
@@ -138,7 +138,7 @@ def _accounts(run: Run, summary: Mapping[str, Any]) -> str:
 
 
 def _replayed(summary: Mapping[str, Any]) -> str:
-    return f" {comparison.sentence(summary['replayed'])}" if "replayed" in summary else ""
+    return f" {comparison.describe_comparison(summary['replayed'])}" if "replayed" in summary else ""
 
 
 def _account(entry: Mapping[str, Any]) -> tuple[int, int, int, int]:
@@ -165,7 +165,7 @@ def _decisions(run: Run, judged: Sequence[Judged]) -> str:
 
 
 def _second_act(course: Course, act: Mapping[str, Any], second: Sequence[Judged]) -> str:
-    found = points(course, second)
+    found = list_points(course, second)
     series = {
         "first model": [(point.seconds, point.found) for point in found if not point.by_new_model],
         "new model": [(point.seconds, point.found) for point in found if point.by_new_model],
@@ -188,7 +188,7 @@ def _second_act(course: Course, act: Mapping[str, Any], second: Sequence[Judged]
     return page.render_card(
         f"Second act: {course.kind_text} begins at {course.retailer}, and is learned",
         page.render_broad(figures.draw_recall(series, marks)) + page.render_table(head, rows),
-        f"No history contains this fraud. {' '.join(learned(act, course.kind_text))}",
+        f"No history contains this fraud. {' '.join(describe_learning(act, course.kind_text))}",
         wide=True,
     )
 
@@ -210,7 +210,7 @@ def _third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> str:
                 for kind, found in each["recall_by_kind"].items()
                 if kind in each["never_seen"]
             ),
-            results.serving(each),
+            results.describe_serving(each),
         )
         for name, each in retailers
     ]
@@ -220,7 +220,7 @@ def _third_act(act: Mapping[str, Any], kinds: Mapping[str, str]) -> str:
         page.render_broad(figures.draw_pairs(groups, ("alone", "together")))
         + page.render_table(head, gains)
         + page.render_table(results.ROUND_HEAD, [results.round_cells(line) for line in act["rounds"]])
-        + page.render_paragraphs(results.sentences(act)),
+        + page.render_paragraphs(results.describe_act(act)),
         wide=True,
     )
 
@@ -264,7 +264,7 @@ def _scores(judged: Sequence[Judged]) -> str:
 
 def _curve(summary: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     scored = [(entry.verdict.score, entry.truth.fraud) for entry in judged if entry.verdict.score is not None]
-    precision, recall = precision_recall([s for s, _ in scored], [fraud for _, fraud in scored])
+    precision, recall = compute_precision_recall([s for s, _ in scored], [fraud for _, fraud in scored])
     points = {}
     for place, name in enumerate(DECISIONS[1:], start=1):
         point = _operating_point(judged, DECISIONS[place:])

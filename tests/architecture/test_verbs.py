@@ -7,24 +7,36 @@ from pathlib import Path
 from tillguard.docs.command_rows import get_root_command, walk_commands
 
 ROOT = Path(__file__).parents[2]
-HELD = ("contract", "runtime", "connectors", "embedded", "federation", "scoring", "simulator", "trainer", "tillguard")
+HELD = (
+    "bench",
+    "connectors",
+    "contract",
+    "demo",
+    "embedded",
+    "federation",
+    "runtime",
+    "scoring",
+    "simulator",
+    "tillguard",
+    "trainer",
+)
 """Folders whose public module-level functions all begin with a verb."""
 
 VERBS = frozenset(
     """
-    accept adapt add admit advance append apply approve ask assemble attribute authenticate average begin
-    build calibrate cap capture catch challenge check choose clean clip close collect combine commit
-    compare compile complete compress compute configure connect convert count create cut decide decode
-    decompress delete deliver derive describe divide downgrade draft draw drop dump encode end enrol
-    ensure escape estimate evaluate expect explain export extend fetch fill find finish fit flatten forget
-    format gather generate get give group guard guess hash hold identify ignore initialise inspect install
-    join judge keep learn leave list load log look make mark measure merge name normalise observe open
-    oversample pack parse pause pin plan populate predict prepare print promote publish punish put quieten
-    quote raise rank read reap rebuild record refuse register release remove render replay require reset
-    resolve restore retry revoke roll rollback rotate round run sample save say score seal select send
-    serve set show sign simulate skip sort spawn spell split start stop store strip submit summarise
-    tabulate take tell train translate unflatten unpack unpin unseal update upgrade use verify wait walk
-    warn watch weigh withdraw write
+    ablate accept adapt add admit advance announce append apply approve ask assemble attack attribute
+    authenticate average begin build calibrate cap capture catch challenge check choose clean clip close
+    collect combine commit compare compile complete compress compute configure connect convert count
+    create cut decide decode decompress delete deliver derive describe divide downgrade draft draw drop
+    dump encode end enrol ensure escape estimate evaluate expect explain export extend fetch fill find
+    finish fit flatten forget format gather generate get give group guard guess hash hold identify ignore
+    initialise inspect install join judge keep learn leave list load log look make mark measure merge name
+    normalise observe open oversample pack parse pause pin plan populate predict prepare print promote
+    publish punish put quieten quote raise rank read reap rebuild record redeliver refuse register release
+    remove render replay require reset resolve restore retry revoke roll rollback rotate round run sample
+    save say score seal select sell send serve set shorten show sign simulate skip sort spawn spell split
+    start stop store strip submit sum summarise tabulate take tell time train translate unflatten unpack
+    unpin unseal update upgrade use verify wait walk warn watch weigh withdraw work write
     """.split()  # noqa: SIM905 - a list of words reads as words
 )
 PREDICATES = frozenset({"is", "are", "has", "can", "may", "must", "needs"})

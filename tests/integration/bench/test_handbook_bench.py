@@ -79,10 +79,10 @@ def test_learning_week_after_week_runs_beside_learning_anew(world: Path, tmp_pat
 
 def refusal(*arguments: str) -> str:
     """Asked in this process: TensorFlow takes its time to begin, and is here already."""
-    from bench.handbook.__main__ import options_of, prepared
+    from bench.handbook.__main__ import parse_options, prepare
 
     with pytest.raises(ConfigurationError) as refused:
-        prepared(options_of(["--quick", *arguments]))
+        prepare(parse_options(["--quick", *arguments]))
     return str(refused.value)
 
 

@@ -178,7 +178,7 @@ def test_the_history_file_is_what_the_connector_would_send_with_labels(
     (settings,) = beginnings.begin([mysql.retailer], endpoints)
     beginnings.fill(mysql, history, settings, None)
     found = Found()
-    rows = list(read_canonical(beginnings.history_path(mysql.retailer), found))
+    rows = list(read_canonical(beginnings.get_history_path(mysql.retailer), found))
     assert [row.transaction_id for row in rows] == [entry.sale.transaction_id for entry in history]
     assert found.labels == {entry.sale.transaction_id: entry.truth.fraud for entry in history}
     assert not found.rows.counts
@@ -186,7 +186,7 @@ def test_the_history_file_is_what_the_connector_would_send_with_labels(
     cards = {row.card for row in rows if row.card}
     assert cards
     assert all(card.startswith("k1.") for card in cards)
-    assert beginnings.connector_path(mysql).stat().st_mode & 0o077 == 0
+    assert beginnings.get_connector_path(mysql).stat().st_mode & 0o077 == 0
 
 
 def test_the_reader_enters_what_it_reads_and_redelivery_sends_the_newest_again(retailer: Any) -> None:

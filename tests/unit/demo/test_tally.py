@@ -55,7 +55,7 @@ def test_what_was_given_is_verdicts_and_dead_letters_and_what_is_missing() -> No
     given = tally(("a", GENUINE), ("b", GENUINE), ("c", GENUINE))
     given.take_verdict(verdict("a"), 1.0)
     given.take_dead_letter(dead_letter("b"))
-    assert summary.account([given], "live") == {
+    assert summary.count_outcomes([given], "live") == {
         "transactions_in": 3, "verdicts": 1, "dead_letters": 1, "unaccounted": 1,
     }  # fmt: skip
     assert given.unanswered("live") == ["c"]
@@ -66,7 +66,7 @@ def test_a_row_with_a_verdict_and_a_dead_letter_counts_once() -> None:
     given.take_verdict(verdict("a"), 1.0)
     given.take_dead_letter(dead_letter("a"))
     given.take_dead_letter(dead_letter("a"))
-    assert summary.account([given], "live") == {
+    assert summary.count_outcomes([given], "live") == {
         "transactions_in": 1, "verdicts": 0, "dead_letters": 1, "unaccounted": 0,
     }  # fmt: skip
     assert given.answered["live"] == 1
@@ -95,7 +95,7 @@ def test_a_redelivery_with_another_decision_or_score_disagrees() -> None:
     given.take_verdict(verdict("b", score=0.1), 1.0)
     given.take_verdict(verdict("b", score=0.2), 2.0)
     assert (given.redelivered, given.disagreeing) == (2, 2)
-    assert not summary.holds(summary.summarise([given]))
+    assert not summary.are_promises_kept(summary.summarise([given]))
 
 
 def test_a_degraded_answer_alone_leaves_the_row_unaccounted_until_the_full_one_comes() -> None:
@@ -124,7 +124,7 @@ def test_answers_to_rows_never_given_are_strangers() -> None:
     given.take_dead_letter(dead_letter(None))
     given.take_verdict(verdict("a"), 1.0)
     assert given.strangers == 2
-    assert not summary.holds(summary.summarise([given]))
+    assert not summary.are_promises_kept(summary.summarise([given]))
 
 
 def test_end_to_end_time_runs_from_commit_to_the_first_readable_answer() -> None:
@@ -139,8 +139,8 @@ def test_end_to_end_time_runs_from_commit_to_the_first_readable_answer() -> None
 def test_promises_hold_when_everything_is_answered_once() -> None:
     given = tally(("a", GENUINE))
     given.take_verdict(verdict("a"), 1.0)
-    assert summary.holds(summary.summarise([given]))
-    assert not summary.holds(summary.summarise([tally(("a", GENUINE))]))
+    assert summary.are_promises_kept(summary.summarise([given]))
+    assert not summary.are_promises_kept(summary.summarise([tally(("a", GENUINE))]))
 
 
 def test_recall_and_precision_follow_the_known_truth() -> None:

@@ -22,7 +22,7 @@ def shown(what: object, width: int = 80) -> str:
 
 
 def test_the_live_table_shows_every_figure_of_every_retailer() -> None:
-    text = shown(view.live_table(FIGURES, 187.4))
+    text = shown(view.render_table(FIGURES, 187.4))
     assert "498 of 1,000 answered" in text
     assert "187/s" in text
     assert text.split("alder")[1].split("birch")[0].split() == [
@@ -32,12 +32,12 @@ def test_the_live_table_shows_every_figure_of_every_retailer() -> None:
 
 def test_the_live_table_of_a_long_and_slow_run_fits_a_narrow_terminal_without_breaking_a_line() -> None:
     busy = view.Figures("alder", 500_000, 400_000, 398_000, (380_000, 9_999, 9_999, 29_999), 999, 45.1, 9_999.9)
-    (line,) = [line for line in shown(view.live_table([busy], 187.4)).splitlines() if "alder" in line]
+    (line,) = [line for line in shown(view.render_table([busy], 187.4)).splitlines() if "alder" in line]
     assert line.split()[1:] == ["400,000", "398,000", "380,000", "9,999", "9,999", "29,999", "999", "45.1", "9,999.9"]
 
 
 def test_the_live_line_sums_over_retailers_and_shows_the_slower_one() -> None:
-    assert view.live_line(FIGURES, 187.4) == (
+    assert view.render_line(FIGURES, 187.4) == (
         "498 of 1,000 answered, 187/s, allow 440, flag 22, hold 11, block 19, dead letters 6, p99 12.2 ms"
     )
 
@@ -75,5 +75,5 @@ def test_figures_count_what_was_given_sent_and_answered() -> None:
     tally.expect("a", Entry("live", Truth(False, None, NOW), 1))
     tally.expect("old", Entry("history", Truth(False, None, NOW), 1))
     tally.committed("a", 1.0)
-    assert view.figures(tally) == view.Figures("alder", 1, 1, 0, (0, 0, 0, 0), 0, None, None)
-    assert view.unanswered_text([tally], "history") == "0 of 1 answered"
+    assert view.compute_figures(tally) == view.Figures("alder", 1, 1, 0, (0, 0, 0, 0), 0, None, None)
+    assert view.describe_unanswered([tally], "history") == "0 of 1 answered"

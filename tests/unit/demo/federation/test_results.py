@@ -114,26 +114,26 @@ def test_noise_is_compared_with_what_the_members_can_say() -> None:
 
 
 def test_the_sentences_say_what_happened_and_a_broken_ledger_is_no_success() -> None:
-    text = " ".join(results.sentences(results.summarise(course())))
+    text = " ".join(results.describe_act(results.summarise(course())))
     assert "sent 7 bad messages: 4 in another member's name, 3 far too large" in text
     assert "epsilon 3.25 was spent at delta 1e-05" in text
     assert "2 of 2 refused what came of it" in text
     assert "every signature and link holds" in text
     broken = results.summarise(course(ENTRIES[:2] + ENTRIES[3:]))
     assert broken["ledger"]["holds"] is False
-    assert "does NOT hold" in " ".join(results.sentences(broken))
+    assert "does NOT hold" in " ".join(results.describe_act(broken))
 
 
 def test_without_noise_no_privacy_is_claimed() -> None:
     figures = results.summarise(course(chain(*one_round(1, 0, {"level": "none"}))))
     assert figures["privacy"] == {"level": "none"}
-    assert "none is promised" in " ".join(results.sentences(figures))
+    assert "none is promised" in " ".join(results.describe_act(figures))
 
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_terminal_shows_who_gained_and_what_each_round_cost(width: int) -> None:
     console = Console(width=width, record=True, file=StringIO())
-    console.print(closing.third_act(results.summarise(course()), KINDS))
+    console.print(closing.render_third_act(results.summarise(course()), KINDS))
     text = console.export_text()
     assert "elm, a newcomer" in text
     assert "a blend of both models, round 1" in text
@@ -143,6 +143,6 @@ def test_the_terminal_shows_who_gained_and_what_each_round_cost(width: int) -> N
 
 def test_the_saboteurs_log_tells_what_it_sent() -> None:
     log = "2026 [warning] something\nsent: forged\nsent: malformed\nsent: forged\n"
-    assert adversary.sent(log) == {"forged": 2, "malformed": 1}
-    assert adversary.sent("") == {}
+    assert adversary.count_sent(log) == {"forged": 2, "malformed": 1}
+    assert adversary.count_sent("") == {}
     assert json.dumps(adversary.ATTACKS)

@@ -88,18 +88,20 @@ def test_where_the_gate_refuses_nothing_counts_as_after() -> None:
     assert found["recall"]["after"] == {"frauds": 0, "found": 0, "share": None}
     assert found["models"] == {"first": "m1", "new": None}
     assert found["seconds_from_labels_to_publication"] is None
-    assert "No new model took over from m1. Better in 99%" in " ".join(recovery.learned(found, "invoice fraud"))
+    assert "No new model took over from m1. Better in 99%" in " ".join(
+        recovery.describe_learning(found, "invoice fraud")
+    )
 
 
 def test_what_was_learned_is_told_with_labels_seconds_and_the_gates_own_words() -> None:
-    text = " ".join(recovery.learned(recovery.summarise(course(), ANSWERS, NOTHING_LOST), "invoice fraud"))
+    text = " ".join(recovery.describe_learning(recovery.summarise(course(), ANSWERS, NOTHING_LOST), "invoice fraud"))
     assert "30 chargebacks (25 of invoice fraud) came, the first 20 s after" in text
     assert "30 s later m2 took over from m1. The gate: better in 99% of resamplings." in text
 
 
 @pytest.mark.parametrize("new_model", ["m2", None])
 def test_points_are_the_new_frauds_in_the_order_of_their_answers(new_model: str | None) -> None:
-    found = recovery.points(course(new_model), ANSWERS)
+    found = recovery.list_points(course(new_model), ANSWERS)
     assert [point.seconds for point in found] == [1, 2, 30, 49, 60, 61]
     assert [point.found for point in found] == [False, True, False, True, True, False]
     assert [point.by_new_model for point in found] == [False] * 3 + [new_model is not None] * 3

@@ -32,7 +32,7 @@ class MemoryShop:
         self.commits.clear()
 
     def row(self, sale: Sale) -> Row:
-        return mysql_shop.order(sale)
+        return mysql_shop.build_order(sale)
 
     def load(self, history: Sequence[Labelled]) -> None:
         self.write([self.row(entry.sale) for entry in history])

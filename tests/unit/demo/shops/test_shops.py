@@ -36,7 +36,7 @@ def history() -> list[Labelled]:
 
 def mysql_row(sale: Sale) -> dict[str, object]:
     """As the driver reads it back: decimals for DECIMAL columns."""
-    row = mysql_shop.order(sale)
+    row = mysql_shop.build_order(sale)
     return {
         name: Decimal(str(value)) if name in {"total", "voucher_amount"} and value is not None else value
         for name, value in row.items()
@@ -59,7 +59,7 @@ def mapper(kind: str) -> Mapper:
 
 SHAPES: list[tuple[str, str, Callable[[Sale], dict[str, object]]]] = [
     ("mysql", "orders", mysql_row),
-    ("mongodb", "checkouts", mongo_shop.checkout),
+    ("mongodb", "checkouts", mongo_shop.build_checkout),
 ]
 
 
@@ -105,7 +105,7 @@ def test_no_sale_carries_its_truth_into_the_table_of_sales(
 
 
 FAULTS = [("mysql", "orders", mysql_row, fault) for fault in mysql_shop.FAULTS] + [
-    ("mongodb", "checkouts", mongo_shop.checkout, fault) for fault in mongo_shop.FAULTS
+    ("mongodb", "checkouts", mongo_shop.build_checkout, fault) for fault in mongo_shop.FAULTS
 ]
 
 
@@ -121,7 +121,11 @@ def test_every_spoilt_row_becomes_the_dead_letter_it_is_meant_to(
 
 @pytest.mark.parametrize("faults", [mysql_shop.FAULTS, mongo_shop.FAULTS])
 def test_spoiling_leaves_the_row_itself_whole(history: list[Labelled], faults: tuple[Fault, ...]) -> None:
-    row = mysql_shop.order(history[0].sale) if faults is mysql_shop.FAULTS else mongo_shop.checkout(history[0].sale)
+    row = (
+        mysql_shop.build_order(history[0].sale)
+        if faults is mysql_shop.FAULTS
+        else mongo_shop.build_checkout(history[0].sale)
+    )
     before = str(row)
     for fault in faults:
         assert str(fault.spoil(row)) != before
@@ -130,7 +134,7 @@ def test_spoiling_leaves_the_row_itself_whole(history: list[Labelled], faults: t
 
 def test_a_chargeback_becomes_a_label_of_its_order(history: list[Labelled]) -> None:
     fraud = next(entry for entry in history if entry.truth.fraud)
-    row = {"id": 1, **mysql_shop.chargeback(fraud.sale.transaction_id, fraud.truth)}
+    row = {"id": 1, **mysql_shop.build_chargeback(fraud.sale.transaction_id, fraud.truth)}
     (label,) = mapper("mysql").outcomes(Row("chargebacks", "insert", row, "c", "stream"), NOW)
     assert isinstance(label, Label)
     assert (label.transaction_id, label.fraud, label.source, label.kind) == (
@@ -142,7 +146,7 @@ def test_a_chargeback_becomes_a_label_of_its_order(history: list[Labelled]) -> N
 @pytest.mark.parametrize("is_fraud", [True, False])
 def test_a_reviewed_document_becomes_a_transaction_and_its_label(history: list[Labelled], is_fraud: bool) -> None:
     entry = next(entry for entry in history if entry.truth.fraud is is_fraud)
-    document = {**mongo_shop.checkout(entry.sale), "review": mongo_shop.review(entry.truth)}
+    document = {**mongo_shop.build_checkout(entry.sale), "review": mongo_shop.build_review(entry.truth)}
     transaction, label = mapper("mongodb").outcomes(Row("checkouts", "read", document, "c", "snapshot"), NOW)
     assert isinstance(transaction, Transaction)
     assert isinstance(label, Label)
@@ -151,19 +155,19 @@ def test_a_reviewed_document_becomes_a_transaction_and_its_label(history: list[L
 
 def test_money_is_exact_in_both_shapes() -> None:
     sale = Sale("x", NOW, 1_234_505, "EUR")
-    assert mysql_shop.order(sale)["total"] == "12345.05"
-    assert mongo_shop.checkout(sale)["amount"]["value"] == Decimal128("12345.05")
+    assert mysql_shop.build_order(sale)["total"] == "12345.05"
+    assert mongo_shop.build_checkout(sale)["amount"]["value"] == Decimal128("12345.05")
 
 
 def test_local_times_follow_the_shops_own_clock() -> None:
     summer, winter = datetime(2026, 7, 1, 12, 0, 0, 123_456, tzinfo=UTC), datetime(2026, 1, 1, 12, tzinfo=UTC)
-    assert str(mysql_shop.local(summer)) == "2026-07-01 14:00:00.123000"
-    assert str(mysql_shop.local(winter)) == "2026-01-01 13:00:00"
-    assert mysql_shop.local(None) is None
+    assert str(mysql_shop.convert_to_local(summer)) == "2026-07-01 14:00:00.123000"
+    assert str(mysql_shop.convert_to_local(winter)) == "2026-01-01 13:00:00"
+    assert mysql_shop.convert_to_local(None) is None
 
 
 def test_a_document_holds_nothing_that_the_shop_does_not_know() -> None:
-    document = mongo_shop.checkout(Sale("x", NOW, 100, "EUR", customer="1"))
+    document = mongo_shop.build_checkout(Sale("x", NOW, 100, "EUR", customer="1"))
     assert set(document) == {"_id", "placedAt", "amount", "customer"}
 
 

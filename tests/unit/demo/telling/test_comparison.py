@@ -5,7 +5,7 @@ from typing import Any
 
 from contract.verdicts import Verdict
 from demo.tally import Judged
-from demo.telling.comparison import sentence, summarise
+from demo.telling.comparison import describe_comparison, summarise
 from simulator.sales import Truth
 from trainer.drift.skew import Skew
 
@@ -31,13 +31,13 @@ def test_both_average_precisions_are_of_the_same_transactions() -> None:
         "compared": 4, "different": 1, "causes": {"frauds_later": 1},
         "average_precision_served": 0.5833, "average_precision_replayed": 1.0,
     }  # fmt: skip
-    said = sentence(found)
+    said = describe_comparison(found)
     assert "4 transactions compared, 1 different; average precision 0.5833 as served, 1.0 by the replay." in said
     assert "In 1 a fraud became known" in said
 
 
 def test_without_a_difference_nothing_is_explained() -> None:
     found = summarise([Skew(0, 0, [], {}, False)], [], [])
-    assert sentence(found) == (
+    assert describe_comparison(found) == (
         "Served against replayed: 0 transactions compared, 0 different; average precision None as served, None by the replay."
     )

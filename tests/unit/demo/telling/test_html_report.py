@@ -10,7 +10,7 @@ from contract.dead_letters import DeadLetter
 from contract.verdicts import Reason, Verdict
 from demo import summary
 from demo.learning import recovery
-from demo.learning.recovery import Course, points
+from demo.learning.recovery import Course, list_points
 from demo.tally import Entry, Phase, Tally
 from demo.telling import html_report
 from simulator.sales import KINDS, NEW_KINDS, Truth
@@ -102,7 +102,9 @@ def tallies() -> list[Tally]:
 
 @pytest.fixture(scope="module")
 def page(tallies: list[Tally]) -> str:
-    return html_report.report(RUN, summary.summarise(tallies), [one for tally in tallies for one in tally.judged()])
+    return html_report.render_report(
+        RUN, summary.summarise(tallies), [one for tally in tallies for one in tally.judged()]
+    )
 
 
 def text_of(page: str) -> str:
@@ -148,11 +150,11 @@ def test_plots_take_their_colours_from_the_page(page: str) -> None:
 
 def test_a_broken_promise_is_the_headline(tallies: list[Tally]) -> None:
     figures = summary.summarise(tallies) | {"unaccounted": 3}
-    assert html_report.headline(figures) == "122 transactions: 3 unanswered, 0 answered twice and differently"
+    assert html_report.describe_result(figures) == "122 transactions: 3 unanswered, 0 answered twice and differently"
 
 
 def test_a_report_without_any_verdict_still_reads() -> None:
-    page = html_report.report(RUN, summary.summarise([Tally("alder")]), [])
+    page = html_report.render_report(RUN, summary.summarise([Tally("alder")]), [])
     assert "0 transactions" in page
     assert "Nothing was held or blocked." in page
 
@@ -189,8 +191,8 @@ def test_the_second_act_is_told_with_its_numbers_and_a_plot(tallies: list[Tally]
     course, tally = second_act(new_model)
     judged = tally.judged("second")
     figures = summary.summarise(tallies)
-    figures["second_act"] = recovery.summarise(course, judged, summary.account([tally], "second"))
-    page = html_report.report(RUN, figures, [one for each in tallies for one in each.judged()], course, judged)
+    figures["second_act"] = recovery.summarise(course, judged, summary.count_outcomes([tally], "second"))
+    page = html_report.render_report(RUN, figures, [one for each in tallies for one in each.judged()], course, judged)
     balance = Balance()
     balance.feed(page)
     assert balance.open == []
@@ -206,13 +208,13 @@ def test_the_second_act_is_told_with_its_numbers_and_a_plot(tallies: list[Tally]
         assert f"new model 0 0 {ABSENT}" in text
         assert "No new model took over from m1." in text
         assert "new model published" not in text
-    assert len(points(course, judged)) == 30
+    assert len(list_points(course, judged)) == 30
 
 
 def test_what_the_second_act_lost_breaks_the_promise(tallies: list[Tally]) -> None:
     figures = summary.summarise(tallies)
-    assert summary.holds({**figures, "second_act": {"unaccounted": 0}})
-    assert not summary.holds({**figures, "second_act": {"unaccounted": 1}})
+    assert summary.are_promises_kept({**figures, "second_act": {"unaccounted": 0}})
+    assert not summary.are_promises_kept({**figures, "second_act": {"unaccounted": 1}})
 
 
 def test_the_third_act_is_told_with_a_plot_and_every_round(tallies: list[Tally]) -> None:
@@ -239,7 +241,7 @@ def test_the_third_act_is_told_with_a_plot_and_every_round(tallies: list[Tally])
         "ledger": {"entries": 9, "holds": True, "head": "8:" + "a" * 64},
     }  # fmt: skip
     figures = summary.summarise(tallies) | {"third_act": act}
-    told = html_report.report(RUN, figures, [one for tally in tallies for one in tally.judged()])
+    told = html_report.render_report(RUN, figures, [one for tally in tallies for one in tally.judged()])
     balance = Balance()
     balance.feed(told)
     assert balance.open == []
@@ -248,5 +250,5 @@ def test_the_third_act_is_told_with_a_plot_and_every_round(tallies: list[Tally])
     assert "stolen card 25.0 % → 75.0 % of 40" in text
     assert "1 3,000 ms 1,000 ms 811,098 bytes 891,309 bytes 4.38" in text
     assert "a blend of both models, round 1" in text
-    assert summary.holds(figures)
-    assert not summary.holds(figures | {"third_act": act | {"ledger": {"holds": False}}})
+    assert summary.are_promises_kept(figures)
+    assert not summary.are_promises_kept(figures | {"third_act": act | {"ledger": {"holds": False}}})
