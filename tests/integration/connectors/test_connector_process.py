@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -189,14 +190,6 @@ def page(port: int, name: str) -> str:
 
 @pytest.fixture
 def free_port() -> int:
-    from runtime import ports
-
-    return ports.free() if hasattr(ports, "free") else _free()
-
-
-def _free() -> int:
-    import socket
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
