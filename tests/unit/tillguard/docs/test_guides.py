@@ -92,7 +92,7 @@ def test_files_and_names_that_the_recipes_of_contributing_name_exist() -> None:
     code = "".join(text_of(file) for folder in CODE for file in (ROOT / folder).rglob("*.py"))
     names = {name for name in re.findall(r"`(\w+)`", text) if name != name.lower() or "_" in name} - {"Struct"}
     assert len(names) > 15
-    assert {name for name in names if not re.search(rf"^(?:class |def )?{name}\b", code, re.MULTILINE)} == set()
+    assert {name for name in names if not re.search(rf"^ *(?:class |def )?{name}\b", code, re.MULTILINE)} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
