@@ -19,7 +19,7 @@ from embedded import retailers
 from support import forked
 from support.crash_log import GrowingLog
 from support.crash_proof import left_held, letters_of, offsets_ran_ahead, position_ran_ahead, verdicts_of
-from support.crash_shop import CONNECTOR, ROWS_MAX, CrashShop, Traffic
+from support.crash_shop import CONNECTOR, ROWS_BRISK_MAX, CrashShop, Traffic
 from support.forked import ForkedProcess
 from support.tiny_model import tiny_messages, tiny_package
 
@@ -252,7 +252,7 @@ class CrashRun:
 
     def _await_rows(self, rows: int) -> None:
         wanted = len(self.shop.committed) + rows
-        self._await(f"row {wanted} is sold", lambda: len(self.shop.committed) >= min(wanted, ROWS_MAX))
+        self._await(f"row {wanted} is sold", lambda: len(self.shop.committed) >= min(wanted, ROWS_BRISK_MAX))
 
     def _await_more(self, what: str, count: Callable[[], int]) -> None:
         before = count()
