@@ -96,6 +96,7 @@ def start(
         errors: takes standard error, if given.
         environment: added to this process's.
     """
+    log.touch()  # whoever reads it at once finds it
     address = _server()
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(address)
