@@ -48,6 +48,9 @@ class ForkedProcess:
             connection.close()
             raise
 
+    def __del__(self) -> None:
+        self._connection.close()  # also where nobody waited for the end
+
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
         if self.returncode is None:
