@@ -77,7 +77,7 @@ class SharedProducer:
 
     @property
     def queued(self) -> int:
-        """Messages of all threads that wait for confirmation."""
+        """Messages of all threads that wait for confirmation, and the few notices of the client that nobody has polled yet."""
         return len(self._producer)
 
     def produce(
