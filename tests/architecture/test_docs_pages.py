@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PRODUCT = ("contract", "runtime", "connectors", "scoring", "trainer", "federation", "tillguard")
+from support.source_tree import PRODUCT, ROOT, list_files
 
 
 def test_the_site_has_every_guide_and_every_module_of_the_product_once(tmp_path: Path) -> None:
@@ -23,8 +22,7 @@ def test_the_site_has_every_guide_and_every_module_of_the_product_once(tmp_path:
     ]
     modules = [
         ".".join(file.relative_to(ROOT).with_suffix("").parts)
-        for package in PRODUCT
-        for file in (ROOT / package).rglob("*.py")
+        for file in list_files(*PRODUCT)
         if not file.stem.startswith("__") and "migrations" not in file.parts
     ]
     assert sorted(told) == sorted(modules)

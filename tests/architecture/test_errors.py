@@ -3,14 +3,11 @@
 import ast
 import builtins
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from contract import errors
+from support.source_tree import PRODUCT, ROOT, list_files, parse
 
-ROOT = Path(__file__).parents[2]
-PRODUCT = ("contract", "runtime", "connectors", "scoring", "trainer", "federation", "tillguard")
-ELSEWHERE = ("embedded", "simulator", "demo", "bench")
 BUILT_IN = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
 OUTSIDE = {
     "connectors.ports.Interrupted": "somebody asked to stop: nothing went wrong",
@@ -31,9 +28,8 @@ def kinds_in(*houses: str) -> list[Kind]:
     """The classes that derive from an exception."""
     classes = [
         Kind(".".join(file.relative_to(ROOT).with_suffix("").parts), node.name, ast.unparse(base).rpartition(".")[2])
-        for house in houses
-        for file in sorted((ROOT / house).rglob("*.py"))
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for file in list_files(*houses)
+        for node in ast.walk(parse(file))
         if isinstance(node, ast.ClassDef)
         for base in node.bases
     ]
@@ -56,7 +52,7 @@ def drawn() -> list[Kind]:
 
 
 def test_every_exception_derives_from_the_one_error_or_has_a_reason_not_to() -> None:
-    outside = {f"{each.place}.{each.name}" for each in kinds_in(*PRODUCT, *ELSEWHERE) if each.parent in BUILT_IN}
+    outside = {f"{each.place}.{each.name}" for each in kinds_in() if each.parent in BUILT_IN}
     assert outside - {"contract.errors.TillguardError"} == set(OUTSIDE)
 
 

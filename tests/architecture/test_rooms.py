@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PRODUCT = ("contract", "runtime", "connectors", "scoring", "trainer", "federation", "tillguard")
-ELSEWHERE = ("embedded", "simulator", "demo", "bench")
+from support.source_tree import HOUSES, PRODUCT, ROOT, list_files, parse
+
 FILES_MAX = 24
 IMPURE = {
     "aiohttp", "aiokafka", "asyncio", "confluent_kafka", "fcntl", "faust", "http", "kafka", "multiprocessing", "os", "pymongo",
@@ -21,18 +20,16 @@ IMPURE_CALLS = re.compile(r"\b(?:datetime\.now|default_rng\(\)|open\(|\.read_tex
 
 
 def modules() -> dict[str, Path]:
-    found = {}
-    for house in (*PRODUCT, *ELSEWHERE):
-        for file in sorted((ROOT / house).rglob("*.py")):
-            found[".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = file
-    return found
+    return {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in list_files()
+    }
 
 
 MODULES = modules()
 
 
 def imports(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse(file)):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -77,7 +74,7 @@ def test_nothing_is_imported_in_a_circle(place: Callable[[str], str]) -> None:
     assert {name: sorted(used & edges.keys()) for name, used in edges.items()} == {}
 
 
-@pytest.mark.parametrize("house", [*PRODUCT, *ELSEWHERE])
+@pytest.mark.parametrize("house", HOUSES)
 def test_no_folder_is_a_corridor(house: str) -> None:
     crowded = {
         str(folder.relative_to(ROOT)): count
@@ -91,7 +88,7 @@ def test_a_file_that_says_it_is_pure_touches_no_outside_no_clock_and_no_chance()
     guilty, seen = {}, 0
     for name, file in MODULES.items():
         text = file.read_text(encoding="utf-8")
-        if not re.search(r"\bPure\b(?!,? but)", ast.get_docstring(ast.parse(text)) or ""):
+        if not re.search(r"\bPure\b(?!,? but)", ast.get_docstring(parse(file)) or ""):
             continue
         seen += 1
         named = set(imports(file))

@@ -3,22 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = (
-    "contract",
-    "runtime",
-    "scoring",
-    "trainer",
-    "federation",
-    "connectors",
-    "tillguard",
-    "bench",
-    "demo",
-    "embedded",
-    "simulator",
-)
+from support.source_tree import ROOT, list_files, parse
+
 _SIZE = r"(?:[A-Za-z_][\w.]*(?:\(\w*\))?|\d+)(?: [-+*] \w+)*"
 SHAPE = re.compile(rf"\({_SIZE},(?: {_SIZE}(?:, {_SIZE})*)?\)|\bany shape\b")
 """`(n,)`, `(n, F)`, `(d + 1,)`, `(2 * F,)`, `(count_values(shapes),)`; or that a function works on each value alone."""
@@ -27,8 +14,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def trees() -> dict[str, ast.Module]:
-    files = (file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py")))
-    return {str(file.relative_to(ROOT)): ast.parse(file.read_text(encoding="utf-8")) for file in files}
+    return {str(file.relative_to(ROOT)): parse(file) for file in list_files()}
 
 
 def array_names(modules: dict[str, ast.Module]) -> set[str]:

@@ -10,11 +10,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parent.parent.parent
+from support.source_tree import HOUSES, ROOT, list_files
 
-PRODUCT = {"contract", "runtime", "connectors", "scoring", "trainer", "federation", "tillguard"}
-HOUSES = PRODUCT | {"embedded", "simulator", "demo", "bench"}
-FOLDERS = HOUSES | {"deploy", "docs", "tests", "requirements", "scripts", "dashboard"}
+FOLDERS = {*HOUSES, "deploy", "docs", "tests", "requirements", "scripts", "dashboard"}
 REQUIRED = FOLDERS - {"dashboard"}
 TEST_FOLDERS = {"unit", "conformance", "simulation", "integration", "e2e", "golden", "architecture"}
 
@@ -38,10 +36,6 @@ def tracked() -> list[Path]:
     return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
 
 
-def python_files(*folders: str) -> list[Path]:
-    return [file for folder in folders for file in sorted((ROOT / folder).rglob("*.py"))]
-
-
 def text_of(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
@@ -58,7 +52,7 @@ def test_the_layers_are_kept() -> None:
 def test_only_the_worker_s_application_and_its_agent_feed_import_faust() -> None:
     statement = re.compile(r"^\s*(?:from|import)\s+(?:faust|mode)\b", re.MULTILINE)
     importers = {
-        str(file.relative_to(ROOT)) for file in python_files(*HOUSES - {"bench"}) if statement.search(text_of(file))
+        str(file.relative_to(ROOT)) for file in list_files(*{*HOUSES} - {"bench"}) if statement.search(text_of(file))
     }
     assert importers <= {"scoring/worker/faust_app.py", "scoring/worker/agent_feed.py"}
 
@@ -70,7 +64,7 @@ def test_the_contract_touches_no_file_socket_process_or_thread() -> None:
     opening = re.compile(r"\b(?:open\(|read_text\(|write_text\(|read_bytes\(|write_bytes\()")
     guilty = [
         str(file.relative_to(ROOT))
-        for file in python_files("contract")
+        for file in list_files("contract")
         if statement.search(text_of(file)) or opening.search(text_of(file))
     ]
     assert guilty == []
@@ -120,7 +114,7 @@ def test_the_locked_versions_are_those_that_the_project_asks_for(part: str) -> N
 def test_every_module_says_what_it_is_for() -> None:
     silent = [
         str(file.relative_to(ROOT))
-        for file in python_files(*HOUSES)
+        for file in list_files(*HOUSES)
         if text_of(file).strip() and not text_of(file).lstrip().startswith(('"""', 'r"""'))
     ]
     assert silent == []
@@ -129,8 +123,6 @@ def test_every_module_says_what_it_is_for() -> None:
 def test_no_module_has_a_name_that_says_nothing() -> None:
     empty_words = {"manager", "helper", "helpers", "util", "utils", "common", "misc"}
     named = [
-        str(file.relative_to(ROOT))
-        for file in python_files(*HOUSES, "tests")
-        if set(file.stem.split("_")) & empty_words
+        str(file.relative_to(ROOT)) for file in list_files(*HOUSES, "tests") if set(file.stem.split("_")) & empty_words
     ]
     assert named == []

@@ -4,23 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from support.source_tree import ROOT, list_files, parse
 from tillguard.docs.command_rows import get_root_command, walk_commands
-
-ROOT = Path(__file__).parents[2]
-HELD = (
-    "bench",
-    "connectors",
-    "contract",
-    "demo",
-    "embedded",
-    "federation",
-    "runtime",
-    "scoring",
-    "simulator",
-    "tillguard",
-    "trainer",
-)
-"""Folders whose public module-level functions all begin with a verb."""
 
 VERBS = frozenset(
     """
@@ -46,7 +31,7 @@ FORMULAS = frozenset({"sigmoid", "auc", "average_precision"})
 
 
 def public_functions(file: Path) -> Iterator[str]:
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    for node in parse(file).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             yield node.name
 
@@ -61,8 +46,7 @@ def is_of_commands(file: Path) -> bool:
 
 
 def test_public_functions_begin_with_a_verb() -> None:
-    files = [file for folder in HELD for file in sorted((ROOT / folder).rglob("*.py"))]
-    named = [(file.relative_to(ROOT), name) for file in files for name in public_functions(file)]
+    named = [(file.relative_to(ROOT), name) for file in list_files() for name in public_functions(file)]
     assert len(named) > 500
     allowed = VERBS | PREDICATES | CONVERSIONS
     called = commands()

@@ -8,20 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-HOUSES = (
-    "contract",
-    "runtime",
-    "connectors",
-    "scoring",
-    "trainer",
-    "federation",
-    "tillguard",
-    "embedded",
-    "simulator",
-    "demo",
-    "bench",
-)
+from support.source_tree import ROOT, list_files, parse
+
 TERMS_MAX = 80
 NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 ELSEWHERE = {"afterwards", "absorb", "hear", "finishing", "purposes", "wording", "widened", "saboteur", "alliance"}
@@ -39,10 +27,10 @@ def words_of(name: str) -> list[str]:
 
 def names() -> list[tuple[str, str]]:
     found = []
-    for file in (file for house in HOUSES for file in sorted((ROOT / house).rglob("*.py"))):
+    for file in list_files():
         where = str(file.relative_to(ROOT))
         found.append((where, file.stem))
-        named = (node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, NAMED))
+        named = (node for node in ast.walk(parse(file)) if isinstance(node, NAMED))
         found += [(where, node.name) for node in named if not node.name.startswith("_")]
     return found
 
