@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from connectors.config.connector_file import ConnectorConfig, parse
 from connectors.mapping.mapper import Mapper
 from connectors.ports import Position, Source
 from support.connector_parts import NOW, MemorySource, admission, naive, order, row, tokens
+from support.live_worker import until
 
 FIELDS = """\
   fields:
@@ -154,6 +156,9 @@ class MysqlWorld:
                 (number, naive(2026, 4, 1, number % 24), "12.30", f"c{number % 7}", f"u{number}@mail.example"),
             )
 
+    def let_writes_be_past(self) -> None:
+        """They are: a place in the log is exact."""
+
     def config(self) -> ConnectorConfig:
         """The connector file."""
         return parse(self.text, "mysql.yaml")
@@ -196,6 +201,15 @@ class MongoWorld:
             document = order(number) | {"_id": number, "placed_at": NOW}
             del document["id"]
             self.orders.insert_one(document)
+
+    def let_writes_be_past(self) -> None:
+        """A stream that begins after this shows nothing that was written before: the server tells its time in whole seconds."""
+        last = self._now()
+        until(lambda: self._now() > last, "the next second of the server")
+
+    def _now(self) -> datetime:
+        moment: datetime = self.client[self.database].command("isMaster")["localTime"]
+        return moment.replace(microsecond=0)
 
     def config(self) -> ConnectorConfig:
         """The connector file."""
