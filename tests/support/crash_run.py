@@ -3,7 +3,6 @@
 import random
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -21,6 +20,7 @@ from support.crash_log import GrowingLog
 from support.crash_proof import left_held, letters_of, offsets_ran_ahead, position_ran_ahead, verdicts_of
 from support.crash_shop import CONNECTOR, ROWS_BRISK_MAX, CrashShop, Traffic
 from support.forked import ForkedProcess
+from support.live_worker import until
 from support.tiny_model import tiny_messages, tiny_package
 
 RETAILER = "crash"
@@ -59,15 +59,6 @@ def plan(chance: random.Random, more: int) -> list[Blow]:
         at = chance.randrange(len(blows) + 1)
         blows.insert(at, Blow(victims, chance.randint(1, 100), chance.randint(0, 80), settled=False))
     return blows
-
-
-def until(condition: Callable[[], Any], what: str, within_s: float = DEADLINE_S) -> Any:
-    """Polls `condition` until it gives something true, and returns that."""
-    deadline = time.monotonic() + within_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
-        time.sleep(0.1)
-    return found
 
 
 class Program:

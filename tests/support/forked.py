@@ -31,6 +31,7 @@ PRELOADED = (
     "connectors.assembly", "connectors.mysql.source", "connectors.mongodb.source", "trainer.registry.registry",
     "trainer.examples.store", "tillguard.federation.root", "support.dying_transport", "federation.learning.numpy_learner",
 )  # fmt: skip
+COMMAND_S_MAX = 360.0
 _START_TIMEOUT_S = 120.0
 
 
@@ -128,10 +129,11 @@ def run(
 
 
 def tillguard(
-    *arguments: str, environment: Mapping[str, str] | None = None, within_s: float | None = None
+    *arguments: str, environment: Mapping[str, str] | None = None, within_s: float = COMMAND_S_MAX
 ) -> subprocess.CompletedProcess[str]:
-    """Runs one command to its end."""
-    return run(["-m", "tillguard", *arguments], environment=environment, within_s=within_s)
+    """Runs one command to its end, on a wide terminal: what it says stands on one line."""
+    wide = {"COLUMNS": "200", **(environment or {})}
+    return run(["-m", "tillguard", *arguments], environment=wide, within_s=within_s)
 
 
 @cache

@@ -21,7 +21,8 @@ from contract.dead_letters import DeadLetter
 from contract.events import Label, Transaction
 from contract.settings import Settings
 from support.crash_log import Entry, GrowingLog
-from support.crash_run import Program, until
+from support.crash_run import Program
+from support.live_worker import until
 from support.storm_plan import BYSTANDERS, TABLE, Act, Flavour, Planner
 from support.storm_proof import Faults, TableRow, faults, unproved
 

@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 from contract.topics import DEAD_LETTERS, FEATURES, TRANSACTIONS, VERDICTS, Topic
 from support import forked
 from support.kafka_ends import end_of
+from support.live_worker import until
 
 PARTITIONS = 4
 DEADLINE_S = 120.0
@@ -34,10 +35,7 @@ class Retailer:
     @staticmethod
     def until(condition: Callable[[], bool], what: str) -> None:
         """Polls `condition` until it holds; fails after DEADLINE_S."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {DEADLINE_S:.0f} s: {what}"
-            time.sleep(0.05)
+        until(condition, what, DEADLINE_S)
 
     def produce(self, messages: Sequence[tuple[bytes | None, bytes | None, int]]) -> None:
         """Appends (key, value, partition)."""
