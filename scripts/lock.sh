@@ -28,4 +28,5 @@ options=("$@")
 compile requirements/build.txt requirements/build.in
 compile requirements/uv.txt requirements/uv.in
 compile requirements/docs.txt requirements/docs.in
+compile requirements/mutants.txt requirements/mutants.in
 compile bench/federation/flower.txt bench/federation/flower.in

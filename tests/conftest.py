@@ -23,6 +23,14 @@ hypothesis.settings.register_profile(
     "shared", deadline=None, print_blob=True, max_examples=40, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("shared"), max_examples=1_000)
+# One example that fails is enough there, so none is made smaller.
+hypothesis.settings.register_profile(
+    "mutants",
+    hypothesis.settings.get_profile("shared"),
+    derandomize=True,
+    print_blob=False,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile(os.environ.get("TILLGUARD_TEST_PROFILE", "shared"))
 
 

@@ -102,6 +102,15 @@ def test_an_alarm_says_what_is_the_matter_and_what_to_do(found: Occurrence, word
     assert raised.alarm_id == f"breaker_{found.kind}-7"
 
 
+def test_that_the_breaker_opened_is_urgent_and_that_it_closed_is_news_of_what_was_flagged_meanwhile() -> None:
+    opened = build_alarm(Occurrence("open", 7, 7, "share", 20, 100), limits(), "shop")
+    closed = build_alarm(Occurrence("closed", 7, 99, "share", 12, 0), limits(), "shop")
+    assert (opened.severity, opened.values) == ("critical", {"stops": 20.0, "transactions": 100.0})
+    assert (closed.severity, closed.values) == ("info", {"flagged": 12.0})
+    assert "rollback" in opened.remedy
+    assert "flagged" in closed.remedy
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
     return Workbench(tmp_path, model=BAD, version="bad", document=TIGHT)

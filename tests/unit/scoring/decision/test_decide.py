@@ -86,6 +86,10 @@ def test_the_order_of_marks_is_irrelevant(severity: int, marks: list[ListHit], c
     assert apply_marks(severity, marks[:count]) == apply_marks(severity, sorted(marks[:count]))
 
 
+def test_without_a_mark_the_decision_stays() -> None:
+    assert [apply_marks(severity, []) for severity in range(4)] == [ALLOW, FLAG, HOLD, BLOCK]
+
+
 def test_marks_concern_their_own_row_only() -> None:
     fired = np.zeros((3, 1), dtype=bool)
     found = decide_severities(
