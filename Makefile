@@ -10,12 +10,16 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
 # What the contract's coverage is measured by: measuring doubles the time of a test, so the others run without.
 CONTRACT := tests/unit/contract tests/golden tests/unit/scoring/decision/test_breaker.py \
-  tests/unit/federation/coordinator/test_rules_of_a_plan.py tests/unit/federation/simulation/test_simulation.py tests/unit/trainer/model/test_calibrate.py
-PURE := tests/unit tests/architecture
+  tests/unit/federation/coordinator/test_rules_of_a_plan.py tests/unit/trainer/model/test_calibrate.py
 SERVED := $(wildcard tests/conformance tests/simulation tests/integration tests/e2e)
+UNIT := unit-contract unit-services unit-federation unit-rest
 ARGS ?=
+PARALLEL := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
+UNIT_TESTS := $(PYTEST) -m "not slow"
+# A choice such as ARGS="-k name" may leave a process without a test.
+OR_NONE = || [[ $$? == 5 && -n "$(ARGS)" ]]
 
-.PHONY: help setup demo test test-slow test-storm check lint types imports docs docs-site unit served bench up down clean lock lock-artifacts
+.PHONY: help setup demo test test-slow test-storm check lint types imports docs docs-site unit $(UNIT) served bench up down clean lock lock-artifacts
 
 help: ## This list.
 	@sed -n -E 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,7 +35,9 @@ demo: setup ## The whole system at work; make demo ARGS="--acts 3" tells all thr
 
 test: setup check ## Every check and test that continuous integration runs.
 
-check: lint types imports docs unit served ## The same without set-up: this is what continuous integration runs.
+check: ## The same without set-up: this is what continuous integration runs.
+	@$(PARALLEL) types $(UNIT) lint imports docs
+	@$(MAKE) --no-print-directory served
 
 lint:
 	$(BIN)/ruff check .
@@ -50,11 +56,21 @@ docs:
 docs-site: setup ## All guides and a reference of every room as web pages in build/docs-site/html.
 	@scripts/docs_site.sh
 
-# The header names the seed of the random order. No server is started here, so two processes share the files; branch coverage of the
-# contract, where everything is a pure function.
+# Each process imports and collects its own files only, two at a time; the header names the seed of its random order.
 unit:
-	$(PYTEST) -n 2 --dist loadfile -m "not slow" --durations=10 $(PURE) $(CONTRACT:%=--ignore=%) $(ARGS)
-	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(CONTRACT) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=98 $(ARGS)
+	@$(PARALLEL) $(UNIT)
+
+unit-contract:
+	$(UNIT_TESTS) $(CONTRACT) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=98 $(ARGS) $(OR_NONE)
+
+unit-services:
+	$(UNIT_TESTS) tests/unit/connectors tests/unit/scoring $(CONTRACT:%=--ignore=%) $(ARGS) $(OR_NONE)
+
+unit-federation:
+	$(UNIT_TESTS) tests/unit/federation tests/unit/trainer $(CONTRACT:%=--ignore=%) $(ARGS) $(OR_NONE)
+
+unit-rest:
+	$(UNIT_TESTS) tests/architecture $(filter-out $(addprefix tests/unit/,connectors contract federation scoring trainer),$(wildcard tests/unit/*)) $(ARGS) $(OR_NONE)
 
 # Two processes, each with servers of its own, which take the files in the order that tests/conftest.py gives them.
 served:

@@ -14,6 +14,8 @@ from contract.errors import ConfigurationError
 from contract.metrics import Metrics
 
 _LOG = structlog.get_logger()
+STOP_CHECKED_EVERY_S = 0.1
+"""So long an end waits for the thread at most."""
 
 
 class WebPage:
@@ -34,7 +36,9 @@ class WebPage:
             reason = getattr(error, "strerror", None) or "no such address"
             raise ConfigurationError([f"--web-host, --web-port: cannot listen at {host}:{port} ({reason})"]) from None
         self.port = int(self._server.server_address[1])
-        self._thread = Thread(target=self._server.serve_forever, name="connector-web", daemon=True)
+        self._thread = Thread(
+            target=self._server.serve_forever, args=(STOP_CHECKED_EVERY_S,), name="connector-web", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

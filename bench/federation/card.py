@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from pyarrow import parquet
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from bench.federation import trial
 from bench.federation.local import Course
@@ -70,6 +68,9 @@ class Outcome(NamedTuple):
 
 def load_data(genuine_max: int | None) -> tuple[Data, Data]:
     """Training and test set, standardised by the training set's statistics."""
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415 - seconds that no other function needs
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
     table = parquet.read_table(trial.find_data_file(FILE))
     names = [name for name in table.column_names if name.startswith("V") or name == "Amount"]
     features = np.stack([np.asarray(table[name], dtype=np.float64) for name in names], axis=1)

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,12 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(file: Path) -> Iterator[str]:
+@cache
+def imports(file: Path) -> list[str]:
+    return list(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
     for node in ast.walk(parse(file)):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
@@ -46,6 +52,7 @@ def rooms_of(house: str) -> set[str]:
     }
 
 
+@cache
 def room(name: str) -> str:
     """The folder of a module; a module that stands next to rooms is one of its own."""
     folder = MODULES[name].parent

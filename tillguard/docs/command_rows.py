@@ -6,6 +6,7 @@ Typer carries its own copy of click without public types, so commands are `Any` 
 
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import typer
@@ -16,8 +17,9 @@ OF_THE_LIBRARY = ("help", "install_completion", "show_completion")
 """Options that every Typer application has."""
 
 
+@cache
 def get_root_command() -> Any:
-    """The whole command line."""
+    """The whole command line; leave it as it is."""
     from tillguard.cli import app  # noqa: PLC0415 - the command line itself imports the command that writes these pages
 
     return typer.main.get_command(app)

@@ -133,8 +133,7 @@ def test_the_last_of_two_equal_keys_wins_so_that_every_reader_sees_the_same(
     assert TRANSACTIONS.decode(data).transaction_id == "t-1" == json.loads(data)["transaction_id"]
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-@given(data=st.binary(max_size=200))
+@given(decoder=st.sampled_from(DECODERS), data=st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_an_invalid_event(decoder: Any, data: bytes) -> None:
     error = fault(data, decoder)
     assert error.reason in REASONS
@@ -148,8 +147,9 @@ JSON = st.recursive(
 FIELDS = sorted({name for kind in (Transaction, Label, Resolution, Verdict, Origin) for name in kind.__struct_fields__})
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-@given(document=st.dictionaries(st.sampled_from([*FIELDS, "type"]), JSON, max_size=12))
+@given(
+    decoder=st.sampled_from(DECODERS), document=st.dictionaries(st.sampled_from([*FIELDS, "type"]), JSON, max_size=12)
+)
 def test_no_json_raises_anything_but_an_invalid_event(decoder: Any, document: Any) -> None:
     error = refusal(json.dumps(document).encode(), decoder)
     assert error is None or error.reason in REASONS

@@ -11,7 +11,7 @@ from trainer.examples.examples import FRAUDS_MIN, split_rows
 NOW = datetime(2026, 3, 14, 15, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("seed", [7, 11])
+@pytest.mark.parametrize("seed", [7, pytest.param(11, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("place", range(len(MEMBERS)))
 def test_nothing_of_a_kind_that_a_member_has_not_seen_is_ever_learned_from(place: int, seed: int) -> None:
     member = MEMBERS[place]

@@ -19,6 +19,7 @@ from tillguard.docs.pages import list_hand_written, render
 from tillguard.docs.setting_rows import PROCESS_VARIABLES, list_setting_rows
 
 ROOT = Path(__file__).parents[4]
+SETTINGS = list_setting_rows()
 PAGES = list_hand_written(ROOT / "docs", render())
 CODE = ("contract", "connectors", "scoring", "federation", "tillguard", "runtime", "trainer")
 SECTIONS = ("kafka", "redis", "retention", "connectors", "scoring", "trainer", "log")
@@ -50,7 +51,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Any) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_settings_and_metrics_that_a_page_names_exist(page: Any) -> None:
-    settings = {row.name for row in list_setting_rows()}
+    settings = {row.name for row in SETTINGS}
     groups = {name.rpartition(".")[0] for name in settings}
     for name in re.findall(rf"`((?:{'|'.join(SECTIONS)})\.[a-z_]+(?:\.[a-z_]+)*)`", text_of(page)):
         assert name in settings | groups, name
@@ -60,7 +61,7 @@ def test_settings_and_metrics_that_a_page_names_exist(page: Any) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_variables_that_a_page_names_are_settings(page: Any) -> None:
-    known = {row.variable for row in list_setting_rows()} | set(PROCESS_VARIABLES)
+    known = {row.variable for row in SETTINGS} | set(PROCESS_VARIABLES)
     named = {name.rstrip("_") for name in re.findall(r"TILLGUARD_[A-Z_]+", text_of(page))}
     assert named <= known, named - known
 

@@ -59,11 +59,11 @@ def test_the_same_model_is_not_better_than_itself() -> None:
 def test_luck_is_seldom_mistaken_for_progress() -> None:
     fraud = np.arange(1_000) % 50 == 0
     passed = 0
-    for seed in range(60):
+    for seed in range(40):
         pair = sides(noisy(fraud, 2.0, 2 * seed), noisy(fraud, 2.0, 2 * seed + 1))
-        found = compare(*pair, fraud, fraud_share=0.02, seed=1, samples=200)
+        found = compare(*pair, fraud, fraud_share=0.02, seed=1, samples=100)
         passed += find_refusal(found, confidence=0.95, frauds_min=10) is None
-    assert passed <= 6  # 5% of equals, and some luck
+    assert passed <= 5  # 2 of 40 are to be expected, 5 or fewer in 98.6% of such runs
 
 
 def test_a_better_ranking_that_costs_more_is_refused() -> None:
@@ -136,5 +136,5 @@ def test_ties_make_an_auc_rarer_as_exchanging_all_labels_shows() -> None:
     random = np.random.default_rng(3)
     score, fraud = random.integers(0, 3, 60) * 1.0, np.arange(60) < 15
     found = measure_skill(score, fraud)
-    shuffled = [measure_skill(score, random.permutation(fraud)).auc for _ in range(4_000)]
+    shuffled = [measure_skill(score, random.permutation(fraud)).auc for _ in range(1_500)]
     assert found.chance == pytest.approx(np.mean(np.array(shuffled) >= found.auc - 1e-9), abs=0.05)

@@ -132,7 +132,7 @@ def test_under_concept_shift_the_estimate_stays_as_it_was_and_the_truth_does_not
 
 
 def test_intervals_hold_the_value_repeat_and_narrow_with_more_transactions() -> None:
-    few, many = calibrated(0.0, 1_000)[0], calibrated(0.0, 20_000)[0]
+    few, many = calibrated(0.0, 400)[0], calibrated(0.0, 8_000)[0]
     for score in (few, many):
         found = cbpe.estimate_with_intervals(score, STEPS)
         assert found == cbpe.estimate_with_intervals(score, STEPS)

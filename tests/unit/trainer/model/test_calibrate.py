@@ -9,7 +9,7 @@ from contract.statistics.platt import SLOPE_MIN, _loss, sigmoid
 from trainer.model.calibrate import Platt, fit_platt
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.floats(0.3, 3.0), st.floats(-3.0, 1.0), st.integers(0, 2**32 - 1))
 def test_the_scaling_that_made_the_labels_is_found_again(slope: float, offset: float, seed: int) -> None:
     random = np.random.default_rng(seed)
