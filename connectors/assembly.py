@@ -117,7 +117,7 @@ def store_of(settings: Settings) -> SqlOffsetStore:
 def build_sink(config: ConnectorConfig, settings: Settings, stop: Event) -> KafkaSink:
     """The retailer's Kafka; connects with the first message."""
     return KafkaSink(
-        settings.kafka.kafka_python(),
+        settings.kafka.to_kafka_python(),
         client_id=f"tillguard-{settings.retailer}-{config.name}",
         messages_max=config.limits.in_flight_messages,
         bytes_max=config.limits.in_flight_bytes,

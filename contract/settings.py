@@ -69,7 +69,7 @@ class RedisSettings(Section):
     ssl_key_file: Path | None = Field(None, description="PEM of this client's key (mutual TLS)")
     timeout_s: Seconds = Field(1.0, description="a connection or answer that takes longer counts as a failure")
 
-    def redis_py(self) -> dict[str, Any]:
+    def to_redis_py(self) -> dict[str, Any]:
         """Keyword arguments of `redis.Redis`."""
         options: dict[str, Any] = {
             "host": self.host,

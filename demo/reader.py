@@ -75,7 +75,7 @@ class Reader:
     def _run(self) -> None:
         consumer = Consumer(
             {
-                **self._settings[0].kafka.librdkafka(),
+                **self._settings[0].kafka.to_librdkafka(),
                 "group.id": "tillguard-demo-reader",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",

@@ -16,9 +16,9 @@ def redeliver(settings: Settings, count: int) -> int:
     """
     topic = TRANSACTIONS.name(settings.retailer)
     consumer = Consumer(
-        {**settings.kafka.librdkafka(), "group.id": "tillguard-demo-again", "enable.auto.commit": False}
+        {**settings.kafka.to_librdkafka(), "group.id": "tillguard-demo-again", "enable.auto.commit": False}
     )
-    producer = Producer({**settings.kafka.librdkafka(), "acks": "all"})
+    producer = Producer({**settings.kafka.to_librdkafka(), "acks": "all"})
     try:
         partitions = sorted(consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions)
         sent = 0

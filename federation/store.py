@@ -80,7 +80,7 @@ class SqlStore:
         self._database.upgrade("federation:migrations", lock="checkpoints")
 
     def load(self, owner: str) -> Checkpoint | None:
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(_CHECKPOINTS.select().where(_CHECKPOINTS.c.owner == owner)).one_or_none()
         if row is None:
             return None
@@ -95,7 +95,7 @@ class SqlStore:
             "state": checkpoint.state,
             "state_sha256": hashlib.sha256(checkpoint.state).hexdigest(),
         }
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             updated = connection.execute(_CHECKPOINTS.update().where(_CHECKPOINTS.c.owner == owner).values(**values))
             if updated.rowcount == 0:
                 connection.execute(_CHECKPOINTS.insert().values(owner=owner, **values))

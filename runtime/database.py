@@ -58,7 +58,7 @@ class Database:
         from alembic.config import Config  # noqa: PLC0415
 
         # Two processes that start at once must not both create the tables: DDL is not transactional everywhere.
-        with self.hold(f"{lock}-migration", wait_s=LOCK_WAIT_S), self.connection() as connection, _MIGRATING:
+        with self.hold(f"{lock}-migration", wait_s=LOCK_WAIT_S), self.begin() as connection, _MIGRATING:
             config = Config()
             config.set_main_option("script_location", location)
             config.attributes["connection"] = connection
@@ -66,7 +66,7 @@ class Database:
 
     def create(self, tables: sa.MetaData) -> None:
         """Creates the tables that are missing; raises TransientError."""
-        with self.connection() as connection:
+        with self.begin() as connection:
             tables.create_all(connection)
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def connection(self) -> Iterator[sa.Connection]:
+    def begin(self) -> Iterator[sa.Connection]:
         """One transaction: committed at the end, rolled back by an exception; raises TransientError."""
         with self._faults(), self._engine.begin() as connection:
             yield connection

@@ -45,7 +45,7 @@ class LockBusyError(TransientError):
 class HeldLock(Protocol):
     """A lock that this process holds. Leaving it as a context manager gives it back."""
 
-    def still_held(self) -> bool:
+    def is_still_held(self) -> bool:
         """Whether it was not lost meanwhile, as by a server that was started again."""
         ...
 
@@ -72,7 +72,7 @@ class _Scoped:
     def release(self) -> None:
         """Nothing to give back."""
 
-    def still_held(self) -> bool:
+    def is_still_held(self) -> bool:
         return True
 
 
@@ -111,7 +111,7 @@ class SessionLock(_Scoped):
             self._connection.close()
             raise LockBusyError("its process is connected to the same database")
 
-    def still_held(self) -> bool:
+    def is_still_held(self) -> bool:
         if self._connection.closed:
             return False
         try:

@@ -33,7 +33,7 @@ class Document:
                 loader.dispose()
         self.faults = _duplicates(self._root, where)
 
-    def line(self, path: Sequence[str | int]) -> int:
+    def find_line(self, path: Sequence[str | int]) -> int:
         """The line (from 1) of the deepest part of `path` that the text has; unknown steps are passed over."""
         node = self._root
         line = 1
@@ -47,10 +47,10 @@ class Document:
                 line = node.start_mark.line + 1
         return line
 
-    def fault(self, path: Sequence[str | int], message: str) -> str:
+    def describe_fault(self, path: Sequence[str | int], message: str) -> str:
         """`file:line: path: message`."""
         known = [str(step) for step in path]
-        return f"{self.where}:{self.line(path)}: {'.'.join(known) or '(whole file)'}: {message}"
+        return f"{self.where}:{self.find_line(path)}: {'.'.join(known) or '(whole file)'}: {message}"
 
 
 def _duplicates(root: yaml.Node | None, where: str) -> list[str]:

@@ -22,7 +22,7 @@ HEAD = '''"""Tables of character sets, as the servers have them. Written by scri
 '''
 
 
-def converted(cursor: "pymysql.cursors.Cursor", charset: str, sequences: list[bytes]) -> dict[bytes, str]:
+def convert(cursor: "pymysql.cursors.Cursor", charset: str, sequences: list[bytes]) -> dict[bytes, str]:
     """The characters that the server reads in `sequences`; those that it cannot read are left out."""
     found = {}
     for begin in range(0, len(sequences), 1000):
@@ -36,7 +36,7 @@ def converted(cursor: "pymysql.cursors.Cursor", charset: str, sequences: list[by
     return found
 
 
-def python_reads(sequence: bytes, codec: str) -> str | None:
+def decode(sequence: bytes, codec: str) -> str | None:
     """What Python's codec makes of `sequence`."""
     try:
         return sequence.decode(codec)
@@ -44,7 +44,7 @@ def python_reads(sequence: bytes, codec: str) -> str | None:
         return None
 
 
-def runs(missing: dict[bytes, str]) -> list[tuple[bytes, str]]:
+def find_runs(missing: dict[bytes, str]) -> list[tuple[bytes, str]]:
     """`missing` as (first sequence, characters of it and of those that follow it)."""
     found: list[list[bytes | str]] = []
     known = sorted(missing, key=lambda each: (len(each), each))
@@ -63,22 +63,22 @@ def main() -> None:
     single = [bytes([each]) for each in range(256)]
     lines = [HEAD, "WHOLE: dict[str, str] = {\n"]
     for charset in TABLES:
-        known = converted(cursor, charset, single)
+        known = convert(cursor, charset, single)
         lines.append(f"    {charset!r}: {''.join(known.get(each, NOTHING) for each in single)!a},\n")
     lines += ["}\n", f'"""All 256 characters of a set; {ascii(NOTHING)[1:-1]} where a byte stands for none."""\n\n']
     lines.append("CHANGED: dict[str, dict[bytes, str]] = {\n")
     for charset, codec in CODECS.items():
-        known = converted(cursor, charset, single)
-        changes = {each: char for each, char in known.items() if python_reads(each, codec) != char}
+        known = convert(cursor, charset, single)
+        changes = {each: char for each, char in known.items() if decode(each, codec) != char}
         lines.append(f"    {charset!r}: {changes!a},\n")
     lines += ["}\n", '"""Bytes that the server reads in another way than Python\'s codec."""\n\n']
     lines.append("RUNS: dict[str, list[tuple[bytes, str]]] = {\n")
     doubles = [bytes([a, b]) for a in range(0x80, 256) for b in range(256)]
     triples = [bytes([0x8F, a, b]) for a in range(0x80, 256) for b in range(0x80, 256)]
     for charset, codec in LONGER.items():
-        known = converted(cursor, charset, doubles + triples if codec == "euc_jp" else doubles)
-        missing = {each: char for each, char in known.items() if python_reads(each, codec) != char}
-        lines += [f"    {charset!r}: [\n", *(f"        {run!a},\n" for run in runs(missing)), "    ],\n"]
+        known = convert(cursor, charset, doubles + triples if codec == "euc_jp" else doubles)
+        missing = {each: char for each, char in known.items() if decode(each, codec) != char}
+        lines += [f"    {charset!r}: [\n", *(f"        {run!a},\n" for run in find_runs(missing)), "    ],\n"]
     lines += [
         "}\n",
         '"""What the codec lacks or reads in another way: a first sequence, and the characters from it on."""\n',

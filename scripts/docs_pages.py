@@ -21,35 +21,41 @@ def main(folder: Path) -> None:
         place = folder / file.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, place)
-    rooms = [room for package in PRODUCT for room in rooms_of(ROOT / package)]
+    rooms = [room for package in PRODUCT for room in list_rooms(ROOT / package)]
     reference = folder / "reference"
     reference.mkdir()
     for room in rooms:
-        (reference / f"{name_of(room)}.md").write_text(page(room), encoding="utf-8")
-    lines = [f"| [`{name_of(room)}`]({name_of(room)}.md) | {first_line(room / '__init__.py')} |" for room in rooms]
+        (reference / f"{name_room(room)}.md").write_text(render_page(room), encoding="utf-8")
+    lines = [
+        f"| [`{name_room(room)}`]({name_room(room)}.md) | {read_first_line(room / '__init__.py')} |" for room in rooms
+    ]
     table = "\n".join(("| Room | What it is for |", "| --- | --- |", *lines))
     (reference / "README.md").write_text(f"# Reference\n\n{table}\n", encoding="utf-8")
 
 
-def rooms_of(package: Path) -> list[Path]:
+def list_rooms(package: Path) -> list[Path]:
     """The package and its subpackages that have modules; migrations of databases are no part of the reference."""
     folders = [package, *sorted(folder for folder in package.rglob("*") if folder.is_dir())]
     return [folder for folder in folders if (folder / "__init__.py").exists() and "migrations" not in folder.parts]
 
 
-def page(room: Path) -> str:
+def render_page(room: Path) -> str:
     """Markdown of one room: its sentence, then every module for the generator to fill in."""
     modules = [file.stem for file in sorted(room.glob("*.py")) if not file.stem.startswith("__")]
-    parts = [f"# {name_of(room)}", first_line(room / "__init__.py"), *(f"::: {name_of(room)}.{one}" for one in modules)]
+    parts = [
+        f"# {name_room(room)}",
+        read_first_line(room / "__init__.py"),
+        *(f"::: {name_room(room)}.{one}" for one in modules),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
-def first_line(file: Path) -> str:
+def read_first_line(file: Path) -> str:
     """The first line of a module's docstring; empty where it has none."""
     return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
-def name_of(room: Path) -> str:
+def name_room(room: Path) -> str:
     """As it is imported."""
     return ".".join(room.relative_to(ROOT).parts)
 

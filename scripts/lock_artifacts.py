@@ -32,7 +32,7 @@ UNUSED = (
 TARGET = Path(__file__).parent.parent / "embedded" / "artifacts.yaml"
 
 
-def closure(context: MavenContext, coordinates: tuple[str, ...]) -> list[Any]:
+def resolve_closure(context: MavenContext, coordinates: tuple[str, ...]) -> list[Any]:
     """The artifacts named and everything they need at run time."""
     dependencies = [context.create_dependency(name) for name in coordinates]
     for dependency in dependencies:
@@ -42,7 +42,7 @@ def closure(context: MavenContext, coordinates: tuple[str, ...]) -> list[Any]:
     return [found.artifact for found in needed if not f"{found.groupId}:{found.artifactId}".startswith(UNUSED)]
 
 
-def alone(context: MavenContext, coordinates: tuple[str, ...]) -> list[Any]:
+def resolve_alone(context: MavenContext, coordinates: tuple[str, ...]) -> list[Any]:
     """Just the artifacts named."""
     return [context.create_dependency(name).artifact for name in coordinates]
 
@@ -62,7 +62,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         context = MavenContext(repo_cache=Path(folder), remote_repos={"central": jgo.MAVEN_CENTRAL_URL})
         pins = {
-            name: [pin(found) for found in closure(context, wanted) + alone(context, ALONE.get(name, ()))]
+            name: [
+                pin(found) for found in resolve_closure(context, wanted) + resolve_alone(context, ALONE.get(name, ()))
+            ]
             for name, wanted in WANTED.items()
         }
     header = "# Written by scripts/lock_artifacts.py; the versions to change stand there.\n"

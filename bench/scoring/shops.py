@@ -114,7 +114,7 @@ class Shop:
     @property
     def kafka(self) -> dict[str, Any]:
         """Connection properties of librdkafka clients."""
-        return self.settings.kafka.librdkafka()
+        return self.settings.kafka.to_librdkafka()
 
     def append(self, records: Iterable[Record]) -> int:
         """Writes transactions to their topic and returns how many; raises RuntimeError where Kafka did not take all."""
@@ -132,7 +132,7 @@ class Shop:
 
     def rewind(self) -> None:
         """Every transaction is new again: nothing in Redis, no committed offset. No program may run."""
-        with redis.Redis(**self.settings.redis.redis_py() | {"socket_timeout": 60}) as client:
+        with redis.Redis(**self.settings.redis.to_redis_py() | {"socket_timeout": 60}) as client:
             client.flushdb()
         _forget_group(AdminClient(self.kafka), f"{self.name}.scoring")
 

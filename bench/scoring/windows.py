@@ -83,11 +83,11 @@ class Bench:
     """One Redis and one connection to it."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self.client = redis.Redis(**settings.redis_py())
+        self.client = redis.Redis(**settings.to_redis_py())
         windows = load_script("windows")
         self.sha, self.bare_sha = compute_sha1(windows), compute_sha1(BARE)
         loads = encode_command(b"SCRIPT", b"LOAD", windows.encode()) + encode_command(b"SCRIPT", b"LOAD", BARE.encode())
-        self.link = RedisLink(settings.redis_py() | {"socket_timeout": 60}, loads, 2)
+        self.link = RedisLink(settings.to_redis_py() | {"socket_timeout": 60}, loads, 2)
 
     def packer(self, *, bare: bool = False) -> WindowUpdatePacker:
         """Makes commands for windows.lua, or for the script that only returns."""

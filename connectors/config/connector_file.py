@@ -207,9 +207,9 @@ def parse(text: str, where: str, *, name: str | None = None) -> ConnectorConfig:
         config: ConnectorConfig | None = TypeAdapter(ConnectorConfig).validate_python(values)
     except ValidationError as error:
         config = None
-        faults += [document.fault(path, message) for path, message in _worded(error)]
+        faults += [document.describe_fault(path, message) for path, message in _worded(error)]
     if config is not None:
-        faults += [document.fault(path, message) for path, message in find_semantic_faults(config)]
+        faults += [document.describe_fault(path, message) for path, message in find_semantic_faults(config)]
     if faults or config is None:
         raise ConfigurationError(sorted(faults, key=_line_of))
     return config

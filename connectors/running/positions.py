@@ -53,7 +53,7 @@ class SqlOffsetStore:
         self._database.create(_METADATA)
 
     def load(self, connector: str) -> Saved | None:
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return self._read(connection, connector)
 
     def save(self, saved: Saved) -> Saved:
@@ -67,18 +67,18 @@ class SqlOffsetStore:
             "version": written.version,
             "saved_at": written.saved_at.isoformat(),
         }
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             moved = self._write(connection, saved, row)
         if not moved:
             raise ConfigurationError([_MOVED.format(connector=saved.connector)])
         return written
 
     def reset(self, connector: str) -> bool:
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return connection.execute(_POSITIONS.delete().where(*self._of(connector))).rowcount > 0
 
     def names(self) -> Sequence[str]:
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             query = select(_POSITIONS.c.connector).where(_POSITIONS.c.retailer == self._retailer)
             return sorted(connection.execute(query).scalars())
 

@@ -38,7 +38,7 @@ class KafkaConnection(Section):
             raise ValueError("SASL needs sasl_mechanism, sasl_username and sasl_password")
         return self
 
-    def kafka_python(self) -> dict[str, Any]:
+    def to_kafka_python(self) -> dict[str, Any]:
         """Connection arguments for every kafka-python client."""
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers.split(","),
@@ -53,7 +53,7 @@ class KafkaConnection(Section):
         files = {"ssl_cafile": self.ssl_ca_file, "ssl_certfile": self.ssl_cert_file, "ssl_keyfile": self.ssl_key_file}
         return options | {key: str(file) for key, file in files.items() if file}
 
-    def librdkafka(self) -> dict[str, Any]:
+    def to_librdkafka(self) -> dict[str, Any]:
         """Connection properties for every librdkafka client."""
         options: dict[str, Any] = {
             "bootstrap.servers": self.bootstrap_servers,

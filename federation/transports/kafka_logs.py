@@ -133,7 +133,7 @@ class KafkaTransport:
 
     def _connect(self) -> None:
         limit_ms = round(self._settings.request_timeout_s * 1000)
-        shared = self._settings.kafka_python() | {
+        shared = self._settings.to_kafka_python() | {
             "client_id": f"tillguard-{self._identity}",
             "request_timeout_ms": limit_ms,
             "bootstrap_timeout_ms": limit_ms,

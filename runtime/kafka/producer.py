@@ -132,7 +132,7 @@ class SharedProducer:
 
 def build_producer_properties(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     """Properties of every librdkafka producer, but for its timing."""
-    return kafka.librdkafka() | {
+    return kafka.to_librdkafka() | {
         "client.id": client_id,
         "acks": "all",
         "enable.idempotence": True,

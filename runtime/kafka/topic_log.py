@@ -47,7 +47,7 @@ class TopicReader:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
 
-    def until_now(self, topic: str, since: datetime | None = None) -> Iterator[Record]:
+    def read_until_now(self, topic: str, since: datetime | None = None) -> Iterator[Record]:
         """Every record that stands on the topic, partition by partition in their order; ends at the end of now.
 
         `since`: only what was appended then or later, by the broker's clock.
@@ -72,7 +72,7 @@ class TopicReader:
         finally:
             consumer.close()
 
-    def spread(self, topic: str, at_most: int, since: datetime | None = None) -> Iterator[Record]:
+    def sample(self, topic: str, at_most: int, since: datetime | None = None) -> Iterator[Record]:
         """About `at_most` records, or all where there are fewer: the ends of SLICES stretches, evenly over what stands there now.
 
         So the newest records are among them.
@@ -127,7 +127,7 @@ class TopicReader:
             elif time.monotonic() - idle_since_s > self._kafka.request_timeout_s:
                 raise TransientError(f"{topic}: Kafka stopped answering")
 
-    def from_now(self, topic: str) -> Iterator[Record | None]:
+    def read_from_now(self, topic: str) -> Iterator[Record | None]:
         """What is appended from now on, without an end; None whenever there is nothing for a moment.
 
         The first item is None and comes when reading has begun: what is appended after it is seen.
@@ -148,7 +148,7 @@ class TopicReader:
         finally:
             consumer.close()
 
-    def at(self, topic: str, partition: int, offset: int) -> Record | None:
+    def read_at(self, topic: str, partition: int, offset: int) -> Record | None:
         """One record, or None where it is not on the topic any more."""
         consumer = self._assigned(topic, offset, partition)
         try:
@@ -178,7 +178,7 @@ class TopicReader:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
         }
-        consumer = Consumer(self._kafka.librdkafka() | properties, logger=get_client_logger("operator"))
+        consumer = Consumer(self._kafka.to_librdkafka() | properties, logger=get_client_logger("operator"))
         try:
             found = consumer.list_topics(topic, timeout=self._kafka.request_timeout_s).topics[topic]
         except KafkaException as error:

@@ -76,7 +76,7 @@ def ensure_topics(connection: KafkaConnection, owner: str, wanted: Mapping[str, 
     limit_ms = round(connection.request_timeout_s * 1000)
     try:
         with closing(
-            KafkaAdminClient(**connection.kafka_python(), request_timeout_ms=limit_ms, bootstrap_timeout_ms=limit_ms)
+            KafkaAdminClient(**connection.to_kafka_python(), request_timeout_ms=limit_ms, bootstrap_timeout_ms=limit_ms)
         ) as client:
             changes = _create(client, connection.replication_factor, wanted)
             changes += _add_partitions(client, wanted)

@@ -273,7 +273,7 @@ class LibrdkafkaFeed:
 def build_consumer_properties(kafka: KafkaSettings, group: str, client_id: str) -> dict[str, Any]:
     """Properties of a worker's group member."""
     session_ms = int(kafka.session_timeout_s * 1000)
-    return kafka.librdkafka() | {
+    return kafka.to_librdkafka() | {
         "client.id": client_id,
         "group.id": group,
         "partition.assignment.strategy": "cooperative-sticky",

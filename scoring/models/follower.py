@@ -43,7 +43,7 @@ class ModelsFollower:
             "reconnect.backoff.ms": 200,
             "reconnect.backoff.max.ms": 1000,
         }
-        self._consumer = Consumer(kafka.librdkafka() | properties, logger=get_client_logger(client_id))
+        self._consumer = Consumer(kafka.to_librdkafka() | properties, logger=get_client_logger(client_id))
 
     def topics(self) -> set[str]:
         """Names of all topics that this worker may see; raises TransientError when no broker answers."""

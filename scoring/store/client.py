@@ -49,7 +49,7 @@ class RedisClient:
 
     def __init__(self, settings: RedisSettings, timeout_s: float | None = None) -> None:
         """`timeout_s`: how long an answer may take, instead of the setting."""
-        self._options = settings.redis_py() | {"retry": Retry(NoBackoff(), 1), "redis_connect_func": _greet}
+        self._options = settings.to_redis_py() | {"retry": Retry(NoBackoff(), 1), "redis_connect_func": _greet}
         if timeout_s is not None:
             self._options["socket_timeout"] = timeout_s
         self._client = redis.Redis(**self._options)

@@ -67,7 +67,7 @@ class RedisStore:
         text, outcome = load_script("windows"), load_script("outcome")
         self._load = b"".join(encode_command(b"SCRIPT", b"LOAD", each.encode()) for each in (text, outcome))
         self._link = RedisLink(
-            settings.redis_py() | {"client_name": build_client_name()},
+            settings.to_redis_py() | {"client_name": build_client_name()},
             self._load,
             LOADED,
             connect_wait_s=connect_wait_s,

@@ -1,39 +1,67 @@
-"""Public functions begin with a verb: a call then says what happens, and a noun is left for what comes of it."""
+"""Public functions and methods begin with a verb: a call then says what happens, and a noun is left for what comes of it."""
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
-from support.source_tree import ROOT, list_files, parse
+from support.source_tree import HOUSES, ROOT, list_files, parse
 from tillguard.docs.command_rows import get_root_command, walk_commands
 
 VERBS = frozenset(
     """
     ablate accept adapt add admit advance announce append apply approve ask assemble attack attribute
     authenticate average begin build calibrate cap capture catch challenge check choose clean clip close
-    collect combine commit compare compile complete compress compute configure connect convert count
-    create cut decide decode decompress delete deliver derive describe divide downgrade draft draw drop
-    dump encode end enrol ensure escape estimate evaluate expect explain export extend fetch fill find
-    finish fit flatten forget format gather generate get give group guard guess hash hold identify ignore
-    initialise inspect install join judge keep learn leave list load log look make mark measure merge name
-    normalise observe open oversample pack parse pause pin plan populate predict prepare print promote
+    collect combine commit compare compile complete compress compute configure connect convert count create
+    cut decide decode decompress delete deliver derive describe divide downgrade draft draw drop dump encode
+    end enrol ensure escape estimate evaluate expect explain export extend fetch fill find finish fit
+    flatten forget format gather generate get give group guard guess hash hold identify ignore initialise
+    inspect install join judge keep learn leave list load log look make mark measure merge name normalise
+    observe open oversample pack parse pause pin plan poll populate predict prepare print produce promote
     publish punish put quieten quote raise rank read reap rebuild record redeliver refuse register release
-    remove render replay require reset resolve restore retry revoke roll rollback rotate round run sample
-    save say score seal select sell send serve set shorten show sign simulate skip sort spawn spell split
-    start stop store strip submit sum summarise tabulate take tell time train translate unflatten unpack
-    unpin unseal update upgrade use verify wait walk warn watch weigh withdraw work write
+    remove render replay report require reset resolve restore retry revoke roll rollback rotate round run
+    sample save say score seal select sell send serve set settle shorten show sign simulate skip sort spawn
+    spell split start stop store strip submit sum summarise tabulate take tell time train translate
+    unflatten unpack unpin unseal update upgrade use verify wait walk warn watch weigh withdraw work write
     """.split()  # noqa: SIM905 - a list of words reads as words
 )
 PREDICATES = frozenset({"is", "are", "has", "can", "may", "must", "needs"})
 CONVERSIONS = frozenset({"as", "from", "to"})
 FORMULAS = frozenset({"sigmoid", "auc", "average_precision"})
 """Functions of mathematics, which formulas call by these nouns."""
+CLOCKS = frozenset({"now", "now_ms", "monotonic_s"})
+"""A clock is asked as the standard library's are: `datetime.now`, `time.monotonic`."""
+VALUES = frozenset({"property", "cached_property", "setter", "field_validator", "model_validator", "field_serializer"})
+"""Decorators of what is read as a value, or called by pydantic alone."""
+METHODS_OF = ("contract", "runtime")
+"""Folders whose public methods begin with a verb."""
 
 
 def public_functions(file: Path) -> Iterator[str]:
     for node in parse(file).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             yield node.name
+
+
+def public_methods(file: Path) -> Iterator[tuple[str, str]]:
+    """Class and method; without those that stand in for another object, by whose names they go."""
+    for of in parse(file).body:
+        if isinstance(of, ast.ClassDef) and not of.name.startswith("_"):
+            methods = [each for each in of.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+            if "__getattr__" not in {each.name for each in methods}:
+                yield from ((of.name, each.name) for each in methods if each.name[0] != "_" and not is_value(each))
+
+
+def is_value(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    called = (each.func if isinstance(each, ast.Call) else each for each in method.decorator_list)
+    return any(ast.unparse(each).split(".")[-1] in VALUES for each in called)
+
+
+def is_of_library(file: Path, of: str, method: str) -> bool:
+    """Whether a base class that is not ours has the method: then the library gave it its name and calls it by that."""
+    module = import_module(".".join(file.with_suffix("").parts))
+    bases = getattr(module, of).__mro__[1:]
+    return any(method in vars(base) for base in bases if base.__module__.split(".")[0] not in HOUSES)
 
 
 def commands() -> set[str]:
@@ -46,7 +74,9 @@ def is_of_commands(file: Path) -> bool:
 
 
 def test_public_functions_begin_with_a_verb() -> None:
-    named = [(file.relative_to(ROOT), name) for file in list_files() for name in public_functions(file)]
+    named = [
+        (file.relative_to(ROOT), name) for file in list_files(*HOUSES, "scripts") for name in public_functions(file)
+    ]
     assert len(named) > 500
     allowed = VERBS | PREDICATES | CONVERSIONS
     called = commands()
@@ -57,5 +87,19 @@ def test_public_functions_begin_with_a_verb() -> None:
         and name not in FORMULAS
         and not (is_of_commands(file) and name.strip("_") in called)
         and name != "main"
+    ]
+    assert guilty == []
+
+
+def test_public_methods_begin_with_a_verb() -> None:
+    named = [(file.relative_to(ROOT), *each) for file in list_files(*METHODS_OF) for each in public_methods(file)]
+    assert len(named) > 40
+    allowed = VERBS | PREDICATES | CONVERSIONS
+    guilty = [
+        f"{file}: {of}.{method}"
+        for file, of, method in named
+        if method.split("_")[0] not in allowed
+        and method not in FORMULAS | CLOCKS
+        and not is_of_library(file, of, method)
     ]
     assert guilty == []

@@ -9,7 +9,7 @@ from contract.settings import KafkaSettings
 
 def read_topic(kafka: KafkaSettings, topic: str) -> list[Any]:
     """Every record that is in `topic` now, partition by partition."""
-    consumer = KafkaConsumer(**kafka.kafka_python(), consumer_timeout_ms=10_000, max_poll_records=5000)
+    consumer = KafkaConsumer(**kafka.to_kafka_python(), consumer_timeout_ms=10_000, max_poll_records=5000)
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         consumer.assign(partitions)

@@ -29,7 +29,7 @@ class GrowingLog:
         self.entries: list[Entry] = []
         self._topic = topic
         self._consumer = Consumer(
-            kafka.librdkafka()
+            kafka.to_librdkafka()
             | {"group.id": group, "enable.auto.commit": False, "reconnect.backoff.max.ms": 500, "log_level": 0}
         )
         found = self._consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic]

@@ -156,7 +156,7 @@ class CrashRun:
         """A new model, whose scores depend on windows too: an event counted twice would show in them."""
         weights = {name: weight * self._chance.uniform(0.5, 1.5) for name, weight in WEIGHTS.items()}
         package = tiny_package(version, RETAILER, weights, bias=-4.0)
-        producer = Producer(self.settings.kafka.librdkafka())
+        producer = Producer(self.settings.kafka.to_librdkafka())
         for key, value in tiny_messages(package, version):
             producer.produce(MODELS.name(RETAILER), value, key)
         assert producer.flush(30) == 0

@@ -94,7 +94,7 @@ class Topics:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.retailer = settings.retailer
-        self._kafka = settings.kafka.librdkafka()
+        self._kafka = settings.kafka.to_librdkafka()
 
     def publish_model(self, version: str = "tiny-1", **changes: Any) -> None:
         package = tiny_package(version, self.retailer, **changes)

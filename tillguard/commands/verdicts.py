@@ -71,7 +71,7 @@ def tail(
     settings = load(retailer, config)
     reader, topic = TopicReader(settings.kafka), VERDICTS.name(settings.retailer)
     decoder = Decoder(Verdict)
-    records = chain(reader.until_now(topic) if beginning else (), reader.from_now(topic))
+    records = chain(reader.read_until_now(topic) if beginning else (), reader.read_from_now(topic))
     values = (record.value for record in records if record is not None and record.value is not None)
     found = ((value, verdict) for value in values if (verdict := _decoded(decoder, value)) is not None)
     wanted = ((value, verdict) for value, verdict in found if not decision or verdict.decision in decision)

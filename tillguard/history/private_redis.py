@@ -67,7 +67,7 @@ def start_private_redis(server: Path) -> Iterator[RedisSettings]:
 
 def _await(settings: RedisSettings, started: processes.Identity) -> None:
     deadline_s = time.monotonic() + START_TIMEOUT_S
-    with redis.Redis(**settings.redis_py(), retry=Retry(NoBackoff(), 0)) as client:
+    with redis.Redis(**settings.to_redis_py(), retry=Retry(NoBackoff(), 0)) as client:
         while time.monotonic() < deadline_s:
             try:
                 client.ping()

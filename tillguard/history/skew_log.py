@@ -106,7 +106,7 @@ def _outcomes(settings: Settings) -> list[Due]:
 def _decoded(settings: Settings, topic: Topic, message_type: type[M]) -> Iterator[M]:
     """What stands on the topic now, without tombstones and what cannot be decoded: others count that."""
     decoder = Decoder(message_type)
-    for record in TopicReader(settings.kafka).until_now(topic.name(settings.retailer)):
+    for record in TopicReader(settings.kafka).read_until_now(topic.name(settings.retailer)):
         if record.value is not None:
             with suppress(InvalidEventError):
                 yield decoder.decode(record.value)

@@ -56,7 +56,7 @@ def list_standing(settings: Settings) -> list[Filed]:
     """Every letter that was not taken back, oldest first."""
     decoder = Decoder(DeadLetter)
     found: dict[tuple[int, bytes | None], list[Filed]] = {}
-    for record in TopicReader(settings.kafka).until_now(DEAD_LETTERS.name(settings.retailer)):
+    for record in TopicReader(settings.kafka).read_until_now(DEAD_LETTERS.name(settings.retailer)):
         place = (record.partition, record.key)
         if record.value is None:
             found.pop(place, None)
@@ -106,7 +106,7 @@ class Retry:
         if letter.source not in {topic.name(self._settings.retailer) for topic in SENT_AGAIN} or place is None:
             raise NotRetriedError("it names no record of a topic from which records are sent again")
         partition, offset = int(place[1]), int(place[2])
-        original = self._reader.at(letter.source, partition, offset)
+        original = self._reader.read_at(letter.source, partition, offset)
         if original is None or original.value is None or not original.key:
             raise NotRetriedError("the record it is about has left the topic; its source must send it again")
         outlet.deliver(letter.source, [(original.key, original.value)], partition)

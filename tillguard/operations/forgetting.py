@@ -53,7 +53,7 @@ def forget(settings: Settings, entity: str, values: Sequence[str], *, dry_run: b
     reader = TopicReader(settings.kafka)
 
     def standing(topic: Topic, concerns: Callable[[Record], bool]) -> list[Record]:
-        return _standing(reader.until_now(topic.name(settings.retailer)), concerns)
+        return _standing(reader.read_until_now(topic.name(settings.retailer)), concerns)
 
     transactions = standing(TRANSACTIONS, lambda record: is_about_entity(record.value, entity, values))
     ids = {record.key for record in transactions}

@@ -18,7 +18,7 @@ def resolve(
 
     Raises TransientError.
     """
-    records = TopicReader(settings.kafka).from_now(VERDICTS.name(settings.retailer)) if wait_s else None
+    records = TopicReader(settings.kafka).read_from_now(VERDICTS.name(settings.retailer)) if wait_s else None
     if records is not None:
         next(records)  # reading has begun: the answer cannot be missed
     message = (resolution.transaction_id.encode(), encode(resolution))

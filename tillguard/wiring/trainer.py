@@ -98,7 +98,7 @@ def _consumer(settings: Settings) -> Any:
     kafka = settings.kafka
     try:
         consumer = KafkaConsumer(
-            **kafka.kafka_python(),
+            **kafka.to_kafka_python(),
             group_id=group_of(settings.retailer),
             client_id=f"{settings.retailer}-trainer-{socket.gethostname()}-{os.getpid()}",
             enable_auto_commit=False,

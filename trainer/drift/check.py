@@ -108,7 +108,7 @@ def read_window(settings: Settings, model_version: str, now: datetime) -> Window
     topic, current, decoder = FEATURES.name(settings.retailer), get_schema_hash(), Decoder(FeatureRecord)
     since = now - timedelta(days=limits.window_days)
     values, times, scores = bytearray(), [], []
-    for record in TopicReader(settings.kafka).spread(topic, limits.rows_max, since):
+    for record in TopicReader(settings.kafka).sample(topic, limits.rows_max, since):
         try:
             seen = None if record.value is None else decoder.decode(record.value)
         except InvalidEventError:

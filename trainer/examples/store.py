@@ -73,7 +73,7 @@ class ExampleStore:
         taken, and the same call may be repeated.
         """
         by_id = {record.transaction_id: record for record in records}
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             fresh = self._new_labels(connection, labels)
             if fresh:
                 connection.execute(LABELS.insert(), fresh)
@@ -95,7 +95,7 @@ class ExampleStore:
     def forget(self, transaction_ids: Sequence[str]) -> None:
         """Erases transactions with all their labels, as `tillguard forget` asks by tombstones. Raises TransientError."""
         for chunk in _chunks(list(transaction_ids), IDS_MAX):
-            with self._database.connection() as connection:
+            with self._database.begin() as connection:
                 self._delete(connection, chunk)
 
     def known(self, *, labelled: bool = False) -> Iterator[list[Known]]:
@@ -114,7 +114,7 @@ class ExampleStore:
             query = page
             if after is not None:
                 query = page.where(c.event_time_ms >= after[0], sa.tuple_(*order) > sa.tuple_(*map(sa.literal, after)))
-            with self._database.connection() as connection:
+            with self._database.begin() as connection:
                 rows = connection.execute(query).all()
                 told = [row.transaction_id for row in rows if row.fraud is not None]
                 revisions = self._revisions(connection, told)
@@ -134,7 +134,7 @@ class ExampleStore:
         start = 0
         for chunk in _chunks(list(transaction_ids), IDS_MAX):
             query = sa.select(c.transaction_id, c.feature_schema, c.features).where(*self._of(EXAMPLES, chunk))
-            with self._database.connection() as connection:
+            with self._database.begin() as connection:
                 stored = {row.transaction_id: row for row in connection.execute(query)}
             places, rows = [], []
             for place, name in enumerate(chunk, start):
@@ -153,7 +153,7 @@ class ExampleStore:
         found: list[KnownOutcome] = []
         for chunk in _chunks(list(dict.fromkeys(transaction_ids)), IDS_MAX):
             labelled = sa.select(*columns).where(*self._of(EXAMPLES, chunk), c.fraud.is_not(None))
-            with self._database.connection() as connection:
+            with self._database.begin() as connection:
                 rows = [_seen(row) for row in connection.execute(labelled)]
                 revisions = self._revisions(connection, [row.transaction_id for row in rows])
             told = (
@@ -169,7 +169,7 @@ class ExampleStore:
         query = sa.select(c.transaction_id).where(
             c.retailer == self._retailer, c.event_time_ms >= event_time_ms, c.fraud.is_not(None)
         )
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return list(connection.execute(query.order_by(c.event_time_ms)).scalars())
 
     def labelled_between(self, after: datetime, until: datetime) -> list[str]:
@@ -177,18 +177,18 @@ class ExampleStore:
         c = LABELS.c
         dated = (c.label_time_ms > to_epoch_ms(after), c.label_time_ms <= to_epoch_ms(until))
         query = sa.select(c.transaction_id).where(c.retailer == self._retailer, *dated).distinct()
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return list(connection.execute(query).scalars())
 
     def revisions(self, transaction_id: str) -> list[Revision]:
         """Every label that came for the transaction, in order of label_time. Raises TransientError."""
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return sorted(self._revisions(connection, [transaction_id]).get(transaction_id, []))
 
     def watermark_ms(self) -> int | None:
         """The newest event_time; None while the store is empty. Raises TransientError."""
         query = sa.select(sa.func.max(EXAMPLES.c.event_time_ms)).where(EXAMPLES.c.retailer == self._retailer)
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             newest_ms = connection.scalar(query)
         return None if newest_ms is None else int(newest_ms)
 
@@ -196,20 +196,20 @@ class ExampleStore:
         """How many examples there are. Raises TransientError."""
         c = EXAMPLES.c
         query = sa.select(c.fraud, sa.func.count()).where(c.retailer == self._retailer).group_by(c.fraud)
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             found = {fraud: int(count) for fraud, count in connection.execute(query)}
         return Counts(found.get(True, 0), found.get(False, 0), found.get(None, 0))
 
     def label_number(self) -> int:
         """The number of the label that came last; 0 before the first. Raises TransientError."""
         query = sa.select(sa.func.max(LABELS.c.number)).where(LABELS.c.retailer == self._retailer)
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return int(connection.scalar(query) or 0)
 
     def new_labels(self) -> int:
         """Labels that came since the last training that ended. Raises TransientError."""
         c = LABELS.c
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             trained = connection.scalar(
                 sa.select(TRAININGS.c.label_number).where(TRAININGS.c.retailer == self._retailer)
             )
@@ -218,7 +218,7 @@ class ExampleStore:
 
     def training_ended(self, label_number: int, at: datetime) -> None:
         """Labels up to `label_number` have been learned from, or refused with a reason. Raises TransientError."""
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             connection.execute(TRAININGS.delete().where(TRAININGS.c.retailer == self._retailer))
             connection.execute(
                 TRAININGS.insert().values(retailer=self._retailer, label_number=label_number, ended_ms=to_epoch_ms(at))
@@ -252,7 +252,7 @@ class ExampleStore:
         gone = 0
         while count is None or gone < count:
             limit = IDS_MAX if count is None else min(IDS_MAX, count - gone)
-            with self._database.connection() as connection:
+            with self._database.begin() as connection:
                 chunk = list(connection.execute(victims.limit(limit)).scalars())
                 if chunk:
                     self._delete(connection, chunk)
@@ -268,7 +268,7 @@ class ExampleStore:
             sa.select(c.number).where(c.retailer == self._retailer, c.label_time_ms < before_ms, ~there).limit(IDS_MAX)
         )
         while True:
-            with self._database.connection() as connection:
+            with self._database.begin() as connection:
                 numbers = list(connection.execute(old).scalars())
                 connection.execute(LABELS.delete().where(c.number.in_(numbers)))
             if len(numbers) < IDS_MAX:

@@ -118,7 +118,7 @@ class OutcomeFeed:
 def _present(settings: Settings, topic: str) -> tuple[dict[str, KnownOutcome], set[str]]:
     """The newest outcome of every transaction on the topic, and the transactions that were erased from it."""
     decoder, found, erased = Decoder(KnownOutcome), dict[str, KnownOutcome](), set[str]()
-    for record in TopicReader(settings.kafka).until_now(topic):
+    for record in TopicReader(settings.kafka).read_until_now(topic):
         name = (record.key or b"").decode(errors="replace")
         if record.value is None:
             found.pop(name, None)

@@ -64,7 +64,7 @@ def take_in(settings: Settings, store: ExampleStore, clock: Clock, progress: Cal
 def _consumer(settings: Settings) -> KafkaConsumer:
     try:
         return KafkaConsumer(
-            **settings.kafka.kafka_python(),
+            **settings.kafka.to_kafka_python(),
             group_id=group_of(settings.retailer),
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -174,7 +174,7 @@ def _messages(
     reader: TopicReader, topic: str, decoder: Decoder[M], since: datetime | None, told: Callable[[int], None]
 ) -> Iterator[M]:
     """Every usable message; what cannot be decoded was counted and kept as a dead letter by whoever it was meant for."""
-    for number, record in enumerate(reader.until_now(topic, since), 1):
+    for number, record in enumerate(reader.read_until_now(topic, since), 1):
         if number % 10_000 == 0:
             told(number)
         if record.value is not None:

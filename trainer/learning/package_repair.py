@@ -32,7 +32,9 @@ def read_whole_package(settings: Settings, registry: Registry, entry: Entry) -> 
 def _from_topic(settings: Settings, entry: Entry, damage: PackageRefusedError) -> bytes:
     topic = MODELS.name(settings.retailer)
     try:
-        values = (record.value for record in TopicReader(settings.kafka).until_now(topic) if record.value is not None)
+        values = (
+            record.value for record in TopicReader(settings.kafka).read_until_now(topic) if record.value is not None
+        )
         package = assemble(values, entry.manifest.model_version, entry.package_sha256)
         why = f"{topic} does not hold it whole either"
     except TransientError as error:

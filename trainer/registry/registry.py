@@ -155,7 +155,7 @@ class Registry:
     def attachments(self, entry: Entry) -> Sequence[Attachment]:
         """What lies next to the model's package, by name. Raises TransientError."""
         chosen = ATTACHMENTS.select().where(ATTACHMENTS.c.model_version == entry.manifest.model_version)
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             rows = connection.execute(chosen.order_by(ATTACHMENTS.c.name)).all()
         return [Attachment(row.name, row.sha256, row.bytes, _beside(entry.file, row.name)) for row in rows]
 
@@ -172,7 +172,7 @@ class Registry:
     def promotions(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Promotion]:
         """The retailer's promotions, newest first. Raises TransientError."""
         newest = PROMOTIONS.select().where(PROMOTIONS.c.retailer == retailer)
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             rows = connection.execute(newest.order_by(PROMOTIONS.c.promotion_id.desc()).limit(limit)).all()
         return [
             Promotion(
@@ -193,7 +193,7 @@ class Registry:
 
     def mark(self, retailer: str) -> ServingRevision:
         """Where promotions stand; to be read before the model that serves. Raises TransientError."""
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return _mark(connection, retailer)
 
     def begin_promotion(
@@ -214,7 +214,7 @@ class Registry:
         retailer = entry.manifest.retailer
         row = {"retailer": retailer, "model_version": entry.manifest.model_version, "promoted_ms": to_epoch_ms(at)}
         row |= {"promoted_by": by, "confirmed": False, "kind": kind, "reason": reason[:REASON_MAX]}
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             objection = pin_objection(_open_pin(connection, retailer)) if kind == "trained" else None
             if objection is not None:
                 raise PinnedError(objection)
@@ -225,25 +225,25 @@ class Registry:
     def confirm_promotion(self, promotion_id: int) -> None:
         """Kafka has the promotion; raises TransientError."""
         chosen = PROMOTIONS.c.promotion_id == promotion_id
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             connection.execute(PROMOTIONS.update().where(chosen).values(confirmed=True))
 
     def pin(self, entry: Entry, at: datetime, by: str, reason: str = "") -> None:
         """From now on no training puts its model in service by itself; a pin that stands is replaced."""
         row = {"retailer": entry.manifest.retailer, "model_version": entry.manifest.model_version}
         row |= {"pinned_by": by, "reason": reason[:REASON_MAX]}
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             _release(connection, entry.manifest.retailer, at, by)
             connection.execute(PINS.insert().values(**row, pinned_ms=to_epoch_ms(at)))
 
     def unpin(self, retailer: str, at: datetime, by: str) -> bool:
         """Lets trainings put their models in service again; False where nothing was pinned. Raises TransientError."""
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return _release(connection, retailer, at, by)
 
     def pinned(self, retailer: str) -> Pin | None:
         """The pin that stands. Raises TransientError."""
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return _open_pin(connection, retailer)
 
     def begin_challenge(
@@ -252,7 +252,7 @@ class Registry:
         """Notes that `entry` (None: no model) is to run next to the serving model, before that is sent; gives its number."""
         version = None if entry is None else entry.manifest.model_version
         row = {"retailer": retailer, "model_version": version, "mode": mode, "share": share, "decided_by": by}
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             return _number(
                 connection.execute(CHALLENGES.insert().values(**row, decided_ms=to_epoch_ms(at), confirmed=False))
             )
@@ -260,13 +260,13 @@ class Registry:
     def confirm_challenge(self, challenge_id: int) -> None:
         """Kafka has the challenge; raises TransientError."""
         chosen = CHALLENGES.c.challenge_id == challenge_id
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             connection.execute(CHALLENGES.update().where(chosen).values(confirmed=True))
 
     def challenges(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Challenge]:
         """The retailer's challenges, newest first. Raises TransientError."""
         newest = CHALLENGES.select().where(CHALLENGES.c.retailer == retailer)
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             rows = connection.execute(newest.order_by(CHALLENGES.c.challenge_id.desc()).limit(limit)).all()
         return [
             Challenge(
@@ -291,7 +291,7 @@ class Registry:
         row |= {"figures": msgspec.json.encode(tried.figures).decode(), "source": tried.source[:SOURCE_MAX]}
         mine = ATTEMPTS.c.retailer == retailer
         kept = sa.select(ATTEMPTS.c.attempt_id).where(mine).order_by(ATTEMPTS.c.attempt_id.desc())
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             connection.execute(ATTEMPTS.insert().values(row))
             last = connection.execute(kept.offset(ATTEMPTS_MAX).limit(1)).scalar()
             if last is not None:
@@ -300,7 +300,7 @@ class Registry:
     def attempts(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Tried]:
         """What became of the retailer's trainings, newest first. Raises TransientError."""
         newest = ATTEMPTS.select().where(ATTEMPTS.c.retailer == retailer).order_by(ATTEMPTS.c.attempt_id.desc())
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             rows = connection.execute(newest.limit(limit)).all()
         return [
             Tried(
@@ -316,7 +316,7 @@ class Registry:
         ]
 
     def _entries(self, query: sa.Select[tuple[object, ...]]) -> list[Entry]:
-        with self._database.connection() as connection:
+        with self._database.begin() as connection:
             rows = connection.execute(query).all()
         return [
             Entry(
@@ -350,7 +350,7 @@ class Registry:
             {"model_version": manifest.model_version, "name": name, "sha256": _sha256(data), "bytes": len(data)}
             for name, data in attachments.items()
         ]
-        with suppress(_TakenError), self._database.connection() as connection:
+        with suppress(_TakenError), self._database.begin() as connection:
             try:
                 connection.execute(MODELS.insert().values(row))
             except sa.exc.IntegrityError:

@@ -196,7 +196,7 @@ class TrainerWorker:
         if now_s - self._lag_read_s < LAG_EVERY_S:
             return
         self._lag_read_s = now_s
-        if not self.alone.still_held():
+        if not self.alone.is_still_held():
             raise FencedError(f"the lock of {self.settings.retailer}'s trainer was lost; another trainer may run now")
         try:
             partitions: list[TopicPartition] = list(self.consumer.assignment())

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 def sink(kafka: KafkaSettings, stop: threading.Event, **changes: Any) -> KafkaSink:
     limits = {"messages_max": 500, "bytes_max": 10**7, "request_timeout_s": 5.0} | changes
-    return KafkaSink(kafka.kafka_python(), client_id="test", stop=stop, **limits)
+    return KafkaSink(kafka.to_kafka_python(), client_id="test", stop=stop, **limits)
 
 
 def message(topic: str, number: int) -> Outgoing:
@@ -28,7 +28,7 @@ def message(topic: str, number: int) -> Outgoing:
 def topic_on(kafka: KafkaSettings, name: str) -> str:
     from kafka.admin import KafkaAdminClient, NewTopic
 
-    admin = KafkaAdminClient(**kafka.kafka_python())
+    admin = KafkaAdminClient(**kafka.to_kafka_python())
     try:
         admin.create_topics([NewTopic(name, num_partitions=4, replication_factor=1)])
     finally:

@@ -152,10 +152,10 @@ def test_a_second_beginning_leaves_nothing_of_the_first(
     other = f"{name}-other"
     (settings, _) = beginnings.begin([name, other], endpoints)
     topic = TRANSACTIONS.name(name)
-    producer = Producer(settings.kafka.librdkafka())
+    producer = Producer(settings.kafka.to_librdkafka())
     producer.produce(topic, b"old", key=b"old")
     assert producer.flush(30) == 0
-    with redis.Redis(**settings.redis.redis_py()) as client:
+    with redis.Redis(**settings.redis.to_redis_py()) as client:
         client.set(f"{{{name}}}live/seq", 5)
         client.set(f"{{{other}}}live/seq", 6)
         first_key = settings.connectors.token_key_id
@@ -164,7 +164,7 @@ def test_a_second_beginning_leaves_nothing_of_the_first(
         assert client.get(f"{{{other}}}live/seq") == b"6"
     from confluent_kafka import Consumer, TopicPartition
 
-    consumer = Consumer({**settings.kafka.librdkafka(), "group.id": "test"})
+    consumer = Consumer({**settings.kafka.to_librdkafka(), "group.id": "test"})
     ends = [end_of(consumer, TopicPartition(topic, p)) for p in range(4)]
     consumer.close()
     assert ends == [0, 0, 0, 0]
@@ -197,7 +197,7 @@ def test_the_reader_enters_what_it_reads_and_redelivery_sends_the_newest_again(r
         retailer=retailer.name, part="scoring", reason="malformed", detail="", source="s", position="0:1",
         failed_at=NOW, key="t-3",
     )  # fmt: skip
-    producer = Producer(retailer.settings.kafka.librdkafka())
+    producer = Producer(retailer.settings.kafka.to_librdkafka())
     for number in range(10):
         producer.produce(TRANSACTIONS.name(retailer.name), b"%d" % number, key=b"k%d" % number, partition=number % 4)
     with Reader([retailer.settings], {retailer.name: tally}, lock) as reader:
@@ -209,7 +209,7 @@ def test_the_reader_enters_what_it_reads_and_redelivery_sends_the_newest_again(r
     assert redeliver(retailer.settings, 4) == 4
     from confluent_kafka import Consumer, TopicPartition
 
-    consumer = Consumer({**retailer.settings.kafka.librdkafka(), "group.id": "test"})
+    consumer = Consumer({**retailer.settings.kafka.to_librdkafka(), "group.id": "test"})
     topic = TRANSACTIONS.name(retailer.name)
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(4)])
     messages = consumer.consume(14, timeout=30)
@@ -224,7 +224,7 @@ def test_a_reader_that_cannot_go_on_says_so(retailer: Any) -> None:
     from contract.topics import VERDICTS
     from demo.children import DemoError
 
-    producer = Producer(retailer.settings.kafka.librdkafka())
+    producer = Producer(retailer.settings.kafka.to_librdkafka())
     producer.produce(VERDICTS.name(retailer.name), b"not a verdict", key=b"t-1")
     assert producer.flush(30) == 0
     with Reader([retailer.settings], {retailer.name: Tally(retailer.name)}, threading.Lock()) as reader:

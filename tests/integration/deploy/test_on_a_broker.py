@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 
 def retention_ms(settings: Any, topic: str) -> str:
-    client = KafkaAdminClient(**settings.kafka.kafka_python())
+    client = KafkaAdminClient(**settings.kafka.to_kafka_python())
     try:
         found = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     finally:
@@ -55,7 +55,7 @@ def test_the_checkout_guide_s_code_prints_each_revision_once_and_never_goes_back
         decoder.decode((golden / f"verdict-{name}.json").read_bytes()) for name in ("degraded", "full", "resolved")
     )
     topic = VERDICTS.name(retailer.name)
-    producer = KafkaProducer(**retailer.settings.kafka.kafka_python(), acks="all")
+    producer = KafkaProducer(**retailer.settings.kafka.to_kafka_python(), acks="all")
     try:
         for verdict in (degraded, degraded, full, degraded, full, resolved):
             producer.send(topic, key=b"t-1", value=encode(verdict)).get(30)

@@ -18,7 +18,7 @@ def opened(file: Path, barrier: threading.Barrier) -> list[str]:
     database = Database(f"sqlite:///{file}", setting="x", what="the database")
     barrier.wait()
     database.upgrade("trainer.registry:migrations", lock="registry")
-    with database.connection() as connection:
+    with database.begin() as connection:
         found = sorted(sa.inspect(connection).get_table_names())
     database.close()
     return found

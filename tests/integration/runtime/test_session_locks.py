@@ -65,13 +65,13 @@ def engines(database: str) -> Iterator[Callable[..., sa.Engine]]:
 def test_a_trainers_lock_on_a_server_has_one_holder_and_is_given_back(engines: Callable[..., sa.Engine]) -> None:
     one, two = engines(), engines()
     with take(one, "trainer-shop") as held:
-        assert held.still_held()
+        assert held.is_still_held()
         with pytest.raises(LockBusyError, match="connected to the same database"):
             take(two, "trainer-shop")
         with take(two, "trainer-other") as other:
-            assert other.still_held()
+            assert other.is_still_held()
     with take(two, "trainer-shop", wait_s=30) as held:
-        assert held.still_held()
+        assert held.is_still_held()
     held.release()
 
 
@@ -82,10 +82,10 @@ def test_a_trainers_lock_that_ended_with_its_session_is_held_no_more(
     for session in sessions(server, database):
         ask(server, f"KILL {session}")
     with take(engines(), "trainer-shop", wait_s=30) as successor:
-        assert not held.still_held()
-        assert not held.still_held(), "also where the driver has connected again"
+        assert not held.is_still_held()
+        assert not held.is_still_held(), "also where the driver has connected again"
         held.release()
-        assert successor.still_held()
+        assert successor.is_still_held()
 
 
 def test_a_participants_lock_on_a_server_has_one_holder_until_it_closes(database: str) -> None:
@@ -116,7 +116,7 @@ def test_locks_outlast_the_time_after_which_a_server_ends_quiet_sessions(
     other = SqlStore(database, setting="test")
     with pytest.raises(FencedError):
         other.hold(OWNER)
-    assert held.still_held()
+    assert held.is_still_held()
     held.release()
     store.close()
     other.close()

@@ -38,7 +38,7 @@ def producer(settings: Settings) -> Iterator[SharedProducer]:
 
 
 def standing(settings: Settings, topic: str) -> list[KeyValue]:
-    return [(record.key or b"", record.value) for record in TopicReader(settings.kafka).until_now(topic)]
+    return [(record.key or b"", record.value) for record in TopicReader(settings.kafka).read_until_now(topic)]
 
 
 def client_threads() -> int:
@@ -71,7 +71,7 @@ def test_a_message_and_its_tombstone_go_to_the_partition_that_is_named(
     topic = VERDICTS.name(settings.retailer)
     for partition in (0, 1):
         producer.deliver(topic, [(b"key", b"value"), (b"key", None)], partition)
-    found = [(record.partition, record.value) for record in TopicReader(settings.kafka).until_now(topic)]
+    found = [(record.partition, record.value) for record in TopicReader(settings.kafka).read_until_now(topic)]
     assert sorted(found, key=lambda one: one[0]) == [(0, b"value"), (0, None), (1, b"value"), (1, None)]
 
 

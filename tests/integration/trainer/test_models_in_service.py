@@ -204,13 +204,13 @@ def test_a_spread_reading_takes_its_share_of_every_stretch(retailer: Any) -> Non
     send(retailer, FEATURES, [record(retailer, number) for number in range(4_000)])
     reader = TopicReader(retailer.settings.kafka)
     topic = FEATURES.name(retailer.name)
-    assert len(list(reader.spread(topic, 10_000))) == 4_000
-    some = list(reader.spread(topic, 400))
+    assert len(list(reader.sample(topic, 10_000))) == 4_000
+    some = list(reader.sample(topic, 400))
     assert 400 <= len(some) < 550
     assert len({(one.partition, one.offset) for one in some}) == len(some)
     numbers = [int(one.key[2:]) for one in some if one.key]
     assert all(any(start <= number < start + 500 for number in numbers) for start in range(0, 4_000, 500))
-    assert list(reader.spread(topic, 400, since=datetime.now(UTC) + timedelta(hours=1))) == []
+    assert list(reader.sample(topic, 400, since=datetime.now(UTC) + timedelta(hours=1))) == []
 
 
 def test_drift_is_measured_against_the_profile_and_raises_each_alarm_once(retailer: Any, registry: Registry) -> None:

@@ -269,7 +269,7 @@ def test_a_trainers_lock_is_held_once_says_by_whom_and_a_kill_frees_it(tmp_path:
         registry.hold("trainer", "shop")
     assert "since 20" in raised.value.by
     with registry.hold("trainer", "other"), registry.hold("training", "shop") as mine:
-        assert mine.still_held()
+        assert mine.is_still_held()
     waited: list[str] = []
     with pytest.raises(LockBusyError):
         registry.hold("trainer", "shop", wait_s=0.01, waits=waited.append)

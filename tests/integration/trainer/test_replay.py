@@ -39,7 +39,7 @@ def settings(stack: Any, retailer_name: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def keys(settings: Settings) -> Iterator[Any]:
     """What the retailer has in Redis."""
-    with redis.Redis(**settings.redis.redis_py()) as client:
+    with redis.Redis(**settings.redis.to_redis_py()) as client:
         yield lambda: {
             key: client.dump(key) for key in client.scan_iter(match=f"{{{settings.retailer}}}*", count=1_000)
         }
@@ -132,7 +132,7 @@ def test_a_redis_that_loses_the_connection_changes_no_feature(
     undisturbed = replayed(settings, rows, tmp_path / "one", private=True)
     server = find_redis_server()
     assert server is not None
-    with start_private_redis(server) as own, redis.Redis(**own.redis_py()) as client:
+    with start_private_redis(server) as own, redis.Redis(**own.to_redis_py()) as client:
 
         def disturbed() -> Iterator[Transaction]:
             for number, row in enumerate(rows):

@@ -81,7 +81,7 @@ def known(shop: Shop, transaction_id: str, late: timedelta) -> None:
         fraud=True, plain=is_plain(*values[list(find_plain_columns())].tolist()), label_time=SystemClock().now() - late,
     )  # fmt: skip
     shop.topics.send(OUTCOMES, [(transaction_id.encode(), msgspec.json.encode(outcome))])
-    with redis.Redis(**shop.settings.redis.redis_py()) as client:
+    with redis.Redis(**shop.settings.redis.to_redis_py()) as client:
         key = f"{{{shop.settings.retailer}}}live/outcome/{transaction_id}"
         until(lambda: client.get(key), "an outcome that was applied")
 
@@ -123,7 +123,7 @@ def test_serving_equals_a_replay_and_what_came_late_or_was_lost_is_told(
         ran = shop.command("drift", "--replay", "1000", "--json")
         assert ran.returncode == 1
         assert json.loads(ran.stdout)["different"] == late.different
-        with redis.Redis(**shop.settings.redis.redis_py()) as client:
+        with redis.Redis(**shop.settings.redis.to_redis_py()) as client:
             client.delete(*client.scan_iter(match=f"{{{name}}}live/terminal/*"))
         serve(shop, *second[40:])
     lost = check(shop, 40).skew

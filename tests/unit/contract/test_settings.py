@@ -142,7 +142,7 @@ def test_every_setting_that_holds_a_password_key_or_url_is_a_secret() -> None:
 
 
 def test_kafka_python_gets_tls_and_sasl_in_its_own_words() -> None:
-    assert parse(SECRETIVE, where="f").kafka.kafka_python() == {
+    assert parse(SECRETIVE, where="f").kafka.to_kafka_python() == {
         "bootstrap_servers": ["localhost:9092"],
         "security_protocol": "SASL_SSL",
         "sasl_mechanism": "SCRAM-SHA-512",
@@ -155,7 +155,7 @@ def test_kafka_python_gets_tls_and_sasl_in_its_own_words() -> None:
 
 
 def test_librdkafka_gets_tls_and_sasl_in_its_own_words() -> None:
-    assert parse(SECRETIVE, where="f").kafka.librdkafka() == {
+    assert parse(SECRETIVE, where="f").kafka.to_librdkafka() == {
         "bootstrap.servers": "localhost:9092",
         "security.protocol": "SASL_SSL",
         "sasl.mechanism": "SCRAM-SHA-512",
@@ -172,17 +172,17 @@ def test_librdkafka_itself_accepts_the_words_for_sasl() -> None:
     kafka = KafkaSettings(
         security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN", sasl_username="u", sasl_password=SecretStr("p")
     )
-    confluent_kafka.Producer(kafka.librdkafka() | {"bootstrap.servers": ""}).flush(0)
+    confluent_kafka.Producer(kafka.to_librdkafka() | {"bootstrap.servers": ""}).flush(0)
 
 
 def test_a_plain_cluster_needs_only_its_addresses() -> None:
     kafka = KafkaSettings(bootstrap_servers="a:1,b:2")
-    assert kafka.kafka_python() == {"bootstrap_servers": ["a:1", "b:2"], "security_protocol": "PLAINTEXT"}
-    assert kafka.librdkafka() == {"bootstrap.servers": "a:1,b:2", "security.protocol": "PLAINTEXT"}
+    assert kafka.to_kafka_python() == {"bootstrap_servers": ["a:1", "b:2"], "security_protocol": "PLAINTEXT"}
+    assert kafka.to_librdkafka() == {"bootstrap.servers": "a:1,b:2", "security.protocol": "PLAINTEXT"}
 
 
 def test_redis_gets_tls_and_credentials_only_where_they_are_set() -> None:
-    assert parse(SECRETIVE, where="f").redis.redis_py() == {
+    assert parse(SECRETIVE, where="f").redis.to_redis_py() == {
         "host": "localhost",
         "port": 6379,
         "db": 0,
@@ -195,7 +195,7 @@ def test_redis_gets_tls_and_credentials_only_where_they_are_set() -> None:
         "ssl_certfile": "/cert.pem",
         "ssl_keyfile": "/key.pem",
     }
-    assert set(RedisSettings().redis_py()) == {"host", "port", "db", "socket_timeout", "socket_connect_timeout"}
+    assert set(RedisSettings().to_redis_py()) == {"host", "port", "db", "socket_timeout", "socket_connect_timeout"}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Log:
         self.asked: list[tuple[str, int, int]] = []
         self.sent: list[tuple[str, bytes, bytes | None, int | None]] = []
 
-    def at(self, topic: str, partition: int, offset: int) -> Record | None:
+    def read_at(self, topic: str, partition: int, offset: int) -> Record | None:
         self.asked.append((topic, partition, offset))
         return self.record if (partition, offset) == (1, 7) else None
 
@@ -129,12 +129,12 @@ def test_one_letter_that_fails_does_not_keep_the_others_from_their_retry(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Odd(Log):
-        def at(self, topic: str, partition: int, offset: int) -> Record | None:
+        def read_at(self, topic: str, partition: int, offset: int) -> Record | None:
             if offset == 9:
                 raise OverflowError("a value of the letter")
             if offset == 10:
                 raise TransientError("Kafka is away")
-            return super().at(topic, partition, offset)
+            return super().read_at(topic, partition, offset)
 
     log = Odd(Record("shop.labels.v1", 1, 7, b"t1", b"the record"))
     good = letter(source="shop.labels.v1")

@@ -26,7 +26,7 @@ class Silent:
 
 
 class Lost:
-    def still_held(self) -> bool:
+    def is_still_held(self) -> bool:
         return False
 
 
