@@ -98,6 +98,12 @@ def test_marks_concern_their_own_row_only() -> None:
     assert found.tolist() == [ALLOW, ALLOW, BLOCK]
 
 
+def test_a_rule_that_fires_concerns_its_own_row_only() -> None:
+    fired = np.array([[True], [False]])
+    found = decide_severities(np.array([0, 0], dtype=np.int8), fired, np.array([2], dtype=np.int8), [(), ()])
+    assert found.tolist() == [HOLD, ALLOW]
+
+
 def test_scores_are_rounded_to_six_digits_before_anything_sees_them() -> None:
     noisy = np.array([0.3, np.nextafter(np.float32(0.3), np.float32(1))], dtype=np.float32)
     assert round_scores(noisy).tolist() == [0.3, 0.3]

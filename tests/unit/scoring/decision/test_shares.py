@@ -19,6 +19,7 @@ def test_a_share_holds_about_as_many_as_it_says_and_its_ends_nobody_and_everybod
         assert abs(held / len(TOKENS) - share) < 4 * (share / len(TOKENS)) ** 0.5
     assert not any(is_in_share(token, CANARY, 0.0) for token in TOKENS)
     assert all(is_in_share(token, CANARY, 1.0) for token in TOKENS)
+    assert not is_in_share("ann", CANARY, compute_place("ann", CANARY))
 
 
 def test_a_share_that_grows_keeps_everybody_who_was_in_it() -> None:
