@@ -19,7 +19,7 @@ UNIT_TESTS := $(PYTEST) -m "not slow"
 # A choice such as ARGS="-k name" may leave a process without a test.
 OR_NONE = || [[ $$? == 5 && -n "$(ARGS)" ]]
 
-.PHONY: help setup demo test test-slow test-storm check lint types imports docs docs-site unit $(UNIT) served bench up down clean lock lock-artifacts
+.PHONY: help setup demo test test-slow test-storm coverage mutants check lint types imports docs docs-site unit $(UNIT) served bench up down clean lock lock-artifacts
 
 help: ## This list.
 	@sed -n -E 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -81,6 +81,15 @@ test-slow: setup ## The exhaustive variants as well; takes long.
 
 test-storm: setup ## Long storms of writers, definitions and kills on real databases; takes an hour.
 	$(PYTEST) -m slow tests/e2e/test_capture_storm.py $(ARGS)
+
+# A test that is measured takes twice the time, so the checks do without.
+coverage: setup ## Branch coverage of every pure file by the tests without servers.
+	$(BIN)/coverage run --branch --source=. --omit="$$($(BIN)/python scripts/pure_files.py --others),tests/*,scripts/*,build/*" \
+	  -m pytest -m "not slow" tests/unit tests/golden $(ARGS)
+	$(BIN)/coverage report --show-missing --skip-covered --fail-under=98
+
+mutants: setup ## Changes in pure files that no unit test notices: make mutants ARGS="contract/statistics/*"
+	set -f; scripts/mutants.sh $(ARGS)
 
 bench: setup ## The scoring benchmark: make bench ARGS="--quick"
 	$(BIN)/python -m bench.scoring $(ARGS)
