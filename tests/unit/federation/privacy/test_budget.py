@@ -28,7 +28,7 @@ def spent(plan: RoundPlan, before: list[LevelSpend], epsilon_max: float = 1e3) -
 
 def test_an_attempt_at_client_level_is_one_sum_with_noise() -> None:
     for purpose in ("training", "statistics", "calibration"):
-        assert release_of(TERMS, TRAINING, purpose) == Release(noise_multiplier=4.0)  # type: ignore[arg-type]
+        assert release_of(TERMS, TRAINING, purpose) == Release(noise_multiplier=4.0)
 
 
 def test_a_training_at_sample_level_is_dp_sgd_on_the_fewest_examples_that_are_allowed_and_sums_are_one_release() -> (
@@ -58,12 +58,8 @@ def test_each_level_has_a_count_of_its_own() -> None:
     assert spent(sample, before, ONE).level == "sample"
     ledger = build_privacy_ledger([*before, spent(sample, before)], "sample", delta=1e-5, epsilon_max=ONE)
     assert [spend.round for spend in ledger.spends] == [3]
-    assert (ledger.level, ledger.delta, ledger.epsilon_max, ledger.epsilon()) == (
-        "sample",
-        1e-5,
-        ONE,
-        pytest.approx(ONE),
-    )
+    assert (ledger.level, ledger.delta, ledger.epsilon_max) == ("sample", 1e-5, ONE)
+    assert ledger.epsilon() == pytest.approx(ONE)
 
 
 def test_the_same_attempt_is_never_counted_twice_and_the_next_one_is_another() -> None:

@@ -58,6 +58,9 @@ def test_of_each_pair_one_gives_and_both_halves_are_alike() -> None:
     given = {name: sum(is_giver(name, peer, members) for peer in members if peer != name) for name in members}
     assert all(is_giver(a, b, members) != is_giver(b, a, members) for a in members for b in members if a != b)
     assert set(given.values()) <= {4, 5}
+    # Old and new members must agree who gives.
+    assert is_giver("p000", "p001", members)
+    assert is_giver("p002", "p000", members)
 
 
 @pytest.mark.parametrize("size", range(3, COMPLETE_MAX + 1))

@@ -198,6 +198,9 @@ def round_plan(**changes: object) -> RoundPlan:
 def test_the_masking_part_of_a_round_s_plan_has_a_word_for_each_parameter_and_the_weight() -> None:
     plan = build_masking_plan(FEDERATION, round_plan())
     assert (plan.words, plan.bits, plan.members_min, plan.cohort) == (8, 32, 3, plan_for(4).cohort)
+    wide = MaskingTerms(ring_bits=32, neighbours=40, threshold=3, scale=1e6)
+    counted = build_masking_plan(FEDERATION, round_plan(masking=wide, counts_clipped=True))
+    assert (counted.words, counted.neighbours) == (9, 40)
     with pytest.raises(MaskingRefusedError, match="masking is missing"):
         build_masking_plan(FEDERATION, round_plan(masking=None))
 

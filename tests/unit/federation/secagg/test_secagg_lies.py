@@ -387,6 +387,38 @@ def test_malformed_keys_shares_and_words_are_refused_by_the_coordinator_and_chan
     coordinator.shares("p000", shares, signed("p000", shares, plan))
 
 
+def test_of_each_stage_one_message_of_each_member_counts_and_none_of_anybody_else() -> None:
+    attempt = Attempt()
+    coordinator, plan = attempt.coordinator, attempt.plan
+    own = attempt.members["p000"].keys()
+    coordinator.keys("p000", own, signed("p000", own, plan))
+    assert reason(lambda: coordinator.keys("p000", own, signed("p000", own, plan))) == "stage"
+
+    attempt = Attempt(count=9)
+    coordinator, plan, envelopes = attempt.coordinator, attempt.plan, attempt.keys().envelopes
+    shares = {name: member.shares(envelopes, NOW_MS) for name, member in attempt.members.items()}
+    for name in plan.cohort[:8]:
+        coordinator.shares(name, shares[name], signed(name, shares[name], plan))
+    for name in ("p000", "zoe"):
+        assert reason(partial(coordinator.shares, name, shares["p000"], signed(name, shares["p000"], plan))) == "stage"
+    passed_on = coordinator.close_shares(plan.cohort[:8]).envelopes
+
+    words = {name: attempt.members[name].masked(passed_on, attempt.vectors[name], NOW_MS) for name in plan.cohort[:8]}
+    for name in plan.cohort[:7]:
+        coordinator.update(name, words[name])
+    for name in ("p000", "p008"):
+        assert reason(partial(coordinator.update, name, words["p000"])) == "stage"
+    lists = coordinator.close_updates(plan.cohort[:7])
+
+    for name in plan.cohort[:7]:
+        coordinator.unmasking(name, attempt.members[name].unmasking(lists))
+    for name in ("p000", "p007"):
+        assert (
+            reason(partial(coordinator.unmasking, name, Unmasking(survivors_shares={}, dropped_shares={}))) == "stage"
+        )
+    assert coordinator.result().survivors == plan.cohort[:7]
+
+
 def test_a_sealed_share_that_does_not_open_names_its_maker() -> None:
     attempt = Attempt()
     envelopes = attempt.shares().envelopes

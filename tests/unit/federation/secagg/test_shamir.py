@@ -63,6 +63,8 @@ def test_shares_of_different_secrets_do_not_pass_for_one_where_they_leave_the_ra
     high = (PRIME - 1).to_bytes(SHARE_BYTES, "big")
     assert combine({1: high}, 1) is None
     assert combine({1: b"short"}, 1) is None
+    assert combine({1: (2**256).to_bytes(SHARE_BYTES, "big")}, 1) is None
+    assert combine({1: (2**256 - 1).to_bytes(SHARE_BYTES, "big")}, 1) == b"\xff" * 32
 
 
 @pytest.mark.parametrize(
