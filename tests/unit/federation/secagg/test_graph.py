@@ -32,6 +32,12 @@ def test_beyond_it_each_has_its_k_nearest_on_a_ring_that_the_seed_orders() -> No
     assert graph.survivors_min == 76
 
 
+@pytest.mark.parametrize(("neighbours", "most"), [(NEIGHBOURS, NEIGHBOURS + 1), (10, COMPLETE_MAX), (40, 41)])
+def test_a_graph_is_complete_as_long_as_all_are_neighbours_or_few(neighbours: int, most: int) -> None:
+    assert build_graph(NAMES[:most], b"seed", neighbours).complete
+    assert not build_graph(NAMES[: most + 1], b"seed", neighbours).complete
+
+
 @pytest.mark.parametrize("size", range(3, 40))
 def test_thresholds_are_the_least_numbers_above_their_shares(size: int) -> None:
     complete, ring = compute_threshold(size, complete=True), compute_threshold(size, complete=False)

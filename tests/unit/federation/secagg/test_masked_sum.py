@@ -219,6 +219,10 @@ def test_a_plan_that_cannot_be_is_refused(changes: dict[str, int]) -> None:
     assert error.value.reason == "plan"
 
 
+def test_a_plan_may_be_of_a_single_word() -> None:
+    assert msgspec.structs.replace(plan_for(5), words=1).words == 1
+
+
 def test_a_sum_that_could_overflow_is_refused_when_the_round_is_configured() -> None:
     plan = plan_for(10)
     assert check_overflow(plan, 2e8, 1.0).largest_sum < 2**31

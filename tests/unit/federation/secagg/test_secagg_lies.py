@@ -376,6 +376,11 @@ def test_malformed_keys_shares_and_words_are_refused_by_the_coordinator_and_chan
         message = MaskKeys(key=key)
         assert reason(partial(coordinator.keys, "p000", message, signed("p000", message, plan))) == "keys"
     good = MaskingMember(plan, "p000", roster).keys()
+    for part in (slice(0, 1216), slice(1216, 2432)):
+        spoilt = bytearray(good.key)
+        spoilt[part] = b"\xff" * 1216
+        message = MaskKeys(key=bytes(spoilt))
+        assert reason(partial(coordinator.keys, "p000", message, signed("p000", message, plan))) == "keys"
     assert reason(lambda: coordinator.keys("zoe", good, signed("zoe", good, plan))) == "stage"
     envelopes = attempt.keys().envelopes
     shares = attempt.members["p000"].shares(envelopes, NOW_MS)

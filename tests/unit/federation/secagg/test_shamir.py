@@ -69,7 +69,14 @@ def test_shares_of_different_secrets_do_not_pass_for_one_where_they_leave_the_ra
 
 @pytest.mark.parametrize(
     ("secret", "threshold", "points"),
-    [(b"short", 1, [1]), (bytes(32), 3, [1, 2]), (bytes(32), 0, [1]), (bytes(32), 2, [1, 1]), (bytes(32), 1, [0])],
+    [
+        (b"short", 1, [1]),
+        (bytes(32), 3, [1, 2]),
+        (bytes(32), 0, [1]),
+        (bytes(32), 2, [1, 1]),
+        (bytes(32), 1, [0]),
+        (bytes(32), 1, [PRIME]),
+    ],
 )
 def test_a_mistaken_call_crashes_rather_than_shares_badly(secret: bytes, threshold: int, points: list[int]) -> None:
     with pytest.raises(InvariantError):
