@@ -64,7 +64,7 @@ def test_a_better_challenger_is_found_better_and_turned_around_worse() -> None:
 
 def test_equally_good_models_are_rarely_told_apart() -> None:
     told_apart = sum(
-        by_name(compare(pairs(800, seed=seed), STEPS, STEPS, COSTS))["average_precision"].verdict != "open"
+        by_name(compare(pairs(500, seed=seed), STEPS, STEPS, COSTS))["average_precision"].verdict != "open"
         for seed in range(20)
     )
     assert told_apart <= 3  # 1 of 20 is to be expected at 95%; 3 or fewer in 98.4% of such runs
