@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from contract.federation.messages import LocalTraining, MaskingTerms, PrivacyTerms, RoundPlan, TensorShape
-from federation.plan_parameters import compute_noise_share, compute_value_bound, compute_weight
+from federation.numeric.calibration import EXAMPLE_NORM_MAX
+from federation.plan_parameters import choose_fixed_point, compute_noise_share, compute_value_bound, compute_weight
+from federation.refusals import MaskingRefusedError
 
 NONE = PrivacyTerms(
     level="none", noise_multiplier=0.0, delta=1e-5, epsilon_before=0.0, epsilon_after=0.0, examples_min=50
@@ -35,6 +37,19 @@ def test_a_share_of_the_noise_makes_whole_what_was_promised(changes: dict[str, A
     plan = replace(PLAN, **changes)
     assert compute_noise_share(plan) == pytest.approx(share)
     assert compute_value_bound(plan) == pytest.approx(15.0 + 8 * share)
+
+
+def test_an_example_moves_a_histogram_by_no_more_than_its_own_norm() -> None:
+    sums = replace(PLAN, privacy=replace(NOISY, level="sample"), purpose="statistics")
+    histogram = compute_noise_share(replace(sums, purpose="calibration"))
+    assert histogram == pytest.approx(compute_noise_share(sums) * EXAMPLE_NORM_MAX)
+
+
+def test_the_fixed_point_is_that_of_the_plan_and_none_is_chosen_without_masks_or_where_a_sum_could_overflow() -> None:
+    assert choose_fixed_point("shops", PLAN).scale == 100.0
+    for masking in (None, replace(PLAN.masking, scale=1e9)):
+        with pytest.raises(MaskingRefusedError):
+            choose_fixed_point("shops", replace(PLAN, masking=masking))
 
 
 def test_a_value_is_bounded_by_the_weight_too_where_updates_are_shorter_than_one() -> None:

@@ -1,9 +1,11 @@
 """Platt scaling finds the slope and the offset that the targets were made with, wherever it begins."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from contract.statistics.platt import fit_sigmoid, sigmoid
 
@@ -30,6 +32,33 @@ def test_a_count_is_as_many_examples_and_one_of_none_is_not_there() -> None:
     by_count = fit_sigmoid(X, target, counts, offset=0.0, gain_min=0.0)
     one_by_one = fit_sigmoid(X[repeated], target[repeated], np.ones(7), offset=0.0, gain_min=0.0)
     assert by_count == pytest.approx(one_by_one, abs=1e-6)
+
+
+def after_steps(count: int, target: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slope and offset after so many steps of Newton's method from (1, 0), none of them shortened."""
+    place, columns = np.array([1.0, 0.0]), np.stack([X, np.ones(5)], axis=1)
+    for _ in range(count):
+        told = 1 / (1 + np.exp(-columns @ place))
+        curvature = (columns.T * (counts * told * (1 - told))) @ columns
+        place = place + np.linalg.solve(curvature, columns.T @ (counts * (target - told)))
+    return place
+
+
+def test_a_step_is_newton_s_and_the_first_that_wins_too_little_is_the_last() -> None:
+    target, counts = sigmoid(2.0 * X - 1.0), np.array([1.0, 2.0, 1.0, 3.0, 1.0])
+
+    def fitted(gain_min: float) -> tuple[float, float]:
+        return fit_sigmoid(X, target, counts, offset=0.0, gain_min=gain_min)
+
+    def loss(place: NDArray[np.float64]) -> float:
+        z = place[0] * X + place[1]
+        return float(np.sum(counts * (np.logaddexp(0.0, z) - target * z)))
+
+    places = [after_steps(count, target, counts) for count in range(4)]
+    gains = [loss(before) - loss(after) for before, after in itertools.pairwise(places)]
+    assert fitted(gains[0] * 1.01) == pytest.approx(places[1].tolist(), abs=1e-6)
+    assert fitted(gains[0] * 0.99) == pytest.approx(places[2].tolist(), abs=1e-6)
+    assert fitted(gains[1] * 0.99) == pytest.approx(places[3].tolist(), abs=1e-6)
 
 
 def test_steps_end_where_one_wins_less_than_is_asked_for() -> None:

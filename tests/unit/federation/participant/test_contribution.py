@@ -55,6 +55,16 @@ def test_arrays_of_other_shapes_and_values_that_are_not_finite_are_refused() -> 
         build_contribution(PLAN, base, trained([1.0, float("inf")], [1.0]))
 
 
+def test_a_summary_of_norm_one_is_the_clip_norm_and_one_of_another_length_is_refused() -> None:
+    shapes = (*PLAN.shapes, TensorShape(name="statistics", shape=(2,), role="statistics"))
+    plan = replace(PLAN, purpose="statistics", shapes=shapes)
+    given = build_contribution(plan, [], trained([0.6, 0.0]))
+    assert (given.values.tolist(), given.clipped) == (pytest.approx([3.0, 0.0]), False)
+    assert build_contribution(plan, [], trained([0.6, 1.6])).clipped
+    with pytest.raises(ValueError, match="another length"):
+        build_contribution(plan, [], trained([0.6, 0.0, 0.0]))
+
+
 def test_the_sum_has_the_weighted_values_and_the_weight() -> None:
     given = Contribution(np.array([1.0, 2.0, 3.0]), False)
     found = weigh_contribution(PLAN, given, 0.5, lambda _: pytest.fail("no noise is asked for"))

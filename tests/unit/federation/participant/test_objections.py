@@ -43,6 +43,7 @@ def state(**changes: Any) -> ParticipantState:
 def test_there_is_nothing_against_a_round_that_keeps_to_the_settings() -> None:
     assert to_plan(PLAN, OWN, state(), foreign=False) is None
     assert to_plan(replace(PLAN, privacy=PRIVATE), OWN, state(), foreign=False) is None
+    assert to_plan(replace(PLAN, updates_min=4), ParticipantSettings(cohort_min=4), state(), foreign=False) is None
     robust, open_to_it = replace(PLAN, mode="robust", masking=None), ParticipantSettings(allow_robust=True)
     assert to_plan(robust, open_to_it, state(), foreign=False) is None
 

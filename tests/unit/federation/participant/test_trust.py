@@ -10,6 +10,8 @@ from federation.messages.identity import PublicIdentity
 from federation.participant import trust
 from federation.participant.peers import compute_fingerprint, describe_own, update_pins
 from federation.participant.state import ParticipantState
+from federation.privacy.accounting import Release, Spend
+from federation.privacy.budget import LevelSpend
 from federation.refusals import EnvelopeRefusedError, UpdateRefusedError
 
 
@@ -131,6 +133,8 @@ def test_pins_are_never_changed_in_place() -> None:
 
 def test_under_another_coordinator_only_pins_and_spends_stay_and_only_if_a_person_said_so() -> None:
     state = after((ALMA, BERTA))
+    spend = Spend(round=1, attempt=0, at_ms=0, release=Release(noise_multiplier=1.0))
+    state.spends = [LevelSpend(level="client", spend=spend)]
     assert trust.accept_coordinator(state, "other", None, "alma") is state
     state.coordinator = KEYS
     assert trust.accept_coordinator(state, KEYS.fingerprint, None, "alma") is state

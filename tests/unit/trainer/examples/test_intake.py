@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from contract.codec import DOCUMENT_BYTES_MAX
 from contract.dead_letters import REASONS
 from support.learning import BEGAN, feature_record, label
 from trainer.examples.intake import Batch, Intake, Message, encode_letters
@@ -62,6 +63,20 @@ def test_what_cannot_be_used_becomes_a_dead_letter_with_its_coordinates(value: A
     assert letter.reason == reason or (reason == "malformed" and letter.reason == "encoding")
     assert key == b"t-1"
     assert encode_letters(found.letters)[0][0] == b"t-1"
+
+
+def test_vectors_and_hashes_of_the_largest_size_are_taken() -> None:
+    assert batch(message(feature_record(1, feature_schema="v" * 64))).records
+    assert batch(message(feature_record(1, values=b"1234"))).records
+
+
+def test_a_letter_holds_the_message_and_its_key_as_far_as_they_are_short() -> None:
+    ((_, short),) = batch(message(b"{", key=b"t-1\xff")).letters
+    assert (short.key, short.payload) == ("t-1\ufffd", b"{")
+    ((_, long),) = batch(message(b"{" * (DOCUMENT_BYTES_MAX + 1), key=b"k" * 300)).letters
+    assert (long.key, long.payload) == ("k" * 256, None)
+    ((_, border),) = batch(message(b"{" * DOCUMENT_BYTES_MAX, key=None)).letters
+    assert (border.key, border.payload) == (None, b"{" * DOCUMENT_BYTES_MAX)
 
 
 def test_letters_without_a_key_never_share_one() -> None:

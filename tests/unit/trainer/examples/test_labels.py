@@ -1,6 +1,7 @@
 """What counts as known of a transaction."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,7 @@ def test_a_label_from_after_the_moment_does_not_exist_yet() -> None:
 def test_without_a_label_only_age_makes_a_transaction_genuine_with_less_weight() -> None:
     assert judge(known(at=500), TERMS) == (False, 0.5, "", False)
     assert judge(known(at=501), TERMS) is None
+    assert judge(known(at=500), replace(TERMS, trust_unlabelled=False)) == (False, 0.5, "", None)
 
 
 def test_a_young_transaction_with_a_label_is_an_example() -> None:
@@ -89,6 +91,8 @@ def test_a_source_that_trusted_ones_contradict_too_often_is_found_out() -> None:
     assert find_distrusted(found, 0.03) == {"customer"}
     assert find_distrusted(found, 0.05) == set()
     assert find_distrusted(compute_overlaps([twice(wrong=True)] * 19, TRUSTED, 1_000), 0.03) == set()
+    assert find_distrusted(compute_overlaps([twice(wrong=True)] * 20, TRUSTED, 1_000), 0.03) == {"customer"}
+    assert find_distrusted(found, found["customer"].surely_above) == set()
 
 
 def test_only_labels_on_the_same_transaction_contradict_each_other() -> None:
@@ -100,3 +104,5 @@ def test_only_labels_on_the_same_transaction_contradict_each_other() -> None:
         revision(3, fraud=False),
     )
     assert compute_overlaps([changed], TRUSTED, 1_000) == {"customer": Overlap(1, 0)}
+    unverified = known(revision(1, fraud=True, source="customer"), revision(2, fraud=True, source="rules"))
+    assert compute_overlaps([*apart, unverified, changed], TRUSTED, 1_000) == {"customer": Overlap(1, 0)}

@@ -45,6 +45,18 @@ def test_genuine_ones_and_records_without_entities_have_nothing_to_tell() -> Non
     assert derive_outcome("shop", nobody, [revision(TODAY, fraud=True)], TODAY) is None
 
 
+def test_records_of_a_single_entity_are_told_of_and_an_amount_explains_only_a_fraud() -> None:
+    one = SALE._replace(entities=b"\x01\x00")
+    assert derive_outcome("shop", one, [revision(TODAY, fraud=True)], TODAY) is not None
+    for plain in (True, False):
+        seen = SALE._replace(plain=plain)
+        fraud = derive_outcome("shop", seen, [revision(TODAY, fraud=True)], TODAY)
+        genuine = derive_outcome("shop", seen, [revision(0, fraud=True), revision(TODAY, fraud=False)], TODAY)
+        assert fraud is not None
+        assert genuine is not None
+        assert (fraud.plain, genuine.plain) == (plain, False)
+
+
 def message(label_time_ms: int, *, fraud: bool, **changes: Any) -> KnownOutcome:
     fields: dict[str, Any] = {
         "transaction_id": "t-1", "retailer": "shop", "event_time": from_epoch_ms(SALE.event_time_ms),
@@ -64,6 +76,8 @@ def test_a_later_label_is_sent_and_one_that_the_topic_knows_later_stands() -> No
     fraud, genuine = message(TODAY - 5, fraud=True), message(TODAY, fraud=False)
     assert find_missing([genuine], {"t-1": fraud}, TODAY) == [genuine]
     assert find_missing([fraud], {"t-1": genuine}, TODAY) == []
+    same_moment = message(TODAY, fraud=True)
+    assert find_missing([same_moment], {"t-1": genuine}, TODAY) == [same_moment]
 
 
 def test_an_outcome_on_the_topic_that_is_dated_in_the_future_is_taken_back() -> None:
