@@ -47,7 +47,7 @@ def test_an_example_moves_a_histogram_by_no_more_than_its_own_norm() -> None:
 
 def test_the_fixed_point_is_that_of_the_plan_and_none_is_chosen_without_masks_or_where_a_sum_could_overflow() -> None:
     assert choose_fixed_point("shops", PLAN).scale == 100.0
-    for masking in (None, replace(PLAN.masking, scale=1e9)):
+    for masking in (None, MaskingTerms(ring_bits=32, neighbours=32, threshold=3, scale=1e9)):
         with pytest.raises(MaskingRefusedError):
             choose_fixed_point("shops", replace(PLAN, masking=masking))
 

@@ -1,16 +1,26 @@
 """Orders of operators: which of them count, and what the ledger answers."""
 
+import math
+
 import pytest
 from msgspec import json
 from msgspec.structs import replace
 
 from contract.federation.fields import OPERATOR
 from contract.federation.frames import Envelope
-from contract.federation.messages import EnrolmentRequest, Order
+from contract.federation.messages import Adoption, EnrolmentRequest, Member, Order, Withdrawal
 from federation.audit.ledger import GENESIS, Head, make_next_entry
 from federation.audit.orders import Answer, find_answer
-from federation.coordinator.admission import ORDERS_KEPT, admit_order, apply_order, can_enrol, enrol
-from federation.coordinator.state import CoordinatorState
+from federation.coordinator.admission import (
+    ORDERS_KEPT,
+    admit_order,
+    apply_order,
+    can_enrol,
+    enrol,
+    record_adoption,
+    withdraw,
+)
+from federation.coordinator.state import CoordinatorState, Note
 from federation.messages.global_weights import GlobalWeights
 from federation.messages.identity import Identity, get_identity
 from federation.refusals import EnvelopeRefusedError
@@ -82,6 +92,134 @@ def test_orders_are_remembered_without_end_and_in_bounded_room(state: Coordinato
     assert state.rounds_wanted == len(orders)
     given(state, Order(action="run", rounds=1, order_id="f" * 32), NOON_MS + 4)
     assert state.rounds_wanted == len(orders) + 1
+
+
+def test_of_too_many_orders_the_oldest_by_time_is_forgotten_whatever_it_is_called(state: CoordinatorState) -> None:
+    for number in range(ORDERS_KEPT + 1):
+        order = Order(action="run", rounds=1, order_id=f"{ORDERS_KEPT - number:032x}")
+        admit_order(state, heading(NOON_MS + number), order)
+    assert f"{ORDERS_KEPT:032x}" not in state.orders
+    assert (len(state.orders), state.orders_forgotten_ms) == (ORDERS_KEPT, NOON_MS)
+
+
+def test_a_pause_takes_back_every_round_that_is_wanted(state: CoordinatorState) -> None:
+    given(state, Order(action="run", rounds=5, order_id="a" * 32))
+    given(state, Order(action="pause", order_id="b" * 32))
+    assert state.rounds_wanted == 0
+    assert state.notes[-1] == Note(kind="pause_ordered", content={"order_id": "b" * 32})
+
+
+def test_the_roster_takes_as_many_as_the_settings_allow_and_one_that_left_comes_back_all_the_same(
+    state: CoordinatorState,
+) -> None:
+    apply_order(state, FIRST, NOON_MS, members_max=1)
+    assert state.notes[-1].content["fingerprint"] == FIRST.fingerprint
+    with pytest.raises(EnvelopeRefusedError, match="as many as settings allow"):
+        apply_order(state, SECOND, NOON_MS, members_max=1)
+    state.members["station"] = Member(
+        name="station", signing_key=bytes(1952), sealing_key=bytes(64), allow_robust=False, status="left", since_ms=0
+    )
+    apply_order(state, SECOND, NOON_MS, members_max=1)
+    assert [member.name for member in state.approved()] == ["harbour", "station"]
+
+
+def test_whoever_is_shut_out_stands_on_the_roster_with_the_time_and_is_not_shut_out_twice(
+    state: CoordinatorState,
+) -> None:
+    given(state, FIRST)
+    state.roster_changed = False
+    revoke = Order(action="revoke", participant="harbour", order_id="d" * 32)
+    apply_order(state, revoke, NOON_MS + 9, members_max=10)
+    assert (state.members["harbour"].status, state.members["harbour"].since_ms) == ("revoked", NOON_MS + 9)
+    assert state.roster_changed
+    assert state.notes[-1].kind == "revoked"
+    with pytest.raises(EnvelopeRefusedError, match="no approved participant"):
+        apply_order(state, revoke, NOON_MS + 10, members_max=10)
+
+
+# Requests and what participants say of themselves
+
+
+def asked(name: str) -> EnrolmentRequest:
+    keys = KEYS[name]
+    return EnrolmentRequest(signing_key=keys.signing_key, sealing_key=keys.sealing_key, allow_robust=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "status", "reason"),
+    [
+        ("operator", "harbour", None, "refused"),
+        ("harbour", "harbour", None, "duplicate"),  # it waits
+        ("harbour", "station", "approved", "duplicate"),
+        ("harbour", "harbour", "left", "revoked"),
+        ("harbour", "harbour", "revoked", "revoked"),
+    ],
+)
+def test_a_request_that_could_never_be_approved_is_refused(
+    state: CoordinatorState, name: str, keys: str, status: str | None, reason: str
+) -> None:
+    if status is not None:
+        given(state, FIRST)
+        state.members["harbour"] = replace(state.members["harbour"], status=status)
+    with pytest.raises(EnvelopeRefusedError) as error:
+        enrol(state, name, asked(keys), NOON_MS, waiting_max=10)
+    assert error.value.reason == reason
+
+
+def test_a_name_that_left_may_ask_with_new_keys(state: CoordinatorState) -> None:
+    given(state, FIRST)
+    state.members["harbour"] = replace(state.members["harbour"], status="left")
+    state.waiting.clear()
+    enrol(state, "harbour", asked("station"), NOON_MS, waiting_max=10)()
+    assert [one.name for one in state.waiting.values()] == ["harbour"]
+
+
+def test_only_so_many_wait_and_the_one_that_asked_first_makes_room() -> None:
+    made = CoordinatorState(model=GlobalWeights(version=0, shapes=(), payload=b""))
+    requests = [
+        EnrolmentRequest(signing_key=bytes([number]) * 1952, sealing_key=bytes(64), allow_robust=False)
+        for number in range(9)
+    ]
+    for number, asked_ms in enumerate((5, 3, 8, 4)):
+        enrol(made, f"shop-{number}", requests[number], asked_ms, waiting_max=4)()
+    assert sorted(one.asked_ms for one in made.waiting.values()) == [3, 4, 5, 8]
+    enrol(made, "shop-9", requests[8], 9, waiting_max=4)()
+    assert sorted(one.asked_ms for one in made.waiting.values()) == [4, 5, 8, 9]
+
+
+def saying(kind: str, sent_at_ms: int = NOON_MS) -> Envelope:
+    return replace(heading(sent_at_ms), type=kind, sender="harbour")
+
+
+def test_a_participant_that_leaves_stands_on_the_roster_as_such_and_leaves_once(state: CoordinatorState) -> None:
+    with pytest.raises(EnvelopeRefusedError, match="no part"):
+        withdraw(state, saying("withdrawal"), Withdrawal(), NOON_MS)
+    given(state, FIRST)
+    state.roster_changed = False
+    withdraw(state, saying("withdrawal"), Withdrawal(reason="closed"), NOON_MS + 5)()
+    assert (state.members["harbour"].status, state.members["harbour"].since_ms) == ("left", NOON_MS + 5)
+    assert state.roster_changed
+    assert state.notes[-1] == Note(kind="left", content={"participant": "harbour", "reason": "closed"})
+    for sent_at_ms, reason in ((NOON_MS, "duplicate"), (NOON_MS + 1, "revoked")):
+        with pytest.raises(EnvelopeRefusedError) as error:
+            withdraw(state, saying("withdrawal", sent_at_ms), Withdrawal(), NOON_MS + 9)
+        assert error.value.reason == reason
+
+
+def test_of_an_adoption_the_decision_and_the_shared_figures_are_kept(state: CoordinatorState) -> None:
+    state.model = replace(state.model, version=4)
+    record_adoption(state, saying("adoption"), adoption(4, ap=0.5, accuracy=0.9, secret=1.0))()
+    assert state.adoptions == {"harbour": "blended 4"}
+    assert state.shared == {"harbour": {"ap": 0.5, "accuracy": 0.9}}
+    with pytest.raises(EnvelopeRefusedError, match="duplicate"):
+        record_adoption(state, saying("adoption"), adoption(4))
+    for message in (adoption(5), adoption(4, ap=math.inf)):
+        with pytest.raises(EnvelopeRefusedError, match="refused"):
+            record_adoption(state, saying("adoption", NOON_MS + 1), message)
+
+
+def adoption(version: int, **metrics: float) -> Adoption:
+    return Adoption(model_version=version, decision="blended", metrics=metrics)
 
 
 def test_an_order_of_an_earlier_build_counts_in_the_order_of_times_as_it_did(state: CoordinatorState) -> None:
