@@ -130,7 +130,7 @@ def as_key(value: object) -> str | None:
 
 
 def as_id(field: str, value: object, form: str) -> object:
-    """Bytes of an id in the notation `form` (connectors.config.connector_file.connector_file.connector_file.fields.IdFormat); what is no bytes passes, except for the letters of a UUID."""
+    """Bytes of an id in the notation `form` (connectors.config.fields.IdFormat); what is no bytes passes, except for the letters of a UUID."""
     if not isinstance(value, bytes | bytearray | memoryview):
         if form == "hex" or not isinstance(value, str):
             return value
