@@ -33,6 +33,15 @@ def admitted(breaker: Breaker, now_ms: int, count: int) -> int:
     return sum(breaker.admits(now_ms) for _ in range(count))
 
 
+def test_limits_are_those_of_the_settings_in_milliseconds() -> None:
+    found = limits(per_minute_max=3, share_max=0.5, share_window_s=100, share_min_transactions=7)
+    assert found == Limits(3, 0.5, 100_000, 7)
+    assert (found.on, found.bucket_ms) == (True, 5_000)
+    off = limits(per_minute_max="off", share_max="off")
+    assert not off.on
+    assert Limits(None, 0.5, 10, 1).bucket_ms == 1, "never shorter than the clock can tell"
+
+
 def test_of_any_minute_no_more_stops_are_granted_than_the_limit() -> None:
     breaker = Breaker(limits(per_minute_max=3, share_max="off"))
     assert admitted(breaker, 0, 2) == 2

@@ -70,6 +70,18 @@ def test_equally_good_models_are_rarely_told_apart() -> None:
     assert told_apart <= 3  # 1 of 20 is to be expected at 95%; 3 or fewer in 98.4% of such runs
 
 
+@pytest.mark.parametrize("fraud", [True, False])
+def test_of_one_kind_alone_nothing_is_measured_and_both_kinds_are_counted(fraud: bool) -> None:
+    scores = np.full(30, 0.5)
+    alone = compare(Pairs(scores, scores, np.full(30, fraud), scores), STEPS, STEPS, COSTS)
+    assert alone == comparing.Comparison([], 30 * fraud, 30 * (not fraud), 0)
+    both = compare(Pairs(scores, scores, np.arange(30) < 10, scores), STEPS, STEPS, COSTS)
+    assert (both.frauds, both.genuine, both.draws) == (10, 20, comparing.DRAWS_MIN)
+    assert not both.enough
+    assert both._replace(frauds=20).enough
+    assert not both._replace(frauds=20, genuine=19).enough
+
+
 def test_a_model_against_itself_differs_by_nothing() -> None:
     both = pairs()
     found = compare(replace(both, challenger=both.champion), STEPS, STEPS, COSTS)

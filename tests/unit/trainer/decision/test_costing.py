@@ -65,6 +65,8 @@ def test_traffic_is_counted_over_the_time_the_slices_span_and_never_over_less_th
     first, second = (examples([at * step for at in span], [False] * len(span)) for span in (range(7), range(7, 21)))
     assert costing.estimate_traffic_per_day(first, second) == pytest.approx(21 / 2)
     assert costing.estimate_traffic_per_day(examples([5, 5, 5], [False] * 3)) == 72
+    today = examples([20_000 * DAY_MS + at * step for at in range(11)], [False] * 11)
+    assert costing.estimate_traffic_per_day(today) == pytest.approx(11)
 
 
 def test_frauds_that_are_known_before_others_count_as_genuine_do_not_make_traffic_look_thinner() -> None:
@@ -89,3 +91,7 @@ def test_a_model_is_held_against_the_one_in_service_and_against_deciding_nothing
     assert values["refused_per_day"] == pytest.approx(100)
     assert values["cost_per_day_serving"] == pytest.approx(100 * 12.5)  # it holds them: a score of .9975
     assert values["step_ups_per_day_serving"] == pytest.approx(100)
+    looked_at = costing.measure_costs(
+        np.where(fraud, 0.3, 0.1), slice_, STEPS, COSTS, transactions_per_day=400.0, serving=None
+    )
+    assert looked_at["reviews_per_day"] == pytest.approx(100)

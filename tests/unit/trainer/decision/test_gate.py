@@ -1,12 +1,17 @@
 """When a new model may take the place of the one that serves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
 from trainer.decision import gate
 from trainer.decision.gate import (
     FRAUDS_MIN,
+    Comparison,
     Side,
+    Skill,
     compare,
     find_lack_of_skill,
     find_refusal,
@@ -54,6 +59,39 @@ def test_the_same_model_is_not_better_than_itself() -> None:
     assert sentence is not None
     assert "better in 0% of resamplings, 95% are needed" in sentence
     assert "5,000 trusted transactions, 100 of them frauds" in sentence
+
+
+def test_a_model_that_loses_in_every_sample_is_surely_worse_and_one_that_always_costs_more_surely_costlier() -> None:
+    best, worst = FRAUD * 1.0, FRAUD * -1.0
+    lost = compare(*sides(worst, best, 2.0, 1.0), FRAUD, fraud_share=0.1, seed=1, samples=5)
+    assert (lost.surely_better, lost.surely_worse, lost.surely_costlier) == (0.0, 1.0, 1.0)
+    won = compare(*sides(best, worst, 1.0, 2.0), FRAUD, fraud_share=0.1, seed=1, samples=5)
+    assert (won.surely_better, won.surely_worse, won.surely_costlier) == (1.0, 0.0, 0.0)
+    even = compare(*sides(best, best, 1.0, 1.0), FRAUD, fraud_share=0.1, seed=1, samples=5)
+    assert (even.surely_better, even.surely_worse, even.surely_costlier) == (0.0, 0.0, 0.0)
+
+
+def test_what_just_reaches_the_settings_passes() -> None:
+    found = Comparison(
+        transactions=100, frauds=10, new=0.5, old=0.4, surely_better=0.9, surely_worse=0.0, new_cost=2.0, old_cost=1.0,
+        surely_costlier=0.9,
+    )  # fmt: skip
+    assert find_refusal(found, confidence=0.9, frauds_min=10) is None
+    for changes in ({"frauds": 9}, {"surely_better": 0.89}, {"surely_costlier": 0.91}):
+        assert find_refusal(replace(found, **changes), confidence=0.9, frauds_min=10) is not None
+    skill = Skill(transactions=100, frauds=10, auc=0.7, average_precision=0.3, chance=0.125)
+    assert find_lack_of_skill(skill, 0.875) is None
+    assert find_lack_of_skill(replace(skill, chance=0.126), 0.875) is not None
+
+
+@pytest.mark.parametrize("digits", [0, 1, 8])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_chance_of_a_first_model_is_that_of_mann_and_whitney(digits: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    fraud = random.permutation(np.arange(30) < 9)
+    score = (random.normal(size=30) + 0.5 * fraud).round(digits)
+    known = mannwhitneyu(score[fraud], score[~fraud], alternative="greater", use_continuity=False, method="asymptotic")
+    assert measure_skill(score, fraud).chance == pytest.approx(known.pvalue)
 
 
 def test_luck_is_seldom_mistaken_for_progress() -> None:

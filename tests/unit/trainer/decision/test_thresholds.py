@@ -103,6 +103,24 @@ def test_however_much_a_fraud_costs_only_a_few_percent_are_stopped() -> None:
     assert np.mean(score >= chosen.flag) <= FLAG_SHARE_MAX
 
 
+@pytest.mark.parametrize(
+    ("frauds", "flagged", "held"),
+    [(list(range(0, 200, 10)), 40, 20), ([20, 40, 184, 194], 16, 6), ([20, 40, 183, 193], 7, 0)],
+)
+def test_at_most_twice_the_share_of_frauds_is_stopped_and_half_of_that_held_or_the_fixed_shares(
+    frauds: list[int], flagged: int, held: int
+) -> None:
+    # Nothing but the bounds keeps these costs from stopping every fraud: to look costs nothing, and to hold stops it for certain.
+    settings = CostSettings(
+        review_cost=0, review_saves_share=0.5, step_up_cost=0, step_up_stops_share=1, step_up_abandon_share=0
+    )
+    score = np.arange(200) / 200
+    found = choose(score, np.isin(np.arange(200), frauds), np.full(200, 100.0), settings)
+    assert ((score >= found.flag).sum(), (score >= found.hold).sum()) == (flagged, held)
+    if flagged:
+        assert found.flag == pytest.approx(score[-flagged] - 0.0025), "halfway between neighbours"
+
+
 def test_what_is_blocked_is_mostly_fraud() -> None:
     random = np.random.default_rng(4)
     fraud = random.random(5000) < 0.02
