@@ -47,14 +47,14 @@ def load(file: Path, *, at: Path | None = None) -> ConnectorConfig:
     config = parse(text, str(file), name=file.stem)
     if not isinstance(config.source, Files):
         return config
-    source = config.source if at is None else config.source.at(at.absolute())
+    source = config.source if at is None else config.source.derive_for(at.absolute())
     return config.model_copy(update={"source": resolve_format(source, file.parent)})
 
 
 def build_mapper(config: ConnectorConfig, settings: Settings) -> Mapper:
     """The mapping at work for the retailer; raises ConfigurationError when tokens are wanted and no key is set."""
     keys = settings.connectors
-    tokens = build_tokeniser(keys) if keys.token_keys or keys.token_key_id or config.tokenises() else None
+    tokens = build_tokeniser(keys) if keys.token_keys or keys.token_key_id or config.has_tokens() else None
     # a row of a file was read long after its label became known
     delay = timedelta(days=settings.trainer.label_delay_days) if isinstance(config.source, Files) else None
     return Mapper(config, settings.admission, tokens, untimed_label=delay)
@@ -89,11 +89,11 @@ def build_source(
     if isinstance(source, MysqlServer):
         from connectors.mysql.source import MysqlSource  # noqa: PLC0415
 
-        return MysqlSource(config, source, source.secret(environment), mapper.columns)
+        return MysqlSource(config, source, source.read_secret(environment), mapper.list_columns)
     if isinstance(source, MongodbServer):
         from connectors.mongodb.source import MongodbSource  # noqa: PLC0415
 
-        return MongodbSource(config, source, source.secret(environment), mapper.columns, known)
+        return MongodbSource(config, source, source.read_secret(environment), mapper.list_columns, known)
     return _file_source(config, source, mapper, folder, pause)
 
 
@@ -103,10 +103,10 @@ def _file_source(
     from connectors.files.source import FileSource  # noqa: PLC0415
 
     def event_time_ms(row: Row) -> int | None:
-        moment = mapper.event_time(row)
+        moment = mapper.read_event_time(row)
         return None if moment is None else to_epoch_ms(moment)
 
-    return FileSource(config, source, folder, event_time_ms=event_time_ms, columns=mapper.columns(""), pause=pause)
+    return FileSource(config, source, folder, event_time_ms=event_time_ms, columns=mapper.list_columns(""), pause=pause)
 
 
 def store_of(settings: Settings) -> SqlOffsetStore:
@@ -174,9 +174,9 @@ def read_outcomes(
     faults = source_.check()
     if faults:
         raise ConfigurationError(faults)
-    start = next(item.position for item in source_.snapshot(None) if isinstance(item, Checkpoint))
-    for item in source_.stream(start):
+    start = next(item.position for item in source_.read_snapshot(None) if isinstance(item, Checkpoint))
+    for item in source_.read_stream(start):
         if isinstance(item, Row):
-            yield from mapper.outcomes(item, now)
+            yield from mapper.map_row(item, now)
         elif isinstance(item, Unreadable):
-            yield mapper.refused(item, now)
+            yield mapper.refuse(item, now)

@@ -99,7 +99,7 @@ class Source(Protocol):
         """Called to retry a dead letter: the row whose key reads `key` today, or None when it is gone."""
         ...
 
-    def snapshot(self, resume: Position | None) -> Iterator[Item]:
+    def read_snapshot(self, resume: Position | None) -> Iterator[Item]:
         """Called once at the first start, or to continue with an unfinished snapshot.
 
         Takes the stream's start position before it reads the first row, so that nothing committed later is missed. Gives
@@ -108,7 +108,7 @@ class Source(Protocol):
         """
         ...
 
-    def stream(self, start: Position) -> Iterator[Item]:
+    def read_stream(self, start: Position) -> Iterator[Item]:
         """Called after the snapshot and at every later start: what was committed after `start`, in commit order, at least once.
 
         Ends only for sources that end (files). A quiet source gives an idle Checkpoint at least every few seconds; when it
@@ -145,11 +145,11 @@ class Sink(Protocol):
         """
         ...
 
-    def sent(self) -> int:
+    def count_sent(self) -> int:
         """How many messages `send` took so far."""
         ...
 
-    def confirmed(self) -> int:
+    def count_confirmed(self) -> int:
         """How many of them, counted from the first without a gap, the broker confirmed. Called for every Checkpoint.
 
         Blocks only when a send failed for good: then everything unconfirmed is sent again first.
@@ -207,6 +207,6 @@ class OffsetStore(Protocol):
         """Called by an operator: forgets the connector, so that it starts with a snapshot. False: nothing was there."""
         ...
 
-    def names(self) -> Sequence[str]:
+    def list_names(self) -> Sequence[str]:
         """Connectors with a saved position, sorted."""
         ...

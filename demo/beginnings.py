@@ -137,7 +137,7 @@ def _write_history(
     with get_history_path(shop.retailer).open("wb") as output:
         for number, entry in enumerate(history):
             row = SourceRow(config.transactions.name, "read", shop.row(entry.sale), f"row {number}", "replay")
-            for outcome in mapper.outcomes(row, now):
+            for outcome in mapper.map_row(row, now):
                 if isinstance(outcome, Transaction):
                     fraud = (b"true" if entry.truth.fraud else b"false") if is_known(entry, known_by) else b"null"
                     output.write(encode(outcome)[:-1] + b',"fraud":' + fraud + b"}\n")

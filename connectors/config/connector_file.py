@@ -49,7 +49,7 @@ class Server(Spec):
             raise ValueError("silent_after_s must be at least three times heartbeat_s")
         return self
 
-    def secret(self, environment: Mapping[str, str]) -> str | None:
+    def read_secret(self, environment: Mapping[str, str]) -> str | None:
         """The password; raises ConfigurationError when its environment variable is not set."""
         if self.password_env is not None:
             if self.password_env not in environment:
@@ -162,29 +162,29 @@ class ConnectorConfig(Spec):
     )
     limits: Limits = Field(default_factory=Limits)
 
-    def tables(self) -> list[Table]:
+    def list_tables(self) -> list[Table]:
         """Every table that is read, transactions first, each once."""
         sections: list[Table] = [self.transactions, *self.labels, *self.resolutions]
         named = {section.name: section for section in reversed(sections) if section.name}
         return sorted(named.values(), key=lambda section: section is not named.get(self.transactions.name))
 
-    def key_of(self, section: Table) -> str:
+    def get_key_column(self, section: Table) -> str:
         """Column that names a row of `section`."""
         if section.key:
             return section.key
         if self.source.kind == "mongodb":
             return "_id"
         if isinstance(section, Transactions):
-            return section.fields.transaction_id.names()[0]
-        return self.key_of(self.transactions)
+            return section.fields.transaction_id.list_names()[0]
+        return self.get_key_column(self.transactions)
 
-    def tokenises(self) -> bool:
+    def has_tokens(self) -> bool:
         """Whether any field becomes a token."""
         fields: list[Spec] = [self.transactions.fields, *(section.fields for section in self.resolutions)]
         specs = (getattr(each, name) for each in fields for name in type(each).model_fields)
         return any(getattr(spec, "tokenise", False) for spec in specs)
 
-    def fingerprint(self) -> str:
+    def compute_fingerprint(self) -> str:
         """Changes whenever what is read or how it is mapped changes; secrets play no part."""
         parts = self.model_dump_json(include={"transactions", "labels", "resolutions"})
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
@@ -241,7 +241,10 @@ def find_semantic_faults(config: ConnectorConfig) -> Iterator[tuple[Path_, str]]
         yield from _place_faults(path, section, word)
     for i, labels in enumerate(config.labels):
         yield from _label_faults(("labels", i), labels)
-    if config.transactions.snapshot_order == "event_time" and len(config.transactions.fields.event_time.names()) != 1:
+    if (
+        config.transactions.snapshot_order == "event_time"
+        and len(config.transactions.fields.event_time.list_names()) != 1
+    ):
         yield ("transactions", "snapshot_order"), "event_time is not one column; order by key"
     if config.transactions.fields.transaction_id.constant is not None:
         yield ("transactions", "fields", "transaction_id"), "a constant cannot name transactions"

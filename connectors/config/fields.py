@@ -48,19 +48,19 @@ class FieldSpec(Spec):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        if sum(origin is not None for origin in self.origins()) != 1:
-            raise ValueError(f"give exactly one of {', '.join(self.origin_names())}")
+        if sum(origin is not None for origin in self.list_origins()) != 1:
+            raise ValueError(f"give exactly one of {', '.join(self.list_origin_names())}")
         return self
 
-    def origins(self) -> tuple[object, ...]:
+    def list_origins(self) -> tuple[object, ...]:
         """The settings of which exactly one must be given."""
         return (self.column, self.path, self.constant)
 
-    def origin_names(self) -> tuple[str, ...]:
+    def list_origin_names(self) -> tuple[str, ...]:
         """Their names, for the fault."""
         return ("column", "path", "constant")
 
-    def names(self) -> tuple[str, ...]:
+    def list_names(self) -> tuple[str, ...]:
         """Columns or paths that the value is read from; empty for a constant."""
         name = self.column or self.path
         return (name,) if name else ()
@@ -76,14 +76,14 @@ class TextField(FieldSpec):
         description="for ids that the column holds as bytes: uuid, uuid_swapped (of UUID_TO_BIN(id, 1)) or hex; else they are read as text",
     )
 
-    def origins(self) -> tuple[object, ...]:
-        return (*super().origins(), self.columns)
+    def list_origins(self) -> tuple[object, ...]:
+        return (*super().list_origins(), self.columns)
 
-    def origin_names(self) -> tuple[str, ...]:
-        return (*super().origin_names(), "columns")
+    def list_origin_names(self) -> tuple[str, ...]:
+        return (*super().list_origin_names(), "columns")
 
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.columns) if self.columns else super().names()
+    def list_names(self) -> tuple[str, ...]:
+        return tuple(self.columns) if self.columns else super().list_names()
 
 
 class PlainField(TextField):
@@ -156,14 +156,14 @@ class TimeField(FieldSpec):
             raise ValueError("time_zone: not a zone of the IANA database, such as UTC or Europe/Berlin") from None
         return self
 
-    def origins(self) -> tuple[object, ...]:
-        return (*super().origins(), self.columns)
+    def list_origins(self) -> tuple[object, ...]:
+        return (*super().list_origins(), self.columns)
 
-    def origin_names(self) -> tuple[str, ...]:
-        return (*super().origin_names(), "columns")
+    def list_origin_names(self) -> tuple[str, ...]:
+        return (*super().list_origin_names(), "columns")
 
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.columns) if self.columns else super().names()
+    def list_names(self) -> tuple[str, ...]:
+        return tuple(self.columns) if self.columns else super().list_names()
 
 
 class LabelTimeField(TimeField):
@@ -173,11 +173,11 @@ class LabelTimeField(TimeField):
         None, ge=0, le=3650, description="this many days after the transaction (own row only)"
     )
 
-    def origins(self) -> tuple[object, ...]:
-        return (*super().origins(), self.after_days)
+    def list_origins(self) -> tuple[object, ...]:
+        return (*super().list_origins(), self.after_days)
 
-    def origin_names(self) -> tuple[str, ...]:
-        return (*super().origin_names(), "after_days")
+    def list_origin_names(self) -> tuple[str, ...]:
+        return (*super().list_origin_names(), "after_days")
 
 
 def _short(value: Any) -> Any:

@@ -72,15 +72,15 @@ class Files(Spec):
             raise ValueError("thousands and decimal cannot be the same sign")
         return self
 
-    def at(self, path: Path) -> "Files":
+    def derive_for(self, path: Path) -> "Files":
         """The same settings for the files at `path`; raises ConfigurationError where its ending says no format."""
         return find_files(path, self.model_dump(exclude_unset=True))
 
-    def file_format(self, path: PurePath | None = None) -> Format:
+    def identify_format(self, path: PurePath | None = None) -> Format:
         """How the file at `path` (else: every file) is written."""
         return self.format or FORMATS.get(get_ending(path or self.path), "csv")
 
-    def separator(self, path: PurePath) -> str:
+    def get_separator(self, path: PurePath) -> str:
         """What stands between the columns of the CSV at `path`."""
         return self.delimiter or _DELIMITERS.get(get_ending(path), ",")
 

@@ -124,12 +124,12 @@ class Records:
 def read_header(files: Files, path: Path) -> list[str]:
     """Names of the columns; empty for an empty file."""
     with open_text(files, path) as text:
-        return _names(Lines(text), files.separator(path))
+        return _names(Lines(text), files.get_separator(path))
 
 
 def read_csv_rows(files: Files, path: Path, _columns: set[str] | None, last: int) -> Iterator[FileRow]:
     """Rows of one file; see connectors.files.rows.Reader. Empty lines do not count."""
-    delimiter, empty = files.separator(path), frozenset(("", *files.nulls))
+    delimiter, empty = files.get_separator(path), frozenset(("", *files.nulls))
     with open_text(files, path) as text:
         lines = Lines(text)
         records, one_line = Records(lines, delimiter), _OneLine(delimiter)

@@ -60,7 +60,7 @@ def sample_rows(rows: Iterator[FileRow], limit: int) -> list[FileRow]:
 
 def read_column_names(files: Files, path: Path) -> list[str] | None:
     """Names of the file's columns; None for JSON lines, where every row has its own."""
-    form = files.file_format(path)
+    form = files.identify_format(path)
     try:
         if form == "parquet":
             from connectors.files.parquet_rows import read_parquet_names  # noqa: PLC0415 - PyArrow takes a second to import
@@ -77,7 +77,7 @@ def read_column_names(files: Files, path: Path) -> list[str] | None:
 
 def _reader(files: Files, path: Path) -> Reader:
     # each is imported by who needs it: PyArrow takes a second
-    form = files.file_format(path)
+    form = files.identify_format(path)
     if form == "parquet":
         from connectors.files.parquet_rows import read_parquet_rows  # noqa: PLC0415
 
@@ -93,7 +93,7 @@ def _reader(files: Files, path: Path) -> Reader:
 
 def describe_unreadable(files: Files, path: Path, number: int, error: Exception) -> str:
     """A sentence about a file that raised one of READ_ERRORS after row `number`."""
-    form = files.file_format(path)
+    form = files.identify_format(path)
     if number == 0 and path.suffix.lower() in COMPRESSED:
         return f"{path} cannot be read as {form}: is it compressed as its name says, and whole?"
     if isinstance(error, EOFError | zlib.error | lzma.LZMAError):

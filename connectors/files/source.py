@@ -112,17 +112,17 @@ class FileSource:
         return [item._replace(table=table, phase="direct") if isinstance(item, Row) else item for item in items]
 
     def fetch(self, table: str, key: str) -> Row | None:
-        name = self._config.key_of(self._config.transactions)
+        name = self._config.get_key_column(self._config.transactions)
         for row in read(self._files, self._parts, self._columns | {name}):
             item = self._item(row)
             if isinstance(item, Row) and _text(get_at_path(item.values, name)) == key:
                 return item._replace(table=table, phase="direct")
         return None
 
-    def snapshot(self, resume: Position | None) -> Iterator[Item]:  # noqa: ARG002 - a file has no rows before its first
+    def read_snapshot(self, resume: Position | None) -> Iterator[Item]:  # noqa: ARG002 - a file has no rows before its first
         yield Checkpoint(self._position(0))
 
-    def stream(self, start: Position) -> Iterator[Item]:
+    def read_stream(self, start: Position) -> Iterator[Item]:
         begin = self._parsed(start)
         began_s, given = time.monotonic(), 0
         for number, row in enumerate(sort_rows(self._rows, self._time_of), start=1):

@@ -15,7 +15,7 @@ HEAD_LINES = 200
 
 def find_text_settings(files: Files, path: Path) -> dict[str, object]:
     """`encoding` and `delimiter` of a file, where what `files` says does not fit; raises ConfigurationError."""
-    form = files.file_format(path)
+    form = files.identify_format(path)
     if form == "parquet":
         return {}
     try:
@@ -23,7 +23,7 @@ def find_text_settings(files: Files, path: Path) -> dict[str, object]:
         found: dict[str, object] = {"encoding": encoding} if _differs(encoding, files.encoding) else {}
         if form == "csv":
             delimiter = _delimiter(files.model_copy(update=found), path)
-            found |= {"delimiter": delimiter} if delimiter not in (None, files.separator(path)) else {}
+            found |= {"delimiter": delimiter} if delimiter not in (None, files.get_separator(path)) else {}
     except READ_ERRORS as error:
         raise ConfigurationError([describe_unreadable(files, path, 0, error)]) from None
     return found
@@ -31,7 +31,7 @@ def find_text_settings(files: Files, path: Path) -> dict[str, object]:
 
 def find_disguise(files: Files, path: Path) -> str | None:
     """What a file is that should be text and is not, with the remedy; None where it may be what its name says."""
-    if files.file_format(path) == "parquet":
+    if files.identify_format(path) == "parquet":
         return None
     try:
         with open_bytes(path) as file:

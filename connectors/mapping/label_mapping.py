@@ -45,7 +45,7 @@ class LabelRule:
         self._own_row = not section.name
         self._transactions = transactions
         self._fraud = readers.build_converting_reader("fraud", fraud, as_boolean, flat=flat)
-        self._fraud_names = fraud.names()
+        self._fraud_names = fraud.list_names()
         self._id = (
             readers.build_name_reader("transaction_id", fields.transaction_id, flat=flat)
             if fields.transaction_id
@@ -58,7 +58,7 @@ class LabelRule:
         self._after = timedelta(days=spec.after_days) if spec and spec.after_days is not None else None
         self._time = readers.build_time_reader("label_time", spec, flat=flat) if spec and self._after is None else None
         specs: list[FieldSpec | None] = [fraud, fields.transaction_id, fields.source, fields.kind, spec]
-        self.names = {name for given in specs if given is not None for name in given.names()}
+        self.names = {name for given in specs if given is not None for name in given.list_names()}
 
     def read(self, row: Row, key: str, origin: Origin, now: datetime, admission: Admission) -> Label | None:  # noqa: ARG002 - the port's form
         if row.change == "update" and not _changed(row, self._fraud_names if self._own_row else tuple(self.names)):
@@ -120,7 +120,7 @@ class ResolutionRule:
             else None
         )
         specs = [getattr(fields, name) for name in type(fields).model_fields]
-        self.names: set[str] = {name for spec in specs if spec is not None for name in spec.names()}
+        self.names: set[str] = {name for spec in specs if spec is not None for name in spec.list_names()}
 
     def read(self, row: Row, key: str, origin: Origin, now: datetime, admission: Admission) -> Resolution | None:  # noqa: ARG002 - the port's form
         if row.change == "update" and not _changed(row, tuple(self.names)):

@@ -1,6 +1,6 @@
 """From a row to canonical messages: pure, total, and the only place that sees raw personal data and messages together.
 
-`Mapper.outcomes` never raises for any row: what cannot be used comes out as a DeadLetter that names table, position, key and
+`Mapper.map_row` never raises for any row: what cannot be used comes out as a DeadLetter that names table, position, key and
 reason, and no value.
 """
 
@@ -50,7 +50,7 @@ class Mapper:
         self._admission = admission
         self._tokens = tokens
         self._flat = config.source.kind == "mysql" or (
-            config.source.kind == "file" and config.source.file_format() != "jsonl"
+            config.source.kind == "file" and config.source.identify_format() != "jsonl"
         )
         self.transactions = TransactionRule(config, admission.retailer, tokens, flat=self._flat)
         self._main = config.transactions.name
@@ -67,10 +67,12 @@ class Mapper:
         for resolutions in config.resolutions:
             verdict = ResolutionRule(config, resolutions, tokens, flat=self._flat)
             self._feedback.setdefault(resolutions.name, []).append(verdict)
-        self._keys = {section.name: config.key_of(section) for section in (config.transactions, *config.tables())}
+        self._keys = {
+            section.name: config.get_key_column(section) for section in (config.transactions, *config.list_tables())
+        }
         self._checks = {kind: Decoder(kind) for kind in (Transaction, Label, Resolution)}
 
-    def outcomes(self, row: Row, now: datetime) -> list[MappedMessage]:
+    def map_row(self, row: Row, now: datetime) -> list[MappedMessage]:
         """What `row` means: usually one message, sometimes none or several; `now` becomes ingest_time."""
         found: list[MappedMessage] = []
         try:
@@ -80,7 +82,7 @@ class Mapper:
         origin = Origin(
             connector=self.config.name,
             phase=row.phase,
-            source=self.source_name(row.table),
+            source=self.name_source(row.table),
             position=row.coordinates[:512],
         )
         if row.table == self._main:
@@ -93,12 +95,12 @@ class Mapper:
             self._collect(found, self._told(rule_, row, key, origin, now), row, now, key)
         return found
 
-    def refused(self, item: Unreadable, now: datetime) -> DeadLetter:
+    def refuse(self, item: Unreadable, now: datetime) -> DeadLetter:
         """The dead letter of a row that the source could not decode."""
         row = Row(item.table, "read", item.known or {}, item.coordinates, "stream")
-        return self.rejected(row, now, item.reason, item.detail)
+        return self.reject(row, now, item.reason, item.detail)
 
-    def rejected(self, row: Row, now: datetime, reason: str, detail: str) -> DeadLetter:
+    def reject(self, row: Row, now: datetime, reason: str, detail: str) -> DeadLetter:
         """The dead letter of a row that may not be mapped at all (its table's schema changed)."""
         try:
             key: str | None = self._key(row)
@@ -106,14 +108,14 @@ class Mapper:
             key = None
         return self._letter(row, now, InvalidEventError(reason, detail), key)
 
-    def event_time(self, row: Row) -> datetime | None:
+    def read_event_time(self, row: Row) -> datetime | None:
         """When the row's transaction happened, for ordering a replay; None when that cannot be read."""
         try:
             return self.transactions.event_time(row.values, None)
         except InvalidEventError:
             return None
 
-    def columns(self, table: str) -> set[str]:
+    def list_columns(self, table: str) -> set[str]:
         """Columns or paths that are read from `table`."""
         names = {self._keys[table]}
         if table == self._main:
@@ -124,12 +126,12 @@ class Mapper:
             names |= rule_.names
         return names
 
-    def source_name(self, table: str) -> str:
+    def name_source(self, table: str) -> str:
         """`database.table`, or the file's name."""
         source = self.config.source
         return source.path.name[:256] if source.kind == "file" else f"{source.database}.{table}"[:256]
 
-    def outgoing(self, outcome: MappedMessage) -> Outgoing:
+    def make_outgoing(self, outcome: MappedMessage) -> Outgoing:
         """`outcome` as a Kafka message."""
         retailer = self._admission.retailer
         if isinstance(outcome, Transaction):
@@ -182,7 +184,7 @@ class Mapper:
             part=f"connector:{self.config.name}",
             reason=error.reason,
             detail=error.detail[:1024],
-            source=self.source_name(row.table),
+            source=self.name_source(row.table),
             position=row.coordinates[:512] or "unknown",
             failed_at=now,
             key=None if key is None else self._shown_key(row.table, key),
@@ -193,9 +195,9 @@ class Mapper:
         field = self.transactions.personal.get(self._keys[table])
         if field is not None and self._tokens is not None:
             try:
-                return self._tokens.token(field, normalise(field, key))
+                return self._tokens.make_token(field, normalise(field, key))
             except InvalidEventError:
-                return self._tokens.token(field, key)
+                return self._tokens.make_token(field, key)
         return key if len(key) <= KEY_LENGTH_MAX else "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 

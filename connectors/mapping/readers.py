@@ -63,7 +63,7 @@ def build_raw_reader(field: str, spec: FieldSpec, *, flat: bool) -> Read[object]
         spec: Where the value comes from.
         flat: True for tables, where a missing column means that the schema changed; documents may lack any path.
     """
-    names = spec.names()
+    names = spec.list_names()
     if not names:
         constant = spec.constant
         return lambda _: constant
@@ -221,10 +221,10 @@ def build_token_reader(
         spelling = read(values)
         if not spelling:
             return None
-        alias = tokens.alias(field, spelling)
+        alias = tokens.make_alias(field, spelling)
         if alias is not None:
             aliases[field] = alias
-        return tokens.token(field, spelling)
+        return tokens.make_token(field, spelling)
 
     return tokenised
 

@@ -75,7 +75,7 @@ class _Key:
         self._key = key
         self._started: dict[str, hmac.HMAC] = {}
 
-    def token(self, field: str, normalised: str) -> str:
+    def make_token(self, field: str, normalised: str) -> str:
         """HMAC(key, field, zero byte, value), cut to TOKEN_BYTES."""
         started = self._started.get(field)
         if started is None:
@@ -97,13 +97,13 @@ class Tokeniser:
         """Whether aliases by the previous key go along."""
         return self._previous is not None
 
-    def token(self, field: str, normalised: str) -> str:
+    def make_token(self, field: str, normalised: str) -> str:
         """The token of a value that `normalise` gave; `field` keeps equal texts of different fields apart."""
-        return self._current.token(field, normalised)
+        return self._current.make_token(field, normalised)
 
-    def alias(self, field: str, normalised: str) -> str | None:
+    def make_alias(self, field: str, normalised: str) -> str | None:
         """The token that the previous key gives; None while no key rotates."""
-        return self._previous.token(field, normalised) if self._previous else None
+        return self._previous.make_token(field, normalised) if self._previous else None
 
 
 def build_tokeniser(settings: ConnectorSettings) -> Tokeniser:

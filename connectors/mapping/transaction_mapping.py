@@ -34,11 +34,11 @@ class TransactionRule:
         fields = section.fields
         self._retailer = retailer
         self._updates = section.updates
-        self.key = config.key_of(section)
-        self._identity = {self.key, *fields.transaction_id.names()}
+        self.key = config.get_key_column(section)
+        self._identity = {self.key, *fields.transaction_id.list_names()}
         if section.snapshot_order == "event_time":
             # a row whose place in the snapshot's order changes could slip past a resumed snapshot
-            self._identity |= set(fields.event_time.names())
+            self._identity |= set(fields.event_time.list_names())
         self.id = readers.build_name_reader("transaction_id", fields.transaction_id, flat=flat)
         self.event_time = readers.build_time_reader("event_time", fields.event_time, flat=flat)
         numbers = _numbers(config)
@@ -60,12 +60,14 @@ class TransactionRule:
             if fields.discount
             else None
         )
-        self.names = {name for spec in _specs(fields) for name in spec.names()}
-        self.personal = {name: field for field, spec in _text_fields(fields) if spec.tokenise for name in spec.names()}
+        self.names = {name for spec in _specs(fields) for name in spec.list_names()}
+        self.personal = {
+            name: field for field, spec in _text_fields(fields) if spec.tokenise for name in spec.list_names()
+        }
 
     def read(self, row: Row, origin: Origin, now: datetime) -> Transaction | None:
         """The transaction that `row` is; None when this change is none. Raises InvalidEventError."""
-        if row.change != "update" or self.renames(row):
+        if row.change != "update" or self.has_renamed(row):
             return self._build(row.values, origin, now)
         if self._updates == "ignore" or not self._may_differ(row):
             return None
@@ -75,14 +77,14 @@ class TransactionRule:
             return None
         return self._build(row.values, origin, now, suffix=f"~{digest}")
 
-    def renames(self, row: Row) -> bool:
+    def has_renamed(self, row: Row) -> bool:
         """Whether an update gave the row another identity: then it counts as new."""
         before = row.before
         if before is None:
             return False
         return any(get_at_path(before, name) != get_at_path(row.values, name) for name in self._identity)
 
-    def transaction_id(self, values: Values) -> str:
+    def read_transaction_id(self, values: Values) -> str:
         """The id in `values`; raises InvalidEventError where it is missing."""
         return _needed("transaction_id", self.id(values))
 
@@ -96,7 +98,7 @@ class TransactionRule:
             return None
 
     def _build(self, values: Values, origin: Origin, now: datetime, suffix: str = "") -> Transaction:
-        transaction_id = self.transaction_id(values)
+        transaction_id = self.read_transaction_id(values)
         event_time = _needed("event_time", self.event_time(values, None))
         currency = _needed("currency", self._currency(values))
         amount_minor = self._amount(values, currency)

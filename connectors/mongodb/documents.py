@@ -31,16 +31,16 @@ class Reading:
             representation: How UUIDs of subtype 3 order their bytes (bson.binary.UuidRepresentation).
         """
         self.table = table.name
-        self.key = config.key_of(table)
+        self.key = config.get_key_column(table)
         own = table.name == config.transactions.name
-        named = config.transactions.fields.transaction_id.names()
+        named = config.transactions.fields.transaction_id.list_names()
         self.identity = named[0] if own and len(named) == 1 else self.key
         """The path whose text must differ from document to document."""
         self._references = set() if own else _references(config, table.name)
         self._names = names
         self._representation = representation
 
-    def values(self, document: Document, spelling: Spelling, references: Spelling) -> dict[str, object]:
+    def read_values(self, document: Document, spelling: Spelling, references: Spelling) -> dict[str, object]:
         """Values by path: those that the mapping reads, keys as text; a path that the document lacks is left out.
 
         Args:
@@ -63,12 +63,12 @@ class Reading:
                 found[name] = convert_value(value, self._representation)
         return found
 
-    def key_of(self, document: Document, spelling: Spelling) -> str | None:
+    def read_key(self, document: Document, spelling: Spelling) -> str | None:
         """The document's key as text."""
         value = get_value(document, self.key)
         return None if value is ABSENT else spell_key(value, spelling, self._representation)
 
-    def changed(self, event: Document, spelling: Spelling, references: Spelling) -> Row | Unreadable | None:
+    def read_change(self, event: Document, spelling: Spelling, references: Spelling) -> Row | Unreadable | None:
         """What a change event tells of: a row, one that is too large, or nothing (deletes, drops, documents gone since)."""
         kind = event["operationType"]
         if kind not in ("insert", "update", "replace"):
@@ -76,7 +76,7 @@ class Reading:
         moment = event.get("clusterTime")
         at = f"oplog {moment.time}.{moment.inc}" if isinstance(moment, Timestamp) else "oplog unknown"
         if event.get(OVERSIZED):
-            known = {self.key: self.key_of(event.get("documentKey") or {}, spelling)}
+            known = {self.key: self.read_key(event.get("documentKey") or {}, spelling)}
             return Unreadable(self.table, at, "oversized", "a change event of more than 16 MB", known)
         document = event.get("fullDocument")
         if not document:
@@ -84,7 +84,7 @@ class Reading:
         return Row(
             self.table,
             "insert" if kind == "insert" else "update",
-            self.values(document, spelling, references),
+            self.read_values(document, spelling, references),
             at,
             "stream",
             None,
@@ -151,4 +151,4 @@ def _references(config: ConnectorConfig, table: str) -> set[str]:
     """Paths of `table` that name transactions of another collection."""
     specs: list[Any] = [each.fields.transaction_id for each in config.labels if each.name == table]
     specs += [each.fields.transaction_id for each in config.resolutions if each.name == table]
-    return {name for spec in specs if spec is not None for name in spec.names()}
+    return {name for spec in specs if spec is not None for name in spec.list_names()}

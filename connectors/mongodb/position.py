@@ -58,7 +58,7 @@ def _text(position: MongoPosition, scan: Mapping[str, object] | None = None) -> 
     }
     document: dict[str, object] = {"streams": starts}
     if position.spellings is not None:
-        document["keys"] = {name: spelling.text() for name, spelling in position.spellings.items()}
+        document["keys"] = {name: spelling.to_text() for name, spelling in position.spellings.items()}
     return json_util.dumps(document | ({"scan": scan} if scan else {}))
 
 

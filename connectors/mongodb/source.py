@@ -64,7 +64,8 @@ class MongodbSource:
         self._representation = UUID_REPRESENTATIONS[server.uuid_representation]
         self._main = config.transactions.name
         self._readings = {
-            table.name: Reading(config, table, columns(table.name), self._representation) for table in config.tables()
+            table.name: Reading(config, table, columns(table.name), self._representation)
+            for table in config.list_tables()
         }
         self._names = {name: columns(name) for name in self._readings}
         self._spellings: dict[str, Spelling] = {}
@@ -95,10 +96,10 @@ class MongodbSource:
         wanted = {reading.key: {"$in": list_key_candidates(key, self._representation)}}
         found = self._ask(lambda database: list(database[table].find(wanted)))
         spelling = self._spelling(table)
-        document = next((each for each in found if reading.key_of(each, spelling) == key), None)
+        document = next((each for each in found if reading.read_key(each, spelling) == key), None)
         return None if document is None else self._row(table, document, "fetch", "direct")
 
-    def snapshot(self, resume: Position | None) -> Iterator[Item]:
+    def read_snapshot(self, resume: Position | None) -> Iterator[Item]:
         self._begin(resume)
         position = parse_position(resume) if resume is not None else MongoPosition(self._now())
         position = position._replace(spellings=self._spellings)
@@ -112,7 +113,7 @@ class MongodbSource:
                 yield from self._scan(position, table, after)
         yield Checkpoint(encode_stream(position))
 
-    def stream(self, start: Position) -> Iterator[Item]:
+    def read_stream(self, start: Position) -> Iterator[Item]:
         self._begin(start)
         starts = dict(parse_position(start).streams)
         for name in self._readings:
@@ -158,7 +159,7 @@ class MongodbSource:
             for event in stream.read():
                 document = event.get("fullDocument") or event.get("documentKey") or {}
                 self._learn(stream.name, [document])
-                item = reading.changed(event, self._spelling(stream.name), self._spelling(self._main))
+                item = reading.read_change(event, self._spelling(stream.name), self._spelling(self._main))
                 if item is not None:
                     yield item
         except TransientError as error:
@@ -203,13 +204,13 @@ class MongodbSource:
         return {"projection": dict.fromkeys(list_top_level(names), 1)} if self._names[table] else {}
 
     def _row(self, table: str, document: Document, coordinates: str, phase: Any) -> Row:
-        values = self._readings[table].values(document, self._spelling(table), self._spelling(self._main))
+        values = self._readings[table].read_values(document, self._spelling(table), self._spelling(self._main))
         return Row(table, "read", values, coordinates, phase)
 
     def _order(self, table: str) -> str:
         transactions = self._config.transactions
         if table == transactions.name and transactions.snapshot_order == "event_time":
-            return transactions.fields.event_time.names()[0]
+            return transactions.fields.event_time.list_names()[0]
         return "_id"
 
     def _remember(self, position: Position | None) -> bool:

@@ -66,7 +66,7 @@ class Spelling(NamedTuple):
     legacy_uuids: bool = False
     """UUIDs of subtype 3 are plain, and those of subtype 4 carry their kind."""
 
-    def text(self) -> str:
+    def to_text(self) -> str:
         """For a position."""
         word = "strings" if self.strings else "mixed" if self.mixed else "others"
         return word + ("+legacy" if self.legacy_uuids else "")

@@ -45,7 +45,7 @@ def open_snapshot(
         file, _ = db.read_binlog_end(probe)
         _execute(scan, _OPEN)
         found = BinlogPosition(file=file, offset=4)
-    return BinlogPosition(file=found.file, offset=found.offset, gtid=found.gtid, born=access.born(found.file))
+    return BinlogPosition(file=found.file, offset=found.offset, gtid=found.gtid, born=access.find_created_s(found.file))
 
 
 def _by_snapshot_status(probe: Any, scan: Any, *, by_gtid: bool) -> BinlogPosition:
@@ -73,8 +73,8 @@ def _by_committed(probe: Any, scan: Any, access: LogAccess, *, by_gtid: bool) ->
     end = BinlogPosition(file=file, offset=offset, gtid=known if by_gtid else None)
     if by_gtid:
         return end
-    first = access.first_unknown(GtidSet.parse(known))
-    return first if first is not None and end.reaches(first) else end
+    first = access.find_first_unknown(GtidSet.parse(known))
+    return first if first is not None and end.has_reached(first) else end
 
 
 def _execute(connection: Any, statement: str) -> None:

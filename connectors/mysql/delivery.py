@@ -24,15 +24,15 @@ _TABLES_MAX = 1000
 class Tables(Protocol):
     """The tables as they stand on the server now."""
 
-    def definition(self, table: str) -> Definition:
+    def read_definition(self, table: str) -> Definition:
         """Columns of `table` in order; empty when it is gone."""
         ...
 
-    def row_end(self, table: str) -> str:
+    def find_row_end(self, table: str) -> str:
         """Column that tells the rows that count now from earlier ones; empty where `table` keeps no earlier rows."""
         ...
 
-    def current(self, table: str, values: Mapping[str, object]) -> Mapping[str, object] | None:
+    def fetch_current(self, table: str, values: Mapping[str, object]) -> Mapping[str, object] | None:
         """The mapped columns of the row whose key is in `values`; None when it is gone or the key is not among them."""
         ...
 
@@ -47,7 +47,7 @@ class _Table:
     fault: str = ""
     """Why its rows cannot be read; the decoder then reads keys at most."""
     row_end: str = ""
-    """See Tables.row_end."""
+    """See Tables.find_row_end."""
     wanted: frozenset[str] = frozenset()
     """Columns that rows are given with."""
 
@@ -112,7 +112,7 @@ class Delivery:
             yield Unreadable(name, "", "malformed", table.fault)
             return
         wanted = table.wanted
-        for image in drop_past_rows(decoder.rows(code, body), table.row_end, wanted):
+        for image in drop_past_rows(decoder.decode_rows(code, body), table.row_end, wanted):
             if isinstance(image, RowFault):
                 yield Unreadable(
                     name,
@@ -139,7 +139,7 @@ class Delivery:
         values = dict(after or {})
         missing = [name for name, value in values.items() if value is UNTOLD]
         if missing:
-            current = self._tables.current(table.name, values)
+            current = self._tables.fetch_current(table.name, values)
             values.update({name: current[name] for name in missing if name in current} if current else {})
         if image.before is None:
             return Row(table.name, "insert", values, "", "stream", None, changed_at)
@@ -159,7 +159,7 @@ class Delivery:
         try:
             table_map = parse_table_map(body, mariadb=self._mariadb)
         except UndecodableError as error:
-            return _Table(self._names.first(), {}, None, str(error))
+            return _Table(self._names.get_first(), {}, None, str(error))
         name = self._names.find(table_map.database, table_map.table) or table_map.table
         try:
             return self._decoding(name, table_map)
@@ -193,13 +193,13 @@ class Delivery:
             return ""
         found = self._row_ends.get(name)
         if found is None:
-            found = self._row_ends[name] = self._tables.row_end(name)
+            found = self._row_ends[name] = self._tables.find_row_end(name)
         return found
 
     def _definition(self, name: str) -> Definition:
         found = self._definitions.get(name)
         if found is None:
-            found = self._definitions[name] = self._tables.definition(name)
+            found = self._definitions[name] = self._tables.read_definition(name)
         return found
 
 

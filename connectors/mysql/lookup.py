@@ -32,9 +32,9 @@ class ServerTables:
         self._connect = connect
         self._database = database
         self._fetch = fetch
-        self._keys = {table.name: config.key_of(table) for table in config.tables()}
+        self._keys = {table.name: config.get_key_column(table) for table in config.list_tables()}
 
-    def definition(self, table: str) -> Definition:
+    def read_definition(self, table: str) -> Definition:
         connection = self._connect()
         try:
             found = db.fetch_rows(
@@ -51,7 +51,7 @@ class ServerTables:
             for name, kind, column, number, octets in found
         ]
 
-    def row_end(self, table: str) -> str:
+    def find_row_end(self, table: str) -> str:
         connection = self._connect()
         try:
             found = db.fetch_rows(
@@ -65,7 +65,7 @@ class ServerTables:
             connection.close()
         return str(found[0][0]) if found else ""
 
-    def current(self, table: str, values: Mapping[str, object]) -> Mapping[str, object] | None:
+    def fetch_current(self, table: str, values: Mapping[str, object]) -> Mapping[str, object] | None:
         key = values.get(self._keys[table], UNTOLD)
         try:
             text = as_key(require_usable("key", key)) if key is not UNTOLD else None

@@ -35,11 +35,11 @@ class TableNames:
         """The mapped table that the server means, as the connector file writes it; None where it is another."""
         return self._tables.get(self._key(table)) if self._key(database) == self._database else None
 
-    def first(self) -> str:
+    def get_first(self) -> str:
         """The table that comes first in the connector file: the transactions'."""
         return next(iter(self._tables.values()), "")
 
-    def same(self, one: str, other: str) -> bool:
+    def are_same(self, one: str, other: str) -> bool:
         """Whether the server takes both for one name."""
         return self._key(one) == self._key(other)
 

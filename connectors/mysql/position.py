@@ -18,7 +18,7 @@ class BinlogPosition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     server: str = ""
     """The server whose files these are."""
 
-    def reaches(self, other: "BinlogPosition") -> bool:
+    def has_reached(self, other: "BinlogPosition") -> bool:
         """Whether this position is at or behind `other` in the same server's log."""
         # binlog.999999 is followed by binlog.1000000
         return (len(self.file), self.file, self.offset) >= (len(other.file), other.file, other.offset)

@@ -37,7 +37,7 @@ def find_tables(connection: Any, database: str, table: str) -> list[FoundTable]:
 
 def find_table_faults(found: list[FoundTable], database: str, table: str, names: TableNames) -> list[str]:
     """Why the log may not show the rows of a table. Pure."""
-    exact = [each for each in found if names.same(each.database, database) and names.same(each.name, table)]
+    exact = [each for each in found if names.are_same(each.database, database) and names.are_same(each.name, table)]
     if not exact:
         other = f"; the server writes it {found[0].database}.{found[0].name}" if found else ""
         return [f"database {database} has no table {table} (or the user may not see it){other}"]

@@ -55,7 +55,7 @@ class MysqlSource:
         self._server = server
         self._password = password
         self._mapped = columns
-        self._tables = {table.name: table for table in config.tables()}
+        self._tables = {table.name: table for table in config.list_tables()}
         self._stream: LogStream | None = None
 
     def check(self) -> list[str]:
@@ -77,18 +77,18 @@ class MysqlSource:
     def sample(self, table: str, limit: int) -> list[Row]:
         selection, statement = self._select(table, self._columns(table))
         found = self._query(f"{statement} LIMIT {int(limit)}")
-        return [Row(table, "read", selection.row(row), f"sample#{i}", "direct") for i, row in enumerate(found)]
+        return [Row(table, "read", selection.make_row(row), f"sample#{i}", "direct") for i, row in enumerate(found)]
 
     def fetch(self, table: str, key: str) -> Row | None:
         columns = self._columns(table)
         selection, statement = self._select(table, columns)
-        wanted = build_condition(columns[self._config.key_of(self._tables[table])], key)
+        wanted = build_condition(columns[self._config.get_key_column(self._tables[table])], key)
         if wanted is None:
             return None
         found = self._query(f"{statement} WHERE {wanted.statement} LIMIT 1", wanted.value)
-        return Row(table, "read", selection.row(found[0]), "fetch", "direct") if found else None
+        return Row(table, "read", selection.make_row(found[0]), "fetch", "direct") if found else None
 
-    def snapshot(self, resume: Position | None) -> Iterator[Item]:
+    def read_snapshot(self, resume: Position | None) -> Iterator[Item]:
         resumed = parse_snapshot(resume) if resume is not None else None
         probe = self._connect()
         scan = db.connect_for_rows(self._server, self._password, read_timeout_s=SNAPSHOT_TIMEOUT_S)
@@ -104,7 +104,7 @@ class MysqlSource:
                     connection.close()
         yield Checkpoint(encode_stream(start))
 
-    def stream(self, start: Position) -> Iterator[Item]:
+    def read_stream(self, start: Position) -> Iterator[Item]:
         position = parse_stream(start)
         connection = self._connect()
         try:
@@ -122,7 +122,7 @@ class MysqlSource:
         )
         try:
             with db.translate_driver_errors(self._server):
-                yield from self._stream.items(position, end, found)
+                yield from self._stream.read_items(position, end, found)
         finally:
             self.close()
 
@@ -134,7 +134,7 @@ class MysqlSource:
             self._stream.close()
             self._stream = None
 
-    def columns(self, table: str) -> list[str]:
+    def list_columns(self, table: str) -> list[str]:
         """Names of the columns, for `connector new`; raises ConfigurationError where there is no such table."""
         return list(self._columns(table))
 
@@ -151,7 +151,7 @@ class MysqlSource:
             )
         return found
 
-    def primary_key(self, table: str) -> str | None:
+    def find_primary_key(self, table: str) -> str | None:
         """A column that names rows of `table`, for `connector new`."""
         connection = self._connect()
         try:
@@ -182,7 +182,7 @@ class MysqlSource:
         types = db.read_columns(connection, database, table)
         mapped = {_column(name, types) for name in self._mapped(table)}
         faults = [f"table {table} has no column {name}" for name in sorted(mapped - set(types))]
-        key = self._config.key_of(section)
+        key = self._config.get_key_column(section)
         if key in types and key not in db.read_unique_keys(connection, database, table):
             faults.append(f"table {table}: key {key} is neither a primary nor a unique key of its own")
         return faults + [fault for name in sorted(mapped & set(types)) for fault in _type_faults(table, types[name])]
@@ -193,7 +193,7 @@ class MysqlSource:
     def _check_log(self, connection: Any, found: Mapping[str, str]) -> None:
         """Reads the beginning of the log as the stream will, so that a missing grant is told now."""
         file, _ = db.read_binlog_end(connection)
-        self._access(found).born(file)
+        self._access(found).find_created_s(file)
 
     def _access(self, found: Mapping[str, str]) -> LogAccess:
         options = db.build_options(self._server, self._password, read_timeout_s=60.0)
@@ -261,7 +261,7 @@ class MysqlSource:
                 for answers in chunk:
                     number += 1
                     coordinates = f"{start.file}:{start.offset} snapshot row {number}"
-                    values = selection.row(answers)
+                    values = selection.make_row(answers)
                     yield Row(table, "read", values, coordinates, "snapshot")
                 after = _place(columns[order], values[order])
                 yield Checkpoint(encode_snapshot(SnapshotPosition(start=start, table=table, after=after)))
@@ -274,10 +274,10 @@ class MysqlSource:
     def _order(self, table: str, names: list[str]) -> str:
         transactions = self._config.transactions
         if table == transactions.name and transactions.snapshot_order == "event_time":
-            name = transactions.fields.event_time.names()[0]
+            name = transactions.fields.event_time.list_names()[0]
             if name in names:
                 return name
-        return self._config.key_of(self._tables[table])
+        return self._config.get_key_column(self._tables[table])
 
     def _select(self, table: str, columns: Mapping[str, Declared]) -> tuple[Selection, str]:
         """The mapped columns that `table` has, and a SELECT of them."""

@@ -55,7 +55,7 @@ class LogStream:
         self._dump: Dump | None = None
         self._reader: LogReader | None = None
 
-    def items(self, position: BinlogPosition, end: BinlogPosition, settings: Mapping[str, str]) -> Iterator[Item]:
+    def read_items(self, position: BinlogPosition, end: BinlogPosition, settings: Mapping[str, str]) -> Iterator[Item]:
         """What was committed after `position`.
 
         Args:
@@ -76,7 +76,7 @@ class LogStream:
         def find_prepared(xid: Xid, before: BinlogPosition) -> Held | None:
             return access.find_prepared(xid, before, self._files(), names)
 
-        keys = {table.name: self._config.key_of(table) for table in self._config.tables()}
+        keys = {table.name: self._config.get_key_column(table) for table in self._config.list_tables()}
         self._reader = LogReader(
             position,
             end=end,
@@ -93,7 +93,7 @@ class LogStream:
             heartbeat_s=self._server.heartbeat_s,
             mariadb=mariadb,
         )
-        yield from self._reader.items(self._dump)
+        yield from self._reader.read_items(self._dump)
 
     def close(self) -> None:
         """Leaves the server; never raises."""
@@ -103,7 +103,7 @@ class LogStream:
             self._reader.close()
 
     def _names(self, settings: Mapping[str, str]) -> TableNames:
-        tables = [table.name for table in self._config.tables()]
+        tables = [table.name for table in self._config.list_tables()]
         return TableNames(self._server.database, tables, ignore_case=db.is_case_insensitive(settings))
 
     def _start(self, position: BinlogPosition, *, mariadb: bool) -> tuple[Start, History | None]:
@@ -134,7 +134,7 @@ class LogStream:
             return
         known = self._files()
         if position.file in known:
-            if access.born(position.file) != position.born:
+            if access.find_created_s(position.file) != position.born:
                 raise PositionDeadError(
                     f"the server's log began again: {position.file} is not the file of that name which was read"
                 )

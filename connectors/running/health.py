@@ -16,11 +16,11 @@ class Vitals:
     lag_s: float = 0.0
     """Age of the newest row when it was read."""
 
-    def source_spoke(self, now_s: float) -> None:
+    def note_source(self, now_s: float) -> None:
         """The source gave something at monotonic time `now_s`."""
         self.source_spoke_s = now_s
 
-    def idle_s(self, now_s: float) -> float:
+    def compute_idle_s(self, now_s: float) -> float:
         """Seconds since the source last gave anything, or since the start."""
         return now_s - (self.source_spoke_s if self.source_spoke_s is not None else self.started_s)
 
@@ -35,7 +35,7 @@ def find_ailments(vitals: Vitals, now_s: float, kafka_blocked_s: float, silent_a
         silent_after_s: The source's own limit of silence.
     """
     found = []
-    idle_s = vitals.idle_s(now_s)
+    idle_s = vitals.compute_idle_s(now_s)
     if kafka_blocked_s > KAFKA_SILENT_S:
         found.append(
             f"Kafka has confirmed nothing for {kafka_blocked_s:.0f} s; is the broker up and are the topics there?"

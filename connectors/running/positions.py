@@ -77,7 +77,7 @@ class SqlOffsetStore:
         with self._database.begin() as connection:
             return connection.execute(_POSITIONS.delete().where(*self._of(connector))).rowcount > 0
 
-    def names(self) -> Sequence[str]:
+    def list_names(self) -> Sequence[str]:
         with self._database.begin() as connection:
             query = select(_POSITIONS.c.connector).where(_POSITIONS.c.retailer == self._retailer)
             return sorted(connection.execute(query).scalars())

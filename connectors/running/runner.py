@@ -80,7 +80,7 @@ class Runner:
         self._vitals = vitals
         self._stop = stop
         self._name = self._config.name
-        self._saved = Saved(self._name, Position("snapshot", ""), {}, self._config.fingerprint(), 0, 0, _NEVER)
+        self._saved = Saved(self._name, Position("snapshot", ""), {}, self._config.compute_fingerprint(), 0, 0, _NEVER)
         self._limits = DeadLetterLimits(self._config.limits)
         self._marks: deque[tuple[int, Position]] = deque()
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -121,7 +121,7 @@ class Runner:
         return f"Everything up to the saved position is delivered; the next start continues there: {position.text}"
 
     def _load(self) -> None:
-        fingerprint = self._config.fingerprint()
+        fingerprint = self._config.compute_fingerprint()
         saved = self._store.load(self._name)
         if saved is None:
             saved = self._saved
@@ -131,7 +131,7 @@ class Runner:
             self._checked = False
         self._saved = saved
         self._position = saved.position if saved.position.text else None
-        self._guard = SchemaGuard(saved.schema, self._mapper.columns)
+        self._guard = SchemaGuard(saved.schema, self._mapper.list_columns)
         _LOG.info(
             "connector_starts", connector=self._name, stage=saved.position.stage, resumed=self._position is not None
         )
@@ -140,7 +140,7 @@ class Runner:
         items = self._reading()
         try:
             for item in items:
-                self._vitals.source_spoke(self._clock.monotonic_s())
+                self._vitals.note_source(self._clock.monotonic_s())
                 self._take(item)
                 if self._stop.is_set():
                     return
@@ -170,11 +170,11 @@ class Runner:
                 raise ConfigurationError(faults)
             self._checked = True
         if self._position is None or self._position.stage == "snapshot":
-            yield from self._source.snapshot(self._position)
+            yield from self._source.read_snapshot(self._position)
         if self._position is None or self._position.stage == "snapshot":
             raise TransientError("the snapshot ended without a position to stream from")
         self._streaming = True
-        yield from self._source.stream(self._position)
+        yield from self._source.read_stream(self._position)
 
     def _back_off(self, error: TransientError) -> None:
         now = self._clock.monotonic_s()
@@ -222,11 +222,11 @@ class Runner:
         self._counts["rows", row.phase] += 1
         if row.changed_at is not None:
             self._vitals.lag_s = max(0.0, (now - row.changed_at).total_seconds())
-        fault = self._guard.fault(row.table)
+        fault = self._guard.find_fault(row.table)
         outcomes = (
-            [self._mapper.rejected(row, now, "schema_changed", fault)]
+            [self._mapper.reject(row, now, "schema_changed", fault)]
             if fault is not None
-            else self._mapper.outcomes(row, now)
+            else self._mapper.map_row(row, now)
         )
         bad = None
         for outcome in outcomes:
@@ -234,24 +234,24 @@ class Runner:
                 bad = outcome
                 self._counts["dead_letters", outcome.reason] += 1
                 self.tally.dead_letters += 1
-            self._sink.send(self._mapper.outgoing(outcome))
+            self._sink.send(self._mapper.make_outgoing(outcome))
         self.tally.messages += len(outcomes)
         if outcomes:
             self._limits.count(bad=bad is not None, reason=bad.reason if bad else "")
 
     def _take_unreadable(self, item: Unreadable) -> None:
-        letter = self._mapper.refused(item, self._clock.now())
+        letter = self._mapper.refuse(item, self._clock.now())
         self._counts["dead_letters", letter.reason] += 1
         self.tally.rows += 1
         self.tally.messages += 1
         self.tally.dead_letters += 1
-        self._sink.send(self._mapper.outgoing(letter))
+        self._sink.send(self._mapper.make_outgoing(letter))
         self._limits.count(bad=True, reason=letter.reason)
 
     def _take_schema(self, item: SchemaSeen) -> None:
-        if self._guard.see(item):
+        if self._guard.record(item):
             self._saved = self._saved._replace(schema=self._guard.expected)
-        fault = self._guard.fault(item.table)
+        fault = self._guard.find_fault(item.table)
         if fault is not None:
             _LOG.error("schema_changed", connector=self._name, table=item.table, fault=fault)
 
@@ -259,9 +259,9 @@ class Runner:
         self._position = mark.position
         # while rows are bad the position waits, so that a corrected mapping sees them again
         if self._limits.in_a_row == 0 or mark.idle:
-            if self._marks and self._marks[-1][0] == self._sink.sent():
+            if self._marks and self._marks[-1][0] == self._sink.count_sent():
                 self._marks.pop()
-            self._marks.append((self._sink.sent(), mark.position))
+            self._marks.append((self._sink.count_sent(), mark.position))
         now = self._clock.monotonic_s()
         if now - self._saved_at_s >= SAVE_EVERY_S:
             self._saved_at_s = now
@@ -270,7 +270,7 @@ class Runner:
 
     def _save_delivered(self) -> None:
         """Saves the newest position of which everything before is confirmed."""
-        confirmed = self._sink.confirmed()
+        confirmed = self._sink.count_confirmed()
         self._counts["delivered", ""] += confirmed - self._confirmed
         self._confirmed = confirmed
         newest = None
@@ -302,7 +302,7 @@ class Runner:
             else:
                 self._metrics.add("tillguard_connector_delivered_total", count, connector=self._name)
         self._counts.clear()
-        in_flight = self._sink.sent() - self._confirmed
+        in_flight = self._sink.count_sent() - self._confirmed
         self._metrics.set("tillguard_connector_in_flight_messages", in_flight, connector=self._name)
         self._metrics.set("tillguard_connector_lag_seconds", self._vitals.lag_s, connector=self._name)
 

@@ -25,7 +25,7 @@ class SchemaGuard:
         self._mapped = mapped
         self._faults: dict[str, str] = {}
 
-    def see(self, seen: SchemaSeen) -> bool:
+    def record(self, seen: SchemaSeen) -> bool:
         """Takes in the schema that rows have from here on; True when something was newly recorded."""
         known = self.expected.setdefault(seen.table, {})
         names = {_column(name, seen.families, known) for name in self._mapped(seen.table)}
@@ -43,7 +43,7 @@ class SchemaGuard:
         known.update(new)
         return bool(new)
 
-    def fault(self, table: str) -> str | None:
+    def find_fault(self, table: str) -> str | None:
         """Why rows of `table` may not be mapped now; None while all is well."""
         return self._faults.get(table)
 

@@ -62,7 +62,7 @@ class _Pending:
 
 
 class KafkaSink:
-    """See connectors.ports.Sink. `blocked_s` may be read from another thread."""
+    """See connectors.ports.Sink. `compute_blocked_s` may be read from another thread."""
 
     def __init__(
         self,
@@ -119,10 +119,10 @@ class KafkaSink:
         except KafkaError as error:
             self._renew(error)
 
-    def sent(self) -> int:
+    def count_sent(self) -> int:
         return self._sent
 
-    def confirmed(self) -> int:
+    def count_confirmed(self) -> int:
         self._collect()
         return self._confirmed
 
@@ -149,7 +149,7 @@ class KafkaSink:
         """Messages sent and not confirmed."""
         return len(self._pending)
 
-    def blocked_s(self) -> float:
+    def compute_blocked_s(self) -> float:
         """How long the oldest unconfirmed message has been waiting."""
         try:
             oldest = self._pending[0]

@@ -93,7 +93,7 @@ def test_settings_connector_files_and_the_stack_s_addresses_are_read(state: Path
 
 def test_a_connector_continues_at_the_position_that_was_saved(shop: Settings, expected: dict[str, Any]) -> None:
     store = SqlOffsetStore(shop.connectors.positions_url.get_secret_value(), "shop")
-    assert store.names() == [expected["positions"]["connector"]]
+    assert store.list_names() == [expected["positions"]["connector"]]
     saved = store.load("orders")
     assert saved is not None
     found = {"connector": saved.connector, "stage": saved.position.stage, "text": saved.position.text}

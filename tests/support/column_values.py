@@ -155,7 +155,7 @@ class Place:
         config = self.config(tables, key)
         server = config.source
         assert server.kind == "mysql"
-        return MysqlSource(config, server, server.secret({}), lambda table: set(self.columns(table)))
+        return MysqlSource(config, server, server.read_secret({}), lambda table: set(self.columns(table)))
 
     def columns(self, table: str) -> list[str]:
         """Names of a table's columns."""
@@ -163,7 +163,7 @@ class Place:
 
     def end(self, source: MysqlSource) -> Position:
         """Where a snapshot of now lets the stream begin."""
-        last = list(source.snapshot(None))[-1]
+        last = list(source.read_snapshot(None))[-1]
         assert isinstance(last, Checkpoint)
         return last.position
 
@@ -187,7 +187,7 @@ def fill(place: Place, table: str, cases: Sequence[Case]) -> None:
 def streamed(source: MysqlSource, start: Position) -> list[Item]:
     """Everything from `start` on, until the source has caught up."""
     found: list[Item] = []
-    items = source.stream(start)
+    items = source.read_stream(start)
     for item in items:
         found.append(item)
         if isinstance(item, Checkpoint) and item.idle:

@@ -87,7 +87,7 @@ class MemorySource:
     def fetch(self, table: str, key: str) -> Row | None:
         return next((row for row in self.history if str(row.values["id"]) == key), None)
 
-    def snapshot(self, resume: Position | None) -> Iterator[Item]:
+    def read_snapshot(self, resume: Position | None) -> Iterator[Item]:
         self.snapshots += 1
         first = int(resume.text) if resume else 0
         for number, row in enumerate(self.history[first:], start=first + 1):
@@ -96,7 +96,7 @@ class MemorySource:
                 yield Checkpoint(Position("snapshot", str(number)))
         yield Checkpoint(Position("stream", "0"))
 
-    def stream(self, start: Position) -> Iterator[Item]:
+    def read_stream(self, start: Position) -> Iterator[Item]:
         for number in range(int(start.text), len(self.items)):
             item = self.items[number]
             if isinstance(item, Crash | Away | Dead):
@@ -138,14 +138,14 @@ class MemorySink:
     def send(self, message: Outgoing) -> None:
         self.messages.append(message)
 
-    def sent(self) -> int:
+    def count_sent(self) -> int:
         return len(self.messages)
 
-    def confirmed(self) -> int:
+    def count_confirmed(self) -> int:
         return min(self.released, len(self.messages)) if self.hold else len(self.messages)
 
     def flush(self, timeout_s: float) -> bool:
-        return self.confirmed() == self.sent()
+        return self.count_confirmed() == self.count_sent()
 
     def close(self) -> None:
         self.closed = True
@@ -176,7 +176,7 @@ class MemoryStore:
     def reset(self, connector: str) -> bool:
         return self.saved.pop(connector, None) is not None
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         return sorted(self.saved)
 
 

@@ -127,10 +127,10 @@ def position_ran_ahead(position: Position, rows: Iterable[Committed], delivered:
 
 def _passed(position: Position, row: Committed) -> bool:
     if position.stage == "stream":
-        return parse_stream(position).reaches(row.end)
+        return parse_stream(position).has_reached(row.end)
     snapshot = parse_snapshot(position)
     scanned = snapshot.after is not None and int(row.identity) <= int(snapshot.after)
-    return scanned and snapshot.start.reaches(row.end)
+    return scanned and snapshot.start.has_reached(row.end)
 
 
 def offsets_ran_ahead(committed: Mapping[int, int], transactions: Iterable[Entry], answered: set[str]) -> list[str]:

@@ -104,5 +104,5 @@ class Log:
         self._packets.append(packet(27, b"binlog.000001", end=self.end, flags=0x20))
         return self
 
-    def packets(self) -> Iterator[bytes]:
+    def read_packets(self) -> Iterator[bytes]:
         yield from self._packets

@@ -11,7 +11,7 @@ from support.connector_worlds import MysqlWorld
 def begin(place: MysqlWorld) -> Position:
     """The position at which a snapshot that starts now hands over to the stream."""
     source = place.source()
-    last = list(source.snapshot(None))[-1]
+    last = list(source.read_snapshot(None))[-1]
     source.close()
     assert isinstance(last, Checkpoint)
     return last.position
@@ -22,7 +22,7 @@ def stream(place: MysqlWorld, start: Position) -> list[Item]:
     found: list[Item] = []
     source = place.source()
     try:
-        with closing(source.stream(start)) as items:  # type: ignore[type-var]
+        with closing(source.read_stream(start)) as items:  # type: ignore[type-var]
             for item in items:
                 found.append(item)
                 if isinstance(item, Checkpoint) and item.idle:

@@ -71,7 +71,7 @@ def check(
         faults = source.check()
         if faults:
             raise ConfigurationError([f"{file}: {fault}" for fault in faults])
-        tables = [table.name for table in parsed.tables()] or [""]
+        tables = [table.name for table in parsed.list_tables()] or [""]
         samples = {table: source.sample(table, max(rows, LOOKED_AT) if is_file else rows) for table in tables}
     finally:
         source.close()
@@ -207,7 +207,7 @@ def show(
 
     store = store_of(load(retailer, config))
     try:
-        found = [store.load(each) for each in ([name] if name else store.names())]
+        found = [store.load(each) for each in ([name] if name else store.list_names())]
     finally:
         store.close()
     for saved in found:
@@ -306,8 +306,8 @@ def _run(
 
     def complaints() -> list[str]:
         now_s = clock.monotonic_s()
-        metrics.set("tillguard_connector_idle_seconds", parts.vitals.idle_s(now_s), connector=parsed.name)
-        return find_ailments(parts.vitals, now_s, parts.sink.blocked_s(), parts.silent_after_s)
+        metrics.set("tillguard_connector_idle_seconds", parts.vitals.compute_idle_s(now_s), connector=parsed.name)
+        return find_ailments(parts.vitals, now_s, parts.sink.compute_blocked_s(), parts.silent_after_s)
 
     with ExitStack() as pages:
         host, port = web

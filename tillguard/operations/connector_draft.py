@@ -99,12 +99,12 @@ def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], st
     if isinstance(source, MysqlServer):
         from connectors.mysql.source import MysqlSource  # noqa: PLC0415 - only who reads MySQL needs its driver
 
-        reader = MysqlSource(config, source, source.secret(environment), lambda _: set())
-        return reader.columns(wanted.table), reader.primary_key(wanted.table)
+        reader = MysqlSource(config, source, source.read_secret(environment), lambda _: set())
+        return reader.list_columns(wanted.table), reader.find_primary_key(wanted.table)
     if isinstance(source, MongodbServer):
         from connectors.mongodb.source import MongodbSource  # noqa: PLC0415 - as above
 
-        documents = MongodbSource(config, source, source.secret(environment), lambda _: set())
+        documents = MongodbSource(config, source, source.read_secret(environment), lambda _: set())
         try:
             rows = [row for row in documents.sample(wanted.table, _SAMPLE) if isinstance(row, Row)]
         finally:

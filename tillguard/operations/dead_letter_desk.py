@@ -119,8 +119,8 @@ class Retry:
         if letter.key is None:
             raise NotRetriedError("the row has no key by which it could be found")
         mapper = build_mapper(config, self._settings)
-        tables = [table.name for table in config.tables()] or [""]
-        table = next((each for each in tables if mapper.source_name(each) == letter.source), None)
+        tables = [table.name for table in config.list_tables()] or [""]
+        table = next((each for each in tables if mapper.name_source(each) == letter.source), None)
         if table is None:
             raise NotRetriedError(f"{file.name} reads no {letter.source}")
         store = store_of(self._settings)
@@ -135,12 +135,12 @@ class Retry:
             row = source.fetch(table, letter.key)
             if row is None:
                 raise NotRetriedError(f"the row is not in {letter.source} any more, or its key is kept as a token only")
-            outcomes = mapper.outcomes(row, datetime.now(UTC))
+            outcomes = mapper.map_row(row, datetime.now(UTC))
             refused = next((outcome for outcome in outcomes if isinstance(outcome, DeadLetter)), None)
             if refused is not None:
                 raise NotRetriedError(f"still refused: {refused.reason}: {refused.detail}")
             for outcome in outcomes:
-                sink.send(mapper.outgoing(outcome))
+                sink.send(mapper.make_outgoing(outcome))
             if not sink.flush(self._settings.kafka.request_timeout_s):
                 raise NotRetriedError("Kafka did not confirm the messages")
         finally:

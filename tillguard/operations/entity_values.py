@@ -38,4 +38,4 @@ def _tokens(settings: Settings, entity: str, given: str) -> list[str]:
         raise ConfigurationError([error.detail]) from None
     newest_first = sorted(keys.token_keys, key=lambda key_id: key_id != keys.token_key_id)
     secrets = {key_id: bytes.fromhex(keys.token_keys[key_id].get_secret_value()) for key_id in newest_first}
-    return [Tokeniser(secrets, key_id).token(entity, normalised) for key_id in newest_first]
+    return [Tokeniser(secrets, key_id).make_token(entity, normalised) for key_id in newest_first]

@@ -36,7 +36,7 @@ def look_at_files(path: Path) -> tuple[Guess, dict[str, object]]:
     settings |= find_text_settings(files, found[0])
     files = resolve_format(find_files(where, settings), where.parent)
     rows = _rows(files, found, path)
-    if files.file_format() == "csv" and (nulls := {value for row in rows for value in row.values()} & NULLS):
+    if files.identify_format() == "csv" and (nulls := {value for row in rows for value in row.values()} & NULLS):
         settings["nulls"] = sorted(map(str, nulls))
         rows = [{name: None if value in NULLS else value for name, value in row.items()} for row in rows]
     made = guess(_names(files, found[0], rows), None, rows)
@@ -94,7 +94,7 @@ def _fault(files: Files, path: Path, made: Guess, rows: Sequence[Mapping[str, ob
         return ONE_DOCUMENT
     if made.day_and_time or "event_time" in made.fields or "amount" in made.fields:
         return None
-    form = files.file_format()
+    form = files.identify_format()
     if form == "jsonl":
         return ONE_DOCUMENT if len(rows) == 1 else None
     names = read_column_names(files, path) or []

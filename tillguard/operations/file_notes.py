@@ -56,11 +56,11 @@ def _encoding_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadL
 
 
 def _null_notes(config: ConnectorConfig, rows: Rows) -> list[str]:
-    if not isinstance(config.source, Files) or config.source.file_format() != "csv":
+    if not isinstance(config.source, Files) or config.source.identify_format() != "csv":
         return []
     fields = config.transactions.fields
     specs = [getattr(fields, field) for field in type(fields).model_fields]
-    names = {name for spec in specs if spec is not None for name in spec.names()}
+    names = {name for spec in specs if spec is not None for name in spec.list_names()}
     values = [row.values.get(name) for row in rows if isinstance(row, Row) for name in names]
     words = sorted({str(value) for value in values if value in NULLS})
     if not words:
@@ -73,7 +73,7 @@ def _null_notes(config: ConnectorConfig, rows: Rows) -> list[str]:
 
 def _time_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLetter]) -> list[str]:
     spec = config.transactions.fields.event_time
-    values = _values(rows, spec.names())
+    values = _values(rows, spec.list_names())
     form = find_time_form(values)
     if not values or (form is not None and list(form.formats) == spec.format):
         return [f"event_time: {SWAPPABLE}"] if form is not None and form.swappable else []
@@ -93,7 +93,7 @@ def _time_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLette
 
 def _amount_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLetter]) -> list[str]:
     spec = config.transactions.fields.amount
-    values = _values(rows, spec.names())
+    values = _values(rows, spec.list_names())
     form = find_number_form(values)
     refused = any(letter.detail.startswith("amount: not a number") for letter in letters)
     if form is None:
@@ -114,7 +114,7 @@ def _amount_notes(config: ConnectorConfig, rows: Rows, letters: Sequence[DeadLet
 
 
 def _currency_notes(config: ConnectorConfig, rows: Rows, looked: Looked) -> list[str]:
-    (name,) = config.transactions.fields.amount.names() or ("",)
+    (name,) = config.transactions.fields.amount.list_names() or ("",)
     other: dict[str, str] = {}
     count = 0
     for row, outcomes in zip(rows, looked, strict=True):

@@ -31,7 +31,7 @@ def look(mapper: Mapper, samples: Mapping[str, Sequence[Row | Unreadable]]) -> L
 
 
 def _outcomes(mapper: Mapper, row: Row | Unreadable, now: datetime) -> list[MappedMessage]:
-    return [mapper.refused(row, now)] if isinstance(row, Unreadable) else mapper.outcomes(row, now)
+    return [mapper.refuse(row, now)] if isinstance(row, Unreadable) else mapper.map_row(row, now)
 
 
 def show_rows(mapper: Mapper, looked: Looked, shown: int, console: Console | None = None) -> int:
@@ -49,7 +49,7 @@ def show_rows(mapper: Mapper, looked: Looked, shown: int, console: Console | Non
         of_all = f" of {len(rows):,} that were looked at" if count < len(rows) else ""
         counted = f"{count} row{'s' if count > 1 else ''}{of_all}"
         out.print(
-            f"{mapper.source_name(table)}: {counted}" if rows else f"{table or 'file'}: no rows yet", style="bold"
+            f"{mapper.name_source(table)}: {counted}" if rows else f"{table or 'file'}: no rows yet", style="bold"
         )
         for number, outcomes in enumerate(rows[:shown], start=1):
             out.print(f"\nrow {number}" if outcomes else f"\nrow {number}: says nothing (yet)", highlight=False)

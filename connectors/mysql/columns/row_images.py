@@ -76,7 +76,7 @@ class RowDecoder:
         self._json = [number for number, column in enumerate(table_map.columns) if column.type == JSON]
         self._plans: dict[bytes, _Plan] = {}
 
-    def rows(self, event_type: int, body: bytes) -> Iterator[RowImage | RowFault]:
+    def decode_rows(self, event_type: int, body: bytes) -> Iterator[RowImage | RowFault]:
         """The rows of an event's body (without header and checksum), and perhaps a RowFault at the end; never raises."""
         known: dict[str, object] = {}
         try:
@@ -205,4 +205,4 @@ def decode_rows(
     event_type: int, body: bytes, table_map: TableMap, wanted: Collection[str]
 ) -> Iterator[RowImage | RowFault]:
     """The rows of one event; who reads many keeps a RowDecoder for each table map."""
-    return RowDecoder(table_map, wanted).rows(event_type, body)
+    return RowDecoder(table_map, wanted).decode_rows(event_type, body)

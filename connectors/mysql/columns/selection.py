@@ -43,7 +43,7 @@ class Selection:
             TYPES[column.data_type].expression.format(quote_identifier(column.name)) for column in columns
         )
 
-    def row(self, answers: Collection[bytes | None]) -> Mapping[str, object]:
+    def make_row(self, answers: Collection[bytes | None]) -> Mapping[str, object]:
         """The values of one row."""
         return {
             name: None if answer is None else convert(answer)

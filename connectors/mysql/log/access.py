@@ -36,12 +36,12 @@ class LogAccess:
         self._replica_id = replica_id
         self._mariadb = mariadb
 
-    def born(self, file: str) -> int:
+    def find_created_s(self, file: str) -> int:
         """When the server created `file`, in seconds since 1970; 0 where it does not say."""
         with self._events(FromFile(file, 4)) as events:
             return next((event.timestamp for event in events if event.code == Code.FORMAT_DESCRIPTION), 0)
 
-    def first_unknown(self, known: GtidSet) -> BinlogPosition | None:
+    def find_first_unknown(self, known: GtidSet) -> BinlogPosition | None:
         """Where the first transaction that is not in `known` begins on a MySQL server; None where there is none."""
         file = ""
         with self._events(FromGtids(known)) as events:
@@ -70,7 +70,7 @@ class LogAccess:
             try:
                 with self._events(FromFile(file, 4)) as events:
                     self._replay(events, follower, file, before)
-                if follower.transactions.knows(xid):
+                if follower.transactions.has_prepared(xid):
                     return follower.transactions.take_prepared(xid)
             finally:
                 follower.transactions.close()
@@ -84,7 +84,7 @@ class LogAccess:
                 continue
             if event.code == Code.FORMAT_DESCRIPTION:
                 continue
-            for outcome in follower.feed(event, f"{file}:{max(event.end - event.size, 0)}"):
+            for outcome in follower.follow(event, f"{file}:{max(event.end - event.size, 0)}"):
                 held = getattr(outcome, "held", None)
                 if held is not None:
                     held.store.close()
@@ -99,7 +99,7 @@ class LogAccess:
         )
         try:
             frames = Frames(checksums=dump.checksums)
-            yield (frames.read(packet) for packet in dump.packets())
+            yield (frames.read(packet) for packet in dump.read_packets())
         except (MalformedEventError, ChecksumError) as error:
             raise TransientError(f"the server's log cannot be read: {error}") from None
         finally:

@@ -43,10 +43,10 @@ def read_payload(body: bytes, *, bytes_max: int = PAYLOAD_BYTES_MAX) -> Iterator
     """The events inside the body of a TRANSACTION_PAYLOAD event, one at a time; raises MalformedEventError."""
     with translate_read_errors("a TRANSACTION_PAYLOAD event"):
         cursor, fields = Cursor(body), dict[int, int]()
-        while (field := cursor.packed()) != _FIELDS_END:
-            value = Cursor(cursor.take(cursor.packed()))
-            fields[field] = value.packed()
-        packed = cursor.take(fields.get(_PAYLOAD_BYTES, cursor.left()))
+        while (field := cursor.take_packed()) != _FIELDS_END:
+            value = Cursor(cursor.take(cursor.take_packed()))
+            fields[field] = value.take_packed()
+        packed = cursor.take(fields.get(_PAYLOAD_BYTES, cursor.count_left()))
         algorithm, size = fields[_ALGORITHM], fields.get(_UNPACKED_BYTES, len(packed))
     if size > bytes_max:
         raise TooLargeError(f"a compressed transaction of {size} bytes is larger than {bytes_max}")
@@ -99,7 +99,7 @@ def unpack_event(event: Event, *, bytes_max: int = UNPACKED_BYTES_MAX) -> Event:
 def _query_head(body: bytes) -> int:
     """How many bytes come before a statement's text."""
     cursor = Cursor(body, 8)
-    database, _, status = cursor.number(1), cursor.number(2), cursor.number(2)
+    database, _, status = cursor.take_number(1), cursor.take_number(2), cursor.take_number(2)
     return 13 + status + database + 1
 
 
@@ -107,17 +107,17 @@ def _rows_head(body: bytes, code: int) -> int:
     """How many bytes come before the rows: table, flags, extra data, number of columns, and which of them are there."""
     cursor = Cursor(body, 8)
     if code >= Code.WRITE_ROWS_COMPRESSED:
-        cursor.take(cursor.number(2) - 2)
-    bitmap = (cursor.packed() + 7) // 8
+        cursor.take(cursor.take_number(2) - 2)
+    bitmap = (cursor.take_packed() + 7) // 8
     updates = code in (Code.UPDATE_ROWS_COMPRESSED, Code.UPDATE_ROWS_COMPRESSED_V1)
     cursor.take(bitmap * 2 if updates else bitmap)
-    return len(body) - cursor.left()
+    return len(body) - cursor.count_left()
 
 
 def _unzlib(packed: bytes, bytes_max: int) -> bytes:
     """One byte says how many bytes hold the size; then the size, big-endian, and the data."""
     cursor = Cursor(packed)
-    head = cursor.number(1)
+    head = cursor.take_number(1)
     if head & 0xF0 != 0x80:
         raise ValueError
     size = int.from_bytes(cursor.take(head & 0x07), "big")
@@ -125,7 +125,7 @@ def _unzlib(packed: bytes, bytes_max: int) -> bytes:
         raise TooLargeError(f"a compressed event of {size} bytes is larger than {bytes_max}")
     stream = zlib.decompressobj()
     try:
-        plain = stream.decompress(cursor.rest(), size + 1)
+        plain = stream.decompress(cursor.take_rest(), size + 1)
     except zlib.error:
         raise ValueError from None
     if len(plain) != size:

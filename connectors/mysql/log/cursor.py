@@ -33,7 +33,7 @@ class Cursor:
         self._data = data
         self._at = at
 
-    def left(self) -> int:
+    def count_left(self) -> int:
         """Bytes that were not read yet."""
         return len(self._data) - self._at
 
@@ -46,40 +46,40 @@ class Cursor:
         self._at = end
         return found
 
-    def rest(self) -> bytes:
+    def take_rest(self) -> bytes:
         """Every byte that is left."""
-        return self.take(self.left())
+        return self.take(self.count_left())
 
-    def number(self, width: int) -> int:
+    def take_number(self, width: int) -> int:
         """An unsigned number of `width` bytes."""
         return int.from_bytes(self.take(width), "little")
 
-    def uuid(self) -> str:
+    def take_uuid(self) -> str:
         """Sixteen bytes in the notation of a UUID."""
         return str(UUID(bytes=self.take(16)))
 
-    def packed(self) -> int:
+    def take_packed(self) -> int:
         """A number in the protocol's length encoding."""
-        first = self.number(1)
+        first = self.take_number(1)
         if first < 0xFB:
             return first
         width = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first)
         if width is None:
             raise ValueError
-        return self.number(width)
+        return self.take_number(width)
 
-    def varint(self) -> int:
+    def take_varint(self) -> int:
         """An unsigned number as MySQL's serialization library writes it: trailing ones of the first byte count more bytes."""
-        first = self.number(1)
+        first = self.take_number(1)
         more = 0
         while first >> more & 1:
             more += 1
         if more >= 8:  # nine bytes: the first is all ones
-            return self.number(8)
+            return self.take_number(8)
         value = first >> (more + 1)
-        return value | self.number(more) << (7 - more)
+        return value | self.take_number(more) << (7 - more)
 
-    def signed_varint(self) -> int:
-        """As `varint`, with the sign in the lowest bit."""
-        found = self.varint()
+    def take_signed_varint(self) -> int:
+        """As `take_varint`, with the sign in the lowest bit."""
+        found = self.take_varint()
         return -(found >> 1) - 1 if found & 1 else found >> 1

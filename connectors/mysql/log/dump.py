@@ -53,7 +53,7 @@ class Dump:
             self.close()
             raise
 
-    def packets(self) -> Iterator[bytes]:
+    def read_packets(self) -> Iterator[bytes]:
         """Events with their headers, one after another; ends where the server ends the stream."""
         read = self._connection._read_packet  # noqa: SLF001 - as above
         while True:

@@ -77,7 +77,7 @@ class Follower:
         """Whether a transaction is open."""
         return self.transactions.inside
 
-    def feed(self, event: Event, place: str) -> Iterator[LogEffect]:
+    def follow(self, event: Event, place: str) -> Iterator[LogEffect]:
         """What `event` brings about, in order.
 
         Args:
@@ -129,7 +129,7 @@ class Follower:
             if inner.code == Code.TRANSACTION_PAYLOAD:
                 yield Loud(f"an event of type {get_event_name(inner.code)} stands inside another one")
             else:
-                yield from self.feed(inner, place)
+                yield from self.follow(inner, place)
 
     def _start(self, begin: Begin, place: str) -> None:
         self.gtid = begin.gtid
@@ -195,7 +195,7 @@ class Follower:
             moves.roll_back()
             yield self._ended(None, "rolled_back")
         elif effect.kind == "savepoint":
-            moves.savepoint(effect.name)
+            moves.set_savepoint(effect.name)
         elif effect.kind == "rollback_to":
             if not moves.roll_back_to(effect.name):
                 yield Loud("a part of a transaction was rolled back, and which part cannot be told")

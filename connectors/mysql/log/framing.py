@@ -90,8 +90,8 @@ def read_rotate(event: Event) -> tuple[str, int]:
     """The next file, and where in it reading continues."""
     with translate_read_errors("a ROTATE event"):
         cursor = Cursor(event.body)
-        offset = cursor.number(8)
-        return cursor.rest().decode(), offset
+        offset = cursor.take_number(8)
+        return cursor.take_rest().decode(), offset
 
 
 def read_heartbeat(event: Event) -> tuple[str, int | None]:
@@ -101,14 +101,14 @@ def read_heartbeat(event: Event) -> tuple[str, int | None]:
             # MariaDB appends the offset where it needs more than 32 bits
             return event.body.split(b"\0")[0].decode(), event.end or None
         cursor, file, offset = Cursor(event.body), "", None
-        while cursor.left():
-            field, length = cursor.packed(), 0
+        while cursor.count_left():
+            field, length = cursor.take_packed(), 0
             if field == 0:
                 break
-            length = cursor.packed()
+            length = cursor.take_packed()
             value = cursor.take(length)
             if field == 1:
                 file = value.decode()
             elif field == 2:
-                offset = Cursor(value).packed()
+                offset = Cursor(value).take_packed()
         return file, offset

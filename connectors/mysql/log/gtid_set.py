@@ -41,14 +41,14 @@ class GtidSet:
         """Reads the binary form (COM_BINLOG_DUMP_GTID, PREVIOUS_GTIDS); raises MalformedEventError."""
         with translate_read_errors("a set of GTIDs"):
             cursor = Cursor(data)
-            header = cursor.number(8)
+            header = cursor.take_number(8)
             tagged = header >> 56 == _TAGGED_FORMAT
             count = (header >> 8 & (1 << 48) - 1) if tagged else header
             found: dict[Source, list[tuple[int, int]]] = {}
             for _ in range(count):
-                uuid = cursor.uuid()
-                tag = cursor.take(cursor.varint()).decode("ascii") if tagged else ""
-                runs = [(cursor.number(8), cursor.number(8) - 1) for _ in range(cursor.number(8))]
+                uuid = cursor.take_uuid()
+                tag = cursor.take(cursor.take_varint()).decode("ascii") if tagged else ""
+                runs = [(cursor.take_number(8), cursor.take_number(8) - 1) for _ in range(cursor.take_number(8))]
                 found.setdefault((uuid, tag), []).extend(runs)
             return cls({source: _normal(intervals) for source, intervals in found.items()})
 
@@ -75,25 +75,26 @@ class GtidSet:
             merged = _normal([*known, (number, number)])
         return GtidSet({**self._parts, source: merged})
 
-    def contains(self, source: Source, number: int) -> bool:
+    def has(self, source: Source, number: int) -> bool:
         """Whether the transaction is in the set."""
         return any(first <= number <= last for first, last in self._parts.get(source, ()))
 
-    def covers(self, other: "GtidSet") -> bool:
+    def has_all_of(self, other: "GtidSet") -> bool:
         """Whether every transaction of `other` is in this set."""
-        return not other.minus(self)
+        return not other.subtract(self)
 
-    def minus(self, other: "GtidSet") -> "GtidSet":
+    def subtract(self, other: "GtidSet") -> "GtidSet":
         """What is in this set and not in `other`."""
-        gone = other.parts()
+        gone = other.parts
         rest = {source: _subtract(runs, gone.get(source, ())) for source, runs in self._parts.items()}
         return GtidSet({source: runs for source, runs in rest.items() if runs})
 
-    def plus(self, other: "GtidSet") -> "GtidSet":
+    def combine(self, other: "GtidSet") -> "GtidSet":
         """What is in either."""
-        mine, others = self._parts, other.parts()
+        mine, others = self._parts, other.parts
         return GtidSet({s: _normal([*mine.get(s, ()), *others.get(s, ())]) for s in mine.keys() | others.keys()})
 
+    @property
     def parts(self) -> Mapping[Source, Intervals]:
         """Runs of numbers by source."""
         return self._parts

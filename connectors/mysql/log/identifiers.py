@@ -20,7 +20,7 @@ class Gtid(NamedTuple):
     tag: str
     number: int
 
-    def text(self) -> str:
+    def to_text(self) -> str:
         """In the server's notation."""
         return ":".join(part for part in (self.uuid, self.tag, str(self.number)) if part)
 
@@ -32,7 +32,7 @@ class MariadbGtid(NamedTuple):
     server: int
     number: int
 
-    def text(self) -> str:
+    def to_text(self) -> str:
         """In the server's notation."""
         return f"{self.domain}-{self.server}-{self.number}"
 
@@ -63,33 +63,33 @@ def read_begin(event: Event) -> Begin:
         if event.code == Code.GTID_TAGGED:
             return Begin(_tagged(Cursor(event.body)))
         cursor = Cursor(event.body, 1)  # flags
-        return Begin(Gtid(cursor.uuid(), "", cursor.number(8)))
+        return Begin(Gtid(cursor.take_uuid(), "", cursor.take_number(8)))
 
 
 def _mariadb(event: Event) -> Begin:
     cursor = Cursor(event.body)
-    number, domain, flags = cursor.number(8), cursor.number(4), cursor.number(1)
+    number, domain, flags = cursor.take_number(8), cursor.take_number(4), cursor.take_number(1)
     return Begin(MariadbGtid(domain, event.server_id, number), opened=not flags & _STANDALONE)
 
 
 def _tagged(cursor: Cursor) -> Gtid:
     """Fields of the serialization library come in ascending order, and each begins with its number."""
-    cursor.varint()  # version
-    cursor.varint()  # size
-    cursor.varint()  # the last field that a reader must know
+    cursor.take_varint()  # version
+    cursor.take_varint()  # size
+    cursor.take_varint()  # the last field that a reader must know
     uuid = tag = ""
     number = 0
     for _ in range(4):
-        field = cursor.varint()
+        field = cursor.take_varint()
         if field == 0:
-            cursor.varint()  # flags
+            cursor.take_varint()  # flags
         elif field == 1:
-            octets = bytes(cursor.varint() for _ in range(16))
-            uuid = Cursor(octets).uuid()
+            octets = bytes(cursor.take_varint() for _ in range(16))
+            uuid = Cursor(octets).take_uuid()
         elif field == 2:
-            number = cursor.signed_varint()
+            number = cursor.take_signed_varint()
         elif field == 3:
-            tag = cursor.take(cursor.varint()).decode("ascii")
+            tag = cursor.take(cursor.take_varint()).decode("ascii")
     if not uuid or number < 1:
         raise ValueError
     return Gtid(uuid, tag, number)
@@ -99,8 +99,8 @@ def read_prepare(event: Event) -> tuple[Xid, bool]:
     """The transaction that an XA_PREPARE event is about, and whether it is committed with it (ONE PHASE)."""
     with translate_read_errors("an XA_PREPARE event"):
         cursor = Cursor(event.body)
-        one_phase, form = cursor.number(1), cursor.number(4)
-        gtrid, bqual = cursor.number(4), cursor.number(4)
+        one_phase, form = cursor.take_number(1), cursor.take_number(4)
+        gtrid, bqual = cursor.take_number(4), cursor.take_number(4)
         return Xid(form, cursor.take(gtrid), cursor.take(bqual)), bool(one_phase)
 
 
@@ -116,7 +116,7 @@ class MysqlHistory:
         if isinstance(gtid, Gtid):
             self._seen = self._seen.add((gtid.uuid, gtid.tag), gtid.number)
 
-    def text(self) -> str:
+    def to_text(self) -> str:
         """The set in the server's notation."""
         return str(self._seen)
 
@@ -133,9 +133,9 @@ class MariadbHistory:
         if isinstance(gtid, MariadbGtid):
             self._newest[gtid.domain] = gtid
 
-    def text(self) -> str:
+    def to_text(self) -> str:
         """The list in the server's notation."""
-        return ",".join(gtid.text() for _, gtid in sorted(self._newest.items()))
+        return ",".join(gtid.to_text() for _, gtid in sorted(self._newest.items()))
 
 
 History = MysqlHistory | MariadbHistory

@@ -40,29 +40,29 @@ def read_load(event: Event) -> Query:
 def _read(body: bytes, head: int, what: str) -> Query:
     with translate_read_errors(what):
         cursor = Cursor(body, 8)
-        database, _, status = cursor.number(1), cursor.number(2), cursor.number(2)
+        database, _, status = cursor.take_number(1), cursor.take_number(2), cursor.take_number(2)
         cursor.take(head - 13)
         mode, updated = _status(cursor.take(status))
         name = cursor.take(database).decode("utf-8", "surrogateescape")
         cursor.take(1)
         # the text is in the session's character set: what matters here is ASCII, and the rest must not be lost
-        text = cursor.rest().decode("utf-8", "surrogateescape")
+        text = cursor.take_rest().decode("utf-8", "surrogateescape")
         return Query(name, text, updated, bool(mode & _ANSI_QUOTES), not mode & _NO_BACKSLASH_ESCAPES)
 
 
 def _status(data: bytes) -> tuple[int, frozenset[str] | None]:
     """SQL mode and updated databases, up to the first variable that is not known here: the rest cannot be cut."""
     cursor, mode = Cursor(data), 0
-    while cursor.left():
-        code = cursor.number(1)
+    while cursor.count_left():
+        code = cursor.take_number(1)
         if code == _SQL_MODE:
-            mode = cursor.number(8)
+            mode = cursor.take_number(8)
         elif code in _WIDTHS:
             cursor.take(_WIDTHS[code])
         elif code in _TEXTS:
             count, zeros = _TEXTS[code]
             for _ in range(count):
-                cursor.take(cursor.number(1))
+                cursor.take(cursor.take_number(1))
             cursor.take(zeros)
         elif code == _UPDATED_DATABASES:
             return mode, _databases(cursor)
@@ -72,8 +72,8 @@ def _status(data: bytes) -> tuple[int, frozenset[str] | None]:
 
 
 def _databases(cursor: Cursor) -> frozenset[str] | None:
-    count = cursor.number(1)
+    count = cursor.take_number(1)
     if count == _DATABASES_UNKNOWN:
         return None
-    names = cursor.rest().split(b"\0")[:count]
+    names = cursor.take_rest().split(b"\0")[:count]
     return frozenset(name.decode("utf-8", "surrogateescape") for name in names)

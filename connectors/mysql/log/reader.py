@@ -37,7 +37,7 @@ class Feed(Protocol):
 
     checksums: bool
 
-    def packets(self) -> Iterator[bytes]:
+    def read_packets(self) -> Iterator[bytes]:
         """Events with their headers, one after another."""
         ...
 
@@ -55,7 +55,7 @@ class Rows(Protocol):
 
 
 class LogReader:
-    """Reads from one position; one use. `items` blocks up to the heartbeat."""
+    """Reads from one position; one use. `read_items` blocks up to the heartbeat."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class LogReader:
         self._history = history
         self._rows = rows
         self._policy = policy
-        self._table = names.first()
+        self._table = names.get_first()
         self._find_prepared = find_prepared
         self._follower = Follower(names, Spool)
         self._began = start
@@ -92,10 +92,10 @@ class LogReader:
         self._unmarked = 0
         self._last: BinlogPosition = start
 
-    def items(self, feed: Feed) -> Iterator[Item]:
+    def read_items(self, feed: Feed) -> Iterator[Item]:
         """Rows and marks, in the order of the log; the driver's errors pass through."""
         frames = Frames(checksums=feed.checksums)
-        for packet in feed.packets():
+        for packet in feed.read_packets():
             try:
                 event = frames.read(packet)
             except ChecksumError:
@@ -126,7 +126,7 @@ class LogReader:
         follower, ended = self._follower, False
         if not follower.inside:
             self._began = self._before(event)
-        for outcome in follower.feed(event, self._place()):
+        for outcome in follower.follow(event, self._place()):
             if isinstance(outcome, Ended):
                 ended = True
                 if outcome.held is not None:
@@ -167,7 +167,7 @@ class LogReader:
 
     def _loud(self, why: str) -> Item:
         gtid = self._follower.gtid
-        named = f" (transaction {gtid.text()})" if gtid else ""
+        named = f" (transaction {gtid.to_text()})" if gtid else ""
         if self._policy == "stop":
             raise ConfigurationError([_STOPPED.format(place=self._place(), named=named, why=why)])
         _LOG.error("change_not_readable", place=self._place(), why=why)
@@ -220,16 +220,16 @@ class LogReader:
 
     def _boundary(self) -> Iterator[Item]:
         self._unmarked += 1
-        reached = self._placed and not self._caught_up and self._at.reaches(self._end)
+        reached = self._placed and not self._caught_up and self._at.has_reached(self._end)
         if reached or self._unmarked >= MARK_EVERY:
             yield self._mark(idle=False)
 
     def _mark(self, *, idle: bool) -> Checkpoint:
         self._unmarked = 0
-        reached = not self._caught_up and self._at.reaches(self._end)
+        reached = not self._caught_up and self._at.has_reached(self._end)
         self._caught_up = self._caught_up or reached
         if self._history is not None:
-            self._at = msgspec.structs.replace(self._at, gtid=self._history.text())
+            self._at = msgspec.structs.replace(self._at, gtid=self._history.to_text())
             self._last = self._at
         elif self._at.offset <= _OFFSET_MAX:  # beyond, nobody can start by file; the next file begins soon
             self._last = self._at

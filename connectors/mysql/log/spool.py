@@ -53,7 +53,7 @@ class Spool:
             with _told():
                 self._file.rollover()
 
-    def records(self) -> Iterator[Record]:
+    def read_records(self) -> Iterator[Record]:
         """Every event, in order."""
         with _told():
             self._file.seek(0)

@@ -16,7 +16,7 @@ class Token(NamedTuple):
     """`word` (a keyword or a plain name), `name` (quoted), `text` (a string), `mark` (anything else)."""
     text: str
 
-    def says(self, *words: str) -> bool:
+    def is_any_of(self, *words: str) -> bool:
         """Whether it is one of these keywords (in capitals)."""
         return self.kind == "word" and self.text.upper() in words
 

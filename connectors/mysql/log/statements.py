@@ -126,9 +126,9 @@ def find_effect(query: Query, scope: Scope) -> Effect:
 def _unwrapped(tokens: Iterator[Token]) -> Iterator[Token]:
     """Leaves out MariaDB's `SET STATEMENT a=b FOR …` and brackets around a query: what follows is what was done."""
     held = list(islice(tokens, 2))
-    if len(held) == 2 and held[0].says("SET") and held[1].says("STATEMENT"):
+    if len(held) == 2 and held[0].is_any_of("SET") and held[1].is_any_of("STATEMENT"):
         for token in tokens:
-            if token.says("FOR"):
+            if token.is_any_of("FOR"):
                 break
         yield from tokens
         return
@@ -147,17 +147,17 @@ def _control(verb: str, tokens: Iterator[Token]) -> Effect | None:
         return _rolled_back(rest)
     if verb == "SAVEPOINT":
         return Effect("savepoint", rest[0].text.upper() if rest else "")
-    if verb == "START" and not (rest and rest[0].says("TRANSACTION")):
+    if verb == "START" and not (rest and rest[0].is_any_of("TRANSACTION")):
         return None  # START SLAVE and the like
     return Effect("commit" if verb == "COMMIT" else "begin")
 
 
 def _rolled_back(rest: Sequence[Token]) -> Effect:
-    to = next((place for place, token in enumerate(rest) if token.says("TO")), None)
+    to = next((place for place, token in enumerate(rest) if token.is_any_of("TO")), None)
     if to is None:
         return Effect("rollback")
     names = rest[to + 1 :]
-    if len(names) > 1 and names[0].says("SAVEPOINT"):
+    if len(names) > 1 and names[0].is_any_of("SAVEPOINT"):
         names = names[1:]
     return Effect("rollback_to", names[0].text.upper() if names else "")
 
@@ -229,6 +229,6 @@ def _writes_elsewhere(verb: str, tokens: Iterator[Token], database: str, scope: 
     (named, _), after = target
     if verb in ("UPDATE", "DELETE"):
         following = head[after : after + 1]
-        if not following or not following[0].says("SET", "WHERE", "LIMIT", "ORDER"):
+        if not following or not following[0].is_any_of("SET", "WHERE", "LIMIT", "ORDER"):
             return False  # several tables, an alias, or nothing that is understood
     return not scope.is_ours(named or database)

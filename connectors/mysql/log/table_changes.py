@@ -24,10 +24,10 @@ def find_target(tokens: Sequence[Token], words: Sequence[str], *, optional: bool
         words: Keywords that the name follows.
         optional: Whether the keywords may be missing.
     """
-    start = next((i + 1 for i, token in enumerate(tokens) if token.says(*words)), 0 if optional else None)
+    start = next((i + 1 for i, token in enumerate(tokens) if token.is_any_of(*words)), 0 if optional else None)
     if start is None:
         return None
-    while start < len(tokens) and tokens[start].says(*_MODIFIERS):
+    while start < len(tokens) and tokens[start].is_any_of(*_MODIFIERS):
         start += 1
     return _table_at(tokens, start)
 
@@ -58,8 +58,8 @@ def find_table_change_fault(verb: str, tokens: Sequence[Token], database: str, f
     def mapped(table: tuple[str, str]) -> str | None:
         return find(table[0] or database, table[1])
 
-    place = next((i for i, token in enumerate(tokens) if token.says("TABLE", "TABLES")), None)
-    if place is None or not all(token.says(*_MODIFIERS) for token in tokens[:place]):
+    place = next((i for i, token in enumerate(tokens) if token.is_any_of("TABLE", "TABLES")), None)
+    if place is None or not all(token.is_any_of(*_MODIFIERS) for token in tokens[:place]):
         return ""  # a view, a procedure, a trigger …
     if verb == "RENAME":
         return _renamed(tokens[place + 1 :], mapped)
@@ -69,16 +69,20 @@ def find_table_change_fault(verb: str, tokens: Sequence[Token], database: str, f
     target, after = found
     if verb == "ALTER":
         return _altered(target, tokens[after:], mapped)
-    if mapped(target) and not any(token.says("TEMPORARY") for token in tokens[:place]):
+    if mapped(target) and not any(token.is_any_of("TEMPORARY") for token in tokens[:place]):
         return _created(target, tokens[after:])
     return ""
 
 
 def _created(target: tuple[str, str], rest: Sequence[Token]) -> str:
     """With row events the server logs the bare definition, and rows follow; with a query in it, no row event does."""
-    selects = any(token.says("SELECT") for token in rest)
-    copies = any(token.says("TABLE") and i + 1 < len(rest) and rest[i + 1].is_name() for i, token in enumerate(rest))
-    values = any(token.says("VALUES") and i + 1 < len(rest) and rest[i + 1].says("ROW") for i, token in enumerate(rest))
+    selects = any(token.is_any_of("SELECT") for token in rest)
+    copies = any(
+        token.is_any_of("TABLE") and i + 1 < len(rest) and rest[i + 1].is_name() for i, token in enumerate(rest)
+    )
+    values = any(
+        token.is_any_of("VALUES") and i + 1 < len(rest) and rest[i + 1].is_any_of("ROW") for i, token in enumerate(rest)
+    )
     if selects or copies or values:
         return f"table {target[1]} was created with rows of a query, which the log does not show"
     return ""
@@ -88,10 +92,10 @@ def _renamed(tokens: Sequence[Token], mapped: _Mapped) -> str:
     pairs: list[tuple[tuple[str, str], tuple[str, str]]] = []
     at = 0
     while at < len(tokens):
-        old = _table_at(tokens, at + 2 if tokens[at].says("IF") else at)
+        old = _table_at(tokens, at + 2 if tokens[at].is_any_of("IF") else at)
         if old is None:
             break
-        to = next((i for i in range(old[1], len(tokens)) if tokens[i].says("TO")), None)
+        to = next((i for i in range(old[1], len(tokens)) if tokens[i].is_any_of("TO")), None)
         new = _table_at(tokens, to + 1) if to is not None else None
         if new is None:
             break
@@ -116,18 +120,23 @@ def _shadowed(name: str) -> str:
 def _altered(target: tuple[str, str], rest: Sequence[Token], mapped: _Mapped) -> str:
     for i, token in enumerate(rest):
         following = rest[i + 1 :]
-        if token.says("EXCHANGE") and following and following[0].says("PARTITION"):
+        if token.is_any_of("EXCHANGE") and following and following[0].is_any_of("PARTITION"):
             other = find_target(following, ("TABLE",), optional=False)
             if mapped(target) or (other is not None and mapped(other[0])):
                 return _arrived(f"a partition was exchanged with table {target[1]}")
-        elif token.says("IMPORT") and following and following[0].says("TABLESPACE", "PARTITION") and mapped(target):
+        elif (
+            token.is_any_of("IMPORT")
+            and following
+            and following[0].is_any_of("TABLESPACE", "PARTITION")
+            and mapped(target)
+        ):
             return _arrived(f"a tablespace was imported into table {target[1]}")
-        elif token.says("CONVERT") and following and following[0].says("TABLE", "PARTITION"):
+        elif token.is_any_of("CONVERT") and following and following[0].is_any_of("TABLE", "PARTITION"):
             other = find_target(following, ("TABLE",), optional=False)
             if mapped(target) or (other is not None and mapped(other[0])):
                 return _arrived(f"a partition of table {target[1]} was converted")
-        elif token.says("RENAME") and following and not following[0].says("COLUMN", "INDEX", "KEY"):
-            new = _table_at(following, 1 if following[0].says("TO", "AS") or following[0].text == "=" else 0)
+        elif token.is_any_of("RENAME") and following and not following[0].is_any_of("COLUMN", "INDEX", "KEY"):
+            new = _table_at(following, 1 if following[0].is_any_of("TO", "AS") or following[0].text == "=" else 0)
             if new is not None and mapped(new[0]) not in (None, mapped(target)):
                 return _arrived(f"table {target[1]} was renamed to {new[0][1]}")
     return ""

@@ -90,7 +90,7 @@ class Transactions:
             self._store = self._make()
         self._store.append(code, timestamp, body)
 
-    def savepoint(self, name: str) -> None:
+    def set_savepoint(self, name: str) -> None:
         """SAVEPOINT: a place to come back to."""
         self._savepoints[name] = self._store.mark() if self._store is not None else 0
 
@@ -140,7 +140,7 @@ class Transactions:
         """What a prepared transaction holds, without a verdict; it is forgotten here."""
         return self._prepared.pop(xid, None)
 
-    def knows(self, xid: Xid) -> bool:
+    def has_prepared(self, xid: Xid) -> bool:
         """Whether the transaction is prepared and waits."""
         return xid in self._prepared
 

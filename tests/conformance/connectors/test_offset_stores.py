@@ -45,10 +45,10 @@ def test_a_save_needs_the_version_that_stands_there(store: OffsetStore) -> None:
 def test_a_reset_forgets_one_connector_only(store: OffsetStore) -> None:
     store.save(FRESH)
     store.save(FRESH._replace(connector="others"))
-    assert store.names() == ["orders", "others"]
+    assert store.list_names() == ["orders", "others"]
     assert store.reset("orders")
     assert not store.reset("orders")
-    assert store.names() == ["others"]
+    assert store.list_names() == ["others"]
 
 
 def test_retailers_share_a_database_and_not_a_position(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_retailers_share_a_database_and_not_a_position(tmp_path: Path) -> None:
     one, two = SqlOffsetStore(url, "shop"), SqlOffsetStore(url, "bazaar")
     one.save(FRESH)
     assert two.load("orders") is None
-    assert two.names() == []
+    assert two.list_names() == []
     one.close()
     two.close()
 

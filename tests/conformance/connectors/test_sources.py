@@ -43,7 +43,7 @@ def everything(source: Source, start: Position | None = None) -> list[Item]:
     """The snapshot (or what is left of it), and the stream until it has caught up."""
     found: list[Item] = []
     if start is None or start.stage == "snapshot":
-        found += source.snapshot(start)
+        found += source.read_snapshot(start)
         last = found[-1]
         assert isinstance(last, Checkpoint)
         start = last.position
@@ -54,7 +54,7 @@ def everything(source: Source, start: Position | None = None) -> list[Item]:
 def caught_up(source: Source, start: Position) -> list[Item]:
     found: list[Item] = []
     deadline = time.monotonic() + DEADLINE_S
-    stream = source.stream(start)
+    stream = source.read_stream(start)
     for item in stream:
         found.append(item)
         if isinstance(item, Checkpoint) and item.idle:
@@ -69,7 +69,7 @@ def test_every_row_comes_and_every_row_maps(place: World) -> None:
     place.write(range(30))
     found = everything(place.source())
     assert set(numbers(found)) == set(range(30))
-    outcomes = [each for item in found if isinstance(item, Row) for each in place.mapper().outcomes(item, NOW)]
+    outcomes = [each for item in found if isinstance(item, Row) for each in place.mapper().map_row(item, NOW)]
     assert {type(each) for each in outcomes} == {Transaction}
 
 
@@ -100,7 +100,7 @@ def test_rows_committed_while_the_snapshot_runs_are_not_missed(place: World) -> 
     source = place.source()
     found: list[Item] = []
     try:
-        for item in source.snapshot(None):
+        for item in source.read_snapshot(None):
             found.append(item)
             while len(written) < 40:
                 time.sleep(0.001)  # the writer is to be at work between the snapshot's first rows
@@ -155,7 +155,7 @@ def test_a_position_that_is_gone_is_said_to_be_dead(place: World) -> None:
         pytest.skip("this server cannot tell")
     source = place.source()
     with pytest.raises(PositionDeadError):
-        list(source.stream(dead))
+        list(source.read_stream(dead))
     source.close()
 
 

@@ -57,7 +57,7 @@ class Shop:
         """As a new process would make it."""
         server = self.config.source
         assert server.kind == "mysql"
-        return MysqlSource(self.config, server, server.secret({}), self.mapper().columns)
+        return MysqlSource(self.config, server, server.read_secret({}), self.mapper().list_columns)
 
     def mapper(self) -> Mapper:
         """The mapping of its rows."""
@@ -100,7 +100,7 @@ def sell(shop: Shop, number: int, **changes: str) -> None:
 def told(shop: Shop, row: Row) -> list[object]:
     """What a row becomes, without where and when it was read."""
     found: list[object] = []
-    for outcome in shop.mapper().outcomes(row, NOW):
+    for outcome in shop.mapper().map_row(row, NOW):
         if isinstance(outcome, Label):
             found.append(("label", outcome.transaction_id, outcome.fraud))
         elif isinstance(outcome, Transaction):
@@ -117,7 +117,7 @@ def test_a_row_becomes_the_same_messages_by_snapshot_by_stream_and_by_its_key(sh
     sell(shop, 12, fraud="b'0'", price="2.675", since="'2020-01-02'", year="2026", paid="''")
     sell(shop, 13, at="'0000-00-00 00:00:00'")
     by_stream = [told(shop, item) for item in streamed(shop.source(), start) if isinstance(item, Row)]
-    by_snapshot = [told(shop, item) for item in shop.source().snapshot(None) if isinstance(item, Row)]
+    by_snapshot = [told(shop, item) for item in shop.source().read_snapshot(None) if isinstance(item, Row)]
     assert by_stream == by_snapshot == [told(shop, row) for row in shop.source().sample("sales", 9)]
     (first, label), (second, other), (letter,) = by_stream
     assert isinstance(first, dict)

@@ -51,7 +51,7 @@ def test_every_type_reads_the_same_by_snapshot_stream_sample_and_key(place: Plac
     start = place.end(place.source(["nothing"]))
     tables = written(place)
     names = list(tables)
-    by_snapshot = rows(list(place.source(names).snapshot(None)))
+    by_snapshot = rows(list(place.source(names).read_snapshot(None)))
     by_stream = rows(streamed(place.source(names), start))
     assert by_stream.keys() == by_snapshot.keys()
     for place_of, values in by_snapshot.items():
@@ -114,7 +114,7 @@ def test_a_dead_letter_names_the_key_by_which_retry_finds_its_row(
     start = place.end(source)
     place.execute(f"INSERT INTO sales VALUES ({literal}, 7, 1)")
     (row,) = (item for item in streamed(source, start) if isinstance(item, Row))
-    (letter,) = Mapper(place.config(["sales"], "k"), admission(), None).outcomes(row, NOW)
+    (letter,) = Mapper(place.config(["sales"], "k"), admission(), None).map_row(row, NOW)
     assert isinstance(letter, DeadLetter)
     assert letter.key == key
     found = source.fetch("sales", letter.key)
@@ -138,7 +138,7 @@ def test_every_character_of_every_character_set_reads_as_the_server_reads_it(pla
     shown = ", ".join(f"CONVERT({name} USING utf8mb4)" for name in known)
     place.execute("SET NAMES utf8mb4")
     (expected,) = place.execute(f"SELECT {shown} FROM texts")
-    by_snapshot = rows(list(place.source(["texts"]).snapshot(None)))["texts", 1]
+    by_snapshot = rows(list(place.source(["texts"]).read_snapshot(None)))["texts", 1]
     by_stream = rows(streamed(place.source(["texts"]), start))["texts", 1]
     assert by_stream == by_snapshot
     for name, text in zip(known, expected, strict=True):

@@ -333,12 +333,12 @@ def source(file: Path, settings: Settings) -> FileSource:
 def test_a_position_is_dead_once_times_are_read_in_another_way(folder: Path, settings: Settings) -> None:
     write(folder / "sales.csv", rows(5))
     first = source(mapping(folder), settings)
-    start = next(item.position for item in first.snapshot(None) if isinstance(item, Checkpoint))
-    last = [item.position for item in first.stream(start) if isinstance(item, Checkpoint)][-1]
-    assert [item for item in source(mapping(folder), settings).stream(last) if isinstance(item, Row)] == []
+    start = next(item.position for item in first.read_snapshot(None) if isinstance(item, Checkpoint))
+    last = [item.position for item in first.read_stream(start) if isinstance(item, Checkpoint)][-1]
+    assert [item for item in source(mapping(folder), settings).read_stream(last) if isinstance(item, Row)] == []
     corrected = source(mapping(folder, time="{column: placed, time_zone: Europe/Berlin}"), settings)
     with pytest.raises(PositionDeadError, match="event_time is read in another way"):
-        list(corrected.stream(last))
+        list(corrected.read_stream(last))
 
 
 def test_a_history_in_parts_is_trained_on_in_one_order(folder: Path, settings: Settings) -> None:

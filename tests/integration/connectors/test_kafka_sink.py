@@ -44,7 +44,7 @@ def test_every_message_goes_to_its_partition_once(stack: Any, retailer_name: str
         made.send(message(topic, number))
         assert made.in_flight <= 500
     assert made.flush(30)
-    assert made.confirmed() == made.sent() == 2000
+    assert made.count_confirmed() == made.count_sent() == 2000
     made.close()
     found = read_topic(kafka, topic)
     assert sorted(int(record.key) for record in found) == list(range(2000))
@@ -78,7 +78,7 @@ def test_a_broker_that_is_killed_and_comes_back_has_everything(own_stack: Any) -
     def send() -> None:
         for number in range(1000, 3000):
             made.send(message(topic, number))
-        done.append(made.sent())
+        done.append(made.count_sent())
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -92,7 +92,7 @@ def test_a_broker_that_is_killed_and_comes_back_has_everything(own_stack: Any) -
     thread.join(120)
     assert done == [3000]
     assert made.flush(60)
-    assert made.confirmed() == 3000
+    assert made.count_confirmed() == 3000
     made.close()
     assert {int(record.key) for record in read_topic(kafka, topic)} == set(range(3000))
 

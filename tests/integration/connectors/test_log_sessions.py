@@ -188,7 +188,7 @@ def test_rows_that_a_session_logs_as_text_stop_the_connector_before_them(place: 
     place.write([3])
     found: list[Item] = []
     source = place.source()
-    items = source.stream(start)
+    items = source.read_stream(start)
     assert isinstance(items, Generator)
     with pytest.raises(ConfigurationError, match=r"binlog_format=STATEMENT") as told, closing(items):
         found.extend(items)
@@ -252,7 +252,7 @@ def test_a_row_whose_left_out_columns_are_gone_with_it_keeps_its_key(place: Mysq
         one(INSERT.format(1))
         one("DELETE FROM orders WHERE id = 1")
     (row,) = [item for item in stream(place, start) if isinstance(item, Row)]
-    (letter,) = place.mapper().outcomes(row, row.changed_at)  # type: ignore[arg-type]
+    (letter,) = place.mapper().map_row(row, row.changed_at)  # type: ignore[arg-type]
     assert letter.key == "1"  # type: ignore[union-attr]
 
 
@@ -336,7 +336,7 @@ def test_a_log_that_began_again_is_another_log_although_its_offsets_fit(place: M
     source = place.source()
     for text in (json.dumps(older), json.dumps(older | {"file": "binlog.000900"})):
         with pytest.raises(PositionDeadError, match="began again"):
-            next(iter(source.stream(Position("stream", text))))
+            next(iter(source.read_stream(Position("stream", text))))
     source.close()
 
 
@@ -355,7 +355,7 @@ def test_rows_that_come_into_a_mapped_table_without_events_stop_the_connector(pl
     place.execute("RENAME TABLE orders TO orders_before, staged TO orders")
     source = place.source()
     with pytest.raises(ConfigurationError, match="staged was renamed to orders"):
-        list(source.stream(start))
+        list(source.read_stream(start))
     source.close()
 
 
@@ -380,7 +380,7 @@ def test_a_snapshot_begins_while_transactions_are_always_open_and_loses_nothing(
         try:
             source = place.source()
             assert source.check() == []
-            found = list(source.snapshot(None))
+            found = list(source.read_snapshot(None))
             source.close()
         finally:
             stop.set()
@@ -422,7 +422,7 @@ def test_rows_of_the_past_that_a_versioned_table_keeps_are_no_news(
         ("insert", 2),
     ]
     assert [row.values["is_fraud"] for row in rows[:2]] == [0, 1]
-    assert set(rows[1].values) == set(rows[1].before or ()) == place.mapper().columns("orders")
+    assert set(rows[1].values) == set(rows[1].before or ()) == place.mapper().list_columns("orders")
     place.close()
 
 

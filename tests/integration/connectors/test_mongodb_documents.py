@@ -38,7 +38,7 @@ def rows(items: Sequence[Item]) -> list[Row]:
 
 def streamed(place: MongoWorld, start: Position) -> tuple[list[Row], Position]:
     source, found = place.source(), []
-    for item in source.stream(start):
+    for item in source.read_stream(start):
         found.append(item)
         if isinstance(item, Checkpoint) and item.idle:
             break
@@ -54,12 +54,12 @@ def test_keys_of_every_kind_are_different_transactions_and_each_is_found_again(p
     half = len(KEYS) // 2
     place.orders.insert_many(documents[:half])
     source = place.source()
-    snapshot = list(source.snapshot(None))
+    snapshot = list(source.read_snapshot(None))
     source.close()
     place.orders.insert_many(documents[half:])
     later, end = streamed(place, snapshot[-1].position)  # type: ignore[union-attr]
     seen = rows(snapshot) + later
-    outcomes = [each for row in seen for each in place.mapper().outcomes(row, NOW)]
+    outcomes = [each for row in seen for each in place.mapper().map_row(row, NOW)]
     transactions = [each for each in outcomes if isinstance(each, Transaction)]
     # the server's clock knows whole seconds only, so the stream may show again what the snapshot gave
     assert len({(each.transaction_id, each.amount_minor) for each in transactions}) == len(KEYS)
@@ -81,7 +81,7 @@ def test_one_kind_keeps_its_plain_keys_whatever_comes_later(place: MongoWorld) -
     document = {"placed_at": NOW, "total": 5}
     place.orders.insert_many([{"_id": str(number), **document} for number in range(5)])
     source = place.source()
-    position = list(source.snapshot(None))[-1].position  # type: ignore[union-attr]
+    position = list(source.read_snapshot(None))[-1].position  # type: ignore[union-attr]
     source.close()
     place.orders.insert_many([{"_id": key, **document} for key in (3, "9")])
     assert [row.values["_id"] for row in streamed(place, position)[0]][-2:] == ['{"$numberLong":"3"}', "9"]
@@ -102,15 +102,15 @@ def test_a_scan_by_event_time_gets_past_documents_that_lack_it(
     place.orders.insert_many([{"_id": number, "total": 5, **odd[number % 5]} for number in range(17)])
     place.orders.insert_many([{"_id": 100 + number, "total": 5, "placed_at": NOW} for number in range(9)])
     source = place.source()
-    found = list(source.snapshot(None))
+    found = list(source.read_snapshot(None))
     everything = {row.values["_id"] for row in rows(found)}
     assert len(everything) == 26
-    outcomes = [each for row in rows(found) for each in place.mapper().outcomes(row, NOW)]
+    outcomes = [each for row in rows(found) for each in place.mapper().map_row(row, NOW)]
     letters = [each for each in outcomes if isinstance(each, DeadLetter)]
     assert {each.key for each in letters} == {str(number) for number in range(17)}
     for number, item in enumerate(found):
         if isinstance(item, Checkpoint) and item.position.stage == "snapshot":
-            rest = rows(list(source.snapshot(item.position)))
+            rest = rows(list(source.read_snapshot(item.position)))
             assert {row.values["_id"] for row in rows(found[:number]) + rest} == everything
     source.close()
 

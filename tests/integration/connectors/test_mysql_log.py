@@ -53,7 +53,7 @@ def keys(sink: MemorySink, kind: str) -> list[str]:
 def stream(place: MysqlWorld, start: Position) -> list[Item]:
     found: list[Item] = []
     source = place.source()
-    items = source.stream(start)
+    items = source.read_stream(start)
     for item in items:
         found.append(item)
         if isinstance(item, Checkpoint) and item.idle:
@@ -65,7 +65,7 @@ def stream(place: MysqlWorld, start: Position) -> list[Item]:
 
 def begin(place: MysqlWorld) -> Position:
     source = place.source()
-    last = list(source.snapshot(None))[-1]
+    last = list(source.read_snapshot(None))[-1]
     source.close()
     assert isinstance(last, Checkpoint)
     return last.position
@@ -281,9 +281,9 @@ def test_a_server_that_falls_silent_is_noticed(place: MysqlWorld, stack: Any) ->
     mapper = Mapper(config, admission(), tokens())
     assert config.source.kind == "mysql"
     assert config.source.password is not None
-    source = MysqlSource(config, config.source, config.source.password.get_secret_value(), mapper.columns)
+    source = MysqlSource(config, config.source, config.source.password.get_secret_value(), mapper.list_columns)
     try:
-        items = source.stream(begin(place))
+        items = source.read_stream(begin(place))
         assert isinstance(next(items), Checkpoint)
         proxy.silent.set()
         began = time.monotonic()
@@ -306,7 +306,7 @@ def test_a_user_without_rights_is_told_which_it_needs(place: MysqlWorld, stack: 
     config = parse(text, "poor.yaml")
     assert config.source.kind == "mysql"
     mapper = Mapper(config, admission(), tokens())
-    source = MysqlSource(config, config.source, "p", mapper.columns)
+    source = MysqlSource(config, config.source, "p", mapper.list_columns)
     try:
         with pytest.raises(ConfigurationError, match="GRANT SELECT ON"):
             source.check()

@@ -34,7 +34,7 @@ def written(place: MysqlWorld, database: str, table: str) -> None:
 def history(place: MysqlWorld) -> tuple[list[str], list[Item]]:
     """What the check says, and the snapshot."""
     source = place.source()
-    faults, found = source.check(), list(source.snapshot(None))
+    faults, found = source.check(), list(source.read_snapshot(None))
     source.close()
     return faults, found
 

@@ -68,8 +68,8 @@ class Raising:
 
 
 PORTS = [
-    ("source", "check"), ("source", "snapshot"), ("source", "stream"), ("source", "acknowledge"), ("source", "close"),
-    ("sink", "send"), ("sink", "confirmed"), ("sink", "flush"), ("store", "load"), ("store", "save"),
+    ("source", "check"), ("source", "read_snapshot"), ("source", "read_stream"), ("source", "acknowledge"), ("source", "close"),
+    ("sink", "send"), ("sink", "count_confirmed"), ("sink", "flush"), ("store", "load"), ("store", "save"),
 ]  # fmt: skip
 
 

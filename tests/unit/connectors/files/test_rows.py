@@ -197,14 +197,14 @@ def test_a_folder_and_a_pattern_are_one_history_and_each_row_names_its_file(tmp_
     assert [row.values and row.values["_row"] for row in found] == [1, 2, 3, 4]
     pattern = tmp_path / "*" / "*.csv"
     assert [row.part for row in read(files(pattern), pattern)] == ["", ""]
-    assert resolve_format(files(tmp_path), tmp_path).file_format() == "csv"
+    assert resolve_format(files(tmp_path), tmp_path).identify_format() == "csv"
 
 
 def test_a_folder_of_parquet_is_known_to_be_parquet(tmp_path: Path) -> None:
     for n in (1, 2):
         pq.write_table(pa.table({"id": [n]}), tmp_path / f"part-{n}.parquet")
     found = resolve_format(files(tmp_path), tmp_path)
-    assert found.file_format() == "parquet"
+    assert found.identify_format() == "parquet"
     assert [row.values for row in read(found, tmp_path)] == [{"id": 1, "_row": 1}, {"id": 2, "_row": 2}]
 
 

@@ -61,13 +61,13 @@ def only(outcomes: list[MappedMessage]) -> Any:
 
 
 def refusal(**changes: Any) -> str:
-    letter = only(mapper().outcomes(row(1, **changes), NOW))
+    letter = only(mapper().map_row(row(1, **changes), NOW))
     assert isinstance(letter, DeadLetter), letter
     return letter.reason
 
 
 def test_a_row_becomes_a_transaction_with_tokens_in_place_of_personal_data() -> None:
-    found = only(mapper().outcomes(row(7), NOW))
+    found = only(mapper().map_row(row(7), NOW))
     assert found.transaction_id == "7"
     assert found.event_time == datetime(2026, 4, 1, 8, 0, tzinfo=UTC)
     assert (found.amount_minor, found.currency, found.customer, found.channel) == (1230, "EUR", "c0", "web")
@@ -78,7 +78,7 @@ def test_a_row_becomes_a_transaction_with_tokens_in_place_of_personal_data() -> 
 
 
 def test_while_a_key_rotates_both_tokens_go_along() -> None:
-    found = only(mapper(rotating=True).outcomes(row(7), NOW))
+    found = only(mapper(rotating=True).map_row(row(7), NOW))
     assert set(found.aliases) == {"card", "email"}
     assert all(alias.startswith("k0.") for alias in found.aliases.values())
 
@@ -93,7 +93,7 @@ def test_a_document_is_read_by_dotted_paths() -> None:
         "delivery": {"street": "1 Main St", "city": None},
         "items": 3.0,
     }
-    found = only(documents().outcomes(Row("orders", "insert", values, "oplog 1.1", "stream"), NOW))
+    found = only(documents().map_row(Row("orders", "insert", values, "oplog 1.1", "stream"), NOW))
     assert (found.amount_minor, found.customer, found.session_s, found.basket_items) == (1230, "5", 12.346, 3)
     assert found.customer_since == found.event_time - timedelta(days=10)
     assert found.address.startswith("k1.")
@@ -101,7 +101,7 @@ def test_a_document_is_read_by_dotted_paths() -> None:
 
 def test_json_text_in_a_column_is_read_by_paths_too() -> None:
     text = MYSQL_TEXT.replace("customer: customer_id", "customer: customer_id.ref")
-    found = only(mapper(text).outcomes(row(1, customer_id='{"ref": "x9"}'), NOW))
+    found = only(mapper(text).map_row(row(1, customer_id='{"ref": "x9"}'), NOW))
     assert found.customer == "x9"
 
 
@@ -170,7 +170,7 @@ def test_a_count_of_seconds_that_no_clock_reaches_is_refused(unit: str, counted:
 
 
 def test_a_dead_letter_names_table_position_and_key() -> None:
-    letter = only(mapper().outcomes(row(42, total=-1), NOW))
+    letter = only(mapper().map_row(row(42, total=-1), NOW))
     assert (letter.source, letter.position, letter.key) == ("shop.orders", "binlog.000001:42", "42")
     assert letter.part == "connector:orders"
     assert letter.payload is None
@@ -178,70 +178,70 @@ def test_a_dead_letter_names_table_position_and_key() -> None:
 
 def test_a_key_that_is_personal_data_is_shown_as_its_token() -> None:
     text = MYSQL_TEXT.replace("key: id", "key: email")
-    letter = only(mapper(text).outcomes(row(1, total=-1), NOW))
+    letter = only(mapper(text).map_row(row(1, total=-1), NOW))
     assert letter.key.startswith("k1.")
 
 
 def test_a_vanished_column_is_a_schema_change() -> None:
     values = order(1)
     del values["total"]
-    letter = only(mapper().outcomes(row(1)._replace(values=values), NOW))
+    letter = only(mapper().map_row(row(1)._replace(values=values), NOW))
     assert letter.reason == "schema_changed"
     assert "total" in letter.detail
 
 
 def test_an_optional_field_that_cannot_be_used_is_left_out() -> None:
     text = MYSQL_TEXT.replace("customer: customer_id", "customer: {column: customer_id, optional: true}")
-    assert only(mapper(text).outcomes(row(1, customer_id={"a": 1}), NOW)).customer is None
+    assert only(mapper(text).map_row(row(1, customer_id={"a": 1}), NOW)).customer is None
 
 
 def test_a_value_that_values_does_not_list_takes_the_default_or_is_refused() -> None:
-    assert only(mapper().outcomes(row(1, channel="Z"), NOW)).channel == "other"
+    assert only(mapper().map_row(row(1, channel="Z"), NOW)).channel == "other"
     strict = mapper(MYSQL_TEXT.replace(", default: other", ""))
-    assert only(strict.outcomes(row(1, channel="Z"), NOW)).reason == "field_invalid"
+    assert only(strict.map_row(row(1, channel="Z"), NOW)).reason == "field_invalid"
 
 
 def test_an_update_is_no_new_transaction_unless_the_file_says_so() -> None:
     changed = row(1, change="update", total="99.00")._replace(before=order(1))
-    assert mapper().outcomes(changed, NOW) == []
+    assert mapper().map_row(changed, NOW) == []
     as_new = mapper(MYSQL_TEXT.replace("  key: id", "  key: id\n  updates: new_transaction"))
-    found = only(as_new.outcomes(changed, NOW))
+    found = only(as_new.map_row(changed, NOW))
     assert found.transaction_id.startswith("1~")
     assert found.amount_minor == 9900
-    assert only(as_new.outcomes(changed, NOW)).transaction_id == found.transaction_id
+    assert only(as_new.map_row(changed, NOW)).transaction_id == found.transaction_id
     untouched = row(1, change="update", is_fraud=None, note="x")._replace(before=order(1))
-    assert as_new.outcomes(untouched, NOW) == []
+    assert as_new.map_row(untouched, NOW) == []
 
 
 def test_an_update_that_gives_a_row_another_key_counts_as_a_new_row() -> None:
-    found = only(mapper().outcomes(row(2, change="update")._replace(before=order(1)), NOW))
+    found = only(mapper().map_row(row(2, change="update")._replace(before=order(1)), NOW))
     assert found.transaction_id == "2"
 
 
 def test_a_label_in_the_own_row_is_told_when_it_is_set_and_not_again() -> None:
     told = row(1, change="update", is_fraud=1)._replace(before=order(1))
-    label = only(mapper().outcomes(told, NOW))
+    label = only(mapper().map_row(told, NOW))
     assert isinstance(label, Label)
     assert (label.transaction_id, label.fraud, label.source, label.label_time) == ("1", True, "review", NOW)
     again = row(1, change="update", is_fraud=1, total=5)._replace(before=order(1, is_fraud=1))
-    assert mapper().outcomes(again, NOW) == []
-    both = mapper().outcomes(row(1, is_fraud=0), NOW)
+    assert mapper().map_row(again, NOW) == []
+    both = mapper().map_row(row(1, is_fraud=0), NOW)
     assert [type(each) for each in both] == [Transaction, Label]
 
 
 def test_a_label_may_count_its_days_from_the_transaction() -> None:
     text = MYSQL_TEXT.replace("  - column: is_fraud", "  - column: is_fraud\n    fields: {label_time: {after_days: 7}}")
-    _, label = mapper(text).outcomes(row(1, is_fraud=1), NOW)
+    _, label = mapper(text).map_row(row(1, is_fraud=1), NOW)
     assert isinstance(label, Label)
     assert label.label_time == datetime(2026, 4, 8, 8, 0, tzinfo=UTC)
 
 
 def test_labels_and_resolutions_come_from_other_collections() -> None:
     review = {"_id": 1, "order": "A1", "verdict": "yes", "at": NOW - timedelta(days=1), "kind": "stolen_card"}
-    label = only(documents().outcomes(Row("reviews", "insert", review, "oplog 1.2", "stream"), NOW))
+    label = only(documents().map_row(Row("reviews", "insert", review, "oplog 1.2", "stream"), NOW))
     assert (label.transaction_id, label.fraud, label.source, label.kind) == ("A1", True, "analyst", "stolen_card")
     step_up = {"_id": 9, "order": "A1", "passed": False}
-    found = only(documents().outcomes(Row("stepups", "insert", step_up, "oplog 1.3", "stream"), NOW))
+    found = only(documents().map_row(Row("stepups", "insert", step_up, "oplog 1.3", "stream"), NOW))
     assert isinstance(found, Resolution)
     assert (found.outcome, found.resolution_id, found.actor) == (
         "step_up_failed",
@@ -249,31 +249,31 @@ def test_labels_and_resolutions_come_from_other_collections() -> None:
         "step-up-service",
     )
     pending = {"_id": 9, "order": "A1", "passed": None}
-    assert documents().outcomes(Row("stepups", "insert", pending, "oplog 1.3", "stream"), NOW) == []
+    assert documents().map_row(Row("stepups", "insert", pending, "oplog 1.3", "stream"), NOW) == []
 
 
 def test_a_label_from_the_future_is_refused() -> None:
     review = {"_id": 1, "order": "A1", "verdict": True, "at": NOW + timedelta(days=1)}
-    assert only(documents().outcomes(Row("reviews", "insert", review, "x", "stream"), NOW)).reason == "time_future"
+    assert only(documents().map_row(Row("reviews", "insert", review, "x", "stream"), NOW)).reason == "time_future"
 
 
 def test_an_update_of_a_document_looks_at_what_was_touched() -> None:
     review = {"_id": 1, "order": "A1", "verdict": True, "at": NOW}
     untouched = Row("reviews", "update", review, "x", "stream", None, NOW, frozenset({"note"}))
-    assert documents().outcomes(untouched, NOW) == []
-    assert len(documents().outcomes(untouched._replace(touched=frozenset({"verdict"})), NOW)) == 1
+    assert documents().map_row(untouched, NOW) == []
+    assert len(documents().map_row(untouched._replace(touched=frozenset({"verdict"})), NOW)) == 1
 
 
 def test_transactions_of_a_customer_go_to_one_partition_key() -> None:
-    messages = [mapper().outgoing(only(mapper().outcomes(row(number), NOW))) for number in (7, 14)]
+    messages = [mapper().make_outgoing(only(mapper().map_row(row(number), NOW))) for number in (7, 14)]
     assert messages[0].partition_by == messages[1].partition_by == b"c0"
     assert messages[0].key == b"7"
-    nobody = only(mapper().outcomes(row(1, customer_id=None, card_number=None), NOW))
-    assert mapper().outgoing(nobody).partition_by == b"1"
+    nobody = only(mapper().map_row(row(1, customer_id=None, card_number=None), NOW))
+    assert mapper().make_outgoing(nobody).partition_by == b"1"
 
 
 def test_a_row_that_the_source_could_not_decode_is_named() -> None:
-    letter = mapper().refused(Unreadable("orders", "binlog.000001:4", "malformed", "rows that cannot be decoded"), NOW)
+    letter = mapper().refuse(Unreadable("orders", "binlog.000001:4", "malformed", "rows that cannot be decoded"), NOW)
     assert (letter.reason, letter.key, letter.position) == ("malformed", None, "binlog.000001:4")
 
 
@@ -311,7 +311,7 @@ anything = st.recursive(
     change=st.sampled_from(["insert", "update", "read"]),
 )
 def test_any_document_becomes_valid_messages_or_dead_letters(document: dict[str, Any], table: str, change: Any) -> None:
-    made = documents().outcomes(Row(table, change, document, "oplog 1.1", "stream"), NOW)
+    made = documents().map_row(Row(table, change, document, "oplog 1.1", "stream"), NOW)
     for outcome in made:
         Decoder(type(outcome)).decode(encode(outcome))
         assert not isinstance(outcome, DeadLetter) or outcome.reason in REASONS
@@ -337,8 +337,8 @@ def test_personal_data_appears_in_no_message_whatever_else_is_wrong(
     }
     if any(secret in repr((key, value, placed, junk)) for secret in SECRETS.values()):
         return
-    for outcome in documents().outcomes(Row("orders", "insert", document, "oplog 1.1", "stream"), NOW):
-        message = documents().outgoing(outcome)
+    for outcome in documents().map_row(Row("orders", "insert", document, "oplog 1.1", "stream"), NOW):
+        message = documents().make_outgoing(outcome)
         for secret in (*SECRETS.values(), "Nowhere", "999888777"):
             assert secret.encode() not in message.value
             assert secret.encode() not in message.key
@@ -346,13 +346,13 @@ def test_personal_data_appears_in_no_message_whatever_else_is_wrong(
 
 def test_a_date_and_epoch_numbers_are_times() -> None:
     text = MYSQL_TEXT.replace("time_zone: Europe/Berlin", "format: epoch_ms")
-    assert only(mapper(text).outcomes(row(1, placed_at=1_767_225_600_000), NOW)).event_time == datetime(
+    assert only(mapper(text).map_row(row(1, placed_at=1_767_225_600_000), NOW)).event_time == datetime(
         2026, 1, 1, tzinfo=UTC
     )
-    found = only(mapper().outcomes(row(1, placed_at=date(2026, 1, 1)), NOW))
+    found = only(mapper().map_row(row(1, placed_at=date(2026, 1, 1)), NOW))
     assert found.event_time == datetime(2025, 12, 31, 23, 0, tzinfo=UTC)
     text = MYSQL_TEXT.replace("time_zone: Europe/Berlin", 'time_zone: Europe/Berlin, format: "%d.%m.%Y %H:%M"')
-    found = only(mapper(text).outcomes(row(1, placed_at="01.04.2026 10:00"), NOW))
+    found = only(mapper(text).map_row(row(1, placed_at="01.04.2026 10:00"), NOW))
     assert found.event_time == datetime(2026, 4, 1, 8, 0, tzinfo=UTC)
 
 
@@ -362,7 +362,7 @@ def test_a_date_and_epoch_numbers_are_times() -> None:
 )  # fmt: skip
 def test_labels_are_read_as_writers_of_tables_leave_them(held: object, fraud: bool | None) -> None:
     text = MYSQL_TEXT.replace("column: is_fraud", "fields: {fraud: is_fraud}")
-    outcomes = mapper(text).outcomes(row(1, is_fraud=held), NOW)
+    outcomes = mapper(text).map_row(row(1, is_fraud=held), NOW)
     if fraud is None:
         assert isinstance(outcomes[1], DeadLetter)
         assert "list what it holds under `values`" in outcomes[1].detail
@@ -371,5 +371,5 @@ def test_labels_are_read_as_writers_of_tables_leave_them(held: object, fraud: bo
         assert outcomes[1].fraud is fraud
     listed = text.replace("fraud: is_fraud", "fraud: {column: is_fraud, values: {1: true, 0: false, 2: null}}")
     if held in ("1.0", "0.0", "2.0"):
-        labels = mapper(listed).outcomes(row(1, is_fraud=held), NOW)[1:]
+        labels = mapper(listed).map_row(row(1, is_fraud=held), NOW)[1:]
         assert [isinstance(each, Label) and each.fraud for each in labels] == ([] if fraud is None else [fraud])

@@ -205,18 +205,18 @@ labels:
 @pytest.mark.parametrize("field", ["_id", "at", "amount", "c", "who", "who.id", "n", "fraud", ""])
 def test_whatever_a_field_holds_is_a_message_or_a_dead_letter_with_its_key(field: str) -> None:
     read = mapper(TEXT)
-    reading = Reading(config(TEXT), config(TEXT).transactions, read.columns("orders"), PYTHON)
+    reading = Reading(config(TEXT), config(TEXT).transactions, read.list_columns("orders"), PYTHON)
     for odd in ODD:
         good: dict[str, Any] = {"_id": 7, "at": NOW, "amount": 5, "c": "EUR", "who": {"id": 1}, "n": 1, "fraud": None}
         place = good["who"] if field == "who.id" else good
         place[field.rpartition(".")[2]] = odd
         whole = bson.decode(bson.encode(good), READ) if odd != "\udcff" else good
-        scanned = {name: value for name, value in whole.items() if name in list_top_level(read.columns("orders"))}
+        scanned = {name: value for name, value in whole.items() if name in list_top_level(read.list_columns("orders"))}
         event = {"operationType": "insert", "fullDocument": whole, "clusterTime": Timestamp(1, 1)}
-        streamed = reading.changed(event, OTHERS, OTHERS)
-        values = reading.values(scanned, OTHERS, OTHERS)
+        streamed = reading.read_change(event, OTHERS, OTHERS)
+        values = reading.read_values(scanned, OTHERS, OTHERS)
         assert repr(streamed.values) == repr(values)  # type: ignore[union-attr]
-        outcomes = read.outcomes(streamed, NOW)  # type: ignore[arg-type]
+        outcomes = read.map_row(streamed, NOW)  # type: ignore[arg-type]
         assert {type(each) for each in outcomes} <= {Transaction, DeadLetter, *map(type, outcomes[1:])}
         if field != "_id":
             assert [each.key for each in outcomes if isinstance(each, DeadLetter)] in ([], ["7"])
@@ -224,11 +224,11 @@ def test_whatever_a_field_holds_is_a_message_or_a_dead_letter_with_its_key(field
 
 def test_an_event_too_large_becomes_a_dead_letter_with_its_key() -> None:
     read = mapper(TEXT)
-    reading = Reading(config(TEXT), config(TEXT).transactions, read.columns("orders"), PYTHON)
+    reading = Reading(config(TEXT), config(TEXT).transactions, read.list_columns("orders"), PYTHON)
     event = {"operationType": "insert", "documentKey": {"_id": "7"}, "clusterTime": Timestamp(1, 2), OVERSIZED: True}
-    item = reading.changed(event, MIXED, MIXED)
+    item = reading.read_change(event, MIXED, MIXED)
     assert isinstance(item, Unreadable)
-    letter = read.refused(item, NOW)
+    letter = read.refuse(item, NOW)
     assert (letter.reason, letter.key, letter.position) == ("oversized", '"7"', "oplog 1.2")
 
 
@@ -256,9 +256,9 @@ def test_an_update_tells_every_name_that_it_touched() -> None:
 def test_a_label_may_name_a_transaction_by_another_kind_of_value_unless_kinds_meet() -> None:
     text = TEXT + "  - {collection: cases, fields: {transaction_id: order, fraud: {constant: true}}}\n"
     parsed = config(text)
-    reading = Reading(parsed, next(t for t in parsed.tables() if t.name == "cases"), {"order"}, PYTHON)
+    reading = Reading(parsed, next(t for t in parsed.list_tables() if t.name == "cases"), {"order"}, PYTHON)
     hex_text = "507f1f77bcf86cd799439011"
     for order in (hex_text, ObjectId(hex_text)):
-        assert reading.values({"_id": 1, "order": order}, OTHERS, OTHERS)["order"] == hex_text
-    assert reading.values({"_id": 1, "order": "5"}, OTHERS, OTHERS)["order"] == "5"
-    assert reading.values({"_id": 1, "order": "5"}, OTHERS, MIXED)["order"] == '"5"'
+        assert reading.read_values({"_id": 1, "order": order}, OTHERS, OTHERS)["order"] == hex_text
+    assert reading.read_values({"_id": 1, "order": "5"}, OTHERS, OTHERS)["order"] == "5"
+    assert reading.read_values({"_id": 1, "order": "5"}, OTHERS, MIXED)["order"] == '"5"'

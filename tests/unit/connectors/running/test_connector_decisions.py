@@ -49,14 +49,14 @@ def test_the_limits_stop_exactly_where_they_say(bad: list[bool]) -> None:
 
 def test_new_columns_and_unmapped_changes_are_nobodys_business() -> None:
     guard = SchemaGuard({}, lambda _: {"id", "details.card"})
-    assert guard.see(SchemaSeen("t", {"id": "number", "details": "text", "note": "text"}))
+    assert guard.record(SchemaSeen("t", {"id": "number", "details": "text", "note": "text"}))
     assert guard.expected == {"t": {"id": "number", "details": "text"}}
-    assert not guard.see(SchemaSeen("t", {"id": "number", "details": "text", "note": "number", "more": "text"}))
-    assert guard.fault("t") is None
-    guard.see(SchemaSeen("t", {"id": "text", "note": "text"}))
-    assert guard.fault("t") == "column details vanished; column id changed from number to text"
-    guard.see(SchemaSeen("t", {"id": "number", "details": "text"}))
-    assert guard.fault("t") is None
+    assert not guard.record(SchemaSeen("t", {"id": "number", "details": "text", "note": "number", "more": "text"}))
+    assert guard.find_fault("t") is None
+    guard.record(SchemaSeen("t", {"id": "text", "note": "text"}))
+    assert guard.find_fault("t") == "column details vanished; column id changed from number to text"
+    guard.record(SchemaSeen("t", {"id": "number", "details": "text"}))
+    assert guard.find_fault("t") is None
 
 
 @given(st.binary(max_size=40), st.integers(1, 64))
@@ -73,8 +73,8 @@ def test_binlog_positions_survive_being_written_down() -> None:
 
 def test_binlog_files_are_compared_by_number() -> None:
     late = BinlogPosition(file="binlog.1000000", offset=4)
-    assert late.reaches(BinlogPosition(file="binlog.999999", offset=900))
-    assert not BinlogPosition(file="binlog.999999", offset=900).reaches(late)
+    assert late.has_reached(BinlogPosition(file="binlog.999999", offset=900))
+    assert not BinlogPosition(file="binlog.999999", offset=900).has_reached(late)
 
 
 @pytest.mark.parametrize("text", ["", "x", "{}", "[]", '{"file": 1}'])
@@ -119,7 +119,7 @@ def test_replica_ids_keep_clear_of_those_given_by_hand() -> None:
 
 def test_health_names_what_is_silent() -> None:
     vitals = Vitals(started_s=0.0)
-    vitals.source_spoke(100.0)
+    vitals.note_source(100.0)
     assert find_ailments(vitals, 101.0, 0.0, 30.0) == []
     assert "source has been silent for 100 s" in find_ailments(vitals, 200.0, 0.0, 30.0)[0]
     assert "Kafka has confirmed nothing" in find_ailments(vitals, 101.0, 31.0, 30.0)[0]
@@ -156,12 +156,12 @@ def test_paths_of_documents_are_found() -> None:
 
 
 def test_personal_data_in_plain_fields_is_suspected() -> None:
-    made = [each for n in (1, 2) for each in mapper().outcomes(row(n, customer_id=f"user{n}@mail.example"), NOW)]
+    made = [each for n in (1, 2) for each in mapper().map_row(row(n, customer_id=f"user{n}@mail.example"), NOW)]
     found = find_suspicions([each for each in made if isinstance(each, Transaction)])
     assert found == ["field customer looks like e-mail addresses; add `tokenise: true`, or map another column"]
-    cards = [each for n in (1, 2) for each in mapper().outcomes(row(n, customer_id="4111 1111 1111 1111"), NOW)]
+    cards = [each for n in (1, 2) for each in mapper().map_row(row(n, customer_id="4111 1111 1111 1111"), NOW)]
     assert "card numbers" in find_suspicions([each for each in cards if isinstance(each, Transaction)])[0]
-    assert find_suspicions([each for each in mapper().outcomes(row(1), NOW) if isinstance(each, Transaction)]) == []
+    assert find_suspicions([each for each in mapper().map_row(row(1), NOW) if isinstance(each, Transaction)]) == []
 
 
 def test_the_check_digit_of_cards_is_known() -> None:

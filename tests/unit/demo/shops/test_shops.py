@@ -70,7 +70,7 @@ def test_every_sale_comes_out_of_its_database_shape_as_it_went_in(
     one = mapper(kind)
     for entry in history:
         sale = entry.sale
-        (found,) = one.outcomes(Row(table, "read", shape(sale), "c", "snapshot"), NOW)
+        (found,) = one.map_row(Row(table, "read", shape(sale), "c", "snapshot"), NOW)
         assert isinstance(found, Transaction)
         assert {name: getattr(found, name) for name in PLAIN} == {name: getattr(sale, name) for name in PLAIN}
         assert abs(found.event_time - sale.event_time) < timedelta(milliseconds=1)
@@ -86,7 +86,7 @@ def test_personal_data_leaves_as_tokens_that_keep_people_apart(
     one = mapper(kind)
     pairs: dict[str, set[tuple[str | None, str | None]]] = {name: set() for name in PERSONAL}
     for entry in history:
-        (found,) = one.outcomes(Row(table, "read", shape(entry.sale), "c", "snapshot"), NOW)
+        (found,) = one.map_row(Row(table, "read", shape(entry.sale), "c", "snapshot"), NOW)
         for name in PERSONAL:
             pairs[name].add((getattr(entry.sale, name), getattr(found, name)))
     for name in PERSONAL:
@@ -114,7 +114,7 @@ def test_every_spoilt_row_becomes_the_dead_letter_it_is_meant_to(
     history: list[Labelled], kind: str, table: str, shape: Callable[[Sale], dict[str, object]], fault: Fault
 ) -> None:
     sale = history[-1].sale
-    (found,) = mapper(kind).outcomes(Row(table, "insert", fault.spoil(shape(sale)), "c", "stream"), NOW)
+    (found,) = mapper(kind).map_row(Row(table, "insert", fault.spoil(shape(sale)), "c", "stream"), NOW)
     assert isinstance(found, DeadLetter)
     assert (found.reason, found.key) == (fault.reason, sale.transaction_id)
 
@@ -135,7 +135,7 @@ def test_spoiling_leaves_the_row_itself_whole(history: list[Labelled], faults: t
 def test_a_chargeback_becomes_a_label_of_its_order(history: list[Labelled]) -> None:
     fraud = next(entry for entry in history if entry.truth.fraud)
     row = {"id": 1, **mysql_shop.build_chargeback(fraud.sale.transaction_id, fraud.truth)}
-    (label,) = mapper("mysql").outcomes(Row("chargebacks", "insert", row, "c", "stream"), NOW)
+    (label,) = mapper("mysql").map_row(Row("chargebacks", "insert", row, "c", "stream"), NOW)
     assert isinstance(label, Label)
     assert (label.transaction_id, label.fraud, label.source, label.kind) == (
         fraud.sale.transaction_id, True, "chargeback", fraud.truth.kind,
@@ -147,7 +147,7 @@ def test_a_chargeback_becomes_a_label_of_its_order(history: list[Labelled]) -> N
 def test_a_reviewed_document_becomes_a_transaction_and_its_label(history: list[Labelled], is_fraud: bool) -> None:
     entry = next(entry for entry in history if entry.truth.fraud is is_fraud)
     document = {**mongo_shop.build_checkout(entry.sale), "review": mongo_shop.build_review(entry.truth)}
-    transaction, label = mapper("mongodb").outcomes(Row("checkouts", "read", document, "c", "snapshot"), NOW)
+    transaction, label = mapper("mongodb").map_row(Row("checkouts", "read", document, "c", "snapshot"), NOW)
     assert isinstance(transaction, Transaction)
     assert isinstance(label, Label)
     assert (label.transaction_id, label.fraud, label.kind) == (entry.sale.transaction_id, is_fraud, entry.truth.kind)

@@ -23,8 +23,8 @@ def test_personal_data_is_sought_as_its_tokens_only_the_newest_first() -> None:
     tokens = build_tokeniser(settings().connectors)
     card = normalise("card", "4111 1111 1111 1111")
     assert find_values(settings(), "card", "4111-1111-1111-1111", is_token=False) == [
-        tokens.token("card", card),
-        tokens.alias("card", card),
+        tokens.make_token("card", card),
+        tokens.make_alias("card", card),
     ]
 
 

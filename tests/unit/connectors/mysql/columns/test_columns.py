@@ -56,7 +56,7 @@ def body(count: int, *rows: bytes, present: int | None = None) -> bytes:
 def test_a_row_of_mariadb_is_read_as_its_table_shows_it() -> None:
     found = parse_table_map(bytes.fromhex(ROWS_OF_MARIADB[0]), mariadb=True)
     decoder_ = RowDecoder(found, {"u", "a", "b", "cc", "d", "e"}, {"u": "uuid", "a": "inet4", "b": "inet6"})
-    (image,) = decoder_.rows(23, bytes.fromhex(ROWS_OF_MARIADB[1]))
+    (image,) = decoder_.decode_rows(23, bytes.fromhex(ROWS_OF_MARIADB[1]))
     assert isinstance(image, RowImage)
     assert image.after == {
         "u": "6ccd780c-baba-1026-9564-5b8c656024db", "a": "1.2.3.4", "b": "::ffff:1.2.3.4", "cc": "ab" * 140, "d": "short",
@@ -70,7 +70,7 @@ def test_only_wanted_columns_are_decoded_and_a_bad_value_is_the_fault_of_its_own
         (3, b"", "id"), (254, b"\xf7\x01", "kind"), (245, b"\x04", "extra"), told_of=b"\x06\x03\x01\x01a\x0a\x01\x2d"
     )
     good, bad = b"\x00" + pack("<iB", 1, 1) + pack("<I", 2) + b"\xff\xff", b"\x00" + pack("<iB", 2, 9) + pack("<I", 0)
-    images = list(RowDecoder(found, {"id", "kind"}).rows(30, body(3, good, bad, good)))
+    images = list(RowDecoder(found, {"id", "kind"}).decode_rows(30, body(3, good, bad, good)))
     assert [image.after["id"] for image in images if isinstance(image, RowImage) and image.after] == [1, 2, 1]
     values = [image.after["kind"] for image in images if isinstance(image, RowImage) and image.after]
     assert (values[0], type(values[1]), values[2]) == ("a", Unusable, "a")
@@ -87,7 +87,7 @@ def test_a_type_that_nobody_knows_is_named_with_its_table_and_column() -> None:
 def test_rows_that_end_too_early_are_told_once_with_what_was_read() -> None:
     found = table((3, b"", "id"), (15, b"\x14\x00", "note"))
     good = b"\x00" + pack("<i", 7) + b"\x01x"
-    images = list(RowDecoder(found, {"id"}).rows(30, body(2, good, b"\x00" + pack("<i", 8) + b"\x09y")))
+    images = list(RowDecoder(found, {"id"}).decode_rows(30, body(2, good, b"\x00" + pack("<i", 8) + b"\x09y")))
     assert isinstance(images[0], RowImage)
     assert images[1:] == [RowFault({"id": 8}, "the event ends within a row")]
 
@@ -95,13 +95,13 @@ def test_rows_that_end_too_early_are_told_once_with_what_was_read() -> None:
 def test_a_column_that_the_log_leaves_out_is_not_null() -> None:
     found = table((3, b"", "id"), (3, b"", "total"))
     decoder_ = RowDecoder(found, {"id", "total"})
-    (image,) = decoder_.rows(30, body(2, b"\x00" + pack("<i", 7), present=1))
+    (image,) = decoder_.decode_rows(30, body(2, b"\x00" + pack("<i", 7), present=1))
     assert isinstance(image, RowImage)
     _, after = complete_images(image, decoder_.wanted)
     assert after == {"id": 7, "total": UNTOLD}
     with pytest.raises(UntoldError, match="binlog_row_image"):
         build_text_reader("customer", TextField(column="total", optional=True, default="none"), flat=True)(after)
-    (nothing,) = decoder_.rows(30, bytes(8) + b"\x02\x00\x02\x00x")
+    (nothing,) = decoder_.decode_rows(30, bytes(8) + b"\x02\x00\x02\x00x")
     assert isinstance(nothing, RowFault)
     before, after = complete_images(RowImage({"id": 7}, {"total": 9}), decoder_.wanted)
     assert (before, after) == ({"id": 7, "total": UNTOLD}, {"id": 7, "total": 9})
@@ -114,7 +114,7 @@ def test_whatever_bytes_come_only_our_own_errors_do(data: bytes) -> None:
             read(data)
     found = parse_table_map(bytes.fromhex(ROWS_OF_MARIADB[0]), mariadb=True)
     for kind in (23, 24, 30, 31, 32, 39, 99):
-        list(RowDecoder(found, {"u", "cc", "e"}).rows(kind, bytes.fromhex(ROWS_OF_MARIADB[1])[:12] + data))
+        list(RowDecoder(found, {"u", "cc", "e"}).decode_rows(kind, bytes.fromhex(ROWS_OF_MARIADB[1])[:12] + data))
     assert isinstance(apply_changes("{}", data), str | Unusable)
     with contextlib.suppress(UndecodableError):
         binary_json.format_value(binary_json.decode_document(data))
@@ -228,7 +228,7 @@ def test_an_update_told_by_its_changes_is_the_row_that_it_leads_to() -> None:
         (b"\x01\x00" + b"\x02" + pack("<i", 1) + pack("<i", 6), None),
     ):
         for wanted in ({"id", "doc", "total"}, {"id", "total"}):
-            rows = list(RowDecoder(found, wanted).rows(39, head + image(one, 5) + after + image(one, 5) + after))
+            rows = list(RowDecoder(found, wanted).decode_rows(39, head + image(one, 5) + after + image(one, 5) + after))
             expected = {"id": 1, "doc": value, "total": 6}
             assert [row.after for row in rows if isinstance(row, RowImage)] == [
                 {name: expected[name] for name in expected if name in wanted}
@@ -237,5 +237,5 @@ def test_an_update_told_by_its_changes_is_the_row_that_it_leads_to() -> None:
 
 def test_answers_of_select_that_mean_nothing_are_faults_of_their_field() -> None:
     selection = Selection([Declared("id", "int"), Declared("at", "datetime"), Declared("gone", "date")])
-    row = selection.row((b"5", b"2026-02-31 10:00:00", b"0000-00-00"))
+    row = selection.make_row((b"5", b"2026-02-31 10:00:00", b"0000-00-00"))
     assert (row["id"], type(row["at"]), row["gone"]) == (5, Unusable, None)

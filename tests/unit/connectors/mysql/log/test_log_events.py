@@ -36,7 +36,7 @@ def test_every_number_that_a_server_can_write_is_in_the_table_and_every_other_is
 
 def test_a_type_that_is_loud_is_told_by_name_and_an_unknown_one_by_its_number() -> None:
     for code in (0, 20, 26, 99):
-        (told,) = follower().feed(event(code, b"anything"), "f:4")
+        (told,) = follower().follow(event(code, b"anything"), "f:4")
         assert isinstance(told, Loud)
         assert str(code) in told.why
 
@@ -45,7 +45,7 @@ def test_a_type_that_is_loud_is_told_by_name_and_an_unknown_one_by_its_number() 
 def test_no_bytes_of_an_event_raise_anything(code: int, body: bytes, flags: int) -> None:
     followed = follower()
     for given_event in (event(33, GTID), event(code, body, flags=flags), event(code, body, flags=flags)):
-        for outcome in followed.feed(given_event, "f:4"):
+        for outcome in followed.follow(given_event, "f:4"):
             held = getattr(outcome, "held", None)
             if held is not None:
                 held.store.close()
@@ -60,7 +60,7 @@ def test_no_bytes_of_an_event_raise_anything(code: int, body: bytes, flags: int)
 )
 def test_no_damage_to_real_events_raises_anything(body: bytes, at: int, put: bytes, code: int) -> None:
     followed = follower()
-    list(followed.feed(event(code, body[:at] + put + body[at + len(put) :]), "f:4"))
+    list(followed.follow(event(code, body[:at] + put + body[at + len(put) :]), "f:4"))
     followed.transactions.close()
 
 
@@ -152,7 +152,7 @@ def test_names_of_tables_are_compared_as_the_server_does() -> None:
     begun = [event(33, GTID), query("BEGIN"), event(19, TABLE_MAP), event(30, WRITE), event(16, bytes(8))]
     for ignore_case, rows in ((True, 1), (False, 0)):
         followed = Follower(TableNames("CAP", ["Sales"], ignore_case=ignore_case), Spool)
-        ended = [out for each in begun for out in followed.feed(each, "f:4") if isinstance(out, Ended)]
+        ended = [out for each in begun for out in followed.follow(each, "f:4") if isinstance(out, Ended)]
         held = [out.held for out in ended if out.held is not None]
         assert len(held) == rows
         for each in held:

@@ -57,7 +57,7 @@ def read(
         names=NAMES, rows=delivery, history=None, policy=policy, find_prepared=find,
     )  # fmt: skip
     try:
-        yield from reader.items(log)
+        yield from reader.read_items(log)
     except TransientError as error:
         if "ended the binary log stream" not in str(error):
             raise

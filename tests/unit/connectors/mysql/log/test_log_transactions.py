@@ -50,11 +50,11 @@ def test_rows_leave_with_their_commit_and_not_before() -> None:
 def test_nested_savepoints_cut_back_to_where_they_were() -> None:
     moves = fresh()
     moves.start("f:4", opened=True)
-    moves.savepoint("BEFORE")
+    moves.set_savepoint("BEFORE")
     moves.hold(30, 1, b"a")
-    moves.savepoint("A")
+    moves.set_savepoint("A")
     moves.hold(30, 1, b"b")
-    moves.savepoint("B")
+    moves.set_savepoint("B")
     moves.hold(30, 1, b"c")
     assert moves.roll_back_to("B")
     assert moves.roll_back_to("A")
@@ -113,7 +113,7 @@ class Log(RuleBasedStateMachine):
     @rule(name=st.sampled_from("AB"))
     def savepoint(self, name: str) -> None:
         if self.open is not None:
-            self.moves.savepoint(name)
+            self.moves.set_savepoint(name)
             self.savepoints[name] = len(self.open)
 
     @rule(name=st.sampled_from("AB"))
@@ -235,7 +235,7 @@ def test_a_lost_transaction_and_a_statement_within_one_do_not_end_another() -> N
         from connectors.mysql.log.framing import Event
 
         body = pack("<IIBHH", 8, 0, 4, 0, 0) + b"shop\0" + text.encode()
-        return list(followed.feed(Event(1, 2, 1, 0, 0, body, 50), "f:4"))
+        return list(followed.follow(Event(1, 2, 1, 0, 0, body, 50), "f:4"))
 
     followed.transactions.start("f:4", opened=True)
     assert [type(each) for each in query("INSERT INTO orders VALUES (1)")] == [Loud]
@@ -257,14 +257,14 @@ sets = st.dictionaries(
 def test_sets_of_identifiers_keep_the_laws_of_sets(one: GtidSet, two: GtidSet) -> None:
     assert GtidSet.parse(str(one)) == one
     assert GtidSet.decode(one.encode()) == one
-    assert one.plus(two) == two.plus(one)
-    assert one.minus(two).plus(two) == one.plus(two)
-    assert not one.minus(one)
-    assert one.plus(two).covers(two)
-    assert one.minus(two).covers(two) == (not two)
+    assert one.combine(two) == two.combine(one)
+    assert one.subtract(two).combine(two) == one.combine(two)
+    assert not one.subtract(one)
+    assert one.combine(two).has_all_of(two)
+    assert one.subtract(two).has_all_of(two) == (not two)
     added = one.add((U1, "till"), 17)
-    assert added.contains((U1, "till"), 17)
-    assert added == one.plus(GtidSet.parse(f"{U1}:till:17"))
+    assert added.has((U1, "till"), 17)
+    assert added == one.combine(GtidSet.parse(f"{U1}:till:17"))
 
 
 def test_sets_are_written_as_the_servers_write_them() -> None:
