@@ -27,7 +27,7 @@ class RawEvent(NamedTuple):
     """When the broker appended it, ms since 1970 UTC."""
     key: bytes | None = None
 
-    def given_up(self, now_ms: int) -> bool:
+    def is_given_up(self, now_ms: int) -> bool:
         """Whether it has lain in Kafka for so long that the till that asked has gone on without an answer."""
         return now_ms - self.appended_ms > GIVEN_UP_AFTER_MS
 
@@ -182,7 +182,7 @@ class Case:
 class StateCoverage(Protocol):
     """What the live state lacks, as the engine asks it for every transaction; must not block."""
 
-    def incomplete(self, event_time_ms: int, *, risk: bool, live: bool) -> list[str]:
+    def list_missing(self, event_time_ms: int, *, risk: bool, live: bool) -> list[str]:
         """What a transaction does not find; `risk`: its model learned from risk, `live`: it is no history. Empty: nothing is known to lack."""
         ...
 
@@ -199,7 +199,7 @@ class CaseStore(Protocol):
         """
         ...
 
-    def passed(self, transactions: int) -> None:
+    def count_passed(self, transactions: int) -> None:
         """Counts answered live transactions, of which holds and blocks are a share. Raises StoreUnavailableError."""
         ...
 
@@ -217,7 +217,7 @@ class CaseStore(Protocol):
         """
         ...
 
-    def expired(self, now: datetime, limit: int) -> list[Case]:
+    def list_expired(self, now: datetime, limit: int) -> list[Case]:
         """Up to `limit` holds whose time is over, oldest first. Raises StoreUnavailableError."""
         ...
 

@@ -95,7 +95,7 @@ class Bench:
 
     def apply(self, window_updates: Sequence[WindowUpdate], packer: WindowUpdatePacker) -> float:
         """Runs them, several batches in flight; events per second without the packing."""
-        shared = packer.shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
+        shared = packer.pack_shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
         commands = packer.pack(window_updates, shared)
         batches = [b"".join(commands[i : i + BATCH]) for i in range(0, len(commands), BATCH)]
         sizes = [len(commands[i : i + BATCH]) for i in range(0, len(commands), BATCH)]
@@ -267,7 +267,7 @@ def measure_client_cost(bench: Bench, count: int) -> list[Row]:
     bench.client.flushdb()
     shop = Shop("client", 1_000, 10)
     packer, reader = bench.packer(), ReplyReader()
-    shared = packer.shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
+    shared = packer.pack_shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
     packed_s = read_s = 0.0
     for _ in range(count // BATCH):
         window_updates = shop.window_updates(BATCH)
@@ -280,7 +280,7 @@ def measure_client_cost(bench: Bench, count: int) -> list[Row]:
             replies: list[bytes] = []
             bench.link.read(BATCH, replies, time_limit_s)
             began_s = time.thread_time()
-            reader.applied(replies)
+            reader.read_replies(replies)
             read_s += time.thread_time() - began_s
     events = count // BATCH * BATCH
     total_us = (packed_s + read_s) / events * 1e6

@@ -94,7 +94,7 @@ class Delivery:
         """The rows of a committed transaction, in the order of the log, and the columns of their tables where they changed."""
         tables: dict[bytes, _Table] = {}
         number = 0
-        for code, timestamp, body in held.store.records():  # type: ignore[attr-defined]
+        for code, timestamp, body in held.store.read_records():  # type: ignore[attr-defined]
             if code == Code.TABLE_MAP:
                 table = tables[body[:6]] = self._compile(body)
                 if table.decoder is not None and not table.fault and self._seen.get(table.name) != table.families:

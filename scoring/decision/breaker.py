@@ -39,7 +39,7 @@ class Limits:
     """Transactions in the window before the share counts."""
 
     @classmethod
-    def of(cls, settings: BreakerSettings) -> "Limits":
+    def from_settings(cls, settings: BreakerSettings) -> "Limits":
         """The limits that the settings name."""
         return cls(
             settings.per_minute_max,

@@ -38,12 +38,12 @@ class Moment:
     """Transactions older than this are late."""
 
     @classmethod
-    def at(cls, now: datetime, late_after_s: float) -> "Moment":
+    def from_time(cls, now: datetime, late_after_s: float) -> "Moment":
         """The forms of `now` (UTC)."""
         now_ms = to_epoch_ms(now)
         return cls(now, now_ms, datetime.fromtimestamp(now_ms / 1000 - late_after_s, UTC))
 
-    def latency_ms(self, event: RawEvent) -> float:
+    def compute_latency_ms(self, event: RawEvent) -> float:
         """Since the broker appended the event; never negative, since two machines' clocks differ."""
         return float(max(0, self.now_ms - event.appended_ms))
 
@@ -110,7 +110,7 @@ def build_degraded_verdict(
             late=is_late(transaction, moment),
             event_time=transaction.event_time,
             scored_at=moment.now,
-            latency_ms=moment.latency_ms(event),
+            latency_ms=moment.compute_latency_ms(event),
             stage_us=stage_us,
         )
     )

@@ -56,7 +56,7 @@ class Batch:
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     """Shape (n, F)."""
 
-    def event(self, row: int) -> RawEvent:
+    def get_event(self, row: int) -> RawEvent:
         """The event that a row was read from."""
         return self.events[self.event_indices[row]]
 
@@ -64,7 +64,7 @@ class Batch:
         """Sets the result of a row's event."""
         self.results[self.event_indices[row]] = result
 
-    def new_rows(self) -> list[int]:
+    def list_new_rows(self) -> list[int]:
         """Rows whose transaction had no full answer yet, as far as the store's answer tells."""
         return list(range(len(self.transactions))) if self.again else np.flatnonzero(self.applied.first).tolist()
 

@@ -108,11 +108,11 @@ class Engine:
             raise InvariantError("an event was left without a result")
         return results
 
-    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
+    def retry(self, events: Sequence[RawEvent]) -> list[EventResult]:
         """Tries events again that were answered degraded: the full answer, or `complete=False` without any message."""
         return self.collect(self._start(events, again=True))
 
-    def published(self) -> None:
+    def run_deferred(self) -> None:
         """The answers have left: what a challenger would have said may be asked now, and the breaker told of the traffic."""
         self._writer.report_traffic()
         if self._shadow is not None:
@@ -124,7 +124,7 @@ class Engine:
         started_s = self._clock.monotonic_s()
         now = self._clock.now()
         batch = read(events, self._admission, now, again=again)
-        batch.deadline_s = started_s + self._time_limit_s(batch, Moment.at(now, self._time_budget.late_after_s))
+        batch.deadline_s = started_s + self._time_limit_s(batch, Moment.from_time(now, self._time_budget.late_after_s))
         sent_s = self._clock.monotonic_s()
         batch.tally.add_time("decode", sent_s - started_s)
         if batch.window_updates:
@@ -134,7 +134,7 @@ class Engine:
 
     def _time_limit_s(self, batch: Batch, moment: Moment) -> float:
         if batch.again or all(
-            batch.event(row).given_up(moment.now_ms) or is_late(transaction, moment)
+            batch.get_event(row).is_given_up(moment.now_ms) or is_late(transaction, moment)
             for row, transaction in enumerate(batch.transactions)
         ):
             return self._time_budget.patience_s
@@ -200,7 +200,7 @@ class Engine:
         error = InvalidEventError("conflict", "this transaction_id was seen before with other content")
         batch.tally.dead_letters["conflict"] += 1
         letter = build_dead_letter(
-            batch.event(row),
+            batch.get_event(row),
             error,
             retailer=self._admission.retailer,
             now=self._clock.now(),
@@ -250,15 +250,15 @@ class Engine:
 
     def _degrade(self, part: Batch, cause: DegradedCause) -> None:
         """Revision 0 for rows that cannot be answered in full now; nothing again for those that had it before."""
-        moment = Moment.at(self._clock.now(), self._time_budget.late_after_s)
-        stage_us = part.tally.stage_us()
+        moment = Moment.from_time(self._clock.now(), self._time_budget.late_after_s)
+        stage_us = part.tally.compute_stage_us()
         for row, transaction in enumerate(part.transactions):
             result = EventResult(key=transaction.transaction_id.encode(), complete=False)
             if not part.again:
                 decision = decide_degraded(part.amounts[row], self._admission.base_currency, self._fallback)
                 result.verdict = build_degraded_verdict(
                     transaction,
-                    part.event(row),
+                    part.get_event(row),
                     moment,
                     decision=decision,
                     cause=cause,
@@ -266,7 +266,7 @@ class Engine:
                     stage_us=stage_us,
                 )
                 part.tally.verdicts[decision, True] += 1
-                part.tally.latencies_ms.append(moment.latency_ms(part.event(row)))
+                part.tally.latencies_ms.append(moment.compute_latency_ms(part.get_event(row)))
             part.set_result(row, result)
 
     def _count_rules(self, judgement: Judgement) -> None:

@@ -45,7 +45,7 @@ class Judgement:
     reasons: dict[int, list[Reason]] = field(default_factory=dict)
     """By row; rows without an entry have none."""
 
-    def rules_of(self, row: int) -> list[Rule]:
+    def list_rules(self, row: int) -> list[Rule]:
         """The rules that fired, in the order of the ruleset."""
         return [rule for rule, hit in zip(self.rules.rules, self.fired[row], strict=True) if hit]
 
@@ -66,7 +66,7 @@ class Judge:
         scores = round_scores(model.score(batch.vectors, batch.deadline_s - started_s))
         model_s = self._clock.monotonic_s() - started_s
         times_ms, marks = np.array(batch.times_ms, dtype=np.int64), batch.applied.marks
-        fired = rules.fired(batch.transactions, batch.quantities, scores, times_ms)
+        fired = rules.evaluate(batch.transactions, batch.quantities, scores, times_ms)
         decided = decide_severities(decide_by_model(scores, model.manifest.thresholds), fired, rules.severities, marks)
         let_through = choose_control_rows(self._control, batch, decided, fired, rules.severities)
         decided[let_through] = FLAG
@@ -89,7 +89,7 @@ class Judge:
             return [[]] * len(batch.transactions)
         risk, state = needs_risk(model.manifest), self._state
         return [
-            state.incomplete(time_ms, risk=risk, live=not is_history(transaction))
+            state.list_missing(time_ms, risk=risk, live=not is_history(transaction))
             for transaction, time_ms in zip(batch.transactions, batch.times_ms, strict=True)
         ]
 
@@ -99,7 +99,7 @@ class Judge:
         for row in np.flatnonzero(
             judgement.fired.any(axis=1) | np.array([bool(found) for found in marks], bool)
         ).tolist():
-            ranked = sorted(judgement.rules_of(row), key=judgement.rules.rank)
+            ranked = sorted(judgement.list_rules(row), key=judgement.rules.rank)
             judgement.reasons[row] = [mark_reason(mark) for mark in marks[row]] + [
                 explain_rule(rule, batch.quantities[row], self._currency) for rule in ranked[:REASONS_MAX]
             ]

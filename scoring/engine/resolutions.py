@@ -110,7 +110,7 @@ class CaseResolver:
         Each comes again after a while until `confirm` was called for it.
         """
         now = self._clock.now()
-        results = [self._expire(case, now) for case in self._cases.expired(now, limit)]
+        results = [self._expire(case, now) for case in self._cases.list_expired(now, limit)]
         return [result for result in results if result is not None]
 
     def _expire(self, case: Case, now: datetime) -> EventResult | None:

@@ -158,7 +158,7 @@ class ShadowScorer:
 
 def prepare_shadow_work(challenger: Model, batch: Batch, judgement: Judgement) -> ShadowWork | None:
     """What a challenger should score of a batch that its champion judged: new transactions, no history."""
-    rows = [row for row in batch.new_rows() if not is_history(batch.transactions[row])]
+    rows = [row for row in batch.list_new_rows() if not is_history(batch.transactions[row])]
     if not rows:
         return None
     champion, taken = judgement.model, [batch.transactions[row] for row in rows]

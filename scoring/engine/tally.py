@@ -26,7 +26,7 @@ class Tally:
         """Notes time spent in a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
-    def stage_us(self) -> dict[str, float]:
+    def compute_stage_us(self) -> dict[str, float]:
         """Microseconds per transaction and stage, so far."""
         count = max(1, self.transactions)
         return {stage: round(seconds / count * 1e6, 1) for stage, seconds in self.seconds.items()}

@@ -51,8 +51,8 @@ class VerdictWriter:
 
     def write(self, batch: Batch, judgement: Judgement) -> list[int]:
         """Sets the results of all rows but those returned: their verdicts could not be put on record."""
-        moment = Moment.at(self._clock.now(), self._late_after_s)
-        stage_us = batch.tally.stage_us()
+        moment = Moment.from_time(self._clock.now(), self._late_after_s)
+        stage_us = batch.tally.compute_stage_us()
         passed_before = self._passed
         self._count_passed(batch, moment)
         recorded: list[int] = []
@@ -82,13 +82,13 @@ class VerdictWriter:
             return
         self._told_s = now_s
         with suppress(StoreUnavailableError):
-            self._cases.passed(self._passed)
+            self._cases.count_passed(self._passed)
             self._passed = 0
 
     def _count_passed(self, batch: Batch, moment: Moment) -> None:
         if self._limits.share_max is None:
             return
-        self._passed += sum(not is_late(batch.transactions[row], moment) for row in batch.new_rows())
+        self._passed += sum(not is_late(batch.transactions[row], moment) for row in batch.list_new_rows())
 
     def _is_reviewed(self, batch: Batch, row: int, moment: Moment) -> bool:
         """Whether a person may still look at it: nobody reviews history that is older than reviews are kept."""
@@ -148,13 +148,13 @@ def _answer(
         model_version=judgement.model.version,
         rules_version=judgement.rules.version,
         feature_schema=get_schema_hash(),
-        rules=[rule.id for rule in judgement.rules_of(row)] if reasons else [],
+        rules=[rule.id for rule in judgement.list_rules(row)] if reasons else [],
         degraded=False,
         cause=None,
         late=is_late(transaction, moment),
         event_time=transaction.event_time,
         scored_at=moment.now,
-        latency_ms=moment.latency_ms(batch.event(row)),
+        latency_ms=moment.compute_latency_ms(batch.get_event(row)),
         stage_us=stage_us,
         hold_until=hold_until,
         incomplete=judgement.incomplete[row],
@@ -181,5 +181,5 @@ def _set_result(batch: Batch, judgement: Judgement, row: int, answer: Answer, mo
         control=answer.control,
     )
     batch.tally.verdicts[answer.decision, False] += 1
-    batch.tally.latencies_ms.append(moment.latency_ms(batch.event(row)))
+    batch.tally.latencies_ms.append(moment.compute_latency_ms(batch.get_event(row)))
     batch.set_result(row, EventResult(transaction.transaction_id.encode(), answer.verdict, encode(record)))

@@ -149,7 +149,7 @@ class LibrdkafkaFeed:
         if error is None:
             return False
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name begins so
-            self._pipeline.tracker.reach(message.partition() or 0, message.offset() or 0)
+            self._pipeline.tracker.note_position(message.partition() or 0, message.offset() or 0)
             return True
         if error.code() in REFUSED:
             raise KafkaRefusedError(
@@ -167,7 +167,7 @@ class LibrdkafkaFeed:
             log.warning("feed_paused" if full else "feed_resumed", pending=len(self._pipeline.pending))
 
     def _commit(self, *, wait: bool = False) -> None:
-        offsets = self._pipeline.tracker.committable()
+        offsets = self._pipeline.tracker.list_committable()
         if not offsets:
             return
         positions = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
@@ -179,7 +179,7 @@ class LibrdkafkaFeed:
         except KafkaException as error:
             self._not_committed(error.args[0], list(offsets))
             return
-        self._pipeline.tracker.committed(offsets)
+        self._pipeline.tracker.note_committed(offsets)
 
     def _on_commit(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
         for position in partitions:
@@ -192,7 +192,7 @@ class LibrdkafkaFeed:
 
     def _not_committed(self, error: KafkaError, partitions: Sequence[int]) -> None:
         """Harmless: the next commit covers it, and what is read again meanwhile is answered the same."""
-        self._pipeline.tracker.not_committed(partitions)
+        self._pipeline.tracker.note_not_committed(partitions)
         if not self._commit_broken:
             log.warning("commit_failed", topic=self._topic, error=error.name())
         self._commit_broken = True
@@ -201,7 +201,7 @@ class LibrdkafkaFeed:
         numbers = [partition.partition for partition in partitions]
         self._pipeline.tracker.assign(numbers)
         for partition, offset in self._begins(partitions).items():
-            self._pipeline.tracker.reach(partition, offset)
+            self._pipeline.tracker.note_position(partition, offset)
         self._assigned = True
         if self._paused:
             self._paused = False
@@ -249,7 +249,7 @@ class LibrdkafkaFeed:
     def _unread(self) -> int:
         total, before = 0, self._stuck_at
         self._stuck_at = {}
-        for partition, position in self._pipeline.tracker.positions().items():
+        for partition, position in self._pipeline.tracker.list_positions().items():
             place = TopicPartition(self._topic, partition)
             low, high = self._consumer.get_watermark_offsets(place, cached=True)
             count = count_unread(position, low, high)

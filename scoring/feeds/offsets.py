@@ -80,7 +80,7 @@ class OffsetTracker:
         self._assignment = MappingProxyType({p: epoch for p, epoch in self._assignment.items() if p not in gone})
 
     def take(self, events: Sequence[RawEvent]) -> Mapping[int, int]:
-        """Notes events as taken and returns the assignment they belong to, for `done`.
+        """Notes events as taken and returns the assignment they belong to, for `note_done`.
 
         Raises InvariantError for a partition that is not ours or an offset that does not rise.
         """
@@ -94,7 +94,7 @@ class OffsetTracker:
         self._outstanding += len(events)
         return self._assignment
 
-    def done(self, events: Sequence[RawEvent], assignment: Mapping[int, int]) -> None:
+    def note_done(self, events: Sequence[RawEvent], assignment: Mapping[int, int]) -> None:
         """Notes events as complete and delivered; `assignment` is what `take` returned for them."""
         touched: set[int] = set()
         same = assignment is self._assignment
@@ -116,27 +116,27 @@ class OffsetTracker:
         self._outstanding -= passed
         self.completed_total += passed
 
-    def committable(self) -> dict[int, int]:
-        """Next offset of each partition where it moved since `committed` was last told."""
+    def list_committable(self) -> dict[int, int]:
+        """Next offset of each partition where it moved since `note_committed` was last told."""
         return {
             number: partition.next_offset
             for number, partition in self._partitions.items()
             if partition.next_offset is not None and partition.next_offset != partition.committed
         }
 
-    def committed(self, offsets: Mapping[int, int]) -> None:
+    def note_committed(self, offsets: Mapping[int, int]) -> None:
         """Notes what was committed, so that it is not committed again."""
         for number, offset in offsets.items():
             if number in self._partitions:
                 self._partitions[number].committed = offset
 
-    def not_committed(self, partitions: Iterable[int]) -> None:
+    def note_not_committed(self, partitions: Iterable[int]) -> None:
         """Notes that a commit failed, so that it is tried again."""
         for number in partitions:
             if number in self._partitions:
                 self._partitions[number].committed = None
 
-    def reach(self, partition: int, offset: int) -> None:
+    def note_position(self, partition: int, offset: int) -> None:
         """Notes where the reader stands: the committed offset it begins at, or the end that it reached.
 
         The newest word holds: a reader whose offset is out of range begins elsewhere.
@@ -144,7 +144,7 @@ class OffsetTracker:
         if partition in self._partitions:
             self._partitions[partition].reached = offset
 
-    def positions(self) -> dict[int, int | None]:
+    def list_positions(self) -> dict[int, int | None]:
         """Per assigned partition the offset that is read next; None where none was taken and nobody said where it begins."""
         return {number: partition.position for number, partition in list(self._partitions.items())}
 

@@ -28,7 +28,7 @@ class Pace:
             return self._batch_max
         return int(min(self._batch_max, self._share_s / self._event_s))
 
-    def took(self, events: int, seconds: float) -> None:
+    def learn(self, events: int, seconds: float) -> None:
         """Learns from a finished batch of one or more events; an event counts as what leaves room for BATCH_MIN, at most."""
         if self._share_s is None:
             return

@@ -44,13 +44,13 @@ class PendingEvents:
             self._next_try_s = now_s + self._backoff_s
         self._waiting.extend(Waiting(event, assignment) for event in events)
 
-    def due(self, now_s: float, limit: int) -> list[Waiting]:
+    def take_due(self, now_s: float, limit: int) -> list[Waiting]:
         """Takes out up to `limit` events, oldest first, or none before the backoff is over."""
         if now_s < self._next_try_s:
             return []
         return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
 
-    def tried(self, failed: Sequence[Waiting], *, progress: bool, now_s: float) -> None:
+    def put_back(self, failed: Sequence[Waiting], *, progress: bool, now_s: float) -> None:
         """Puts back what is still not complete; with no progress the next try waits twice as long."""
         self._waiting.extendleft(reversed(failed))
         self._backoff_s = BACKOFF_FIRST_S if progress else min(2 * self._backoff_s, BACKOFF_MAX_S)

@@ -77,7 +77,7 @@ class Pipeline:
             self.collect()
         assignment = self.tracker.take(events)
         self.taken_total += len(events)
-        self._in_time = not events[-1].given_up(to_epoch_ms(self._clock.now()))
+        self._in_time = not events[-1].is_given_up(to_epoch_ms(self._clock.now()))
         began_s = self._clock.monotonic_s()
         ticket = self._scorer.submit(events)
         self._open.append(_Open(events, assignment, ticket, self._clock.monotonic_s() - began_s))
@@ -87,26 +87,26 @@ class Pipeline:
         events, assignment, ticket, submit_s = self._open.popleft()
         began_s = self._clock.monotonic_s()
         results = self._scorer.collect(ticket)
-        self._pace.took(len(events), submit_s + self._clock.monotonic_s() - began_s)
+        self._pace.learn(len(events), submit_s + self._clock.monotonic_s() - began_s)
         complete, waiting = _split(events, results)
         self.pending.add(waiting, assignment, self._clock.monotonic_s())
-        self._publisher.publish(results, partial(self.tracker.done, complete, assignment))
-        self._scorer.published()
+        self._publisher.publish(results, partial(self.tracker.note_done, complete, assignment))
+        self._scorer.run_deferred()
 
     def retry(self) -> None:
         """Tries the oldest waiting events again, when they are due; the open batches first, for somebody waits for these."""
-        due = self.pending.due(self._clock.monotonic_s(), self.batch_max)
+        due = self.pending.take_due(self._clock.monotonic_s(), self.batch_max)
         if not due:
             return
         while self._open:
             self.collect()
-        results = self._scorer.again([waiting.event for waiting in due])
+        results = self._scorer.retry([waiting.event for waiting in due])
         failed = [waiting for waiting, result in zip(due, results, strict=True) if not result.complete]
         for waiting, result in zip(due, results, strict=True):
             done = [waiting.event] if result.complete else []
-            self._publisher.publish([result], partial(self.tracker.done, done, waiting.assignment))
-        self._scorer.published()
-        self.pending.tried(failed, progress=len(failed) < len(due), now_s=self._clock.monotonic_s())
+            self._publisher.publish([result], partial(self.tracker.note_done, done, waiting.assignment))
+        self._scorer.run_deferred()
+        self.pending.put_back(failed, progress=len(failed) < len(due), now_s=self._clock.monotonic_s())
 
     def drain(self, timeout_s: float) -> bool:
         """Finishes every open batch and waits for deliveries; False when time ran out (nothing is lost: offsets wait)."""

@@ -22,12 +22,12 @@ class Scorer(Protocol):
         """Finishes the oldest open batch: one result per event, in their order. Blocks for the time budget at most."""
         ...
 
-    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
+    def retry(self, events: Sequence[RawEvent]) -> list[EventResult]:
         """Tries events again whose result was not complete; a result that is still not complete carries no message."""
         ...
 
-    def published(self) -> None:
-        """Called when the results of `collect` or `again` are with the publisher: time for what must not delay them."""
+    def run_deferred(self) -> None:
+        """Called when the results of `collect` or `retry` are with the publisher: time for what must not delay them."""
         ...
 
 

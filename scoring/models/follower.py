@@ -45,7 +45,7 @@ class ModelsFollower:
         }
         self._consumer = Consumer(kafka.to_librdkafka() | properties, logger=get_client_logger(client_id))
 
-    def topics(self) -> set[str]:
+    def list_topics(self) -> set[str]:
         """Names of all topics that this worker may see; raises TransientError when no broker answers."""
         try:
             return set(self._consumer.list_topics(timeout=self._request_timeout_s).topics)

@@ -94,12 +94,12 @@ class Condition:
     _for_columns: _Evaluate
     _for_values: _Evaluate
 
-    def matches(self, columns: Columns, count: int) -> NDArray[np.bool_]:
+    def match(self, columns: Columns, count: int) -> NDArray[np.bool_]:
         """Which of the `count` events match, shape (count,); never raises for columns of the declared kinds."""
         with np.errstate(all="ignore"):
             return np.broadcast_to(np.asarray(self._for_columns(columns), dtype=np.bool_), (count,))
 
-    def matches_one(self, row: Row) -> bool:
+    def match_one(self, row: Row) -> bool:
         """The same for one event."""
         return bool(self._for_values(row))
 

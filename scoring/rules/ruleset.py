@@ -81,7 +81,7 @@ class Ruleset:
         """Sorts fired rules for the reasons: the most severe first, then by priority."""
         return -DECISIONS.index(rule.decision), -rule.priority, rule.id
 
-    def fired(
+    def evaluate(
         self,
         transactions: Sequence[Transaction],
         quantities: NDArray[np.float64],
@@ -102,10 +102,10 @@ class Ruleset:
         if columns and count <= ONE_BY_ONE_MAX:
             for row, values in enumerate(zip(*(column.tolist() for column in columns.values()), strict=True)):
                 named = dict(zip(columns, values, strict=True))
-                hits[row] = [condition.matches_one(named) for condition in self._conditions]
+                hits[row] = [condition.match_one(named) for condition in self._conditions]
             return hits
         for index, condition in enumerate(self._conditions):
-            hits[:, index] = condition.matches(columns, count)
+            hits[:, index] = condition.match(columns, count)
         return hits
 
     def _columns(

@@ -28,7 +28,7 @@ class RedisBreaker:
         is_open, *untold = self._client.run(lambda client: client.eval(self._script, *keys, LEASE_MS, now))
         return bool(is_open), [_occurrence(record) for record in untold]
 
-    def told(self, occurrences: Sequence[Occurrence]) -> None:
+    def note_told(self, occurrences: Sequence[Occurrence]) -> None:
         """Notes that these were told, so that they do not come again."""
         self._client.run(lambda client: self._forget(client, occurrences))
 

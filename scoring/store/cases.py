@@ -53,13 +53,13 @@ class RedisCases:
         replies = self._client.run(lambda client: self._open(client, cases, passed))
         return [_standing(case, reply) for case, reply in zip(cases, replies, strict=True)]
 
-    def passed(self, transactions: int) -> None:
+    def count_passed(self, transactions: int) -> None:
         """As the port says."""
         self._client.run(lambda client: client.eval(self._passed_script, 1, *self._passed_arguments(transactions)))
 
     def get(self, transaction_id: str) -> Case | None:
         """As the port says."""
-        values = self._client.run(lambda client: client.hmget(self._keys.case(transaction_id), _FIELDS))
+        values = self._client.run(lambda client: client.hmget(self._keys.name_case(transaction_id), _FIELDS))
         return _case(transaction_id, values)
 
     def close(self, case: Case, *, expected_revision: int, cause_id: str) -> bytes:
@@ -70,17 +70,17 @@ class RedisCases:
             raise RevisionConflictError(f"the case does not stand at revision {expected_revision}")
         return bytes(stored)
 
-    def expired(self, now: datetime, limit: int) -> list[Case]:
+    def list_expired(self, now: datetime, limit: int) -> list[Case]:
         """As the port says; forgets holds whose case is no longer kept."""
         return self._client.run(lambda client: self._expired(client, to_epoch_ms(now), limit))
 
-    def shut(self) -> None:
+    def stop(self) -> None:
         """Ends the connections."""
         self._client.close()
 
     def _arguments(self, case: Case) -> list[Any]:
         until = "" if case.open_until is None else str(to_epoch_ms(case.open_until))
-        key, holds = self._keys.case(case.transaction_id), self._keys.holds
+        key, holds = self._keys.name_case(case.transaction_id), self._keys.holds
         return [key, holds, str(case.revision), case.verdict, until, self._lifetime_ms, case.transaction_id]
 
     def _open_arguments(self, new: NewCase) -> list[Any]:
@@ -124,7 +124,7 @@ class RedisCases:
                 break
             with client.pipeline(transaction=False) as pipeline:
                 for member in due:
-                    pipeline.hmget(self._keys.case(member.decode()), _FIELDS)
+                    pipeline.hmget(self._keys.name_case(member.decode()), _FIELDS)
                 cases = [_case(member.decode(), values) for member, values in zip(due, pipeline.execute(), strict=True)]
             gone = [member for member, case in zip(due, cases, strict=True) if case is None]
             if gone:

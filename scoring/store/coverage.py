@@ -23,7 +23,7 @@ class CoverageNotes:
         self._key = keys.coverage
         self._windows_from_ms: int | None = None
 
-    def of_updates(self, window_updates: Sequence[WindowUpdate]) -> tuple[list[bytes], int | None]:
+    def encode_updates(self, window_updates: Sequence[WindowUpdate]) -> tuple[list[bytes], int | None]:
         """At most one command, and what to confirm when it was answered."""
         earliest_ms = min((window_update.event_time_ms for window_update in window_updates), default=None)
         known_ms = self._windows_from_ms
@@ -36,7 +36,7 @@ class CoverageNotes:
         if earliest_ms is not None:
             self._windows_from_ms = min(earliest_ms, self._windows_from_ms or earliest_ms)
 
-    def of_findings(self, findings: Sequence[Finding]) -> list[bytes]:
+    def encode_findings(self, findings: Sequence[Finding]) -> list[bytes]:
         """Two commands, or none where there is no fraud."""
         times_ms = [finding.event_time_ms for finding in findings if finding.fraud]
         if not times_ms:

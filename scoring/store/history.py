@@ -22,7 +22,7 @@ class Span(NamedTuple):
     to_ms: int | None
     """None: without an end."""
 
-    def holds(self, moment_ms: int) -> bool:
+    def has(self, moment_ms: int) -> bool:
         """Whether the moment lies within."""
         return self.from_ms <= moment_ms and (self.to_ms is None or moment_ms <= self.to_ms)
 
@@ -62,7 +62,7 @@ class HistoryRecords:
         """Gives the place back."""
         self._client.run(lambda client: client.eval(_RELEASE, 1, self._keys.history_lock, self._token))
 
-    def applied(self) -> int:
+    def count_applied(self) -> int:
         """How many transactions the live windows have taken, from wherever."""
         return int(self._client.run(lambda client: client.get(self._keys.sequence)) or 0)
 

@@ -84,28 +84,28 @@ class Keys:
         """List of the breaker's occurrences that nobody has told yet."""
         return self.prefix + b"breaker/untold"
 
-    def sight(self, transaction_id: str) -> bytes:
+    def name_sight(self, transaction_id: str) -> bytes:
         """First-sight record."""
         return self.prefix + b"sight/" + _name(transaction_id)
 
-    def case(self, transaction_id: str) -> bytes:
+    def name_case(self, transaction_id: str) -> bytes:
         """Hash of a verdict that may be resolved."""
         return self.prefix + b"case/" + transaction_id.encode()
 
-    def entity(self, entity: str, value: str) -> bytes:
+    def name_entity(self, entity: str, value: str) -> bytes:
         """State of one entity; raises ValueError for a field that is none."""
         if entity not in ENTITY_NAMES:
             raise ValueError(f"{entity} is no entity; entities are {', '.join(ENTITY_NAMES)}")
         return self.prefix + entity.encode() + b"/" + _name(value)
 
-    def side(self, place: int, hashed: bytes) -> bytes:
+    def name_side(self, place: int, hashed: bytes) -> bytes:
         """What schema v2 keeps of an entity: its place among contract.windows.ENTITIES, and the 8 bytes that stand for it."""
         return self.prefix + b"side/" + bytes([48 + place]) + hashed
 
-    def outcome(self, transaction_id: str) -> bytes:
+    def name_outcome(self, transaction_id: str) -> bytes:
         """What is known of a transaction."""
         return self.prefix + b"outcome/" + _name(transaction_id)
 
-    def aliases(self, entity_key: bytes) -> bytes:
+    def name_aliases(self, entity_key: bytes) -> bytes:
         """Set of the keys that are links to `entity_key`."""
         return self.prefix + b"aliases/" + entity_key.removeprefix(self.prefix)

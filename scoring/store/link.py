@@ -70,7 +70,7 @@ class RedisLink:
             connection.settimeout(self._options["socket_timeout"])
             connection.sendall(data)
         except OSError as error:
-            raise self.failed(error) from None
+            raise self.drop(error) from None
 
     def read(self, count: int, into: list[Any], deadline_s: float) -> None:
         """Appends replies to `into` until it holds `count`; raises StoreUnavailableError past `deadline_s` (monotonic)."""
@@ -79,9 +79,9 @@ class RedisLink:
         try:
             self._receive((self._socket, self._reader), count, into, deadline_s)
         except (OSError, hiredis.HiredisError) as error:
-            raise self.failed(error) from None
+            raise self.drop(error) from None
 
-    def failed(self, cause: Exception) -> StoreUnavailableError:
+    def drop(self, cause: Exception) -> StoreUnavailableError:
         """Drops the connection; gives the error to raise. Its text names the cause's kind, never what was sent."""
         self.close()
         self.generation += 1
@@ -108,7 +108,7 @@ class RedisLink:
             self._socket, self._reader = self._opened() if self._connect_wait_s is None else self._opened_aside()
         except (OSError, hiredis.HiredisError) as error:
             self._pause(_kind(error))
-            raise self.failed(error) from None
+            raise self.drop(error) from None
         self._backoff_s, self._not_before_s = BACKOFF_FIRST_S, -1.0
         return self._socket
 

@@ -50,7 +50,7 @@ class ListStore:
         """ListStore an entity, instead of the mark it had; raises ValueError for an unknown entity or mark."""
         if mark not in _KINDS.values():
             raise ValueError(f"a mark is one of {', '.join(_KINDS.values())}")
-        key = self._keys.entity(entity, value)
+        key = self._keys.name_entity(entity, value)
         until = "" if expires_at is None else str(to_epoch_ms(expires_at))
         about = json.dumps({"entity": entity, "value": value, "by": by, "reason_code": reason_code}, ensure_ascii=False)
         record = f"{mark[0]}{until}{about}".encode()
@@ -58,7 +58,7 @@ class ListStore:
 
     def remove(self, entity: str, value: str) -> bool:
         """Takes an entity off its list; False where it was on none."""
-        key = self._keys.entity(entity, value)
+        key = self._keys.name_entity(entity, value)
         return bool(self._client.run(lambda client: client.hdel(self._keys.marks, key, _canonical(client, key))))
 
     def list(self) -> list[ListEntry]:

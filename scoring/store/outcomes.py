@@ -33,8 +33,8 @@ class OutcomePacker:
         return [self._one(finding) for finding in findings]
 
     def _one(self, finding: Finding) -> bytes:
-        keys = [self._keys.outcome(finding.transaction_id)]
-        keys += [self._keys.side(place, hashed) for place, hashed in finding.entities]
+        keys = [self._keys.name_outcome(finding.transaction_id)]
+        keys += [self._keys.name_side(place, hashed) for place, hashed in finding.entities]
         outcome = b"p" if finding.plain else b"f" if finding.fraud else b"g"
         tile = b"%d" % (finding.event_time_ms // TILE_MS)
         return encode_command(b"EVALSHA", self._sha, b"%d" % len(keys), *keys, tile, outcome, *self._tail)

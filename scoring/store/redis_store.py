@@ -89,22 +89,24 @@ class RedisStore:
     ) -> RedisTicket[Applied]:
         """Writes a batch without waiting, as the port says."""
         now_s = int(self._wall_s())
-        shared = self._packer.shared(now_s, model_version, rules_version)
+        shared = self._packer.pack_shared(now_s, model_version, rules_version)
         if others:
-            shares = {version: self._packer.shared(now_s, version, rules_version) for version in set(others.values())}
+            shares = {
+                version: self._packer.pack_shared(now_s, version, rules_version) for version in set(others.values())
+            }
             commands = self._packer.pack_apart(
                 window_updates, shared, {row: shares[version] for row, version in others.items()}
             )
         else:
             commands = self._packer.pack(window_updates, shared)
-        notes, earliest_ms = self._notes.of_updates(window_updates)
+        notes, earliest_ms = self._notes.encode_updates(window_updates)
         commands += notes
         sent, count = self._post(commands), len(window_updates)
 
         def collect(timeout_s: float) -> Applied:
             answers = self._wait_for(sent, timeout_s)
             self._notes.confirm(earliest_ms)
-            return self._reader.applied(answers[:count])
+            return self._reader.read_replies(answers[:count])
 
         return RedisTicket(collect)
 
@@ -113,7 +115,7 @@ class RedisStore:
 
         Idempotent by transaction_id: what is known already changes nothing.
         """
-        commands = self._outcomes.pack(findings) + self._notes.of_findings(findings)
+        commands = self._outcomes.pack(findings) + self._notes.encode_findings(findings)
         sent, count = self._post(commands), len(findings)
         return RedisTicket(lambda timeout_s: sum(self._wait_for(sent, timeout_s)[:count]))
 
@@ -166,7 +168,7 @@ class RedisStore:
             return
         text = str(error)
         if kind := find_passing_error(text):
-            raised = self._link.failed(error)
+            raised = self._link.drop(error)
             if kind == "MOVED":
                 self._link.follow(text)
             raise raised

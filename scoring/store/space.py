@@ -35,11 +35,11 @@ class KeySpace:
         hold numbers only and stay until they expire. Raises ValueError for an unknown entity, StoreUnavailableError; doing
         it again is harmless.
         """
-        key = self._keys.entity(entity, value)
+        key = self._keys.name_entity(entity, value)
         arguments = (3, self._keys.marks, key, self._keys.prefix)
         known, removed = self._client.run(lambda client: client.eval(self._erase_script, *arguments))
         hashed = known or hash_counterpart(value.encode())
-        side = self._keys.side(ENTITY_NAMES.index(entity), hashed)
+        side = self._keys.name_side(ENTITY_NAMES.index(entity), hashed)
         removed += self._client.run(lambda client: client.delete(side))
         struck = self._client.run(lambda client: self._strike(client, entity, hashed))
         log.info("entity_erased", entity=entity, states=removed, lists=struck)

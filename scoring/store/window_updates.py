@@ -136,7 +136,7 @@ class WindowUpdatePacker:
         ]
         self._layouts = [_bulk(encode_layout(mask)) for mask in range(1 << len(ENTITIES))]
 
-    def shared(self, now_s: int, model_version: str, rules_version: str) -> bytes:
+    def pack_shared(self, now_s: int, model_version: str, rules_version: str) -> bytes:
         """The argument that a whole batch has in common; raises ValueError for a version over 255 bytes."""
         model, rules = model_version.encode(), rules_version.encode()
         if max(len(model), len(rules)) > 255:
@@ -157,7 +157,7 @@ class WindowUpdatePacker:
     def _one(self, window_update: WindowUpdate, shared: bytes) -> bytes:
         times = _EVENT.pack(window_update.event_time_ms, window_update.amount_base_minor)
         argument = [times[:6], times[8:14], window_update.digest]
-        parts = [b"", _bulk(self._keys.sight(window_update.transaction_id)), self._middle]
+        parts = [b"", _bulk(self._keys.name_sight(window_update.transaction_id)), self._middle]
         mask, bit = 0, 1
         for fragments, value in zip(self._fragments, window_update.entities, strict=True):
             if value is not None:
@@ -190,7 +190,7 @@ class WindowUpdatePacker:
         fragments = self._fragments[i]
         if len(fragments) >= CACHE_VALUES_MAX:
             fragments.clear()
-        key = self._keys.entity(ENTITY_NAMES[i], value)
+        key = self._keys.name_entity(ENTITY_NAMES[i], value)
         fragment = fragments[value] = (_bulk(key), hash_counterpart(value.encode()))
         return fragment
 
@@ -201,7 +201,7 @@ class ReplyReader:
     def __init__(self) -> None:
         self._pinned: dict[tuple[int, int, int, bytes], tuple[str, str, tuple[ListHit, ...]]] = {}
 
-    def applied(self, replies: Sequence[bytes]) -> Applied:
+    def read_replies(self, replies: Sequence[bytes]) -> Applied:
         """The answer for a batch, one reply per window_update."""
         count = len(replies)
         flags = np.frombuffer(b"".join([reply[:1] for reply in replies]), np.uint8)

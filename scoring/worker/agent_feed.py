@@ -205,7 +205,7 @@ class AgentFeed:
         ends = self._ends()
         return sum(
             count_unread(position, 0, ends.get(partition, 0))
-            for partition, position in self._pipeline.tracker.positions().items()
+            for partition, position in self._pipeline.tracker.list_positions().items()
         )
 
     def _ends(self) -> dict[int, int]:
@@ -219,7 +219,7 @@ class AgentFeed:
         Nothing was handed over yet, or the log ends in records that are not handed out.
         """
         ends = self._ends()
-        for partition, position in self._pipeline.tracker.positions().items():
+        for partition, position in self._pipeline.tracker.list_positions().items():
             place = TP(self._topic, partition)
             if position is not None and position >= ends.get(partition, 0):
                 continue
@@ -228,18 +228,18 @@ class AgentFeed:
             except (TimeoutError, KafkaError):  # a rebalance, or a broker that is away: the next look asks again
                 continue
             if stands is not None and not self._waiting and self._all_taken(partition):
-                self._pipeline.tracker.reach(partition, stands)
+                self._pipeline.tracker.note_position(partition, stands)
 
     def _all_taken(self, partition: int) -> bool:
         place, consumer = TP(self._topic, partition), self._app.consumer
         # Faust tells nobody what it handed over: the first is the newest offset that it did, or the committed one it began at.
         handed, began = consumer._read_offset.get(place), consumer._committed_offset.get(place)  # noqa: SLF001
-        position = self._pipeline.tracker.positions().get(partition)
+        position = self._pipeline.tracker.list_positions().get(partition)
         return handed is None or handed == began or (position is not None and handed < position)
 
     async def _commit(self) -> None:
         tracker = self._pipeline.tracker
-        offsets = tracker.committable()
+        offsets = tracker.list_committable()
         if not offsets:
             return
         # Faust's public commit() goes through its own acknowledgements (#596).
@@ -248,7 +248,7 @@ class AgentFeed:
         )
         if done:
             self._committed |= offsets
-            tracker.committed(offsets)
+            tracker.note_committed(offsets)
 
     async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
         assigned: Iterable[TP] = arguments[1]

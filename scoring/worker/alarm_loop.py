@@ -31,12 +31,12 @@ class AlarmLoop(ABC):
     def run(self) -> None:
         """Looks until `stop`. Raises DeliveryError."""
         while not self._stop.is_set():
-            self.turn()
+            self.take_turn()
             self._stop.wait(self.every_s)
         if self._publisher is not None:
             self._publisher.flush(FLUSH_S)
 
-    def turn(self) -> None:
+    def take_turn(self) -> None:
         """Hears of alarms that were delivered, then looks once. Raises DeliveryError."""
         if self._publisher is not None:
             self._publisher.serve()

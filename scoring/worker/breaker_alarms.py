@@ -23,7 +23,7 @@ class BreakerState(Protocol):
         """Whether it is open, and what this worker is to tell now; nothing where another one is at it."""
         ...
 
-    def told(self, occurrences: Sequence[Occurrence]) -> None:
+    def note_told(self, occurrences: Sequence[Occurrence]) -> None:
         """Notes that these were told, so that they do not come again."""
         ...
 
@@ -68,4 +68,4 @@ class BreakerWatch(AlarmLoop):
 
     def _told(self, occurrences: Sequence[Occurrence]) -> None:
         with suppress(StoreUnavailableError):  # they come again, the same
-            self._state.told(occurrences)
+            self._state.note_told(occurrences)

@@ -180,7 +180,7 @@ def _add_pages(app: WorkerApp, hosted: Hosted) -> None:
 
     async def ready(web: Any, _request: Any) -> Any:
         found = await asyncio.get_running_loop().run_in_executor(None, hosted.ready)
-        return web.json(found.document(), status=200 if found.ready else 503)
+        return web.json(found.to_document(), status=200 if found.ready else 503)
 
     async def metrics(web: Any, _request: Any) -> Any:
         return web.bytes(generate_latest(hosted.registry), content_type=CONTENT_TYPE_LATEST.partition(";")[0])

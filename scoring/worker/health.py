@@ -30,7 +30,7 @@ class Readiness:
     warnings: dict[str, Fault] = field(default_factory=dict)
     """What does not keep it from working, but should be known."""
 
-    def document(self) -> dict[str, Any]:
+    def to_document(self) -> dict[str, Any]:
         """As JSON: which checks fail, why, and the remedy."""
         return {
             "ready": self.ready,

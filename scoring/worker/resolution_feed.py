@@ -18,8 +18,8 @@ class ResolutionScorer:
     def collect(self, ticket: Sequence[RawEvent]) -> list[EventResult]:
         return self._resolver.resolve(ticket)
 
-    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
+    def retry(self, events: Sequence[RawEvent]) -> list[EventResult]:
         return self._resolver.resolve(events)
 
-    def published(self) -> None:
+    def run_deferred(self) -> None:
         """Nothing follows."""

@@ -50,10 +50,10 @@ class OutcomeScorer:
         self._metrics.add("tillguard_scoring_outcomes_total", new, retailer=self._retailer)
         return results
 
-    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
+    def retry(self, events: Sequence[RawEvent]) -> list[EventResult]:
         return self.collect(events)
 
-    def published(self) -> None:
+    def run_deferred(self) -> None:
         """Nothing follows."""
 
     def _finding(self, event: RawEvent) -> Finding:

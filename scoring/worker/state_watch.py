@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class StateWatch(AlarmLoop):
-    """`incomplete` is called by the scoring thread, `warnings` by the web server's."""
+    """`list_missing` is called by the scoring thread, `warnings` by the web server's."""
 
     every_s = 5.0
 
@@ -56,7 +56,7 @@ class StateWatch(AlarmLoop):
         """What the serving model does not find now."""
         return self._gaps
 
-    def incomplete(self, event_time_ms: int, *, risk: bool, live: bool) -> list[str]:
+    def list_missing(self, event_time_ms: int, *, risk: bool, live: bool) -> list[str]:
         """What a transaction does not find; `risk`: its model learned from risk, `live`: it is no history."""
         if live:
             self._live_ms = max(event_time_ms, self._live_ms or event_time_ms)

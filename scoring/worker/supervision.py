@@ -95,7 +95,7 @@ class Supervision:
         ):
             self._metrics.set(name, value, retailer=self._retailer)
 
-    def readiness(self) -> Readiness:
+    def check_readiness(self) -> Readiness:
         """Whether this worker can give full answers now."""
         return check_readiness(
             [

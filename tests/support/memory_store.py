@@ -146,7 +146,7 @@ class MemoryCases:
     def open(self, cases: Sequence[NewCase], passed: int = 0) -> list[Answer]:
         self._check()
         if passed:
-            self.passed(passed)
+            self.count_passed(passed)
         return [self._open(case) for case in cases]
 
     def _open(self, new: NewCase) -> Answer:
@@ -159,7 +159,7 @@ class MemoryCases:
         self.newest[new.transaction_id] = Case(new.transaction_id, REVISION_FULL, answer.verdict, open_until)
         return answer
 
-    def passed(self, transactions: int) -> None:
+    def count_passed(self, transactions: int) -> None:
         self._check()
         if self.breaker is not None:
             self.breaker.passed(transactions, self.now_ms())
@@ -181,7 +181,7 @@ class MemoryCases:
         self.causes[case.transaction_id, cause_id] = case.verdict
         return case.verdict
 
-    def expired(self, now: datetime, limit: int) -> list[Case]:
+    def list_expired(self, now: datetime, limit: int) -> list[Case]:
         self._check()
         due = [(case.open_until, case) for case in self.newest.values() if case.open_until is not None]
         return [case for until, case in sorted(due, key=lambda pair: pair[0]) if until <= now][:limit]

@@ -68,7 +68,7 @@ def engine_of(settings: Settings, now: datetime) -> Iterator[Engine]:
         yield engine
     finally:
         store.close()
-        cases.shut()
+        cases.stop()
         archive.close()
 
 

@@ -116,7 +116,7 @@ class Workbench:
 
     def __post_init__(self) -> None:
         self.settings = Settings(**({"retailer": RETAILER} | self.document))
-        self.cases.breaker = Breaker(Limits.of(self.settings.scoring.breaker))
+        self.cases.breaker = Breaker(Limits.from_settings(self.settings.scoring.breaker))
         self.cases.now_ms = lambda: to_epoch_ms(self.clock.now())
         self.restart()
 

@@ -100,7 +100,7 @@ class _Account:
     def unknown(self, rows: Iterator[Transaction]) -> Iterator[Transaction]:
         """Those that the live windows do not know themselves."""
         for row in rows:
-            if self.known_span is not None and self.known_span.holds(to_epoch_ms(row.event_time)):
+            if self.known_span is not None and self.known_span.has(to_epoch_ms(row.event_time)):
                 self.left += 1
             else:
                 yield row
@@ -125,7 +125,7 @@ class _Account:
         self.records.renew()
         taken = extend_span(self.taken, self.first_ms, self.last_ms)
         if complete:
-            self.records.write(LoadRecord(True, None, taken, self.records.applied()))
+            self.records.write(LoadRecord(True, None, taken, self.records.count_applied()))
         else:
             self.records.write(LoadRecord(False, self.known_span, taken, 0))
 
@@ -160,7 +160,9 @@ def load(
         with closing(RedisClient(settings.redis)) as client, _place(settings) as records:
             found = records.read()
             begin_ms = read_coverage(client, settings.retailer).windows_from_ms
-            known = find_known_span(found, records.applied(), begin_ms, None if before is None else to_epoch_ms(before))
+            known = find_known_span(
+                found, records.count_applied(), begin_ms, None if before is None else to_epoch_ms(before)
+            )
             if isinstance(known, str):
                 return known
             account = _Account(records, known, None if found is None else found.taken, progress)
@@ -180,7 +182,7 @@ def require_store(settings: Settings) -> None:
     """Raises TransientError where Redis does not answer: better known before minutes of work."""
     try:
         with closing(HistoryRecords(settings)) as records:
-            records.applied()
+            records.count_applied()
     except StoreUnavailableError as error:
         raise TransientError(
             f"the live windows cannot be filled: {error}. Start Redis, or leave them as they are with --no-load"

@@ -40,7 +40,7 @@ def make_engine(  # noqa: PLR0917 - every port once
             clock,
             metrics,
             retailer=settings.retailer,
-            limits=Limits.of(scoring.breaker),
+            limits=Limits.from_settings(scoring.breaker),
             hold_for=timedelta(seconds=scoring.hold.expires_after_s),
             case_kept=timedelta(days=settings.retention.case_days),
             late_after_s=scoring.late_after_s,

@@ -46,7 +46,7 @@ def make_case_store(
     return RedisCases(
         client or RedisClient(settings.redis),
         Keys(settings.retailer),
-        limits=Limits.of(settings.scoring.breaker),
+        limits=Limits.from_settings(settings.scoring.breaker),
         kept=timedelta(days=settings.retention.case_days),
         now_ms=now_ms,
     )

@@ -90,7 +90,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
     follower = ModelsFollower(
         settings.kafka, parts.cache, parts.clock, topic=MODELS.name(settings.retailer), client_id=parts.client_id
     )
-    _need_topics(settings, follower.topics())
+    _need_topics(settings, follower.list_topics())
     if not follower.catch_up(CATCH_UP_S):
         log.warning("models_not_caught_up", after_s=CATCH_UP_S)
     log.info(
@@ -203,7 +203,7 @@ def _application(
             control_topic=CONTROL.name(settings.retailer),
             web_host=scoring.web_host,
             web_port=scoring.web_port,
-            ready=supervision.readiness,
+            ready=supervision.check_readiness,
             registry=parts.metrics.registry,
             loops=loops,
             agent=feed if isinstance(feed, AgentFeed) else None,
@@ -250,7 +250,7 @@ def _afterwards(parts: _Parts) -> dict[str, faust_app.Loop]:
         "outcomes": _beside(parts, OUTCOMES, _outcome_scorer(parts)),
         "holds": HoldSweeper(parts.resolver(), parts.publisher()),
     }
-    limits = Limits.of(settings.scoring.breaker)
+    limits = Limits.from_settings(settings.scoring.breaker)
     if limits.on:
         loops["breaker"] = BreakerWatch(
             RedisBreaker(parts.redis, Keys(settings.retailer)),

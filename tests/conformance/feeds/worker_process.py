@@ -41,12 +41,12 @@ class FileSteeredScorer:
         down = self._store_down.exists()
         return [self._answer(event, degraded=down) for event in ticket]
 
-    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
+    def retry(self, events: Sequence[RawEvent]) -> list[EventResult]:
         if self._store_down.exists():
             return [EventResult(key=event.key or b"", complete=False) for event in events]
         return [self._answer(event, degraded=False) for event in events]
 
-    def published(self) -> None:
+    def run_deferred(self) -> None:
         """Nothing follows."""
 
     def _answer(self, event: RawEvent, *, degraded: bool) -> EventResult:

@@ -42,4 +42,4 @@ def cases(redis_settings: Settings | None) -> Iterator[CaseStore]:
         return
     opened = make_case_store(redis_settings)
     yield opened
-    opened.shut()
+    opened.stop()

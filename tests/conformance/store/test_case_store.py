@@ -26,7 +26,7 @@ def test_a_case_that_is_opened_again_stays_as_it_is(cases: CaseStore) -> None:
     cases.open([new_case("a", "one")])
     cases.open([new_case("a", "other", NOW)])
     assert cases.get("a") == Case("a", 1, answer("one").verdict, None)
-    assert cases.expired(NOW, 10) == []
+    assert cases.list_expired(NOW, 10) == []
 
 
 def test_opening_gives_the_answers_that_stand_as_they_were_first_however_often_they_were_resolved(
@@ -70,14 +70,14 @@ def test_an_unknown_case_cannot_be_closed(cases: CaseStore) -> None:
 
 def test_holds_expire_oldest_first_and_not_before_their_time(cases: CaseStore) -> None:
     cases.open([held("young", 5), held("old", 1), held("middle", 3), new_case("blocked", "x")])
-    assert cases.expired(NOW, 10) == []
-    assert [case.transaction_id for case in cases.expired(NOW + timedelta(minutes=3), 10)] == ["old", "middle"]
-    assert [case.transaction_id for case in cases.expired(NOW + timedelta(minutes=9), 2)] == ["old", "middle"]
+    assert cases.list_expired(NOW, 10) == []
+    assert [case.transaction_id for case in cases.list_expired(NOW + timedelta(minutes=3), 10)] == ["old", "middle"]
+    assert [case.transaction_id for case in cases.list_expired(NOW + timedelta(minutes=9), 2)] == ["old", "middle"]
 
 
 def test_a_closed_hold_expires_no_more_unless_it_says_so(cases: CaseStore) -> None:
     cases.open([held("a"), held("b")])
     cases.close(Case("a", 2, b"released", None), expected_revision=1, cause_id="r-1")
     cases.close(Case("b", 2, b"blocked", NOW + timedelta(minutes=1)), expected_revision=1, cause_id="expiry")
-    assert cases.expired(NOW, 10) == []
-    assert cases.expired(NOW + timedelta(minutes=1), 10) == [Case("b", 2, b"blocked", NOW + timedelta(minutes=1))]
+    assert cases.list_expired(NOW, 10) == []
+    assert cases.list_expired(NOW + timedelta(minutes=1), 10) == [Case("b", 2, b"blocked", NOW + timedelta(minutes=1))]

@@ -50,7 +50,7 @@ class Worker:
 
     def close(self) -> None:
         self.store.close()
-        self.cases.shut()
+        self.cases.stop()
         self.archive.close()
 
 

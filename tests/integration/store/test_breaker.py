@@ -43,7 +43,7 @@ class Site:
         return self.cases.open([case], passed) == [answer("wanted")]
 
     def close(self) -> None:
-        self.cases.shut()
+        self.cases.stop()
         self.breaker.close()
 
 
@@ -76,7 +76,7 @@ def test_redis_grants_refuses_opens_and_closes_as_the_reference_does(
     site: Callable[..., Site], limits: dict[str, Any], chance: random.Random
 ) -> None:
     given = site(**limits)
-    reference = Breaker(Limits.of(given.settings.scoring.breaker))
+    reference = Breaker(Limits.from_settings(given.settings.scoring.breaker))
     told: list[Occurrence] = []
     for number in range(600):
         any_steps = [0, 1, 50, 900, 4_000, 30_000 if chance.random() < 0.2 else 0]
@@ -91,12 +91,12 @@ def test_redis_grants_refuses_opens_and_closes_as_the_reference_does(
                 assert given.stop(passed=passed) == reference.admits(given.now_ms)
             case "passed":
                 count = chance.randrange(1, 20)
-                given.cases.passed(count)
+                given.cases.count_passed(count)
                 reference.passed(count, given.now_ms)
             case _:
                 is_open, untold = given.breaker.look()
                 assert is_open == reference.look(given.now_ms)
-                given.breaker.told(untold)
+                given.breaker.note_told(untold)
                 told += untold
     assert told == reference.occurrences[: len(told)]
     assert {found.kind for found in told} >= {"open"}
@@ -133,7 +133,7 @@ def test_the_limits_hold_for_all_workers_of_a_retailer_together(site: Callable[.
     for thread in threads:
         thread.join()
     for worker in workers:
-        worker.shut()
+        worker.stop()
     assert sum(granted) == 50
 
 
@@ -147,7 +147,7 @@ def test_an_occurrence_is_given_to_one_worker_until_it_is_told_or_that_worker_is
     assert second.breaker.look() == (True, [])
     first.now_ms = second.now_ms = first.now_ms + LEASE_MS  # the first one died
     assert second.breaker.look() == (True, opened)
-    second.breaker.told(opened)
+    second.breaker.note_told(opened)
     first.now_ms += CLOSES_AFTER_MS
     is_open, untold = first.breaker.look()
     assert (is_open, [found.kind for found in untold]) == (False, ["closed"])

@@ -70,9 +70,9 @@ def test_cases_stand_with_their_first_answer_and_holds_expire(earlier: dict[str,
         (answer,) = cases.open([new_case("t-29", "another")])
         assert answer.verdict == earlier["verdict"]
         assert answer.decision == msgspec.json.decode(earlier["verdict"], type=Verdict).decision
-        assert [one.transaction_id for one in cases.expired(datetime(2026, 11, 3, tzinfo=UTC), 9)] == ["t-29"]
+        assert [one.transaction_id for one in cases.list_expired(datetime(2026, 11, 3, tzinfo=UTC), 9)] == ["t-29"]
     finally:
-        cases.shut()
+        cases.stop()
 
 
 def test_what_the_live_state_covers_is_known(earlier: dict[str, Any], settings: Settings) -> None:

@@ -31,14 +31,14 @@ def apply(store: RedisStore, *window_updates: WindowUpdate) -> Any:
 
 def test_records_and_states_expire_by_the_settings(open_store: Open, redis_client: Any, keys: Keys) -> None:
     apply(open_store(), window_update("t", card="x"))
-    assert 3.9 * DAY_S < redis_client.ttl(keys.sight("t")) <= 4 * DAY_S
-    assert 31 * DAY_S <= redis_client.ttl(keys.entity("card", "x")) <= 32 * DAY_S
+    assert 3.9 * DAY_S < redis_client.ttl(keys.name_sight("t")) <= 4 * DAY_S
+    assert 31 * DAY_S <= redis_client.ttl(keys.name_entity("card", "x")) <= 32 * DAY_S
 
 
 def test_use_renews_a_states_lifetime_once_a_day(open_store: Open, redis_client: Any, keys: Keys) -> None:
     wall_s = [1_800_000_000.0]
     store = open_store(wall_s=lambda: wall_s[0])
-    state = keys.entity("card", "x")
+    state = keys.name_entity("card", "x")
     apply(store, window_update("a", 0, card="x"), window_update("b", 1, card="x"))
     redis_client.expire(state, 100)
     apply(store, window_update("c", 2, card="x"))
@@ -56,8 +56,8 @@ def test_use_of_a_new_token_renews_its_link(open_store: Open, redis_client: Any,
     wall_s = [1_800_000_000.0]
     store = open_store(wall_s=lambda: wall_s[0])
     apply(store, window_update("a", card="old"), window_update("b", 1, card="new", aliases={"card": "old"}))
-    link = keys.entity("card", "new")
-    index = keys.aliases(keys.entity("card", "old"))
+    link = keys.name_entity("card", "new")
+    index = keys.name_aliases(keys.name_entity("card", "old"))
     for key in (link, index):
         redis_client.expire(key, 100)
     wall_s[0] += 2 * DAY_S
@@ -68,14 +68,14 @@ def test_use_of_a_new_token_renews_its_link(open_store: Open, redis_client: Any,
 
 def test_an_entity_seen_once_costs_well_under_400_bytes(open_store: Open, redis_client: Any, keys: Keys) -> None:
     apply(open_store(), window_update("t", device="d" * 30, card="c" * 30, customer="u" * 30))
-    assert redis_client.memory_usage(keys.entity("device", "d" * 30)) < 200
+    assert redis_client.memory_usage(keys.name_entity("device", "d" * 30)) < 200
 
 
 def test_an_entity_never_grows_beyond_its_bound(open_store: Open, redis_client: Any, keys: Keys) -> None:
     store = open_store(max_events=100, max_counterparts=8)
     many = [window_update(f"t{i}", i * MINUTE_MS, card=f"c{i}", customer=f"u{i}", device="d") for i in range(2_000)]
     apply(store, *many)
-    assert redis_client.strlen(keys.entity("device", "d")) < 10 * (100 + 32 + 25 + 1) + 2 * 8 * 14 + 58 * 13 + 140
+    assert redis_client.strlen(keys.name_entity("device", "d")) < 10 * (100 + 32 + 25 + 1) + 2 * 8 * 14 + 58 * 13 + 140
 
 
 def test_a_replays_key_space_is_apart_and_goes_wholly(
@@ -88,7 +88,7 @@ def test_a_replays_key_space_is_apart_and_goes_wholly(
     assert applied.aggregates[0, column("card.count_1m")] == 1
     assert KeySpace(settings, "replay:1").drop() == 4
     left = set(redis_client.scan_iter(f"{{{keys.retailer}}}*"))
-    assert left == {keys.sight("t"), keys.sequence, keys.coverage, keys.entity("card", "x")}
+    assert left == {keys.name_sight("t"), keys.sequence, keys.coverage, keys.name_entity("card", "x")}
     with pytest.raises(ValueError, match="live"):
         KeySpace(settings).drop()
 
@@ -159,7 +159,7 @@ def test_erasing_an_entity_leaves_nothing_that_names_it(
     assert redis_client.hgetall(keys.marks) == {}
     hashes = [hash_counterpart(b"old-u"), hash_counterpart(b"new-u")]
     for entity, value in (("device", "d1"), ("device", "d2"), ("terminal", "k"), ("card", "c1")):
-        state = redis_client.get(keys.entity(entity, value))
+        state = redis_client.get(keys.name_entity(entity, value))
         assert state is not None
         assert not any(hashed in state for hashed in hashes)
     applied = apply(store, window_update("e", 4, customer="other", card="c2", device="d1"))
@@ -198,9 +198,9 @@ def test_cases_live_as_long_as_the_settings_say_and_vanished_ones_do_not_expire(
     cases = make_case_store(settings)
     now = datetime.now(UTC)
     cases.open([new_case("a", "v", now), new_case("b", "v", now)])
-    assert 29 * DAY_S < redis_client.ttl(keys.case("a")) <= 30 * DAY_S
-    redis_client.delete(keys.case("a"))
-    assert [case.transaction_id for case in cases.expired(now + timedelta(seconds=1), 1)] == ["b"]
+    assert 29 * DAY_S < redis_client.ttl(keys.name_case("a")) <= 30 * DAY_S
+    redis_client.delete(keys.name_case("a"))
+    assert [case.transaction_id for case in cases.list_expired(now + timedelta(seconds=1), 1)] == ["b"]
     assert redis_client.zrange(keys.holds, 0, -1) == [b"b"]
 
 

@@ -117,7 +117,7 @@ def test_a_store_that_cannot_be_reached_fails_at_once_and_is_tried_again_after_a
         cases = make_case_store(retailer_at(unused.getsockname()[1]))
         with pytest.raises(StoreUnavailableError):
             cases.get("a")
-        cases.shut()
+        cases.stop()
 
 
 def test_a_command_that_cannot_reach_redis_says_so_in_a_sentence(
@@ -161,7 +161,7 @@ def test_a_redis_that_hangs_holds_nobody_up_longer_than_the_budget(tmp_path: Pat
         assert longest_s < 0.5
         assert persist(store, [window_update("b", 1, card="x")]).aggregates[0, column("card.count_1m")] == 2
         store.close()
-        cases.shut()
+        cases.stop()
         rules.close()
 
 
@@ -179,7 +179,7 @@ def test_connections_bear_the_name_of_their_process_and_who_may_not_give_it_is_s
             assert cases.get("a") is None
             assert [one["name"] for one in client.client_list()].count(build_client_name()) == named
             store.close()
-            cases.shut()
+            cases.stop()
 
 
 def test_however_many_threads_share_a_client_it_opens_two_connections_at_most(tmp_path: Path) -> None:
@@ -209,10 +209,10 @@ def test_a_wrong_password_is_unavailable_and_is_not_shown(settings: Settings) ->
 def test_a_state_of_a_foreign_kind_stops_the_worker_and_changes_nothing(
     open_store: Callable[..., RedisStore], redis_client: redis.Redis, keys: Keys
 ) -> None:
-    redis_client.rpush(keys.entity("device", "d"), "foreign")
+    redis_client.rpush(keys.name_entity("device", "d"), "foreign")
     with pytest.raises(InvariantError):
         open_store().send([window_update("a", card="x", device="d")], "m", "r").wait(WAIT_S)
-    assert set(redis_client.scan_iter(f"{{{keys.retailer}}}*")) == {keys.entity("device", "d"), keys.coverage}
+    assert set(redis_client.scan_iter(f"{{{keys.retailer}}}*")) == {keys.name_entity("device", "d"), keys.coverage}
 
 
 def test_a_full_redis_is_unavailable_and_nothing_is_half_applied(tmp_path: Path) -> None:
@@ -275,13 +275,13 @@ def test_on_a_cluster_every_key_of_a_retailer_lies_in_one_slot(tmp_path: Path) -
         ]
         persist(store, given)
         cases.open([new_case("a", "v", datetime.now(UTC) - timedelta(hours=1))])
-        assert len(cases.expired(datetime.now(UTC), 5)) == 1
+        assert len(cases.list_expired(datetime.now(UTC), 5)) == 1
         names = list(client.scan_iter("*"))
         assert len(names) > 6
         assert len({client.execute_command("CLUSTER", "KEYSLOT", name) for name in names}) == 1
         assert KeySpace(retailer_at(port)).erase("card", "new") > 0
         store.close()
-        cases.shut()
+        cases.stop()
 
 
 def test_on_a_cluster_a_retailer_is_followed_to_its_node(tmp_path: Path) -> None:
@@ -302,9 +302,9 @@ def test_on_a_cluster_a_retailer_is_followed_to_its_node(tmp_path: Path) -> None
         assert applied.first.tolist() == [True]
         cases.open([new_case("a", "v")])
         assert cases.get("a") == Case("a", 1, answer("v").verdict, None)
-        assert second.exists(Keys("shop").sight("a"))
+        assert second.exists(Keys("shop").name_sight("a"))
         store.close()
-        cases.shut()
+        cases.stop()
 
 
 def _take_all_slots(client: redis.Redis) -> None:

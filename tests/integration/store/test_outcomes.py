@@ -43,7 +43,7 @@ def test_what_is_told_twice_counts_once(open_store: Callable[..., RedisStore], s
     store, metrics = open_store(), Metrics()
     told = scorer(store, settings, metrics)
     assert all(done.complete and done.dead_letter is None for done in told.collect([outcome(settings)] * 2))
-    (again,) = told.again([outcome(settings)])
+    (again,) = told.retry([outcome(settings)])
     assert again.complete
     name, labels = "tillguard_scoring_outcomes_total", {"retailer": settings.retailer}
     assert metrics.registry.get_sample_value(name, labels) == 1

@@ -129,7 +129,7 @@ def test_a_revised_label_takes_its_fraud_back_and_leaves_no_key_behind(
     applied = store.send([window_update("b", 8 * DAY_MS, device="d")], "m", "r").wait(WAIT_S)
     assert number(applied, "device.frauds_30d") == 0
     assert np.isnan(number(applied, "device.since_fraud_ms"))
-    side = Keys(settings.retailer).side(2, decode_entities(encode_entities(event))[0][1])
+    side = Keys(settings.retailer).name_side(2, decode_entities(encode_entities(event))[0][1])
     space = KeySpace(settings)
     assert space.erase("device", "d") > 0
     assert space._client.run(lambda client: client.exists(side)) == 0

@@ -100,7 +100,7 @@ class Simulation:
     def retry(self) -> None:
         events = self.pending
         if events:
-            outcomes = self.bench.engine.again(events)
+            outcomes = self.bench.engine.retry(events)
             self.handle(events, outcomes)
 
     def crash(self) -> None:

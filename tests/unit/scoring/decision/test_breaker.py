@@ -26,7 +26,7 @@ HISTORY = Origin(connector="orders", phase="snapshot", source="shop.orders", pos
 
 
 def limits(**changes: Any) -> Limits:
-    return Limits.of(BreakerSettings(**changes))
+    return Limits.from_settings(BreakerSettings(**changes))
 
 
 def admitted(breaker: Breaker, now_ms: int, count: int) -> int:
@@ -188,7 +188,7 @@ def test_an_answer_that_was_never_given_is_asked_for_once_more(bench: Workbench)
     bench.cases.broken = False
     bench.score(*(transaction(number) for number in range(10, 12)))
     bench.restart()
-    outcomes = bench.engine.again(records([transaction(number) for number in range(3)]))
+    outcomes = bench.engine.retry(records([transaction(number) for number in range(3)]))
     assert decisions(outcomes) == ["block", "flag", "flag"]
 
 
@@ -220,15 +220,15 @@ def test_the_traffic_is_told_after_the_answers_and_at_most_once_a_second(
 ) -> None:
     bench = Workbench(tmp_path)
     counted: list[int] = []
-    monkeypatch.setattr(bench.cases, "passed", counted.append)
+    monkeypatch.setattr(bench.cases, "count_passed", counted.append)
     bench.score(*(transaction(number) for number in range(4)), transaction(0))
     assert counted == []
-    bench.engine.published()
+    bench.engine.run_deferred()
     bench.score(*(transaction(number) for number in range(4, 6)))
-    bench.engine.published()
+    bench.engine.run_deferred()
     assert counted == [4]
     bench.clock.advance(1)
-    bench.engine.published()
+    bench.engine.run_deferred()
     assert counted == [4, 2]
 
 
@@ -236,10 +236,10 @@ def test_traffic_that_the_store_did_not_take_is_told_later(tmp_path: Path) -> No
     bench = Workbench(tmp_path)
     bench.score(transaction(1))
     bench.cases.broken = True
-    bench.engine.published()
+    bench.engine.run_deferred()
     bench.cases.broken = False
     bench.clock.advance(1)
-    bench.engine.published()
+    bench.engine.run_deferred()
     assert bench.cases.breaker is not None
     assert sum(counts[0] for counts in bench.cases.breaker.buckets.values()) == 1
 
@@ -250,7 +250,7 @@ def test_answers_that_could_not_be_put_on_record_are_counted_when_they_are_given
     bench.cases.broken = True
     bench.score(*events)
     bench.cases.broken = False
-    bench.engine.again(records(events))
+    bench.engine.retry(records(events))
     assert bench.cases.breaker is not None
     assert sum(counts[0] for counts in bench.cases.breaker.buckets.values()) == 3
 
@@ -268,7 +268,7 @@ class State:
             raise StoreUnavailableError
         return self.is_open, list(self.untold)
 
-    def told(self, occurrences: Sequence[Occurrence]) -> None:
+    def note_told(self, occurrences: Sequence[Occurrence]) -> None:
         if self.broken:
             raise StoreUnavailableError
         for found in occurrences:
@@ -299,18 +299,18 @@ def test_an_occurrence_is_told_until_its_alarm_is_delivered() -> None:
     def is_open() -> float | None:
         return metrics.registry.get_sample_value("tillguard_scoring_breaker_open_info", {"retailer": "shop"})
 
-    watch.turn()
+    watch.take_turn()
     assert (publisher.outcomes, is_open()) == ([], 0)
     state.is_open, state.untold = True, [Occurrence("open", 7, 7, "share", 20, 100)]
-    watch.turn()
+    watch.take_turn()
     (outcome,) = publisher.outcomes
     assert (outcome.key, is_open(), len(state.untold)) == (b"breaker_open-7", 1, 1)
     assert msgspec.json.decode(outcome.alarm or b"", type=Alarm).severity == "critical"
     state.broken = True
-    watch.turn()  # delivered, but it cannot be noted
+    watch.take_turn()  # delivered, but it cannot be noted
     assert len(state.untold) == 1
     state.broken = False
-    watch.turn()
-    watch.turn()
+    watch.take_turn()
+    watch.take_turn()
     assert [one.alarm for one in publisher.outcomes] == [outcome.alarm] * 2
     assert state.untold == []

@@ -22,7 +22,7 @@ def test_rows_are_the_transactions_among_the_events(bench: Workbench) -> None:
     events = [record(b"{", 0), record(transaction(1), 1), record(None, 2), record(transaction(2), 3)]
     batch = read(events, bench.settings.admission, bench.clock.now(), again=False)
     assert [one.transaction_id for one in batch.transactions] == ["t-1", "t-2"]
-    assert [batch.event(row).offset for row in range(2)] == [1, 3]
+    assert [batch.get_event(row).offset for row in range(2)] == [1, 3]
     assert [result is None for result in batch.results] == [False, True, False, True]
     assert [update.transaction_id for update in batch.window_updates] == ["t-1", "t-2"]
 
@@ -45,9 +45,9 @@ def test_whoever_answers_again_takes_every_row_as_new(bench: Workbench) -> None:
     bench.score_events(events[:1])
     batch = bench.engine.submit(events)
     bench.engine.collect(batch)
-    assert batch.new_rows() == [1, 2]
+    assert batch.list_new_rows() == [1, 2]
     batch.again = True
-    assert batch.new_rows() == [0, 1, 2]
+    assert batch.list_new_rows() == [0, 1, 2]
 
 
 def test_what_was_published_before_is_read_back_as_the_answer_that_it_was(bench: Workbench) -> None:

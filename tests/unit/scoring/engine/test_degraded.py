@@ -34,12 +34,12 @@ def test_without_the_store_the_fallback_answers_and_the_full_answer_follows(benc
         ("flag", "state_unavailable"),
         ("hold", "state_unavailable"),
     ]
-    assert bench.engine.again(records([small, large])) == [
+    assert bench.engine.retry(records([small, large])) == [
         EventResult(b"t-1", complete=False),
         EventResult(b"t-2", complete=False),
     ]
     setattr(bench.store, failure, False)
-    outcomes = bench.engine.again(records([small, large]))
+    outcomes = bench.engine.retry(records([small, large]))
     assert [verdict_of(outcome).revision for outcome in outcomes] == [1, 1]
     assert [features_of(outcome).applied_seq for outcome in outcomes] == [1, 2]
     assert all(outcome.complete for outcome in outcomes)
@@ -70,7 +70,7 @@ def test_the_second_of_two_open_batches_has_only_what_the_first_left_of_the_budg
 def test_where_nobody_waits_the_store_gets_more_time(bench: Workbench) -> None:
     bench.clock.advance(3600)
     bench.score(transaction(1))
-    bench.engine.again(records([transaction(2)]))
+    bench.engine.retry(records([transaction(2)]))
     assert bench.store.timeouts_s == [pytest.approx(1.0), pytest.approx(1.0)]
 
 
@@ -86,7 +86,7 @@ def test_without_a_model_nothing_is_pinned_and_the_first_model_gives_the_full_an
     assert degraded(bench.score(transaction())[0]) == ("flag", "model_unavailable")
     assert bench.store.sights == {}
     bench.promote(tiny_package("late-1"), "late-1")
-    assert verdict_of(bench.engine.again(records([transaction()]))[0]).model_version == "late-1"
+    assert verdict_of(bench.engine.retry(records([transaction()]))[0]).model_version == "late-1"
 
 
 @pytest.mark.parametrize("output", [np.nan, 7.0, -1.0])
@@ -122,7 +122,7 @@ def test_a_verdict_that_cannot_be_put_on_record_is_degraded_and_the_rest_of_the_
     assert verdict_of(one).revision == 1
     assert degraded(two) == ("hold", "state_unavailable")
     bench.cases.broken = False
-    (full,) = bench.engine.again(records([held]))
+    (full,) = bench.engine.retry(records([held]))
     assert (verdict_of(full).decision, verdict_of(full).revision) == ("hold", 1)
     assert bench.cases.newest["t-2"].verdict == full.verdict
 
@@ -165,6 +165,6 @@ def test_a_conflict_found_when_trying_again_ends_the_event_with_a_dead_letter(be
     changed = transaction(1, amount_minor=1)
     bench.score(changed)
     bench.store.broken = False
-    (outcome,) = bench.engine.again(records([changed]))
+    (outcome,) = bench.engine.retry(records([changed]))
     assert (outcome.complete, outcome.verdict) == (True, None)
     assert outcome.dead_letter is not None

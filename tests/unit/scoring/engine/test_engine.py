@@ -185,7 +185,7 @@ def test_a_tombstone_needs_no_answer_but_a_message_without_key_and_value_does(be
 
 def test_an_empty_batch_has_no_outcomes(bench: Workbench) -> None:
     assert bench.score_events([]) == []
-    assert bench.engine.again([]) == []
+    assert bench.engine.retry([]) == []
     assert bench.store.batches == 0
 
 
@@ -209,7 +209,7 @@ def test_any_bytes_get_exactly_one_outcome_and_nothing_is_raised(
     for name in ("broken", "silent", "deaf"):
         setattr(bench.store, name, name == state)
     events = [record(value, offset) for offset, value in enumerate(values)]
-    outcomes = (bench.engine.again if again else bench.score_events)(events)
+    outcomes = (bench.engine.retry if again else bench.score_events)(events)
     assert len(outcomes) == len(events)
     for event, outcome in zip(events, outcomes, strict=True):
         messages = [outcome.verdict, outcome.dead_letter]

@@ -195,9 +195,9 @@ def test_a_resolution_that_comes_between_reading_and_expiring_a_hold_wins(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.clock.advance(900)
-    due = bench.cases.expired(bench.clock.now(), 10)
+    due = bench.cases.list_expired(bench.clock.now(), 10)
     bench.resolver.resolve([resolution("t-1")])
-    monkeypatch.setattr(bench.cases, "expired", lambda _now, _limit: due)
+    monkeypatch.setattr(bench.cases, "list_expired", lambda _now, _limit: due)
     assert bench.resolver.expire(10) == []
     assert verdict_of(bench.resolver.resolve([resolution("t-1")])[0]).decision == "allow"
 

@@ -57,7 +57,7 @@ def bench(tmp_path: Path, ear: Ear) -> Workbench:
 
 def answer(bench: Workbench, *transactions: object) -> list[EventResult]:
     outcomes = bench.score(*transactions)  # type: ignore[arg-type]
-    bench.engine.published()
+    bench.engine.run_deferred()
     return outcomes
 
 
@@ -67,11 +67,11 @@ def test_nothing_is_heard_without_a_challenger_nor_before_the_answer_has_left(be
     bench.challenge(CHALLENGER, "new")
     bench.score(transaction(2), transaction(3, amount_minor=40_000))
     assert ear.heard == []
-    bench.engine.published()
+    bench.engine.run_deferred()
     (work,) = ear.heard
     assert (work.challenger.version, work.champion_version) == ("new", "tiny-1")
     assert ear.ids == ["t-2", "t-3"]
-    bench.engine.published()
+    bench.engine.run_deferred()
     assert ear.ids == ["t-2", "t-3"]
 
 
@@ -98,8 +98,8 @@ def test_a_full_answer_that_follows_a_degraded_one_is_scored_in_shadow(bench: Wo
     answer(bench, transaction(1))
     assert ear.heard == []
     bench.store.silent = False
-    bench.engine.again(records([transaction(1)]))
-    bench.engine.published()
+    bench.engine.retry(records([transaction(1)]))
+    bench.engine.run_deferred()
     assert ear.ids == ["t-1"]
 
 

@@ -29,8 +29,8 @@ def test_nothing_is_committable_before_the_first_event_is_done() -> None:
     offsets = tracker()
     taken = events([5, 6, 7])
     assignment = offsets.take(taken)
-    offsets.done(taken[1:], assignment)
-    assert offsets.committable() == {}
+    offsets.note_done(taken[1:], assignment)
+    assert offsets.list_committable() == {}
     assert offsets.outstanding == 3
 
 
@@ -38,35 +38,35 @@ def test_a_gap_that_closes_frees_everything_behind_it() -> None:
     offsets = tracker()
     taken = events([5, 6, 7])
     assignment = offsets.take(taken)
-    offsets.done(taken[1:], assignment)
-    offsets.done(taken[:1], assignment)
-    assert offsets.committable() == {0: 8}
+    offsets.note_done(taken[1:], assignment)
+    offsets.note_done(taken[:1], assignment)
+    assert offsets.list_committable() == {0: 8}
     assert offsets.outstanding == 0
 
 
 def test_offsets_that_compaction_removed_are_no_gap() -> None:
     offsets = tracker()
     taken = events([3, 9, 40])
-    offsets.done(taken, offsets.take(taken))
-    assert offsets.committable() == {0: 41}
+    offsets.note_done(taken, offsets.take(taken))
+    assert offsets.list_committable() == {0: 41}
 
 
 def test_what_was_committed_is_not_committed_again_unless_the_commit_failed() -> None:
     offsets = tracker()
     taken = events([1])
-    offsets.done(taken, offsets.take(taken))
-    offsets.committed(offsets.committable())
-    assert offsets.committable() == {}
-    offsets.not_committed([0])
-    assert offsets.committable() == {0: 2}
+    offsets.note_done(taken, offsets.take(taken))
+    offsets.note_committed(offsets.list_committable())
+    assert offsets.list_committable() == {}
+    offsets.note_not_committed([0])
+    assert offsets.list_committable() == {0: 2}
 
 
 def test_partitions_do_not_wait_for_each_other() -> None:
     offsets = tracker(0, 1)
     first, second = events([1, 2], 0), events([1, 2], 1)
     offsets.take(first)
-    offsets.done(second, offsets.take(second))
-    assert offsets.committable() == {1: 3}
+    offsets.note_done(second, offsets.take(second))
+    assert offsets.list_committable() == {1: 3}
 
 
 def test_a_completion_of_an_earlier_assignment_counts_for_nothing() -> None:
@@ -77,8 +77,8 @@ def test_a_completion_of_an_earlier_assignment_counts_for_nothing() -> None:
     offsets.assign([0])
     again = events([1, 2])
     offsets.take(again)
-    offsets.done(taken, before)
-    assert offsets.committable() == {}
+    offsets.note_done(taken, before)
+    assert offsets.list_committable() == {}
     assert offsets.outstanding == 2
 
 
@@ -88,8 +88,8 @@ def test_a_completion_still_counts_when_another_partition_came_or_went() -> None
     assignment = offsets.take(taken)
     offsets.revoke([1])
     offsets.assign([2])
-    offsets.done(taken, assignment)
-    assert offsets.committable() == {0: 2}
+    offsets.note_done(taken, assignment)
+    assert offsets.list_committable() == {0: 2}
 
 
 def test_assigning_a_partition_that_is_ours_keeps_its_state() -> None:
@@ -97,8 +97,8 @@ def test_assigning_a_partition_that_is_ours_keeps_its_state() -> None:
     taken = events([1])
     assignment = offsets.take(taken)
     offsets.assign([0, 1])
-    offsets.done(taken, assignment)
-    assert offsets.committable() == {0: 2}
+    offsets.note_done(taken, assignment)
+    assert offsets.list_committable() == {0: 2}
 
 
 def test_revoking_frees_the_bound() -> None:
@@ -129,44 +129,44 @@ def test_the_commit_is_always_the_longest_complete_run(order: list[int], gaps: l
     assignment = offsets.take(taken)
     done: set[RawEvent] = set()
     for index in order:
-        offsets.done([taken[index]], assignment)
+        offsets.note_done([taken[index]], assignment)
         done.add(taken[index])
         for partition in range(partitions):
             mine = [e for e in taken if e.partition == partition]
             run = 0
             while run < len(mine) and mine[run] in done:
                 run += 1
-            assert offsets.committable().get(partition) == (mine[run - 1].offset + 1 if run else None)
+            assert offsets.list_committable().get(partition) == (mine[run - 1].offset + 1 if run else None)
     assert offsets.outstanding == 0
     assert offsets.completed_total == 24
 
 
 def test_a_position_is_the_last_event_taken_or_what_the_reader_says() -> None:
     offsets = tracker(0, 1, 2)
-    offsets.reach(1, 40)
+    offsets.note_position(1, 40)
     offsets.take(events([5, 6], 0))
-    assert offsets.positions() == {0: 7, 1: 40, 2: None}
-    offsets.reach(0, 9)  # two records that nobody gets
-    offsets.reach(7, 3)
-    assert offsets.positions() == {0: 9, 1: 40, 2: None}
+    assert offsets.list_positions() == {0: 7, 1: 40, 2: None}
+    offsets.note_position(0, 9)  # two records that nobody gets
+    offsets.note_position(7, 3)
+    assert offsets.list_positions() == {0: 9, 1: 40, 2: None}
     offsets.take(events([9], 0))
-    assert offsets.positions()[0] == 10
+    assert offsets.list_positions()[0] == 10
 
 
 def test_a_partition_that_came_back_has_no_position_of_before() -> None:
     offsets = tracker(0)
-    offsets.reach(0, 40)
+    offsets.note_position(0, 40)
     offsets.revoke([0])
     offsets.assign([0])
-    assert offsets.positions() == {0: None}
+    assert offsets.list_positions() == {0: None}
 
 
 def test_a_reader_that_begins_elsewhere_than_was_committed_stands_there() -> None:
     offsets = tracker(0)
-    offsets.reach(0, 5_000)
+    offsets.note_position(0, 5_000)
     offsets.take(events([0, 1], 0))
-    offsets.reach(0, 2)
-    assert offsets.positions() == {0: 2}
+    offsets.note_position(0, 2)
+    assert offsets.list_positions() == {0: 2}
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_what_is_unread_lies_between_the_reader_and_the_end(
 def test_a_commit_that_ends_after_its_partition_left_changes_nothing() -> None:
     offsets = tracker(0, 1)
     taken = [*events([5], 0), *events([8], 1)]
-    offsets.done(taken, offsets.take(taken))
+    offsets.note_done(taken, offsets.take(taken))
     offsets.revoke([0])
-    offsets.committed({0: 6})
-    offsets.not_committed([0])
-    assert offsets.committable() == {1: 9}
+    offsets.note_committed({0: 6})
+    offsets.note_not_committed([0])
+    assert offsets.list_committable() == {1: 9}
     assert list(offsets.assignment) == [1]
 
 

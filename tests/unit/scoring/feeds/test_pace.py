@@ -8,7 +8,7 @@ from scoring.feeds.pace import BATCH_MIN, Pace
 
 def test_without_a_budget_only_the_bound_holds() -> None:
     pace = Pace(256, None)
-    pace.took(256, 10.0)
+    pace.learn(256, 10.0)
     assert pace.batch_max == 256
 
 
@@ -18,16 +18,16 @@ def test_before_anything_is_known_a_batch_may_be_as_large_as_the_bound() -> None
 
 def test_a_batch_holds_what_a_quarter_of_the_budget_allows() -> None:
     pace = Pace(256, 0.04)
-    pace.took(100, 0.02)
+    pace.learn(100, 0.02)
     assert pace.batch_max == 50
 
 
 def test_after_a_stall_batches_grow_again_within_thirty_batches() -> None:
     pace = Pace(256, 0.05)
-    pace.took(1, 0.5)
+    pace.learn(1, 0.5)
     assert pace.batch_max == BATCH_MIN
     for _ in range(30):
-        pace.took(pace.batch_max, pace.batch_max * 0.0001)
+        pace.learn(pace.batch_max, pace.batch_max * 0.0001)
     assert pace.batch_max >= 64
 
 
@@ -35,5 +35,5 @@ def test_after_a_stall_batches_grow_again_within_thirty_batches() -> None:
 def test_the_bound_holds_whatever_batches_took(bound: int, batches: list[tuple[int, float]]) -> None:
     pace = Pace(bound, 0.05)
     for events, seconds in batches:
-        pace.took(events, seconds)
+        pace.learn(events, seconds)
     assert 1 <= pace.batch_max <= bound

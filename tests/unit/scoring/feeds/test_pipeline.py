@@ -58,11 +58,11 @@ class MemoryScorer:
             for _ in ticket
         ]
 
-    def published(self) -> None:
+    def run_deferred(self) -> None:
         assert self.publisher is not None
         self.published_after.append(len(self.publisher.outcomes))
 
-    def again(self, events: Sequence[RawEvent]) -> list[EventResult]:
+    def retry(self, events: Sequence[RawEvent]) -> list[EventResult]:
         self.tried_again.extend(event.offset for event in events)
         verdict = b"full" if self.store_up else None
         return [EventResult(key=b"k", verdict=verdict, complete=self.store_up) for _ in events]
@@ -95,7 +95,7 @@ class Bench:
 
     @property
     def committable(self) -> int | None:
-        return self.pipeline.tracker.committable().get(0)
+        return self.pipeline.tracker.list_committable().get(0)
 
 
 def test_an_offset_waits_for_the_delivery_of_its_messages() -> None:

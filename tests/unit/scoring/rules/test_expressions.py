@@ -106,11 +106,11 @@ def test_columns_and_single_values_give_what_the_library_gives(text: str, rows: 
     rule = rule_engine.Rule(text, context=build_context(NAMES))
     expected = [rule.matches(row) for row in rows]
     condition = compile_condition(text, NAMES)
-    assert condition.matches(columns(rows), len(rows)).tolist() == expected
+    assert condition.match(columns(rows), len(rows)).tolist() == expected
     as_values = [
         {name: math.nan if value is None and name in "bc" else value for name, value in row.items()} for row in rows
     ]
-    assert [condition.matches_one(row) for row in as_values] == expected
+    assert [condition.match_one(row) for row in as_values] == expected
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_any_text_is_a_condition_or_a_condition_error(text: str) -> None:
     except ConditionError:
         return
     rows = [{"a": 1.0, "b": None, "c": 2.0, "s": None, "u": "x", "t": "y"}]
-    assert condition.matches(columns(rows), 1).shape == (1,)
+    assert condition.match(columns(rows), 1).shape == (1,)
 
 
 def test_numbers_too_large_for_a_float_never_match_by_accident() -> None:
     condition = compile_condition("a * 1e300 - a * 1e300 > 0", NAMES)
-    assert not condition.matches({"a": np.array([1e300])}, 1).any()
-    assert not condition.matches_one({"a": 1e300})
+    assert not condition.match({"a": np.array([1e300])}, 1).any()
+    assert not condition.match_one({"a": 1e300})
 
 
 def test_a_condition_says_which_columns_it_reads() -> None:

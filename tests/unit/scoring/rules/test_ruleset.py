@@ -25,7 +25,7 @@ def fired(rules: Ruleset, *, fields: dict[str, Any] | None = None, score: float 
     row = np.full((1, len(get_feature_names())), np.nan)
     for name, value in ({"amount": 50.0} | values).items():
         row[0, get_feature_names().index(name)] = value
-    hits = rules.fired([transaction(**(fields or {}))], row, np.array([score]))
+    hits = rules.evaluate([transaction(**(fields or {}))], row, np.array([score]))
     return {one.id for one, hit in zip(rules.rules, hits[0], strict=True) if hit}
 
 
@@ -83,13 +83,15 @@ def test_a_rule_that_is_switched_off_is_checked_but_never_fires() -> None:
 
 def test_no_rules_at_all_fire_nothing() -> None:
     rules = load_rules("rules: []", where="a")
-    assert rules.fired([transaction()], np.zeros((1, len(get_feature_names()))), np.zeros(1)).shape == (1, 0)
+    assert rules.evaluate([transaction()], np.zeros((1, len(get_feature_names()))), np.zeros(1)).shape == (1, 0)
 
 
 def test_a_rule_without_any_name_holds_for_every_event() -> None:
     rules = load_rules(written(rule(when="1 < 2")), where="a")
     for count in (1, ONE_BY_ONE_MAX + 1):
-        assert rules.fired([transaction()] * count, np.zeros((count, len(get_feature_names()))), np.zeros(count)).all()
+        assert rules.evaluate(
+            [transaction()] * count, np.zeros((count, len(get_feature_names()))), np.zeros(count)
+        ).all()
 
 
 def test_fields_hour_and_score_can_be_asked_for() -> None:
@@ -113,8 +115,8 @@ def test_few_events_and_many_give_the_same_hits() -> None:
     table[:, get_feature_names().index("amount")] = generator.integers(1, 400, count)
     events = [transaction(number, coupon="c" if number % 2 else None) for number in range(count)]
     rules, scores = load_default_rules(), np.zeros(count)
-    together = rules.fired(events, table, scores)
-    alone = [rules.fired([event], row[None, :], scores[:1]) for event, row in zip(events, table, strict=True)]
+    together = rules.evaluate(events, table, scores)
+    alone = [rules.evaluate([event], row[None, :], scores[:1]) for event, row in zip(events, table, strict=True)]
     assert together.any()
     assert np.array_equal(together, np.concatenate(alone))
 

@@ -18,7 +18,7 @@ def packed(*window_updates: object, packer: WindowUpdatePacker | None = None) ->
     packer = packer or WindowUpdatePacker(Keys("shop"), b"f" * 40, BOUNDS)
     reader = hiredis.Reader()
     commands = []
-    for command in packer.pack(window_updates, packer.shared(5, "m1", "r1")):  # type: ignore[arg-type]
+    for command in packer.pack(window_updates, packer.pack_shared(5, "m1", "r1")):  # type: ignore[arg-type]
         reader.feed(command)
         commands.append(reader.gets())
         assert reader.gets() is False
@@ -71,12 +71,12 @@ def test_values_are_packed_alike_whether_seen_before_or_not(monkeypatch: pytest.
 
 def test_a_version_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="255 bytes"):
-        WindowUpdatePacker(Keys("shop"), b"", BOUNDS).shared(0, "m" * 256, "r")
+        WindowUpdatePacker(Keys("shop"), b"", BOUNDS).pack_shared(0, "m" * 256, "r")
 
 
 def test_numbers_come_back_in_their_columns_and_what_is_missing_is_nan() -> None:
     numbers = [*range(1, 13), 0xFFFFFFFF, 21, 22, 23, 0xFFFFFFFF, 1]
-    applied = ReplyReader().applied([reply(("card",), struct.pack("<18I", *numbers))])
+    applied = ReplyReader().read_replies([reply(("card",), struct.pack("<18I", *numbers))])
     assert applied.aggregates.shape == (1, COLUMNS)
     first = column("card.count_1m")
     row = applied.aggregates[0]
@@ -94,7 +94,7 @@ def test_habit_and_risk_come_back_in_their_columns_and_an_entity_without_risk_ha
     risk = struct.pack("<10I3d2I", *range(1, 11), 100.0, -1.0, 300.0, 7, 8)
     body = struct.pack("<36I", *range(36)) + habit + risk
     head = struct.pack("<QBBBBBBB", 3, mask("card", "email"), 0b10, 0, 1, 2, 2, 0)
-    row = ReplyReader().applied([b"1digest-1" + head + b"m1r1" + body]).aggregates[0]
+    row = ReplyReader().read_replies([b"1digest-1" + head + b"m1r1" + body]).aggregates[0]
     first = column("card.usual_count")
     assert row[first : first + 7].tolist() == [4, 900, 0, 1, 2, 3, 9_000]
     assert np.isnan(row[column("card.since_unusual_ms")])
@@ -110,7 +110,7 @@ def test_habit_and_risk_come_back_in_their_columns_and_an_entity_without_risk_ha
 
 def test_numbers_beyond_32_bits_come_back_exactly() -> None:
     body = struct.pack("<13d5I", *range(1, 12), 2.0**52 + 1, -1, 1, 1, 1, 5, 0) + struct.pack("<18I", *range(18))
-    row = ReplyReader().applied([reply(("card", "email"), body, wide=1)]).aggregates[0]
+    row = ReplyReader().read_replies([reply(("card", "email"), body, wide=1)]).aggregates[0]
     assert row[column("card.sum_30d")] == 2.0**52 + 1
     assert np.isnan(row[column("card.since_last_ms")])
     assert row[column("card.since_device_ms")] == 5
@@ -124,7 +124,7 @@ def test_flags_versions_and_marks_are_those_of_the_record() -> None:
         reply(("card", "email"), body, flag=flag, marks=marks)
         for flag, marks in ((b"1", b"\x01d\x02w"), (b"0", b""), (b"2", b""))
     ]
-    applied = ReplyReader().applied(replies)
+    applied = ReplyReader().read_replies(replies)
     assert applied.first.tolist() == [True, False, False]
     assert applied.conflict.tolist() == [False, False, True]
     assert applied.marks == [(ListHit("card", "deny"), ListHit("email", "watch")), (), ()]
@@ -133,7 +133,7 @@ def test_flags_versions_and_marks_are_those_of_the_record() -> None:
 
 
 def test_an_empty_batch_is_an_empty_answer() -> None:
-    applied = ReplyReader().applied([])
+    applied = ReplyReader().read_replies([])
     assert applied.aggregates.shape == (0, COLUMNS)
     assert applied.first.tolist() == []
 

@@ -77,18 +77,18 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_whole_state_is_nothing_to_tell(scene: Scene) -> None:
-    scene.watch.turn()
+    scene.watch.take_turn()
     assert scene.verdict(1) == []
-    scene.watch.turn()
+    scene.watch.take_turn()
     assert (scene.watch.warnings, scene.told.alarms) == ([], [])
     assert (scene.metric("risk"), scene.metric("windows")) == (0, 0)
 
 
 def test_verdicts_metric_warning_and_alarm_name_what_is_missing_and_end_with_it(scene: Scene) -> None:
     scene.coverage = Coverage(NOW - DAY_MS)
-    scene.watch.turn()
+    scene.watch.take_turn()
     assert scene.verdict(1) == ["risk", "windows"]
-    scene.watch.turn()
+    scene.watch.take_turn()
     assert [gap.kind for gap in scene.watch.warnings] == ["risk", "windows"]
     assert (scene.metric("risk"), scene.metric("windows")) == (1, 1)
     assert [(alarm.subject, alarm.kind) for alarm in scene.told.alarms] == [
@@ -98,7 +98,7 @@ def test_verdicts_metric_warning_and_alarm_name_what_is_missing_and_end_with_it(
     assert "state_incomplete" in ALARMS
     assert "windows begin on 2026-11-01" in scene.told.alarms[1].text
     scene.coverage = WHOLE
-    scene.watch.turn()
+    scene.watch.take_turn()
     assert scene.verdict(2) == []
     assert (scene.watch.warnings, scene.metric("risk")) == ([], 0)
 
@@ -106,30 +106,30 @@ def test_verdicts_metric_warning_and_alarm_name_what_is_missing_and_end_with_it(
 def test_an_alarm_is_raised_once_and_again_only_where_nobody_confirmed_it(scene: Scene) -> None:
     scene.coverage, scene.told.away = Coverage(NOW - 60 * DAY_MS), True
     scene.verdict(1)
-    scene.watch.turn()
-    scene.watch.turn()
+    scene.watch.take_turn()
+    scene.watch.take_turn()
     scene.told.away = False
-    scene.watch.turn()
-    scene.watch.turn()
+    scene.watch.take_turn()
+    scene.watch.take_turn()
     assert len(scene.told.alarms) == 2
     assert len({alarm.alarm_id for alarm in scene.told.alarms}) == 1
 
 
 def test_history_that_fills_windows_raises_no_alarm(scene: Scene) -> None:
     scene.coverage = Coverage(NOW - DAY_MS)
-    scene.watch.turn()
+    scene.watch.take_turn()
     origin = msgspec.structs.replace(ORIGIN, phase="snapshot")
     assert scene.verdict(1, origin=origin) == ["risk", "windows"]
-    scene.watch.turn()
+    scene.watch.take_turn()
     assert scene.told.alarms == []
 
 
 def test_without_the_store_what_was_known_stands(scene: Scene) -> None:
     scene.coverage = None
-    scene.watch.turn()
+    scene.watch.take_turn()
     assert scene.verdict(1) == []
     scene.coverage = Coverage()
-    scene.watch.turn()
+    scene.watch.take_turn()
     scene.coverage = None
-    scene.watch.turn()
+    scene.watch.take_turn()
     assert [gap.kind for gap in scene.watch.warnings] == ["risk", "windows"]

@@ -44,7 +44,7 @@ class Scene:
             self.cache.offer(value)
 
     def failing(self) -> set[str]:
-        return {name for name, fault in self.supervision.readiness().checks.items() if fault is not None}
+        return {name for name, fault in self.supervision.check_readiness().checks.items() if fault is not None}
 
     def look_after(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -59,13 +59,13 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 def test_a_worker_with_model_store_and_partitions_is_ready(scene: Scene) -> None:
     scene.load_model()
-    assert scene.supervision.readiness().ready
+    assert scene.supervision.check_readiness().ready
 
 
 def test_what_the_state_does_not_hold_is_a_warning_and_no_failure(scene: Scene) -> None:
     scene.load_model()
     scene.gaps.append(Gap("risk", "risk is not seeded", "run the trainer"))
-    answer = scene.supervision.readiness().document()
+    answer = scene.supervision.check_readiness().to_document()
     assert answer["ready"]
     assert answer["warnings"] == {"risk": {"reason": "risk is not seeded", "remedy": "run the trainer"}}
 
@@ -73,7 +73,7 @@ def test_what_the_state_does_not_hold_is_a_warning_and_no_failure(scene: Scene) 
 def test_every_missing_thing_is_named_with_its_remedy(scene: Scene) -> None:
     scene.store_up = False
     scene.state = FeedState(assigned=None)
-    document: dict[str, Any] = scene.supervision.readiness().document()
+    document: dict[str, Any] = scene.supervision.check_readiness().to_document()
     assert document["ready"] is False
     assert {name for name, check in document["checks"].items() if not check["ok"]} == {"model", "store", "kafka"}
     assert "tillguard train --retailer shop" in document["checks"]["model"]["remedy"]
@@ -91,7 +91,7 @@ def test_a_model_that_transactions_wait_for_is_named_until_it_is_published_again
     assert scene.cache.get("tiny-0") is None
     assert scene.failing() == set()  # nothing waits for it
     scene.state = FeedState(assigned=(0,), lag=1, pending=1)
-    fault = scene.supervision.readiness().checks["model"]
+    fault = scene.supervision.check_readiness().checks["model"]
     assert fault is not None
     assert "tiny-0" in fault.reason
     assert "tillguard models publish tiny-0 --retailer shop" in fault.remedy

@@ -35,8 +35,8 @@ def test_a_longer_file_may_follow_while_nothing_else_came_and_else_only_what_is_
 
 
 def test_a_span_holds_its_ends() -> None:
-    assert [Span(10, 20).holds(moment) for moment in (9, 10, 20, 21)] == [False, True, True, False]
-    assert Span(10, None).holds(10**15)
+    assert [Span(10, 20).has(moment) for moment in (9, 10, 20, 21)] == [False, True, True, False]
+    assert Span(10, None).has(10**15)
 
 
 def test_what_is_held_grows_to_the_widest() -> None:

@@ -26,13 +26,13 @@ PREPARE = b"\x00" + (1).to_bytes(4, "little") + (3).to_bytes(4, "little") + byte
 class NoTables:
     """A server that is not asked: the log tells everything."""
 
-    def definition(self, table: str) -> list[object]:
+    def read_definition(self, table: str) -> list[object]:
         raise AssertionError(table)
 
-    def current(self, table: str, values: Mapping[str, object]) -> None:
+    def fetch_current(self, table: str, values: Mapping[str, object]) -> None:
         raise AssertionError((table, values))
 
-    def row_end(self, table: str) -> str:
+    def find_row_end(self, table: str) -> str:
         """MariaDB is asked whether a table keeps rows of the past: none does."""
         assert table == "sales"
         return ""

@@ -28,7 +28,7 @@ def fresh() -> Transactions:
 
 def bodies(held: object) -> list[bytes]:
     assert isinstance(held, Held)
-    found = [record.body for record in held.store.records()]  # type: ignore[attr-defined]
+    found = [record.body for record in held.store.read_records()]  # type: ignore[attr-defined]
     held.store.close()
     return found
 
