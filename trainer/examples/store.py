@@ -98,17 +98,17 @@ class ExampleStore:
             with self._database.begin() as connection:
                 self._delete(connection, chunk)
 
-    def known(self, *, labelled: bool = False) -> Iterator[list[Known]]:
+    def known(self, *, relabelled: bool = False) -> Iterator[list[Known]]:
         """Every transaction without its features, with all revisions, in order of event_time and applied_seq, by pages.
 
-        `labelled`: only those that a label came for. What is put in meanwhile may or may not appear. Raises TransientError.
+        `relabelled`: only those that more than one label came for. What is put in meanwhile may or may not appear. Raises TransientError.
         """
         c = EXAMPLES.c
         order = (c.event_time_ms, c.applied_seq, c.transaction_id)
         light = sa.select(*order, c.decision, c.control, c.amount_base_minor, c.fraud)
         page = light.where(c.retailer == self._retailer).order_by(*order).limit(PAGE)
-        if labelled:
-            page = page.where(c.fraud.is_not(None))
+        if relabelled:
+            page = page.where(c.transaction_id.in_(self._of_several_labels()))
         after: tuple[int, int, str] | None = None
         while True:
             query = page
@@ -295,6 +295,10 @@ class ExampleStore:
                 seen.add(key)
                 fresh.append(_label_row(self._retailer, label))
         return fresh
+
+    def _of_several_labels(self) -> sa.Select[tuple[str]]:
+        name = LABELS.c.transaction_id
+        return sa.select(name).where(LABELS.c.retailer == self._retailer).group_by(name).having(sa.func.count() > 1)
 
     def _revisions(self, connection: sa.Connection, transaction_ids: Sequence[str]) -> dict[str, list[Revision]]:
         found: dict[str, list[Revision]] = {}

@@ -115,7 +115,7 @@ def _network(arrays: Arrays, seed: int) -> keras.Model:
     fit.use_threads(1)
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)  # looking for garbage takes longer than building the network
     keras.utils.set_random_seed(seed)
     net = network.build(form, len(form.mean))
     net.set_weights([np.asarray(array, dtype=np.float32) for array in parted.weights])

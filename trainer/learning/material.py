@@ -66,7 +66,8 @@ def gather_from_store(settings: Settings, store: ExampleStore, now: datetime) ->
     watermark_ms = store.watermark_ms()
     if watermark_ms is None:
         raise TrainingRefusedError("there is no example yet: no transaction was scored under this feature schema")
-    distrusted = _distrusted((known for page in store.known(labelled=True) for known in page), trainer, now)
+    # A source can be compared with another only where both told of the same transaction.
+    distrusted = _distrusted((known for page in store.known(relabelled=True) for known in page), trainer, now)
     ripe_before_ms = watermark_ms - int(trainer.label_delay_days * DAY_MS)
     terms = _terms(trainer, distrusted, as_of_ms=to_epoch_ms(now), ripe_before_ms=ripe_before_ms)
     count = _Count()

@@ -24,7 +24,9 @@ def to_onnx(model: keras.Model) -> bytes:
     """The model as an ONNX file with input `features` (n, F) and output `score` (n, 1)."""
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     signature = [tf.TensorSpec((None, model.input_shape[1]), tf.float32, name=INPUT_NAME)]
-    function = tf.function(lambda features: {OUTPUT_NAME: model(features, training=False)}, input_signature=signature)
+    function = tf.function(
+        lambda features: {OUTPUT_NAME: model(features, training=False)}, input_signature=signature, autograph=False
+    )
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
     return bytes(_plainly_named(proto).SerializeToString(deterministic=True))
 

@@ -126,7 +126,9 @@ def build_scorer(model: keras.Model) -> Scorer:
     """A function from features (n, F) to the model's output, shape (n,), in bounded memory whatever n; follows its weights."""
     width = model.input_shape[1]
     run = tf.function(
-        lambda features: model(features, training=False), input_signature=[tf.TensorSpec((None, width), tf.float32)]
+        lambda features: model(features, training=False),
+        input_signature=[tf.TensorSpec((None, width), tf.float32)],
+        autograph=False,
     )
 
     def score(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
 """One step of learning: plain, or with differential privacy (DP-SGD, Abadi et al., 2016).
 
 The loss of an example is its weight times (1 - p)^gamma times its cross-entropy, p being the probability that the network gives to
-what it truly was: focal loss (Lin et al., 2017), cross-entropy for gamma = 0.
+what it truly was: focal loss (Lin et al., 2017), cross-entropy for gamma = 0. No step branches on what it computes, so TensorFlow
+need not rewrite its code (AutoGraph), which would take as long as a round's first epoch.
 """
 
 import secrets
@@ -58,7 +59,7 @@ def build_plain_step(
             gradients = pull.added(gradients, network.trainable_variables)
         optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
 
-    compiled: Step = tf.function(step, input_signature=_signature(network))
+    compiled: Step = tf.function(step, input_signature=_signature(network), autograph=False)
     return compiled
 
 
@@ -101,7 +102,8 @@ def build_private_step(
             noisy = pull.added(noisy, variables)
         optimizer.apply_gradients(zip(noisy, variables, strict=True))
 
-    summing, following = tf.function(clipped_sum, input_signature=_signature(network)), tf.function(follow)
+    summing = tf.function(clipped_sum, input_signature=_signature(network), autograph=False)
+    following = tf.function(follow, autograph=False)
 
     def step(features: NDArray[np.float32], fraud: NDArray[np.float32], weight: NDArray[np.float32]) -> None:
         totals = [tf.zeros_like(variable) for variable in variables]

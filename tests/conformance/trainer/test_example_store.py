@@ -80,6 +80,17 @@ def test_features_and_labels_wait_for_each_other(store: ExampleStore) -> None:
     assert store.counts() == (1, 1, 0)
 
 
+def test_what_more_than_one_label_came_for_can_be_asked_for_alone(opened: Opener) -> None:
+    store, other = opened("shop"), opened("other")
+    store.put(
+        [feature_record(number) for number in range(4)], [label(1), label(2), label(2, fraud=False, day=3), label(9)]
+    )
+    other.put([feature_record(3)], [label(3), label(3, fraud=False, day=3)])
+    (found,) = [each for page in store.known(relabelled=True) for each in page]
+    assert found == known(store)["t-2"]
+    assert len(found.revisions) == 2
+
+
 def test_the_same_again_changes_nothing(store: ExampleStore) -> None:
     records, labels = [feature_record(number) for number in range(5)], [label(1), label(2, fraud=False)]
     assert store.put(records, labels) == 2
