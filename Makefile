@@ -72,9 +72,9 @@ unit-federation:
 unit-rest:
 	$(UNIT_TESTS) tests/architecture $(filter-out $(addprefix tests/unit/,connectors contract federation scoring trainer),$(wildcard tests/unit/*)) $(ARGS) $(OR_NONE)
 
-# Two processes, each with servers of its own, which take the files in the order that tests/conftest.py gives them.
+# Three processes, each with servers of its own (two leave a fifth of two cores idle, for they often wait), which take the files in the order that tests/conftest.py gives them.
 served:
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=15 $(SERVED) $(ARGS)
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=15 $(SERVED) $(ARGS)
 
 test-slow: setup ## The exhaustive variants as well; takes long.
 	TILLGUARD_TEST_PROFILE=thorough $(PYTEST) tests $(ARGS)
