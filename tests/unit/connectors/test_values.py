@@ -171,6 +171,11 @@ def test_money_is_counted_in_minor_units(value: object, currency: str, unit: str
     assert values.as_money("f", value, currency, unit) == minor
 
 
+def test_the_largest_amount_is_ten_thousand_million_euros() -> None:
+    assert values.as_money("f", "1e10", "EUR", "major") == 10**12
+    assert reason(values.as_money, "f", "10000000000.01", "EUR", "major") == "amount_invalid"
+
+
 @pytest.mark.parametrize(
     ("value", "unit"),
     [

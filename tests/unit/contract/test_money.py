@@ -16,6 +16,17 @@ def test_a_currency_has_the_digits_that_iso_4217_gives_it(currency: str, digits:
     assert get_exponent(currency) == digits
 
 
+def test_the_currencies_without_two_digits_are_these() -> None:
+    digits = {
+        0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+        3: "BHD IQD JOD KWD LYD OMR TND",
+        4: "CLF UYW",
+    }
+    told = {code: count for count, codes in digits.items() for code in codes.split()}
+    assert {code: get_exponent(code) for code in told} == told
+    assert {get_exponent(code) for code in ("USD", "GBP", "CHF", "PLN", "BRL", "XXX")} == {2}
+
+
 @pytest.mark.parametrize(
     ("amount", "currency", "minor"),
     [

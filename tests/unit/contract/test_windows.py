@@ -1,13 +1,27 @@
 import msgspec
 
 from contract.events import Transaction
+from contract.risk import (
+    EXCESS_MAX,
+    MAX_UNUSUAL,
+    PLAIN_RATIO,
+    RISK_WINDOWS,
+    TILE_MS,
+    TILES_PER_DAY,
+    UNUSUAL_RATIO,
+    UNUSUAL_WINDOWS,
+    USUAL_MIN,
+)
 from contract.windows import (
     DAY_MS,
     DISTINCT_HORIZON_MS,
+    DISTINCT_WINDOWS,
     ENTITIES,
     ENTITY_NAMES,
     EXACT_HORIZON_MS,
     LONGEST_WINDOW_MS,
+    MAX_COUNTERPARTS,
+    MAX_EVENTS,
     TILED_WINDOWS,
     WINDOWS,
     list_aggregate_names,
@@ -19,6 +33,17 @@ def test_windows_are_exact_up_to_a_day_and_tiled_above() -> None:
     assert [(window.name, window.tiles) for window in TILED_WINDOWS] == [("7d", 28), ("30d", 30)]
     assert all(window.tiles == 0 for window in WINDOWS if not window.tile_ms)
     assert (LONGEST_WINDOW_MS, DISTINCT_HORIZON_MS) == (30 * DAY_MS, 7 * DAY_MS)
+
+
+def test_lengths_and_bounds_are_those_that_models_in_service_have_learned_with() -> None:
+    days = [3_600_000 * 24 * count for count in (1, 7, 30)]
+    assert [window.length_ms for window in WINDOWS] == [60_000, 600_000, 3_600_000, *days]
+    assert [window.length_ms for window in DISTINCT_WINDOWS] == [3_600_000, *days[:2]]
+    assert (MAX_EVENTS, MAX_COUNTERPARTS) == (1_024, 64)
+    assert [window.length_ms // 3_600_000 for window in RISK_WINDOWS] == [24, 168, 720]
+    assert [window.length_ms // 3_600_000 for window in UNUSUAL_WINDOWS] == [24, 72, 168, 336]
+    assert (TILE_MS, TILES_PER_DAY) == (21_600_000, 4)
+    assert (USUAL_MIN, UNUSUAL_RATIO, PLAIN_RATIO, EXCESS_MAX, MAX_UNUSUAL) == (3, 2.5, 2.0, 20_000, 32)
 
 
 def test_a_window_is_a_whole_number_of_its_tiles() -> None:
