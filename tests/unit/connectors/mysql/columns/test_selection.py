@@ -18,9 +18,9 @@ def test_names_are_quoted_and_answers_are_converted_by_their_columns() -> None:
     assert quote_identifier("a`b") == "`a``b`"
     assert selection.names == ["a`b", "c"]
     assert selection.shown.startswith("`a``b`, ")
-    assert selection.row([b"7", None]) == {"a`b": 7, "c": None}
+    assert selection.make_row([b"7", None]) == {"a`b": 7, "c": None}
     with pytest.raises(ValueError, match="argument 2"):
-        selection.row([b"7"])
+        selection.make_row([b"7"])
 
 
 @pytest.mark.parametrize(
