@@ -36,9 +36,9 @@ def _scores(settings: Settings, features: np.ndarray) -> np.ndarray:
     trainer = settings.trainer
     registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
     try:
-        serving = registry.serving(settings.retailer)
+        serving = registry.find_serving(settings.retailer)
         if serving is None:
             return np.full(len(features), np.nan)
-        return run_onnx(read_package(registry.package(serving)).onnx, features)
+        return run_onnx(read_package(registry.read_package(serving)).onnx, features)
     finally:
         registry.close()

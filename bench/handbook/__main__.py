@@ -87,7 +87,7 @@ class Trial:
 
     def known(self, fold: Fold, history_days: int | None) -> Examples:
         """What may be learned from for a fold."""
-        return self.examples.part(protocol.select_learned(self.payments, fold, history_days))
+        return self.examples.select(protocol.select_learned(self.payments, fold, history_days))
 
 
 def measure(payments: Payments, days: Sequence[NDArray[np.int64]], scores: Sequence[NDArray[np.floating]]) -> Quality:

@@ -73,7 +73,7 @@ def build_transactions(payments: Payments, found: Found) -> Iterator[Transaction
     for row in range(len(payments)):
         time_ms = int(payments.time_ms[row])
         moment = from_epoch_ms(time_ms)
-        found.label(str(row), bool(payments.fraud[row]), event_time_ms=time_ms)
+        found.note_label(str(row), bool(payments.fraud[row]), event_time_ms=time_ms)
         yield Transaction(
             transaction_id=str(row),
             retailer=RETAILER,
@@ -104,12 +104,12 @@ def compute_examples(payments: Payments, spool: Spool, progress: Progress | None
     )
     if replayed.applied != len(payments):
         raise TillguardError(f"{len(payments) - replayed.applied:,} payments were refused: {dict(replayed.refused)}")
-    replayed_as = spool.columns()
+    replayed_as = spool.read_columns()
     if not np.array_equal(replayed_as.event_time_ms, payments.time_ms):
         raise TillguardError("the replay gave the payments in another order")
     return Examples(
         event_time_ms=replayed_as.event_time_ms,
-        features=spool.features(replayed_as.transaction_ids),
+        features=spool.read_features(replayed_as.transaction_ids),
         fraud=np.array([found.labels[name] for name in replayed_as.transaction_ids]),
         amount=replayed_as.amount_base_minor / 10.0 ** get_exponent(CURRENCY),
     )

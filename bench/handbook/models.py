@@ -64,11 +64,11 @@ def learn_further(
 
     The shape of `kind` is (n,), n the number of `examples`.
     """
-    newest = examples.part(slice(known_before, len(examples)))
+    newest = examples.select(slice(known_before, len(examples)))
     train, validation = _parts(newest)
     replayed = reservoir.draw(kind[:known_before], REPLAYED, np.random.default_rng(plan.seed))
     rows = np.concatenate((replayed, np.arange(known_before, known_before + len(train))))
-    return _made(examples.part(rows), validation, plan, before.snapshot)
+    return _made(examples.select(rows), validation, plan, before.snapshot)
 
 
 def learn_xgboost(examples: Examples, seed: int, threads: int) -> Learned:
@@ -109,7 +109,7 @@ def _parts(examples: Examples) -> tuple[Examples, Examples]:
     days = last_day - int(examples.event_time_ms[0]) // DAY_MS + 1
     newest = VALIDATION_DAYS if days >= SHORT_DAYS else VALIDATION_DAYS_SHORT
     first = int(np.searchsorted(examples.event_time_ms, (last_day + 1 - newest) * DAY_MS))
-    return examples.part(slice(0, first)), examples.part(slice(first, len(examples)))
+    return examples.select(slice(0, first)), examples.select(slice(first, len(examples)))
 
 
 def _varied(features: NDArray[np.float32]) -> NDArray[np.int64]:

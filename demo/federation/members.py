@@ -137,10 +137,10 @@ def prepare(settings: Settings, sold: Past, now: datetime) -> Prepared:
     )
     with tempfile.TemporaryDirectory(prefix="tillguard-demo-") as folder, Spool(Path(folder)) as spool:
         replay(settings, history, spool, now=now)
-        found = spool.columns()
+        found = spool.read_columns()
         if len(found.transaction_ids) != len(sales):
             raise DemoError(f"{settings.retailer}: {len(spool):,} of {len(sales):,} simulated sales got features")
-        every = Examples(sales, np.array(spool.features(found.transaction_ids)), found.amount_base_minor)
+        every = Examples(sales, np.array(spool.read_features(found.transaction_ids)), found.amount_base_minor)
     old, new = len(sold.old), len(sold.new)
     return Prepared(every.part(0, old), every.part(old, new), every.part(old + new, len(sold.later)))
 

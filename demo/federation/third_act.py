@@ -199,13 +199,13 @@ class ThirdAct:
         prepared, settings = self._prepared[member.name], self._settings[member.name]
         learned = [*prepared.old.sales, *prepared.new.sales]
         with _registry(settings) as registry:
-            entries = {entry.manifest.base: entry for entry in registry.models(member.name)}
+            entries = {entry.manifest.base: entry for entry in registry.list_models(member.name)}
             made = {version: entries.get(format_lineage(FEDERATION, version)) for version in _versions(told)}
             choices = {
                 version: "local" if entry is None else str(entry.manifest.parameters[CHOICE])
                 for version, entry in made.items()
             }
-            serving = [each.model_version for each in registry.promotions(member.name) if each.confirmed]
+            serving = [each.model_version for each in registry.list_promotions(member.name) if each.confirmed]
         return results.MemberCourse(
             member,
             examples=len(learned),

@@ -35,4 +35,4 @@ class Stores:
 
     def examples(self) -> int:
         """Over all retailers."""
-        return sum(store.counts().total for store in self._stores)
+        return sum(store.count().total for store in self._stores)

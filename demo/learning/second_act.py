@@ -143,7 +143,7 @@ class SecondAct:
             nonlocal store
             if store is None and self._address.exists():
                 store = ExampleStore(self._on.settings.trainer.examples_url.get_secret_value(), self._on.shop.retailer)
-            return store.counts().total if store is not None else 0
+            return store.count().total if store is not None else 0
 
         def taken_in() -> bool:
             there, wanted = stored(), self._scored()
@@ -249,7 +249,7 @@ class SecondAct:
         trainer = self._on.settings.trainer
         registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
         try:
-            return registry.promotions(self._on.shop.retailer)[0].reason
+            return registry.list_promotions(self._on.shop.retailer)[0].reason
         finally:
             registry.close()
 

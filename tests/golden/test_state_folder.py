@@ -107,13 +107,13 @@ def test_examples_are_there_with_their_features_and_labels_and_take_more(
 ) -> None:
     told = expected["examples"]
     store = ExampleStore(shop.trainer.examples_url.get_secret_value(), "shop")
-    assert store.counts()._asdict() == told["counts"]
-    assert (store.label_number(), store.new_labels()) == (told["label_number"], told["new_labels"])
-    ((places, rows),) = store.features(told["transactions"])
+    assert store.count()._asdict() == told["counts"]
+    assert (store.read_label_number(), store.count_new_labels()) == (told["label_number"], told["new_labels"])
+    ((places, rows),) = store.read_features(told["transactions"])
     assert places == list(range(len(told["transactions"])))
     np.testing.assert_array_equal([float(np.nansum(row)) for row in rows], told["feature_sums"])
     assert store.put([feature_record(1)], [label(1)]) == 1
-    assert store.new_labels() == told["new_labels"] + 1
+    assert store.count_new_labels() == told["new_labels"] + 1
     store.close()
 
 
@@ -122,30 +122,34 @@ def test_models_are_registered_as_they_were_and_score_the_same_numbers(
 ) -> None:
     told = expected["registry"]
     registry = Registry(shop.trainer.registry_url.get_secret_value(), shop.trainer.registry_directory)
-    assert [entry.manifest.model_version for entry in registry.models("shop")] == told["models"]
-    assert [[tried.outcome, tried.source] for tried in registry.attempts("shop")] == told["attempts"]
-    assert [promotion.model_version for promotion in registry.promotions("shop")] == told["promotions"]
-    serving, challenger, pin = registry.serving("shop"), registry.challenger("shop"), registry.pinned("shop")
+    assert [entry.manifest.model_version for entry in registry.list_models("shop")] == told["models"]
+    assert [[tried.outcome, tried.source] for tried in registry.list_attempts("shop")] == told["attempts"]
+    assert [promotion.model_version for promotion in registry.list_promotions("shop")] == told["promotions"]
+    serving, challenger, pin = (
+        registry.find_serving("shop"),
+        registry.find_challenger("shop"),
+        registry.find_pin("shop"),
+    )
     assert serving is not None
     assert challenger is not None
     assert pin is not None
     assert (serving.manifest.model_version, challenger.model_version, pin.reason) == (
         told["serving"], told["challenger"], told["pin"],
     )  # fmt: skip
-    assert all(registry.damage(entry) is None for entry in registry.models("shop"))
+    assert all(registry.find_damage(entry) is None for entry in registry.list_models("shop"))
     store = ExampleStore(shop.trainer.examples_url.get_secret_value(), "shop")
-    ((_, rows),) = store.features(expected["examples"]["transactions"])
-    scores = run_onnx(read_package(registry.package(serving)).onnx, rows)
+    ((_, rows),) = store.read_features(expected["examples"]["transactions"])
+    scores = run_onnx(read_package(registry.read_package(serving)).onnx, rows)
     np.testing.assert_allclose(scores, told["scores"], atol=1e-6)
     assert scores.min() < 0.1
     assert scores.max() > 0.9
-    network, kept = (registry.attachment(serving, name) for name in (snapshot.ATTACHMENT, profile.ATTACHMENT))
+    network, kept = (registry.read_attachment(serving, name) for name in (snapshot.ATTACHMENT, profile.ATTACHMENT))
     assert network is not None
     assert kept is not None
     np.testing.assert_allclose([float(each.sum()) for each in snapshot.load(network).weights], told["weights"])
     assert len(profile.decode(kept).features) == told["profile_features"]
     assert registry.unpin("shop", datetime(2026, 12, 1, tzinfo=UTC), "ann")
-    assert registry.pinned("shop") is None
+    assert registry.find_pin("shop") is None
     store.close()
     registry.close()
 

@@ -103,7 +103,7 @@ def served_with_labels(
     )
     with engine_of(settings, now) as engine:
         for row in rows:
-            for known in queue.due(to_epoch_ms(row.event_time)):
+            for known in queue.take_due(to_epoch_ms(row.event_time)):
                 message = encode(_outcome(log[known.transaction_id], known, row.event_time))
                 (done,) = scorer.collect([RawEvent(message, "outcomes", 0, 0, 0)])
                 assert done.complete

@@ -159,7 +159,7 @@ def new(
         raise ConfigurationError([f"{output} exists; --force overwrites it"])
     kind = kind or typer.prompt("Where are the transactions? (mysql, mongodb, file)")
     wanted = Wanted(kind, table, database, host, port, user, password_env, path, name)
-    text = draft(wanted.asked(typer.prompt), os.environ, lambda: _label_after_days(label_after_days, output))
+    text = draft(wanted.ask_missing(typer.prompt), os.environ, lambda: _label_after_days(label_after_days, output))
     if output is None:
         typer.echo(text, nl=False)
         return

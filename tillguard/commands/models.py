@@ -45,13 +45,13 @@ def list_models(retailer: str | None = RETAILER, config: Path | None = CONFIG, *
     from tillguard.views import models_report
 
     with _registry(load(retailer, config)) as (settings, registry):
-        known, standing = registry.models(settings.retailer), _standing(registry, settings.retailer)
-        damage = {entry.manifest.model_version: registry.damage(entry) for entry in known}
+        known, standing = registry.list_models(settings.retailer), _standing(registry, settings.retailer)
+        damage = {entry.manifest.model_version: registry.find_damage(entry) for entry in known}
         if as_json:
             _echo_json(
                 [
                     models_report.as_json(
-                        entry, registry.attachments(entry), standing, damage[entry.manifest.model_version]
+                        entry, registry.list_attachments(entry), standing, damage[entry.manifest.model_version]
                     )
                     for entry in known
                 ]
@@ -69,8 +69,8 @@ def show(
 
     with _registry(load(retailer, config)) as (settings, registry):
         entry = _entry(registry, settings.retailer, version)
-        known = (entry, registry.attachments(entry), _standing(registry, settings.retailer))
-        damage = registry.damage(entry)
+        known = (entry, registry.list_attachments(entry), _standing(registry, settings.retailer))
+        damage = registry.find_damage(entry)
     if as_json:
         _echo_json(models_report.as_json(*known, damage))
     else:
@@ -104,7 +104,9 @@ def compare(
     with _registry(load(retailer, config)) as (settings, registry):
         one, other = _opponents(registry, settings.retailer, champion, challenger)
         version = other.manifest.model_version
-        began = [each.decided_at for each in registry.challenges(settings.retailer) if each.model_version == version]
+        began = [
+            each.decided_at for each in registry.list_challenges(settings.retailer) if each.model_version == version
+        ]
     names = (one.manifest.model_version, version)
     found = comparing.find(settings, *names, since=min(began) if began else None, label_delay_days=label_delay_days)
     trainer = settings.trainer
@@ -139,7 +141,7 @@ def rollback(retailer: str | None = RETAILER, config: Path | None = CONFIG, *, r
     from trainer.learning.publication import roll_back
 
     with _registry(load(retailer, config)) as (settings, registry):
-        before = registry.serving(settings.retailer)
+        before = registry.find_serving(settings.retailer)
         by, now = _who_and_when()
         entry = roll_back(settings, registry, by=by, now=now, reason=reason)
     left = "" if before is None else f" instead of {before.manifest.model_version}"
@@ -163,7 +165,7 @@ def pin(
         wanted = None if version is None else _entry(registry, settings.retailer, version)
         by, now = _who_and_when()
         entry = publication.pin(settings, registry, wanted, by=by, now=now, reason=reason)
-        damage = registry.damage(entry)
+        damage = registry.find_damage(entry)
     if damage is not None:
         typer.echo(f"{damage}; `tillguard models publish {entry.manifest.model_version}` puts it back from the topic.")
     typer.echo(f"{entry.manifest.model_version} is pinned; `tillguard models unpin` lets new models through.")
@@ -262,7 +264,7 @@ def _opponents(
     if champion is not None and challenger is None:
         raise ConfigurationError(["name both CHAMPION and CHALLENGER, or neither"])
     if champion is None or challenger is None:
-        serving, standing = registry.serving(retailer), registry.challenger(retailer)
+        serving, standing = registry.find_serving(retailer), registry.find_challenger(retailer)
         if serving is None or standing is None or standing.model_version is None:
             fault = (
                 f"{retailer}: no model challenges the one in service; `tillguard models shadow VERSION` lets one do so"
@@ -275,7 +277,7 @@ def _opponents(
 def _standing(registry: "Registry", retailer: str) -> "Standing":
     from tillguard.views.models_report import Standing
 
-    return Standing(registry.promotions(retailer), registry.challenges(retailer), registry.pinned(retailer))
+    return Standing(registry.list_promotions(retailer), registry.list_challenges(retailer), registry.find_pin(retailer))
 
 
 def _who_and_when() -> "tuple[str, datetime]":

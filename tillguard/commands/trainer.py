@@ -85,7 +85,7 @@ def attempts(
     settings = load(retailer, config)
     registry = Registry(settings.trainer.registry_url.get_secret_value(), settings.trainer.registry_directory)
     try:
-        tried = registry.attempts(settings.retailer, limit)
+        tried = registry.list_attempts(settings.retailer, limit)
     finally:
         registry.close()
     if as_json:

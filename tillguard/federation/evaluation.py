@@ -88,7 +88,7 @@ def write_labelled(learner: RetailerLearner, file: Path) -> int:
     Raises TrainingUnableError where there are no examples, TillguardError where no fraud or no genuine one is among the newest, or
     the disk does not take the file.
     """
-    features, labels = learner.newest()
+    features, labels = learner.read_newest()
     if len(set(labels.tolist())) < 2:
         raise TillguardError(
             f"among {len(labels)} newest examples with trusted outcomes there must be frauds and others"

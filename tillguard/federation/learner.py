@@ -136,10 +136,10 @@ class RetailerLearner:
 
     def judge(self, models: Sequence[Arrays]) -> list[dict[str, float]]:
         """Each model has the shapes of `get_shapes()`: weights (inputs, units), biases (units,), the form."""
-        features, labels = self.newest()
+        features, labels = self.read_newest()
         return [_judged(arrays, features, labels) for arrays in models]
 
-    def newest(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def read_newest(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Features and labels of the newest examples whose outcome a trusted source told; training here never sees them.
 
         Features (n, F), NaN where one is missing; labels (n,), True for fraud.
@@ -166,15 +166,15 @@ class RetailerLearner:
         """What an earlier call with this version decided, where it was cut off between registering and reporting."""
         retailer = self._settings.retailer
         base = format_lineage(self._settings.federation.name, model_version)
-        entry = next((each for each in registry.models(retailer) if each.manifest.base == base), None)
+        entry = next((each for each in registry.list_models(retailer) if each.manifest.base == base), None)
         if entry is None:
             return None
-        served = {each.model_version for each in registry.promotions(retailer) if each.confirmed}
+        served = {each.model_version for each in registry.list_promotions(retailer) if each.confirmed}
         if entry.manifest.model_version not in served:
             mark = registry.mark(retailer)
             if any(
                 each.promoted_at > entry.manifest.created_at
-                for each in registry.promotions(retailer)
+                for each in registry.list_promotions(retailer)
                 if each.kind != "trained"
             ):
                 return self._kept(model_version, "a person has put a model in service since it was made")
@@ -182,7 +182,7 @@ class RetailerLearner:
         return Adopted(_choice(entry), _figures(entry.manifest.metrics))
 
     def _decide(self, registry: Registry, model_version: int, arrays: Arrays, trainings: int) -> Adopted:
-        pinned = pin_objection(registry.pinned(self._settings.retailer))
+        pinned = pin_objection(registry.find_pin(self._settings.retailer))
         if pinned is not None:
             return self._kept(model_version, pinned)
         material = self._material()
@@ -298,7 +298,7 @@ def _pooled_scaling(best: _Candidate, material: Material) -> Platt | None:
 def _as_they_come(part: Examples, material: Material) -> Examples:
     """Weighted to the share of frauds among transactions, where more of them were chosen to learn from."""
     share = material.fraud_share
-    return part if share is None or not part.fraud.any() else part.with_fraud_share(share)
+    return part if share is None or not part.fraud.any() else part.weigh_frauds(share)
 
 
 def _verdict(
@@ -333,16 +333,16 @@ def _verdict(
 
 def _common_weights(registry: Registry, retailer: str, common: Arrays) -> Arrays | None:
     """The serving network's arrays, where it stands on the first layer of `common`; blending needs them in one form."""
-    entry = registry.serving(retailer)
+    entry = registry.find_serving(retailer)
     if entry is None:
         return None
     with suppress(PackageRefusedError, TrainingRefusedError):
-        kept = registry.attachment(entry, snapshot.ATTACHMENT)
+        kept = registry.read_attachment(entry, snapshot.ATTACHMENT)
         found = None if kept is None else snapshot.load(kept)
         parted = joint_form.split_arrays(common)
         form = joint_form.build_constants(statistics=parted.statistics)
         if found is not None and joint_form.hash_form(found.constants) == joint_form.hash_form(form):
-            return parted._replace(weights=list(found.weights)).joined()
+            return parted._replace(weights=list(found.weights)).join()
     return None
 
 

@@ -72,7 +72,7 @@ class Pace:
     newest_seq: int | None = None
     others_until_s: float = float("-inf")
 
-    def rest_s(self, new: int, newest_seq: int, seconds: float, now_s: float) -> float:
+    def compute_rest_s(self, new: int, newest_seq: int, seconds: float, now_s: float) -> float:
         """After a batch that took `seconds`, of which `new` transactions were new and the last was applied as `newest_seq`."""
         if self.newest_seq is not None and newest_seq - self.newest_seq > new:
             self.others_until_s = now_s + OTHERS_FOR_S
@@ -116,7 +116,9 @@ class _Account:
             self.note(complete=False)
         if self.progress is not None:
             self.progress(self.applied + self.known)
-        rest_s = self.pace.rest_s(new, int(passed.applied.applied_seq.max()), passed.seconds, now_s) if new else 0.0
+        rest_s = (
+            self.pace.compute_rest_s(new, int(passed.applied.applied_seq.max()), passed.seconds, now_s) if new else 0.0
+        )
         if rest_s > 0:
             time.sleep(rest_s)
 
@@ -174,7 +176,7 @@ def load(
     return Loaded(
         account.applied, account.known, account.left, one.repeated, one.refused, account.outcomes, len(seen.queue or ()),
         account.first_ms, account.last_ms, time.monotonic() - started_s,
-        outcome_feed.read_from_history(settings, one.recent(), seen.log, now),
+        outcome_feed.read_from_history(settings, one.list_recent(), seen.log, now),
     )  # fmt: skip
 
 

@@ -106,7 +106,7 @@ class Memory:
             if self.told[transaction_id].event_time_ms < oldest:
                 del self.told[transaction_id]
 
-    def learned(self, known: Known) -> Learned | None:
+    def find_learned(self, known: Known) -> Learned | None:
         """The label as the store takes it; None for a transaction that is not (any more) there."""
         told = self.told.get(known.transaction_id)
         if told is None:
@@ -182,17 +182,17 @@ class HistoryPass:
                 self._take()
         self._take_all()
 
-    def recent(self) -> dict[str, PastTransaction]:
+    def list_recent(self) -> dict[str, PastTransaction]:
         """By transaction_id, the newest transactions, oldest first: those that a later label can still name. Empty without labels."""
         return self._memory.told
 
-    def known_until(self, before_ms: int) -> list[Learned]:
+    def take_known_until(self, before_ms: int) -> list[Learned]:
         """Takes what became known after the last transaction and before then; the store is not told."""
-        return self._learned([] if self._labels is None else self._labels.due(before_ms))
+        return self._learned([] if self._labels is None else self._labels.take_due(before_ms))
 
     def learn_until(self, before_ms: int) -> None:
         """Tells the store what became known after the last transaction and before then; raises TransientError."""
-        learned = self.known_until(before_ms)
+        learned = self.take_known_until(before_ms)
         if learned:
             deadline_s = time.monotonic() + OUTAGE_MAX_S
             _insist(lambda: self._store.learn([each.finding for each in learned]).wait(WAIT_S), deadline_s)
@@ -217,7 +217,7 @@ class HistoryPass:
         rows: list[tuple[Transaction, int]] = []
         known: list[Known] = []
         for row in admitted:
-            due = [] if self._labels is None else self._labels.due(to_epoch_ms(row[0].event_time))
+            due = [] if self._labels is None else self._labels.take_due(to_epoch_ms(row[0].event_time))
             if rows and (due or len(rows) == self._way.batch_max):
                 yield self._batch(known, rows)
                 rows, known = [], []
@@ -235,9 +235,9 @@ class HistoryPass:
     def _learned(self, known: list[Known]) -> list[Learned]:
         if not known:
             return []
-        if any(self._memory.learned(label) is None for label in known):
+        if any(self._memory.find_learned(label) is None for label in known):
             self._take_all()  # it may be on its way
-        return [found for found in map(self._memory.learned, known) if found is not None]
+        return [found for found in map(self._memory.find_learned, known) if found is not None]
 
     def _send(self, batch: _Batch) -> None:
         try:

@@ -54,7 +54,7 @@ class Known(NamedTuple):
     transaction_id: str
     fraud: bool
     known_ms: int = 0
-    """When, as LabelQueue.due found it."""
+    """When, as LabelQueue.take_due found it."""
 
 
 class LabelQueue:
@@ -72,7 +72,7 @@ class LabelQueue:
         heapq.heappush(self._heap, (due_ms, self._pushed, known))
         self._pushed += 1
 
-    def due(self, before_ms: int) -> list[Known]:
+    def take_due(self, before_ms: int) -> list[Known]:
         """Takes out what became known before then, in that order."""
         found = []
         while self._heap and self._heap[0][0] < before_ms:
@@ -131,7 +131,7 @@ class Found:
     log: LabelLog = field(default_factory=LabelLog)
     """The same labels once more, every revision with its time and source."""
 
-    def label(
+    def note_label(
         self,
         transaction_id: str,
         fraud: bool,
@@ -154,13 +154,13 @@ class Found:
         if self.queue is not None and (fraud or before):
             self.queue.push(Known(transaction_id, fraud), event_time_ms=event_time_ms, label_time_ms=label_time_ms)
 
-    def seen(self, transaction: Transaction) -> Transaction:
+    def note_seen(self, transaction: Transaction) -> Transaction:
         """Counts one transaction, and gives it back."""
         self.transactions += 1
         self.last_event_ms = to_epoch_ms(transaction.event_time)
         return transaction
 
-    def unusable(self) -> list[str]:
+    def describe_unusable(self) -> list[str]:
         """A sentence for the rows and one for the labels that could not be used; empty where all could."""
         rows, labels = self.rows.counts.total(), self.unusable_labels.counts.total()
         told = []
@@ -170,7 +170,7 @@ class Found:
             told.append(f"{labels:,} label{'s' if labels > 1 else ''} could not be used: {self.unusable_labels}")
         return told
 
-    def doubts(self, label_delay_days: float) -> list[str]:
+    def describe_doubts(self, label_delay_days: float) -> list[str]:
         """Sentences about labels whose times make a model worse, or look better, than it is."""
         frauds = sum(self.labels.values())
         told = []
@@ -244,8 +244,8 @@ def read_canonical(file: Path, found: Found) -> Iterator[Transaction]:
                 with suppress(InvalidEventError):  # counted above
                     fraud = transaction.is_fraud()
                     if fraud is not None:
-                        found.label(transaction.transaction_id, fraud, event_time_ms=int(times[row]))
-                yield found.seen(transaction)
+                        found.note_label(transaction.transaction_id, fraud, event_time_ms=int(times[row]))
+                yield found.note_seen(transaction)
     except OSError as error:
         raise ConfigurationError([f"{file} cannot be read: {error.strerror}"]) from None
 
@@ -266,7 +266,7 @@ def read_mapped(settings: Settings, file: Path, mapping: Path, now: datetime, fo
     for outcome in read_outcomes(mapping, settings, now, file=file):
         if isinstance(outcome, Transaction):
             position, event_time_ms = outcome.origin.position, to_epoch_ms(outcome.event_time)
-            yield found.seen(outcome)
+            yield found.note_seen(outcome)
         elif isinstance(outcome, Label):
             _note_known(outcome, event_time_ms, now, found)
         elif isinstance(outcome, DeadLetter):
@@ -281,7 +281,7 @@ def _note_known(label: Label, event_time_ms: int, now: datetime, found: Found) -
             label.origin.position, InvalidEventError("time_future", "label_time is ahead of the clock")
         )
     else:
-        found.label(
+        found.note_label(
             label.transaction_id,
             label.fraud,
             event_time_ms=event_time_ms,

@@ -49,7 +49,7 @@ class Replayed(NamedTuple):
     """Left out, by reason: what serving would have made a dead letter."""
     seconds: float
     recent: dict[str, PastTransaction]
-    """See HistoryPass.recent."""
+    """See HistoryPass.list_recent."""
 
 
 def _short_lived(settings: Settings) -> Settings:
@@ -122,7 +122,7 @@ def _run(  # noqa: PLR0917 - the arguments of `replay`
         one.run(history)
     finally:
         store.close()
-    return Replayed(len(spool), one.repeated, one.refused, time.monotonic() - started_s, one.recent())
+    return Replayed(len(spool), one.repeated, one.refused, time.monotonic() - started_s, one.list_recent())
 
 
 @contextmanager

@@ -157,7 +157,7 @@ def _load(
     rows = (row for row in reading.open_file(settings, file, mapping, now, seen) if row.transaction_id not in known)
     one = HistoryPass(settings, store, take, now, way=Way("replay", "replay"), labels=seen.queue)
     one.run(rows)
-    later = one.known_until(to_epoch_ms(now) + 1)
+    later = one.take_known_until(to_epoch_ms(now) + 1)
     return taken, [Due(each.known_ms, number, each.finding) for number, each in enumerate(later)]
 
 

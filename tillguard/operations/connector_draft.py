@@ -29,7 +29,7 @@ class Wanted:
     path: Path | None = None
     name: str = ""
 
-    def asked(self, ask: Callable[..., str]) -> "Wanted":
+    def ask_missing(self, ask: Callable[..., str]) -> "Wanted":
         """Complete answers; `ask(question, default=…)` is called for each that is missing."""
         if self.kind not in KINDS:
             raise ConfigurationError([f"--kind: one of {', '.join(KINDS)}"])
@@ -51,7 +51,7 @@ class Wanted:
             ),
         )
 
-    def source(self) -> dict[str, object]:
+    def make_source(self) -> dict[str, object]:
         """Settings of `source` in the file."""
         if self.kind == "file":
             return {"kind": "file", "path": str((self.path or Path()).absolute())}
@@ -60,7 +60,7 @@ class Wanted:
             {"kind": self.kind} | {name: value for name, value in given.items() if value} | {"database": self.database}
         )
 
-    def connector_name(self) -> str:
+    def make_connector_name(self) -> str:
         """A valid connector name made from the answers."""
         base = self.name or (self.path.stem if self.path else f"{self.database}-{self.table}")
         name = re.sub(r"[^a-z0-9]+", "-", base.lower()).strip("-")
@@ -77,7 +77,7 @@ def draft(wanted: Wanted, environment: Mapping[str, str], ask_after_days: Callab
 
     Raises ConfigurationError or TransientError where the table cannot be looked at.
     """
-    source = wanted.source()
+    source = wanted.make_source()
     if wanted.kind == "file":
         from tillguard.operations.file_draft import look_at_files  # noqa: PLC0415 - readers only where they are needed
 
@@ -89,7 +89,7 @@ def draft(wanted: Wanted, environment: Mapping[str, str], ask_after_days: Callab
         found = guess(columns, key)
     after_days = ask_after_days() if wanted.kind == "file" and found.fraud is not None else None
     table = wanted.table or None
-    return render(wanted.connector_name(), source, table, key, found, label_after_days=after_days)
+    return render(wanted.make_connector_name(), source, table, key, found, label_after_days=after_days)
 
 
 def _look(wanted: Wanted, environment: Mapping[str, str]) -> tuple[list[str], str | None]:
@@ -124,7 +124,7 @@ def _bare(wanted: Wanted) -> ConnectorConfig:
     word = {"mysql": "table", "mongodb": "collection"}.get(wanted.kind)
     fields = {"transaction_id": "id", "event_time": "id", "amount": "id", "currency": {"constant": "EUR"}}
     transactions: dict[str, object] = {"fields": fields} | ({word: wanted.table} if word else {})
-    document = {"name": wanted.connector_name(), "source": wanted.source(), "transactions": transactions}
+    document = {"name": wanted.make_connector_name(), "source": wanted.make_source(), "transactions": transactions}
     return parse(yaml.safe_dump(document), "the answers given")
 
 

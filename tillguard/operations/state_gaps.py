@@ -28,7 +28,7 @@ def find_state_gaps(settings: Settings, manifest: Manifest, at_ms: int) -> list[
 
 def find_serving_gaps(settings: Settings, registry: Registry, checked: Checked, now: datetime) -> list[Gap]:
     """The gaps of the serving model at the newest transaction of a look for drift; none where there was nothing to look at."""
-    serving, findings = registry.serving(settings.retailer), checked.findings
+    serving, findings = registry.find_serving(settings.retailer), checked.findings
     if serving is None or findings is None:
         return []
     return find_state_gaps(

@@ -109,7 +109,7 @@ class FileSource:
         self._found = reading.Found(queue=reading.LabelQueue(settings.trainer.label_delay_days))
         self._replayed: replay.Replayed | None = None
 
-    def material(self, now: datetime) -> Material:
+    def gather_material(self, now: datetime) -> Material:
         found = self._found
         replayed = replay.replay(
             self._settings,
@@ -121,11 +121,11 @@ class FileSource:
             progress=lambda count: self._told("read", count),
         )
         self._replayed = replayed
-        doubts = found.doubts(self._settings.trainer.label_delay_days)
-        read = Read(replayed.applied, _left_out(found, replayed), (*found.unusable(), *doubts))
+        doubts = found.describe_doubts(self._settings.trainer.label_delay_days)
+        read = Read(replayed.applied, _left_out(found, replayed), (*found.describe_unusable(), *doubts))
         if not len(found.log):
             raise TrainingRefusedError(_nothing_labelled(self._file, replayed, found))
-        with _explained(found.unusable()):
+        with _explained(found.describe_unusable()):
             return gather_from_history(self._settings, self._spool, found.log, now, untimed=found.assumed, read=read)
 
     def make_ready(self, now: datetime) -> str | None:
@@ -143,7 +143,7 @@ class FileSource:
         outcome_feed.publish(self._settings, told, now)
         return None if loaded is None else live.describe_load(loaded)
 
-    def learned(self, now: datetime) -> None:
+    def note_learned(self, now: datetime) -> None:
         """Nothing waits for it: a file is read again as a whole."""
 
 
@@ -178,4 +178,4 @@ def _nothing_labelled(file: Path, replayed: replay.Replayed, found: reading.Foun
     else:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in replayed.refused.most_common())
         told = f"{file} holds no usable transaction{f' ({reasons})' if reasons else ''}"
-    return "; ".join([told, *found.unusable()])
+    return "; ".join([told, *found.describe_unusable()])

@@ -54,7 +54,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
         learner = Learner(settings)
         opened.callback(learner.close)
         vitals = Vitals(clock.monotonic_s())
-        page = opened.enter_context(_page(settings, metrics, lambda: vitals.ailments(clock.monotonic_s())))
+        page = opened.enter_context(_page(settings, metrics, lambda: vitals.list_ailments(clock.monotonic_s())))
         url = f"http://{settings.trainer.web_host}:{page.port}"
         log.info("trainer_starts", version=__version__, retailer=settings.retailer, web=f"{url}/health")
         write_address(address_file, url)

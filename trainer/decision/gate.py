@@ -69,7 +69,7 @@ class Comparison:
     surely_costlier: float
     """Share of samples in which the challenger costs more."""
 
-    def values(self) -> dict[str, float]:
+    def to_values(self) -> dict[str, float]:
         """For an alarm or a report."""
         return {
             "transactions": float(self.transactions),
@@ -134,7 +134,7 @@ class Skill:
     chance: float
     """Probability that a score without any skill reaches this AUC."""
 
-    def values(self) -> dict[str, float]:
+    def to_values(self) -> dict[str, float]:
         """For an alarm or a report."""
         return {
             "transactions": float(self.transactions),

@@ -40,7 +40,7 @@ class Raised:
     def __init__(self) -> None:
         self._known: OrderedDict[str, None] = OrderedDict()
 
-    def new(self, alarms: list[Alarm]) -> list[Alarm]:
+    def select_new(self, alarms: list[Alarm]) -> list[Alarm]:
         """Those that were not raised yet."""
         return [alarm for alarm in alarms if alarm.alarm_id not in self._known]
 
@@ -82,7 +82,7 @@ def check(
 
     Raises TransientError where Kafka or the registry does not answer; then no alarm counts as raised.
     """
-    serving = registry.serving(settings.retailer)
+    serving = registry.find_serving(settings.retailer)
     if serving is None:
         return Checked(None, [], f"{settings.retailer}: no model serves, so nothing can drift from it")
     profile = _profile(registry, serving)
@@ -130,7 +130,7 @@ def read_window(settings: Settings, model_version: str, now: datetime) -> Window
 def _profile(registry: Registry, serving: Entry) -> profiles.Profile | str:
     version = serving.manifest.model_version
     try:
-        data = registry.attachment(serving, profiles.ATTACHMENT)
+        data = registry.read_attachment(serving, profiles.ATTACHMENT)
         if data is None:
             return f"{version} was trained before profiles were kept; the next training brings one"
         return profiles.decode(data)
@@ -153,7 +153,7 @@ def _show(metrics: Metrics, retailer: str, findings: Findings, now: datetime) ->
 def _raise_alarms(
     settings: Settings, outlet: Outlet, alarms: list[Alarm], metrics: Metrics | None, raised: Raised
 ) -> None:
-    new = raised.new(alarms)
+    new = raised.select_new(alarms)
     if not new:
         return
     topics.ensure(settings, (ALARMS,))

@@ -56,7 +56,7 @@ class Examples:
         """Shape (n,)."""
         return np.ones(len(self)) if self.weight is None else self.weight
 
-    def part(self, rows: slice | NDArray[np.int64]) -> "Examples":
+    def select(self, rows: slice | NDArray[np.int64]) -> "Examples":
         """The examples of `rows`, ascending; views where it is a slice.
 
         `rows`: a slice, or row numbers of shape (k,).
@@ -64,7 +64,7 @@ class Examples:
         weight = None if self.weight is None else self.weight[rows]
         return Examples(self.event_time_ms[rows], self.features[rows], self.fraud[rows], self.amount[rows], weight)
 
-    def with_fraud_share(self, share: float) -> "Examples":
+    def weigh_frauds(self, share: float) -> "Examples":
         """The same examples, weighted so that frauds make up `share` of the weight; both kinds are present, 0 < share < 1.
 
         For slices in which frauds are more than their share, because honest customers are known later than frauds.
@@ -74,7 +74,7 @@ class Examples:
         factor = share / (1 - share) * genuine / frauds
         return replace(self, weight=np.where(self.fraud, weights * factor, weights))
 
-    def thinned(self, share: float, frauds_min: int) -> "Examples":
+    def thin(self, share: float, frauds_min: int) -> "Examples":
         """With fewer frauds, evenly over time, so that they are `share` of the examples, but at least `frauds_min` of them.
 
         For what counts examples instead of weighing them: costs, and shares of decisions.
@@ -84,7 +84,7 @@ class Examples:
         if len(frauds) <= wanted:
             return self
         kept = frauds[np.arange(wanted) * len(frauds) // wanted]
-        return self.part(np.sort(np.concatenate((kept, np.flatnonzero(~self.fraud)))))
+        return self.select(np.sort(np.concatenate((kept, np.flatnonzero(~self.fraud)))))
 
 
 class Split(NamedTuple):
@@ -115,7 +115,9 @@ def split(examples: Examples) -> Split:
         )
     first = _boundary(examples.event_time_ms, round(n * TRAIN_SHARE))
     second = _boundary(examples.event_time_ms, round(n * (TRAIN_SHARE + VALIDATION_SHARE)))
-    parts = Split(examples.part(slice(0, first)), examples.part(slice(first, second)), examples.part(slice(second, n)))
+    parts = Split(
+        examples.select(slice(0, first)), examples.select(slice(first, second)), examples.select(slice(second, n))
+    )
     refuse_thin(parts)
     return parts
 

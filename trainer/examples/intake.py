@@ -50,7 +50,7 @@ class Intake:
         self._features_topic, self._labels_topic = features_topic, labels_topic
         self._features, self._labels = Decoder(FeatureRecord), Decoder(Label)
 
-    def batch(self, messages: Iterable[Message], now: datetime) -> Batch:
+    def read_batch(self, messages: Iterable[Message], now: datetime) -> Batch:
         """What `messages`, in the order of their partitions, amount to; the same again gives the same."""
         batch = Batch()
         for message in messages:

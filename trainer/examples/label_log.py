@@ -39,7 +39,7 @@ class LabelLog:
         self._label_time_ms.append(label_time_ms)
         self._said.append(self._words[word])
 
-    def revisions(self, transaction_id: str) -> tuple[Revision, ...]:
+    def list_revisions(self, transaction_id: str) -> tuple[Revision, ...]:
         """Every label of the transaction, the one that was read last first."""
         found, place = [], self._newest.get(transaction_id, _NONE)
         while place != _NONE:
@@ -48,13 +48,13 @@ class LabelLog:
             place = self._before[place]
         return tuple(found)
 
-    def sources(self) -> set[str]:
+    def list_sources(self) -> set[str]:
         """Who labelled anything."""
         return {source for source, _, _ in self._words}
 
-    def called_fraud(self) -> list[str]:
+    def list_called_fraud(self) -> list[str]:
         """Transactions of which any label says fraud, each once, in the order in which those labels were read."""
         frauds = {number for (_, fraud, _), number in self._words.items() if fraud}
         if not frauds:
             return []
-        return [name for name in self._newest if any(revision.fraud for revision in self.revisions(name))]
+        return [name for name in self._newest if any(revision.fraud for revision in self.list_revisions(name))]

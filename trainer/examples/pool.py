@@ -147,7 +147,7 @@ def _features(store: ExampleStore, ids: list[str]) -> tuple[NDArray[np.int64], N
     """Places in `ids` that have features, ascending, and these."""
     features = np.empty((len(ids), len(get_feature_names())), dtype=np.float32)
     places_: list[int] = []
-    for found, rows in store.features(ids):
+    for found, rows in store.read_features(ids):
         features[len(places_) : len(places_) + len(found)] = rows
         places_.extend(found)
     return np.array(places_, dtype=np.int64), features[: len(places_)]

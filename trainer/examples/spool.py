@@ -76,7 +76,7 @@ class Spool:
         self._applied_seq.extend(applied_seq)
         self._amount_base_minor.extend(amount_base_minor)
 
-    def columns(self) -> Columns:
+    def read_columns(self) -> Columns:
         """Everything appended, each id once. Some 100 bytes a transaction.
 
         Each array has the shape (n,), ordered by event time, then by when serving applied the transaction.
@@ -89,7 +89,7 @@ class Spool:
         amounts = self._column(self._amount_base_minor)
         return Columns([transaction_ids[at] for at in order], times[rows], sequence[rows], amounts[rows])
 
-    def features(self, transaction_ids: Sequence[str]) -> NDArray[np.float32]:
+    def read_features(self, transaction_ids: Sequence[str]) -> NDArray[np.float32]:
         """Their rows in this order, shape (n, F), as a memory map that ends with the spool; the call before loses its own.
 
         Raises TillguardError on a full disk.

@@ -98,7 +98,7 @@ class ExampleStore:
             with self._database.begin() as connection:
                 self._delete(connection, chunk)
 
-    def known(self, *, relabelled: bool = False) -> Iterator[list[Known]]:
+    def read_known(self, *, relabelled: bool = False) -> Iterator[list[Known]]:
         """Every transaction without its features, with all revisions, in order of event_time and applied_seq, by pages.
 
         `relabelled`: only those that more than one label came for. What is put in meanwhile may or may not appear. Raises TransientError.
@@ -124,7 +124,7 @@ class ExampleStore:
                 return
             after = (rows[-1].event_time_ms, rows[-1].applied_seq, rows[-1].transaction_id)
 
-    def features(self, transaction_ids: Sequence[str]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+    def read_features(self, transaction_ids: Sequence[str]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
         """Feature rows of the transactions, by pages: places in `transaction_ids`, and rows of shape (k, F).
 
         Rows of an older schema that the present one begins with are widened by NaN. What is not there (any more), or
@@ -146,7 +146,7 @@ class ExampleStore:
             if rows:
                 yield places, np.stack(rows)
 
-    def outcomes(self, transaction_ids: Sequence[str], as_of: datetime) -> list[KnownOutcome]:
+    def read_outcomes(self, transaction_ids: Sequence[str], as_of: datetime) -> list[KnownOutcome]:
         """What is known of these transactions at `as_of` and acts on the risk of their entities. Raises TransientError."""
         c = EXAMPLES.c
         columns = (c.transaction_id, c.event_time_ms, c.feature_schema, c.features, c.entities)
@@ -163,7 +163,7 @@ class ExampleStore:
             found += [each for each in told if each is not None]
         return found
 
-    def labelled_since(self, event_time_ms: int) -> list[str]:
+    def list_labelled_since(self, event_time_ms: int) -> list[str]:
         """Transactions from then on that a label came for, by event_time. Raises TransientError."""
         c = EXAMPLES.c
         query = sa.select(c.transaction_id).where(
@@ -172,7 +172,7 @@ class ExampleStore:
         with self._database.begin() as connection:
             return list(connection.execute(query.order_by(c.event_time_ms)).scalars())
 
-    def labelled_between(self, after: datetime, until: datetime) -> list[str]:
+    def list_labelled_between(self, after: datetime, until: datetime) -> list[str]:
         """Transactions with a label whose label_time lies after the one moment and not after the other. Raises TransientError."""
         c = LABELS.c
         dated = (c.label_time_ms > to_epoch_ms(after), c.label_time_ms <= to_epoch_ms(until))
@@ -180,19 +180,19 @@ class ExampleStore:
         with self._database.begin() as connection:
             return list(connection.execute(query).scalars())
 
-    def revisions(self, transaction_id: str) -> list[Revision]:
+    def list_revisions(self, transaction_id: str) -> list[Revision]:
         """Every label that came for the transaction, in order of label_time. Raises TransientError."""
         with self._database.begin() as connection:
             return sorted(self._revisions(connection, [transaction_id]).get(transaction_id, []))
 
-    def watermark_ms(self) -> int | None:
+    def read_watermark_ms(self) -> int | None:
         """The newest event_time; None while the store is empty. Raises TransientError."""
         query = sa.select(sa.func.max(EXAMPLES.c.event_time_ms)).where(EXAMPLES.c.retailer == self._retailer)
         with self._database.begin() as connection:
             newest_ms = connection.scalar(query)
         return None if newest_ms is None else int(newest_ms)
 
-    def counts(self) -> Counts:
+    def count(self) -> Counts:
         """How many examples there are. Raises TransientError."""
         c = EXAMPLES.c
         query = sa.select(c.fraud, sa.func.count()).where(c.retailer == self._retailer).group_by(c.fraud)
@@ -200,13 +200,13 @@ class ExampleStore:
             found = {fraud: int(count) for fraud, count in connection.execute(query)}
         return Counts(found.get(True, 0), found.get(False, 0), found.get(None, 0))
 
-    def label_number(self) -> int:
+    def read_label_number(self) -> int:
         """The number of the label that came last; 0 before the first. Raises TransientError."""
         query = sa.select(sa.func.max(LABELS.c.number)).where(LABELS.c.retailer == self._retailer)
         with self._database.begin() as connection:
             return int(connection.scalar(query) or 0)
 
-    def new_labels(self) -> int:
+    def count_new_labels(self) -> int:
         """Labels that came since the last training that ended. Raises TransientError."""
         c = LABELS.c
         with self._database.begin() as connection:
@@ -216,7 +216,7 @@ class ExampleStore:
             query = sa.select(sa.func.count()).where(c.retailer == self._retailer, c.number > (trained or 0))
             return int(connection.scalar(query) or 0)
 
-    def training_ended(self, label_number: int, at: datetime) -> None:
+    def note_training_ended(self, label_number: int, at: datetime) -> None:
         """Labels up to `label_number` have been learned from, or refused with a reason. Raises TransientError."""
         with self._database.begin() as connection:
             connection.execute(TRAININGS.delete().where(TRAININGS.c.retailer == self._retailer))
@@ -231,7 +231,7 @@ class ExampleStore:
         `frauds_days`. Above `examples_max` the oldest go, frauds only when nothing else is left. Labels that no
         transaction came for go after `frauds_days`. May be cut short at any moment. Raises TransientError.
         """
-        watermark_ms = self.watermark_ms()
+        watermark_ms = self.read_watermark_ms()
         if watermark_ms is None:
             return 0
         c = EXAMPLES.c
@@ -240,8 +240,8 @@ class ExampleStore:
         frauds_before = watermark_ms - int(frauds_days * DAY_MS)
         gone = self._drop(None, c.event_time_ms < genuine_before, not_fraud)
         gone += self._drop(None, c.event_time_ms < frauds_before)
-        gone += self._drop(self.counts().total - examples_max, not_fraud)
-        gone += self._drop(self.counts().total - examples_max)
+        gone += self._drop(self.count().total - examples_max, not_fraud)
+        gone += self._drop(self.count().total - examples_max)
         self._drop_orphans(frauds_before)
         return gone
 

@@ -44,7 +44,7 @@ class Parted(NamedTuple):
     statistics: NDArray[np.float32]
     scaling: NDArray[np.float32]
 
-    def joined(self) -> list[NDArray[np.float32]]:
+    def join(self) -> list[NDArray[np.float32]]:
         """As `list_tensors` orders them.
 
         For each layer weights (inputs, units) and biases (units,); then the two vectors of the form. All float32.

@@ -68,7 +68,7 @@ def train(
         step(np.asarray(examples.features[rows]), examples.fraud[rows].astype(np.float32), weights[rows])
     trained: list[NDArray[np.float32]] = net.get_weights()
     refuse_broken(trained)
-    return joint_form.split_arrays(base)._replace(weights=trained).joined()
+    return joint_form.split_arrays(base)._replace(weights=trained).join()
 
 
 def compute_logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -94,7 +94,7 @@ def average_models(one: Arrays, other: Arrays) -> list[NDArray[np.float32]]:
     form.
     """
     pairs = zip(joint_form.split_arrays(one).weights, joint_form.split_arrays(other).weights, strict=True)
-    return joint_form.split_arrays(one)._replace(weights=[((a + b) / 2).astype(np.float32) for a, b in pairs]).joined()
+    return joint_form.split_arrays(one)._replace(weights=[((a + b) / 2).astype(np.float32) for a, b in pairs]).join()
 
 
 def refuse_broken(arrays: Arrays) -> None:

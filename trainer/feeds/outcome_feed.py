@@ -37,11 +37,11 @@ log = structlog.get_logger()
 
 def read_from_store(settings: Settings, store: ExampleStore, now: datetime) -> list[KnownOutcome]:
     """What the examples store knows at `now` and can still act on a risk. Raises TransientError."""
-    newest_ms = store.watermark_ms()
+    newest_ms = store.read_watermark_ms()
     if newest_ms is None:
         return []
     begins_ms = compute_horizon_begin_ms(newest_ms, settings.trainer.label_delay_days)
-    return store.outcomes(store.labelled_since(begins_ms), now)
+    return store.read_outcomes(store.list_labelled_since(begins_ms), now)
 
 
 def read_from_history(
@@ -51,7 +51,7 @@ def read_from_history(
 
     Args:
         settings: the retailer's.
-        recent: its newest transactions, oldest first, as `tillguard.history.passes.HistoryPass.recent` gives them.
+        recent: its newest transactions, oldest first, as `tillguard.history.passes.HistoryPass.list_recent` gives them.
         labels: all labels of the history, as `tillguard.history.reading.Found.log`.
         as_of: labels from after this moment are not told: they are not known yet.
     """
@@ -59,9 +59,9 @@ def read_from_history(
         return []
     newest_ms = recent[next(reversed(recent))].event_time_ms
     begins_ms = compute_horizon_begin_ms(newest_ms, settings.trainer.label_delay_days)
-    seen = [SeenTransaction(name, *recent[name]) for name in labels.called_fraud() if name in recent]
+    seen = [SeenTransaction(name, *recent[name]) for name in labels.list_called_fraud() if name in recent]
     told = (
-        derive_outcome(settings.retailer, each, labels.revisions(each.transaction_id), to_epoch_ms(as_of))
+        derive_outcome(settings.retailer, each, labels.list_revisions(each.transaction_id), to_epoch_ms(as_of))
         for each in seen
         if each.event_time_ms >= begins_ms
     )
@@ -103,7 +103,7 @@ class OutcomeFeed:
 
     def tell(self, transaction_ids: Sequence[str]) -> None:
         """What is known of these, again where it was told before: workers apply an outcome once. Raises TransientError."""
-        known = self._store.outcomes(transaction_ids, self._clock.now())
+        known = self._store.read_outcomes(transaction_ids, self._clock.now())
         if known:
             self._outlet.deliver(OUTCOMES.name(self._settings.retailer), encode_outcomes(known))
 
@@ -111,7 +111,7 @@ class OutcomeFeed:
         """Every DUE_EVERY_S: labels whose label_time has come since. Raises TransientError, and is then to be called again."""
         now, now_s = self._clock.now(), self._clock.monotonic_s()
         if now_s - self._looked_s >= DUE_EVERY_S:
-            self.tell(self._store.labelled_between(self._told_until, now))
+            self.tell(self._store.list_labelled_between(self._told_until, now))
             self._told_until, self._looked_s = now, now_s
 
 

@@ -84,7 +84,7 @@ def _partitions(consumer: KafkaConsumer, retailer: str) -> list[TopicPartition]:
 def _seek(store: ExampleStore, consumer: KafkaConsumer, ends: Ends) -> None:
     """Where the last trainer stopped; at the beginning where the store knows nothing, as after a loss."""
     consumer.assign(list(ends))  # no member of the group: nothing is taken from a trainer that starts meanwhile
-    empty = store.watermark_ms() is None and store.label_number() == 0
+    empty = store.read_watermark_ms() is None and store.read_label_number() == 0
     for partition in ends:
         at = None if empty else consumer.committed(partition)
         if at is None:
@@ -119,7 +119,7 @@ class _Taker:
         self._store, self._clock = store, clock
 
     def take(self, messages: Sequence[Message]) -> None:
-        batch = self._intake.batch(messages, self._clock.now())
+        batch = self._intake.read_batch(messages, self._clock.now())
         if batch.letters:
             self._producer.deliver(self._dead_letters, encode_letters(batch.letters))
         self._store.forget(batch.forgotten)

@@ -41,7 +41,7 @@ def find_opponent(settings: Settings, registry: Registry) -> Opponent:
     Raises PackageRefusedError where it serves and cannot be read: then nothing can be compared with it. TransientError.
     """
     mark = registry.mark(settings.retailer)  # first: what is promoted after this is noticed
-    entry = registry.serving(settings.retailer)
+    entry = registry.find_serving(settings.retailer)
     if entry is None:
         return Opponent(mark, None)
     if entry.manifest.feature_schema not in get_schema_widths():
@@ -77,7 +77,7 @@ def judge(settings: Settings, material: Material, trained: "Trained", against: O
             f"{against.why_none}; AUC {shown.auc:.3f} on the newest {shown.transactions:,} trusted transactions, which chance "
             f"alone reaches in {shown.chance:.1%} of cases"
         )
-        return Judgement(gate.find_lack_of_skill(shown, trainer.gate_confidence), praise, shown.values())
+        return Judgement(gate.find_lack_of_skill(shown, trainer.gate_confidence), praise, shown.to_values())
     if _is_same(trained, against.package):
         version = against.package.manifest.model_version
         return Judgement(f"it is the very model that serves, {version}: same examples, same settings", "", {})
@@ -89,7 +89,7 @@ def judge(settings: Settings, material: Material, trained: "Trained", against: O
         f"average precision {found.new:.3f} against {found.old:.3f} on the newest {found.transactions:,} trusted "
         f"transactions, better in {found.surely_better:.0%} of resamplings"
     )
-    return Judgement(objection, praise, found.values())
+    return Judgement(objection, praise, found.to_values())
 
 
 def measure_skill(material: Material, trained: "Trained") -> gate.Skill | str:

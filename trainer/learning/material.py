@@ -63,15 +63,15 @@ class Material(NamedTuple):
 def gather_from_store(settings: Settings, store: ExampleStore, now: datetime) -> Material:
     """Chooses from the store what a training takes; raises TrainingRefusedError where that is too little, TransientError."""
     trainer = settings.trainer
-    watermark_ms = store.watermark_ms()
+    watermark_ms = store.read_watermark_ms()
     if watermark_ms is None:
         raise TrainingRefusedError("there is no example yet: no transaction was scored under this feature schema")
     # A source can be compared with another only where both told of the same transaction.
-    distrusted = _distrusted((known for page in store.known(relabelled=True) for known in page), trainer, now)
+    distrusted = _distrusted((known for page in store.read_known(relabelled=True) for known in page), trainer, now)
     ripe_before_ms = watermark_ms - int(trainer.label_delay_days * DAY_MS)
     terms = _terms(trainer, distrusted, as_of_ms=to_epoch_ms(now), ripe_before_ms=ripe_before_ms)
     count = _Count()
-    found = pool.build_outline(count.through(store.known()), terms)
+    found = pool.build_outline(count.through(store.read_known()), terms)
     if not len(found):
         raise TrainingRefusedError(_nothing_known(count.seen, trainer.label_delay_days))
     chosen = pool.choose(found, newest=trainer.newest_examples, replayed=trainer.replay_examples, seed=trainer.seed)
@@ -107,10 +107,10 @@ def gather_from_history(
         untimed: whether labels have no time of their own: then all of them exist, since the file does.
         read: what is known of the reading so far.
     """
-    columns, trainer = spool.columns(), settings.trainer
+    columns, trainer = spool.read_columns(), settings.trainer
     as_of_ms = LABELS_ARE_THERE if untimed else to_epoch_ms(now)
     distrusted: frozenset[str] = frozenset()
-    if len(told.sources()) > 1:
+    if len(told.list_sources()) > 1:
         distrusted = _distrusted((known for page in split_pages(columns, told) for known in page), trainer, now)
     found = pool.build_outline(
         split_pages(columns, told),
@@ -120,7 +120,7 @@ def gather_from_history(
         raise TrainingRefusedError(f"none of its {len(columns.transaction_ids):,} transactions is labelled")
     examples = Examples(
         event_time_ms=found.event_time_ms,
-        features=spool.features(found.transaction_ids),
+        features=spool.read_features(found.transaction_ids),
         fraud=found.fraud,
         amount=found.amount_minor / 10.0 ** get_exponent(settings.base_currency),
     )
@@ -149,7 +149,7 @@ def split_pages(columns: Columns, told: LabelLog) -> Iterator[list[labels.Known]
     )
     page: list[labels.Known] = []
     for name, time_ms, applied_seq, amount in table:
-        page.append(labels.Known(name, time_ms, applied_seq, NOBODY_DECIDED, False, amount, told.revisions(name)))
+        page.append(labels.Known(name, time_ms, applied_seq, NOBODY_DECIDED, False, amount, told.list_revisions(name)))
         if len(page) == PAGE:
             yield page
             page = []

@@ -21,7 +21,7 @@ def read_whole_package(settings: Settings, registry: Registry, entry: Entry) -> 
     Raises PackageRefusedError where the topic does not have it either, TransientError where the registry does not answer.
     """
     try:
-        return registry.package(entry)
+        return registry.read_package(entry)
     except PackageRefusedError as error:
         package = _from_topic(settings, entry, error)
     registry.restore(entry, package)

@@ -57,7 +57,7 @@ def promote_model(
         publish(outlet, MODELS.name(settings.retailer), package, promotion)
         registry.confirm_promotion(number)
     log.info("model_promoted", model_version=promotion.model_version, by=by, kind=kind)
-    challenger = registry.challenger(settings.retailer)
+    challenger = registry.find_challenger(settings.retailer)
     if challenger is not None and challenger.model_version == promotion.model_version:
         withdraw(settings, registry, by=by, now=now)
 
@@ -78,7 +78,7 @@ def roll_back(settings: Settings, registry: Registry, *, by: str, now: datetime,
 
     Raises ConfigurationError where none did, else as promote_model.
     """
-    version = find_previously_serving(registry.promotions(settings.retailer))
+    version = find_previously_serving(registry.list_promotions(settings.retailer))
     if version is None:
         raise ConfigurationError([f"{settings.retailer}: no model served before the present one; see `models list`"])
     entry = registry.find(settings.retailer, version)
@@ -95,13 +95,13 @@ def pin(
 
     Gives the pinned model. Raises ConfigurationError where nothing serves, else as promote_model.
     """
-    serving = registry.serving(settings.retailer)
+    serving = registry.find_serving(settings.retailer)
     wanted = entry or serving
     if wanted is None:
         raise ConfigurationError([f"{settings.retailer}: no model serves; name the one to pin"])
     with _standing(settings, registry):  # a training that is publishing does so to the end; from here on none begins
         registry.pin(wanted, now, by, reason)
-    serving = registry.serving(settings.retailer)
+    serving = registry.find_serving(settings.retailer)
     if serving is None or serving.manifest.model_version != wanted.manifest.model_version:
         promote_model(settings, registry, wanted, by=by, now=now, kind="pin", reason=reason)
     return wanted
@@ -122,7 +122,7 @@ def challenge(
     Raises ConfigurationError where it serves already, else as promote_model.
     """
     version = entry.manifest.model_version
-    serving = registry.serving(settings.retailer)
+    serving = registry.find_serving(settings.retailer)
     if serving is None:
         raise ConfigurationError([f"{settings.retailer}: no model serves, so there is nothing to challenge"])
     if serving.manifest.model_version == version:

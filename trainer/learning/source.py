@@ -15,18 +15,18 @@ class Source(Protocol):
     name: str
     """For reports: the examples store, or a file's name."""
 
-    def material(self, now: datetime) -> Material:
+    def gather_material(self, now: datetime) -> Material:
         """Raises TrainingRefusedError where it is too little, TransientError, ConfigurationError, TillguardError (disk)."""
         ...
 
     def make_ready(self, now: datetime) -> str | None:
-        """Gives the workers what they must know before a model of this source serves; asked for after `material`.
+        """Gives the workers what they must know before a model of this source serves; asked for after `gather_material`.
 
         Gives a sentence for the report where there is something to say. Raises TransientError, and may then be repeated.
         """
         ...
 
-    def learned(self, now: datetime) -> None:
+    def note_learned(self, now: datetime) -> None:
         """Its labels have been learned from, or refused with a reason. Raises TransientError."""
         ...
 
@@ -39,13 +39,13 @@ class StoreSource:
     def __init__(self, settings: Settings, store: ExampleStore) -> None:
         self._settings, self._store, self._label_number = settings, store, 0
 
-    def material(self, now: datetime) -> Material:
-        self._label_number = self._store.label_number()
+    def gather_material(self, now: datetime) -> Material:
+        self._label_number = self._store.read_label_number()
         return gather_from_store(self._settings, self._store, now)
 
     def make_ready(self, now: datetime) -> str | None:
         outcome_feed.publish(self._settings, outcome_feed.read_from_store(self._settings, self._store, now), now)
         return None
 
-    def learned(self, now: datetime) -> None:
-        self._store.training_ended(self._label_number, now)
+    def note_learned(self, now: datetime) -> None:
+        self._store.note_training_ended(self._label_number, now)

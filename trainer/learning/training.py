@@ -138,9 +138,9 @@ def finish(fitted: fit.Fitted, material: Material, deployment: Deployment, plan:
         base=material.base,
         risk=preprocessing.has_risk(fitted.constants),
     )
-    kept = fitted.snapshot()
+    kept = fitted.take_snapshot()
     # Shares of transactions as they come: the slice that was learned from holds more frauds.
-    usual = parts.train if share is None else parts.train.with_fraud_share(share)
+    usual = parts.train if share is None else parts.train.weigh_frauds(share)
     described = profile.build(parts.train.features, scores, chosen, weight=usual.weights)
     return Trained(
         manifest=manifest,
@@ -158,12 +158,12 @@ def _calibrated(fitted: fit.Fitted, validation: Examples, share: float | None, g
     logits = fitted.logits(validation.features)
     if not np.isfinite(logits).all() or auc(logits, validation.fraud) <= 0.5:
         raise TrainingRefusedError("the trained model does not tell frauds from genuine transactions; see the labels")
-    weighted = validation if share is None else validation.with_fraud_share(share)
+    weighted = validation if share is None else validation.weigh_frauds(share)
     return fit.build_calibrated(fitted, given or fit_platt(logits, weighted.fraud, weighted.weight))
 
 
 def _as_they_come(part: Examples, name: str, share: float | None) -> Examples:
-    return part if share is None else part.thinned(share, FRAUDS_MIN[name])
+    return part if share is None else part.thin(share, FRAUDS_MIN[name])
 
 
 def _parameters(plan: Plan, fitted: fit.Fitted, parts: Split, *, warm: bool) -> dict[str, Parameter]:

@@ -192,13 +192,13 @@ class _Attempt:
     live: str | None = None
 
     def make(self) -> Attempt:
-        pinned = pin_objection(self.registry.pinned(self.settings.retailer))
+        pinned = pin_objection(self.registry.find_pin(self.settings.retailer))
         if pinned is not None and not self.how.keep:
             return self._ended("pinned", pinned)
         _finish_promotion(self.settings, self.registry, self.clock.now())
         started_s = time.monotonic()
         try:
-            material = self.source.material(self.clock.now())
+            material = self.source.gather_material(self.clock.now())
         except TrainingRefusedError as error:
             return self._ended("thin", str(error))
         read_s = time.monotonic() - started_s
@@ -269,7 +269,7 @@ class _Attempt:
         if wanted and entry is not None:
             outcome, judgement = self._publish(entry, material, trained, against, judgement)
         if outcome != "pinned":
-            self.source.learned(self.clock.now())
+            self.source.note_learned(self.clock.now())
         return outcome, judgement, entry
 
     def _publish(
@@ -305,7 +305,7 @@ def _finish_promotion(settings: Settings, registry: Registry, now: datetime) -> 
     Workers may serve it already, while the registry does not say so: then the next model would be compared with another one.
     """
     mark = registry.mark(settings.retailer)
-    newest = next(iter(registry.promotions(settings.retailer, limit=1)), None)
+    newest = next(iter(registry.list_promotions(settings.retailer, limit=1)), None)
     if newest is None or newest.confirmed or newest.kind != "trained":
         return
     entry = registry.find(settings.retailer, newest.model_version)
@@ -322,14 +322,14 @@ def _finish_promotion(settings: Settings, registry: Registry, now: datetime) -> 
 
 def _base(registry: Registry, retailer: str) -> _Base | None:
     """The serving model's network; None where there is none to continue from, which is said in the log."""
-    entry = registry.serving(retailer)
+    entry = registry.find_serving(retailer)
     if entry is None:
         return None
     version = entry.manifest.model_version
     reason = "it has other features"
     if entry.manifest.feature_schema == get_schema_hash():
         try:
-            kept = registry.attachment(entry, snapshot.ATTACHMENT)
+            kept = registry.read_attachment(entry, snapshot.ATTACHMENT)
             if kept is not None:
                 return _Base(version, snapshot.load(kept))
             reason = "it was registered without its network"

@@ -17,7 +17,7 @@ class Platt(NamedTuple):
     slope: float
     offset: float
 
-    def probability(self, logit: NDArray[np.floating]) -> NDArray[np.float64]:
+    def compute_probability(self, logit: NDArray[np.floating]) -> NDArray[np.float64]:
         """Probabilities in [0, 1] for logits of any shape."""
         return sigmoid(self.slope * logit.astype(np.float64) + self.offset)
 

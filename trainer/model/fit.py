@@ -58,7 +58,7 @@ class Fitted:
     cut_short: bool = False
     """Whether it ended because plan.seconds_max was over."""
 
-    def snapshot(self) -> Snapshot:
+    def take_snapshot(self) -> Snapshot:
         """What a later training may start from."""
         return Snapshot(self.constants, self.network.get_weights())
 

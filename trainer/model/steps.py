@@ -28,7 +28,7 @@ class Pull(NamedTuple):
     mu: float
     towards: Sequence[NDArray[np.float32]]
 
-    def added(self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    def add(self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """The gradients with that of the distance; knows no example, so it costs no privacy."""
         return [
             gradient + self.mu * (tf.convert_to_tensor(variable) - start)
@@ -56,7 +56,7 @@ def build_plain_step(
             loss = tf.reduce_sum(weight * losses) / tf.reduce_sum(weight)
         gradients = tape.gradient(loss, network.trainable_variables)
         if pull is not None:
-            gradients = pull.added(gradients, network.trainable_variables)
+            gradients = pull.add(gradients, network.trainable_variables)
         optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
 
     compiled: Step = tf.function(step, input_signature=_signature(network), autograph=False)
@@ -99,7 +99,7 @@ def build_private_step(
         spread = privacy.noise_multiplier * privacy.clipping_norm
         noisy = [(total + noise.normal(tf.shape(total), stddev=spread)) / expected for total in summed]
         if pull is not None:
-            noisy = pull.added(noisy, variables)
+            noisy = pull.add(noisy, variables)
         optimizer.apply_gradients(zip(noisy, variables, strict=True))
 
     summing = tf.function(clipped_sum, input_signature=_signature(network), autograph=False)

@@ -105,7 +105,7 @@ class Registry:
             known = self.find(manifest.retailer, manifest.model_version)
         if known is None or known.package_sha256 != content.sha256:
             raise PackageRefusedError("format", f"model_version {manifest.model_version} is taken by another package")
-        registered = {attachment.name: attachment.sha256 for attachment in self.attachments(known)}
+        registered = {attachment.name: attachment.sha256 for attachment in self.list_attachments(known)}
         for name, data in attachments.items():
             if registered.get(name) != _sha256(data):
                 raise PackageRefusedError("format", f"model_version {manifest.model_version} has another {name}")
@@ -117,7 +117,7 @@ class Registry:
         entries = self._entries(MODELS.select().where(chosen))
         return entries[0] if entries else None
 
-    def models(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Entry]:
+    def list_models(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Entry]:
         """The retailer's newest models, newest first. Raises TransientError."""
         newest = MODELS.select().where(MODELS.c.retailer == retailer).order_by(MODELS.c.created_ms.desc())
         return self._entries(newest.limit(limit))
@@ -131,14 +131,14 @@ class Registry:
         """
         return self._database.hold(f"{name}-{retailer}", wait_s=wait_s, waits=waits)
 
-    def package(self, entry: Entry) -> bytes:
+    def read_package(self, entry: Entry) -> bytes:
         """The model's package, checked; raises PackageRefusedError where the file is gone or damaged."""
         return _checked(entry.file, entry.package_sha256)
 
-    def damage(self, entry: Entry) -> str | None:
+    def find_damage(self, entry: Entry) -> str | None:
         """Why the model's package cannot be used, in a sentence; None where it is whole."""
         try:
-            self.package(entry)
+            self.read_package(entry)
         except PackageRefusedError as error:
             return error.detail
         return None
@@ -152,24 +152,24 @@ class Registry:
         with translate_disk_errors(_WHAT):
             atomic_file.write(entry.file, package)
 
-    def attachments(self, entry: Entry) -> Sequence[Attachment]:
+    def list_attachments(self, entry: Entry) -> Sequence[Attachment]:
         """What lies next to the model's package, by name. Raises TransientError."""
         chosen = ATTACHMENTS.select().where(ATTACHMENTS.c.model_version == entry.manifest.model_version)
         with self._database.begin() as connection:
             rows = connection.execute(chosen.order_by(ATTACHMENTS.c.name)).all()
         return [Attachment(row.name, row.sha256, row.bytes, _beside(entry.file, row.name)) for row in rows]
 
-    def attachment(self, entry: Entry, name: str) -> bytes | None:
+    def read_attachment(self, entry: Entry, name: str) -> bytes | None:
         """The attachment, checked; None where the model was registered without it.
 
         Raises PackageRefusedError where the file is gone or damaged, TransientError.
         """
-        for known in self.attachments(entry):
+        for known in self.list_attachments(entry):
             if known.name == name:
                 return _checked(known.file, known.sha256)
         return None
 
-    def promotions(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Promotion]:
+    def list_promotions(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Promotion]:
         """The retailer's promotions, newest first. Raises TransientError."""
         newest = PROMOTIONS.select().where(PROMOTIONS.c.retailer == retailer)
         with self._database.begin() as connection:
@@ -186,9 +186,9 @@ class Registry:
             for row in rows
         ]
 
-    def serving(self, retailer: str) -> Entry | None:
+    def find_serving(self, retailer: str) -> Entry | None:
         """The model of the newest confirmed promotion. Raises TransientError."""
-        version = find_serving_version(self.promotions(retailer))
+        version = find_serving_version(self.list_promotions(retailer))
         return None if version is None else self.find(retailer, version)
 
     def mark(self, retailer: str) -> ServingRevision:
@@ -241,7 +241,7 @@ class Registry:
         with self._database.begin() as connection:
             return _release(connection, retailer, at, by)
 
-    def pinned(self, retailer: str) -> Pin | None:
+    def find_pin(self, retailer: str) -> Pin | None:
         """The pin that stands. Raises TransientError."""
         with self._database.begin() as connection:
             return _open_pin(connection, retailer)
@@ -263,7 +263,7 @@ class Registry:
         with self._database.begin() as connection:
             connection.execute(CHALLENGES.update().where(chosen).values(confirmed=True))
 
-    def challenges(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Challenge]:
+    def list_challenges(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Challenge]:
         """The retailer's challenges, newest first. Raises TransientError."""
         newest = CHALLENGES.select().where(CHALLENGES.c.retailer == retailer)
         with self._database.begin() as connection:
@@ -280,9 +280,9 @@ class Registry:
             for row in rows
         ]
 
-    def challenger(self, retailer: str) -> Challenge | None:
+    def find_challenger(self, retailer: str) -> Challenge | None:
         """What runs next to the serving model, if anything does. Raises TransientError."""
-        return find_challenger(self.challenges(retailer))
+        return find_challenger(self.list_challenges(retailer))
 
     def note_attempt(self, retailer: str, tried: Tried) -> None:
         """Writes down what became of a training, and forgets what is older than the newest ATTEMPTS_MAX. Raises TransientError."""
@@ -297,7 +297,7 @@ class Registry:
             if last is not None:
                 connection.execute(ATTEMPTS.delete().where(mine & (ATTEMPTS.c.attempt_id <= last)))
 
-    def attempts(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Tried]:
+    def list_attempts(self, retailer: str, limit: int = ROWS_MAX) -> Sequence[Tried]:
         """What became of the retailer's trainings, newest first. Raises TransientError."""
         newest = ATTEMPTS.select().where(ATTEMPTS.c.retailer == retailer).order_by(ATTEMPTS.c.attempt_id.desc())
         with self._database.begin() as connection:

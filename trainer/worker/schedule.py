@@ -10,7 +10,7 @@ class Schedule:
     every_labels: int
     every_s: float
 
-    def due(self, new_labels: int, since_s: float, *, tried_at: int = 0) -> bool:
+    def is_due(self, new_labels: int, since_s: float, *, tried_at: int = 0) -> bool:
         """Whether to train now.
 
         Args:

@@ -52,7 +52,7 @@ class Vitals:
     kafka_spoke_s: float
     store_fault: str = ""
 
-    def ailments(self, now_s: float) -> list[str]:
+    def list_ailments(self, now_s: float) -> list[str]:
         """What is wrong, each with its remedy; empty when the trainer is well.
 
         A training that failed is an alarm and no ailment: a restart, which an orchestrator may answer with, would not fix it.
@@ -102,7 +102,7 @@ class TrainerWorker:
         retailer, trainer = self.settings.retailer, self.settings.trainer
         self._intake = Intake(retailer, FEATURES.name(retailer), LABELS.name(retailer))
         self._schedule = Schedule(trainer.train_every_labels, trainer.train_every_minutes * 60)
-        self._training = _Training(self.store.new_labels(), self.clock.monotonic_s())
+        self._training = _Training(self.store.count_new_labels(), self.clock.monotonic_s())
         self._outcomes = OutcomeFeed(self.settings, self.store, self.clock, self.outlet)
         self._pruned_s = self.clock.monotonic_s()
 
@@ -138,7 +138,7 @@ class TrainerWorker:
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Stores the batch, then commits its offsets; insists until the store takes it, or the trainer is to stop."""
-        batch = self._intake.batch(messages, self.clock.now())
+        batch = self._intake.read_batch(messages, self.clock.now())
         pause_s = BACKOFF_S
         while True:
             try:
@@ -212,14 +212,14 @@ class TrainerWorker:
     def _train(self) -> None:
         """Begins a training that is due, and takes the answer of one that ended; never waits for it."""
         state, now_s = self._training, self.clock.monotonic_s()
-        answer = self.learner.answer()
+        answer = self.learner.take_answer()
         if answer is None and self.learner.busy:
             limit_s = 2 * self.settings.trainer.training_s_max + GRACE_S
             if now_s - state.began_s > limit_s:
                 answer = self.learner.abandon(f"it took more than {limit_s:.0f} s and was ended")
         if answer is not None:
             self._ended(answer)
-        if not self.learner.busy and self._schedule.due(
+        if not self.learner.busy and self._schedule.is_due(
             state.new_labels, now_s - state.began_s, tried_at=state.tried_at
         ):
             log.info("training_begins", new_labels=state.new_labels)
@@ -241,7 +241,7 @@ class TrainerWorker:
             metrics.add("tillguard_trainer_published_total", retailer=retailer)
         self._alarm(answer, outcome)
         try:
-            self._training.new_labels = self.store.new_labels()
+            self._training.new_labels = self.store.count_new_labels()
         except TransientError as error:
             self.vitals.store_fault = str(error)
         if outcome in {"published", "refused"}:
@@ -285,7 +285,7 @@ class TrainerWorker:
 
     def _show_store(self) -> None:
         try:
-            counts = self.store.counts()
+            counts = self.store.count()
         except TransientError as error:
             self.vitals.store_fault = str(error)
             return

@@ -60,7 +60,7 @@ class Learner:
         self._living().send("learn")
         self.busy = True
 
-    def answer(self) -> Answer | None:
+    def take_answer(self) -> Answer | None:
         """What became of the attempt, once; None while it continues."""
         if not self.busy or self._pipe is None or self._process is None:
             return None

@@ -59,13 +59,13 @@ def store(opened: Opener) -> ExampleStore:
 
 
 def known(store: ExampleStore) -> dict[str, Known]:
-    return {each.transaction_id: each for page in store.known() for each in page}
+    return {each.transaction_id: each for page in store.read_known() for each in page}
 
 
 def column(store: ExampleStore, ids: list[str]) -> dict[str, float]:
     return {
         ids[place]: float(row[0])
-        for places, rows in store.features(ids)
+        for places, rows in store.read_features(ids)
         for place, row in zip(places, rows, strict=True)
     }
 
@@ -77,7 +77,7 @@ def test_features_and_labels_wait_for_each_other(store: ExampleStore) -> None:
     store.put([feature_record(2)], [label(1, fraud=False)])
     assert [revision.fraud for revision in known(store)["t-1"].revisions] == [False]
     assert [revision.fraud for revision in known(store)["t-2"].revisions] == [True]
-    assert store.counts() == (1, 1, 0)
+    assert store.count() == (1, 1, 0)
 
 
 def test_what_more_than_one_label_came_for_can_be_asked_for_alone(opened: Opener) -> None:
@@ -94,11 +94,11 @@ def test_what_more_than_one_label_came_for_can_be_asked_for_alone(opened: Opener
 def test_the_same_again_changes_nothing(store: ExampleStore) -> None:
     records, labels = [feature_record(number) for number in range(5)], [label(1), label(2, fraud=False)]
     assert store.put(records, labels) == 2
-    before, numbers = known(store), store.label_number()
+    before, numbers = known(store), store.read_label_number()
     assert store.put(records, labels) == 0
     assert store.put([], [*labels, *labels]) == 0
     assert known(store) == before
-    assert store.label_number() == numbers
+    assert store.read_label_number() == numbers
 
 
 def test_every_revision_is_kept_and_the_latest_label_time_holds_in_any_order(
@@ -115,21 +115,21 @@ def test_every_revision_is_kept_and_the_latest_label_time_holds_in_any_order(
         store.put([feature_record(1)], [])
         for each in chance.sample(revisions, len(revisions)):
             store.put([], [each])
-        assert [revision.source for revision in store.revisions("t-1")] == [
+        assert [revision.source for revision in store.list_revisions("t-1")] == [
             "customer",
             "analyst",
             "review",
             "chargeback",
         ]
-        assert store.counts() == (1, 0, 0)
+        assert store.count() == (1, 0, 0)
 
 
 def test_of_two_labels_of_one_moment_the_one_that_came_last_holds(store: ExampleStore) -> None:
     both = [label(1, fraud=True), label(1, fraud=False)]
     store.put([feature_record(1)], both)
-    assert store.counts() == (0, 1, 0)
+    assert store.count() == (0, 1, 0)
     store.put([], both)  # delivered again: still the same one
-    assert store.counts() == (0, 1, 0)
+    assert store.count() == (0, 1, 0)
 
 
 def test_transactions_come_in_order_of_event_time_and_application_over_any_number_of_pages(
@@ -143,7 +143,7 @@ def test_transactions_come_in_order_of_event_time_and_application_over_any_numbe
     ]
     chance.shuffle(records)
     store.put(records, [label(number) for number in range(0, 40, 3)])
-    found = [each for page in store.known() for each in page]
+    found = [each for page in store.read_known() for each in page]
     expected = sorted(records, key=lambda record: (record.event_time, record.applied_seq))
     assert [each.transaction_id for each in found] == [record.transaction_id for record in expected]
     assert [bool(each.revisions) for each in found] == [int(each.transaction_id[2:]) % 3 == 0 for each in found]
@@ -157,7 +157,7 @@ def test_all_that_serving_recorded_is_kept(store: ExampleStore) -> None:
     (each,) = known(store).values()
     assert (each.decision, each.control, each.amount_base_minor) == ("flag", True, 10**13)
     assert each.event_time_ms == to_epoch_ms(record.event_time)
-    ((places, rows),) = store.features(["gone", "t-3"])
+    ((places, rows),) = store.read_features(["gone", "t-3"])
     assert places == [1]
     assert rows.tobytes() == record.values
     assert np.isnan(rows[0, 1:]).all()
@@ -173,7 +173,7 @@ def test_rows_of_a_schema_that_this_one_begins_with_are_widened_and_of_others_le
         ],
         [],
     )
-    ((places, rows),) = store.features(["t-1", "t-2", "t-3"])
+    ((places, rows),) = store.read_features(["t-1", "t-2", "t-3"])
     assert places == [0]
     assert rows.shape == (1, len(get_feature_names()))
     assert rows[0, : len(get_feature_names(1))].tobytes() == values
@@ -195,7 +195,7 @@ def test_outcomes_are_told_of_frauds_and_of_what_was_called_one_before(store: Ex
         ],
         [label(1), label(2), label(3), label(4, fraud=False), label(5), label(5, fraud=False, day=30)],
     )
-    told = {each.transaction_id: each for each in store.outcomes([f"t-{n}" for n in range(1, 7)], LATER)}
+    told = {each.transaction_id: each for each in store.read_outcomes([f"t-{n}" for n in range(1, 7)], LATER)}
     assert {name: (each.fraud, each.plain) for name, each in told.items()} == {
         "t-1": (True, True), "t-2": (True, False), "t-5": (False, False),
     }  # fmt: skip
@@ -207,20 +207,20 @@ def test_labels_are_found_by_the_time_of_their_transaction_and_by_their_own(stor
         [feature_record(number) for number in range(4)], [label(1), label(3, day=2), label(3, day=9, fraud=False)]
     )
     third = BEGAN + timedelta(minutes=3)
-    assert store.labelled_since(to_epoch_ms(third)) == ["t-3"]
-    assert store.labelled_since(0) == ["t-1", "t-3"]
-    assert store.labelled_between(BEGAN, third + timedelta(days=2)) == ["t-1", "t-3"]
-    assert store.labelled_between(third + timedelta(days=2), LATER) == ["t-3"]
-    assert store.labelled_between(third + timedelta(days=9), LATER) == []
+    assert store.list_labelled_since(to_epoch_ms(third)) == ["t-3"]
+    assert store.list_labelled_since(0) == ["t-1", "t-3"]
+    assert store.list_labelled_between(BEGAN, third + timedelta(days=2)) == ["t-1", "t-3"]
+    assert store.list_labelled_between(third + timedelta(days=2), LATER) == ["t-3"]
+    assert store.list_labelled_between(third + timedelta(days=9), LATER) == []
 
 
 def test_retailers_share_a_database_and_nothing_in_it(opened: Opener) -> None:
     one, other = opened("shop"), opened("other")
     one.put([feature_record(1)], [label(1)])
-    assert other.counts().total == other.label_number() == other.new_labels() == 0
+    assert other.count().total == other.read_label_number() == other.count_new_labels() == 0
     other.put([feature_record(1, retailer="other")], [])
     other.forget(["t-1"])
-    assert one.counts() == (1, 0, 0)
+    assert one.count() == (1, 0, 0)
 
 
 def test_ids_that_differ_in_case_are_different_transactions(store: ExampleStore) -> None:
@@ -233,18 +233,18 @@ def test_what_is_forgotten_is_gone_with_its_labels(store: ExampleStore) -> None:
     store.put([feature_record(1), feature_record(2)], [label(1), label(2)])
     store.forget(["t-1", "never-seen"])
     assert list(known(store)) == ["t-2"]
-    assert store.revisions("t-1") == []
+    assert store.list_revisions("t-1") == []
 
 
 def test_labels_since_the_last_training_are_counted_over_restarts(opened: Opener) -> None:
     store = opened("shop")
-    assert store.new_labels() == 0
+    assert store.count_new_labels() == 0
     store.put([feature_record(1)], [label(1), label(2)])
-    assert store.new_labels() == 2
-    number = store.label_number()
+    assert store.count_new_labels() == 2
+    number = store.read_label_number()
     store.put([], [label(3)])
-    store.training_ended(number, BEGAN)
-    assert opened("shop").new_labels() == 1
+    store.note_training_ended(number, BEGAN)
+    assert opened("shop").count_new_labels() == 1
 
 
 def test_age_takes_genuine_ones_first_and_frauds_later(store: ExampleStore) -> None:
@@ -263,9 +263,9 @@ def test_age_takes_genuine_ones_first_and_frauds_later(store: ExampleStore) -> N
     assert store.prune(**UNBOUNDED) == 0
     assert store.prune(examples_max=10**9, examples_days=4, frauds_days=8) == 5
     assert sorted(known(store)) == sorted(f"t-{number * day}" for number in range(5, 10))
-    assert store.revisions(f"t-{day}") == []
-    assert store.revisions(f"t-{-90 * day}") == []  # no transaction ever came for it
-    assert len(store.revisions(f"t-{90 * day}")) == 1  # this one may still come
+    assert store.list_revisions(f"t-{day}") == []
+    assert store.list_revisions(f"t-{-90 * day}") == []  # no transaction ever came for it
+    assert len(store.list_revisions(f"t-{90 * day}")) == 1  # this one may still come
 
 
 def test_count_takes_the_oldest_and_frauds_only_when_nothing_else_is_left(
@@ -280,9 +280,9 @@ def test_count_takes_the_oldest_and_frauds_only_when_nothing_else_is_left(
 
 
 def test_the_watermark_is_the_newest_event_time(store: ExampleStore) -> None:
-    assert store.watermark_ms() is None
+    assert store.read_watermark_ms() is None
     store.put([feature_record(1_440), feature_record(1)], [])
-    assert store.watermark_ms() == to_epoch_ms(BEGAN) + DAY_MS
+    assert store.read_watermark_ms() == to_epoch_ms(BEGAN) + DAY_MS
 
 
 def test_the_migrations_make_the_tables_that_the_code_reads_and_can_be_taken_back(
@@ -313,7 +313,7 @@ def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path) -> None:
     with pytest.raises(TransientError, match="full"):
         store.put([feature_record(number) for number in range(2, 900)], [label(2)])
     assert list(known(store)) == ["t-1"]
-    assert store.revisions("t-2") == []
+    assert store.list_revisions("t-2") == []
     store.close()
 
 
@@ -337,5 +337,5 @@ def test_registry_and_examples_may_share_a_database(tmp_path: Path) -> None:
     registry.close()
     store.close()
     again = ExampleStore(shared["url"], "shop")
-    assert again.counts().total == 1
+    assert again.count().total == 1
     again.close()

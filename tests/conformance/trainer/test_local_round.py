@@ -98,7 +98,7 @@ def test_broken_and_foreign_bases_are_refused(base: list[np.ndarray], examples: 
 
 def test_statistics_stay_as_they_are_and_inputs_follow_them(base: list[np.ndarray], examples: Examples) -> None:
     pooled = joint_statistics.summarise(joint_form.list_kinds(), examples.features)
-    moved = joint_form.split_arrays(base)._replace(statistics=pooled).joined()
+    moved = joint_form.split_arrays(base)._replace(statistics=pooled).join()
     assert not np.allclose(
         local_round.compute_logits(base, examples.features), local_round.compute_logits(moved, examples.features)
     )

@@ -58,11 +58,11 @@ def test_scores_are_probabilities_that_follow_the_share_of_frauds(examples: Exam
 def test_an_edge_that_a_smooth_network_does_not_find_is_learned_from_a_small_history(examples: Examples) -> None:
     amount = examples.features[:, 0]
     edged = Examples(examples.event_time_ms, examples.features, (amount > 1.5) & (amount < 1.8), examples.amount)
-    newest = edged.part(slice(2_500, 3_000))
+    newest = edged.select(slice(2_500, 3_000))
     reached = []
     for steps_max in (0, 192):
         plan = Plan(seed=7, epochs_max=30, steps_max=steps_max)
-        fitted = fit(edged.part(slice(0, 2_000)), edged.part(slice(2_000, 2_500)), plan)
+        fitted = fit(edged.select(slice(0, 2_000)), edged.select(slice(2_000, 2_500)), plan)
         assert (len(fitted.constants.step_columns) > 0) == (steps_max > 0)
         reached.append(average_precision(fitted.logits(newest.features), newest.fraud))
     assert reached[1] > 0.25 > reached[0]
@@ -100,7 +100,7 @@ def test_a_feature_never_seen_in_training_has_no_say(examples: Examples, onnx: b
 
 
 def test_keras_and_onnx_agree_on_rows_with_and_without_holes(examples: Examples) -> None:
-    fitted = fit(examples.part(slice(0, 2_000)), examples.part(slice(2_000, 3_000)), Plan(seed=1, epochs_max=1))
+    fitted = fit(examples.select(slice(0, 2_000)), examples.select(slice(2_000, 3_000)), Plan(seed=1, epochs_max=1))
     model = build_calibrated(fitted, Platt(0.8, -1.0))
     exported = export.to_onnx(model)
     rows = export.build_probes(examples.features[2_000:])
@@ -111,7 +111,7 @@ def test_keras_and_onnx_agree_on_rows_with_and_without_holes(examples: Examples)
 
 
 def test_a_file_that_gives_other_numbers_or_does_not_run_is_refused(examples: Examples) -> None:
-    fitted = fit(examples.part(slice(0, 2_000)), examples.part(slice(2_000, 3_000)), Plan(seed=1, epochs_max=1))
+    fitted = fit(examples.select(slice(0, 2_000)), examples.select(slice(2_000, 3_000)), Plan(seed=1, epochs_max=1))
     one, other = build_calibrated(fitted, Platt(0.8, -1.0)), build_calibrated(fitted, Platt(0.8, -1.001))
     with pytest.raises(TrainingRefusedError, match="differ by"):
         export.measure_parity(one, export.to_onnx(other), examples.features[:10])

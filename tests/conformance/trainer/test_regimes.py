@@ -33,17 +33,17 @@ BETTER_THAN = {"private": 0.6}
 
 
 def fitted(examples: Examples, plan: Plan = PLAN, start: Snapshot | None = None) -> Fitted:
-    return fit(examples.part(slice(0, 2_000)), examples.part(slice(2_000, 2_600)), plan, start=start)
+    return fit(examples.select(slice(0, 2_000)), examples.select(slice(2_000, 2_600)), plan, start=start)
 
 
 def quality(found: Fitted, examples: Examples) -> float:
-    newest = examples.part(slice(2_600, 3_000))
+    newest = examples.select(slice(2_600, 3_000))
     return auc(found.logits(newest.features), newest.fraud)
 
 
 @pytest.fixture(scope="module")
 def first(examples: Examples) -> Snapshot:
-    kept = fitted(examples).snapshot()
+    kept = fitted(examples).take_snapshot()
     return load(dump(kept.constants, kept.weights))
 
 
@@ -54,23 +54,23 @@ def test_every_regime_learns_what_tells_frauds(name: str, examples: Examples) ->
 
 @pytest.mark.parametrize("name", ["focal", "smote"])
 def test_a_seeded_regime_repeats(name: str, examples: Examples) -> None:
-    one, same = (fitted(examples, PLANS[name]).snapshot().weights for _ in range(2))
+    one, same = (fitted(examples, PLANS[name]).take_snapshot().weights for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
 
 
 def test_a_warm_start_repeats_and_begins_where_the_network_stood(examples: Examples, first: Snapshot) -> None:
     one, same = (fitted(examples, PLAN, first) for _ in range(2))
-    for a, b in zip(one.snapshot().weights, same.snapshot().weights, strict=True):
+    for a, b in zip(one.take_snapshot().weights, same.take_snapshot().weights, strict=True):
         assert np.array_equal(a, b)
     still = fitted(examples, replace(PLAN, epochs_max=0), first)
     assert still.epochs == 0
-    assert all(np.array_equal(a, b) for a, b in zip(still.snapshot().weights, first.weights, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(still.take_snapshot().weights, first.weights, strict=True))
     assert np.array_equal(still.constants.mean, first.constants.mean)
 
 
 def test_what_is_learned_on_the_way_and_is_worse_is_not_kept(examples: Examples, first: Snapshot) -> None:
-    backwards = replace(examples.part(slice(0, 2_000)), fraud=~examples.fraud[:2_000])
-    found = fit(backwards, examples.part(slice(2_000, 2_600)), PLAN, start=first)
+    backwards = replace(examples.select(slice(0, 2_000)), fraud=~examples.fraud[:2_000])
+    found = fit(backwards, examples.select(slice(2_000, 2_600)), PLAN, start=first)
     assert found.epochs == 0
     assert found.epochs_run > 0
 
@@ -82,7 +82,7 @@ def test_a_network_of_another_form_is_refused(examples: Examples, first: Snapsho
 
 
 def test_weight_decides_between_examples_that_contradict_each_other(examples: Examples) -> None:
-    train = examples.part(slice(0, 2_000))
+    train = examples.select(slice(0, 2_000))
     wrong = replace(train, fraud=~train.fraud)
     both = Examples(
         np.repeat(train.event_time_ms, 2),
@@ -91,7 +91,7 @@ def test_weight_decides_between_examples_that_contradict_each_other(examples: Ex
         np.repeat(train.amount, 2),
         np.tile([1.0, 0.02], 2_000),
     )
-    found = fit(both, examples.part(slice(2_000, 2_600)), replace(PLAN, imbalance="focal", focal_gamma=0.0))
+    found = fit(both, examples.select(slice(2_000, 2_600)), replace(PLAN, imbalance="focal", focal_gamma=0.0))
     assert quality(found, examples) > 0.7
 
 
@@ -106,7 +106,7 @@ def test_the_time_to_learn_is_bounded(examples: Examples) -> None:
 
 
 def test_the_noise_of_a_private_training_cannot_be_drawn_again(examples: Examples) -> None:
-    one, other = (fitted(examples, PRIVATE).snapshot().weights for _ in range(2))
+    one, other = (fitted(examples, PRIVATE).take_snapshot().weights for _ in range(2))
     assert not np.array_equal(one[0], other[0])
 
 

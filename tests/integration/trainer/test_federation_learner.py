@@ -63,7 +63,7 @@ class Shop(NamedTuple):
         return learn(self.settings, clock=self.clock).model_version
 
     def serving(self) -> Entry:
-        entry = self.registry.serving(self.settings.retailer)
+        entry = self.registry.find_serving(self.settings.retailer)
         assert entry is not None
         return entry
 
@@ -211,7 +211,7 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_surely_bett
 
     identity = keys.load_identity(federation_settings.coordinator, "init")
     held = tmp_path / "held.npz"
-    assert write_labelled(newcomer.learner, held) == len(newcomer.learner.newest()[1]) > 100
+    assert write_labelled(newcomer.learner, held) == len(newcomer.learner.read_newest()[1]) > 100
     measuring = federation_settings.coordinator.model_copy(update={"evaluation_file": held})
     evaluate = build_evaluator(federation_settings.model_copy(update={"coordinator": measuring}))
     with (
@@ -244,12 +244,12 @@ def test_a_newcomer_takes_the_model_that_others_taught_and_who_has_a_surely_bett
     assert last.metrics["auc"] == pytest.approx(figures["auc"], abs=1e-6), (
         "the coordinator measures on the same examples"
     )
-    known = len(newcomer.registry.models(newcomer.settings.retailer))
+    known = len(newcomer.registry.list_models(newcomer.settings.retailer))
     # As after a kill before the decision was stored.
     assert (
         newcomer.learner.adopt(version, arrays, trainings=1).decision == taken.manifest.parameters["federation_choice"]
     )
-    assert len(newcomer.registry.models(newcomer.settings.retailer)) == known
+    assert len(newcomer.registry.list_models(newcomer.settings.retailer)) == known
     assert newcomer.serving().manifest.model_version == taken.manifest.model_version
     with pytest.raises(TrainingUnableError, match="finite"):
         newcomer.learner.adopt(3, [*arrays[:-1], np.full(3, np.nan, np.float32)], trainings=1)
@@ -278,12 +278,12 @@ def test_killed_while_it_takes_a_global_model_a_retailer_takes_it_once_and_whole
         patched.setattr(Registry, step, die)
         with pytest.raises(Killed):
             shop.learner.adopt(1, arrays, trainings=1)
-    assert shop.registry.serving(shop.settings.retailer) is None, "nothing serves that was not taken wholly"
+    assert shop.registry.find_serving(shop.settings.retailer) is None, "nothing serves that was not taken wholly"
     taken = shop.learner.adopt(1, arrays, trainings=1)
     assert taken.decision != "local"
     assert shop.serving().manifest.base == format_lineage(shop.settings.federation.name, 1)
-    assert len(shop.registry.models(shop.settings.retailer)) == 1
+    assert len(shop.registry.list_models(shop.settings.retailer)) == 1
     again = shop.learner.adopt(1, arrays, trainings=1)
     assert again.decision == taken.decision
-    promotions = shop.registry.promotions(shop.settings.retailer)
+    promotions = shop.registry.list_promotions(shop.settings.retailer)
     assert [promotion.confirmed for promotion in promotions].count(True) == 1

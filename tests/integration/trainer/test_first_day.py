@@ -155,7 +155,7 @@ class Day:
         registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
         entry = registry.find(self.settings.retailer, version)
         assert entry is not None
-        package = read_package(registry.package(entry))
+        package = read_package(registry.read_package(entry))
         registry.close()
         return features, run_onnx(package.onnx, features)
 

@@ -46,7 +46,7 @@ class Shop(NamedTuple):
         return self._replace(settings=self.settings.model_copy(update={"trainer": trainer}))
 
     def serving(self) -> str:
-        entry = self.registry.serving(self.settings.retailer)
+        entry = self.registry.find_serving(self.settings.retailer)
         assert entry is not None
         return entry.manifest.model_version
 
@@ -54,7 +54,7 @@ class Shop(NamedTuple):
         entry = self.registry.find(self.settings.retailer, version)
         assert entry is not None
         features = np.stack([np.frombuffer(record.values, "<f4") for record in some.records])
-        return run_onnx(read_package(self.registry.package(entry)).onnx, features)
+        return run_onnx(read_package(self.registry.read_package(entry)).onnx, features)
 
     def truth(self, version: str, some: Simulated) -> float:
         """Average precision on what the sales really were."""
@@ -110,7 +110,7 @@ def test_a_poisoned_feed_does_not_get_a_worse_model_published_and_the_refusal_sa
         assert "better in" in poisoned.reason
         assert f"{poisoned.comparison['average_precision_serving']:.3f} of the model that serves" in poisoned.reason
         assert shop.serving() == good.model_version
-        assert shop.store.new_labels() == 0  # they were looked at; the next training begins with newer ones
+        assert shop.store.count_new_labels() == 0  # they were looked at; the next training begins with newer ones
     # The gate had something to refuse: what was learned from the poisoned labels alone is worse in truth.
     assert good.model_version is not None
     assert poisoned.model_version is not None
@@ -169,7 +169,7 @@ def test_what_cannot_be_learned_from_is_said_and_its_labels_stay_new(shop: Shop,
     shop.store.put(some.records[:40], some.labels[:40])
     thin = shop.learn()
     assert thin.outcome == "thin"
-    assert shop.store.new_labels() == 40
+    assert shop.store.count_new_labels() == 40
     entry = shop.registry.add(tiny_package("tiny-1", shop.settings.retailer))
     promote_model(shop.settings, shop.registry, entry, by="ann", now=shop.clock.now())
     pin(shop.settings, shop.registry, entry, by="ann", now=shop.clock.now(), reason="holidays")
@@ -186,10 +186,10 @@ def test_a_serving_model_without_its_network_or_with_a_damaged_one_is_replaced_f
     promote_model(shop.settings, shop.registry, entry, by="ann", now=shop.clock.now())
     attempt = shop.learn()
     assert (attempt.outcome, attempt.base) == ("published", None)
-    (network,) = [each for each in shop.registry.attachments(_find(shop)) if each.name == snapshot.ATTACHMENT]
+    (network,) = [each for each in shop.registry.list_attachments(_find(shop)) if each.name == snapshot.ATTACHMENT]
     network.file.write_bytes(network.file.read_bytes()[:-1] + b"?")
     with pytest.raises(PackageRefusedError):
-        shop.registry.attachment(_find(shop), snapshot.ATTACHMENT)
+        shop.registry.read_attachment(_find(shop), snapshot.ATTACHMENT)
     assert shop.learn().base is None
 
 
@@ -201,7 +201,7 @@ def test_a_promotion_that_a_kill_cut_short_is_finished_first(shop: Shop, some: S
     shop.registry.begin_promotion(entry, shop.clock.now(), "trainer", "trained", "better")
     assert shop.serving() == first.model_version
     again = shop.learn()
-    versions = [(each.model_version, each.confirmed) for each in shop.registry.promotions(shop.settings.retailer)]
+    versions = [(each.model_version, each.confirmed) for each in shop.registry.list_promotions(shop.settings.retailer)]
     assert ("tiny-1", True) in versions
     assert again.outcome == "published"  # compared with what serves now, which knows nothing
     assert again.comparison["average_precision_serving"] < 0.5
@@ -224,7 +224,7 @@ def test_a_rollback_during_a_training_is_not_undone_the_model_is_compared_with_w
     assert late.outcome == "refused"
     assert f"it is the very model that serves, {good.model_version}" in late.reason
     assert shop.serving() == good.model_version
-    assert shop.registry.promotions(shop.settings.retailer)[0].kind == "rollback"
+    assert shop.registry.list_promotions(shop.settings.retailer)[0].kind == "rollback"
 
 
 def test_a_damaged_file_of_the_serving_model_is_restored_and_never_opens_the_gate(shop: Shop, some: Simulated) -> None:
@@ -249,7 +249,7 @@ def test_a_damaged_file_of_the_serving_model_is_restored_and_never_opens_the_gat
 
 
 def _find(shop: Shop) -> Any:
-    return shop.registry.serving(shop.settings.retailer)
+    return shop.registry.find_serving(shop.settings.retailer)
 
 
 def test_a_broker_that_does_not_take_the_model_leaves_the_labels_new_and_the_next_attempt_publishes(
@@ -260,7 +260,7 @@ def test_a_broker_that_does_not_take_the_model_leaves_the_labels_new_and_the_nex
     cut_off = shop._replace(settings=shop.settings.model_copy(update={"kafka": kafka}))
     with pytest.raises(TransientError):
         cut_off.learn()
-    assert shop.registry.serving(shop.settings.retailer) is None
-    assert shop.store.new_labels() == 3_000
+    assert shop.registry.find_serving(shop.settings.retailer) is None
+    assert shop.store.count_new_labels() == 3_000
     assert shop.learn().outcome == "published"
-    assert shop.store.new_labels() == 0
+    assert shop.store.count_new_labels() == 0

@@ -76,7 +76,7 @@ class Past:
         folder.mkdir()
         with Spool(folder) as spool:
             replay(settings, labelled(), spool, now=NOW, labels=queue, private=True)
-            matrix = np.array(spool.features(spool.columns().transaction_ids))
+            matrix = np.array(spool.read_features(spool.read_columns().transaction_ids))
         return dict(zip([row.transaction_id for row in self.rows], matrix, strict=True))
 
 

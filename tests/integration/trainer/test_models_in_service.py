@@ -129,7 +129,7 @@ def test_a_challenger_is_published_behind_its_package_and_ends_when_withdrawn_or
     run(retailer, "models", "shadow", "m-2")
     promote(retailer, registry, "m-2")
     assert challenges(retailer)[-1].model_version is None
-    assert registry.challenger(retailer.name) is None
+    assert registry.find_challenger(retailer.name) is None
     assert served_by_a_worker(retailer, tmp_path) == "m-2"
 
 

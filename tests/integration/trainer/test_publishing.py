@@ -60,7 +60,7 @@ def test_a_promoted_model_is_served_by_whoever_reads_the_topic(
         cache.offer(value)
     assert cache.serving is not None
     assert cache.serving.version == "m-1"
-    assert registry.serving(retailer.name) == entry
+    assert registry.find_serving(retailer.name) == entry
 
 
 def test_a_model_that_is_published_again_can_be_had_and_does_not_serve(
@@ -73,7 +73,7 @@ def test_a_model_that_is_published_again_can_be_had_and_does_not_serve(
         cache.offer(value)
     assert cache.get("m-1") is not None
     assert cache.serving is None
-    assert registry.serving(retailer.name) is None
+    assert registry.find_serving(retailer.name) is None
 
 
 def test_a_broker_that_is_not_there_leaves_the_promotion_unconfirmed(retailer: Any, registry: Registry) -> None:
@@ -81,7 +81,7 @@ def test_a_broker_that_is_not_there_leaves_the_promotion_unconfirmed(retailer: A
     kafka = retailer.settings.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1", "request_timeout_s": 1.0})
     with pytest.raises(TransientError):
         promote_model(retailer.settings.model_copy(update={"kafka": kafka}), registry, entry, by="ann", now=NOW)
-    assert registry.serving(retailer.name) is None
+    assert registry.find_serving(retailer.name) is None
 
 
 def test_no_kill_lets_a_promotion_stand_without_its_whole_package(

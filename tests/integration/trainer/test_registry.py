@@ -76,27 +76,27 @@ def started(script: str, *arguments: str) -> subprocess.Popen[str]:
 def test_a_registered_model_is_found_with_its_very_bytes(registry: Registry) -> None:
     package = tiny_package("m-1")
     entry = registry.add(package)
-    assert registry.package(entry) == package
+    assert registry.read_package(entry) == package
     assert registry.find("shop", "m-1") == entry
-    assert [known.manifest.model_version for known in registry.models("shop")] == ["m-1"]
+    assert [known.manifest.model_version for known in registry.list_models("shop")] == ["m-1"]
 
 
 def test_registering_it_again_changes_nothing(registry: Registry) -> None:
     assert registry.add(tiny_package("m-1")) == registry.add(tiny_package("m-1"))
-    assert len(registry.models("shop")) == 1
+    assert len(registry.list_models("shop")) == 1
 
 
 def test_a_version_is_never_given_to_another_package(registry: Registry) -> None:
     first = registry.add(tiny_package("m-1"))
     with pytest.raises(PackageRefusedError, match="taken"):
         registry.add(tiny_package("m-1", bias=-2.0))
-    assert registry.package(first) == tiny_package("m-1")
+    assert registry.read_package(first) == tiny_package("m-1")
 
 
 def test_retailers_see_their_own_models_only(registry: Registry) -> None:
     registry.add(tiny_package("m-1", retailer="shop"))
     registry.add(tiny_package("m-2", retailer="other"))
-    assert [entry.manifest.model_version for entry in registry.models("other")] == ["m-2"]
+    assert [entry.manifest.model_version for entry in registry.list_models("other")] == ["m-2"]
     assert registry.find("other", "m-1") is None
 
 
@@ -104,19 +104,19 @@ def test_a_damaged_or_vanished_file_is_refused_by_name(registry: Registry) -> No
     entry = registry.add(tiny_package("m-1"))
     entry.file.write_bytes(entry.file.read_bytes()[:-1] + b"?")
     with pytest.raises(PackageRefusedError, match="not the file that was registered"):
-        registry.package(entry)
+        registry.read_package(entry)
     entry.file.unlink()
     with pytest.raises(PackageRefusedError, match="No such file"):
-        registry.package(entry)
+        registry.read_package(entry)
 
 
 def test_what_lies_beside_a_package_comes_back_as_it_was(registry: Registry) -> None:
     entry = registry.add(tiny_package("m-1"), {"network": b"weights", "profile": b"edges"})
-    assert registry.attachment(entry, "network") == b"weights"
-    assert registry.attachment(entry, "profile") == b"edges"
-    assert registry.attachment(entry, "other") is None
+    assert registry.read_attachment(entry, "network") == b"weights"
+    assert registry.read_attachment(entry, "profile") == b"edges"
+    assert registry.read_attachment(entry, "other") is None
     assert registry.add(tiny_package("m-1"), {"network": b"weights"}) == entry
-    assert [attachment.bytes for attachment in registry.attachments(entry)] == [7, 5]
+    assert [attachment.bytes for attachment in registry.list_attachments(entry)] == [7, 5]
 
 
 def test_versions_and_names_never_share_a_file(registry: Registry) -> None:
@@ -125,8 +125,8 @@ def test_versions_and_names_never_share_a_file(registry: Registry) -> None:
     first, second = registry.find("shop", "m"), registry.find("shop", "m.a")
     assert first is not None
     assert second is not None
-    assert registry.attachment(first, "a") == b"1"
-    assert [registry.attachment(second, name) for name in "ab"] == [b"2", b"3"]
+    assert registry.read_attachment(first, "a") == b"1"
+    assert [registry.read_attachment(second, name) for name in "ab"] == [b"2", b"3"]
 
 
 def test_a_version_keeps_its_attachments_and_names_are_safe_for_files(registry: Registry) -> None:
@@ -142,13 +142,13 @@ def test_a_version_keeps_its_attachments_and_names_are_safe_for_files(registry: 
 
 def test_a_damaged_or_vanished_attachment_is_refused_by_name(registry: Registry) -> None:
     entry = registry.add(tiny_package("m-1"), {"profile": b"edges"})
-    file = registry.attachments(entry)[0].file
+    file = registry.list_attachments(entry)[0].file
     file.write_bytes(b"edgez")
     with pytest.raises(PackageRefusedError, match="not the file that was registered"):
-        registry.attachment(entry, "profile")
+        registry.read_attachment(entry, "profile")
     file.unlink()
     with pytest.raises(PackageRefusedError, match="No such file"):
-        registry.attachment(entry, "profile")
+        registry.read_attachment(entry, "profile")
 
 
 def test_a_disk_that_cannot_take_an_attachment_registers_nothing(
@@ -164,19 +164,19 @@ def test_a_disk_that_cannot_take_an_attachment_registers_nothing(
 
 def test_the_serving_model_is_that_of_the_newest_confirmed_promotion(registry: Registry) -> None:
     one, two = registry.add(tiny_package("m-1")), registry.add(tiny_package("m-2"))
-    assert registry.serving("shop") is None
+    assert registry.find_serving("shop") is None
     registry.confirm_promotion(registry.begin_promotion(one, NOW, "ann"))
     registry.begin_promotion(two, NOW, "ann")
-    serving = registry.serving("shop")
+    serving = registry.find_serving("shop")
     assert serving is not None
     assert serving.manifest.model_version == "m-1"
-    assert [(p.model_version, p.confirmed) for p in registry.promotions("shop")] == [("m-2", False), ("m-1", True)]
+    assert [(p.model_version, p.confirmed) for p in registry.list_promotions("shop")] == [("m-2", False), ("m-1", True)]
 
 
 def test_a_promotion_says_by_whom_how_and_why(registry: Registry) -> None:
     entry = registry.add(tiny_package("m-1"))
     registry.confirm_promotion(registry.begin_promotion(entry, NOW, "ann", "rollback", "too many false alarms"))
-    (promotion,) = registry.promotions("shop")
+    (promotion,) = registry.list_promotions("shop")
     assert (promotion.promoted_by, promotion.kind, promotion.reason) == ("ann", "rollback", "too many false alarms")
 
 
@@ -185,13 +185,13 @@ def test_while_pinned_a_training_promotes_nothing_and_a_person_may(registry: Reg
     registry.pin(one, NOW, "ann", "audit")
     with pytest.raises(PinnedError, match=r"m-1 was pinned by ann on 2026-05-01 00:00 UTC: audit; .*unpin"):
         registry.begin_promotion(two, NOW, "trainer", "trained")
-    assert registry.promotions("shop") == []
+    assert registry.list_promotions("shop") == []
     registry.begin_promotion(two, NOW, "ann", "manual")
     assert registry.unpin("shop", NOW, "bob")
     assert not registry.unpin("shop", NOW, "bob")
-    assert registry.pinned("shop") is None
+    assert registry.find_pin("shop") is None
     registry.begin_promotion(two, NOW, "trainer", "trained")
-    assert [promotion.kind for promotion in registry.promotions("shop")] == ["trained", "manual"]
+    assert [promotion.kind for promotion in registry.list_promotions("shop")] == ["trained", "manual"]
 
 
 def test_a_promotion_is_refused_where_another_came_since_the_models_were_compared(registry: Registry) -> None:
@@ -206,9 +206,9 @@ def test_a_promotion_is_refused_where_another_came_since_the_models_were_compare
     registry.confirm_promotion(rollback)
     with pytest.raises(ServingChangedError):
         registry.begin_promotion(new, NOW, "trainer", "trained", since=begun)
-    assert [promotion.model_version for promotion in registry.promotions("shop")] == ["m-1", "m-2", "m-1"]
+    assert [promotion.model_version for promotion in registry.list_promotions("shop")] == ["m-1", "m-2", "m-1"]
     registry.begin_promotion(new, NOW, "trainer", "trained", since=registry.mark("shop"))
-    assert registry.promotions("shop")[0].model_version == "m-3"
+    assert registry.list_promotions("shop")[0].model_version == "m-3"
 
 
 def test_a_mark_is_one_retailers_own(registry: Registry) -> None:
@@ -220,13 +220,13 @@ def test_a_mark_is_one_retailers_own(registry: Registry) -> None:
 
 def test_a_damaged_package_is_told_and_only_its_own_bytes_restore_it(registry: Registry) -> None:
     entry = registry.add(tiny_package("m-1"))
-    assert registry.damage(entry) is None
+    assert registry.find_damage(entry) is None
     entry.file.write_bytes(entry.file.read_bytes()[:100])
-    assert "not the file that was registered" in (registry.damage(entry) or "")
+    assert "not the file that was registered" in (registry.find_damage(entry) or "")
     with pytest.raises(PackageRefusedError, match="another package"):
         registry.restore(entry, tiny_package("m-1", bias=-2.0))
     registry.restore(entry, tiny_package("m-1"))
-    assert registry.package(entry) == tiny_package("m-1")
+    assert registry.read_package(entry) == tiny_package("m-1")
 
 
 def test_of_those_that_register_a_version_at_once_one_wins_wholly(tmp_path: Path) -> None:
@@ -255,8 +255,8 @@ def test_of_those_that_register_a_version_at_once_one_wins_wholly(tmp_path: Path
         registry = Registry(url_in(tmp_path), tmp_path / "packages")
         entry = registry.find("shop", version)
         assert entry is not None
-        bias = registry.attachment(entry, "profile")
-        assert registry.package(entry) == tiny_package(version, bias=-float(bias or b"0"))
+        bias = registry.read_attachment(entry, "profile")
+        assert registry.read_package(entry) == tiny_package(version, bias=-float(bias or b"0"))
         registry.close()
     assert not list(tmp_path.glob("packages/*/*.partial"))
 
@@ -285,27 +285,27 @@ def test_a_pin_holds_one_retailer_and_the_newest_one_counts(registry: Registry) 
     other = registry.add(tiny_package("o-1", retailer="other"))
     registry.pin(one, NOW, "ann")
     registry.pin(two, NOW, "bob", "x" * 1_000)
-    pinned = registry.pinned("shop")
+    pinned = registry.find_pin("shop")
     assert pinned is not None
     assert (pinned.model_version, pinned.pinned_by, len(pinned.reason)) == ("m-2", "bob", 256)
-    assert registry.pinned("other") is None
+    assert registry.find_pin("other") is None
     registry.begin_promotion(other, NOW, "trainer", "trained")
     assert registry.unpin("shop", NOW, "bob")
-    assert registry.pinned("shop") is None
+    assert registry.find_pin("shop") is None
 
 
 def test_the_challenger_is_that_of_the_newest_confirmed_challenge(registry: Registry) -> None:
     entry = registry.add(tiny_package("m-1"))
-    assert registry.challenger("shop") is None
+    assert registry.find_challenger("shop") is None
     number = registry.begin_challenge("shop", entry, NOW, "ann", mode="canary", share=0.05)
-    assert registry.challenger("shop") is None
+    assert registry.find_challenger("shop") is None
     registry.confirm_challenge(number)
-    challenger = registry.challenger("shop")
+    challenger = registry.find_challenger("shop")
     assert challenger is not None
     assert (challenger.model_version, challenger.mode, challenger.share) == ("m-1", "canary", 0.05)
     registry.confirm_challenge(registry.begin_challenge("shop", None, NOW, "ann", mode="shadow", share=0.0))
-    assert registry.challenger("shop") is None
-    assert len(registry.challenges("shop")) == 2
+    assert registry.find_challenger("shop") is None
+    assert len(registry.list_challenges("shop")) == 2
 
 
 def test_promotions_from_before_kinds_were_kept_are_told_by_who_made_them(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_promotions_from_before_kinds_were_kept_are_told_by_who_made_them(tmp_pa
             connection.execute(sa.text(f"INSERT INTO promotions ({columns}) VALUES ({row})"))
     engine.dispose()
     registry = Registry(url_in(tmp_path), tmp_path / "packages")
-    assert [promotion.kind for promotion in registry.promotions("shop")] == ["manual", "trained"]
+    assert [promotion.kind for promotion in registry.list_promotions("shop")] == ["manual", "trained"]
     registry.close()
 
 
@@ -334,7 +334,7 @@ def test_it_stands_again_after_reopening_and_migrating_twice_is_harmless(tmp_pat
     first.add(tiny_package("m-1"))
     first.close()
     second = Registry(url_in(tmp_path), tmp_path / "packages")
-    assert len(second.models("shop")) == 1
+    assert len(second.list_models("shop")) == 1
     second.close()
 
 
@@ -350,9 +350,9 @@ def test_what_became_of_each_training_is_kept_newest_first_and_bounded(
         registry.note_attempt("shop", each)
         registry.note_attempt("other", each)
     newest = [each._replace(reason="x" * 512) for each in reversed(made)]
-    assert registry.attempts("shop") == newest[:3]
-    assert registry.attempts("shop", limit=1) == newest[:1]
-    assert registry.attempts("nobody") == []
+    assert registry.list_attempts("shop") == newest[:3]
+    assert registry.list_attempts("shop", limit=1) == newest[:1]
+    assert registry.list_attempts("nobody") == []
 
 
 def test_the_migrations_make_the_tables_that_the_code_reads(registry: Registry, tmp_path: Path) -> None:
@@ -401,10 +401,10 @@ def test_a_kill_at_any_moment_leaves_whole_models_only(tmp_path: Path, chance: r
         child.send_signal(signal.SIGKILL)
         child.communicate()
     registry = Registry(url_in(tmp_path), tmp_path / "packages")
-    assert len(registry.models("shop")) >= 3
-    for entry in registry.models("shop"):
-        assert len(registry.package(entry)) == entry.package_bytes
-        assert registry.attachment(entry, "profile") == entry.manifest.model_version.split("-")[2].encode() * 9_000
+    assert len(registry.list_models("shop")) >= 3
+    for entry in registry.list_models("shop"):
+        assert len(registry.read_package(entry)) == entry.package_bytes
+        assert registry.read_attachment(entry, "profile") == entry.manifest.model_version.split("-")[2].encode() * 9_000
     registry.add(tiny_package("after"))
     registry.close()
 
@@ -466,13 +466,13 @@ def test_it_works_on_mariadb_also_when_two_open_it_at_once(stack: Any, retailer_
         registry = Registry(f"{uri}/{database}", tmp_path)
         entry = registry.add(tiny_package("m-1"))
         registry.confirm_promotion(registry.begin_promotion(entry, NOW, "ann"))
-        assert registry.serving("shop") == entry
+        assert registry.find_serving("shop") == entry
         registry.pin(entry, NOW, "ann")
         with pytest.raises(PinnedError):
             registry.begin_promotion(entry, NOW, "trainer", "trained")
         registry.confirm_challenge(registry.begin_challenge("shop", entry, NOW, "ann", mode="canary", share=0.05))
         assert registry.unpin("shop", NOW, "ann")
-        assert registry.challenger("shop") is not None
+        assert registry.find_challenger("shop") is not None
         registry.close()
     finally:
         with server.begin() as connection:

@@ -61,7 +61,7 @@ def test_the_risk_of_entities_is_the_one_that_serving_saw_when_labels_came(
 
     with Spool(tmp_path) as spool:
         replay(settings, labelled(), spool, now=NOW, labels=queue, private=True)
-        matrix = np.array(spool.features(spool.columns().transaction_ids))
+        matrix = np.array(spool.read_features(spool.read_columns().transaction_ids))
     order = [row.transaction_id for row in sorted(rows, key=lambda row: row.event_time)]
     again = dict(zip(order, matrix, strict=True))
     risk = [get_feature_names().index(f"{entity}_frauds_30d") for entity in ("customer", "terminal", "coupon")]
@@ -82,7 +82,7 @@ def replayed(
     with Spool(folder) as spool:
         replay(settings, rows_given or rows, spool, now=NOW, private=private)
         order = sorted(rows, key=lambda row: row.event_time)
-        matrix = np.array(spool.features(spool.columns().transaction_ids))
+        matrix = np.array(spool.read_features(spool.read_columns().transaction_ids))
     assert len(matrix) == len(rows)
     return {row.transaction_id: vector.astype("<f4").tobytes() for row, vector in zip(order, matrix, strict=True)}
 

@@ -63,13 +63,13 @@ def send(topics: Topics, some: Simulated, labels: bool = True) -> None:
 
 
 def stored(store: ExampleStore) -> int:
-    return store.label_number() + store.counts().total
+    return store.read_label_number() + store.count().total
 
 
 def held(store: ExampleStore) -> dict[str, bool | None]:
     """The newest label of every transaction in the store."""
     found: dict[str, bool | None] = {}
-    for page in store.known():
+    for page in store.read_known():
         for known in page:
             newest = max(known.revisions, key=lambda each: (each.label_time_ms, each.number), default=None)
             found[known.transaction_id] = None if newest is None else newest.fraud
@@ -85,7 +85,7 @@ def test_labels_late_twice_out_of_order_and_revised_end_where_they_belong(
     early = label(4, retailer=name)
     topics.send(LABELS, [(b"t-4", msgspec.json.encode(early))])
     with LiveTrainer(retailer.file, tmp_path / "trainer.log") as trainer:
-        until(store.label_number, "the label that came before its transaction")
+        until(store.read_label_number, "the label that came before its transaction")
         topics.send(
             FEATURES, [(f"t-{n}".encode(), msgspec.json.encode(feature_record(n, retailer=name))) for n in range(6)]
         )
@@ -95,7 +95,7 @@ def test_labels_late_twice_out_of_order_and_revised_end_where_they_belong(
         topics.send(FEATURES, [(b"t-0", None)])
         expected = {"t-1": None, "t-2": None, "t-3": False, "t-4": True, "t-5": True}
         until(lambda: held(store) == expected, "every label where it belongs")
-        assert len(store.revisions("t-3")) == 2
+        assert len(store.list_revisions("t-3")) == 2
         until(lambda: len(topics.read(DEAD_LETTERS)) == 2, "dead letters")
         letters = [msgspec.json.decode(value or b"", type=DeadLetter) for _, value in topics.read(DEAD_LETTERS)]
         assert {(letter.part, letter.reason) for letter in letters} == {
@@ -128,10 +128,10 @@ def test_a_kill_while_labels_come_loses_and_doubles_none(
             until(partial(lambda enough: stored(store) >= enough, enough), "progress")
             trainer.kill()
     with LiveTrainer(retailer.file, tmp_path / "trainer.log") as trainer:
-        until(lambda: store.counts() == (-(-count // 7), count - -(-count // 7), 0), "everything")
+        until(lambda: store.count() == (-(-count // 7), count - -(-count // 7), 0), "everything")
         assert trainer.terminate() == 0
-    assert store.new_labels() == count
-    assert all(len(known.revisions) == 1 for page in store.known() for known in page)
+    assert store.count_new_labels() == count
+    assert all(len(known.revisions) == 1 for page in store.read_known() for known in page)
 
 
 def test_a_better_model_is_learned_and_swapped_in_and_a_kill_in_training_publishes_nothing_by_half(
@@ -161,10 +161,10 @@ def test_a_better_model_is_learned_and_swapped_in_and_a_kill_in_training_publish
             until(lambda: serving(registry, retailer) != "tiny-1", "a better model", within_s=TRAINING_S)
             version = serving(registry, retailer)
             until(lambda: served(worker) == version, "the worker serves the new model", within_s=10)
-            until(lambda: store.counts().total == len(some.sales), "every transaction")
+            until(lambda: store.count().total == len(some.sales), "every transaction")
             assert trainer.terminate() == 0
-    assert store.label_number() == len(some.sales)
-    assert len(promotions(topics)) == len(registry.promotions(retailer.name))
+    assert store.read_label_number() == len(some.sales)
+    assert len(promotions(topics)) == len(registry.list_promotions(retailer.name))
     cache = ModelCache(retailer.file.parent / "cache", retailer.name, Metrics())
     for _, value in topics.read(MODELS):
         cache.offer(value)
@@ -172,7 +172,7 @@ def test_a_better_model_is_learned_and_swapped_in_and_a_kill_in_training_publish
     assert cache.serving.version == version
     entry = registry.find(retailer.name, version)
     assert entry is not None
-    assert snapshot.load(registry.attachment(entry, snapshot.ATTACHMENT) or b"").weights
+    assert snapshot.load(registry.read_attachment(entry, snapshot.ATTACHMENT) or b"").weights
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def registry(retailer: Any) -> Iterator[Registry]:
 
 
 def serving(registry: Registry, retailer: Any) -> str:
-    entry = registry.serving(retailer.name)
+    entry = registry.find_serving(retailer.name)
     assert entry is not None
     return entry.manifest.model_version
 
@@ -251,7 +251,7 @@ def send_in_bulk(retailer: Any, some: Simulated, **properties: Any) -> None:
 def test_what_a_busy_worker_writes_can_be_read(retailer: Any, store: ExampleStore, tmp_path: Path) -> None:
     send_in_bulk(retailer, simulated(retailer.settings, rows=300, seed=23))
     with LiveTrainer(retailer.file, tmp_path / "trainer.log") as trainer:
-        until(lambda: store.counts().total == 300, "the examples of a busy worker")
+        until(lambda: store.count().total == 300, "the examples of a busy worker")
         assert trainer.terminate() == 0
 
 
@@ -268,4 +268,4 @@ def test_a_log_that_cannot_be_unpacked_ends_the_trainer_with_the_remedy(
     with LiveTrainer(retailer.file, tmp_path / "trainer.log") as trainer:
         assert trainer.process.wait(120) == 2
         assert "install the package lz4" in trainer.log.read_text()
-    assert store.counts().total == 0
+    assert store.count().total == 0

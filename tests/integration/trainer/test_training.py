@@ -98,12 +98,12 @@ def test_a_worse_model_is_registered_and_not_promoted(retailer: Any, tmp_path: P
     assert "of the model that serves, on the newest 180 trusted transactions, 18 of them frauds" in worse.reason
     trainer = retailer.settings.trainer
     registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)
-    serving = registry.serving(retailer.name)
+    serving = registry.find_serving(retailer.name)
     assert serving is not None
     assert serving.manifest.model_version == good.model_version
     assert worse.registered is not None
-    assert registry.package(worse.registered)
-    noted = [(each.outcome, each.model_version, each.source) for each in registry.attempts(retailer.name)]
+    assert registry.read_package(worse.registered)
+    noted = [(each.outcome, each.model_version, each.source) for each in registry.list_attempts(retailer.name)]
     assert noted == [
         ("refused", worse.model_version, "outdated.jsonl"),
         ("published", good.model_version, "good.jsonl"),
@@ -180,7 +180,7 @@ def test_the_feature_log_joined_with_the_newest_labels_trains_a_model(retailer: 
         "malformed"
     ]
     store = ExampleStore(retailer.settings.trainer.examples_url.get_secret_value(), retailer.name)
-    assert store.counts().total == ROWS + 1
+    assert store.count().total == ROWS + 1
     topic_intake.take_in(retailer.settings, store, SystemClock(), lambda _: pytest.fail("all was read before"))
     store.close()
 

@@ -26,7 +26,9 @@ def test_the_fit_on_pooled_histograms_is_close_to_the_one_on_the_examples(share:
     platt = fit_platt(logits, fraud)
     assert scaling.slope == pytest.approx(platt.slope, rel=0.02)
     assert scaling.offset == pytest.approx(platt.offset, abs=0.03)
-    np.testing.assert_allclose(calibration.compute_probability(scaling, logits), platt.probability(logits), atol=0.01)
+    np.testing.assert_allclose(
+        calibration.compute_probability(scaling, logits), platt.compute_probability(logits), atol=0.01
+    )
     assert scaling.log_odds == pytest.approx(math.log(fraud.sum() / (~fraud).sum()))
 
 

@@ -83,7 +83,7 @@ class Shop(RetailerLearner):
     def __init__(self, labels: list[bool]) -> None:
         self._labels = np.array(labels, np.bool_)
 
-    def newest(self) -> tuple[np.ndarray, np.ndarray]:
+    def read_newest(self) -> tuple[np.ndarray, np.ndarray]:
         return np.full((len(self._labels), len(get_feature_names())), 0.5, np.float32), self._labels
 
 

@@ -48,12 +48,12 @@ def test_what_is_held_grows_to_the_widest() -> None:
 
 def test_a_load_rests_only_while_others_use_the_store() -> None:
     pace = Pace()
-    assert pace.rest_s(64, 64, 0.02, 0.0) == 0
-    assert pace.rest_s(64, 128, 0.02, 1.0) == 0
-    assert pace.rest_s(64, 193, 0.02, 2.0) == pytest.approx(0.06), "one of others came between"
-    assert pace.rest_s(64, 257, 0.02, 3.0) == pytest.approx(0.06)
-    assert pace.rest_s(64, 321, 0.02, 2.1 + OTHERS_FOR_S) == 0
-    assert pace.rest_s(64, 500, 9.0, 30.0) == REST_MAX_S
+    assert pace.compute_rest_s(64, 64, 0.02, 0.0) == 0
+    assert pace.compute_rest_s(64, 128, 0.02, 1.0) == 0
+    assert pace.compute_rest_s(64, 193, 0.02, 2.0) == pytest.approx(0.06), "one of others came between"
+    assert pace.compute_rest_s(64, 257, 0.02, 3.0) == pytest.approx(0.06)
+    assert pace.compute_rest_s(64, 321, 0.02, 2.1 + OTHERS_FOR_S) == 0
+    assert pace.compute_rest_s(64, 500, 9.0, 30.0) == REST_MAX_S
 
 
 def test_a_load_says_what_it_took_and_what_it_left_out() -> None:

@@ -97,7 +97,7 @@ def test_any_file_is_read_through_a_connector_file(settings: Settings, tmp_path:
     read_ = [(t.transaction_id, t.amount_minor) for t in open_file(settings, table, mapping, NOW, found)]
     assert read_ == [("1", 100), ("2", 999)]
     assert found.labels == {"1": False, "2": True}
-    assert found.unusable() == [
+    assert found.describe_unusable() == [
         "1 of 3 rows could not be used (field_invalid: row 3: event_time: not a time of format `iso`)"
     ]
 
@@ -105,14 +105,14 @@ def test_any_file_is_read_through_a_connector_file(settings: Settings, tmp_path:
 def test_labels_become_known_by_their_time_and_only_frauds_and_what_takes_them_back() -> None:
     queue = LabelQueue(label_delay_days=1)
     found = Found(queue=queue)
-    found.label("late", True, label_time_ms=500)
-    found.label("genuine", False, label_time_ms=100)
-    found.label("early", True, label_time_ms=200)
-    found.label("delayed", True, event_time_ms=0)
-    found.label("late", False, label_time_ms=900)
-    assert queue.due(200) == []
-    assert queue.due(901) == [Known("early", True, 200), Known("late", True, 500), Known("late", False, 900)]
-    assert queue.due(86_400_001) == [Known("delayed", True, 86_400_000)]
+    found.note_label("late", True, label_time_ms=500)
+    found.note_label("genuine", False, label_time_ms=100)
+    found.note_label("early", True, label_time_ms=200)
+    found.note_label("delayed", True, event_time_ms=0)
+    found.note_label("late", False, label_time_ms=900)
+    assert queue.take_due(200) == []
+    assert queue.take_due(901) == [Known("early", True, 200), Known("late", True, 500), Known("late", False, 900)]
+    assert queue.take_due(86_400_001) == [Known("delayed", True, 86_400_000)]
     assert found.labels == {"late": False, "genuine": False, "early": True, "delayed": True}
 
 
@@ -125,7 +125,7 @@ def test_a_number_that_is_no_label_is_refused_and_its_transaction_stays(
     names, found = read(settings, file)
     assert names == ["a", "b", "c"]
     assert found.labels == {"b": True, "c": False}
-    (told,) = found.unusable()
+    (told,) = found.describe_unusable()
     assert told.startswith(
         "1 label could not be used: field_invalid: history.jsonl, line 1: fraud: neither true, false, 1, 0"
     )
@@ -167,37 +167,39 @@ def test_a_label_of_a_file_without_a_time_is_known_the_label_delay_after_its_tra
     found = through_a_mapping(settings, tmp_path, SALES, "{column: bad}")
     assert found.labels == {"1": True, "2": False, "3": True, "5": False}
     assert found.queue is not None
-    assert found.queue.due(day(8)) == []
-    assert found.queue.due(day(9)) == [Known("1", True, day(8))]
-    assert found.queue.due(day(28)) == [Known("3", True, day(27))]
-    assert [told for told in found.doubts(7) if "have no time of their own" in told]
+    assert found.queue.take_due(day(8)) == []
+    assert found.queue.take_due(day(9)) == [Known("1", True, day(8))]
+    assert found.queue.take_due(day(28)) == [Known("3", True, day(27))]
+    assert [told for told in found.describe_doubts(7) if "have no time of their own" in told]
 
 
 def test_a_label_that_becomes_known_only_later_is_not_learned_from(settings: Settings, tmp_path: Path) -> None:
     late = "{column: bad, fields: {label_time: {after_days: 400}}}"
     found = through_a_mapping(settings, tmp_path, SALES, late)
     assert found.labels == {}
-    assert found.unusable() == ["4 labels could not be used: time_future: row 1: label_time is ahead of the clock"]
+    assert found.describe_unusable() == [
+        "4 labels could not be used: time_future: row 1: label_time is ahead of the clock"
+    ]
     weeks = "{column: bad, fields: {label_time: {after_days: 20}}}"
     assert through_a_mapping(settings, tmp_path, SALES, weeks).labels == {"1": True, "2": False}
 
 
 def test_labels_dated_at_the_purchase_or_after_the_last_one_are_doubted(settings: Settings, tmp_path: Path) -> None:
     at_once = through_a_mapping(settings, tmp_path, SALES, "{column: bad, fields: {label_time: at}}")
-    assert [told[:40] for told in at_once.doubts(7)] == ["2 of 2 frauds are dated at their purchas"]
+    assert [told[:40] for told in at_once.describe_doubts(7)] == ["2 of 2 frauds are dated at their purchas"]
     too_late = through_a_mapping(
         settings, tmp_path, SALES, '{column: bad, fields: {label_time: {constant: "2026-06-01"}}}'
     )
-    assert ["no risk feature can be learned" in told for told in too_late.doubts(7)] == [True]
+    assert ["no risk feature can be learned" in told for told in too_late.describe_doubts(7)] == [True]
     assert through_a_mapping(
         settings, tmp_path, SALES, "{column: bad, fields: {label_time: {after_days: 5}}}"
-    ).doubts(7) == []  # fmt: skip
+    ).describe_doubts(7) == []  # fmt: skip
 
 
 def test_labels_that_nobody_can_read_are_counted_apart_from_rows(settings: Settings, tmp_path: Path) -> None:
     table = SALES + "6,2026-05-31,1,perhaps\n7,2026-05-31,nothing,0\n"
     found = through_a_mapping(settings, tmp_path, table, "{column: bad}")
-    rows, labels = found.unusable()
+    rows, labels = found.describe_unusable()
     assert rows == "1 of 7 rows could not be used (amount_invalid: row 7: amount: not a number)"
     assert labels.startswith("1 label could not be used: field_invalid: row 6: fraud: neither true nor false")
 

@@ -134,7 +134,7 @@ def test_a_comparison_repeats_and_many_genuine_ones_are_thinned(monkeypatch: pyt
     found = compare(*pair, MANY, fraud_share=0.02, seed=1, samples=100)
     assert found == compare(*pair, MANY, fraud_share=0.02, seed=1, samples=100)
     assert (found.frauds, found.transactions) == (100, 1_080)
-    assert set(found.values()) >= {"average_precision", "average_precision_serving", "surely_better", "cost"}
+    assert set(found.to_values()) >= {"average_precision", "average_precision_serving", "surely_better", "cost"}
 
 
 def test_a_first_model_with_skill_passes_and_its_numbers_are_told() -> None:
@@ -142,7 +142,7 @@ def test_a_first_model_with_skill_passes_and_its_numbers_are_told() -> None:
     assert found.auc > 0.7
     assert found.chance < 0.001
     assert find_lack_of_skill(found, 0.95) is None
-    assert set(found.values()) == {"transactions", "frauds", "auc_roc", "average_precision", "chance"}
+    assert set(found.to_values()) == {"transactions", "frauds", "auc_roc", "average_precision", "chance"}
 
 
 def test_a_first_model_without_skill_passes_as_seldom_as_the_confidence_says() -> None:

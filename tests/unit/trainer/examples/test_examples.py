@@ -89,7 +89,7 @@ def test_a_part_keeps_the_weights_of_its_rows() -> None:
         np.arange(3), np.zeros((3, len(get_feature_names())), np.float32), np.array([True, False, True]),
         np.array([5.0, 6.0, 7.0]), np.array([0.5, 1.0, 2.0]),
     )  # fmt: skip
-    part = whole.part(slice(1, 3))
+    part = whole.select(slice(1, 3))
     assert (part.weights.tolist(), part.amount.tolist(), part.fraud.tolist()) == ([1.0, 2.0], [6.0, 7.0], [False, True])
 
 
@@ -107,16 +107,16 @@ def test_examples_out_of_order_or_of_another_width_are_not_made() -> None:
 def test_weights_make_frauds_their_share_and_thinning_takes_some_away_over_all_the_time() -> None:
     fraud = np.arange(400) % 4 == 0
     some = Examples(np.arange(400), np.zeros((400, len(get_feature_names())), np.float32), fraud, np.ones(400))
-    weighted = some.with_fraud_share(0.02)
+    weighted = some.weigh_frauds(0.02)
     assert weighted.weights[fraud].sum() / weighted.weights.sum() == pytest.approx(0.02)
     assert set(weighted.weights[~fraud]) == {1.0}
-    thinned = some.thinned(0.02, 2)
+    thinned = some.thin(0.02, 2)
     assert thinned.fraud.sum() == 6  # of 306: 2%
     assert thinned.event_time_ms[thinned.fraud].min() < 100
     assert thinned.event_time_ms[thinned.fraud].max() > 300
-    assert some.thinned(0.02, 50).fraud.sum() == 50
-    assert some.thinned(0.5, 2) is some
-    assert some.thinned(0.2, 2).fraud.sum() == 75  # of 375
+    assert some.thin(0.02, 50).fraud.sum() == 50
+    assert some.thin(0.5, 2) is some
+    assert some.thin(0.2, 2).fraud.sum() == 75  # of 375
 
 
 def test_weights_are_above_nothing_and_one_each() -> None:

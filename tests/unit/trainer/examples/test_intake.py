@@ -19,7 +19,7 @@ def message(value: Any, *, topic: str = "features", key: bytes | None = b"t-1", 
 
 
 def batch(*messages: Message) -> Batch:
-    return INTAKE.batch(messages, BEGAN)
+    return INTAKE.read_batch(messages, BEGAN)
 
 
 def test_both_topics_become_one_batch() -> None:

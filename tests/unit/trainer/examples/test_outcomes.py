@@ -95,7 +95,10 @@ def test_a_log_of_labels_keeps_every_revision_of_each_transaction() -> None:
     log.add("a", True, 3, "chargeback", "bots")
     log.add("b", False, 1, "review")
     log.add("a", False, 9, "analyst")
-    assert log.revisions("a") == (Revision(9, 2, "analyst", False, None), Revision(3, 0, "chargeback", True, "bots"))
-    assert log.revisions("b") == (Revision(1, 1, "review", False, None),)
-    assert log.revisions("c") == ()
-    assert (len(log), log.called_fraud()) == (2, ["a"])
+    assert log.list_revisions("a") == (
+        Revision(9, 2, "analyst", False, None),
+        Revision(3, 0, "chargeback", True, "bots"),
+    )
+    assert log.list_revisions("b") == (Revision(1, 1, "review", False, None),)
+    assert log.list_revisions("c") == ()
+    assert (len(log), log.list_called_fraud()) == (2, ["a"])

@@ -33,22 +33,22 @@ def test_transactions_come_in_event_time_order_each_with_its_own_row(
         for seq, (name, day) in enumerate(rows, start=1):
             add(spool, str(name), day, seq=seq, value=seq)
             last[str(name)] = (day, seq)
-        found = spool.columns()
+        found = spool.read_columns()
         wanted = sorted((day, seq, name) for name, (day, seq) in last.items())
         assert found.transaction_ids == [name for _, _, name in wanted]
         assert found.applied_seq.tolist() == [seq for _, seq, _ in wanted]
         assert set(found.amount_base_minor.tolist()) <= {1234}
-        features = spool.features(found.transaction_ids)
+        features = spool.read_features(found.transaction_ids)
         assert features[:, 0].tolist() == features[:, -1].tolist() == [float(seq) for _, seq, _ in wanted]
         some = found.transaction_ids[::2]
-        assert spool.features(some)[:, 0].tolist() == [float(seq) for _, seq, _ in wanted][::2]
+        assert spool.read_features(some)[:, 0].tolist() == [float(seq) for _, seq, _ in wanted][::2]
 
 
 def test_nothing_is_left_on_disk(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         add(spool, "b", 2)
         add(spool, "a", 1)
-        spool.features(["a", "b"])
+        spool.read_features(["a", "b"])
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
 
@@ -66,6 +66,6 @@ def test_gathering_in_small_pieces_gives_the_same_rows(tmp_path: Path, monkeypat
     with Spool(tmp_path) as spool:
         for number in range(10):
             add(spool, str(number), 10 - number, value=number)
-        assert spool.features(spool.columns().transaction_ids)[:, 0].tolist() == [
+        assert spool.read_features(spool.read_columns().transaction_ids)[:, 0].tolist() == [
             float(number) for number in range(9, -1, -1)
         ]

@@ -46,7 +46,7 @@ def test_separable_scores_stay_finite() -> None:
     logit = np.array([-5.0] * 50 + [5.0] * 50)
     found = fit_platt(logit, logit > 0)
     assert np.isfinite(found).all()
-    low, high = found.probability(np.array([-5.0, 5.0]))
+    low, high = found.compute_probability(np.array([-5.0, 5.0]))
     assert low < 0.1
     assert high > 0.9
 
@@ -57,4 +57,4 @@ def test_the_order_of_scores_is_never_turned_around() -> None:
 
 
 def test_probabilities_of_extreme_logits_neither_overflow_nor_leave_the_range() -> None:
-    assert Platt(1.0, 0.0).probability(np.array([-1e9, 0.0, 1e9])).tolist() == [0.0, 0.5, 1.0]
+    assert Platt(1.0, 0.0).compute_probability(np.array([-1e9, 0.0, 1e9])).tolist() == [0.0, 0.5, 1.0]
