@@ -86,7 +86,7 @@ def test_what_more_than_one_label_came_for_can_be_asked_for_alone(opened: Opener
         [feature_record(number) for number in range(4)], [label(1), label(2), label(2, fraud=False, day=3), label(9)]
     )
     other.put([feature_record(3)], [label(3), label(3, fraud=False, day=3)])
-    (found,) = [each for page in store.known(relabelled=True) for each in page]
+    (found,) = [each for page in store.read_known(relabelled=True) for each in page]
     assert found == known(store)["t-2"]
     assert len(found.revisions) == 2
 
