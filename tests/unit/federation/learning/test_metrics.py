@@ -33,4 +33,4 @@ def test_what_is_not_defined_is_left_out() -> None:
     assert set(measure(SCORES, np.zeros(4, dtype=bool))) == {"accuracy", "loss"}
     found = measure(SCORES, LABELS)
     assert set(found) == {"auc", "ap", "accuracy", "loss"}
-    assert (found["auc"], found["ap"]) == (0.75, pytest.approx((1 + 2 / 3) / 2))
+    assert [found["auc"], found["ap"]] == pytest.approx([0.75, (1 + 2 / 3) / 2])

@@ -4,16 +4,19 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from federation.learning.learner import Arrays
 from federation.learning.numpy_form import VALUE_MAX, make_empty, normalise, read_scaling, split_arrays, summarise
 from federation.numeric.calibration import PARAMETERS
 
-FEATURES = np.random.default_rng(1).normal(size=(500, 3)).astype(np.float32) * [1.0, 50.0, 0.1] + [0.0, 20.0, 5.0]
-FEATURES = FEATURES.astype(np.float32)
+FEATURES: NDArray[np.float32] = (
+    np.random.default_rng(1).normal(size=(500, 3)) * [1.0, 50.0, 0.1] + [0.0, 20.0, 5.0]
+).astype(np.float32)
 
 
 def test_a_model_with_two_vectors_at_its_end_has_a_form() -> None:
-    layers = [np.zeros((3, 2)), np.zeros(2)]
+    layers: Arrays = [np.zeros((3, 2), np.float32), np.zeros(2, np.float32)]
     assert split_arrays(layers) == (layers, [])
     form = make_empty(3)
     assert [array.shape for array in form] == [(6,), (PARAMETERS,)]
