@@ -14,6 +14,9 @@ def test_a_manual_clock_moves_both_readings_only_when_told() -> None:
     assert (clock.now(), clock.monotonic_s()) == (START, 0.0)
     clock.advance(1.5)
     assert (clock.now(), clock.monotonic_s()) == (START + timedelta(seconds=1.5), 1.5)
+    clock.advance(0)
+    clock.advance(0.5)
+    assert (clock.now(), clock.monotonic_s()) == (START + timedelta(seconds=2), 2.0)
 
 
 def test_a_clock_does_not_run_backwards() -> None:

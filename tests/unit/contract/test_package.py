@@ -14,8 +14,26 @@ from hypothesis import strategies as st
 
 from contract.errors import PackageRefusedError
 from contract.features import get_feature_names, get_schema_hash
-from contract.models import CHUNK_BYTES, DataRange, Manifest, ModelChunk, ModelMessage, ModelPromotion, Thresholds
-from contract.package import build_package, hash_onnx, hash_package, read_package, to_messages, to_promotion
+from contract.models import (
+    CHUNK_BYTES,
+    PARITY_MAX,
+    DataRange,
+    Manifest,
+    ModelChunk,
+    ModelMessage,
+    ModelPromotion,
+    Thresholds,
+)
+from contract.package import (
+    THRESHOLD_NEVER,
+    are_thresholds_ordered,
+    build_package,
+    hash_onnx,
+    hash_package,
+    read_package,
+    to_messages,
+    to_promotion,
+)
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ONNX = b"stands for a graph"
@@ -46,6 +64,44 @@ def test_a_package_is_read_back_as_it_was_built_and_is_the_same_bytes_every_time
     assert content.manifest == manifest()
     assert content.onnx == ONNX
     assert content.sha256 == hashlib.sha256(package).hexdigest()
+
+
+def test_an_entry_carries_nothing_of_the_machine_or_the_day() -> None:
+    with zipfile.ZipFile(io.BytesIO(build_package(manifest(), ONNX))) as archive:
+        for entry in archive.infolist():
+            assert (entry.date_time, entry.create_system) == ((1980, 1, 1, 0, 0, 0), 3)
+            assert entry.external_attr >> 16 == 0o644
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"thresholds": Thresholds(flag=0.0, hold=0.0, block=0.0)},
+        {"thresholds": Thresholds(flag=THRESHOLD_NEVER, hold=THRESHOLD_NEVER, block=THRESHOLD_NEVER)},
+        {"parity_max_abs_diff": 0.0},
+        {"parity_max_abs_diff": PARITY_MAX},
+    ],
+)
+def test_what_just_fits_is_a_package(changes: dict[str, Any]) -> None:
+    assert read_package(build_package(manifest(**changes), ONNX)).manifest == manifest(**changes)
+
+
+@pytest.mark.parametrize(
+    "thresholds", [(-0.1, 0.5, 0.9), (0.5, 0.4, 0.9), (0.5, 0.6, 0.55), (0.1, 0.2, 1.1), (math.nan, 0.2, 0.3)]
+)
+def test_thresholds_out_of_order_or_range_are_none(thresholds: tuple[float, float, float]) -> None:
+    flag, hold, block = thresholds
+    assert not are_thresholds_ordered(Thresholds(flag=flag, hold=hold, block=block))
+
+
+@pytest.mark.parametrize("how", [{"compress_type": zipfile.ZIP_DEFLATED}, {"compress_type": zipfile.ZIP_BZIP2}])
+def test_a_package_with_a_compressed_entry_is_refused(how: dict[str, int]) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive, zipfile.ZipFile(io.BytesIO(build_package(manifest(), ONNX))) as built:
+        for name in built.namelist():
+            archive.writestr(name, built.read(name), **how)
+    with pytest.raises(PackageRefusedError, match="compressed or encrypted"):
+        read_package(buffer.getvalue())
 
 
 @pytest.mark.parametrize(
