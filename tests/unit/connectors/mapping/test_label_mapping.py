@@ -34,11 +34,11 @@ resolutions:
 HOUR = timedelta(hours=1)
 
 
-def read(table: str, values: dict[str, object], change: Any = "insert", **more: Any) -> list[MappedMessage]:
+def read(table: str, values: dict[str, Any], change: Any = "insert", **more: Any) -> list[MappedMessage]:
     return mapper(CASES).map_row(Row(table, change, {"_id": 7} | values, "oplog 1.1", "stream", **more), NOW)
 
 
-def case(**changes: object) -> dict[str, object]:
+def case(**changes: Any) -> dict[str, Any]:
     return {"order": "A1", "result": "ok", "who": "ann@shop.example", "at": NOW - HOUR, "case": "c-1"} | changes
 
 
@@ -107,7 +107,7 @@ def test_of_another_table_a_change_of_any_field_that_is_read_tells_the_label_aga
 
 
 def test_of_the_own_row_a_change_of_the_verdict_alone_tells_the_label() -> None:
-    def labels(before: int | None, after: int | None, **changes: object) -> list[Label]:
+    def labels(before: int | None, after: int | None, **changes: Any) -> list[Label]:
         told = row(1, change="update", is_fraud=after, **changes)
         told = told._replace(before={**told.values, "is_fraud": before, "total": 1})
         return [each for each in mapper().map_row(told, NOW) if isinstance(each, Label)]
