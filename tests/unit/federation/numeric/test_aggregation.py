@@ -178,3 +178,46 @@ def test_a_rule_without_enough_updates_for_its_promise_is_refused(rule: Rule, en
 def test_what_cannot_be_combined_is_refused(rows: np.ndarray, weights: np.ndarray) -> None:
     with pytest.raises(UpdateRefusedError):
         combine("mean", rows, weights, clip_norm=1)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2), st.integers(0, 4))
+def test_rows_are_ranked_by_the_distances_to_their_nearest_others(seed: int, byzantine_max: int, more: int) -> None:
+    rows = np.random.default_rng(seed).normal(size=(2 * byzantine_max + 3 + more, 4)) * 5 + 100
+    nearest = len(rows) - byzantine_max - 2
+    scores = []
+    for row in rows:
+        distances = sorted(float(np.sum((row - other) ** 2)) for other in rows)[1:]  # without its own
+        scores.append(sum(distances[:nearest]))
+    assert rank_by_krum(rows, byzantine_max).tolist() == np.argsort(scores).tolist()
+
+
+def test_multi_krum_is_the_weighted_mean_of_the_most_central_and_an_even_one_where_they_weigh_nothing() -> None:
+    rows = np.array([[0.0], [1.0], [2.0], [3.0], [90.0]])
+    found = combine("multi_krum", rows, np.array([1.0, 2.0, 3.0, 4.0, 1.0]), clip_norm=100, byzantine_max=1)
+    assert len(found.used) == 2
+    first, second = found.used
+    weights = [1.0, 2.0, 3.0, 4.0, 1.0]
+    mean = (weights[first] * rows[first] + weights[second] * rows[second]) / (weights[first] + weights[second])
+    assert found.update == pytest.approx(mean)
+    silent = combine("multi_krum", rows, np.array([0.0, 0.0, 0.0, 0.0, 1.0]), clip_norm=100, byzantine_max=1)
+    assert silent.update == pytest.approx(rows[list(silent.used)].mean(axis=0))
+
+
+def test_unless_it_is_bounded_a_weight_counts_in_full_and_one_of_nothing_not_at_all() -> None:
+    rows = np.array([[1.0], [5.0], [9.0]])
+    found = combine("mean", rows, np.array([3.0, 1.0, 0.0]), clip_norm=100)
+    assert (found.update.tolist(), found.capped) == ([2.0], ())
+    assert combine("mean", rows[:1], np.array([0.5]), clip_norm=100).update.tolist() == [1.0]
+    assert combine("median", rows[:1], np.array([0.5]), clip_norm=100).update.tolist() == [1.0]
+    for rule in RULES:
+        assert describe_shortage(rule, 3, 0) is None
+
+
+def test_a_row_of_just_the_norm_is_not_clipped_nor_a_share_of_just_the_bound_capped() -> None:
+    rows = np.array([[3.0, 4.0], [6.0, 8.0]])
+    clipped, which = clip_norms(rows, 5.0)
+    assert (clipped.tolist(), which) == ([[3.0, 4.0], [3.0, 4.0]], (1,))
+    shares, capped = cap_weights(np.array([2.0, 1.0, 1.0]), 0.5)
+    assert (shares.tolist(), capped) == ([0.5, 0.25, 0.25], ())
+    even, capped = cap_weights(np.array([3.0, 1.0, 0.0]), 0.5)
+    assert (even.tolist(), capped) == ([0.5, 0.5, 0.0], (0,))

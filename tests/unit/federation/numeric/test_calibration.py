@@ -70,3 +70,25 @@ def test_counts_that_noise_made_negative_count_as_none_and_a_missing_label_is_re
 def test_scores_that_tell_nothing_or_the_opposite_keep_the_order_of_scores() -> None:
     logits, fraud = drawn(2)
     assert calibration.fit(calibration.compute_histogram(-logits, fraud), len(fraud)).slope == SLOPE_MIN
+
+
+def test_on_the_knots_themselves_the_fit_is_the_one_on_the_examples_with_platt_s_targets() -> None:
+    at = calibration.KNOTS[[30, 40, 50, 60, 64, 70, 75, 80, 66, 90, 58, 100]]
+    fraud = np.array([False] * 7 + [True] * 5)
+    scaling = calibration.fit(calibration.compute_histogram(at, fraud), 12)
+    platt = fit_platt(at, fraud)
+    assert (scaling.slope, scaling.offset) == pytest.approx((platt.slope, platt.offset), rel=1e-4)
+    assert scaling.log_odds == pytest.approx(math.log(5 / 7))
+
+
+def test_a_weight_is_as_many_examples() -> None:
+    logits, fraud = drawn(3, examples=60, share=0.3)
+    times = np.random.default_rng(1).integers(1, 4, 60)
+    weighted = calibration.compute_histogram(logits, fraud, times.astype(np.float64))
+    repeated = calibration.compute_histogram(np.repeat(logits, times), np.repeat(fraud, times))
+    np.testing.assert_allclose(weighted, repeated)
+
+
+def test_half_an_example_of_each_kind_is_enough() -> None:
+    logits, fraud = np.array([-1.0, 1.0]), np.array([False, True])
+    assert calibration.fit(calibration.compute_histogram(logits, fraud), 1).slope > 0
