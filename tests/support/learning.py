@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,7 +57,25 @@ class Simulated(NamedTuple):
 
 
 def simulated(settings: Settings, *, rows: int, seed: int, days: int = 28, fraud_share: float = 0.03) -> Simulated:
-    """`rows` sales from BEGAN on, their features by the same script as serving's (in a Redis of their own)."""
+    """`rows` sales from BEGAN on, their features by the same script as serving's (in a Redis of their own).
+
+    Sales of the same rows, seed, days and share are made once for all retailers.
+    """
+    known = (rows, seed, days, fraud_share)
+    if known not in _MADE:
+        _MADE[known] = _simulate(settings, *known)
+    sales, records, labels = _MADE[known]
+    return Simulated(
+        sales,
+        [msgspec.structs.replace(record, retailer=settings.retailer) for record in records],
+        [msgspec.structs.replace(each, retailer=settings.retailer) for each in labels],
+    )
+
+
+_MADE: dict[tuple[int, int, int, float], Simulated] = {}
+
+
+def _simulate(settings: Settings, rows: int, seed: int, days: int, fraud_share: float) -> Simulated:
     until = BEGAN + timedelta(days=days)
     plan = HistoryPlan(rows=rows, fraud_share=fraud_share)
     sales = Retail(Profile(customers=max(50, rows // 6)), seed, BEGAN, "s-").history(until, plan)
