@@ -44,7 +44,7 @@ def test_the_mode_says_what_quotes_and_backslashes_mean(mode: int, quotes: bool,
 )  # fmt: skip
 def test_what_stands_before_the_databases_is_stepped_over(before: bytes) -> None:
     found = read_query(event(before + b"\x0c\x02shop\0till\0"))
-    assert found.updated == {"shop", "till"}
+    assert found.updated == frozenset({"shop", "till"})
 
 
 def test_databases_that_the_server_does_not_tell_or_that_stand_behind_something_unknown_are_not_known() -> None:
