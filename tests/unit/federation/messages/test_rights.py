@@ -35,6 +35,13 @@ def test_a_stranger_may_only_ask_to_take_part_and_nobody_but_the_coordinator_wri
     assert not may_write("updates", "coordinator")
 
 
+def test_a_stranger_is_unknown_where_a_member_might_speak_and_has_no_right_elsewhere() -> None:
+    assert find_objection("updates", "withdrawal", "stranger") == "unknown_sender"
+    assert find_objection("updates", "order", "stranger") == "no_right"
+    assert find_objection("control", "claim", "stranger") == "no_right"
+    assert find_objection("control", "claim", "member") == "no_right"
+
+
 @pytest.mark.parametrize("kind", ["", "plans", "Claim", "x" * 32])
 def test_a_type_that_no_message_has_is_malformed(kind: str) -> None:
     assert {find_objection(log, kind, office) for log, office in product(LOGS, OFFICES)} == {"malformed"}
