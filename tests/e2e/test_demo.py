@@ -15,6 +15,7 @@ import pytest
 
 from demo.federation.adversary import ATTACKS
 from simulator.sales import KINDS
+from support import forked
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_000)]
 
@@ -170,8 +171,8 @@ def test_an_interrupted_demo_stops_everything_that_it_started(state: Path, numbe
 def test_a_wrong_wish_is_answered_in_one_sentence_before_anything_starts(
     state: Path, arguments: list[str], fault: str
 ) -> None:
-    demo = start(state, *arguments)
-    output, _ = demo.communicate(timeout=60)
+    demo = forked.tillguard("demo", *arguments, environment={"TILLGUARD_STATE": str(state)})
+    output = demo.stdout + demo.stderr
     assert demo.returncode == 2
     assert output.startswith("tillguard: ")
     assert fault in output
