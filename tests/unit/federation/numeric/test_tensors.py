@@ -1,13 +1,29 @@
 """A model's arrays and its vector are the same numbers, and nothing that does not fit is used."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from contract.federation.messages import TensorShape
-from federation.numeric.tensors import PARAMETERS_MAX, check_shapes, check_vector, count_values, flatten, unflatten
+from federation.numeric.calibration import SUMMED
+from federation.numeric.tensors import (
+    PARAMETERS_MAX,
+    check_shapes,
+    check_vector,
+    count_summed,
+    count_values,
+    find_role,
+    flatten,
+    has_clipped_count,
+    mark_places,
+    unflatten,
+)
 from federation.refusals import UpdateRefusedError
+from support.robust_round import robust_plan
 
 MODEL = {
     "dense/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -74,3 +90,52 @@ def test_models_that_cannot_be_sent_are_refused() -> None:
     for shapes in ((SHAPES[0], SHAPES[0]), (), (TensorShape(name="w", shape=(PARAMETERS_MAX + 1,)),)):
         with pytest.raises(UpdateRefusedError, match="schema"):
             check_shapes(shapes)
+
+
+PARTED = (
+    TensorShape(name="w", shape=(2,)),
+    TensorShape(name="a/statistics", shape=(3,), role="statistics"),
+    TensorShape(name="a/calibration", shape=(1,), role="calibration"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("statistics", "statistics"),
+        ("a/b/statistics", "statistics"),
+        ("calibration", "calibration"),
+        ("a/calibration", "calibration"),
+        ("a/statistics/w", "weights"),
+        ("w", "weights"),
+    ],
+)
+def test_the_last_part_of_a_name_says_what_an_array_is(name: str, role: str) -> None:
+    assert find_role(name) == role
+
+
+def test_each_number_of_a_model_has_one_role() -> None:
+    assert mark_places(PARTED, "weights").tolist() == [True, True, False, False, False, False]
+    assert mark_places(PARTED, "statistics").tolist() == [False, False, True, True, True, False]
+    assert mark_places(PARTED, "calibration").tolist() == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize(("purpose", "count"), [("training", 2), ("statistics", 3), ("calibration", SUMMED)])
+def test_what_a_participant_gives_depends_on_the_purpose(purpose: str, count: int) -> None:
+    assert count_summed(robust_plan(shapes=PARTED, purpose=purpose)) == count
+
+
+def test_how_many_were_cut_is_counted_in_masked_trainings_without_privacy_alone() -> None:
+    plan = robust_plan(mode="masked", counts_clipped=True)
+    private = replace(plan.privacy, level="client", noise_multiplier=1.0)
+    assert has_clipped_count(plan)
+    changes: list[dict[str, Any]] = [
+        {"counts_clipped": False}, {"mode": "robust"}, {"purpose": "statistics"}, {"privacy": private},
+    ]  # fmt: skip
+    assert not any(has_clipped_count(replace(plan, **each)) for each in changes)
+
+
+def test_a_model_of_one_number_and_one_of_the_most_may_be_sent() -> None:
+    check_shapes((TensorShape(name="w", shape=(1,)),))
+    check_shapes((TensorShape(name="w", shape=(2**13, 2**13)),))
+    assert flatten([np.array([1.5]), np.array([[2.5]])]).dtype == np.float32
