@@ -102,10 +102,10 @@ def _begin(made: World, strike: Callable[[], bool]) -> None:
     """Orders a round; after the coordinator's turn in which `strike` strikes, the round continues."""
     made.order_rounds(1)
     for _ in range(TURNS_MAX):
-        read = made.coordinator_turn()
+        read = made.take_coordinator_turn()
         if strike():
             return
-        read += made.participants_turn()
+        read += made.take_participants_turn()
         if not read:
             made.advance(500)
     raise AssertionError("the stage did not come")
@@ -131,7 +131,7 @@ def run_with_replays() -> tuple[World, World, int]:
     calm, struck = build_world(), build_world()
     for each in (calm, struck):
         each.run_rounds(1)
-    said = struck.broker.read("updates", 0, struck.broker.bounds("updates")[1])
+    said = struck.broker.read("updates", 0, struck.broker.find_bounds("updates")[1])
     chance = np.random.default_rng(7)
     for record in said:
         forged = bytearray(record.value)

@@ -81,7 +81,7 @@ class KafkaFederation:
         self._until(lambda: len(self._state.waiting) == len(self._participants))
         for fingerprint, one in list(self._state.waiting.items()):
             self._order(Order(action="approve", participant=one.name, fingerprint=fingerprint))
-        self._until(lambda: len(self._state.approved()) == len(self._participants))
+        self._until(lambda: len(self._state.list_approved()) == len(self._participants))
         self._order(Order(action="run", rounds=rounds))
         self._until(lambda: self._state.model.version > 0 or self._state.rounds_wanted > 0)
         self._until(lambda: self._state.rounds_wanted == 0 and self._coordinator.coordinator.attempt is None)

@@ -71,25 +71,25 @@ class Round:
         members = {name: self._timed(name, partial(MaskingMember, self._plan, name, self._public)) for name in cohort}
         office = MaskingCoordinator(self._plan)
         for name in cohort:
-            keys = self._timed(name, members[name].keys)
-            self._office_timed(partial(office.keys, name, keys, self._send(name, keys)))
+            keys = self._timed(name, members[name].make_keys)
+            self._office_timed(partial(office.take_keys, name, keys, self._send(name, keys)))
         key_list = self._office_timed(partial(office.close_keys, cohort))
         for name in cohort:
-            shares = self._timed(name, partial(members[name].shares, key_list.envelopes, NOW_MS))
-            self._office_timed(partial(office.shares, name, shares, self._send(name, shares)))
+            shares = self._timed(name, partial(members[name].make_shares, key_list.envelopes, NOW_MS))
+            self._office_timed(partial(office.take_shares, name, shares, self._send(name, shares)))
         share_list = self._office_timed(partial(office.close_shares, cohort))
         words: dict[str, Words] = {}
         for name in self._staying:
             words[name] = self._timed(name, partial(self._encoded, name))
-            update = self._timed(name, partial(members[name].masked, share_list.envelopes, words[name], NOW_MS))
+            update = self._timed(name, partial(members[name].mask, share_list.envelopes, words[name], NOW_MS))
             self._send(name, update, sealed=True)
-            self._office_timed(partial(office.update, name, update))
+            self._office_timed(partial(office.take_update, name, update))
         lists = self._office_timed(partial(office.close_updates, self._staying))
         for name in self._staying:
-            answer = self._timed(name, partial(members[name].unmasking, lists))
+            answer = self._timed(name, partial(members[name].make_unmasking, lists))
             self._send(name, answer, sealed=True)
-            self._office_timed(partial(office.unmasking, name, answer))
-        result = self._office_timed(office.result)
+            self._office_timed(partial(office.take_unmasking, name, answer))
+        result = self._office_timed(office.compute_result)
         began_s = time.process_time()
         plain = np.zeros_like(words[self._staying[0]])
         for each in words.values():

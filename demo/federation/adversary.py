@@ -61,7 +61,7 @@ class Adversary:
 
     def _read_all(self) -> None:
         logs: tuple[LogName, ...] = ("control", "models", "updates")
-        self._transport.read_from({log: self._transport.bounds(log)[0] for log in logs})
+        self._transport.read_from({log: self._transport.find_bounds(log)[0] for log in logs})
 
     def run_once(self) -> None:
         """Hears what there is, and answers."""
@@ -76,7 +76,7 @@ class Adversary:
             self._read_all()  # the model may have come before anybody could know whose it is
             return
         if task is not None:
-            participant.trained(Trained(task.base, EXAMPLES, FRAUDS))
+            participant.report_trained(Trained(task.base, EXAMPLES, FRAUDS))
         outbox, participant.outbox = participant.outbox, []
         for saying in outbox:
             self._answer(saying)

@@ -304,10 +304,10 @@ def _registry(settings: Settings) -> Iterator[Registry]:
 
 def _everything(transport: KafkaTransport) -> list[Record]:
     """All four logs, to their present ends."""
-    ends = {log: transport.bounds(log) for log in LOGS}
+    ends = {log: transport.find_bounds(log) for log in LOGS}
     transport.read_from({log: first for log, (first, _) in ends.items()})
     found: list[Record] = []
-    while not all(transport.caught_up(log, end) for log, (_, end) in ends.items()):
+    while not all(transport.has_caught_up(log, end) for log, (_, end) in ends.items()):
         found += transport.poll(POLL_S)
     return found
 

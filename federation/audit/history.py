@@ -84,7 +84,7 @@ class LogReader:
     def __init__(self, transport: Transport, federation: str, fingerprint: str) -> None:
         self._transport = transport
         self._told = _Believed(federation, fingerprint)
-        self._positions = {log: transport.bounds(log)[0] for log in _LOGS}
+        self._positions = {log: transport.find_bounds(log)[0] for log in _LOGS}
 
     def read(self) -> History:
         """Everything up to the present end. Raises TransientError."""
@@ -100,9 +100,9 @@ class LogReader:
         )
 
     def _read(self, log: LogName) -> None:
-        first, end = self._transport.bounds(log)
+        first, end = self._transport.find_bounds(log)
         self._transport.read_from({log: max(self._positions[log], first)})
-        while not self._transport.caught_up(log, end):
+        while not self._transport.has_caught_up(log, end):
             for record in self._transport.poll(POLL_S):
                 self._told.take(record)
                 self._positions[log] = record.offset + 1

@@ -45,7 +45,7 @@ def give(
     Raises TransientError where it is unknown whether the order stands; once it does, an error only ends the waiting.
     """
     order = msgspec.structs.replace(order, order_id=order.order_id or secrets.token_hex(16))
-    ledger = transport.bounds("ledger")[1]
+    ledger = transport.find_bounds("ledger")[1]
     sent_at_ms = to_epoch_ms(clock.now())
     signed = seal(order, identity, federation=federation, sent_at_ms=sent_at_ms, sender=OPERATOR)
     records = to_records(signed, identity)

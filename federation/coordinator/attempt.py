@@ -66,7 +66,7 @@ class Attempt:
         """By sender and type of message: the SHA-256 of the envelope that counted."""
         self.candidate: Candidate | None = None
 
-    def stage_of(self, message: Message) -> Stage | None:
+    def find_stage(self, message: Message) -> Stage | None:
         """The stage that `message` answers in this mode, or None."""
         return _STAGE_OF[self.plan.mode].get(type(message))
 

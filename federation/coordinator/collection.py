@@ -50,15 +50,15 @@ class Collection(Protocol):
         """Called for an update of an earlier round, `staleness` models old, where the plan allows it (FedBuff); as `accept`."""
         ...
 
-    def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
+    def make_closing(self, stage: Stage, members: Sequence[str]) -> Closing:
         """Called when `stage` is over: what everyone is told. Raises FederationRefusedError where it cannot continue.
 
         Either `closed` follows, or the collection is thrown away.
         """
         ...
 
-    def closed(self, message: Closing) -> None:
-        """Called when what `closing` gave stands on the log, also in a replay: from here on it is so."""
+    def apply_closing(self, message: Closing) -> None:
+        """Called when what `make_closing` gave stands on the log, also in a replay: from here on it is so."""
         ...
 
     def combine(self, members: frozenset[str] | None = None) -> Combined:
@@ -68,17 +68,17 @@ class Collection(Protocol):
         """
         ...
 
-    def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:
-        """Called after `combine`: the cosine of each one's own update with the combined one, for those of `separable`.
+    def measure_agreement(self, update: NDArray[np.float64]) -> dict[str, float]:
+        """Called after `combine`: the cosine of each one's own update with the combined one, for those of `list_separable`.
 
         `update`: (d,), the d values of a model that are summed; a cosine is within [-1, 1].
         """
         ...
 
-    def separable(self) -> tuple[str, ...]:
+    def list_separable(self) -> tuple[str, ...]:
         """Of whom `combine` can be asked apart: nobody in mode masked, where only the sum is known."""
         ...
 
-    def willing(self) -> dict[str, Willing]:
+    def list_willing(self) -> dict[str, Willing]:
         """Called once the last stage is closed: of the members, those that let others see their update; in the order of the cohort."""
         ...

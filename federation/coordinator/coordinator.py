@@ -73,11 +73,11 @@ class Planning(Protocol):
         """The next attempt, or why there must be none, or None while too few are approved. Pure."""
         ...
 
-    def rules(self, plan: RoundPlan) -> rounds.RoundRules:
+    def derive_rules(self, plan: RoundPlan) -> rounds.RoundRules:
         """When the plan's stages are over. Pure."""
         ...
 
-    def spent(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
+    def add_spend(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
         """Adds the plan's privacy spend to the state. Called when the plan stands on the log."""
         ...
 
@@ -85,7 +85,7 @@ class Planning(Protocol):
 class ServerUpdate(Protocol):
     """Makes a candidate of what was combined. Deterministic, so that a restarted coordinator makes the same."""
 
-    def candidate(self, state: CoordinatorState, plan: RoundPlan, collection: Collection) -> Candidate:
+    def make_candidate(self, state: CoordinatorState, plan: RoundPlan, collection: Collection) -> Candidate:
         """The next global model and how it does on the coordinator's own data; raises FederationRefusedError."""
         ...
 
@@ -146,7 +146,7 @@ class Coordinator:
             self._drop(error.sender, error)
             return ()
 
-    def unfinished(self, messages: int) -> None:
+    def note_unfinished(self, messages: int) -> None:
         """Called before `start`: this many of its own logs' messages do not count."""
         for _ in range(messages):
             self._drop(COORDINATOR, EnvelopeRefusedError("unfinished", "its transaction failed"))
@@ -283,7 +283,7 @@ class Coordinator:
                 if isinstance(decision, rounds.AttemptFailed):
                     message = self._failure(attempt, decision.reason)
                 elif decision is not None:
-                    message = attempt.collection.closing(decision.stage, decision.members)
+                    message = attempt.collection.make_closing(decision.stage, decision.members)
         except FederationRefusedError as error:
             message = self._failure(attempt, str(error))
         return [] if message is None else [Say("control", message, plan.round, plan.attempt)]
@@ -319,7 +319,7 @@ class Coordinator:
     def _candidate(self, attempt: Attempt) -> Candidate:
         """Made once; a restarted coordinator makes the same again."""
         if attempt.candidate is None:
-            attempt.candidate = self._server_update.candidate(self.state, attempt.plan, attempt.collection)
+            attempt.candidate = self._server_update.make_candidate(self.state, attempt.plan, attempt.collection)
         return attempt.candidate
 
     def _failure(self, attempt: Attempt, reason: str) -> Failure:
@@ -330,15 +330,15 @@ class Coordinator:
         state = self.state
         if self.attempt is not None:
             raise InvariantError("an attempt begins while another is under way")
-        self._planning.spent(state, plan, at_ms)
+        self._planning.add_spend(state, plan, at_ms)
         state.halted, state.purpose = "", plan.purpose
         state.round_number, state.attempt, state.begun = plan.round, plan.attempt + 1, True
         intake.keep_late_rounds(state, plan)
-        self.attempt = Attempt(plan, self._planning.rules(plan), self._collecting(plan), at_ms)
+        self.attempt = Attempt(plan, self._planning.derive_rules(plan), self._collecting(plan), at_ms)
 
     def _advance(self, attempt: Attempt, message: CoordinatorMessage, at_ms: int) -> None:
         if isinstance(message, KeyList | ShareList | SurvivorList | StageOver):
-            attempt.collection.closed(message)
+            attempt.collection.apply_closing(message)
             attempt.state = rounds.advance(attempt.state, read_closing(message), at_ms)
         elif isinstance(message, Evaluated):
             attempt.state = rounds.advance(attempt.state, rounds.Moved("evaluated"), at_ms)

@@ -20,10 +20,10 @@ def prepare_site_models(
     # Whoever was revoked since, or holds other keys under the name by now, is another than the one that was willing.
     willing = {
         name: one
-        for name, one in collection.willing().items()
+        for name, one in collection.list_willing().items()
         if members[name].status == "approved" and members[name].sealing_key == one.sealing_key
     }
-    names = draw_shown(plan, list(willing), in_model=len(collection.separable()))
+    names = draw_shown(plan, list(willing), in_model=len(collection.list_separable()))
     if not names:
         return None
     return build_message(federation, plan, model_version, base, {name: willing[name] for name in names})

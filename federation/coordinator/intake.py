@@ -21,7 +21,7 @@ def take(state: CoordinatorState, attempt: Attempt | None, opened: Opened) -> Ch
     What it holds is in the attempt's collection then, which keeps nothing of what does not fit; the rest is given back.
     """
     envelope, message = opened.envelope, opened.message
-    stage = None if attempt is None or isinstance(message, Refusal) else attempt.stage_of(message)
+    stage = None if attempt is None or isinstance(message, Refusal) else attempt.find_stage(message)
     if attempt is not None and stage is None and not isinstance(message, Refusal):
         raise EnvelopeRefusedError("wrong_stage", f"type {envelope.type} is not awaited in this mode")
     objection = rounds.find_objection(

@@ -74,7 +74,7 @@ class Journal:
         self.spoken_of = (0, 0)
         """Round and attempt of the newest that anything but a plan, or the failure said with one, speaks of."""
         self.dropped = 0
-        """Messages that `decisions` found behind the end of the chain."""
+        """Messages that `read_decisions` found behind the end of the chain."""
         self._claimed = epoch
         self._seen: set[bytes] = set()
         self._decisions: dict[_Key, list[Decision]] = {}
@@ -126,7 +126,7 @@ class Journal:
         elif not isinstance(message, LedgerEntry | Failure | Halted):
             self.spoken_of = max(self.spoken_of, (heading.round, heading.attempt))
 
-    def decisions(self, head: Head, epoch: int) -> list[Decision]:
+    def read_decisions(self, head: Head, epoch: int) -> list[Decision]:
         """All that stand after `head` of the ledger, at which the coordinator had `epoch`, in their order.
 
         Raises InvariantError where records are missing of what counted: that must not be forgotten.

@@ -36,28 +36,28 @@ class MaskedCollection:
         self._fixed = choose_fixed_point(federation, plan)
         self._masking = MaskingCoordinator(build_masking_plan(federation, plan))
         self._told: Closing | None = None
-        """Given by `closing`, not yet on the log; the masking has moved on already."""
+        """Given by `make_closing`, not yet on the log; the masking has moved on already."""
 
     def accept(self, stage: Stage, opened: Opened) -> None:  # noqa: ARG002 - the message's type says it
         sender, message = opened.envelope.sender, opened.message
         if isinstance(message, MaskKeys):
-            self._masking.keys(sender, message, opened.signed)
+            self._masking.take_keys(sender, message, opened.signed)
         elif isinstance(message, MaskShares):
-            self._masking.shares(sender, message, opened.signed)
+            self._masking.take_shares(sender, message, opened.signed)
         elif isinstance(message, MaskedUpdate):
-            self._masking.update(sender, message)
+            self._masking.take_update(sender, message)
         elif isinstance(message, Unmasking):
-            self._masking.unmasking(sender, message)
+            self._masking.take_unmasking(sender, message)
 
     def accept_late(self, opened: Opened, staleness: int) -> None:  # noqa: ARG002 - masks are of one attempt
         raise MaskingRefusedError("stage", "what is masked belongs to its own attempt")
 
-    def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
+    def make_closing(self, stage: Stage, members: Sequence[str]) -> Closing:
         if self._told is None or read_closing(self._told).stage != stage:
             self._told = self._close(stage, members)
         return self._told
 
-    def closed(self, message: Closing) -> None:
+    def apply_closing(self, message: Closing) -> None:
         if self._told is None:
             stage, members = read_closing(message)
             self._close(stage, members)
@@ -66,7 +66,7 @@ class MaskedCollection:
     def combine(self, members: frozenset[str] | None = None) -> Combined:
         if members is not None:
             raise MaskingRefusedError("stage", "only the sum of all is known")
-        total = self._masking.result()
+        total = self._masking.compute_result()
         values = self._fixed.decode(total.words)
         size, cohort = count_summed(self._plan), len(total.survivors)
         weight = float(values[size])
@@ -79,14 +79,14 @@ class MaskedCollection:
             figures[CLIP_RATE] = found / cohort
         return Combined(values[:size] / weight, weight, cohort, figures, total.liars)
 
-    def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:  # noqa: ARG002 - single ones are not known
+    def measure_agreement(self, update: NDArray[np.float64]) -> dict[str, float]:  # noqa: ARG002 - single ones are not known
         """Always empty: behind masks no single update is known. `update`: (d,)."""
         return {}
 
-    def separable(self) -> tuple[str, ...]:
+    def list_separable(self) -> tuple[str, ...]:
         return ()
 
-    def willing(self) -> dict[str, Willing]:
+    def list_willing(self) -> dict[str, Willing]:
         return {}
 
     def _close(self, stage: Stage, members: Sequence[str]) -> KeyList | ShareList | SurvivorList | StageOver:

@@ -35,9 +35,9 @@ class OwnLogs:
     def read(self) -> None:
         """Raises TransientError, PositionDeadError."""
         transport = self._transport
-        ends = {log: transport.bounds(log)[1] for log in OWN}
+        ends = {log: transport.find_bounds(log)[1] for log in OWN}
         transport.read_from(self.positions)
-        while not all(transport.caught_up(log, end) for log, end in ends.items()):
+        while not all(transport.has_caught_up(log, end) for log, end in ends.items()):
             for record in transport.poll(RECOVERY_POLL_S):
                 self.positions[record.log] = record.offset + 1
                 for opened in self._opened(record):

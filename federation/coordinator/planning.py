@@ -46,10 +46,10 @@ class RoundPlanning:
         except FederationRefusedError as error:
             return Halted(reason=str(error)[:500])
 
-    def rules(self, plan: RoundPlan) -> RoundRules:
+    def derive_rules(self, plan: RoundPlan) -> RoundRules:
         return build_rules(plan, self._settings.rounds)
 
-    def spent(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
+    def add_spend(self, state: CoordinatorState, plan: RoundPlan, at_ms: int) -> None:
         if plan.privacy.level == "none":
             return
         release = release_of(plan.privacy, plan.training, plan.purpose)
@@ -65,14 +65,14 @@ class RoundPlanning:
         ledger = build_privacy_ledger(state.spends, terms.level, delta=terms.delta, epsilon_max=budget)
         release = release_of(terms, plan.training, plan.purpose)
         admitted = ledger.admit(release, round_number=plan.round, attempt=plan.attempt, at_ms=now_ms)
-        return replace(terms, epsilon_before=ledger.epsilon(), epsilon_after=admitted.epsilon())
+        return replace(terms, epsilon_before=ledger.compute_epsilon(), epsilon_after=admitted.compute_epsilon())
 
     def _candidates(self, state: CoordinatorState, mode: Mode) -> list[selection.Candidate]:
         return [
             selection.Candidate(
                 member.name, stratum=_stratum(state, member.name), reputation=_reputation(state, member.name)
             )
-            for member in select_able(state.approved(), mode)
+            for member in select_able(state.list_approved(), mode)
         ]
 
     def _drafted(

@@ -107,7 +107,7 @@ class CoordinatorProcess:
             self.coordinator = self._assemble(state)
             self._positions = dict.fromkeys(LOGS, 0) | dict(checkpoint.positions)
             self._said_ms = checkpoint.saved_ms
-        elif any(self.transport.bounds(log)[0] > 0 for log in ("control", "updates", "ledger")):
+        elif any(self.transport.find_bounds(log)[0] > 0 for log in ("control", "updates", "ledger")):
             raise PositionDeadError(
                 "there is no checkpoint, and the logs no longer go back to the beginning: restore the coordinator's database"
             )
@@ -116,11 +116,11 @@ class CoordinatorProcess:
         own.read()
         self._positions |= own.positions
         self._said_ms = max(self._said_ms, own.said_ms)
-        self._replay(own.journal.decisions(state.ledger, state.epoch))
+        self._replay(own.journal.read_decisions(state.ledger, state.epoch))
         self._unpaid(own)
         if own.journal.dropped:
             _LOG.warning("unfinished_decision_dropped", messages=own.journal.dropped)
-            self.coordinator.unfinished(own.journal.dropped)
+            self.coordinator.note_unfinished(own.journal.dropped)
         return own
 
     def run_once(self, timeout_s: float) -> int:
@@ -191,7 +191,7 @@ class CoordinatorProcess:
         if not self.coordinator.quiet:
             return
         for log in OWN:
-            self._positions[log] = self.transport.bounds(log)[1]
+            self._positions[log] = self.transport.find_bounds(log)[1]
         state = msgspec.msgpack.encode(self.coordinator.state)
         self._store.save(
             name_coordinator_owner(self._federation), Checkpoint(dict(self._positions), state, self._said_ms)
@@ -200,13 +200,13 @@ class CoordinatorProcess:
     def _replay(self, decisions: list[Decision]) -> None:
         """The same handlers over the same logs: each decision sees those messages that it saw then."""
         self.transport.read_from({"updates": self._positions["updates"]})
-        end = self.transport.bounds("updates")[1]
+        end = self.transport.find_bounds("updates")[1]
         waiting: deque[Record] = deque()
         for decision in decisions:
             while self._positions["updates"] < decision.step.updates_offset:
                 if not waiting:
                     waiting.extend(self.transport.poll(RECOVERY_POLL_S))
-                    if not waiting and self.transport.caught_up("updates", end):
+                    if not waiting and self.transport.has_caught_up("updates", end):
                         break
                     continue
                 if waiting[0].offset >= decision.step.updates_offset:

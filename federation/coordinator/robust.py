@@ -37,7 +37,7 @@ class RobustCollection:
         self._robust = settings.rounds.robust
         self._plan = plan
         self._size = count_summed(plan)
-        self._noise_key = identity.secret_for(f"noise/{settings.name}/{plan.round}/{plan.attempt}".encode())
+        self._noise_key = identity.derive_secret(f"noise/{settings.name}/{plan.round}/{plan.attempt}".encode())
         self._updates: dict[str, tuple[NDArray[np.float32], float]] = {}
         """Of each sender: the update and its weight."""
         self._members: tuple[str, ...] = ()
@@ -63,13 +63,13 @@ class RobustCollection:
         self._updates[opened.envelope.sender] = (vector * np.float32(compute_staleness_weight(staleness)), weight)
         self._willing.pop(opened.envelope.sender, None)  # it moved another base
 
-    def closing(self, stage: Stage, members: Sequence[str]) -> Closing:
+    def make_closing(self, stage: Stage, members: Sequence[str]) -> Closing:
         objection = aggregation.describe_shortage(self._robust.rule, len(members), self._robust.byzantine_max)
         if objection:
             raise UpdateRefusedError("length", objection)
         return StageOver(stage=stage, members=tuple(members))
 
-    def closed(self, message: Closing) -> None:
+    def apply_closing(self, message: Closing) -> None:
         self._members = read_closing(message).members
         self._updates = {name: self._updates[name] for name in self._members}
 
@@ -96,7 +96,7 @@ class RobustCollection:
             figures |= {"clipped": float(len(result.clipped)), CLIP_RATE: at_bound / len(chosen)}
         return Combined(self._noised(result.update), float(weights.sum()), len(chosen), figures)
 
-    def agreement(self, update: NDArray[np.float64]) -> dict[str, float]:
+    def measure_agreement(self, update: NDArray[np.float64]) -> dict[str, float]:
         """The cosine of each member's own update with `update`, (d,); within [-1, 1], 0 where one of them is all 0."""
         length = float(np.linalg.norm(update))
         found = {}
@@ -106,10 +106,10 @@ class RobustCollection:
             found[name] = float(own @ update) / both if both > 0 else 0.0
         return found
 
-    def separable(self) -> tuple[str, ...]:
+    def list_separable(self) -> tuple[str, ...]:
         return self._members
 
-    def willing(self) -> dict[str, Willing]:
+    def list_willing(self) -> dict[str, Willing]:
         chosen = [name for name in self._members if name in self._willing]
         if not chosen:
             return {}
@@ -123,4 +123,4 @@ class RobustCollection:
         if terms.level != "client":
             return update
         moved = compute_sensitivity(self._plan.clip_norm, 1.0) / self._plan.updates_min
-        return update + terms.noise_multiplier * moved * Stream(self._noise_key).normal(len(update))
+        return update + terms.noise_multiplier * moved * Stream(self._noise_key).draw_normal(len(update))

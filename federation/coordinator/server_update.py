@@ -47,7 +47,7 @@ class StrategyUpdate:
         self._evaluate = evaluate
         self._evaluated_apart_max = evaluated_apart_max
 
-    def candidate(self, state: CoordinatorState, plan: RoundPlan, collection: Collection) -> Candidate:
+    def make_candidate(self, state: CoordinatorState, plan: RoundPlan, collection: Collection) -> Candidate:
         combined = collection.combine()
         size = count_values(plan.shapes)
         base = read_vector(state.model.payload, size)
@@ -92,13 +92,13 @@ class StrategyUpdate:
         no data, or there are more still, how far each one's update agrees with what the robust rule made of all: whoever
         pulls against it counts as harmful.
         """
-        names, weights = collection.separable(), mark_places(plan.shapes, "weights")
+        names, weights = collection.list_separable(), mark_places(plan.shapes, "weights")
         if plan.purpose != "training" or len(names) < 2:
             return {}
         apart = len(names) <= self._evaluated_apart_max
         orders = self._evaluated_apart_max > 0 and reputation.count_shapley_evaluations(len(names)) <= EVALUATIONS_MAX
         if self._evaluate is None or not (apart or orders):
-            return collection.agreement(combined.update)
+            return collection.measure_agreement(combined.update)
 
         def value(members: frozenset[str]) -> float:
             moved = base.astype(np.float64)

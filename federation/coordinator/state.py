@@ -111,6 +111,6 @@ class CoordinatorState(Struct, kw_only=True):
     ledger: Head = Head()
     """Where the chain stands."""
 
-    def approved(self) -> list[Member]:
+    def list_approved(self) -> list[Member]:
         """Who may be selected, by name."""
         return [member for _, member in sorted(self.members.items()) if member.status == "approved"]

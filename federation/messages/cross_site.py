@@ -45,7 +45,7 @@ class Sites(Struct, kw_only=True):
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
     """By who judged, average precision by whose model; empty of whoever could measure none."""
 
-    def matrix(self) -> dict[str, dict[str, float]]:
+    def to_matrix(self) -> dict[str, dict[str, float]]:
         """By whose model, average precision by whose examples; what is not told yet is missing."""
         return {
             name: {judge: found[name] for judge, found in sorted(self.figures.items()) if name in found}

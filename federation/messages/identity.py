@@ -144,7 +144,7 @@ class Identity:
         """What was sealed to this identity under the same `info`; None for anything else."""
         return self._sealing.unseal(sealed, info)
 
-    def secret_for(self, purpose: bytes) -> bytes:
+    def derive_secret(self, purpose: bytes) -> bytes:
         """32 bytes that only the holder of these keys can work out, the same again for the same purpose."""
         return derive(self._seeds, b"secret for", purpose)
 

@@ -130,7 +130,7 @@ def _quantise(vector: NDArray[np.float32], bits: int, stream: Stream) -> bytes:
     divisors = np.where(scales > 0, scales.astype(np.float64), 1.0)
     levels = blocks / divisors[:, np.newaxis]
     lower = np.floor(levels)
-    lower += (stream.uniform(len(padded)) < (levels - lower).ravel()).reshape(lower.shape)
+    lower += (stream.draw_uniform(len(padded)) < (levels - lower).ravel()).reshape(lower.shape)
     codes = (np.clip(lower, -form.steps, form.steps) + form.steps).astype(np.uint16).ravel()[: len(vector)]
     head: bytes = scales.tobytes()
     return head + _join(codes, bits)

@@ -57,7 +57,7 @@ class FixedPoint(Struct, frozen=True, kw_only=True):
         beyond = float(np.count_nonzero(np.abs(steps) > edge)) / max(len(steps), 1)
         np.clip(steps, -edge, edge, out=steps)
         below = np.floor(steps)
-        below += stream.uniform(len(steps)) < steps - below
+        below += stream.draw_uniform(len(steps)) < steps - below
         return Encoded(below.astype(np.int64).astype(RING_TYPES[self.bits]), beyond)
 
     def decode(self, total: Words) -> NDArray[np.float64]:

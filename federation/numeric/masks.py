@@ -33,23 +33,23 @@ class Stream:
     def __init__(self, key: bytes) -> None:
         self._encryptor = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
 
-    def words(self, count: int, dtype: np.dtype[np.unsignedinteger[Any]]) -> Words:
+    def draw_words(self, count: int, dtype: np.dtype[np.unsignedinteger[Any]]) -> Words:
         """`count` words, each value equally likely. The shape is (count,)."""
         return np.frombuffer(self._encryptor.update(bytes(count * dtype.itemsize)), dtype=dtype)
 
-    def uniform(self, count: int) -> NDArray[np.float64]:
+    def draw_uniform(self, count: int) -> NDArray[np.float64]:
         """`count` numbers, even over [0, 1), in steps of 2^-32. The shape is (count,)."""
-        return self.words(count, RING_TYPES[32]).astype(np.float64) * 2.0**-32
+        return self.draw_words(count, RING_TYPES[32]).astype(np.float64) * 2.0**-32
 
-    def normal(self, count: int) -> NDArray[np.float64]:
+    def draw_normal(self, count: int) -> NDArray[np.float64]:
         """`count` standard normal numbers (Box and Muller 1958), from 64 and 32 random bits each pair: up to 9.4 sigma.
 
         The shape is (count,).
         """
         pairs = (count + 1) // 2
         # In (0, 1]: the logarithm is finite.
-        radius = np.sqrt(-2.0 * np.log((self.words(pairs, RING_TYPES[64]).astype(np.float64) + 1.0) * 2.0**-64))
-        angle = 2.0 * np.pi * self.uniform(pairs)
+        radius = np.sqrt(-2.0 * np.log((self.draw_words(pairs, RING_TYPES[64]).astype(np.float64) + 1.0) * 2.0**-64))
+        angle = 2.0 * np.pi * self.draw_uniform(pairs)
         return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
 
 
@@ -63,4 +63,4 @@ def add_masks(total: Words, plus: Iterable[bytes], minus: Iterable[bytes]) -> No
     for start in range(0, len(total), block):
         part = total[start : start + block]
         for stream, operation in streams:
-            operation(part, stream.words(len(part), total.dtype), out=part)
+            operation(part, stream.draw_words(len(part), total.dtype), out=part)

@@ -44,6 +44,6 @@ def weigh_contribution(plan: RoundPlan, given: Contribution, weight: float, rand
     """
     values, sigma = given.values * weight, compute_noise_share(plan)
     if sigma:
-        values = values + sigma * Stream(random(32)).normal(len(values))
+        values = values + sigma * Stream(random(32)).draw_normal(len(values))
     counted = [plan.weight_max * given.clipped] if has_clipped_count(plan) else []
     return np.concatenate([values, [weight], counted])

@@ -54,7 +54,7 @@ class LocalUpdates:
         self._sent: Compressed | None = None
         """The newest quantised update, until it is known what became of it."""
 
-    def quantised(self, plan: RoundPlan, given: Contribution, result: Trained) -> Update:
+    def quantise(self, plan: RoundPlan, given: Contribution, result: Trained) -> Update:
         """Called once for each update that leaves in mode robust.
 
         What rounding takes away is owed to the next update, unless privacy bounds what one may hold.
@@ -69,14 +69,14 @@ class LocalUpdates:
         shows = self._settings.cross_site and plan.privacy.level != "client"
         return Update(payload=self._sent.data, examples=counts[0], frauds=counts[1], metrics={}, cross_site=shows)
 
-    def masked(self, plan: RoundPlan, given: Contribution, result: Trained, roster: Roster) -> MaskKeys:
+    def mask(self, plan: RoundPlan, given: Contribution, result: Trained, roster: Roster) -> MaskKeys:
         """Called once for each update that leaves in mode masked. Gives its keys; then `answer` gives the rest, until `forget`.
 
         `roster` gives the keys of the others. Raises MaskingRefusedError where the plan asks for what must not be.
         """
         self.clipped += given.clipped
         self._masked = _Masked(plan, given, result, self._member(plan, roster))
-        return self._masked.member.keys()
+        return self._masked.member.make_keys()
 
     def answer(self, message: Lists, at_ms: int) -> tuple[ParticipantMessage, bool] | None:
         """The answer, and whether it is for the coordinator alone; None where no update under masks is under way.
@@ -89,19 +89,19 @@ class LocalUpdates:
             return None
         masked.handle_once(message)
         if isinstance(message, KeyList):
-            return masked.member.shares(message.envelopes, at_ms), False
+            return masked.member.make_shares(message.envelopes, at_ms), False
         if isinstance(message, ShareList):
             fixed = choose_fixed_point(self._federation, masked.plan)
             encoded = fixed.encode(masked.numbers(self._random), Stream(self._random(32)))
             self.beyond = encoded.clip_rate
-            return masked.member.masked(message.envelopes, encoded.words, at_ms), False
-        return masked.member.unmasking(message), True
+            return masked.member.mask(message.envelopes, encoded.words, at_ms), False
+        return masked.member.make_unmasking(message), True
 
     def forget(self) -> None:
         """The attempt is over for this participant: its masks and their secrets go."""
         self._masked = None
 
-    def missed(self) -> None:
+    def note_missed(self) -> None:
         """The newest quantised update came too late: it pays nothing of what is owed."""
         self._sent = None
 

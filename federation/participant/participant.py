@@ -72,9 +72,9 @@ class Participant:
         self.state = state
         self.outbox: list[Saying] = []
         self.task: Task | None = None
-        """To be trained; then call `trained` or `unable`."""
+        """To be trained; then call `report_trained` or `report_unable`."""
         self.shown: cross_site.Shown | None = None
-        """Models of others to be judged on this retailer's newest examples; then call `judged`."""
+        """Models of others to be judged on this retailer's newest examples; then call `report_judged`."""
         self.dropped: dict[str, int] = {}
         """How many messages did not count, by a code of DROP_REASONS."""
         self.last_drop = ""
@@ -118,7 +118,7 @@ class Participant:
         self.state = trust.accept_coordinator(self.state, wanted, word.accepted.get(COORDINATOR), self.name)
         trust.accept_changed_keys(self.state, word.accepted)
 
-    def warnings(self, *, left: bool) -> dict[str, str]:
+    def list_warnings(self, *, left: bool) -> dict[str, str]:
         """What this retailer's people should know of the roster, by name."""
         return trust.find_warnings(self.state, self._identity.public, left=left)
 
@@ -159,14 +159,14 @@ class Participant:
         # Statistics change what weights mean that nobody has learned yet.
         return None if waits or newest.purpose == "statistics" else newest
 
-    def adopted(self, version: int, result: Adopted) -> None:
+    def report_adopted(self, version: int, result: Adopted) -> None:
         """The decision was made; the coordinator is told, with figures only where settings say so."""
         self.state.adopted_version = version
         if self.membership == "approved" and version > 0:
             metrics = result.metrics if self._settings.share_metrics else {}
             self.outbox.append(Saying(Adoption(model_version=version, decision=result.decision, metrics=metrics)))
 
-    def judged(self, figures: dict[str, float]) -> None:
+    def report_judged(self, figures: dict[str, float]) -> None:
         """What became of `shown`: average precision by whose model; of whatever could not be measured, nothing."""
         shown, self.shown = self.shown, None
         if shown is None:
@@ -175,7 +175,7 @@ class Participant:
         if self.membership == "approved":
             self.outbox.append(Saying(SiteFigures(model_version=shown.model_version, figures=figures)))
 
-    def trained(self, result: Trained) -> None:
+    def report_trained(self, result: Trained) -> None:
         """Training of `task` is done; the first message of the attempt goes out, if it is still under way."""
         task, plan = self.task, self._plan
         self.task = None
@@ -197,7 +197,7 @@ class Participant:
         """Of the attempt that this participant has a part in."""
         return self._plan
 
-    def trained_late(self, plan: RoundPlan, base: Arrays, result: Trained) -> None:
+    def report_trained_late(self, plan: RoundPlan, base: Arrays, result: Trained) -> None:
         """Training took longer than its round; in a buffered federation the update still counts.
 
         `base` is what training began from: by now the model may be too old to be kept here.
@@ -210,11 +210,11 @@ class Participant:
             given = contribution.build_contribution(plan, base, result)
         except ValueError:
             return
-        if self.state.joined.comes_before(plan):
+        if self.state.joined.is_before(plan):
             self.state.joined.admit(plan)
             self._give(plan, given, result)
 
-    def unable(self, reason: str) -> None:
+    def report_unable(self, reason: str) -> None:
         """Training of `task` is impossible; `reason` is a code of REFUSALS."""
         self.task = None
         if self._plan is not None:
@@ -270,13 +270,13 @@ class Participant:
         self._plan, base = plan, self.state.models[plan.base_version]
         self.task = build_task(plan, unflatten(base.shapes, base.payload))
         if self._trained is not None and self._trained[:2] == (plan.round, plan.base_version):
-            self.trained(self._trained[2])
+            self.report_trained(self._trained[2])
 
     def _check_new(self, plan: RoundPlan) -> None:
         """Raises EnvelopeRefusedError for a plan that was heard before: a copy, which anybody may have appended, ends nothing."""
         early, heard = self._early, self._plan
         older = early is not None and (plan.round, plan.attempt) < (early.round, early.attempt)
-        if not older and self.state.heard.comes_before(plan) and self.state.joined.comes_before(plan):
+        if not older and self.state.heard.is_before(plan) and self.state.joined.is_before(plan):
             return
         if heard is not None and (heard.round, heard.attempt) == (plan.round, plan.attempt) and heard != plan:
             # No copy: the coordinator itself says two things of one attempt, and gets no further answer in it.
@@ -304,11 +304,11 @@ class Participant:
         if plan.mode == "robust":
             self._give(plan, given, result)
         else:
-            self._say(plan, self.updates.masked(plan, given, result, self._known), sealed=False)
+            self._say(plan, self.updates.mask(plan, given, result, self._known), sealed=False)
 
     def _give(self, plan: RoundPlan, given: Contribution, result: Trained) -> None:
         """The update leaves as it is, in mode robust."""
-        update = self.updates.quantised(plan, given, result)
+        update = self.updates.quantise(plan, given, result)
         if update.cross_site:
             self.state.willing = cross_site.record_agreement(self.state.willing, plan)
         self._say(plan, update)
@@ -319,7 +319,7 @@ class Participant:
         if plan is None or (number, attempt) != (plan.round, plan.attempt) or plan.staleness_max:
             return
         if self.name not in message.members:
-            self.updates.missed()
+            self.updates.note_missed()
 
     def _showed(self, number: int, attempt: int, message: SiteModels) -> None:
         """Models of others, where this retailer agreed to that with its update of just this attempt, and has not judged them yet.

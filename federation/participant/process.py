@@ -135,7 +135,7 @@ class ParticipantProcess:
         """What this retailer's people have said of others' keys, and what they should know of them, each thing once."""
         word = load_word(self._store, self._federation, self._identity.name)
         self.participant.say_aside(word)
-        warnings = self.participant.warnings(left=word.left)
+        warnings = self.participant.list_warnings(left=word.left)
         for name, sentence in warnings.items():
             if self._warned.get(name) != sentence:
                 _LOG.error("roster_warning", retailer=self._identity.name, about=name, what=sentence)
@@ -157,7 +157,7 @@ class ParticipantProcess:
             _LOG.warning("global_model_not_judged", model_version=model.version, reason=str(error))
             participant.state.adopted_version = model.version
             return
-        participant.adopted(model.version, result)
+        participant.report_adopted(model.version, result)
         self._count("tillguard_federation_adopted_total", decision=result.decision)
         # Told before it is stored: killed between the two, it decides and tells once more, which changes nothing.
         self._deliver()
@@ -176,7 +176,7 @@ class ParticipantProcess:
         figures = {
             name: round(one[AP], FIGURE_DIGITS) for name, one in zip(shown.models, found, strict=False) if AP in one
         }
-        participant.judged(figures)
+        participant.report_judged(figures)
         # Told before it is stored: killed between the two, it tells once more, and the coordinator drops the second.
         self._deliver()
         self._save()
@@ -190,16 +190,16 @@ class ParticipantProcess:
             result = learner.train(task) if task.purpose == "training" else learner.summarise(task)
         except TrainingUnableError as error:
             _LOG.warning("training_unable", round=task.round, attempt=task.attempt, reason=str(error))
-            participant.unable(error.reason)
+            participant.report_unable(error.reason)
             self._count("tillguard_federation_trainings_total", outcome=error.reason)
             return
         self._count("tillguard_federation_trainings_total", outcome="trained")
         # What was said meanwhile may have ended the attempt.
         self._hear_all(0.0)
         if participant.task is not None and participant.task[:2] == task[:2]:
-            participant.trained(result)
+            participant.report_trained(result)
         elif plan is not None:
-            participant.trained_late(plan, task.base, result)
+            participant.report_trained_late(plan, task.base, result)
 
     def _speak(self) -> None:
         """Sends the outbox. What was joined is stored first, so that no attempt is ever joined twice."""
@@ -271,5 +271,5 @@ class ParticipantProcess:
             self._transport.read_from(self._positions)
         except PositionDeadError as error:
             _LOG.warning("federation_log_gone", detail=str(error))
-            self._positions = {log: self._transport.bounds(log)[0] for log in READ}
+            self._positions = {log: self._transport.find_bounds(log)[0] for log in READ}
             self._transport.read_from(self._positions)

@@ -155,7 +155,7 @@ class PrivacyLedger(Struct, frozen=True, kw_only=True):
     epsilon_max: Annotated[float, Meta(gt=0)]
     spends: tuple[Spend, ...] = ()
 
-    def epsilon(self, more: Sequence[Release] = ()) -> float:
+    def compute_epsilon(self, more: Sequence[Release] = ()) -> float:
         """Of all spends, and of `more` that are only considered."""
         return compute_epsilon([*(spend.release for spend in self.spends), *more], self.delta)
 
@@ -167,7 +167,7 @@ class PrivacyLedger(Struct, frozen=True, kw_only=True):
         """The ledger with `release`; store it, then let the attempt begin. Raises PrivacyBudgetError with the numbers."""
         if self.has(round_number, attempt):
             raise FederationRefusedError("privacy", f"round {round_number} attempt {attempt} is in the ledger already")
-        before, after = self.epsilon(), self.epsilon([release])
+        before, after = self.compute_epsilon(), self.compute_epsilon([release])
         if after > self.epsilon_max:
             raise PrivacyBudgetError(
                 f"round {round_number} would bring epsilon from {before:.3f} to {after:.3f} at delta {self.delta:g}, "
@@ -181,7 +181,7 @@ class PrivacyLedger(Struct, frozen=True, kw_only=True):
             level=self.level, delta=self.delta, epsilon_max=self.epsilon_max, spends=(*self.spends, spend)
         )
 
-    def rounds_left(self, release: Release, at_most: int = 1_000_000) -> int:
+    def count_rounds_left(self, release: Release, at_most: int = 1_000_000) -> int:
         """How many more such releases the budget allows; asked for by `federation budget`."""
         low, high = 0, at_most
         while low < high:
@@ -191,7 +191,7 @@ class PrivacyLedger(Struct, frozen=True, kw_only=True):
                 sampling=release.sampling,
                 steps=min(release.steps * middle, STEPS_MAX),
             )
-            low, high = (middle, high) if self.epsilon([more]) <= self.epsilon_max else (low, middle - 1)
+            low, high = (middle, high) if self.compute_epsilon([more]) <= self.epsilon_max else (low, middle - 1)
         return low
 
 

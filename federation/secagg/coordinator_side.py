@@ -64,7 +64,7 @@ class MaskingCoordinator:
         """How many must stay to the end, known once the keys are closed."""
         return max(self._plan.members_min, self._graph.survivors_min)
 
-    def keys(self, sender: str, message: MaskKeys, signed: SignedEnvelope) -> None:
+    def take_keys(self, sender: str, message: MaskKeys, signed: SignedEnvelope) -> None:
         """Takes a member's keys; raises MaskingRefusedError(keys) where they are none."""
         self._expect("keys", sender, sender in self._plan.cohort and sender not in self._keys)
         self._keys[sender] = split_keys(message)
@@ -80,7 +80,7 @@ class MaskingCoordinator:
         self._graph = build_graph(sorted(self._keys), self._transcript.digest, self._plan.neighbours)
         return KeyList(envelopes=tuple(self._signed["keys", name] for name in self._keys))
 
-    def shares(self, sender: str, message: MaskShares, signed: SignedEnvelope) -> None:
+    def take_shares(self, sender: str, message: MaskShares, signed: SignedEnvelope) -> None:
         """Takes a member's sealed shares; raises MaskingRefusedError(shares) where they are not one for each neighbour."""
         self._expect("shares", sender, sender in self._keys and sender not in self._pairs)
         if tuple(share.recipient for share in message.shares) != self._graph.neighbourhoods[sender]:
@@ -95,7 +95,7 @@ class MaskingCoordinator:
         self._check_enough(self._sharers, self._sharers)
         return ShareList(envelopes=tuple(self._signed["shares", name] for name in self._sharers))
 
-    def update(self, sender: str, message: MaskedUpdate) -> None:
+    def take_update(self, sender: str, message: MaskedUpdate) -> None:
         """Takes a member's masked words; raises MaskingRefusedError(words) where they are too few or too many."""
         self._expect("updates", sender, sender in self._sharers and sender not in self._updates)
         if len(message.payload) != self._plan.words * self._plan.bits // 8:
@@ -113,7 +113,7 @@ class MaskingCoordinator:
             survivors=self._survivors, dropped=tuple(name for name in self._sharers if name not in staying)
         )
 
-    def unmasking(self, sender: str, message: Unmasking) -> None:
+    def take_unmasking(self, sender: str, message: Unmasking) -> None:
         """Takes a survivor's shares; raises MaskingRefusedError(shares) where they are not the ones that were asked for."""
         self._expect("unmasking", sender, sender in self._survivors and sender not in self._answers)
         near, staying = self._graph.neighbourhoods[sender], set(self._survivors)
@@ -124,7 +124,7 @@ class MaskingCoordinator:
             raise MaskingRefusedError("shares", f"of {sender} are not those that were asked for")
         self._answers[sender] = message
 
-    def result(self) -> MaskedSum:
+    def compute_result(self) -> MaskedSum:
         """The sum of the survivors' words; as often as wanted, and again after more answers came."""
         staying = set(self._survivors)
         liars: set[str] = set()
@@ -134,7 +134,7 @@ class MaskingCoordinator:
             seed = self._rebuilt(owner, b"self", liars)
             if commit_to(seed) != self._keys[owner].commitment:
                 raise MaskingRefusedError("reconstruction", f"{owner} shared another self mask than it committed to")
-            minus.append(self._transcript.self_mask(seed, owner))
+            minus.append(self._transcript.derive_self_mask(seed, owner))
         for owner in self._sharers:
             if owner not in staying:
                 self._cancel(owner, self._rebuilt(owner, b"key", liars), plus, minus)
@@ -159,7 +159,10 @@ class MaskingCoordinator:
         if len(names) < self.survivors_min:
             raise MaskingRefusedError("threshold", f"{len(names)} stay, at least {self.survivors_min}")
         for owner in owners:
-            near, least = len(names.intersection(self._graph.neighbourhoods[owner])), self._graph.threshold(owner)
+            near, least = (
+                len(names.intersection(self._graph.neighbourhoods[owner])),
+                self._graph.compute_threshold(owner),
+            )
             if near < least:
                 raise MaskingRefusedError("threshold", f"{near} of the neighbourhood of {owner} stay, at least {least}")
 
@@ -172,11 +175,11 @@ class MaskingCoordinator:
                 continue
             pair = self._pairs[owner][holder]
             digest = pair.self_digest if kind == b"self" else pair.key_digest
-            if self._transcript.share_digest(owner, holder, kind, given) == digest:
-                shares[self._graph.point(holder)] = given
+            if self._transcript.hash_share(owner, holder, kind, given) == digest:
+                shares[self._graph.get_point(holder)] = given
             else:
                 liars.add(holder)
-        least = self._graph.threshold(owner)
+        least = self._graph.compute_threshold(owner)
         if len(shares) < least:
             raise MaskingRefusedError("threshold", f"{len(shares)} right shares of {owner}, at least {least}")
         secret = combine(shares, least)
@@ -195,9 +198,9 @@ class MaskingCoordinator:
                 continue
             seed: bytes | None
             if is_giver(owner, peer, members):
-                seed = bound.pair_seed(key_seed, owner, peer)
+                seed = bound.derive_pair_seed(key_seed, owner, peer)
             else:
-                seed = mask.unseal(self._pairs[peer][owner].seed, bound.info(b"seed", peer, owner))
+                seed = mask.unseal(self._pairs[peer][owner].seed, bound.make_info(b"seed", peer, owner))
             if seed is None:
                 raise MaskingRefusedError("reconstruction", f"{peer} sealed no seed to {owner}")
-            (minus if peer < owner else plus).append(bound.pair_mask(seed, owner, peer))
+            (minus if peer < owner else plus).append(bound.derive_pair_mask(seed, owner, peer))

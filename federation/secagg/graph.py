@@ -39,11 +39,11 @@ class Graph(NamedTuple):
     """Each member's neighbours and itself, sorted."""
     complete: bool
 
-    def point(self, name: str) -> int:
+    def get_point(self, name: str) -> int:
         """Where the polynomials of others are evaluated for `name`."""
         return self.members.index(name) + 1
 
-    def threshold(self, owner: str) -> int:
+    def compute_threshold(self, owner: str) -> int:
         """How many of the owner's neighbourhood (itself included) must stay."""
         return compute_threshold(len(self.neighbourhoods[owner]), complete=self.complete)
 

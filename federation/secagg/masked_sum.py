@@ -93,13 +93,13 @@ class Attempts(Struct, kw_only=True):
     round: int = -1
     attempt: int = -1
 
-    def comes_before(self, plan: MaskingPlan | RoundPlan) -> bool:
+    def is_before(self, plan: MaskingPlan | RoundPlan) -> bool:
         """Whether `plan` is newer than all that was joined."""
         return (plan.round, plan.attempt) > (self.round, self.attempt)
 
     def admit(self, plan: MaskingPlan | RoundPlan) -> None:
         """Moves on to `plan`; raises MaskingRefusedError(stage) for an earlier round, and for an attempt that was used."""
-        if not self.comes_before(plan):
+        if not self.is_before(plan):
             raise MaskingRefusedError(
                 "stage", f"round {plan.round} attempt {plan.attempt} is not after {self.round}/{self.attempt}"
             )
@@ -163,30 +163,30 @@ class Transcript(NamedTuple):
 
     digest: bytes
 
-    def info(self, purpose: bytes, *names: str) -> bytes:
+    def make_info(self, purpose: bytes, *names: str) -> bytes:
         """Context for a sealed text or a digest."""
         parts = (_DOMAIN, purpose, self.digest, *(name.encode() for name in names))
         return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
-    def key(self, secret: bytes, purpose: bytes, *names: str) -> bytes:
+    def derive_key(self, secret: bytes, purpose: bytes, *names: str) -> bytes:
         """HKDF of `secret` for one purpose of this attempt, 32 bytes."""
-        return derive(secret, self.info(purpose, *names))
+        return derive(secret, self.make_info(purpose, *names))
 
-    def share_digest(self, owner: str, holder: str, kind: bytes, share: bytes) -> bytes:
+    def hash_share(self, owner: str, holder: str, kind: bytes, share: bytes) -> bytes:
         """By which everyone can tell the owner's share from another; says nothing of it, since a share is random."""
-        return hashlib.sha256(self.info(b"share " + kind, owner, holder) + share).digest()
+        return hashlib.sha256(self.make_info(b"share " + kind, owner, holder) + share).digest()
 
-    def self_mask(self, seed: bytes, owner: str) -> bytes:
+    def derive_self_mask(self, seed: bytes, owner: str) -> bytes:
         """The stream's key of the owner's self mask."""
-        return self.key(seed, b"self mask", owner)
+        return self.derive_key(seed, b"self mask", owner)
 
-    def pair_mask(self, seed: bytes, one: str, other: str) -> bytes:
+    def derive_pair_mask(self, seed: bytes, one: str, other: str) -> bytes:
         """The stream's key of a pair's mask, the same on both sides."""
-        return self.key(seed, b"pair mask", *sorted((one, other)))
+        return self.derive_key(seed, b"pair mask", *sorted((one, other)))
 
-    def pair_seed(self, key_seed: bytes, giver: str, receiver: str) -> bytes:
+    def derive_pair_seed(self, key_seed: bytes, giver: str, receiver: str) -> bytes:
         """The pair seed, derived from the giver's k."""
-        return self.key(key_seed, b"pair seed", giver, receiver)
+        return self.derive_key(key_seed, b"pair seed", giver, receiver)
 
 
 def compute_transcript(plan: MaskingPlan, keys: Mapping[str, PublicKeys]) -> Transcript:

@@ -69,16 +69,16 @@ class MaskingMember:
 
     @property
     def survivors_min(self) -> int:
-        """How many must stay to the end, known once `shares` was called: noise is dimensioned by it."""
+        """How many must stay to the end, known once `make_shares` was called: noise is dimensioned by it."""
         return max(self._members_min, self._graph.survivors_min)
 
-    def keys(self) -> MaskKeys:
+    def make_keys(self) -> MaskKeys:
         """Stage 1."""
         self._turn("keys")
         self._next = "shares"
         return join_keys(self._own_keys)
 
-    def shares(self, envelopes: Sequence[SignedEnvelope], now_ms: int) -> MaskShares:
+    def make_shares(self, envelopes: Sequence[SignedEnvelope], now_ms: int) -> MaskShares:
         """Stage 2, from everyone's signed keys."""
         self._turn("shares")
         found = open_signed(envelopes, "keys", self._plan, self._roster, now_ms)
@@ -105,7 +105,7 @@ class MaskingMember:
                 f" {self._plan.attempt}, before this one; end one of the two"
             )
 
-    def masked(self, envelopes: Sequence[SignedEnvelope], words: Words, now_ms: int) -> MaskedUpdate:
+    def mask(self, envelopes: Sequence[SignedEnvelope], words: Words, now_ms: int) -> MaskedUpdate:
         """Stage 3, from the signed shares of all who continue: `words` (shape (plan.words,), the ring's dtype) under masks."""
         self._turn("updates")
         if words.shape != (self._plan.words,) or words.dtype != RING_TYPES[self._plan.bits]:
@@ -115,19 +115,19 @@ class MaskingMember:
             raise MaskingRefusedError("shares", "of a member without keys, or not this member's own")
         self._sharers = frozenset(found)
         self._check_enough(self._sharers)
-        plus = [self._transcript.self_mask(self._self_seed, self._name)]
+        plus = [self._transcript.derive_self_mask(self._self_seed, self._name)]
         minus: list[bytes] = []
         for peer in self._neighbours(self._sharers):
             message = found[peer]
             seed = self._take(peer, message.shares if isinstance(message, MaskShares) else ())
-            key = self._transcript.pair_mask(seed, self._name, peer)
+            key = self._transcript.derive_pair_mask(seed, self._name, peer)
             (plus if self._name < peer else minus).append(key)
         total = words.copy()
         add_masks(total, plus, minus)
         self._next = "unmasking"
         return MaskedUpdate(payload=total.tobytes())
 
-    def unmasking(self, lists: SurvivorList) -> Unmasking:
+    def make_unmasking(self, lists: SurvivorList) -> Unmasking:
         """Stage 4: for each neighbour one of the two shares; refused where the lists are not of those who shared."""
         self._turn("unmasking")
         survivors, dropped = frozenset(lists.survivors), frozenset(lists.dropped)
@@ -162,7 +162,7 @@ class MaskingMember:
         return [peer for peer in self._graph.neighbourhoods[self._name] if peer != self._name and peer in among]
 
     def _check_enough(self, staying: frozenset[str]) -> None:
-        near, least = len(self._neighbours(staying)) + 1, self._graph.threshold(self._name)
+        near, least = len(self._neighbours(staying)) + 1, self._graph.compute_threshold(self._name)
         if len(staying) < self.survivors_min or near < least:
             raise MaskingRefusedError(
                 "threshold",
@@ -171,8 +171,8 @@ class MaskingMember:
 
     def _share_out(self) -> MaskShares:
         near = self._graph.neighbourhoods[self._name]
-        points = [self._graph.point(holder) for holder in near]
-        threshold = self._graph.threshold(self._name)
+        points = [self._graph.get_point(holder) for holder in near]
+        threshold = self._graph.compute_threshold(self._name)
         of_self = split(self._self_seed, threshold, points, self._random)
         of_key = split(self._key_seed, threshold, points, self._random)
         pairs = []
@@ -186,13 +186,13 @@ class MaskingMember:
         if holder == self._name:
             self._held[holder] = (of_self, of_key)
         else:
-            shares = seal_to(keys.channel, of_self + of_key, bound.info(b"shares", self._name, holder))
+            shares = seal_to(keys.channel, of_self + of_key, bound.make_info(b"shares", self._name, holder))
             if is_giver(self._name, holder, self._graph.members):
-                own = bound.pair_seed(self._key_seed, self._name, holder)
-                seed = seal_to(keys.mask, own, bound.info(b"seed", self._name, holder))
+                own = bound.derive_pair_seed(self._key_seed, self._name, holder)
+                seed = seal_to(keys.mask, own, bound.make_info(b"seed", self._name, holder))
         return SealedPair(
-            self_digest=bound.share_digest(self._name, holder, b"self", of_self),
-            key_digest=bound.share_digest(self._name, holder, b"key", of_key),
+            self_digest=bound.hash_share(self._name, holder, b"self", of_self),
+            key_digest=bound.hash_share(self._name, holder, b"key", of_key),
             shares=shares,
             seed=seed,
         )
@@ -203,19 +203,19 @@ class MaskingMember:
         if len(given) != 1:
             raise MaskingRefusedError("shares", f"of {owner}: none for this member, or several")
         pair = decode_pair(given[0].sealed, owner)
-        text = self._channel.unseal(pair.shares, bound.info(b"shares", owner, self._name))
+        text = self._channel.unseal(pair.shares, bound.make_info(b"shares", owner, self._name))
         if text is None or len(text) != 2 * SHARE_BYTES:
             raise MaskingRefusedError("shares", f"of {owner} were not sealed to this member's key of this attempt")
         of_self, of_key = split_shares(text)
         if (
-            bound.share_digest(owner, self._name, b"self", of_self) != pair.self_digest
-            or bound.share_digest(owner, self._name, b"key", of_key) != pair.key_digest
+            bound.hash_share(owner, self._name, b"self", of_self) != pair.self_digest
+            or bound.hash_share(owner, self._name, b"key", of_key) != pair.key_digest
         ):
             raise MaskingRefusedError("shares", f"of {owner} do not fit their digests")
         self._held[owner] = (of_self, of_key)
         if is_giver(self._name, owner, self._graph.members):
-            return bound.pair_seed(self._key_seed, self._name, owner)
-        seed = self._mask.unseal(pair.seed, bound.info(b"seed", owner, self._name))
+            return bound.derive_pair_seed(self._key_seed, self._name, owner)
+        seed = self._mask.unseal(pair.seed, bound.make_info(b"seed", owner, self._name))
         if seed is None:
             raise MaskingRefusedError(
                 "shares", f"the seed of {owner} was not sealed to this member's key of this attempt"

@@ -77,13 +77,13 @@ class World:
         """Everyone asks, the operator approves, the roster goes out."""
         for _ in range(TURNS_MAX):
             waiting = {one.name: fingerprint for fingerprint, one in self.state.waiting.items()}
-            approved = {member.name for member in self.state.approved()}
+            approved = {member.name for member in self.state.list_approved()}
             for name in sorted(self.participants.keys() - approved):
                 if name in waiting:
                     self.order(Order(action="approve", participant=name, fingerprint=waiting[name]))
                 else:
                     self.participants[name].enrol(allow_robust=True)
-            self.turn()
+            self.take_turn()
             if len(approved) == len(self.participants):
                 return
             self.advance(STEP_MS)
@@ -111,9 +111,9 @@ class World:
     def run_rounds(self, rounds: int) -> None:
         """Orders this many rounds and runs until they are over, whatever comes of them."""
         self.order_rounds(rounds)
-        self.turn()
+        self.take_turn()
         self.run_until(lambda: self.coordinator.coordinator.idle)
-        self.turn()
+        self.take_turn()
 
     def order_rounds(self, rounds: int) -> None:
         """Orders them; whoever calls takes the turns."""
@@ -122,17 +122,17 @@ class World:
     def run_until(self, done: Callable[[], bool]) -> None:
         """Turns until `done`, time moving on where nobody has anything to do."""
         for _ in range(TURNS_MAX):
-            if self.turn() == 0:
+            if self.take_turn() == 0:
                 if done():
                     return
-                due_ms = self.broker.next_due_ms()
+                due_ms = self.broker.find_next_due_ms()
                 step_ms = STEP_MS if due_ms is None else min(STEP_MS, max(due_ms - self.broker.now_ms, 1))
                 self.advance(step_ms)
         raise InvariantError("the simulation does not come to its end")
 
-    def turn(self) -> int:
+    def take_turn(self) -> int:
         """Everyone does what there is to do; gives how many records were read."""
-        return self.coordinator_turn() + self.participants_turn()
+        return self.take_coordinator_turn() + self.take_participants_turn()
 
     def advance(self, ms: int) -> None:
         """Virtual time passes."""
@@ -154,7 +154,7 @@ class World:
         for name in names:
             del self.participants[name]
 
-    def coordinator_turn(self) -> int:
+    def take_coordinator_turn(self) -> int:
         """The coordinator's part of a turn."""
         try:
             return self.coordinator.run_once(0.0)
@@ -162,7 +162,7 @@ class World:
             self.restart_coordinator()
             return 1
 
-    def participants_turn(self) -> int:
+    def take_participants_turn(self) -> int:
         """Likewise the participants'."""
         return sum(self._participant_turn(name) for name in self.participants)
 

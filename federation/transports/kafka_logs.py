@@ -87,7 +87,7 @@ class KafkaTransport:
 
     def read_from(self, positions: Mapping[LogName, int]) -> None:
         for log, start in positions.items():
-            first, _ = self.bounds(log)
+            first, _ = self.find_bounds(log)
             if start < first:
                 raise PositionDeadError(f"{log}: records before {first} are gone, {start} was asked for")
         self._positions = {log: self._place(log) for log in positions}
@@ -112,12 +112,12 @@ class KafkaTransport:
                 if found:
                     return found
 
-    def bounds(self, log: LogName) -> tuple[int, int]:
+    def find_bounds(self, log: LogName) -> tuple[int, int]:
         place, consumer = self._place(log), self._consumer(log)
         with self._translated():
             return consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
 
-    def caught_up(self, log: LogName, end: int) -> bool:
+    def has_caught_up(self, log: LogName, end: int) -> bool:
         with self._translated():
             return int(self._consumer(log).position(self._positions[log])) >= end
 

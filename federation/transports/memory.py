@@ -55,7 +55,7 @@ class MemoryBroker:
             self._store(outgoing)
         self.now_ms = max(self.now_ms, now_ms)
 
-    def next_due_ms(self) -> int | None:
+    def find_next_due_ms(self) -> int | None:
         """When the next record that is under way arrives."""
         return self._under_way[0][0] if self._under_way else None
 
@@ -68,7 +68,7 @@ class MemoryBroker:
         self._holders[identity] = self._holders.get(identity, 0) + 1
         return self._holders[identity]
 
-    def holds(self, identity: str, token: int) -> bool:
+    def is_held_by(self, identity: str, token: int) -> bool:
         """Whether nobody has taken `identity` since."""
         return self._holders.get(identity) == token
 
@@ -90,8 +90,8 @@ class MemoryBroker:
             raise PositionDeadError(f"{log}: records before {self._first[log]} are gone, {start} was asked for")
         return self._logs[log][start : start + limit]
 
-    def bounds(self, log: LogName) -> tuple[int, int]:
-        """See Transport.bounds."""
+    def find_bounds(self, log: LogName) -> tuple[int, int]:
+        """See Transport.find_bounds."""
         return self._first[log], len(self._logs[log])
 
     def _store(self, outgoing: Outgoing) -> None:
@@ -136,7 +136,7 @@ class MemoryTransport:
         self._positions: dict[LogName, int] = {}
 
     def append(self, records: Sequence[Outgoing]) -> int:
-        if self._token is not None and not self._broker.holds(self._identity, self._token):
+        if self._token is not None and not self._broker.is_held_by(self._identity, self._token):
             raise FencedError(f"another process is {self._identity} now")
         too_long = [record for record in records if len(record.value) > RECORD_BYTES_MAX]
         if too_long:
@@ -159,10 +159,10 @@ class MemoryTransport:
             found += records
         return found
 
-    def bounds(self, log: LogName) -> tuple[int, int]:
-        return self._broker.bounds(log)
+    def find_bounds(self, log: LogName) -> tuple[int, int]:
+        return self._broker.find_bounds(log)
 
-    def caught_up(self, log: LogName, end: int) -> bool:
+    def has_caught_up(self, log: LogName, end: int) -> bool:
         return self._positions.get(log, 0) >= end
 
     def close(self) -> None:

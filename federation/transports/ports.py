@@ -62,11 +62,11 @@ class Transport(Protocol):
         """
         ...
 
-    def bounds(self, log: LogName) -> tuple[int, int]:
+    def find_bounds(self, log: LogName) -> tuple[int, int]:
         """The first offset still there, and the one after the last that a reader gets; equal for an empty log."""
         ...
 
-    def caught_up(self, log: LogName, end: int) -> bool:
+    def has_caught_up(self, log: LogName, end: int) -> bool:
         """Whether all of `log` before `end` was given by `poll`."""
         ...
 

@@ -5,26 +5,27 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from support.source_tree import HOUSES, ROOT, list_files, parse
+from support.source_tree import HOUSES, PRODUCT, ROOT, list_files, parse
 from tillguard.docs.command_rows import get_root_command, walk_commands
 
 VERBS = frozenset(
     """
-    abandon ablate accept acknowledge acquire adapt add admit adopt advance announce append apply approve
-    ask assemble assign attack attribute authenticate average begin break build calibrate cap capture catch
-    challenge check choose clean clip close collect combine commit compare compile complete compress compute
-    configure confirm connect convert count create cut decide decode decompress delete deliver derive
-    describe divide downgrade draft drain draw drop dump encode end enrol ensure erase escape estimate
-    evaluate expect expire explain export extend fetch fill find finish fit flatten flush follow forget
-    format gather generate get give group guard guess hash hold identify ignore initialise inspect install
-    join judge keep learn leave list load log look make map mark match measure merge name normalise note
-    observe offer open oversample pack parse pause pin plan poll populate predict prepare print produce
-    promote prune publish punish push put quieten quote raise rank read reap rebuild record redeliver refuse
-    register reject release remember remove render renew replay report require reset resolve restore retry
-    revoke roll rollback rotate round run sample save say score seal select sell send serve set settle
-    shorten show sign simulate skip sort spawn spell split start stop store strip submit subtract sum
-    summarise tabulate take tell thin time train translate unflatten unpack unpin unseal update upgrade use
-    verify wait walk warm warn watch weigh withdraw work write
+    abandon ablate accept acknowledge acquire adapt add admit adopt advance announce answer append apply
+    approve ask assemble assign attack attribute authenticate average begin break build calibrate cap
+    capture catch challenge check choose clean clip close collect combine commit compare compile complete
+    compress compute configure confirm connect convert count create cut decide decode decompress delete
+    deliver derive describe divide downgrade draft drain draw drop dump encode end enrol ensure erase escape
+    estimate evaluate expect expire explain export extend fetch fill find finish fit flatten flush follow
+    forget format gather generate get give group guard guess handle hash hold identify ignore initialise
+    inspect install join judge keep kill learn leave list load log look make map mark mask match measure
+    merge name normalise note observe offer open order oversample pack parse pause pin plan poll populate
+    predict prepare print produce promote prune publish punish push put quantise quieten quote raise rank
+    read reap rebuild reconcile record recover redeliver refuse register reject release remember remove
+    render renew replay report require reset resolve restart restore retry revoke roll rollback rotate round
+    run sample save say score seal select sell send serve set settle shorten show sign simulate skip sort
+    spawn spell split start stop store strip submit subtract sum summarise tabulate take tell thin time
+    train translate unflatten unpack unpin unseal update upgrade use verify wait walk warm warn watch weigh
+    withdraw work write
     """.split()  # noqa: SIM905 - a list of words reads as words
 )
 PREDICATES = frozenset({"is", "are", "has", "can", "may", "must", "needs"})
@@ -35,7 +36,7 @@ CLOCKS = frozenset({"now", "now_ms", "monotonic_s"})
 """A clock is asked as the standard library's are: `datetime.now`, `time.monotonic`."""
 VALUES = frozenset({"property", "cached_property", "setter", "field_validator", "model_validator", "field_serializer"})
 """Decorators of what is read as a value, or called by pydantic alone."""
-METHODS_OF = ("contract", "runtime", "connectors", "scoring", "trainer", "tillguard")
+METHODS_OF = PRODUCT
 """Folders whose public methods begin with a verb."""
 
 

@@ -44,18 +44,18 @@ def derived() -> dict[str, str]:
     identity = Identity("shop", SEEDS)
     return {
         "transcript": bound.digest.hex(),
-        "info": bound.info(b"shares", "p0", "p1").hex(),
-        "self mask": bound.self_mask(SEED, "p0").hex(),
-        "pair mask": bound.pair_mask(SEED, "p1", "p0").hex(),
-        "pair seed": bound.pair_seed(SEED, "p0", "p1").hex(),
-        "share digest, self": bound.share_digest("p0", "p1", b"self", bytes(33)).hex(),
-        "share digest, key": bound.share_digest("p0", "p1", b"key", bytes(33)).hex(),
+        "info": bound.make_info(b"shares", "p0", "p1").hex(),
+        "self mask": bound.derive_self_mask(SEED, "p0").hex(),
+        "pair mask": bound.derive_pair_mask(SEED, "p1", "p0").hex(),
+        "pair seed": bound.derive_pair_seed(SEED, "p0", "p1").hex(),
+        "share digest, self": bound.hash_share("p0", "p1", b"self", bytes(33)).hex(),
+        "share digest, key": bound.hash_share("p0", "p1", b"key", bytes(33)).hex(),
         "mask key seed": derive_mask_key_seed(SEED).hex(),
         "commitment": commit_to(SEED).hex(),
         "signing key": sha256(identity.public.signing_key),
         "sealing key": sha256(identity.public.sealing_key),
         "fingerprint": identity.public.fingerprint,
-        "secret for a purpose": identity.secret_for(b"noise/shops/3/1").hex(),
+        "secret for a purpose": identity.derive_secret(b"noise/shops/3/1").hex(),
     }
 
 
@@ -73,11 +73,11 @@ def whole_round() -> dict[str, str]:
         found[f"{name} keys"] = sha256(encode_message(attempt.sent_keys[name]))
         found[f"{name} shares"] = sha256(digests_of(attempt.sent_shares[name]))
     for name in lists.survivors:
-        answer = attempt.members[name].unmasking(lists)
-        attempt.coordinator.unmasking(name, answer)
+        answer = attempt.members[name].make_unmasking(lists)
+        attempt.coordinator.take_unmasking(name, answer)
         found[f"{name} words"] = sha256(attempt.coordinator._updates[name])
         found[f"{name} unmasking"] = sha256(encode_message(answer))
-    found["sum"] = sha256(attempt.coordinator.result().words.tobytes())
+    found["sum"] = sha256(attempt.coordinator.compute_result().words.tobytes())
     return {f"round: {name}": answer for name, answer in found.items()}
 
 
@@ -92,7 +92,7 @@ def test_a_key_file_written_once_opens_for_ever(tmp_path: Path) -> None:
     identity = Identity.load(path, PASSPHRASE)
     assert identity.name == "shop"
     assert identity.public.fingerprint == KNOWN["fingerprint"]
-    assert identity.secret_for(b"noise/shops/3/1").hex() == KNOWN["secret for a purpose"]
+    assert identity.derive_secret(b"noise/shops/3/1").hex() == KNOWN["secret for a purpose"]
     with pytest.raises(KeyStoreError):
         Identity.load(path, PASSPHRASE + b"!")
 

@@ -270,7 +270,7 @@ def test_a_federation_s_keys_open_and_its_rounds_and_its_ledger_continue(
     federation = Federation(state, shop)
     try:
         known = federation.coordinator.coordinator.state
-        assert sorted(member.name for member in known.approved()) == told["members"]
+        assert sorted(member.name for member in known.list_approved()) == told["members"]
         assert (known.model.version, known.epoch) == (told["round_models"], told["epoch"] + 1)
         federation.run_round()
         entries = federation.entries()

@@ -161,10 +161,10 @@ class Processes:
     def records(self, *logs: LogName) -> list[bytes]:
         """Everything that stands on these logs, on all of them where none is named; read again."""
         transport, found = KafkaTransport(self.settings, "reader"), []
-        bounds = {log: transport.bounds(log) for log in logs or LOGS}
+        bounds = {log: transport.find_bounds(log) for log in logs or LOGS}
         try:
             transport.read_from({log: first for log, (first, _) in bounds.items()})
-            while not all(transport.caught_up(log, end) for log, (_, end) in bounds.items()):
+            while not all(transport.has_caught_up(log, end) for log, (_, end) in bounds.items()):
                 found += [record.value for record in transport.poll(1.0)]
         finally:
             transport.close()
@@ -218,7 +218,7 @@ class Processes:
         if len(plans) != len(self._account.spends):
             account = rebuild_privacy_ledger(plans, PRIVACY)
             assert account.spends[: len(self._account.spends)] == self._account.spends, "no spend is ever taken back"
-            assert account.epsilon() >= self._account.epsilon(), "the privacy ledger never goes down"
+            assert account.compute_epsilon() >= self._account.compute_epsilon(), "the privacy ledger never goes down"
             self._account = account
         assert len(plans) == len(self._account.spends), "one spend for each plan"
         return told

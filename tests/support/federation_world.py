@@ -110,6 +110,6 @@ def killed_at_each_append(made: Callable[[], World], rounds: int, most: int = 19
 def until_stage(world: World, stage: str) -> None:
     """Turns until the attempt under way waits for this stage, and nobody has answered it."""
     while (attempt := world.coordinator.coordinator.attempt) is None or attempt.state.stage != stage:
-        world.participants_turn()
+        world.take_participants_turn()
         world.advance(500)
-        world.coordinator_turn()
+        world.take_coordinator_turn()

@@ -35,7 +35,7 @@ def next_plan(world: World, **changes: object) -> RoundPlan:
 def tell(world: World, message: Message, plan: RoundPlan) -> None:
     """Under the real coordinator's signature, to everybody, as part of the plan's attempt; participants hear it at once."""
     write(world, message, plan)
-    world.participants_turn()
+    world.take_participants_turn()
 
 
 def write(world: World, message: Message, plan: RoundPlan) -> None:
@@ -60,7 +60,7 @@ class Ear:
     def __init__(self, world: World) -> None:
         self._world = world
         self._inbox = Inbox(world.settings.name, world.identity)
-        self._position = world.broker.bounds("updates")[1]
+        self._position = world.broker.find_bounds("updates")[1]
 
     def answers(self) -> list[Opened]:
         """What came since the last time."""
@@ -107,11 +107,11 @@ class Conversation:
         for opened in self.ear.answers():
             message, sender = opened.message, opened.envelope.sender
             if isinstance(message, MaskKeys):
-                masking.keys(sender, message, opened.signed)
+                masking.take_keys(sender, message, opened.signed)
             elif isinstance(message, MaskShares):
-                masking.shares(sender, message, opened.signed)
+                masking.take_shares(sender, message, opened.signed)
             elif isinstance(message, MaskedUpdate):
-                masking.update(sender, message)
+                masking.take_update(sender, message)
         if stage == "keys":
             return masking.close_keys(cohort)
         return masking.close_shares(cohort) if stage == "shares" else masking.close_updates(cohort)

@@ -90,21 +90,21 @@ def run_round(
 
     going = staying("keys", plan.cohort)
     for name in going:
-        keys = members[name].keys()
-        coordinator.keys(name, keys, signed(name, keys, plan))
+        keys = members[name].make_keys()
+        coordinator.take_keys(name, keys, signed(name, keys, plan))
     key_list = coordinator.close_keys(going)
     going = staying("shares", going)
     for name in going:
-        shares = members[name].shares(key_list.envelopes, NOW_MS)
-        coordinator.shares(name, shares, signed(name, shares, plan))
+        shares = members[name].make_shares(key_list.envelopes, NOW_MS)
+        coordinator.take_shares(name, shares, signed(name, shares, plan))
     share_list = coordinator.close_shares(going)
     going = staying("updates", going)
     for name in going:
-        coordinator.update(name, members[name].masked(share_list.envelopes, vectors[name], NOW_MS))
+        coordinator.take_update(name, members[name].mask(share_list.envelopes, vectors[name], NOW_MS))
     lists = coordinator.close_updates(going)
     for name in staying("unmasking", going):
-        coordinator.unmasking(name, members[name].unmasking(lists))
-    return coordinator.result()
+        coordinator.take_unmasking(name, members[name].make_unmasking(lists))
+    return coordinator.compute_result()
 
 
 class Attempt:
@@ -123,21 +123,21 @@ class Attempt:
 
     def keys(self) -> KeyList:
         for name, member in self.members.items():
-            self.sent_keys[name] = member.keys()
-            self.coordinator.keys(name, self.sent_keys[name], signed(name, self.sent_keys[name], self.plan))
+            self.sent_keys[name] = member.make_keys()
+            self.coordinator.take_keys(name, self.sent_keys[name], signed(name, self.sent_keys[name], self.plan))
         return self.coordinator.close_keys(self.plan.cohort)
 
     def shares(self) -> ShareList:
         keys = self.keys()
         for name, member in self.members.items():
-            self.sent_shares[name] = member.shares(keys.envelopes, NOW_MS)
-            self.coordinator.shares(name, self.sent_shares[name], signed(name, self.sent_shares[name], self.plan))
+            self.sent_shares[name] = member.make_shares(keys.envelopes, NOW_MS)
+            self.coordinator.take_shares(name, self.sent_shares[name], signed(name, self.sent_shares[name], self.plan))
         return self.coordinator.close_shares(self.plan.cohort)
 
     def updates(self, *dropped: str) -> SurvivorList:
         shares = self.shares()
         staying = [name for name in self.plan.cohort if name not in dropped]
         for name in staying:
-            update = self.members[name].masked(shares.envelopes, self.vectors[name], NOW_MS)
-            self.coordinator.update(name, update)
+            update = self.members[name].mask(shares.envelopes, self.vectors[name], NOW_MS)
+            self.coordinator.take_update(name, update)
         return self.coordinator.close_updates(staying)

@@ -198,7 +198,7 @@ def cross_site(config: Path | None = COORDINATOR) -> None:
     if waiting:
         typer.echo(f"not told yet by {', '.join(waiting)}")
     said = describe_matrix(
-        sites.matrix(), f"Of the training that made model {sites.model_version}, the models before they became one"
+        sites.to_matrix(), f"Of the training that made model {sites.model_version}, the models before they became one"
     )
     if said:
         typer.echo(said)
@@ -251,9 +251,11 @@ def budget(config: Path | None = COORDINATOR, fingerprint: str | None = FINGERPR
         return
     ledger = rebuild_privacy_ledger(told.entries, privacy)
     terms, training = build_terms(side.settings.rounds)
-    left = ledger.rounds_left(release_of(terms, training), at_most=100_000)
+    left = ledger.count_rounds_left(release_of(terms, training), at_most=100_000)
     typer.echo(f"level {privacy.level}, delta {privacy.delta:g}, noise multiplier {privacy.noise_multiplier:g}")
-    typer.echo(f"epsilon {ledger.epsilon():.3f} of {privacy.epsilon_max:g} spent in {len(ledger.spends)} attempts")
+    typer.echo(
+        f"epsilon {ledger.compute_epsilon():.3f} of {privacy.epsilon_max:g} spent in {len(ledger.spends)} attempts"
+    )
     typer.echo(f"{left} more attempts of the present settings are allowed")
 
 

@@ -365,9 +365,9 @@ def read_requests(settings: FederationSettings) -> list[tuple[PublicIdentity, in
     found: dict[str, tuple[PublicIdentity, int]] = {}
     inbox = Inbox(settings.name, log="updates")
     try:
-        first, end = transport.bounds("updates")
+        first, end = transport.find_bounds("updates")
         transport.read_from({"updates": first})
-        while not transport.caught_up("updates", end):
+        while not transport.has_caught_up("updates", end):
             for record in transport.poll(POLL_S):
                 try:
                     with translate_foreign_errors():

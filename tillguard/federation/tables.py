@@ -42,7 +42,7 @@ def tabulate_sites(sites: Sites) -> Table:
     numbered = {name: str(number) for number, name in enumerate(sites.shown, start=1)}
     title = f"Average precision on the newest examples of (model {sites.model_version})"
     table = Table("", "Model of", *numbered.values(), title=title, padding=(0, 0, 0, 1), pad_edge=False)
-    for name, row in sites.matrix().items():
+    for name, row in sites.to_matrix().items():
         table.add_row(numbered[name], name, *(f"{row[other]:.3f}" if other in row else "" for other in numbered))
     return table
 

@@ -65,7 +65,7 @@ class Watch:
             ledger = build_privacy_ledger(
                 state.spends, privacy.level, delta=privacy.delta, epsilon_max=privacy.epsilon_max
             )
-            self._set("tillguard_federation_epsilon", ledger.epsilon(), level=privacy.level)
+            self._set("tillguard_federation_epsilon", ledger.compute_epsilon(), level=privacy.level)
 
     def _look_for_participants(self) -> None:
         coordinator = self._process.coordinator

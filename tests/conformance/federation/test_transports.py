@@ -69,17 +69,17 @@ def test_only_the_logs_asked_for_are_read(world: Any) -> None:
 
 def test_bounds_say_where_a_log_begins_and_ends_and_a_reader_knows_when_it_is_there(world: Any) -> None:
     coordinator, reader = world.open("coordinator", exclusive=True), world.open("bea")
-    assert reader.bounds("control") == (0, 0)
+    assert reader.find_bounds("control") == (0, 0)
     coordinator.append([said(0, "control"), said(1, "control")])
     coordinator.append([said(2, "control")])
-    first, end = reader.bounds("control")
+    first, end = reader.find_bounds("control")
     assert first == 0
     assert end >= 3
     reader.read_from({"control": first})
-    assert not reader.caught_up("control", end)
+    assert not reader.has_caught_up("control", end)
     deadline = time.monotonic() + DEADLINE_S
     found: list[Record] = []
-    while not reader.caught_up("control", end):
+    while not reader.has_caught_up("control", end):
         assert time.monotonic() < deadline
         found += reader.poll(0.2)
     assert [record.value for record in found] == [b"message 0", b"message 1", b"message 2"]

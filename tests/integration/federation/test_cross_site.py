@@ -54,11 +54,11 @@ def test_the_coordinator_s_people_see_everyone_s_model_on_everyone_s_examples(pr
     sites = await_sites(processes, told=2)
     assert len(sites.shown) == 2
     assert set(sites.shown) < set(processes.names[:3])
-    assert all(list(row) == sorted(sites.shown) for row in sites.matrix().values())
+    assert all(list(row) == sorted(sites.shown) for row in sites.to_matrix().values())
 
     # While it runs, from what it has on its disk; and the same after it was killed.
     said = processes.call("cross-site", *config)
-    for owner, row in sites.matrix().items():
+    for owner, row in sites.to_matrix().items():
         (line,) = [line for line in said.splitlines() if owner in line and "│" in line]
         assert [cell.strip() for cell in line.strip("│").split("│")][2:] == [f"{row[one]:.3f}" for one in sites.shown]
     assert "have an average precision of" in said

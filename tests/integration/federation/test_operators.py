@@ -69,10 +69,10 @@ class Operators:
         """All that stand on the topic."""
         transport = KafkaTransport(self.processes.settings, "reader")
         try:
-            first, end = transport.bounds("updates")
+            first, end = transport.find_bounds("updates")
             transport.read_from({"updates": first})
             found: list[Record] = []
-            while not transport.caught_up("updates", end):
+            while not transport.has_caught_up("updates", end):
                 found += [record for record in transport.poll(1.0) if record.key == b"operator"]
             return found
         finally:

@@ -52,7 +52,7 @@ def made(staleness_max: int) -> World:
         while world.state.round_number <= BEHIND:
             for name in QUICK:
                 world.participants[name].run_once(0.0)
-            world.coordinator_turn()
+            world.take_coordinator_turn()
             world.advance(1_000)
 
     world._learners[SLOW] = SlowOnce(world._learners[SLOW], meanwhile)

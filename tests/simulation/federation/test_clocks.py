@@ -99,7 +99,7 @@ def test_what_a_coordinator_of_the_future_left_behind_is_over_at_the_next_start(
     with monkeypatch.context() as earlier, wrong_clock(world, HOUR_MS):
         earlier.setattr(log_clock, "describe_skew", lambda _: None)
         world.restart_coordinator()
-        world.turn()
+        world.take_turn()
     assert all(one.participant.dropped["time"] for one in world.participants.values()), "nobody believed it"
     world.restart_coordinator()
     attempt = world.coordinator.coordinator.attempt
@@ -131,7 +131,7 @@ def test_a_message_from_the_future_is_dropped_under_its_senders_name_and_says_by
     )
     records = [Outgoing("updates", b"shop-2", record) for record in to_records(signed, identity)]
     world.broker.take(records, "shop-2", exclusive=True)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     assert heard == [("shop-2", "time", "the sender's clock is 47 minutes ahead of the log's")]
 
 
@@ -148,11 +148,11 @@ def test_a_clock_that_is_set_during_a_run_ends_it_before_the_next_message(second
     clock = Jumping(from_epoch_ms(broker.now_ms))
     time = LogClock(clock, MemoryTransport(broker, "shop"), b"shop")
     assert time.now_ms() == broker.now_ms
-    assert broker.bounds("updates")[1] == 1
+    assert broker.find_bounds("updates")[1] == 1
     clock.advance(600)
     broker.advance_to(broker.now_ms + 600_000)
     assert time.now_ms() == broker.now_ms
-    assert broker.bounds("updates")[1] == 1, "it is asked once"
+    assert broker.find_bounds("updates")[1] == 1, "it is asked once"
     clock.set_off(seconds)
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="60 minutes"):
@@ -181,7 +181,7 @@ def test_a_coordinators_decisions_stop_when_its_clock_is_set_wrong_and_go_on_whe
     wrong.set_off(3_600)
     before = records_of(world, OWN)
     with pytest.raises(ConfigurationError, match="ahead"):
-        world.coordinator_turn()
+        world.take_coordinator_turn()
     assert records_of(world, OWN) == before
     world.restart_coordinator()
     world.run_until(lambda: world.coordinator.coordinator.idle)

@@ -94,7 +94,7 @@ def entries(world: World, kind: str) -> list[dict[str, Any]]:
 def test_the_matrix_is_that_of_the_models_that_left_training_on_everyone_s_newest_examples() -> None:
     world = made(settings_for())
     world.run_rounds(1)
-    matrix = settled(world).matrix()
+    matrix = settled(world).to_matrix()
     assert list(matrix) == list(WILLING)
     for owner, row in matrix.items():
         assert list(row) == list(WILLING)
@@ -109,7 +109,7 @@ def test_the_ledger_says_who_was_shown_and_who_told_but_no_figure() -> None:
     world = made(settings_for())
     world.run_rounds(1)
     settled(world)
-    world.turn()
+    world.take_turn()
     assert entries(world, "site_models") == [{"model_version": 1, "shown": list(WILLING)}]
     told = entries(world, "site_figures")
     assert sorted(one["participant"] for one in told) == list(WILLING)
@@ -161,13 +161,13 @@ def test_a_coordinator_that_is_killed_at_any_append_has_the_same_matrix() -> Non
 
     whole = running()
     whole.run_rounds(1)
-    expected = settled(whole).matrix()
+    expected = settled(whole).to_matrix()
     killed = 0
     for world in killed_at_each_append(running, 1):
         killed += 1
         found = settled(world)
-        assert found.matrix().keys() == expected.keys()
-        for owner, row in found.matrix().items():
+        assert found.to_matrix().keys() == expected.keys()
+        for owner, row in found.to_matrix().items():
             assert row == pytest.approx(expected[owner], abs=1e-6)
         told = entries(world, "site_figures")
         assert len(told) == len({one["participant"] for one in told}), "nobody counts twice"
@@ -199,7 +199,7 @@ def test_a_participant_that_is_killed_tells_once(moment: str) -> None:
     else:
         process._transport.append = dying  # type: ignore[method-assign]
     world.run_rounds(1)
-    assert list(settled(world).matrix()[victim]) == list(WILLING)
+    assert list(settled(world).to_matrix()[victim]) == list(WILLING)
     assert world.crashes == 1
     world.run_until(lambda: True)
     assert [one["participant"] for one in entries(world, "site_figures")].count(victim) == 1
@@ -241,7 +241,7 @@ def test_a_coordinator_cannot_ask_without_a_round_to_which_the_retailer_agreed(m
         tell(
             world, cross_site.build_message(world.settings.name, plan, version, world.state.model.payload, shown), plan
         )
-        world.participants_turn()
+        world.take_participants_turn()
     assert ear.answers() == []
     assert all(one.participant.shown is None for one in world.participants.values())
 
@@ -260,7 +260,7 @@ def test_where_rounds_follow_each_other_at_once_every_evaluation_is_finished_and
         return world.coordinator.coordinator.idle
 
     for _ in range(1_000):
-        if world.turn() == 0:
+        if world.take_turn() == 0:
             world.advance(500)
         if over():
             break
@@ -277,13 +277,13 @@ def test_whoever_holds_the_name_by_other_keys_is_not_shown_what_the_one_before_a
     world = made(settings_for(), NAMES)
     victim = NAMES[1]
     server_update = world._server_update
-    candidate = server_update.candidate
+    candidate = server_update.make_candidate
 
     def re_enrolled(state: CoordinatorState, *rest: Any) -> Any:
         state.members[victim] = replace(state.members[victim], sealing_key=world.identity.public.sealing_key)
         return candidate(state, *rest)
 
-    monkeypatch.setattr(server_update, "candidate", re_enrolled)
+    monkeypatch.setattr(server_update, "make_candidate", re_enrolled)
     world.run_rounds(1)
     (shown,) = entries(world, "site_models")
     assert victim not in shown["shown"]
@@ -293,14 +293,14 @@ def test_whoever_holds_the_name_by_other_keys_is_not_shown_what_the_one_before_a
 def test_strangers_and_wrong_figures_do_not_count() -> None:
     world = made(settings_for())
     world.run_rounds(1)
-    before = settled(world).matrix()
+    before = settled(world).to_matrix()
     process = world.participants[NAMES[-1]]
     process._send(Saying(SiteFigures(model_version=1, figures={WILLING[0]: 1.0})))
     willing = world.participants[WILLING[0]]
     willing._send(Saying(SiteFigures(model_version=1, figures={WILLING[1]: 1.0})))
     willing._send(Saying(SiteFigures(model_version=9, figures={WILLING[1]: 1.0})))
     world.run_until(lambda: True)
-    assert sites_of(world).matrix() == before
+    assert sites_of(world).to_matrix() == before
     assert {reason: world.drops.get(reason, 0) for reason in ("not_selected", "duplicate", "wrong_round")} == {
         "not_selected": 1, "duplicate": 1, "wrong_round": 1,
     }  # fmt: skip

@@ -65,11 +65,11 @@ def begun(under_way: bool) -> World:
     world.enrol_all()
     world.order(Order(action="revoke", participant="shop-3"))
     world.participants["shop-4"].leave("")
-    world.turn()
+    world.take_turn()
     if under_way:
         world.order_rounds(1)
-        world.coordinator_turn()
-    world.participants_turn()
+        world.take_coordinator_turn()
+    world.take_participants_turn()
     assert (world.coordinator.coordinator.attempt is not None) == under_way
     return world
 
@@ -206,7 +206,7 @@ def test_an_error_while_a_record_is_checked_drops_it_as_a_defect_each_time_it_is
     world = small_world(small_settings("masked"), 4)
     world.enrol_all()
     world.order_rounds(1)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     heard: list[tuple[str, str, str]] = []
     real = intake.take
 
@@ -216,7 +216,7 @@ def test_an_error_while_a_record_is_checked_drops_it_as_a_defect_each_time_it_is
     monkeypatch.setattr(intake, "take", take)
     put(world, Refusal(reason="data"), world.identities["shop-3"])
     world.coordinator.coordinator._dropped = lambda *said: heard.append(said)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     assert [(sender, reason) for sender, reason, _ in heard] == [("shop-3", "defect")]
     assert "ZeroDivisionError" in heard[0][2]
     assert "secret" not in heard[0][2]
@@ -241,7 +241,7 @@ def test_what_is_no_fault_of_the_record_is_never_swallowed(monkeypatch: pytest.M
     monkeypatch.setattr(intake, "take", fail)
     put(world, Refusal(reason="data"), world.identities["shop-0"])
     with pytest.raises(type(error)):
-        world.coordinator_turn()
+        world.take_coordinator_turn()
 
 
 def test_an_error_in_changing_the_state_is_never_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,14 +250,14 @@ def test_an_error_in_changing_the_state_is_never_swallowed(monkeypatch: pytest.M
     monkeypatch.setattr(intake, "take", lambda *_: failing)
     put(world, Refusal(reason="data"), world.identities["shop-0"])
     with pytest.raises(ZeroDivisionError):
-        world.coordinator_turn()
+        world.take_coordinator_turn()
 
 
 def test_a_participant_that_fails_at_a_message_drops_it_and_leaves_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     world = small_world(small_settings("masked"), 4)
     world.enrol_all()
     world.order_rounds(1)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     participant: Participant = world.participants["shop-0"].participant
     monkeypatch.setattr(participant.updates, "answer", failing)
     world.run_until(lambda: world.coordinator.coordinator.idle)
@@ -265,5 +265,5 @@ def test_a_participant_that_fails_at_a_message_drops_it_and_leaves_the_attempt(m
     assert world.state.model.version == 1, "the round continued without it"
     monkeypatch.setattr(trust, "accept_roster", failing)
     world.order(Order(action="revoke", participant="shop-3"))
-    world.turn()
+    world.take_turn()
     assert participant.dropped["defect"] == 2

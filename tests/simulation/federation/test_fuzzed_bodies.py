@@ -126,14 +126,14 @@ def waiting(stage: str) -> tuple[World, bytes]:
     world.order(Order(action="run", rounds=1))
     wanted = "updates" if stage == "robust" else stage
     while True:
-        world.coordinator_turn()
+        world.take_coordinator_turn()
         attempt = world.coordinator.coordinator.attempt
         ear = Ear(world)
         if attempt is not None and attempt.state.stage == wanted:
-            world.participants_turn()
+            world.take_participants_turn()
             answer = next(each.message for each in ear.answers() if each.envelope.sender == SHOP)
             return world, encode_message(answer)
-        world.participants_turn()
+        world.take_participants_turn()
         world.advance(2_000)
 
 

@@ -161,7 +161,7 @@ def test_it_is_dropped_counted_ledgered_and_harmless(world: World, case: str) ->
     assert world.drops.get(reason, 0) == before.get(reason, 0) + 1, world.drops
     finish(world)
     assert world.state.model.version == 1
-    assert len(world.state.approved()) == 4
+    assert len(world.state.list_approved()) == 4
     dropped = [json.loads(entry.content) for entry in ledger_of(world) if entry.kind == "dropped"]
     assert sum(counts.get(reason, 0) for counts in dropped) >= 1
 
@@ -175,7 +175,7 @@ def test_a_replayed_log_of_a_whole_round_changes_nothing(world: World) -> None:
     finish(world)
     assert world.state.model == model
     assert world.state.rounds_wanted == 0
-    assert [member.status for member in world.state.approved()] == ["approved"] * 4
+    assert [member.status for member in world.state.list_approved()] == ["approved"] * 4
     world.run_rounds(1)
     assert world.state.model.version == 2
 

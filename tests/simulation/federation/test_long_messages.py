@@ -65,7 +65,7 @@ def test_a_participant_killed_between_two_parts_of_its_update_has_no_part_in_it_
 
     transport.append = dying  # type: ignore[method-assign]
     world.run_rounds(1)
-    world.turn()
+    world.take_turn()
     assert world.crashes == 1
     assert participants_of(world) == [3]
     world.run_rounds(1)

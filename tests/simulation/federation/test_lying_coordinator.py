@@ -90,7 +90,7 @@ def other_keys(led: Conversation) -> KeyList:
     assert isinstance(led.due, KeyList)
     member = MaskingMember(build_masking_plan(led.world.settings.name, led.plan), "shop-1", lambda _: None)
     signed = seal(
-        member.keys(),
+        member.make_keys(),
         led.world.identity,
         federation=led.world.settings.name,
         round_number=led.plan.round,

@@ -35,7 +35,7 @@ def world() -> World:
     made = small_world(small_settings("masked"), 3)
     for participant in made.participants.values():
         participant.enrol(allow_robust=True)
-    made.coordinator_turn()
+    made.take_coordinator_turn()
     assert len(made.state.waiting) == 3
     return made
 
@@ -64,25 +64,25 @@ def test_of_two_approvals_in_one_moment_both_hold_and_both_are_answered(world: W
         if not second:
             second.append(Answer("unanswered"))
             # The second operator's clock is behind, and its order comes later.
-            second[0] = ordered(world, approval(world, "shop-1"), world.coordinator_turn, ahead_ms=-5)
+            second[0] = ordered(world, approval(world, "shop-1"), world.take_coordinator_turn, ahead_ms=-5)
 
     assert ordered(world, approval(world, "shop-0"), meanwhile) == Answer("done")
     assert second == [Answer("done")]
-    assert [member.name for member in world.state.approved()] == ["shop-0", "shop-1"]
+    assert [member.name for member in world.state.list_approved()] == ["shop-0", "shop-1"]
     assert world.drops == {}
 
 
 def test_a_replayed_order_is_dropped_counted_ledgered_and_without_effect(world: World) -> None:
-    ordered(world, approval(world, "shop-0"), world.coordinator_turn)
-    ordered(world, Order(action="pause"), world.coordinator_turn)
+    ordered(world, approval(world, "shop-0"), world.take_coordinator_turn)
+    ordered(world, Order(action="pause"), world.take_coordinator_turn)
     orders = [record for record in world.broker.read("updates", 0, 100) if record.key == b"operator"]
     for record in orders:
         world.broker.take([Outgoing("updates", b"x", record.value)], "mallory", exclusive=True)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     assert world.drops == {"duplicate": 2}
     world.restart_coordinator()
-    world.coordinator_turn()
-    assert ordered(world, Order(action="pause"), world.coordinator_turn) == Answer("done")
+    world.take_coordinator_turn()
+    assert ordered(world, Order(action="pause"), world.take_coordinator_turn) == Answer("done")
     dropped = [json.loads(entry.content) for entry in ledger_of(world) if entry.kind == "dropped"]
     assert dropped == [{"duplicate": 2}]
     assert [entry.kind for entry in ledger_of(world)].count("approved") == 1
@@ -98,7 +98,7 @@ def test_the_answer_to_an_order_outlives_the_coordinator_that_read_it(world: Wor
             transport = world.coordinator.transport
             assert isinstance(transport, MemoryTransport)
             transport.crash_before = 1
-        world.coordinator_turn()
+        world.take_coordinator_turn()
 
     assert ordered(world, approval(world, "shop-0"), dies_first) == Answer("done")
     assert world.crashes == 1
@@ -107,25 +107,25 @@ def test_the_answer_to_an_order_outlives_the_coordinator_that_read_it(world: Wor
 
 def test_a_refusal_comes_with_its_reason(world: World) -> None:
     stranger = Order(action="approve", participant="shop-0", fingerprint="ab" * 32)
-    answer = ordered(world, stranger, world.coordinator_turn)
+    answer = ordered(world, stranger, world.take_coordinator_turn)
     assert answer == Answer("refused", "refused", "nobody of this name waits with this fingerprint")
     assert world.drops == {"refused": 1}
-    assert world.state.approved() == []
+    assert world.state.list_approved() == []
 
 
 def test_nobody_answers_where_no_coordinator_runs_and_the_order_holds_when_one_starts(world: World) -> None:
     assert ordered(world, approval(world, "shop-0"), lambda: None, wait_s=0.05) == Answer("unanswered")
     assert ordered(world, approval(world, "shop-1"), lambda: None, wait_s=0.0) == Answer("unanswered")
     world.restart_coordinator()
-    world.coordinator_turn()
-    assert [member.name for member in world.state.approved()] == ["shop-0", "shop-1"]
+    world.take_coordinator_turn()
+    assert [member.name for member in world.state.list_approved()] == ["shop-0", "shop-1"]
 
 
 def test_an_order_from_a_clock_too_far_ahead_is_told_so_though_the_coordinator_can_say_nothing(world: World) -> None:
-    answer = ordered(world, approval(world, "shop-0"), world.coordinator_turn, ahead_ms=2 * CLOCK_TOLERANCE_MS)
+    answer = ordered(world, approval(world, "shop-0"), world.take_coordinator_turn, ahead_ms=2 * CLOCK_TOLERANCE_MS)
     assert (answer.outcome, answer.reason) == ("refused", "time")
     assert "10 minutes ahead" in answer.detail
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     assert world.drops == {"time": 1}
 
 
@@ -135,8 +135,8 @@ def test_an_order_stands_though_kafka_goes_away_while_its_answer_is_waited_for(w
 
     answer = ordered(world, approval(world, "shop-0"), gone)
     assert answer == Answer("unanswered", detail="the federation's Kafka is gone")
-    world.coordinator_turn()
-    assert [member.name for member in world.state.approved()] == ["shop-0"]
+    world.take_coordinator_turn()
+    assert [member.name for member in world.state.list_approved()] == ["shop-0"]
 
 
 def test_what_others_write_on_the_ledger_answers_nothing(world: World) -> None:

@@ -97,7 +97,7 @@ def test_the_round_ends_with_the_sum_of_those_who_sent_and_the_next_one_has_ever
     else:
         dies_at(world, VICTIM, kind, moment)
     world.run_rounds(1)
-    world.turn()
+    world.take_turn()
     assert world.crashes == 1, "it was killed, once"
     before_it = SAID[mode] if kind == "training" else SAID[mode][: SAID[mode].index(kind) + (moment == "after")]
     said = said_by(world, VICTIM, 1)

@@ -47,7 +47,7 @@ def tell(world: World, members: Sequence[Member]) -> None:
     world.state.members = {member.name: member for member in members}
     world.state.roster_version += 1
     say(world, Roster(version=world.state.roster_version, members=tuple(members)))
-    world.participants_turn()
+    world.take_participants_turn()
 
 
 def members_of(world: World) -> dict[str, Member]:
@@ -55,7 +55,7 @@ def members_of(world: World) -> dict[str, Member]:
 
 
 def warned(world: World, name: str, *, left: bool = False) -> dict[str, str]:
-    return world.participants[name].participant.warnings(left=left)
+    return world.participants[name].participant.list_warnings(left=left)
 
 
 def tell_people(world: World, name: str, word: Word) -> None:
@@ -67,13 +67,13 @@ def test_other_keys_under_a_known_name_are_not_believed_and_a_round_with_them_is
 ):
     world = world_of()
     world.order(Order(action="revoke", participant=OTHER))
-    world.turn()
+    world.take_turn()
     old, new = world.identities[OTHER].public, Identity.generate(OTHER)
     world.identities[OTHER] = new
     with capture_logs() as logs:
         world.restart_participant(OTHER)
         world.enrol_all()
-        world.turn()
+        world.take_turn()
     told = [line["what"] for line in logs if line["event"] == "roster_warning" and line["about"] == OTHER]
     assert len(told) == 3, "each of the others once; its own people know"
     for words in (old.fingerprint, new.public.fingerprint, "telephone", "federation peers accept shop-1"):
@@ -120,7 +120,7 @@ def test_a_round_with_a_changed_key_shows_no_update_of_anybody() -> None:
     mallory = Identity.generate(OTHER)
     tell(world, list((members | {OTHER: with_keys(members[OTHER], mallory)}).values()))
     world.order_rounds(1)
-    world.turn()
+    world.take_turn()
     said = [one.participant for name, one in world.participants.items() if name != OTHER]
     assert all(one.plan is None for one in said), "they refused"
     world.run_until(lambda: world.coordinator.coordinator.idle)
@@ -191,17 +191,17 @@ def test_a_retailer_that_left_by_itself_is_not_warned_of_it() -> None:
     world.participants["shop-0"].leave("")
     tell_people(world, "shop-0", Word(left=True))
     with capture_logs() as logs:
-        world.turn()
-        world.turn()
+        world.take_turn()
+        world.take_turn()
     assert world.participants["shop-0"].participant.membership == "left"
     assert not [line for line in logs if line["event"] == "roster_warning"]
 
 
 def test_who_was_never_approved_is_not_warned() -> None:
     world = small_world(small_settings("masked"), 3)
-    world.turn()
+    world.take_turn()
     say(world, Roster(version=1, members=()))
-    world.participants_turn()
+    world.take_participants_turn()
     assert not any(warned(world, name) for name in world.participants)
 
 

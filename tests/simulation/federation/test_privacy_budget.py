@@ -28,7 +28,7 @@ def private_world(privacy: RoundPrivacySettings = PRIVACY, **options: Any) -> Wo
 
 
 def spent(world: World) -> float:
-    return rebuild_privacy_ledger(ledger_of(world), PRIVACY).epsilon()
+    return rebuild_privacy_ledger(ledger_of(world), PRIVACY).compute_epsilon()
 
 
 def trainings(world: World) -> int:

@@ -160,13 +160,13 @@ def test_where_the_calibration_fails_the_model_is_taken_as_it_is() -> None:
     world = made(rounds={"attempts_max": 2, "cohort_min": 4})
     world.order_rounds(1)
     while world.state.model.version < 2:
-        world.turn()
+        world.take_turn()
         world.advance(500)
     assert not world.state.adoptions
     world.kill(["shop-0"])
     world.run_until(lambda: world.coordinator.coordinator.idle)
-    world.turn()
-    world.turn()
+    world.take_turn()
+    world.take_turn()
     assert purposes(world) == ["statistics", "training", "calibration", "calibration"]
     assert world.state.model.version == 2
     assert {name: said[-1] for name, said in world.state.adoptions.items()} == dict.fromkeys(
@@ -205,7 +205,7 @@ def test_a_calibration_beyond_the_budget_is_refused_and_its_model_taken_without(
     two = RoundPrivacySettings(level="client", noise_multiplier=4.0, epsilon_max=1.6)
     world = made(rounds={"privacy": two})
     world.run_rounds(5)
-    world.turn()
+    world.take_turn()
     assert purposes(world) == ["statistics", "training"]
     halted = [json.loads(entry.content)["reason"] for entry in ledger_of(world) if entry.kind == "halted"]
     assert len(halted) == 1

@@ -110,7 +110,7 @@ def test_a_failed_attempt_pays_nothing_and_owes_nothing(world: World) -> None:
     np.testing.assert_array_equal(owed(world), before)
     world.participants |= gone
     world.run_until(lambda: world.coordinator.coordinator.idle)
-    world.turn()
+    world.take_turn()
     assert [entry.attempt for entry in ledger_of(world) if entry.kind == "global_model" and entry.round == 2] == [1]
     assert_all_is_paid_or_owed(world, [1, 2])
 
@@ -122,11 +122,11 @@ def test_an_update_that_came_too_late_pays_nothing(world: World) -> None:
     transport.append = held.extend  # type: ignore[method-assign,assignment]
     world.order_rounds(1)
     world.run_until(lambda: world.coordinator.coordinator.idle)
-    world.turn()
+    world.take_turn()
     transport.append = append  # type: ignore[method-assign]
     assert held, "it had trained, and sent"
     append(held)
-    world.turn()
+    world.take_turn()
     assert world.drops["wrong_round"] >= 1
     world.run_rounds(1)
     assert world.state.model.version == 3

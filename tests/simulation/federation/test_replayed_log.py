@@ -74,7 +74,7 @@ def test_records_appended_again_do_not_end_an_attempt_for_those_who_take_part(
 ) -> None:
     world = under_way(made(mode, hidden), mode)
     again(world.broker, records_of(world))
-    world.participants_turn()
+    world.take_participants_turn()
     again(world.broker, records_of(world, ("control",)))
     finishes(world, 3)
     kinds = [entry.kind for entry in told(world).entries]
@@ -102,7 +102,7 @@ def test_old_records_between_those_of_one_decision_change_nothing(mode: str, hid
     meddle(world, mingled)
     world.order_rounds(1)
     for _ in range(100):
-        world.coordinator_turn()
+        world.take_coordinator_turn()
         right = known(world.coordinator)
         assert recalled(world, checkpoint=True) == right
         assert recalled(world, checkpoint=False) == right
@@ -110,7 +110,7 @@ def test_old_records_between_those_of_one_decision_change_nothing(mode: str, hid
             break
         # Participants hear nothing of the stranger: what is at stake is what a coordinator remembers.
         unmeddled(world)
-        world.participants_turn()
+        world.take_participants_turn()
         world.advance(500)
     assert world.state.model.version == 2
 
@@ -148,7 +148,7 @@ def test_what_a_killed_coordinator_did_not_come_to_say_does_not_count_when_a_str
 
     world.order_rounds(1)
     meddle(world, lost)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     assert world.crashes == 1
     right = known(world.coordinator)
     assert recalled(world, unsaid, checkpoint=True) == right

@@ -88,7 +88,7 @@ def test_at_every_moment_the_state_is_a_function_of_the_logs(mode: str) -> None:
     world.order(Order(action="run", rounds=2))
     checked = 0
     for _ in range(200):
-        world.turn()
+        world.take_turn()
         live = world.coordinator.coordinator
         rebuilt = _rebuilt(world)
         same = [_comparable(live.state), _comparable(rebuilt.coordinator.state)]
@@ -145,7 +145,7 @@ def test_participants_that_vanish_in_any_stage_do_not_stop_a_masked_round() -> N
         world.enrol_all()
         world.order(Order(action="run", rounds=1))
         for _ in range(moment):
-            world.turn()
+            world.take_turn()
             world.advance(500)
         world.kill(["shop-1", "shop-5"])
         world.run_until(lambda world=world: world.state.rounds_wanted == 0 and world.state.round_number == 1)  # type: ignore[misc]
@@ -169,7 +169,7 @@ def test_a_newcomer_in_the_middle_of_a_round_takes_part_from_the_next_on() -> No
     late = world.participants.pop("shop-4")
     world.enrol_all()
     world.order(Order(action="run", rounds=2))
-    world.turn()
+    world.take_turn()
     world.participants["shop-4"] = late
     world.enrol_all()
     world.run_until(lambda: world.state.rounds_wanted == 0 and world.state.round_number == 2)
@@ -181,7 +181,7 @@ def test_a_revoked_participant_has_no_part_from_then_on() -> None:
     world = small_world(small_settings("masked"), 5)
     world.enrol_all()
     world.order(Order(action="run", rounds=1))
-    world.turn()
+    world.take_turn()
     world.order(Order(action="revoke", participant="shop-2"))
     world.run_until(lambda: world.state.rounds_wanted == 0 and world.state.round_number == 1)
     world.run_rounds(1)
@@ -214,11 +214,11 @@ def test_a_newcomer_takes_part_though_the_logs_have_forgotten_how_the_federation
     world.enrol_all()
     world.run_rounds(1)
     world.advance(12 * 3_600_000)
-    world.turn()
+    world.take_turn()
     world.advance(20 * 3_600_000)
     for log in ("control", "models", "updates"):
         kept = [record for record in world.broker._logs[log] if record.appended_ms > world.broker.now_ms - 86_400_000]
-        world.broker.forget_before(log, kept[0].offset if kept else world.broker.bounds(log)[1])
+        world.broker.forget_before(log, kept[0].offset if kept else world.broker.find_bounds(log)[1])
     world.participants["shop-4"] = late
     world.restart_participant("shop-4")
     world.enrol_all()
@@ -234,9 +234,9 @@ def test_a_model_that_an_earlier_coordinator_published_counts_though_the_next_on
     world.enrol_all()
     world.order(Order(action="run", rounds=2))
     while world.state.model.version == 0:
-        world.coordinator_turn()
+        world.take_coordinator_turn()
         if world.state.model.version == 0:
-            world.participants_turn()
+            world.take_participants_turn()
             world.advance(500)
     # Participants now find the second coordinator's claim and the first one's model in one reading.
     world.restart_coordinator()

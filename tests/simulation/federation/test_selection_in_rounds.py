@@ -79,7 +79,7 @@ def test_in_strata_every_round_hears_all_kinds_of_participants_and_by_chance_it_
     world.enrol_all()
     for _ in range(5):
         world.run_rounds(1)
-        world.turn()
+        world.take_turn()
     # Before the first model everyone is of one stratum.
     heard = [{STRATA.get(name, "global") for name in cohort} for cohort in cohorts(world)[1:]]
     assert len(heard) == 4

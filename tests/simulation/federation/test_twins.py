@@ -39,10 +39,10 @@ def with_twin(mode: str) -> tuple[World, ParticipantProcess, list[tuple[str, str
 def both_answer(world: World, twin: ParticipantProcess) -> None:
     """The first stage of an attempt; nobody else has answered yet."""
     world.order_rounds(1)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     world.participants["shop-1"].run_once(0.0)
     twin.run_once(0.0)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
 
 
 def assert_named(heard: list[tuple[str, str, str]]) -> None:
@@ -56,8 +56,8 @@ def test_whoever_comes_second_in_an_attempt_ends_and_the_round_goes_on(first: st
     if first == "its twin":
         world.participants["shop-1"], twin = twin, world.participants["shop-1"]
     both_answer(world, twin)
-    world.participants_turn()
-    world.coordinator_turn()
+    world.take_participants_turn()
+    world.take_coordinator_turn()
     with pytest.raises(FencedError, match="another process takes part as shop-1"):
         twin.run_once(0.0)
     world.run_until(lambda: world.coordinator.coordinator.idle)
@@ -77,8 +77,8 @@ def test_in_mode_robust_the_coordinator_names_whose_two_processes_answer() -> No
 def test_a_record_that_came_twice_is_no_sign_of_two_processes() -> None:
     world, _, heard = with_twin("masked")
     world.order_rounds(1)
-    world.coordinator_turn()
-    start = world.broker.bounds("updates")[1]
+    world.take_coordinator_turn()
+    start = world.broker.find_bounds("updates")[1]
     world.participants["shop-1"].run_once(0.0)
     for record in list(world.broker.read("updates", start, 1_000)):
         world.broker._store(Outgoing(record.log, record.key, record.value))

@@ -50,7 +50,7 @@ def dying(world: World, number: int, chosen: Chosen, *, heard: bool = False) -> 
         unsaid.extend(records)
         again(world.broker, chosen(list(records)))
         if heard:
-            world.participants_turn()
+            world.take_participants_turn()
         raise CrashError
 
     meddle(world, lost)
@@ -142,7 +142,7 @@ def test_a_plan_that_is_appended_while_the_next_coordinator_starts_is_paid_for(
         started += 1
         if started == 1:
             again(world.broker, of(unsaid, "plan"))
-            world.participants_turn()
+            world.take_participants_turn()
             if killed:
                 assert isinstance(process.transport, MemoryTransport)
                 process.transport.crash_before = 2
@@ -152,7 +152,7 @@ def test_a_plan_that_is_appended_while_the_next_coordinator_starts_is_paid_for(
     world.order_rounds(1)
     if killed:
         with pytest.raises(CrashError):
-            world.coordinator_turn()
+            world.take_coordinator_turn()
         world.restart_coordinator()
     world.run_until(lambda: world.coordinator.coordinator.idle)
     assert [(one.spend.round, one.spend.attempt) for one in world.state.spends] == [(1, 0), (1, 1)]
@@ -170,7 +170,7 @@ def test_a_roster_that_was_appended_is_followed_by_a_newer_one() -> None:
     version = world.state.roster_version
     dying(world, 1, lambda said: of(said, "roster"), heard=True)
     # The next one has heard both orders when it says the roster that the first would have said after one of them.
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     assert {one.participant.state.roster_version for one in world.participants.values()} == {version + 1}
     world.run_until(lambda: world.coordinator.coordinator.idle)
     check(world)
@@ -184,7 +184,7 @@ def test_what_is_appended_on_another_log_than_its_own_is_followed_by_nobody() ->
 
     def chosen(records: list[Outgoing]) -> list[Outgoing]:
         again(world.broker, [one._replace(log="models") for one in records])
-        world.participants_turn()
+        world.take_participants_turn()
         followed.extend(one.participant.plan for one in world.participants.values())
         return []
 
@@ -203,7 +203,7 @@ def test_the_newest_decision_counts_no_more_where_a_record_of_it_is_lost_but_its
     """As where a broker's disk lost what came last."""
     world = private(mode)
     world.order_rounds(1)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     assert world.coordinator.coordinator.attempt is not None
     del world.broker._logs[log][-1]
     for one in world.participants.values():
@@ -271,7 +271,7 @@ def test_a_coordinator_follows_that_upon_which_most_was_built_whatever_is_append
         patch.setattr(MemoryTransport, "append", lost)
         # The wrapped transport dies with the plan, its successor with its claim.
         with pytest.raises(CrashError):
-            world.coordinator_turn()
+            world.take_coordinator_turn()
     world.coordinator = start()
     right = known(world.coordinator)
     assert world.coordinator.coordinator.attempt is not None, "the plan was there whole, and counts"
@@ -290,9 +290,9 @@ def torn(request: pytest.FixtureRequest) -> tuple[World, list[Outgoing], object]
     world = under_way(made(request.param, rounds=1), request.param)
     unsaid = dying(world, 1, lambda _: [])
     while world.crashes == 0:
-        world.participants_turn()
+        world.take_participants_turn()
         world.advance(500)
-        world.coordinator_turn()
+        world.take_coordinator_turn()
     return world, unsaid, known(world.coordinator)
 
 

@@ -61,7 +61,7 @@ def test_updates_are_compressed_as_hard_as_the_coordinator_s_settings_say(level:
     world.enrol_all()
     participant = world.participants["shop-0"].participant
     given = Contribution(np.zeros(1_000), clipped=False)
-    update = participant.updates.quantised(next_plan(world), given, Trained([], 10, 1))
+    update = participant.updates.quantise(next_plan(world), given, Trained([], 10, 1))
     assert unpack(update.payload, 4_000) == bytes(4_000)
     assert (len(update.payload) < 100) == (level > 0)
 
@@ -227,7 +227,7 @@ def test_a_run_of_so_many_rounds_ends_whatever_was_ordered_before_and_left_undon
     world.enrol_all()
     world.order_rounds(9)
     while world.state.round_number < 2:
-        if world.turn() == 0:
+        if world.take_turn() == 0:
             world.advance(1_000)
     begun = world.state.round_number
     for order in choose_orders(world.state, 2):

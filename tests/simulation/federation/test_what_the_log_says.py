@@ -25,7 +25,7 @@ def said(watch: Watch, event: str) -> list[dict[str, Any]]:
 def revoke(world: World, *names: str) -> None:
     for name in names:
         world.order(Order(action="revoke", participant=name))
-    world.coordinator_turn()
+    world.take_coordinator_turn()
 
 
 def test_a_coordinator_that_waits_for_participants_says_so_once_and_again_when_it_changes() -> None:
@@ -35,12 +35,12 @@ def test_a_coordinator_that_waits_for_participants_says_so_once_and_again_when_i
     revoke(world, "shop-0", "shop-1")
     assert said(watch, event) == [], "nothing is ordered"
     world.order_rounds(1)
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     assert said(watch, event) == [{"event": event, "federation": world.settings.name, "approved": "1 of 3"}]
     revoke(world, "shop-2")
     assert [one["approved"] for one in said(watch, event)] == ["0 of 3"]
     world.order(Order(action="pause"))
-    world.coordinator_turn()
+    world.take_coordinator_turn()
     assert said(watch, event) == []
 
 

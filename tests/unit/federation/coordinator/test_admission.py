@@ -60,7 +60,7 @@ def given(state: CoordinatorState, order: Order, sent_at_ms: int = NOON_MS) -> N
 def test_an_order_counts_whatever_the_time_of_the_one_before(state: CoordinatorState, later_ms: int) -> None:
     given(state, FIRST)
     given(state, SECOND, NOON_MS + later_ms)
-    assert [member.name for member in state.approved()] == ["harbour", "station"]
+    assert [member.name for member in state.list_approved()] == ["harbour", "station"]
     assert [(note.kind, note.content["order_id"]) for note in state.notes] == [
         ("approved", FIRST.order_id),
         ("approved", SECOND.order_id),
@@ -120,7 +120,7 @@ def test_the_roster_takes_as_many_as_the_settings_allow_and_one_that_left_comes_
         name="station", signing_key=bytes(1952), sealing_key=bytes(64), allow_robust=False, status="left", since_ms=0
     )
     apply_order(state, SECOND, NOON_MS, members_max=1)
-    assert [member.name for member in state.approved()] == ["harbour", "station"]
+    assert [member.name for member in state.list_approved()] == ["harbour", "station"]
 
 
 def test_whoever_is_shut_out_stands_on_the_roster_with_the_time_and_is_not_shut_out_twice(
@@ -227,7 +227,7 @@ def test_an_order_of_an_earlier_build_counts_in_the_order_of_times_as_it_did(sta
     with pytest.raises(EnvelopeRefusedError, match="duplicate"):
         given(state, replace(SECOND, order_id=None))
     given(state, SECOND)
-    assert [member.name for member in state.approved()] == ["harbour", "station"]
+    assert [member.name for member in state.list_approved()] == ["harbour", "station"]
     assert "order_id" not in state.notes[0].content
 
 

@@ -178,7 +178,7 @@ def test_figures_are_taken_once_from_whoever_was_asked() -> None:
     change = admission.record_judgement(state, "alma", SiteFigures(model_version=7, figures={"alma": 1.0, "carl": 0.0}))
     assert found == sites(), "to check a message changes nothing"
     change()
-    assert found.matrix() == {
+    assert found.to_matrix() == {
         "alma": {"alma": 1.0, "berta": 0.25}, "berta": {"berta": 0.5}, "carl": {"alma": 0.0, "berta": 0.75},
     }  # fmt: skip
 
@@ -219,8 +219,8 @@ def collected(*, late: str = "", hidden: str = "", value: float = 4 / math.sqrt(
             collection.accept_late(update, 1)
         else:
             collection.accept("updates", update)
-    collection.closed(collection.closing("updates", NAMES))
-    return collection.willing()
+    collection.apply_closing(collection.make_closing("updates", NAMES))
+    return collection.list_willing()
 
 
 def test_an_update_is_shown_clipped_and_only_where_its_sender_lets_others_see_it() -> None:

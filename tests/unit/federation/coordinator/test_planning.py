@@ -86,7 +86,7 @@ def test_with_privacy_the_plan_says_what_it_costs_and_nothing_of_what_was_cut() 
     one, two = (compute_epsilon([Release(noise_multiplier=4.0)] * count, 1e-5) for count in (1, 2))
     assert [first.privacy.epsilon_before, first.privacy.epsilon_after] == pytest.approx([0.0, one])
     assert (first.counts_clipped, first.privacy.noise_multiplier) == (False, 4.0)
-    rounds.spent(known, first, 99)
+    rounds.add_spend(known, first, 99)
     (spend,) = known.spends
     assert (spend.level, spend.spend.round, spend.spend.attempt, spend.spend.at_ms) == ("client", 5, 0, 99)
     known.round_number = 5
@@ -104,7 +104,7 @@ def test_a_round_beyond_the_budget_halts_with_the_numbers() -> None:
 
 def test_without_privacy_nothing_is_spent() -> None:
     known = state()
-    planning().spent(known, planned(known), 99)
+    planning().add_spend(known, planned(known), 99)
     assert known.spends == []
 
 

@@ -36,7 +36,7 @@ def said(name: str, *values: float, plan: RoundPlan = PLAN, **changes: Any) -> O
 
 
 def closed(made: RobustCollection, *names: str) -> RobustCollection:
-    made.closed(made.closing("updates", names))
+    made.apply_closing(made.make_closing("updates", names))
     return made
 
 
@@ -61,9 +61,9 @@ def test_only_those_who_are_told_are_in_it_and_a_part_can_be_asked_for() -> None
     made = collection()
     for name, value in zip(NAMES, (0.1, 0.2, 0.9), strict=True):
         made.accept("updates", said(name, value, value))
-    assert made.closing("updates", NAMES[:2]) == StageOver(stage="updates", members=NAMES[:2])
+    assert made.make_closing("updates", NAMES[:2]) == StageOver(stage="updates", members=NAMES[:2])
     closed(made, *NAMES[:2])
-    assert made.separable() == NAMES[:2]
+    assert made.list_separable() == NAMES[:2]
     whole, part = made.combine(), made.combine(frozenset({"berta"}))
     assert (whole.participants, whole.update.tolist()) == (2, pytest.approx([0.15, 0.15]))
     assert (part.participants, part.update.tolist()) == (1, pytest.approx([0.2, 0.2]))
@@ -75,7 +75,7 @@ def test_only_those_who_are_told_are_in_it_and_a_part_can_be_asked_for() -> None
 
 def test_too_few_for_the_rule_do_not_close_a_stage() -> None:
     with pytest.raises(UpdateRefusedError):
-        collection(rule="krum", byzantine_max=1).closing("updates", NAMES)
+        collection(rule="krum", byzantine_max=1).make_closing("updates", NAMES)
 
 
 def test_how_many_were_cut_at_the_bound_is_told_except_where_no_noise_would_hide_it() -> None:
@@ -92,10 +92,10 @@ def test_how_many_were_cut_at_the_bound_is_told_except_where_no_noise_would_hide
 
 def test_agreement_is_a_cosine_and_nothing_agrees_with_nothing() -> None:
     made = three(alma=(2.0, 0.0), berta=(-0.5, 0.0), carl=(0.0, 0.0))
-    assert made.agreement(np.array([0.3, 0.0])) == pytest.approx({"alma": 1.0, "berta": -1.0, "carl": 0.0})
-    slanted = three(alma=(1.0, 1.0), berta=(0.0, 0.1), carl=(0.1, 0.0)).agreement(np.array([0.0, 5.0]))
+    assert made.measure_agreement(np.array([0.3, 0.0])) == pytest.approx({"alma": 1.0, "berta": -1.0, "carl": 0.0})
+    slanted = three(alma=(1.0, 1.0), berta=(0.0, 0.1), carl=(0.1, 0.0)).measure_agreement(np.array([0.0, 5.0]))
     assert slanted == pytest.approx({"alma": 0.5**0.5, "berta": 1.0, "carl": 0.0})
-    assert made.agreement(np.zeros(2)) == {"alma": 0.0, "berta": 0.0, "carl": 0.0}
+    assert made.measure_agreement(np.zeros(2)) == {"alma": 0.0, "berta": 0.0, "carl": 0.0}
 
 
 def test_a_late_update_pulls_less_weighs_the_same_and_is_shown_to_nobody() -> None:
@@ -107,7 +107,7 @@ def test_a_late_update_pulls_less_weighs_the_same_and_is_shown_to_nobody() -> No
     assert late < 1
     assert made.combine().update == pytest.approx([late / 2, 0.5])
     assert made.combine().weight == 1.0
-    assert made.willing() == {}
+    assert made.list_willing() == {}
 
 
 def test_an_update_is_shown_clipped_and_only_of_members_that_are_willing() -> None:
@@ -115,7 +115,7 @@ def test_an_update_is_shown_clipped_and_only_of_members_that_are_willing() -> No
     made.accept("updates", said("alma", 30.0, 40.0, cross_site=True))
     made.accept("updates", said("berta", 0.0, 1.0))
     made.accept("updates", said("carl", 1.0, 0.0, cross_site=True))
-    shown = closed(made, "alma", "berta").willing()
+    shown = closed(made, "alma", "berta").list_willing()
     assert list(shown) == ["alma"]
     assert shown["alma"].update.tolist() == pytest.approx([PLAN.clip_norm * 0.6, PLAN.clip_norm * 0.8])
     assert shown["alma"].sealing_key == IDENTITIES["alma"].public.sealing_key

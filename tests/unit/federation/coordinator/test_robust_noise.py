@@ -29,7 +29,7 @@ def combined(plan: RoundPlan) -> NDArray[np.float64]:
         vector = np.full(SIZE, 1e3 if number == 0 else 1e-4, dtype=np.float32)
         message = Update(payload=compress(vector, 32, Stream(bytes(32))), examples=10 + number, frauds=1, metrics={})
         collection.accept("updates", opened(message, Identity(name, bytes(64)), plan))
-    collection.closed(collection.closing("updates", NAMES))
+    collection.apply_closing(collection.make_closing("updates", NAMES))
     return np.asarray(collection.combine().update)
 
 

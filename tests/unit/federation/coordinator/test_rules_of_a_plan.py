@@ -26,7 +26,7 @@ def stages(world: World, mode: str, **rounds: object) -> Mapping[Stage, StageRul
     planning = RoundPlanning(small_settings(mode, cohort_max=20, **rounds))
     plan = planning.plan(world.state, 0)
     assert isinstance(plan, RoundPlan)
-    return planning.rules(plan).stages
+    return planning.derive_rules(plan).stages
 
 
 def test_stages_wait_for_the_cohort_s_bounds_where_settings_say_nothing_else(world: World) -> None:

@@ -64,7 +64,7 @@ def test_a_stream_is_the_encryption_of_a_counter_from_zero() -> None:
         .encryptor()
         .update(b"".join(n.to_bytes(16, "big") for n in range(8)))
     )
-    words = Stream(key).words(32, RING_TYPES[32])
+    words = Stream(key).draw_words(32, RING_TYPES[32])
     assert words.tobytes() == blocks
     assert words[0] == int.from_bytes(blocks[:4], "little")
 
@@ -98,12 +98,12 @@ def test_chacha20_poly1305_as_published() -> None:
 
 
 def test_a_stream_s_numbers_are_those_of_a_normal_and_of_an_even_distribution() -> None:
-    normal = Stream(b"n" * 32).normal(200_001)
+    normal = Stream(b"n" * 32).draw_normal(200_001)
     assert normal.shape == (200_001,)
     assert abs(normal.mean()) < 0.01
     assert abs(normal.std() - 1) < 0.01
     assert abs(float(np.mean(normal**4)) - 3) < 0.1
-    uniform = Stream(b"u" * 32).uniform(200_000)
+    uniform = Stream(b"u" * 32).draw_uniform(200_000)
     assert 0 <= uniform.min() < uniform.max() < 1
     counts = np.bincount((uniform * 50).astype(int), minlength=50)
     assert ((counts - 4_000) ** 2 / 4_000).sum() < 90  # chi-square, 49 degrees: 0.0003
@@ -111,6 +111,6 @@ def test_a_stream_s_numbers_are_those_of_a_normal_and_of_an_even_distribution() 
 
 @pytest.mark.parametrize("bits", RING_TYPES)
 def test_every_value_of_a_word_comes_equally_often(bits: int) -> None:
-    words = Stream(b"w" * 32).words(64_000, RING_TYPES[bits])
+    words = Stream(b"w" * 32).draw_words(64_000, RING_TYPES[bits])
     counts = np.bincount((words >> np.asarray(bits - 6, words.dtype)).astype(int), minlength=64)
     assert ((counts - 1_000) ** 2 / 1_000).sum() < 110  # chi-square, 63 degrees: 0.0003

@@ -59,7 +59,7 @@ def test_each_level_has_a_count_of_its_own() -> None:
     ledger = build_privacy_ledger([*before, spent(sample, before)], "sample", delta=1e-5, epsilon_max=ONE)
     assert [spend.round for spend in ledger.spends] == [3]
     assert (ledger.level, ledger.delta, ledger.epsilon_max) == ("sample", 1e-5, ONE)
-    assert ledger.epsilon() == pytest.approx(ONE)
+    assert ledger.compute_epsilon() == pytest.approx(ONE)
 
 
 def test_the_same_attempt_is_never_counted_twice_and_the_next_one_is_another() -> None:

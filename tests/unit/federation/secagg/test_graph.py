@@ -17,8 +17,8 @@ def test_up_to_the_bound_everyone_is_everyone_s_neighbour() -> None:
     graph = build_graph(NAMES[:COMPLETE_MAX], b"seed")
     assert graph.complete
     assert all(near == graph.members for near in graph.neighbourhoods.values())
-    assert [graph.point(name) for name in graph.members] == list(range(1, COMPLETE_MAX + 1))
-    assert graph.threshold("p000") == graph.survivors_min == 22
+    assert [graph.get_point(name) for name in graph.members] == list(range(1, COMPLETE_MAX + 1))
+    assert graph.compute_threshold("p000") == graph.survivors_min == 22
 
 
 def test_beyond_it_each_has_its_k_nearest_on_a_ring_that_the_seed_orders() -> None:
@@ -28,7 +28,7 @@ def test_beyond_it_each_has_its_k_nearest_on_a_ring_that_the_seed_orders() -> No
     assert all(name in graph.neighbourhoods[peer] for name in NAMES for peer in graph.neighbourhoods[name])
     assert graph == build_graph(NAMES[::-1], b"seed")
     assert graph.neighbourhoods != other.neighbourhoods
-    assert graph.threshold("p000") == 25
+    assert graph.compute_threshold("p000") == 25
     assert graph.survivors_min == 76
 
 

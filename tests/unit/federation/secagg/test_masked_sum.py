@@ -105,7 +105,7 @@ def test_the_sum_is_that_of_the_survivors_or_there_is_none_in_many_more_cases(
 def ring_of(plan: MaskingPlan, members: list[str], seed: object) -> Graph:
     """The graph that these members' keys give, worked out next to the round that `run_round` runs."""
     made = {name: MaskingMember(plan, name, roster, random=seeded_bytes(f"{seed}/{name}")) for name in members}
-    keys = {name: split_keys(member.keys()) for name, member in made.items()}
+    keys = {name: split_keys(member.make_keys()) for name, member in made.items()}
     return build_graph(members, compute_transcript(plan, keys).digest, plan.neighbours)
 
 
@@ -118,7 +118,7 @@ def promised_on_a_ring(plan: MaskingPlan, lost: dict[str, str], seed: object) ->
     summed = [name for name in began if lost.get(name) not in ("shares", "updates")]
     sharers, stayed = [name for name in began if lost.get(name) != "shares"], {*began} - lost.keys()
     return len(summed) >= ring.survivors_min and all(
-        len(stayed.intersection(ring.neighbourhoods[owner])) >= ring.threshold(owner) for owner in sharers
+        len(stayed.intersection(ring.neighbourhoods[owner])) >= ring.compute_threshold(owner) for owner in sharers
     )
 
 
@@ -266,20 +266,20 @@ def test_the_upload_of_one_member_of_ten_stays_within_the_promised_bytes() -> No
         sent[name] += sum(map(len, frames))
 
     for name, member in members.items():
-        keys = member.keys()
+        keys = member.make_keys()
         send(name, keys)
-        coordinator.keys(name, keys, signed(name, keys, plan))
+        coordinator.take_keys(name, keys, signed(name, keys, plan))
     key_list = coordinator.close_keys(plan.cohort)
     for name, member in members.items():
-        shares = member.shares(key_list.envelopes, NOW_MS)
+        shares = member.make_shares(key_list.envelopes, NOW_MS)
         send(name, shares)
-        coordinator.shares(name, shares, signed(name, shares, plan))
+        coordinator.take_shares(name, shares, signed(name, shares, plan))
     share_list = coordinator.close_shares(plan.cohort)
     words = np.zeros(plan.words, RING_TYPES[32])
-    update = members["p000"].masked(share_list.envelopes, words, NOW_MS)
+    update = members["p000"].mask(share_list.envelopes, words, NOW_MS)
     send("p000", update, sealed=True)
     for name in plan.cohort:
-        coordinator.update(name, MaskedUpdate(payload=update.payload))
-    send("p000", members["p000"].unmasking(coordinator.close_updates(plan.cohort)), sealed=True)
+        coordinator.take_update(name, MaskedUpdate(payload=update.payload))
+    send("p000", members["p000"].make_unmasking(coordinator.close_updates(plan.cohort)), sealed=True)
     assert sent["p000"] <= 4_100_000
     assert sent["p000"] - 4 * plan.words <= 40_000

@@ -28,20 +28,20 @@ def opened(attempt: Attempt, colluding: int, told_survived: int) -> Words | None
     keys = {name: attempt.members[name]._held[VICTIM][1] for name in cohort[len(honest) :]}
     for place, name in enumerate(honest):
         # A copy answers, so that a test may try every division of the same members.
-        answer = copy.copy(attempt.members[name]).unmasking(survived if place < told_survived else dropped)
+        answer = copy.copy(attempt.members[name]).make_unmasking(survived if place < told_survived else dropped)
         if VICTIM in answer.survivors_shares:
             selves[name] = answer.survivors_shares[VICTIM]
         if VICTIM in answer.dropped_shares:
             keys[name] = answer.dropped_shares[VICTIM]
-    points = coordinator._graph.point
-    least = coordinator._graph.threshold(VICTIM)
+    points = coordinator._graph.get_point
+    least = coordinator._graph.compute_threshold(VICTIM)
     self_seed = combine({points(name): share for name, share in selves.items()}, least)
     key_seed = combine({points(name): share for name, share in keys.items()}, least)
     if self_seed is None or key_seed is None:
         return None
     coordinator._survivors = cohort[1:]
     plus: list[bytes] = []
-    minus = [coordinator._transcript.self_mask(self_seed, VICTIM)]
+    minus = [coordinator._transcript.derive_self_mask(self_seed, VICTIM)]
     # What takes the victim's masks out of the others' sum stands in its own words with the other sign.
     coordinator._cancel(VICTIM, key_seed, minus, plus)
     words = np.frombuffer(coordinator._updates[VICTIM], RING_TYPES[attempt.plan.bits]).copy()

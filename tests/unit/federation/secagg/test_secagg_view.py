@@ -53,25 +53,25 @@ def view(plan: MaskingPlan, vectors: Mapping[str, Words], seed: object, dropped:
         members = {name: MaskingMember(plan, name, roster, random=seeded_bytes((seed, name))) for name in plan.cohort}
         coordinator = MaskingCoordinator(plan)
         for name, member in members.items():
-            keys = member.keys()
+            keys = member.make_keys()
             told.append(keys)
-            coordinator.keys(name, keys, signed(name, keys, plan))
+            coordinator.take_keys(name, keys, signed(name, keys, plan))
         key_list = coordinator.close_keys(plan.cohort)
         for name, member in members.items():
-            shares = member.shares(key_list.envelopes, NOW_MS)
+            shares = member.make_shares(key_list.envelopes, NOW_MS)
             pairs = [msgspec.msgpack.decode(share.sealed, type=SealedPair) for share in shares.shares]
             told.append([(pair.self_digest, pair.key_digest, len(pair.shares), len(pair.seed)) for pair in pairs])
-            coordinator.shares(name, shares, signed(name, shares, plan))
+            coordinator.take_shares(name, shares, signed(name, shares, plan))
     share_list = coordinator.close_shares(plan.cohort)
     survivors = tuple(name for name in plan.cohort if name != dropped)
-    sent = {name: members[name].masked(share_list.envelopes, vectors[name], NOW_MS) for name in plan.cohort}
+    sent = {name: members[name].mask(share_list.envelopes, vectors[name], NOW_MS) for name in plan.cohort}
     for name in survivors:
-        coordinator.update(name, sent[name])
+        coordinator.take_update(name, sent[name])
     lists = coordinator.close_updates(survivors)
     for name in survivors:
-        answer = members[name].unmasking(lists)
+        answer = members[name].make_unmasking(lists)
         told.append(answer)
-        coordinator.unmasking(name, answer)
+        coordinator.take_unmasking(name, answer)
     payloads = {name: update.payload for name, update in sent.items()}
     return View(*_unmasked(plan, coordinator, payloads, dropped), payloads, told)
 
@@ -85,7 +85,7 @@ def _unmasked(
     for name in survivors:
         seen[name] = np.frombuffer(payloads[name], RING_TYPES[plan.bits]).copy()
         plus: list[bytes] = []
-        minus = [bound.self_mask(coordinator._rebuilt(name, b"self", set()), name)]
+        minus = [bound.derive_self_mask(coordinator._rebuilt(name, b"self", set()), name)]
         coordinator._survivors = (name,)
         coordinator._cancel(dropped, key_seed, plus, minus)
         add_masks(seen[name], plus, minus)
@@ -191,7 +191,7 @@ def test_all_secrets_of_a_member_are_32_bytes_from_its_generator_of_random_bytes
 
     member = MaskingMember(plan, "p000", roster, random=drawn)
     others = {name: MaskingMember(plan, name, roster, random=seeded_bytes(name)) for name in plan.cohort[1:]}
-    envelopes = [signed("p000", member.keys(), plan)]
+    envelopes = [signed("p000", member.make_keys(), plan)]
     seeds = [given[0][start : start + 32] for start in (0, 32, 64)]
     assert [len(text) for text in given] == [96]
     assert [member._self_seed, member._key_seed] == seeds[1:]
@@ -199,7 +199,7 @@ def test_all_secrets_of_a_member_are_32_bytes_from_its_generator_of_random_bytes
         SealingKey(seeds[0]).public, SealingKey(derive_mask_key_seed(seeds[2])).public, commit_to(seeds[1])
     )
     assert member._own_keys == own
-    envelopes += [signed(name, other.keys(), plan) for name, other in others.items()]
-    member.shares(envelopes, NOW_MS)
+    envelopes += [signed(name, other.make_keys(), plan) for name, other in others.items()]
+    member.make_shares(envelopes, NOW_MS)
     # Two polynomials of degree t - 1 = 3, 48 bytes for each coefficient.
     assert [len(text) for text in given[1:]] == [48] * 6
