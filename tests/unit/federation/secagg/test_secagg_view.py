@@ -157,7 +157,7 @@ def _complete(seed: str = "one") -> None:
 
 
 FAULTS: dict[str, tuple[object, str, Callable[..., object], Callable[[], None]]] = {
-    "every pair has the same mask": (Transcript, "pair_mask", lambda *_: bytes(32), _complete),
+    "every pair has the same mask": (Transcript, "derive_pair_mask", lambda *_: bytes(32), _complete),
     "nobody has a mask of its own": (
         member_side,
         "add_masks",
@@ -166,7 +166,7 @@ FAULTS: dict[str, tuple[object, str, Callable[..., object], Callable[[], None]]]
     ),
     "masks come again in the next attempt": (
         Transcript,
-        "info",
+        "make_info",
         lambda _, purpose, *names: b"/".join([purpose, *map(str.encode, names)]),
         check_masks_are_new_in_every_attempt,
     ),
