@@ -19,14 +19,14 @@ def keystream(key: bytes, size: int) -> bytes:
 @pytest.mark.parametrize("bits", [8, 16, 32, 64])
 def test_words_are_aes_in_counter_mode_least_byte_first_and_never_come_twice(bits: int) -> None:
     stream, size = Stream(KEY), bits // 8
-    first, second = stream.words(3, RING_TYPES[bits]), stream.words(4, RING_TYPES[bits])
+    first, second = stream.draw_words(3, RING_TYPES[bits]), stream.draw_words(4, RING_TYPES[bits])
     told = keystream(KEY, 7 * size)
     expected = [int.from_bytes(told[at : at + size], "little") for at in range(0, len(told), size)]
     assert [*first.tolist(), *second.tolist()] == expected
 
 
 def test_uniform_numbers_are_even_over_0_to_1() -> None:
-    found = Stream(KEY).uniform(100_000)
+    found = Stream(KEY).draw_uniform(100_000)
     assert 0 <= found.min() < 1e-3
     assert 0.999 < found.max() < 1
     assert np.histogram(found, 10, (0, 1))[0].min() > 9_500
@@ -35,11 +35,11 @@ def test_uniform_numbers_are_even_over_0_to_1() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_as_many_normal_numbers_come_as_are_asked_for(count: int) -> None:
-    assert len(Stream(KEY).normal(count)) == count
+    assert len(Stream(KEY).draw_normal(count)) == count
 
 
 def test_normal_numbers_have_mean_0_and_deviation_1_and_no_heavier_tails() -> None:
-    found = Stream(KEY).normal(200_001)
+    found = Stream(KEY).draw_normal(200_001)
     assert found.mean() == pytest.approx(0, abs=0.01)
     assert found.std() == pytest.approx(1, rel=0.01)
     assert np.mean(found**4) == pytest.approx(3, rel=0.03)
@@ -47,8 +47,8 @@ def test_normal_numbers_have_mean_0_and_deviation_1_and_no_heavier_tails() -> No
     half = len(found) // 2
     assert abs(np.corrcoef(found[:half], found[half : 2 * half])[0, 1]) < 0.01
     assert (
-        hashlib.sha256(Stream(KEY).normal(9).tobytes()).digest()
-        == hashlib.sha256(Stream(KEY).normal(9).tobytes()).digest()
+        hashlib.sha256(Stream(KEY).draw_normal(9).tobytes()).digest()
+        == hashlib.sha256(Stream(KEY).draw_normal(9).tobytes()).digest()
     )
 
 
@@ -62,7 +62,7 @@ def test_masks_are_added_and_taken_away_in_the_ring_whatever_the_block(
     total = begin.copy()
     add_masks(total, [KEY, OTHER], [])
     with np.errstate(over="ignore"):
-        expected = begin + Stream(KEY).words(37, begin.dtype) + Stream(OTHER).words(37, begin.dtype)
+        expected = begin + Stream(KEY).draw_words(37, begin.dtype) + Stream(OTHER).draw_words(37, begin.dtype)
     assert total.tolist() == expected.tolist()
     add_masks(total, [], [OTHER, KEY])
     assert total.tolist() == begin.tolist()
