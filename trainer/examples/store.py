@@ -105,7 +105,9 @@ class ExampleStore:
         """
         c = EXAMPLES.c
         order = (c.event_time_ms, c.applied_seq, c.transaction_id)
-        light = sa.select(*order, c.decision, c.control, c.amount_base_minor, c.fraud)
+        light = sa.select(
+            c.transaction_id, c.event_time_ms, c.applied_seq, c.decision, c.control, c.amount_base_minor, c.fraud
+        )
         page = light.where(c.retailer == self._retailer).order_by(*order).limit(PAGE)
         if relabelled:
             page = page.where(c.transaction_id.in_(self._of_several_labels()))
@@ -116,10 +118,13 @@ class ExampleStore:
                 query = page.where(c.event_time_ms >= after[0], sa.tuple_(*order) > sa.tuple_(*map(sa.literal, after)))
             with self._database.begin() as connection:
                 rows = connection.execute(query).all()
-                told = [row.transaction_id for row in rows if row.fraud is not None]
+                told = [name for name, *_, fraud in rows if fraud is not None]
                 revisions = self._revisions(connection, told)
             if rows:
-                yield [_known(row, revisions.get(row.transaction_id, ())) for row in rows]
+                yield [
+                    Known(name, time_ms, applied_seq, decision, bool(control), amount, tuple(revisions.get(name, ())))
+                    for name, time_ms, applied_seq, decision, control, amount, _ in rows
+                ]
             if len(rows) < PAGE:
                 return
             after = (rows[-1].event_time_ms, rows[-1].applied_seq, rows[-1].transaction_id)
@@ -135,10 +140,10 @@ class ExampleStore:
         for chunk in _chunks(list(transaction_ids), IDS_MAX):
             query = sa.select(c.transaction_id, c.feature_schema, c.features).where(*self._of(EXAMPLES, chunk))
             with self._database.begin() as connection:
-                stored = {row.transaction_id: row for row in connection.execute(query)}
+                stored = {name: (values, schema) for name, schema, values in connection.execute(query).all()}
             places, rows = [], []
             for place, name in enumerate(chunk, start):
-                row = upgrade(stored[name].features, stored[name].feature_schema) if name in stored else None
+                row = upgrade(*stored[name]) if name in stored else None
                 if row is not None:
                     places.append(place)
                     rows.append(row)
@@ -301,11 +306,14 @@ class ExampleStore:
         return sa.select(name).where(LABELS.c.retailer == self._retailer).group_by(name).having(sa.func.count() > 1)
 
     def _revisions(self, connection: sa.Connection, transaction_ids: Sequence[str]) -> dict[str, list[Revision]]:
-        found: dict[str, list[Revision]] = {}
+        c, found = LABELS.c, dict[str, list[Revision]]()
         for chunk in _chunks(list(dict.fromkeys(transaction_ids)), IDS_MAX):
-            for row in connection.execute(LABELS.select().where(*self._of(LABELS, chunk))):
-                revision = Revision(row.label_time_ms, row.number, row.source, bool(row.fraud), row.kind)
-                found.setdefault(row.transaction_id, []).append(revision)
+            query = sa.select(c.transaction_id, c.label_time_ms, c.number, c.source, c.fraud, c.kind)
+            # Unpacked, since looking up the columns of each row by name takes longer than reading it.
+            for name, time_ms, number, source, fraud, kind in connection.execute(
+                query.where(*self._of(LABELS, chunk))
+            ).all():
+                found.setdefault(name, []).append(Revision(time_ms, number, source, bool(fraud), kind))
         return found
 
 
@@ -336,18 +344,6 @@ def _label_row(retailer: str, label: Label) -> dict[str, Any]:
         "fraud": label.fraud,
         "kind": label.kind,
     }
-
-
-def _known(row: Any, revisions: Sequence[Revision]) -> Known:
-    return Known(
-        row.transaction_id,
-        row.event_time_ms,
-        row.applied_seq,
-        row.decision,
-        bool(row.control),
-        row.amount_base_minor,
-        tuple(revisions),
-    )
 
 
 def _seen(row: Any) -> SeenTransaction:

@@ -7,6 +7,7 @@ the retailer's own examples are added in the loss instead (see steps.build_plain
 import math
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -73,7 +74,10 @@ def train(
 
 def compute_logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits, shape (n,); higher is more suspicious. Raises TrainingRefusedError as `train`."""
-    return fit.build_scorer(_network(arrays, 0))(features)
+    parted = _accepted(arrays)
+    net, score = _scoring_network(np.asarray(parted.statistics, dtype=np.float32).tobytes())
+    net.set_weights(parted.weights)
+    return score(features)
 
 
 def build_fitted(arrays: Arrays) -> fit.Fitted:
@@ -105,21 +109,40 @@ def refuse_broken(arrays: Arrays) -> None:
         )
 
 
-def _network(arrays: Arrays, seed: int) -> keras.Model:
+@lru_cache(maxsize=1)
+def _scoring_network(statistics: bytes) -> tuple[keras.Model, fit.Scorer]:
+    """A network of the form that these statistics give, and what scores by its weights.
+
+    Kept for the next model of this form, since a round compares several, and building one takes longer than scoring.
+    """
+    net = _build(np.frombuffer(statistics, dtype=np.float32), 0)
+    return net, fit.build_scorer(net)
+
+
+def _accepted(arrays: Arrays) -> joint_form.Parted:
     wanted = [tensor.shape for tensor in joint_form.list_tensors(HIDDEN)]
     if [tuple(array.shape) for array in arrays] != wanted:
         raise TrainingRefusedError("the common model has other shapes than this version's network")
     refuse_broken(arrays)
     parted = joint_form.split_arrays(arrays)
-    form = joint_form.build_constants(statistics=parted.statistics)
+    return parted._replace(weights=[np.asarray(array, dtype=np.float32) for array in parted.weights])
+
+
+def _network(arrays: Arrays, seed: int) -> keras.Model:
+    parted = _accepted(arrays)
+    net = _build(parted.statistics, seed)
+    net.set_weights(parted.weights)
+    return net
+
+
+def _build(statistics: NDArray[np.float32], seed: int) -> keras.Model:
+    form = joint_form.build_constants(statistics=statistics)
     fit.use_threads(1)
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
     keras.backend.clear_session(free_memory=False)  # looking for garbage takes longer than building the network
     keras.utils.set_random_seed(seed)
-    net = network.build(form, len(form.mean))
-    net.set_weights([np.asarray(array, dtype=np.float32) for array in parted.weights])
-    return net
+    return network.build(form, len(form.mean))
 
 
 def _weighted(net: keras.Model) -> list[keras.layers.Layer]:

@@ -110,3 +110,14 @@ def test_statistics_stay_as_they_are_and_inputs_follow_them(base: list[np.ndarra
     assert not np.array_equal(one[0], moved[0])
     form = local_round.build_fitted(trained).constants
     assert joint_form.hash_form(form) == joint_form.hash_form(joint_form.build_constants(statistics=pooled))
+
+
+def test_each_model_is_scored_by_its_own_weights_and_form_whatever_was_scored_before(
+    base: list[np.ndarray], examples: Examples, trained: list[np.ndarray]
+) -> None:
+    pooled = joint_statistics.summarise(joint_form.list_kinds(), examples.features)
+    moved = joint_form.split_arrays(base)._replace(statistics=pooled).join()
+    expected = [local_round.build_fitted(each).logits(examples.features) for each in (base, trained, moved)]
+    for place in (0, 1, 2, 1, 0, 0, 2):
+        scored = local_round.compute_logits((base, trained, moved)[place], examples.features)
+        assert np.array_equal(scored, expected[place])
