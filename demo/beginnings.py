@@ -108,7 +108,7 @@ def fill(shop: Shop, history: Sequence[Labelled], settings: Settings, known_by: 
     The history file holds what the connector would send: the same mapping, the same tokens, and the label alongside. With `known_by`
     both hold only what had become known by then.
     """
-    text = shop.connector_file()
+    text = shop.make_connector_file()
     file = get_connector_path(shop)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
@@ -136,7 +136,7 @@ def _write_history(
     now = datetime.now(UTC)
     with get_history_path(shop.retailer).open("wb") as output:
         for number, entry in enumerate(history):
-            row = SourceRow(config.transactions.name, "read", shop.row(entry.sale), f"row {number}", "replay")
+            row = SourceRow(config.transactions.name, "read", shop.make_row(entry.sale), f"row {number}", "replay")
             for outcome in mapper.map_row(row, now):
                 if isinstance(outcome, Transaction):
                     fraud = (b"true" if entry.truth.fraud else b"false") if is_known(entry, known_by) else b"null"

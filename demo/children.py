@@ -33,7 +33,7 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def tail(self) -> str:
+    def read_tail(self) -> str:
         """The end of its log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-LOG_LINES_SHOWN:])
@@ -87,9 +87,11 @@ class Children:
         for child in self._children:
             code = child.process.poll()
             if code is not None and code != 0:
-                raise DemoError(f"{child.name} ended with exit code {code}; the end of {child.log}:\n{child.tail()}")
+                raise DemoError(
+                    f"{child.name} ended with exit code {code}; the end of {child.log}:\n{child.read_tail()}"
+                )
 
-    def ended(self, child: Child) -> bool:
+    def has_ended(self, child: Child) -> bool:
         """Whether `child` has ended well; raises DemoError when it or another has failed."""
         self.check()
         return child.process.poll() == 0

@@ -59,11 +59,11 @@ def run(wishes: Wishes, state: Path, console: Console) -> bool:
             "[dim]And the third: three other retailers learn from each other's frauds without showing one sale, next to one that cheats.[/dim]"
         )
     screen = Screen(console)
-    stack = Stack(state, report=screen.detail)
+    stack = Stack(state, report=screen.show_detail)
     outcome = Demonstration(
         stack, material, screen, state / "logs" / "demo", selling=selling, third_seed=third_seed
     ).run(keep=wishes.keep)
-    with screen.step("write the report"):
+    with screen.show_step("write the report"):
         run = _run(wishes, material, screen)
         page = html_report.render_report(run, outcome.figures, outcome.judged, outcome.course, outcome.second)
         _write(wishes.report_file, page)

@@ -20,7 +20,7 @@ from trainer.registry.registry import Registry
 def compare(settings: Sequence[Settings], tallies: Sequence[Tally], lock: threading.Lock) -> dict[str, Any]:
     """Over all retailers: transactions compared and different, why, and the average precision of the score, served and replayed."""
     with lock:
-        judged = [tally.judged() for tally in tallies]
+        judged = [tally.list_judged() for tally in tallies]
     with ThreadPoolExecutor(len(settings)) as pool:
         found = list(pool.map(_checked, settings, judged))
     return summarise([one.skew for one, _ in found], [pair for _, pairs in found for pair in pairs], judged)

@@ -101,9 +101,9 @@ class Demonstration:
 
     def _run(self, *, keep: bool) -> Results:
         with ExitStack() as ending:
-            with self._screen.step("start Kafka, Redis, MariaDB and a Mongo wire server"):
+            with self._screen.show_step("start Kafka, Redis, MariaDB and a Mongo wire server"):
                 ending.enter_context(_servers(self._stack, keep=keep))
-            with self._screen.step("make two retailers, load their histories"):
+            with self._screen.show_step("make two retailers, load their histories"):
                 self._prepare(ending)
             ending.enter_context(self._children)
             self._reader = ending.enter_context(
@@ -111,7 +111,7 @@ class Demonstration:
             )
             self._learn()
             self._live()
-            with self._screen.step("replay what was served, and compare"):
+            with self._screen.show_step("replay what was served, and compare"):
                 replayed = replaying.compare(self._settings, self._tallies, self._lock)
             act = self._second_act()
             if act is not None:
@@ -120,15 +120,15 @@ class Demonstration:
             course = act.play() if act is not None else None
             figures = summary.summarise(self._tallies)
             figures["replayed"] = replayed
-            second = self._tallies[0].judged("second")
+            second = self._tallies[0].list_judged("second")
             if course is not None:
                 figures["second_act"] = recovery.summarise(
                     course, second, summary.count_outcomes(self._tallies[:1], "second")
                 )
-            judged = [entry for tally in self._tallies for entry in tally.judged()]
+            judged = [entry for tally in self._tallies for entry in tally.list_judged()]
             if self._third_seed is not None:
                 figures["third_act"] = self._third_act(self._third_seed)
-            with self._screen.step("stop everything"):
+            with self._screen.show_step("stop everything"):
                 ending.close()
         return Results(figures, judged, course, second)
 
@@ -138,50 +138,50 @@ class Demonstration:
         self._shops = beginnings.connect_shops(endpoints)
         for shop in self._shops:
             ending.callback(shop.close)
-        histories = self._histories = self._material.histories()
+        histories = self._histories = self._material.make_histories()
         self._tallies = [Tally(shop.retailer) for shop in self._shops]
         for tally, history in zip(self._tallies, histories, strict=True):
             for one in history:
                 tally.expect(one.sale.transaction_id, Entry("history", one.truth, one.sale.amount_minor))
-        ends = [self._material.known_by(history) for history in histories]
+        ends = [self._material.get_known_by(history) for history in histories]
         with ThreadPoolExecutor(len(self._shops)) as pool:
             reported = list(pool.map(beginnings.fill, self._shops, histories, self._settings, ends))
         for tally, count in zip(self._tallies, reported, strict=True):
             tally.reported = count
-        self._screen.detail(f"{sum(map(len, histories)):,} labelled transactions")
+        self._screen.show_detail(f"{sum(map(len, histories)):,} labelled transactions")
 
     def _learn(self) -> None:
         """Trains both models while the connectors read the histories; a worker starts when its model is there."""
-        with self._screen.step("train a model each, read the histories through Kafka"):
+        with self._screen.show_step("train a model each, read the histories through Kafka"):
             trainers = [self._start_retailer(shop) for shop in self._shops]
             waiting: dict[str, Child] = dict(zip((shop.retailer for shop in self._shops), trainers, strict=True))
             started = time.monotonic()
 
             def done() -> bool:
                 for retailer, child in list(waiting.items()):
-                    if self._children.ended(child):
+                    if self._children.has_ended(child):
                         del waiting[retailer]
                         self._screen.durations_s[f"train the model of {retailer}"] = time.monotonic() - started
                         self._children.start(f"{retailer}-score", ["score", "--retailer", retailer])
                         if self._material.replay:
                             first_trainers.start(self._children, retailer)
                 models = f"{len(self._shops) - len(waiting)} of {len(self._shops)} models, "
-                self._screen.detail(models + view.describe_unanswered(self._tallies, "history"))
+                self._screen.show_detail(models + view.describe_unanswered(self._tallies, "history"))
                 return not waiting and self._answered("history")
 
             self._wait(done, lambda: (len(waiting), *self._progress()), LEARNING_STALLED_AFTER_S)
         if self._material.replay:
             with (
-                self._screen.step("the trainers take in what was scored"),
+                self._screen.show_step("the trainers take in what was scored"),
                 first_trainers.Stores(self._settings) as stores,
             ):
 
                 def taken_in() -> bool:
-                    there, wanted = stores.examples(), sum(tally.answered["history"] for tally in self._tallies)
-                    self._screen.detail(f"{there:,} of {wanted:,} transactions")
+                    there, wanted = stores.count_examples(), sum(tally.answered["history"] for tally in self._tallies)
+                    self._screen.show_detail(f"{there:,} of {wanted:,} transactions")
                     return there >= wanted
 
-                self._wait(taken_in, lambda: (stores.examples(),), LEARNING_STALLED_AFTER_S)
+                self._wait(taken_in, lambda: (stores.count_examples(),), LEARNING_STALLED_AFTER_S)
 
     def _start_retailer(self, shop: Shop) -> Child:
         """Its connector, and its trainer, which is returned."""
@@ -198,16 +198,16 @@ class Demonstration:
         def panel() -> Any:
             with self._lock:
                 entries = [view.compute_figures(tally) for tally in self._tallies]
-            return view.render_table(entries, rate.of(sum(entry.answered for entry in entries), time.monotonic()))
+            return view.render_table(entries, rate.compute(sum(entry.answered for entry in entries), time.monotonic()))
 
-        with self._screen.step("live: into the databases, and back as verdicts", panel), self._sending() as sent:
+        with self._screen.show_step("live: into the databases, and back as verdicts", panel), self._sending() as sent:
 
             def done() -> bool:
                 with self._lock:
                     entries = [view.compute_figures(tally) for tally in self._tallies]
                 if not self._screen.console.is_terminal:
                     answered = sum(entry.answered for entry in entries)
-                    self._screen.detail(view.render_line(entries, rate.of(answered, time.monotonic())))
+                    self._screen.show_detail(view.render_line(entries, rate.compute(answered, time.monotonic())))
                 for one in sent:
                     if one.done():
                         one.result()
@@ -219,17 +219,17 @@ class Demonstration:
     def _sending(self) -> Iterator[list["Future[None]"]]:
         """Writers, one per shop; they end early when the block is left early."""
         begin = datetime.now(UTC) + timedelta(seconds=HEAD_START_S)
-        sales = self._material.live(begin)
+        sales = self._material.make_live(begin)
         stop = threading.Event()
         reports = [
-            None if (end := self._material.known_by(history)) is None else sender.Reports([*history, *live], end)
+            None if (end := self._material.get_known_by(history)) is None else sender.Reports([*history, *live], end)
             for history, live in zip(self._histories, sales, strict=True)
         ]
         with ThreadPoolExecutor(len(self._shops)) as pool:
             try:
                 futures = []
                 for number, (shop, tally, entries) in enumerate(zip(self._shops, self._tallies, sales, strict=True)):
-                    planned = sender.plan(shop, entries, self._material.offsets_s(entries, begin), seed=number)
+                    planned = sender.plan(shop, entries, self._material.compute_offsets_s(entries, begin), seed=number)
                     with self._lock:
                         sender.announce(tally, planned)
                     futures.append(
@@ -250,18 +250,18 @@ class Demonstration:
 
     def _afterwards(self) -> None:
         """Chargebacks of the live phase become labels; some transactions are delivered again."""
-        with self._screen.step("write chargebacks, deliver some transactions twice"):
+        with self._screen.show_step("write chargebacks, deliver some transactions twice"):
             now = datetime.now(UTC)
             for shop, tally in zip(self._shops, self._tallies, strict=True):
-                frauds = {name: truth._replace(known_at=now) for name, truth in tally.frauds("live")}
-                shop.label(frauds)
+                frauds = {name: truth._replace(known_at=now) for name, truth in tally.list_frauds("live")}
+                shop.write_labels(frauds)
                 tally.reported += len(frauds)
             again = sum(redelivery.redeliver(settings, REDELIVERED_EACH) for settings in self._settings)
             wanted = sum(tally.reported for tally in self._tallies)
 
             def done() -> bool:
                 answered, labels = self._redelivered(), self._labels()
-                self._screen.detail(
+                self._screen.show_detail(
                     f"{min(answered, again):,} of {again:,} redeliveries, {labels:,} of {wanted:,} labels"
                 )
                 return answered >= again and labels >= wanted
@@ -334,7 +334,7 @@ class Demonstration:
 
     def _check_servers(self) -> None:
         """A server that has crashed will not answer, however long one waits."""
-        for found in self._stack.status():
+        for found in self._stack.check_status():
             if found.state in {"crashed", "stopped"}:
                 raise DemoError(f"{found.name} is not running any more; its log: {found.log}")
 
@@ -342,10 +342,10 @@ class Demonstration:
 @contextmanager
 def _servers(stack: Stack, *, keep: bool) -> Iterator[None]:
     """The embedded stack; it is stopped again unless it ran before or is to be kept."""
-    before = {found.name for found in stack.status() if found.state == "running"}
+    before = {found.name for found in stack.check_status() if found.state == "running"}
     try:
         stack.start()
         yield
     finally:
         if not keep:
-            stack.stop([found.name for found in stack.status() if found.name not in before])
+            stack.stop([found.name for found in stack.check_status() if found.name not in before])

@@ -37,7 +37,7 @@ def sell(retailer: str, state: Path, *, transactions: int, rate: float, seed: in
             [f"--retailer {retailer}: sales can be made for {' and '.join(NAMES)}, which `tillguard demo` makes"]
         )
     stack = Stack(state)
-    running = {found.name for found in stack.status() if found.state == "running"}
+    running = {found.name for found in stack.check_status() if found.state == "running"}
     server = beginnings.SERVERS[retailer]
     if server not in running:
         raise ConfigurationError(
@@ -53,13 +53,13 @@ def sell(retailer: str, state: Path, *, transactions: int, rate: float, seed: in
     except (pymysql.Error, pymongo.errors.PyMongoError) as error:
         raise _refused(retailer, error) from None
     try:
-        sales = retail.more(
+        sales = retail.simulate_more(
             begin,
             transactions / rate,
             transactions,
             LIVE_FRAUD_SHARE,
             first_number=choose_first_number(time.time()),
-            resting=shop.customers_since(begin - RESTING),
+            resting=shop.list_customers_since(begin - RESTING),
         )
         planned = sender.plan(shop, sales, [(one.sale.event_time - begin).total_seconds() for one in sales], seed=None)
         tally = Tally(retailer)

@@ -29,7 +29,7 @@ class Account(TypedDict):
 def count_outcomes(tallies: Sequence[Tally], phase: Phase) -> Account:
     """What became of every row of `phase`. A row with a dead letter counts as such even if it has a verdict, too."""
     given = sum(tally.expected[phase] for tally in tallies)
-    missing = sum(len(tally.unanswered(phase)) for tally in tallies)
+    missing = sum(len(tally.list_unanswered(phase)) for tally in tallies)
     dead = sum(
         entry.phase == phase and entry.dead_letter is not None for tally in tallies for entry in tally.entries.values()
     )
@@ -38,7 +38,7 @@ def count_outcomes(tallies: Sequence[Tally], phase: Phase) -> Account:
 
 def summarise(tallies: Sequence[Tally]) -> dict[str, Any]:
     """Everything that `--json` writes but the run's own settings; plain numbers, strings, lists and dicts."""
-    judged = [entry for tally in tallies for entry in tally.judged()]
+    judged = [entry for tally in tallies for entry in tally.list_judged()]
     kinds = sorted({entry.truth.kind for entry in judged if entry.truth.kind is not None})
     return {
         **count_outcomes(tallies, "live"),
@@ -70,7 +70,7 @@ def summarise(tallies: Sequence[Tally]) -> dict[str, Any]:
 
 
 def _retailer(tally: Tally) -> dict[str, Any]:
-    judged = tally.judged()
+    judged = tally.list_judged()
     return {
         **count_outcomes([tally], "live"),
         "latency_ms": compute_percentiles([entry.latency_ms for entry in judged]),

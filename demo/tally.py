@@ -89,7 +89,7 @@ class Tally:
         self.entries[transaction_id] = entry
         self.expected[entry.phase] += 1
 
-    def committed(self, transaction_id: str, at_s: float) -> None:
+    def note_committed(self, transaction_id: str, at_s: float) -> None:
         """The database confirmed the row."""
         self.entries[transaction_id].committed_s = at_s
         self.sent += 1
@@ -148,7 +148,7 @@ class Tally:
         """Notes an alarm."""
         self.alarms.append(alarm)
 
-    def frauds(self, phase: Phase) -> list[tuple[str, Truth]]:
+    def list_frauds(self, phase: Phase) -> list[tuple[str, Truth]]:
         """Id and truth of every sound fraud of `phase`."""
         return [
             (transaction_id, entry.truth)
@@ -156,7 +156,7 @@ class Tally:
             if entry.phase == phase and entry.truth.fraud and entry.bad is None
         ]
 
-    def unanswered(self, phase: Phase) -> list[str]:
+    def list_unanswered(self, phase: Phase) -> list[str]:
         """Ids of rows of `phase` that have neither a full verdict nor a dead letter."""
         return [
             transaction_id
@@ -166,7 +166,7 @@ class Tally:
             and (entry.verdict is None or entry.verdict.revision != REVISION_FULL)
         ]
 
-    def judged(self, phase: Phase = "live") -> list[Judged]:
+    def list_judged(self, phase: Phase = "live") -> list[Judged]:
         """Transactions of `phase` that have an answer and no dead letter, in the order in which they were announced."""
         return [
             Judged(

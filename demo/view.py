@@ -62,7 +62,7 @@ class Rate:
         self._span_s = span_s
         self._points: list[tuple[float, int]] = []
 
-    def of(self, total: int, now_s: float) -> float:
+    def compute(self, total: int, now_s: float) -> float:
         """The rate, after `total` answers at `now_s`."""
         self._points = [point for point in self._points if point[0] > now_s - self._span_s] + [(now_s, total)]
         first_s, first = self._points[0]
@@ -118,7 +118,7 @@ class Screen:
         self._told_s = 0.0
 
     @contextmanager
-    def step(self, name: str, panel: Callable[[], RenderableType] | None = None) -> Iterator[None]:
+    def show_step(self, name: str, panel: Callable[[], RenderableType] | None = None) -> Iterator[None]:
         """Times what happens inside, and shows it with a tick when it is done; `panel` is drawn below meanwhile."""
         started = time.monotonic()
         self._detail, self._told_s = "", started
@@ -143,7 +143,7 @@ class Screen:
             f"[green]✓[/green] {name}[dim]{detail}  {self.durations_s[name]:.1f} s[/dim]", highlight=False
         )
 
-    def detail(self, text: str) -> None:
+    def show_detail(self, text: str) -> None:
         """Says how far the present step is; called as often as one likes."""
         self._detail = text
         now = time.monotonic()

@@ -33,7 +33,7 @@ def up(only: list[str] | None = ONLY, as_json: bool = AS_JSON) -> None:
     data next to it, logs in `logs`.
     """
     stack = _stack(quiet=as_json)
-    before = {found.name for found in stack.status() if found.state == "running"}
+    before = {found.name for found in stack.check_status() if found.state == "running"}
     endpoints = stack.start(_wanted(only))
     if as_json:
         _print_json({name: msgspec.to_builtins(endpoint) for name, endpoint in endpoints.items()})
@@ -53,7 +53,7 @@ def down(only: list[str] | None = ONLY) -> None:
 
 def status(as_json: bool = AS_JSON) -> None:
     """Show each server's state, after one exchange with it. The exit code is 0 when all of them run, else 1."""
-    found = _stack(quiet=True).status()
+    found = _stack(quiet=True).check_status()
     if as_json:
         _print_json([msgspec.to_builtins(service) for service in found])
     else:
@@ -79,7 +79,7 @@ def init(
     from embedded import retailers
 
     stack = _stack(quiet=False)
-    down = [found.name for found in stack.status() if found.name in retailers.NEEDED and found.state != "running"]
+    down = [found.name for found in stack.check_status() if found.name in retailers.NEEDED and found.state != "running"]
     if down:
         raise ConfigurationError([f"not running: {', '.join(down)}; `tillguard up` starts the embedded stack"])
     folder = find_retailer_folder(retailer)

@@ -79,7 +79,7 @@ class KafkaServer:
     start_timeout_s = 120.0
     stop_timeout_s = 40.0
 
-    def endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:
+    def make_endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:
         controller = known.controller_port if known and known.controller_port else spare_port
         return Endpoint(HOST, port, f"{HOST}:{port}", controller_port=controller)
 
@@ -101,7 +101,7 @@ class KafkaServer:
             self._format(place, properties)
         return Launch([*_java(place, HEAP), "kafka.Kafka", str(properties)], {"CLASSPATH": _classpath(place)})
 
-    def marker(self, place: Place) -> str:
+    def make_marker(self, place: Place) -> str:
         return str(place.folder / "server.properties")
 
     def probe(self, endpoint: Endpoint, timeout_s: float) -> None:

@@ -70,7 +70,7 @@ class MariadbServer:
     start_timeout_s = 120.0
     stop_timeout_s = 60.0
 
-    def endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:  # noqa: ARG002 - one port suffices
+    def make_endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:  # noqa: ARG002 - one port suffices
         password = known.password if known and known.password else secrets.token_hex(16)
         return Endpoint(HOST, port, f"mysql+pymysql://{USER}:{password}@{HOST}:{port}", user=USER, password=password)
 
@@ -87,13 +87,13 @@ class MariadbServer:
             SIGN_IN.format(user=endpoint.user, host=endpoint.host, password=endpoint.password), encoding="utf-8"
         )
         command = [
-            str(base / "bin" / "mariadbd"), "--no-defaults", f"--basedir={base}", self.marker(place),
+            str(base / "bin" / "mariadbd"), "--no-defaults", f"--basedir={base}", self.make_marker(place),
             f"--bind-address={endpoint.host}", f"--port={endpoint.port}", f"--init-file={start_file}", *OPTIONS,
             *_temporary_files(place.folder), *_as_user(),
         ]  # fmt: skip
         return Launch(command, {"LD_LIBRARY_PATH": str(base / "libs")})
 
-    def marker(self, place: Place) -> str:
+    def make_marker(self, place: Place) -> str:
         return f"--datadir={place.folder / 'data'}"
 
     def probe(self, endpoint: Endpoint, timeout_s: float) -> None:

@@ -34,7 +34,7 @@ class MongoServer:
     start_timeout_s = 60.0
     stop_timeout_s = 15.0
 
-    def endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:  # noqa: ARG002 - nothing is kept
+    def make_endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:  # noqa: ARG002 - nothing is kept
         uri = f"mongodb://{HOST}:{port}/?directConnection=true"
         return Endpoint(HOST, port, uri, generation=secrets.token_hex(8))
 
@@ -44,11 +44,11 @@ class MongoServer:
     def configure(self, place: Place, endpoint: Endpoint) -> Launch:
         command = [
             sys.executable, "-m", "embedded.mongo_server", "--port", str(endpoint.port),
-            "--folder", self.marker(place),
+            "--folder", self.make_marker(place),
         ]  # fmt: skip
         return Launch(command, {"CLASSPATH": os.pathsep.join(map(str, _jars(place)))})
 
-    def marker(self, place: Place) -> str:
+    def make_marker(self, place: Place) -> str:
         return str(place.folder)
 
     def probe(self, endpoint: Endpoint, timeout_s: float) -> None:

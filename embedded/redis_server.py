@@ -40,7 +40,7 @@ class RedisServer:
     start_timeout_s = 60.0
     stop_timeout_s = 20.0
 
-    def endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:  # noqa: ARG002 - one port suffices
+    def make_endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:  # noqa: ARG002 - one port suffices
         password = known.password if known and known.password else secrets.token_urlsafe(18)
         return Endpoint(HOST, port, f"redis://:{password}@{HOST}:{port}/0", password=password)
 
@@ -57,7 +57,7 @@ class RedisServer:
         file.write_text(text, encoding="utf-8")
         return Launch([str(_executable()), str(file)])
 
-    def marker(self, place: Place) -> str:
+    def make_marker(self, place: Place) -> str:
         return str(place.folder / "redis.conf")
 
     def probe(self, endpoint: Endpoint, timeout_s: float) -> None:

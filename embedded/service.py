@@ -41,7 +41,7 @@ class Service(Protocol):
     start_timeout_s: float
     stop_timeout_s: float
 
-    def endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:
+    def make_endpoint(self, port: int, spare_port: int, known: Endpoint | None) -> Endpoint:
         """The address on `port`; passwords are kept from `known` (they are inside the data) or made fresh."""
         ...
 
@@ -56,7 +56,7 @@ class Service(Protocol):
         """Writes the configuration and returns the command; called before every start."""
         ...
 
-    def marker(self, place: Place) -> str:
+    def make_marker(self, place: Place) -> str:
         """An argument that only this server of this state folder carries: finds a process that nobody wrote down."""
         ...
 

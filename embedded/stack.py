@@ -129,7 +129,7 @@ class Stack:
         self.stop([service])
         return self.start([service])[service]
 
-    def status(self) -> list[ServiceStatus]:
+    def check_status(self) -> list[ServiceStatus]:
         """Every server's state, after one exchange with each that runs; changes nothing."""
         records = ledgers.read(self._file).services
         return [self._status_of(SERVICES[name], records.get(name)) for name in SERVICES]
@@ -152,7 +152,9 @@ class Stack:
         record = ledgers.read(self._file).services.get(service.name)
         recorded = [record.process] if record and record.process and processes.is_alive(record.process) else []
         known = {process.pid for process in recorded}
-        strays = [found for found in processes.find(service.marker(self._place(service))) if found.pid not in known]
+        strays = [
+            found for found in processes.find(service.make_marker(self._place(service))) if found.pid not in known
+        ]
         return recorded + strays
 
     def _is_serving(self, service: Service) -> bool:
@@ -209,7 +211,7 @@ class Stack:
                 before = msgspec.structs.replace(before, port=0, controller_port=None)
             port = before.port if before and before.port else ports.choose(taken, chance)
             spare = ports.choose(taken | {port}, chance)
-            assigned[service.name] = service.endpoint(port, spare, before)
+            assigned[service.name] = service.make_endpoint(port, spare, before)
             taken |= {port, spare}
         return assigned
 

@@ -49,7 +49,7 @@ class Retail:
         self._opened = opened
         self._prefix = prefix
 
-    def history(self, until: datetime, plan: HistoryPlan) -> list[Labelled]:
+    def simulate_history(self, until: datetime, plan: HistoryPlan) -> list[Labelled]:
         """`plan.rows` sales from the opening until `until`, in time order; every label is known by `until`."""
         if until - self._opened < timedelta(days=1):
             raise ValueError("a history takes at least a day")
@@ -61,13 +61,15 @@ class Retail:
             drafts += self._rush(begin, rush_s, rush_rows, plan.rush_fraud_share, rng)
         return self._number(drafts, 1, until, rng)
 
-    def live(self, begin: datetime, seconds: float, rows: int, fraud_share: float, first_number: int) -> list[Labelled]:
+    def simulate_live(
+        self, begin: datetime, seconds: float, rows: int, fraud_share: float, first_number: int
+    ) -> list[Labelled]:
         """`rows` sales evenly over `seconds` from `begin`; ids continue at `first_number`."""
         rng = np.random.default_rng([self._seed, _LIVE])
         drafts = self._rush(begin, seconds, rows, fraud_share, rng)
         return self._number(drafts, first_number, begin + timedelta(days=60), rng)
 
-    def more(
+    def simulate_more(
         self,
         begin: datetime,
         seconds: float,
@@ -78,7 +80,7 @@ class Retail:
         resting: Collection[str],
         besides: Mapping[str, float] | None = None,
     ) -> list[Labelled]:
-        """Like `live`, drawn again for every `first_number`, and from customers in `resting` only when no others are left.
+        """Like `simulate_live`, drawn again for every `first_number`, and from customers in `resting` only when no others are left.
 
         `besides`: shares of `rows` that are frauds of these kinds, in addition to `fraud_share`.
 

@@ -45,7 +45,7 @@ ALL_GENUINE = -math.log(GENUINE_STEP)
 def select_one_kind(own: Payments, kind: int, until: int) -> Payments:
     """Without the frauds of other kinds before the day `until`: neither they nor their labels are in any window."""
     other = own.fraud & (own.scenario != kind) & (own.day < until)
-    return own.part(np.flatnonzero(~other))
+    return own.select(np.flatnonzero(~other))
 
 
 def choose_best(models: Iterable[Arrays], kept_back: Sequence[Data]) -> list[NDArray[np.float32]]:

@@ -59,8 +59,8 @@ def prepare(*, quick: bool) -> tuple[Payments, list[Fold]]:
     payments = data.read(trial.find_data_file("handbook.parquet"))
     folds = protocol.build_folds(FIRST_FOLD, 1 if quick else FOLDS)
     if quick:
-        short = payments.part(payments.days(folds[0].train_from - QUICK_DAYS, folds[0].test_until))
-        payments = short.thinned(QUICK_ROWS)
+        short = payments.select(payments.find_days(folds[0].train_from - QUICK_DAYS, folds[0].test_until))
+        payments = short.thin(QUICK_ROWS)
     return payments, folds
 
 
@@ -84,7 +84,7 @@ def divide_by_terminal(
     """
     found = []
     for number in range(retailers):
-        own = lived(number, payments.part(np.flatnonzero(payments.terminal % retailers == number)))
+        own = lived(number, payments.select(np.flatnonzero(payments.terminal % retailers == number)))
         found.append(Retailer(own, _featured(own) if kept is None else _once(own, kept)))
         trial.say(f"features of retailer {number}: {len(own):,} payments")
     return found

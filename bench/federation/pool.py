@@ -55,11 +55,11 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown(cancel_futures=True)
 
-    def learner(self, name: str, bank: Bank) -> Learner:
+    def make_learner(self, name: str, bank: Bank) -> Learner:
         """Of one bank."""
         return _Pooled(self, name, bank, self._course)
 
-    def trained(self, name: str, task: Task) -> Arrays:
+    def train(self, name: str, task: Task) -> Arrays:
         """What this bank makes of the task; the first that asks in an attempt starts the training of all.
 
         For each layer weights (inputs, units) and a bias (units,), float32.
@@ -88,4 +88,4 @@ class _Pooled(NumpyLearner):
         self._name = name
 
     def _fitted(self, task: Task) -> Arrays:
-        return self._pool.trained(self._name, task)
+        return self._pool.train(self._name, task)

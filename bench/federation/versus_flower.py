@@ -71,7 +71,7 @@ def run_ours(title: str, banks: Mapping[str, Bank], test: Data, rounds: RoundSet
     with Pool(banks, course) as pool:
         results = trial.run_federation(
             title, banks, rounds, course, trial.make_evaluation(test),
-            learner=pool.learner, after_round=lambda: ends.append(time.perf_counter()), evaluated_apart_max=0,
+            learner=pool.make_learner, after_round=lambda: ends.append(time.perf_counter()), evaluated_apart_max=0,
         )  # fmt: skip
     return summarise(
         [

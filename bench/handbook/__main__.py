@@ -85,7 +85,7 @@ class Trial:
         self.results.setdefault((model, history), []).append(outcome)
         say(f"fold {fold}, {model}, {history}: {_text(outcome.quality)} ({made.seconds:.0f} s)")
 
-    def known(self, fold: Fold, history_days: int | None) -> Examples:
+    def select_known(self, fold: Fold, history_days: int | None) -> Examples:
         """What may be learned from for a fold."""
         return self.examples.select(protocol.select_learned(self.payments, fold, history_days))
 
@@ -133,7 +133,7 @@ def compare(trial: Trial, plan: Plan) -> list[Row]:
     """Both models, on the training week alone and on all that was known; no rows but those of every way."""
     for fold in trial.folds:
         for history, history_days in HISTORIES.items():
-            examples = trial.known(fold, history_days)
+            examples = trial.select_known(fold, history_days)
             trial.judge(fold, "network", history, models.learn_network(examples, plan))
             trial.judge(fold, "XGBoost", history, models.learn_xgboost(examples, plan.seed, plan.threads))
     return []
@@ -144,7 +144,7 @@ def learn_week_after_week(trial: Trial, plan: Plan) -> list[Row]:
     kind = np.where(trial.payments.fraud, trial.payments.scenario, GENUINE)
     before: tuple[Learned, int] | None = None
     for fold in trial.folds:
-        examples = trial.known(fold, None)
+        examples = trial.select_known(fold, None)
         from_scratch = models.learn_network(examples, plan)
         trial.judge(fold, "network", "again", from_scratch)
         if before is None:
@@ -161,7 +161,7 @@ def ablate(trial: Trial, plan: Plan) -> list[Row]:
     timed: list[Row] = []
     for variant in ablation.VARIANTS:
         for fold in trial.folds:
-            made = variant.make(trial.known(fold, variant.history_days), plan)
+            made = variant.make(trial.select_known(fold, variant.history_days), plan)
             trial.judge(fold, variant.name, "ablation", made)
         if made.onnx is not None:
             latencies = ablation.measure_latencies(made.onnx, trial.examples.features)
@@ -251,9 +251,9 @@ def prepare(options: argparse.Namespace) -> tuple[Payments, list[Fold]]:
             raise ConfigurationError([f"{standard} is not the book's data: {fault}" for fault in faults])
         say("the row and fraud counts are the book's")
     first = known[0].train_from - QUICK_DAYS if options.quick else int(payments.day[0]) if len(payments) else 0
-    payments = payments.part(payments.days(first, known[-1].test_until))
+    payments = payments.select(payments.find_days(first, known[-1].test_until))
     if options.quick:
-        payments = payments.thinned(QUICK_ROWS)
+        payments = payments.thin(QUICK_ROWS)
     faults = [f"fold {fold}: {fault}" for fold in known if (fault := describe_lack(payments, fold))]
     if faults:
         raise ConfigurationError(faults)
@@ -265,10 +265,10 @@ def prepare(options: argparse.Namespace) -> tuple[Payments, list[Fold]]:
 
 def describe_lack(payments: Payments, fold: Fold) -> str | None:
     """Why a fold cannot be tried on these payments, or None."""
-    week = payments.days(fold.train_from, fold.known_until)
+    week = payments.find_days(fold.train_from, fold.known_until)
     if not payments.fraud[week].any():
         return "its training week holds no fraud"
-    if not len(payments.fraud[payments.days(fold.test_until - 1, fold.test_until)]):
+    if not len(payments.fraud[payments.find_days(fold.test_until - 1, fold.test_until)]):
         return "the file ends before its test week does"
     if not protocol.count_test_week(payments, fold).test_frauds:
         return "its test week holds no fraud"

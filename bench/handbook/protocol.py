@@ -78,22 +78,22 @@ class Payments:
         """Shape (n,)."""
         return self.time_ms // DAY_MS
 
-    def days(self, first: int, end: int) -> slice:
+    def find_days(self, first: int, end: int) -> slice:
         """The rows of the days from `first` to before `end`."""
         found = np.searchsorted(self.time_ms, np.array([first, end]) * DAY_MS, side="left")
         return slice(int(found[0]), int(found[1]))
 
-    def part(self, rows: slice | NDArray[np.int64]) -> "Payments":
+    def select(self, rows: slice | NDArray[np.int64]) -> "Payments":
         """Those of `rows`, ascending. `rows`: a slice, or row numbers of shape (k,)."""
         return Payments(
             self.time_ms[rows], self.customer[rows], self.terminal[rows],
             self.amount_minor[rows], self.fraud[rows], self.scenario[rows],
         )  # fmt: skip
 
-    def thinned(self, rows_max: int) -> "Payments":
+    def thin(self, rows_max: int) -> "Payments":
         """Only every k-th customer and all of theirs, about `rows_max` payments."""
         step = max(1, -(-len(self) // rows_max))
-        return self.part(np.flatnonzero(self.customer % step == 0))
+        return self.select(np.flatnonzero(self.customer % step == 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def build_folds(first: date, count: int = FOLDS) -> list[Fold]:
 def select_learned(payments: Payments, fold: Fold, history_days: int | None) -> slice:
     """Rows whose labels may be learned from: the last `history_days` days before `fold.known_until`; None: all of them."""
     first = 0 if history_days is None else fold.known_until - history_days
-    return payments.days(first, fold.known_until)
+    return payments.find_days(first, fold.known_until)
 
 
 def select_test_days(payments: Payments, fold: Fold) -> list[NDArray[np.int64]]:
@@ -143,9 +143,9 @@ def select_test_days(payments: Payments, fold: Fold) -> list[NDArray[np.int64]]:
     found = []
     for day in range(fold.test_from, fold.test_until):
         known_until = max(fold.known_until, day - DELAY_DAYS)
-        known = payments.days(fold.train_from, known_until)
+        known = payments.find_days(fold.train_from, known_until)
         compromised = np.unique(payments.customer[known][payments.fraud[known]])
-        of_day = payments.days(day, day + 1)
+        of_day = payments.find_days(day, day + 1)
         rows = np.arange(of_day.start, of_day.stop)
         found.append(rows[~np.isin(payments.customer[rows], compromised)])
     return found
@@ -203,7 +203,7 @@ def find_unforeseeable(payments: Payments, rows: NDArray[np.int64]) -> NDArray[n
 
 def find_differences(payments: Payments, known: Sequence[Fold]) -> list[str]:
     """Where the four folds of the book differ from what the book counts; empty where it is the same data."""
-    week = payments.days(known[0].train_from, known[0].known_until)
+    week = payments.find_days(known[0].train_from, known[0].known_until)
     found = (week.stop - week.start, int(payments.fraud[week].sum()))
     faults = [] if found == TRAIN_COUNTS else [_fault(f"training week {known[0]}", found, TRAIN_COUNTS)]
     for fold, expected in zip(known, TEST_COUNTS, strict=True):

@@ -82,7 +82,7 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
-    def shop(self, name: str, sample: Callable[[str], Sequence[Record]]) -> Shop:
+    def open_shop(self, name: str, sample: Callable[[str], Sequence[Record]]) -> Shop:
         """A new retailer; `sample` makes transactions for its name."""
         retailer = f"bench-{name}-{secrets.token_hex(3)}"
         shop = open_shop(self._folder, self._endpoints, retailer, sample(retailer))
@@ -94,18 +94,18 @@ def generate_history(retailer: str, count: int, series: str) -> list[Record]:
     """A week of transactions that ended some minutes ago."""
     last_ms = int(time.time() * 1000) - HISTORY_ENDS_MS
     shoppers = Shoppers(retailer, max(1, count // EVENTS_PER_CUSTOMER), series=series)
-    return list(shoppers.stream(count, last_ms - WEEK_MS, last_ms))
+    return list(shoppers.draw_stream(count, last_ms - WEEK_MS, last_ms))
 
 
 def generate_live(retailer: str, count: int) -> list[Record]:
     """The last two minutes of a shop with many customers."""
     now_ms = int(time.time() * 1000)
-    return list(Shoppers(retailer, max(1, count // 2), series="sample").stream(count, now_ms - 120_000, now_ms))
+    return list(Shoppers(retailer, max(1, count // 2), series="sample").draw_stream(count, now_ms - 120_000, now_ms))
 
 
 def measure_throughput(site: Site, sizes: Sizes) -> list[Row]:
     """Every program over the same backlog, in turns; medians of the repeats."""
-    shop = site.shop("backlog", lambda retailer: generate_history(retailer, SAMPLE, "sample"))
+    shop = site.open_shop("backlog", lambda retailer: generate_history(retailer, SAMPLE, "sample"))
     shop.append(generate_history(shop.name, sizes.backlog, "backlog"))
     kinds = [kind for feed, (limit, _) in FEED_TARGETS.items() for kind in (limit, feed)]
     runs: dict[str, list[Run]] = {kind: [] for kind in kinds}
@@ -138,7 +138,7 @@ def measure_growth(shop: Shop, sizes: Sizes, one: float) -> list[Row]:
 
 def measure_latency(site: Site, sizes: Sizes) -> list[Row]:
     """Limit loop and worker at the same rates, in turns, each on a retailer of its own."""
-    shops = {kind: site.shop(kind.split()[0], lambda name: generate_live(name, SAMPLE)) for kind in COMPARED}
+    shops = {kind: site.open_shop(kind.split()[0], lambda name: generate_live(name, SAMPLE)) for kind in COMPARED}
     found: dict[tuple[str, int], list[load.Latencies]] = {}
     with ExitStack() as running:
         programs = {kind: running.enter_context(Program(kind, shop)) for kind, shop in shops.items()}
@@ -181,7 +181,7 @@ def _against(row: Row, baseline: float, target: float, *, at_least: bool) -> Row
 
 def measure_engine(site: Site, sizes: Sizes) -> list[Row]:
     """The engine without Kafka, by batch size and stage."""
-    shop = site.shop("engine", lambda retailer: generate_history(retailer, SAMPLE, "sample"))
+    shop = site.open_shop("engine", lambda retailer: generate_history(retailer, SAMPLE, "sample"))
     limits = network.choose_thresholds(np.linspace(0, 1, 1001).tolist())
     subject = build_engine(shop, network.build_network_package(shop.name, MODEL_VERSION, limits), MODEL_VERSION)
     rows = []
@@ -218,7 +218,7 @@ def measure_memory(site: Site, sizes: Sizes) -> list[Row]:
     """Resident memory of one worker while it works through many events."""
     if not sizes.memory_events:
         return []
-    shop = site.shop("memory", lambda retailer: generate_history(retailer, SAMPLE, "sample"))
+    shop = site.open_shop("memory", lambda retailer: generate_history(retailer, SAMPLE, "sample"))
     shop.append(generate_history(shop.name, sizes.memory_events, "memory"))
     seen = work_through(shop, "librdkafka feed", sizes.memory_events).samples
     grown = _slope(seen[len(seen) // 2 :]) * 1e6 / 2**20

@@ -81,7 +81,7 @@ class Sender:
         began_s, sent = time.perf_counter(), 0
         while (passed_s := time.perf_counter() - began_s) < seconds:
             for _ in range(int(passed_s * per_s) - sent):
-                record = self._shoppers.next(int(time.time() * 1000))
+                record = self._shoppers.draw(int(time.time() * 1000))
                 partition = record.partition_hint % self._partitions
                 self._producer.produce(
                     self._topic, record.value, record.key, partition=partition, on_delivery=self._note

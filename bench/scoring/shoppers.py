@@ -48,12 +48,12 @@ class Shoppers:
         self._made = 0
         self._customers = [self._customer(number) for number in range(count)]
 
-    def stream(self, count: int, first_ms: int, last_ms: int) -> Iterator[Record]:
+    def draw_stream(self, count: int, first_ms: int, last_ms: int) -> Iterator[Record]:
         """`count` records with event times rising evenly from `first_ms` to `last_ms`."""
         step_ms = (last_ms - first_ms) / max(1, count)
-        return (self.next(first_ms + int(place * step_ms)) for place in range(count))
+        return (self.draw(first_ms + int(place * step_ms)) for place in range(count))
 
-    def next(self, event_time_ms: int) -> Record:
+    def draw(self, event_time_ms: int) -> Record:
         """One record."""
         self._made += 1
         chance = self._random

@@ -63,7 +63,7 @@ class Shop:
         self._step_ms = DAY_MS / (groups * per_day)
         self._count = 0
 
-    def window_updates(self, count: int) -> list[WindowUpdate]:
+    def take_window_updates(self, count: int) -> list[WindowUpdate]:
         """The next `count` of them, in event-time order."""
         return [self._next() for _ in range(count)]
 
@@ -89,7 +89,7 @@ class Bench:
         loads = encode_command(b"SCRIPT", b"LOAD", windows.encode()) + encode_command(b"SCRIPT", b"LOAD", BARE.encode())
         self.link = RedisLink(settings.to_redis_py() | {"socket_timeout": 60}, loads, 2)
 
-    def packer(self, *, bare: bool = False) -> WindowUpdatePacker:
+    def make_packer(self, *, bare: bool = False) -> WindowUpdatePacker:
         """Makes commands for windows.lua, or for the script that only returns."""
         return WindowUpdatePacker(Keys("bench"), self.bare_sha if bare else self.sha, BOUNDS)
 
@@ -108,11 +108,11 @@ class Bench:
             self.link.read(size, [], time.monotonic() + 60)
         return len(window_updates) / (time.perf_counter() - began_s)
 
-    def call_us(self) -> float:
+    def measure_call_us(self) -> float:
         """Mean time of a script call since the last reset, as Redis counts it."""
         return float(self.client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
 
-    def cpu_s(self) -> float:
+    def measure_cpu_s(self) -> float:
         """Processor time that the server has used so far."""
         used = self.client.info("cpu")
         return float(used["used_cpu_user"] + used["used_cpu_sys"])
@@ -120,7 +120,7 @@ class Bench:
     def fill(self, shop: Shop, count: int) -> None:
         """Applies `count` window updates, in parts so that they need not be in memory at once."""
         for part in range(0, count, 50_000):
-            self.apply(shop.window_updates(min(50_000, count - part)), self.packer())
+            self.apply(shop.take_window_updates(min(50_000, count - part)), self.make_packer())
 
     def forget_sights(self) -> None:
         """Removes first-sight records, whose memory is measured apart."""
@@ -154,10 +154,10 @@ def time_rounds(bench: Bench, rounds: Sequence[Sequence[WindowUpdate]], packer: 
     per_s, us, cpu_us = [], [], []
     for window_updates in rounds:
         bench.client.config_resetstat()
-        before_s = bench.cpu_s()
+        before_s = bench.measure_cpu_s()
         per_s.append(bench.apply(window_updates, packer))
-        cpu_us.append((bench.cpu_s() - before_s) / len(window_updates) * 1e6)
-        us.append(bench.call_us())
+        cpu_us.append((bench.measure_cpu_s() - before_s) / len(window_updates) * 1e6)
+        us.append(bench.measure_call_us())
     return Timed(median(per_s), max(per_s), median(us), min(us), min(cpu_us))
 
 
@@ -169,9 +169,9 @@ def measure_growth_in_events(bench: Bench, groups: int, sizes: Sequence[int], co
         bench.client.flushdb()
         shop = Shop(f"events{per_day}", groups, per_day)
         bench.fill(shop, groups * per_day + groups)
-        rounds = [shop.window_updates(count // ROUNDS) for _ in range(ROUNDS)]
-        bare = time_rounds(bench, rounds, bench.packer(bare=True))
-        full = time_rounds(bench, rounds, bench.packer())
+        rounds = [shop.take_window_updates(count // ROUNDS) for _ in range(ROUNDS)]
+        bare = time_rounds(bench, rounds, bench.make_packer(bare=True))
+        full = time_rounds(bench, rounds, bench.make_packer())
         cpu_us.append(full.best_cpu_us)
         name = f"script, {per_day} events an entity"
         rows += [
@@ -213,7 +213,9 @@ def measure_growth_in_entities(bench: Bench, sizes: Sequence[int], per_day: int,
         groups = entities // len(_KINDS)
         shop = Shop(f"entities{entities}", groups, per_day)
         bench.fill(shop, groups * per_day)
-        full = time_rounds(bench, [shop.window_updates(count // ROUNDS) for _ in range(ROUNDS)], bench.packer())
+        full = time_rounds(
+            bench, [shop.take_window_updates(count // ROUNDS) for _ in range(ROUNDS)], bench.make_packer()
+        )
         first_us = first_us or full.best_cpu_us
         bench.forget_sights()
         memory = bench.client.info("memory")["used_memory"] - before
@@ -248,7 +250,7 @@ def measure_single_events(bench: Bench, entities: int) -> list[Row]:
             )
             for i in range(part, min(part + 50_000, fresh))
         ]  # fmt: skip
-        bench.apply(window_updates, bench.packer())
+        bench.apply(window_updates, bench.make_packer())
     filled = bench.client.info("memory")["used_memory"]
     bench.forget_sights()
     states = bench.client.info("memory")["used_memory"] - before
@@ -266,11 +268,11 @@ def measure_client_cost(bench: Bench, count: int) -> list[Row]:
     """Python's own time per event, in batches of 256."""
     bench.client.flushdb()
     shop = Shop("client", 1_000, 10)
-    packer, reader = bench.packer(), ReplyReader()
+    packer, reader = bench.make_packer(), ReplyReader()
     shared = packer.pack_shared(int(time.time()), "m-2026-11-01", "r-2026-11-01")
     packed_s = read_s = 0.0
     for _ in range(count // BATCH):
-        window_updates = shop.window_updates(BATCH)
+        window_updates = shop.take_window_updates(BATCH)
         with _quiet():
             began_s = time.thread_time()
             data = b"".join(packer.pack(window_updates, shared))

@@ -92,7 +92,7 @@ def simulate_past(member: Member, place: int, seed: int, now: datetime) -> Past:
     retail = Retail(
         member.profile, 2 * (seed + _SEED) + place, now - timedelta(weeks=WEEKS), f"{member.name[0].upper()}-"
     )
-    sales = retail.history(now, HistoryPlan(rows=member.rows, fraud_share=FRAUD_SHARE, rushes=0))
+    sales = retail.simulate_history(now, HistoryPlan(rows=member.rows, fraud_share=FRAUD_SHARE, rushes=0))
     begin = round(member.rows * member.old_share)
     old = [entry for entry in sales[:begin] if not entry.truth.fraud or entry.truth.kind in member.seen]
     room = int(NEW_PER_OLD * sum(entry.truth.fraud for entry in old))
@@ -109,7 +109,7 @@ class Examples(NamedTuple):
     """Shape (n, F)."""
     amount_minor: NDArray[np.int64]
 
-    def part(self, first: int, count: int) -> "Examples":
+    def select(self, first: int, count: int) -> "Examples":
         """`count` of them."""
         rows = slice(first, first + count)
         return Examples(self.sales[rows], self.features[rows], self.amount_minor[rows])
@@ -142,7 +142,7 @@ def prepare(settings: Settings, sold: Past, now: datetime) -> Prepared:
             raise DemoError(f"{settings.retailer}: {len(spool):,} of {len(sales):,} simulated sales got features")
         every = Examples(sales, np.array(spool.read_features(found.transaction_ids)), found.amount_base_minor)
     old, new = len(sold.old), len(sold.new)
-    return Prepared(every.part(0, old), every.part(old, new), every.part(old + new, len(sold.later)))
+    return Prepared(every.select(0, old), every.select(old, new), every.select(old + new, len(sold.later)))
 
 
 def store(settings: Settings, examples: Examples) -> None:

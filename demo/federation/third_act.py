@@ -98,15 +98,15 @@ class ThirdAct:
 
     def play(self) -> results.Course:
         """All of it; returns how it went. Raises DemoError, which names the log to look at."""
-        with self._on.screen.step("third act: three other retailers, each learns alone"):
+        with self._on.screen.show_step("third act: three other retailers, each learns alone"):
             self._begin()
             self._learn_alone()
         before = {name: self._scores(name) for name in self._settings}
         for name, prepared in self._prepared.items():
             members.store(self._settings[name], prepared.new)
-        with self._on.screen.step(f"they learn together, next to {BAD}, who breaks the rules"):
+        with self._on.screen.show_step(f"they learn together, next to {BAD}, who breaks the rules"):
             bad = self._learn_together()
-        with self._on.screen.step("verify the ledger, measure on sales kept back"):
+        with self._on.screen.show_step("verify the ledger, measure on sales kept back"):
             # Anybody who takes part can do this; here the newcomer does.
             audit = self._start("audit", ["federation", "audit", "--retailer", MEMBERS[-1].name])
             self._ended([audit], "the audit")
@@ -121,7 +121,7 @@ class ThirdAct:
         init = self._start("coordinator-init", ["federation", "init", "--config", str(self._file("coordinator"))])
         for settings in beginnings.begin(names, self._on.endpoints):
             self._settings[settings.retailer] = settings
-        self._on.screen.detail("their sales of four weeks")
+        self._on.screen.show_detail("their sales of four weeks")
         now = datetime.now(UTC).replace(microsecond=0)
         for place, member in enumerate(MEMBERS):
             settings = self._settings[member.name]
@@ -144,7 +144,7 @@ class ThirdAct:
             name: self._start(f"{name}-enrol", ["federation", "enrol", *self._whose(name)])
             for name in (*self._settings, BAD)
         }
-        self._on.screen.detail("each trains a model of its own; all enrol in the federation")
+        self._on.screen.show_detail("each trains a model of its own; all enrol in the federation")
         self._ended(list(enrolments.values()), "the enrolments")
         for name, child in enrolments.items():
             # One after the other, as an operator does at the telephone; no coordinator runs yet that could answer.
@@ -170,7 +170,7 @@ class ThirdAct:
         coordinator = self._start(file, arguments)
         self._until(lambda: self._over(coordinator, reader), f"{count} rounds")
         newest = max(_versions(reader.read()), default=0)
-        self._on.screen.detail("each compares the common model with its own")
+        self._on.screen.show_detail("each compares the common model with its own")
         self._until(
             lambda: all(
                 root.read_decided_version(settings.federation, name) >= newest
@@ -183,8 +183,8 @@ class ThirdAct:
         if time.monotonic() - self._looked_s > LOOKED_EVERY_S:
             self._looked_s = time.monotonic()
             with suppress(TransientError):
-                self._on.screen.detail(_progress(reader.read()))
-        return self._on.children.ended(coordinator)
+                self._on.screen.show_detail(_progress(reader.read()))
+        return self._on.children.has_ended(coordinator)
 
     def _course(self, before: Mapping[str, NDArray[np.floating]], attacks: Mapping[str, int]) -> results.Course:
         with _logs(self._coordinator) as transport:
@@ -272,7 +272,7 @@ class ThirdAct:
         return self._on.children.start(f"act3-{name}", arguments, environment)
 
     def _ended(self, children: Sequence[Child], what: str) -> None:
-        self._until(lambda: all(self._on.children.ended(child) for child in children), what)
+        self._until(lambda: all(self._on.children.has_ended(child) for child in children), what)
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         deadline_s = time.monotonic() + WAIT_MAX_S

@@ -33,6 +33,6 @@ class Stores:
         for store in self._stores:
             store.close()
 
-    def examples(self) -> int:
+    def count_examples(self) -> int:
         """Over all retailers."""
         return sum(store.count().total for store in self._stores)

@@ -49,7 +49,7 @@ NEWEST_EXAMPLES, REPLAY_EXAMPLES, EPOCHS_MAX = 1_500, 5_000, 12
 class Selling(Protocol):
     """What the retailer sells in this act."""
 
-    def later(
+    def sell_later(
         self, begin: datetime, seconds: float, rows: int, *, besides: Mapping[str, float], sold: int, resting: set[str]
     ) -> Sequence[Labelled]:
         """The first retailer's sales: `rows` over `seconds`, after the live phase and the `sold` that came after that.
@@ -96,7 +96,7 @@ class SecondAct:
     def start_trainer(self) -> None:
         """Next to the worker, before the act: it takes in what was scored, and learns when enough labels are new."""
         stage = self._on
-        known = sum(len(stage.tally.frauds(phase)) for phase in ("history", "live"))
+        known = sum(len(stage.tally.list_frauds(phase)) for phase in ("history", "live"))
         wanted = known + round(TRAIN_AT * ROWS * KIND_SHARE)
         prefix = "TILLGUARD_TRAINER__"
         self._address.unlink(missing_ok=True)
@@ -124,11 +124,11 @@ class SecondAct:
         with ThreadPoolExecutor(1) as writer:
             stop = threading.Event()
             try:
-                with self._on.screen.step(f"second act: {text} begins at {retailer}, new to its model"):
+                with self._on.screen.show_step(f"second act: {text} begins at {retailer}, new to its model"):
                     self._first_stretch(writer, stop)
-                with self._on.screen.step("its chargebacks come in (after seconds here), the trainer learns"):
+                with self._on.screen.show_step("its chargebacks come in (after seconds here), the trainer learns"):
                     self._learn(writer, stop)
-                with self._on.screen.step(f"more of the {text}"):
+                with self._on.screen.show_step(f"more of the {text}"):
                     self._stretch(writer, stop)
             finally:
                 stop.set()
@@ -147,7 +147,7 @@ class SecondAct:
 
         def taken_in() -> bool:
             there, wanted = stored(), self._scored()
-            self._on.screen.detail(f"the trainer has taken in {there:,} of {wanted:,} scored transactions")
+            self._on.screen.show_detail(f"the trainer has taken in {there:,} of {wanted:,} scored transactions")
             return there >= wanted
 
         try:
@@ -191,16 +191,16 @@ class SecondAct:
     def _label(self) -> None:
         """Chargebacks of whatever fraud of this act has none yet; only while nobody else writes to the shop."""
         known_at = datetime.now(UTC)
-        new = {name: truth for name, truth in self._on.tally.frauds("second") if name not in self._labelled}
+        new = {name: truth for name, truth in self._on.tally.list_frauds("second") if name not in self._labelled}
         if new:
-            self._on.shop.label({name: truth._replace(known_at=known_at) for name, truth in new.items()})
+            self._on.shop.write_labels({name: truth._replace(known_at=known_at) for name, truth in new.items()})
             self._labelled |= new
 
     def _sell(self, writer: ThreadPoolExecutor, stop: threading.Event, rows: int, rate: float) -> "Future[None]":
         stage = self._on
         begin = datetime.now(UTC) + timedelta(seconds=HEAD_START_S)
-        resting = stage.shop.customers_since(begin - RESTING)
-        sales = self._selling.later(
+        resting = stage.shop.list_customers_since(begin - RESTING)
+        sales = self._selling.sell_later(
             begin, rows / rate, rows, besides={KIND: KIND_SHARE}, sold=self._sold, resting=resting
         )
         self._sold += rows
@@ -259,11 +259,11 @@ class SecondAct:
             return
         self._shown_s = now_s
         with self._on.lock:
-            judged = [entry for entry in self._on.tally.judged("second") if entry.truth.kind == KIND]
+            judged = [entry for entry in self._on.tally.list_judged("second") if entry.truth.kind == KIND]
         newest = judged[-50:]
         if newest:
             caught = sum(map(recovery.is_found, newest))
-            self._on.screen.detail(f"{caught} of the newest {len(newest)} {NEW_KINDS[KIND]}s found")
+            self._on.screen.show_detail(f"{caught} of the newest {len(newest)} {NEW_KINDS[KIND]}s found")
 
     def _scored(self) -> int:
         """Transactions with a full verdict, which the trainer gets to see."""

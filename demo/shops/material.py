@@ -34,19 +34,19 @@ class Material(Protocol):
     replay: bool
     """Event times are a file's own, long past."""
 
-    def histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+    def make_histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
         """What the retailers sold before the demonstration."""
         ...
 
-    def known_by(self, history: Sequence[Labelled]) -> datetime | None:
+    def get_known_by(self, history: Sequence[Labelled]) -> datetime | None:
         """When a history ends that holds only what had become known by then; None: one that holds the truth of every sale."""
         ...
 
-    def live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+    def make_live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
         """What they sell from `begin` on, in order."""
         ...
 
-    def offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:
+    def compute_offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:
         """When each of `sales` is written, seconds after `begin`."""
         ...
 
@@ -90,29 +90,29 @@ class Simulated:
             for place, (profile, prefix) in enumerate(zip(PROFILES, prefixes, strict=True))
         )
 
-    def histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+    def make_histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
         plan = HistoryPlan(rows=self._amounts.history_rows, rush_rate=self._amounts.rate / 2)
-        first, second = (retail.history(self._now, plan) for retail in self._retails)
+        first, second = (retail.simulate_history(self._now, plan) for retail in self._retails)
         return first, second
 
-    def known_by(self, history: Sequence[Labelled]) -> datetime | None:  # noqa: ARG002 - it always holds the truth
+    def get_known_by(self, history: Sequence[Labelled]) -> datetime | None:  # noqa: ARG002 - it always holds the truth
         return None
 
-    def live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+    def make_live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
         first, second = (
-            retail.live(begin, self._amounts.seconds, rows, LIVE_FRAUD_SHARE, self._amounts.history_rows + 1)
+            retail.simulate_live(begin, self._amounts.seconds, rows, LIVE_FRAUD_SHARE, self._amounts.history_rows + 1)
             for retail, rows in zip(self._retails, self._amounts.halves, strict=True)
         )
         return first, second
 
-    def offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:
+    def compute_offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:
         return [(entry.sale.event_time - begin).total_seconds() for entry in sales]
 
-    def later(
+    def sell_later(
         self, begin: datetime, seconds: float, rows: int, *, besides: Mapping[str, float], sold: int, resting: set[str]
     ) -> Sequence[Labelled]:
         """As second_act.Selling asks."""
-        return self._retails[0].more(
+        return self._retails[0].simulate_more(
             begin,
             seconds,
             rows,
@@ -138,16 +138,16 @@ class FromFile:
         self._rate = amounts.rate / 2
         self._parts = tuple(datasets.cut(half, live) for half, live in zip(data.halves, amounts.halves, strict=True))
 
-    def histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
+    def make_histories(self) -> tuple[Sequence[Labelled], Sequence[Labelled]]:
         return self._parts[0][0], self._parts[1][0]
 
-    def known_by(self, history: Sequence[Labelled]) -> datetime | None:
+    def get_known_by(self, history: Sequence[Labelled]) -> datetime | None:
         end = history[-1].sale.event_time
         known = sum(one.truth.known_at <= end for one in history)
         return end if known >= KNOWN_MIN * len(history) else None
 
-    def live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:  # noqa: ARG002 - they keep their own times
+    def make_live(self, begin: datetime) -> tuple[Sequence[Labelled], Sequence[Labelled]]:  # noqa: ARG002 - they keep their own times
         return self._parts[0][1], self._parts[1][1]
 
-    def offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:  # noqa: ARG002 - an even pace
+    def compute_offsets_s(self, sales: Sequence[Labelled], begin: datetime) -> list[float]:  # noqa: ARG002 - an even pace
         return [place / self._rate for place in range(len(sales))]

@@ -144,7 +144,7 @@ class MongoShop:
         self._client.drop_database(self._database)
         self._client[self._database].create_collection("checkouts")
 
-    def row(self, sale: Sale) -> Row:
+    def make_row(self, sale: Sale) -> Row:
         return build_checkout(sale)
 
     def load(self, history: Sequence[Labelled]) -> None:
@@ -170,7 +170,7 @@ class MongoShop:
             else:
                 return
 
-    def label(self, truths: Mapping[str, Truth]) -> None:
+    def write_labels(self, truths: Mapping[str, Truth]) -> None:
         for transaction_id, truth in truths.items():
             self._review(transaction_id, build_review(truth))
 
@@ -185,10 +185,10 @@ class MongoShop:
             else:
                 return
 
-    def customers_since(self, moment: datetime) -> set[str]:
+    def list_customers_since(self, moment: datetime) -> set[str]:
         return set(self._checkouts.distinct("customer.id", {"placedAt": {"$gte": moment}}))
 
-    def connector_file(self) -> str:
+    def make_connector_file(self) -> str:
         return CONNECTOR.format(
             retailer=self.retailer,
             name=self.connector,

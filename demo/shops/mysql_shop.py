@@ -187,20 +187,20 @@ class MysqlShop:
             cursor.execute(CHARGEBACKS)
         self._connection.commit()
 
-    def row(self, sale: Sale) -> Row:
+    def make_row(self, sale: Sale) -> Row:
         return build_order(sale)
 
     def load(self, history: Sequence[Labelled]) -> None:
         self._insert("orders", [build_order(entry.sale) for entry in history])
-        self.label({entry.sale.transaction_id: entry.truth for entry in history if entry.truth.fraud})
+        self.write_labels({entry.sale.transaction_id: entry.truth for entry in history if entry.truth.fraud})
 
     def write(self, rows: Sequence[Row]) -> None:
         self._insert("orders", rows)
 
-    def label(self, truths: Mapping[str, Truth]) -> None:
+    def write_labels(self, truths: Mapping[str, Truth]) -> None:
         self._insert("chargebacks", [build_chargeback(*known) for known in truths.items()])
 
-    def customers_since(self, moment: datetime) -> set[str]:
+    def list_customers_since(self, moment: datetime) -> set[str]:
         query = f"SELECT DISTINCT customer_no FROM `{self._database}`.orders WHERE placed_at >= %s"  # noqa: S608 - the name is ours
         with self._connection.cursor() as cursor:
             cursor.execute(query, (convert_to_local(moment),))
@@ -220,7 +220,7 @@ class MysqlShop:
                 cursor.executemany(statement, [tuple(row.values()) for row in some])
         self._connection.commit()
 
-    def connector_file(self) -> str:
+    def make_connector_file(self) -> str:
         return CONNECTOR.format(
             retailer=self.retailer,
             name=self.connector,

@@ -27,7 +27,7 @@ class Reports:
         )
         self._place = 0
 
-    def due(self, now: datetime) -> dict[str, Truth]:
+    def take_due(self, now: datetime) -> dict[str, Truth]:
         """Takes out what has become known by then, by transaction id."""
         begin = self._place
         while self._place < len(self._waiting) and self._waiting[self._place].truth.known_at <= now:
@@ -51,7 +51,7 @@ def plan(shop: Shop, sales: Sequence[Labelled], offsets_s: Sequence[float], *, s
     spoilt = {} if seed is None else _spoilt(shop.faults, sales, random.Random(seed))  # noqa: S311 - repeatable
     planned = []
     for place, (entry, offset_s) in enumerate(zip(sales, offsets_s, strict=True)):
-        row, fault = shop.row(entry.sale), spoilt.get(place)
+        row, fault = shop.make_row(entry.sale), spoilt.get(place)
         planned.append(Planned(offset_s, entry, fault.spoil(row) if fault else row, fault.text if fault else None))
     return planned
 
@@ -98,10 +98,10 @@ def send(
         committed_s = time.time()
         with lock:
             for one in planned[place:due]:
-                tally.committed(one.entry.sale.transaction_id, committed_s)
-        known = reports.due(planned[due - 1].entry.sale.event_time) if reports is not None else {}
+                tally.note_committed(one.entry.sale.transaction_id, committed_s)
+        known = reports.take_due(planned[due - 1].entry.sale.event_time) if reports is not None else {}
         if known:
-            shop.label(known)
+            shop.write_labels(known)
             with lock:
                 tally.reported += len(known)
         place = due

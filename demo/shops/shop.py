@@ -34,7 +34,7 @@ class Shop(Protocol):
         """Makes the database again; whatever an earlier demonstration left there is dropped."""
         ...
 
-    def row(self, sale: Sale) -> Row:
+    def make_row(self, sale: Sale) -> Row:
         """A sale in the shape of this shop; pure."""
         ...
 
@@ -46,15 +46,15 @@ class Shop(Protocol):
         """Writes rows and returns once they are committed."""
         ...
 
-    def label(self, truths: Mapping[str, Truth]) -> None:
+    def write_labels(self, truths: Mapping[str, Truth]) -> None:
         """Writes what has become known of frauds written before, by transaction id."""
         ...
 
-    def customers_since(self, moment: datetime) -> set[str]:
+    def list_customers_since(self, moment: datetime) -> set[str]:
         """Who has bought since then."""
         ...
 
-    def connector_file(self) -> str:
+    def make_connector_file(self) -> str:
         """The YAML of its connector."""
         ...
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from support.source_tree import HOUSES, PRODUCT, ROOT, list_files, parse
+from support.source_tree import HOUSES, ROOT, list_files, parse
 from tillguard.docs.command_rows import get_root_command, walk_commands
 
 VERBS = frozenset(
@@ -18,14 +18,14 @@ VERBS = frozenset(
     estimate evaluate expect expire explain export extend fetch fill find finish fit flatten flush follow
     forget format gather generate get give group guard guess handle hash hold identify ignore initialise
     inspect install join judge keep kill learn leave list load log look make map mark mask match measure
-    merge name normalise note observe offer open order oversample pack parse pause pin plan poll populate
-    predict prepare print produce promote prune publish punish push put quantise quieten quote raise rank
-    read reap rebuild reconcile record recover redeliver refuse register reject release remember remove
-    render renew replay report require reset resolve restart restore retry revoke roll rollback rotate round
-    run sample save say score seal select sell send serve set settle shorten show sign simulate skip sort
-    spawn spell split start stop store strip submit subtract sum summarise tabulate take tell thin time
-    train translate unflatten unpack unpin unseal update upgrade use verify wait walk warm warn watch weigh
-    withdraw work write
+    merge name normalise note observe offer open order oversample pack parse pause pin plan play poll
+    populate predict prepare print probe produce promote prune publish punish push put quantise quieten
+    quote raise rank read reap rebuild reconcile record recover redeliver refuse register reject release
+    remember remove render renew replay report require reset resolve restart restore retry revoke rewind
+    roll rollback rotate round run sample save say score seal select sell send serve set settle shorten show
+    sign simulate skip sort spawn spell split start stop store strip submit subtract sum summarise tabulate
+    take tell thin time train translate unflatten unpack unpin unseal update upgrade use verify wait walk
+    warm warn watch weigh withdraw work write
     """.split()  # noqa: SIM905 - a list of words reads as words
 )
 PREDICATES = frozenset({"is", "are", "has", "can", "may", "must", "needs"})
@@ -36,8 +36,6 @@ CLOCKS = frozenset({"now", "now_ms", "monotonic_s"})
 """A clock is asked as the standard library's are: `datetime.now`, `time.monotonic`."""
 VALUES = frozenset({"property", "cached_property", "setter", "field_validator", "model_validator", "field_serializer"})
 """Decorators of what is read as a value, or called by pydantic alone."""
-METHODS_OF = PRODUCT
-"""Folders whose public methods begin with a verb."""
 
 
 def public_functions(file: Path) -> Iterator[str]:
@@ -95,8 +93,8 @@ def test_public_functions_begin_with_a_verb() -> None:
 
 
 def test_public_methods_begin_with_a_verb() -> None:
-    named = [(file.relative_to(ROOT), *each) for file in list_files(*METHODS_OF) for each in public_methods(file)]
-    assert len(named) > 40
+    named = [(file.relative_to(ROOT), *each) for file in list_files() for each in public_methods(file)]
+    assert len(named) > 500
     allowed = VERBS | PREDICATES | CONVERSIONS
     guilty = [
         f"{file}: {of}.{method}"

@@ -78,7 +78,7 @@ _MADE: dict[tuple[int, int, int, float], Simulated] = {}
 def _simulate(settings: Settings, rows: int, seed: int, days: int, fraud_share: float) -> Simulated:
     until = BEGAN + timedelta(days=days)
     plan = HistoryPlan(rows=rows, fraud_share=fraud_share)
-    sales = Retail(Profile(customers=max(50, rows // 6)), seed, BEGAN, "s-").history(until, plan)
+    sales = Retail(Profile(customers=max(50, rows // 6)), seed, BEGAN, "s-").simulate_history(until, plan)
     recorder = _Recorder(settings.retailer)
     replay(settings, [_transaction(settings, each) for each in sales], recorder, now=until, private=True)  # type: ignore[arg-type]
     return Simulated(sales, recorder.records, [_label(settings, each) for each in sales])

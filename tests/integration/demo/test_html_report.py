@@ -56,7 +56,7 @@ def entry(
 ) -> None:
     transaction_id = f"{tally.retailer}-{phase}-{number}"
     tally.expect(transaction_id, Entry(phase, Truth(kind is not None, kind, NOW), 123_456))
-    tally.committed(transaction_id, NOW.timestamp() + number)
+    tally.note_committed(transaction_id, NOW.timestamp() + number)
     verdict = Verdict(
         transaction_id=transaction_id,
         retailer=tally.retailer,
@@ -103,7 +103,7 @@ def tallies() -> list[Tally]:
 @pytest.fixture(scope="module")
 def page(tallies: list[Tally]) -> str:
     return html_report.render_report(
-        RUN, summary.summarise(tallies), [one for tally in tallies for one in tally.judged()]
+        RUN, summary.summarise(tallies), [one for tally in tallies for one in tally.list_judged()]
     )
 
 
@@ -189,10 +189,12 @@ def second_act(new_model: str | None) -> tuple[Course, Tally]:
 @pytest.mark.parametrize("new_model", ["m2", None])
 def test_the_second_act_is_told_with_its_numbers_and_a_plot(tallies: list[Tally], new_model: str | None) -> None:
     course, tally = second_act(new_model)
-    judged = tally.judged("second")
+    judged = tally.list_judged("second")
     figures = summary.summarise(tallies)
     figures["second_act"] = recovery.summarise(course, judged, summary.count_outcomes([tally], "second"))
-    page = html_report.render_report(RUN, figures, [one for each in tallies for one in each.judged()], course, judged)
+    page = html_report.render_report(
+        RUN, figures, [one for each in tallies for one in each.list_judged()], course, judged
+    )
     balance = Balance()
     balance.feed(page)
     assert balance.open == []
@@ -241,7 +243,7 @@ def test_the_third_act_is_told_with_a_plot_and_every_round(tallies: list[Tally])
         "ledger": {"entries": 9, "holds": True, "head": "8:" + "a" * 64},
     }  # fmt: skip
     figures = summary.summarise(tallies) | {"third_act": act}
-    told = html_report.render_report(RUN, figures, [one for tally in tallies for one in tally.judged()])
+    told = html_report.render_report(RUN, figures, [one for tally in tallies for one in tally.list_judged()])
     balance = Balance()
     balance.feed(told)
     assert balance.open == []

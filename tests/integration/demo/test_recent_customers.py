@@ -25,13 +25,15 @@ def test_the_customers_since_a_moment_are_those_whose_sales_are_not_older(stack:
         if kind == "mysql"
         else MongoShop(name, mongo.host, mongo.port)
     )
-    history = Retail(Profile(customers=300), 5, NOW - timedelta(days=28), "A-").history(NOW, HistoryPlan(rows=1_200))
+    history = Retail(Profile(customers=300), 5, NOW - timedelta(days=28), "A-").simulate_history(
+        NOW, HistoryPlan(rows=1_200)
+    )
     moment = history[-200].sale.event_time + timedelta(milliseconds=1)
     try:
         shop.create()
-        assert shop.customers_since(moment) == set()
+        assert shop.list_customers_since(moment) == set()
         shop.load(history)
-        assert shop.customers_since(moment) == {
+        assert shop.list_customers_since(moment) == {
             entry.sale.customer for entry in history if entry.sale.event_time >= moment and entry.sale.customer
         }
     finally:

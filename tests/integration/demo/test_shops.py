@@ -38,7 +38,7 @@ TRUTH = Truth(fraud=True, kind="bots", known_at=NOW)
 @pytest.fixture(scope="module")
 def history() -> list[Labelled]:
     retail = Retail(Profile(customers=300), 5, NOW - timedelta(days=28), "A-")
-    return retail.history(NOW, HistoryPlan(rows=1_200, rushes=1))
+    return retail.simulate_history(NOW, HistoryPlan(rows=1_200, rushes=1))
 
 
 @pytest.fixture
@@ -110,9 +110,9 @@ def test_every_spoilt_row_is_taken_by_its_database(
     stack: Any, mysql: MysqlShop, mongo: MongoShop, history: list[Labelled]
 ) -> None:
     for number, fault in enumerate(mysql.faults):
-        mysql.write([fault.spoil(mysql.row(history[number].sale))])
+        mysql.write([fault.spoil(mysql.make_row(history[number].sale))])
     for number, fault in enumerate(mongo.faults):
-        mongo.write([fault.spoil(mongo.row(history[number].sale))])
+        mongo.write([fault.spoil(mongo.make_row(history[number].sale))])
     assert ask(stack, mysql, "SELECT COUNT(*) FROM orders") == ((len(mysql.faults),),)
     assert len(documents(stack, mongo, {})) == len(mongo.faults)
 
@@ -120,8 +120,8 @@ def test_every_spoilt_row_is_taken_by_its_database(
 def test_labels_come_later_by_transaction_id(stack: Any, mysql: MysqlShop, mongo: MongoShop) -> None:
     sale = Sale("x-1", NOW, 100, "EUR")
     for shop in (mysql, mongo):
-        shop.write([shop.row(sale)])
-        shop.label({"x-1": TRUTH})
+        shop.write([shop.make_row(sale)])
+        shop.write_labels({"x-1": TRUTH})
     assert ask(stack, mysql, "SELECT order_no, reason FROM chargebacks") == (("x-1", "bots"),)
     assert documents(stack, mongo, {})[0]["review"] == {
         "outcome": "fraud",
@@ -131,7 +131,7 @@ def test_labels_come_later_by_transaction_id(stack: Any, mysql: MysqlShop, mongo
 
 
 def test_a_document_that_is_there_already_is_a_fault_unless_the_connection_broke(mongo: MongoShop) -> None:
-    row = mongo.row(Sale("x-1", NOW, 100, "EUR"))
+    row = mongo.make_row(Sale("x-1", NOW, 100, "EUR"))
     mongo.write([row])
     with pytest.raises(pymongo.errors.BulkWriteError):
         mongo.write([row])

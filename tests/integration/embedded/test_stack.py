@@ -26,11 +26,11 @@ pytestmark = pytest.mark.integration
 
 
 def states(stack: Stack) -> dict[str, str]:
-    return {found.name: found.state for found in stack.status()}
+    return {found.name: found.state for found in stack.check_status()}
 
 
 def pid(stack: Stack, name: str) -> int | None:
-    return next(found.pid for found in stack.status() if found.name == name)
+    return next(found.pid for found in stack.check_status() if found.name == name)
 
 
 def redis_of(stack: Stack) -> Any:
@@ -39,10 +39,10 @@ def redis_of(stack: Stack) -> Any:
 
 def test_every_server_answers_and_a_second_start_changes_nothing(stack: Any) -> None:
     first = {name: stack.endpoints[name] for name in SERVICES}
-    before = {found.name: found.pid for found in stack.inner.status()}
+    before = {found.name: found.pid for found in stack.inner.check_status()}
     assert set(states(stack.inner).values()) == {"running"}
     assert stack.inner.start() == first
-    assert {found.name: found.pid for found in stack.inner.status()} == before
+    assert {found.name: found.pid for found in stack.inner.check_status()} == before
 
 
 def test_a_state_folder_may_have_any_name_and_no_account_lacks_a_password(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_up_status_and_down_tell_what_they_did(own_stack: Any) -> None:
 def test_a_damaged_ledger_is_one_clear_sentence(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text("{ not json")
     with pytest.raises(StackError, match="delete it and run `tillguard up` again"):
-        Stack(tmp_path).status()
+        Stack(tmp_path).check_status()
 
 
 def _tillguard(folder: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:

@@ -94,7 +94,7 @@ class Day:
         self.settings = retailer.settings
         self.database = MysqlShop(retailer.name, server.host, server.port, server.user or "", server.password or "")
         self.connector = folder / "orders.yaml"
-        self.connector.write_text(self.database.connector_file())
+        self.connector.write_text(self.database.make_connector_file())
         self.folder = folder
         self.truth: dict[str, Truth] = {}
 
@@ -124,7 +124,7 @@ class Day:
             for sale, truth in frauds
         }
         self.truth |= told
-        self.database.label(told)
+        self.database.write_labels(told)
 
     def connect(self) -> None:
         ran = self.shop.command("connector", "run", str(self.connector), "--until-caught-up")
@@ -198,7 +198,7 @@ def test_what_serves_on_the_first_day_is_what_was_trained(
         day.await_verdicts(past)
         day.assert_nothing_differs(len(past))
         first = town.live(SystemClock().now())
-        day.database.write([day.database.row(one.sale) for one in first])
+        day.database.write([day.database.make_row(one.sale) for one in first])
         day.connect()
         scores = day.await_verdicts(first)
         day.assert_nothing_differs(len(past) + LIVE)
@@ -210,7 +210,7 @@ def test_what_serves_on_the_first_day_is_what_was_trained(
             day.connect()
             await_outcomes(day, worker, news)
             second = town.live(last + timedelta(seconds=2))
-            day.database.write([day.database.row(one.sale) for one in second])
+            day.database.write([day.database.make_row(one.sale) for one in second])
             day.connect()
             scores |= day.await_verdicts(second)
             day.assert_nothing_differs(len(past) + 2 * LIVE)

@@ -28,16 +28,16 @@ class Counter:
         self.rows = 0
         self.closed = False
 
-    def customers_since(self, moment: object) -> set[str]:
+    def list_customers_since(self, moment: object) -> set[str]:
         return set()
 
-    def row(self, sale: Any) -> dict[str, Any]:
+    def make_row(self, sale: Any) -> dict[str, Any]:
         return {"id": sale.transaction_id}
 
     def write(self, rows: Any) -> None:
         self.rows += len(rows)
 
-    def label(self, truths: Any) -> None:
+    def write_labels(self, truths: Any) -> None:
         """What became known is of no interest here."""
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ def test_sales_need_no_other_server_than_the_retailer_s_own(
         def __init__(self, state: Path) -> None:
             self.endpoints = {name: SimpleNamespace(host="h", port=1, user="u", password="p") for name in running}
 
-        def status(self) -> list[Any]:
+        def check_status(self) -> list[Any]:
             return [SimpleNamespace(name=name, state="running") for name in running]
 
     def shop(name: str, *_: object) -> Counter:

@@ -58,7 +58,7 @@ def test_what_was_given_is_verdicts_and_dead_letters_and_what_is_missing() -> No
     assert summary.count_outcomes([given], "live") == {
         "transactions_in": 3, "verdicts": 1, "dead_letters": 1, "unaccounted": 1,
     }  # fmt: skip
-    assert given.unanswered("live") == ["c"]
+    assert given.list_unanswered("live") == ["c"]
 
 
 def test_a_row_with_a_verdict_and_a_dead_letter_counts_once() -> None:
@@ -101,10 +101,10 @@ def test_a_redelivery_with_another_decision_or_score_disagrees() -> None:
 def test_a_degraded_answer_alone_leaves_the_row_unaccounted_until_the_full_one_comes() -> None:
     given = tally(("a", GENUINE))
     given.take_verdict(verdict("a", "flag", None, revision=0, latency_ms=50.0), 1.0)
-    assert given.unanswered("live") == ["a"]
+    assert given.list_unanswered("live") == ["a"]
     given.take_verdict(verdict("a", "allow", 0.1, revision=1, latency_ms=900.0), 2.0)
-    (judged,) = given.judged()
-    assert given.unanswered("live") == []
+    (judged,) = given.list_judged()
+    assert given.list_unanswered("live") == []
     assert given.disagreeing == 0
     assert (judged.verdict.decision, judged.latency_ms) == ("allow", 50.0)
     assert summary.summarise([given])["degraded"] == 1
@@ -114,7 +114,7 @@ def test_later_revisions_do_not_change_the_first_full_answer() -> None:
     given = tally(("a", GENUINE))
     given.take_verdict(verdict("a", "hold", 0.5), 1.0)
     given.take_verdict(verdict("a", "block", 0.5, revision=2), 2.0)
-    assert given.judged()[0].verdict.decision == "hold"
+    assert given.list_judged()[0].verdict.decision == "hold"
     assert given.decisions == {"hold": 1}
 
 
@@ -129,10 +129,10 @@ def test_answers_to_rows_never_given_are_strangers() -> None:
 
 def test_end_to_end_time_runs_from_commit_to_the_first_readable_answer() -> None:
     given = tally(("a", GENUINE), ("b", GENUINE))
-    given.committed("a", 10.0)
+    given.note_committed("a", 10.0)
     given.take_verdict(verdict("a"), 10.025)
     given.take_verdict(verdict("b"), 10.0)
-    assert [entry.end_to_end_ms is None for entry in given.judged()] == [False, True]
+    assert [entry.end_to_end_ms is None for entry in given.list_judged()] == [False, True]
     assert summary.summarise([given])["end_to_end_ms"]["p50"] == 25.0
 
 

@@ -44,18 +44,18 @@ def test_the_live_line_sums_over_retailers_and_shows_the_slower_one() -> None:
 
 def test_the_rate_looks_at_the_last_seconds_only() -> None:
     rate = view.Rate(span_s=3.0)
-    assert rate.of(0, 10.0) == 0.0
-    assert rate.of(100, 11.0) == 100.0
-    assert rate.of(300, 12.0) == 150.0
-    assert rate.of(300, 14.5) == 0.0
+    assert rate.compute(0, 10.0) == 0.0
+    assert rate.compute(100, 11.0) == 100.0
+    assert rate.compute(300, 12.0) == 150.0
+    assert rate.compute(300, 14.5) == 0.0
 
 
 def test_a_step_is_timed_and_told_with_its_last_detail() -> None:
     console = Console(file=io.StringIO(), width=120)
     screen = view.Screen(console)
-    with screen.step("do a thing"):
-        screen.detail("half way")
-        screen.detail("all of it")
+    with screen.show_step("do a thing"):
+        screen.show_detail("half way")
+        screen.show_detail("all of it")
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "do a thing (all of it)" in text
     assert screen.durations_s["do a thing"] >= 0
@@ -64,7 +64,7 @@ def test_a_step_is_timed_and_told_with_its_last_detail() -> None:
 def test_a_step_that_fails_is_not_told_as_done() -> None:
     console = Console(file=io.StringIO(), width=120)
     screen = view.Screen(console)
-    with pytest.raises(RuntimeError), screen.step("do a thing"):
+    with pytest.raises(RuntimeError), screen.show_step("do a thing"):
         raise RuntimeError
     assert "✓" not in console.file.getvalue()  # type: ignore[attr-defined]
     assert screen.durations_s == {}
@@ -74,6 +74,6 @@ def test_figures_count_what_was_given_sent_and_answered() -> None:
     tally = Tally("alder")
     tally.expect("a", Entry("live", Truth(False, None, NOW), 1))
     tally.expect("old", Entry("history", Truth(False, None, NOW), 1))
-    tally.committed("a", 1.0)
+    tally.note_committed("a", 1.0)
     assert view.compute_figures(tally) == view.Figures("alder", 1, 1, 0, (0, 0, 0, 0), 0, None, None)
     assert view.describe_unanswered([tally], "history") == "0 of 1 answered"

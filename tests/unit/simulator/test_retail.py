@@ -21,12 +21,12 @@ def retail(seed: int = 7) -> Retail:
 
 @pytest.fixture(scope="module")
 def history() -> list[Labelled]:
-    return retail().history(NOW, PLAN)
+    return retail().simulate_history(NOW, PLAN)
 
 
 @pytest.fixture(scope="module")
 def live() -> list[Labelled]:
-    return retail().live(NOW, 30.0, 2_000, 0.06, 6_001)
+    return retail().simulate_live(NOW, 30.0, 2_000, 0.06, 6_001)
 
 
 def values(sales: list[Labelled], field: str, *, fraud: bool) -> set[Any]:
@@ -34,29 +34,30 @@ def values(sales: list[Labelled], field: str, *, fraud: bool) -> set[Any]:
 
 
 def test_the_same_seed_gives_the_same_sales(history: list[Labelled]) -> None:
-    assert retail().history(NOW, PLAN) == history
+    assert retail().simulate_history(NOW, PLAN) == history
 
 
 def test_another_seed_gives_other_sales(history: list[Labelled]) -> None:
-    assert retail(8).history(NOW, PLAN) != history
+    assert retail(8).simulate_history(NOW, PLAN) != history
 
 
 def test_live_does_not_depend_on_whether_a_history_was_drawn(live: list[Labelled]) -> None:
     one = retail()
-    one.history(NOW, PLAN)
-    assert one.live(NOW, 30.0, 2_000, 0.06, 6_001) == live
+    one.simulate_history(NOW, PLAN)
+    assert one.simulate_live(NOW, 30.0, 2_000, 0.06, 6_001) == live
 
 
 def test_sales_by_hand_differ_from_call_to_call_and_let_recent_customers_rest() -> None:
     one = retail()
     genuine = [
-        values(one.more(NOW, 10.0, 200, 0.06, first_number=n, resting=set()), "customer", fraud=False) for n in (1, 2)
+        values(one.simulate_more(NOW, 10.0, 200, 0.06, first_number=n, resting=set()), "customer", fraud=False)
+        for n in (1, 2)
     ]
     assert genuine[0] != genuine[1]
-    later = one.more(NOW, 10.0, 200, 0.06, first_number=3, resting=genuine[0])
+    later = one.simulate_more(NOW, 10.0, 200, 0.06, first_number=3, resting=genuine[0])
     assert not values(later, "customer", fraud=False) & genuine[0]
     everybody = set(one.people.ids)
-    assert len(one.more(NOW, 10.0, 200, 0.06, first_number=4, resting=everybody)) == 200
+    assert len(one.simulate_more(NOW, 10.0, 200, 0.06, first_number=4, resting=everybody)) == 200
 
 
 def test_a_history_has_the_rows_asked_for_in_time_order_within_its_span(history: list[Labelled]) -> None:
@@ -178,7 +179,7 @@ def test_card_numbers_pass_the_luhn_check() -> None:
 
 def test_senseless_requests_are_refused() -> None:
     with pytest.raises(ValueError, match="at least a day"):
-        retail().history(OPENED + timedelta(hours=1), PLAN)
+        retail().simulate_history(OPENED + timedelta(hours=1), PLAN)
     with pytest.raises(ValueError, match="negative"):
         Retail(Profile(), -1, OPENED, "A-")
     with pytest.raises(ValueError, match="10 customers"):
@@ -186,4 +187,4 @@ def test_senseless_requests_are_refused() -> None:
 
 
 def test_a_live_phase_without_rows_is_empty() -> None:
-    assert retail().live(NOW, 30.0, 0, 0.06, 1) == []
+    assert retail().simulate_live(NOW, 30.0, 0, 0.06, 1) == []

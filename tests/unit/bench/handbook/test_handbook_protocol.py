@@ -111,7 +111,7 @@ def test_a_fraud_at_a_compromised_terminal_can_be_foreseen_from_an_earlier_one_t
     )
     # The last two: 28 days after the first, and 28 days and some hours after it, but 27 after the second.
     assert find_unforeseeable(made, np.arange(5)).tolist() == [True, True, False, False, False]
-    assert find_unforeseeable(made.part(np.array([0, 4])), np.arange(2)).tolist() == [True, True]
+    assert find_unforeseeable(made.select(np.array([0, 4])), np.arange(2)).tolist() == [True, True]
 
 
 def test_other_scenarios_and_other_terminals_announce_no_compromise() -> None:
@@ -137,8 +137,8 @@ def test_counts_are_those_of_the_test_week_without_known_customers() -> None:
 
 def test_thinning_keeps_whole_customers() -> None:
     made = payments(*((114 + number / 24, number % 6, False) for number in range(60)))
-    thin = made.thinned(30)
+    thin = made.thin(30)
     assert sorted(set(thin.customer.tolist())) == [0, 2, 4]
     assert len(thin) == 30
-    assert len(made.thinned(60)) == 60
+    assert len(made.thin(60)) == 60
     assert thin.time_ms[1] - thin.time_ms[0] == 2 * HOUR_MS

@@ -31,23 +31,23 @@ class MemoryShop:
     def create(self) -> None:
         self.commits.clear()
 
-    def row(self, sale: Sale) -> Row:
+    def make_row(self, sale: Sale) -> Row:
         return mysql_shop.build_order(sale)
 
     def load(self, history: Sequence[Labelled]) -> None:
-        self.write([self.row(entry.sale) for entry in history])
+        self.write([self.make_row(entry.sale) for entry in history])
 
     def write(self, rows: Sequence[Row]) -> None:
         self.commits.append(list(rows))
         self.on_write()
 
-    def label(self, truths: Mapping[str, Truth]) -> None:
+    def write_labels(self, truths: Mapping[str, Truth]) -> None:
         self.labels.append((sum(map(len, self.commits)), set(truths)))
 
-    def customers_since(self, moment: datetime) -> set[str]:
+    def list_customers_since(self, moment: datetime) -> set[str]:
         raise NotImplementedError  # nothing here looks for them
 
-    def connector_file(self) -> str:
+    def make_connector_file(self) -> str:
         return ""
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class MemoryShop:
 
 @pytest.fixture(scope="module")
 def sales() -> list[Labelled]:
-    return Retail(Profile(customers=200), 3, NOW - timedelta(days=28), "A-").live(NOW, 1.0, 300, 0.1, 1)
+    return Retail(Profile(customers=200), 3, NOW - timedelta(days=28), "A-").simulate_live(NOW, 1.0, 300, 0.1, 1)
 
 
 def planned(sales: list[Labelled], seed: int | None = 5) -> list[sender.Planned]:
@@ -132,4 +132,4 @@ def test_a_label_is_written_once_the_sales_have_come_to_its_time() -> None:
     sender.send(shop, planned, time.time(), tally=tally, lock=lock, stop=threading.Event(), reports=reports)
     assert shop.labels == [(100, {"A--20", "A-3"})], "A--30 was known before"
     assert tally.reported == 2
-    assert reports.due(NOW + timedelta(days=1)) == {}
+    assert reports.take_due(NOW + timedelta(days=1)) == {}

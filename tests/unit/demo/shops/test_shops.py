@@ -31,7 +31,7 @@ PLAIN = (
 @pytest.fixture(scope="module")
 def history() -> list[Labelled]:
     retail = Retail(Profile(customers=300), 5, OPENED, "A-")
-    return retail.history(NOW - timedelta(seconds=5), HistoryPlan(rows=600, rushes=1))
+    return retail.simulate_history(NOW - timedelta(seconds=5), HistoryPlan(rows=600, rushes=1))
 
 
 def mysql_row(sale: Sale) -> dict[str, object]:
@@ -185,5 +185,5 @@ def test_a_review_is_written_again_where_the_driver_dropped_the_connection() -> 
 
     shop, checkouts = object.__new__(mongo_shop.MongoShop), Checkouts()
     shop._checkouts = checkouts  # type: ignore[assignment]
-    shop.label({"a": Truth(True, None, NOW), "b": Truth(True, None, NOW)})
+    shop.write_labels({"a": Truth(True, None, NOW), "b": Truth(True, None, NOW)})
     assert checkouts.calls == ["a", "a", "a", "b"]
