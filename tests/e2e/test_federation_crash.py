@@ -173,10 +173,14 @@ def test_a_participant_killed_at_any_message_or_in_training_is_counted_once_or_n
 
 
 def assert_all_well(federation: Processes) -> None:
-    """Every round so far has one model, and nobody said anything twice or without having counted what it costs."""
+    """Every round that has ended has one model, and nobody said anything twice or without having counted what it costs."""
     told = federation.told()
     assert told.audit.holds, told.audit.reason
-    for line in list_rounds(told.entries):
+    rounds = list_rounds(told.entries)
+    # Orders of the test before may run on.
+    over = rounds[:-1] if rounds and rounds[-1].outcome == "under way" else rounds
+    assert over
+    for line in over:
         assert line.outcome.startswith("model "), line
         assert_counted_once(told.entries, line.round)
     answers = [one for one in federation.sent() if one.round]

@@ -17,6 +17,7 @@ from runtime.kafka.producer import DeliveryError, KeyValue, SharedProducer
 from runtime.kafka.topic_log import TopicReader
 from scoring.feeds.publisher import KafkaPublisher
 from scoring.ports import EventResult
+from support.live_worker import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 AWAY = KafkaSettings(bootstrap_servers="127.0.0.1:1", request_timeout_s=0.5)
@@ -92,7 +93,8 @@ def test_without_a_broker_a_delivery_ends_with_a_sentence_and_closing_ends_the_t
         assert not producer.is_answered("topic", 0.1)
         with pytest.raises(TransientError, match="topic did not take all records: _MSG_TIMED_OUT"):
             producer.deliver("topic", [(b"key", b"value")])
-    assert client_threads() == before
+    # A thread that was joined may be seen by the kernel for a moment more.
+    until(lambda: client_threads() == before, "the end of the client's threads")
 
 
 def test_an_endless_producer_keeps_what_a_dead_broker_does_not_take_and_can_be_closed_at_once() -> None:
@@ -105,7 +107,8 @@ def test_an_endless_producer_keeps_what_a_dead_broker_does_not_take_and_can_be_c
     closing.start()
     closing.join(DEADLINE_S)
     assert not closing.is_alive()
-    assert client_threads() == before
+    # A thread that was joined may be seen by the kernel for a moment more.
+    until(lambda: client_threads() == before, "the end of the client's threads")
 
 
 def test_publishers_over_one_producer_hear_of_their_own_messages_in_their_own_calls(settings: Settings) -> None:
