@@ -26,7 +26,7 @@ from contract.federation.messages import (
 from contract.federation.settings import Mode, PhaseTimes, RoundSettings
 from federation.coordinator.collection import Closing, Collection, Combined
 from federation.coordinator.rounds import RoundRules, RoundState, StageClosed, StageRules, begin
-from federation.secagg.graph import COMPLETE_MAX
+from federation.secagg.graph import is_complete
 
 _STAGE_OF: dict[Mode, dict[type, Stage]] = {
     "masked": {MaskKeys: "keys", MaskShares: "shares", MaskedUpdate: "updates", Unmasking: "unmasking"},
@@ -76,8 +76,7 @@ CollectionMaker = Callable[[RoundPlan], Collection]
 
 def build_rules(plan: RoundPlan, settings: RoundSettings) -> RoundRules:
     """When the plan's stages are over. A small cohort shares masks on a complete graph, where fewer have to stay."""
-    complete = len(plan.cohort) <= COMPLETE_MAX
-    stay = (0, 1) if plan.mode == "robust" else COMPLETE_GRAPH if complete else RING_GRAPH
+    stay = (0, 1) if plan.mode == "robust" else COMPLETE_GRAPH if is_complete(len(plan.cohort)) else RING_GRAPH
     # Robust updates come after local training, so they have the time that keys have in mode masked.
     phases: dict[Stage, PhaseTimes] = (
         {"updates": settings.keys} if plan.mode == "robust" else dict(settings.phases.items())

@@ -60,10 +60,11 @@ def compute_threshold(size: int, *, complete: bool) -> int:
 
 def compute_cohort_threshold(size: int, neighbours: int = NEIGHBOURS) -> int:
     """`survivors_min` of `size` members: what a plan says of its whole cohort."""
-    return compute_threshold(size, complete=_is_complete(size, neighbours))
+    return compute_threshold(size, complete=is_complete(size, neighbours))
 
 
-def _is_complete(size: int, neighbours: int) -> bool:
+def is_complete(size: int, neighbours: int = NEIGHBOURS) -> bool:
+    """Whether in a cohort of `size` everyone is everyone's neighbour."""
     return size <= max(COMPLETE_MAX, neighbours + 1)
 
 
@@ -72,7 +73,7 @@ def build_graph(members: Sequence[str], seed: bytes, neighbours: int = NEIGHBOUR
     ordered = tuple(sorted(set(members)))
     if len(ordered) != len(members) or len(ordered) < MEMBERS_MIN:
         raise MaskingRefusedError("threshold", f"{len(ordered)} distinct members, at least {MEMBERS_MIN}")
-    if _is_complete(len(ordered), neighbours):
+    if is_complete(len(ordered), neighbours):
         return Graph(ordered, dict.fromkeys(ordered, ordered), complete=True)
     if neighbours % 2 or neighbours < 2 * MEMBERS_MIN:
         raise MaskingRefusedError("plan", f"a ring needs an even number of neighbours, at least {2 * MEMBERS_MIN}")

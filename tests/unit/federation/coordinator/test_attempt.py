@@ -12,7 +12,7 @@ from contract.federation.settings import RoundSettings
 from federation.coordinator.attempt import COMPLETE_GRAPH, RING_GRAPH, Candidate, build_publication, build_rules
 from federation.coordinator.collection import Combined
 from federation.coordinator.rounds import StageRules
-from federation.secagg.graph import COMPLETE_MAX
+from federation.secagg.graph import build_graph
 from support.robust_round import robust_plan
 
 
@@ -27,8 +27,11 @@ def test_masked_stages_come_in_order_and_more_must_stay_where_the_graph_is_a_rin
     assert list(rules.stages) == ["keys", "shares", "updates", "unmasking"]
     assert rules.stages["keys"] == StageRules(3, 32, 1_500, 20_000)
     assert rules.stages["shares"] == StageRules(3, 32, 2_000, 30_000)
-    for size, stay in ((COMPLETE_MAX, COMPLETE_GRAPH), (COMPLETE_MAX + 1, RING_GRAPH)):
-        assert build_rules(plan(size), settings).more_than == stay
+    for size in range(30, 37):
+        cohort = plan(size)
+        stay = COMPLETE_GRAPH if build_graph(cohort.cohort, b"seed").complete else RING_GRAPH
+        assert build_rules(cohort, settings).more_than == stay, "as many must stay as the members' graph asks for"
+    assert {build_rules(plan(size), settings).more_than for size in (33, 34)} == {COMPLETE_GRAPH, RING_GRAPH}
 
 
 def test_a_robust_round_has_one_stage_with_the_time_of_keys_and_nobody_must_stay() -> None:
