@@ -1,6 +1,6 @@
 """Who shares masks with whom, and how many must stay. Pure.
 
-Up to `COMPLETE_MAX` members everyone is everyone's neighbour and t > 2n/3 of them must stay (Bonawitz et al. 2017). Beyond
+Up to 33 members (`is_complete`) everyone is everyone's neighbour and t > 2n/3 of them must stay (Bonawitz et al. 2017). Beyond
 it, members stand on a ring in an order that nobody chooses (drawn from the digest of all their fresh keys), and each has the
 k nearest as neighbours (Bell et al. 2020, section 3); of each neighbourhood t > 3/4 must stay.
 
@@ -13,7 +13,7 @@ colludes gives both shares: both secrets of one member then take 2t - n colluder
 On a ring, to open the sum of members in a row alone, everyone next to them must be made "dropped" by t of its neighbours, while
 nobody grants more than m - t of these: at 2/3 this could be done, above 3/4 it cannot. With colluders it can: one member's
 update not while 7 of the 33 of each neighbourhood collude, wherever they stand, but from 12 evenly spread; the sum of 16 in
-a row from 8, of 40 from 6 evenly spread (`tests/unit/federation/test_graph.py`, by linear programming).
+a row from 8, of 40 from 6 evenly spread (`tests/unit/federation/secagg/test_graph.py`, by linear programming).
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from typing import NamedTuple
 from federation.refusals import MaskingRefusedError
 
 COMPLETE_MAX = 32
-"""Members of a complete graph at most; what everyone uploads grows with it by some 1.9 kB each."""
+"""Members of a complete graph at most, or one more than a ring's neighbours; what everyone uploads grows with it by some 1.9 kB each."""
 NEIGHBOURS = 32
 """On a ring, 16 to each side: with 5% lost, one neighbourhood in 50,000 falls below its threshold."""
 MEMBERS_MIN = 3
