@@ -145,7 +145,7 @@ def test_a_small_demo_accounts_for_every_transaction_and_leaves_no_process_behin
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_an_interrupted_demo_stops_everything_that_it_started(state: Path, number: signal.Signals) -> None:
-    demo = start(state, "--history", "8000")  # so much that no training ends before the signal comes
+    demo = start(state, "--history", "3000")  # no training ends before the signal comes, so soon does it come
     connector_log = state / "logs" / "demo" / "birch-train.log"
     deadline = time.monotonic() + 240
     while not connector_log.exists() and demo.poll() is None and time.monotonic() < deadline:

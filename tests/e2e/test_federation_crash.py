@@ -5,6 +5,7 @@ Every reading of the ledger on the way checks that the privacy spent only grows 
 
 import base64
 import secrets
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
@@ -202,7 +203,9 @@ def test_of_too_few_that_are_left_the_attempt_fails_cleanly_and_the_next_one_has
     told = federation.await_told(lambda told: ended(told, number), "the end of the round")
     failures = [(entry.attempt, decode_content(entry)) for entry in of_round(told.entries, number, "failure")]
     attempt, content = failures[0]
-    assert (attempt, content["reason"]) == (0, "shares: 2 answered in time, 3 are needed")
+    assert attempt == 0
+    # Two live, and on a busy machine one of them may be late.
+    assert re.fullmatch("shares: [0-2] answered in time, 3 are needed", content["reason"])
     assert not any(content["final"] for _, content in failures)
     (model,) = of_round(told.entries, number, "global_model")
     assert model.attempt == len(failures)

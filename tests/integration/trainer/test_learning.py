@@ -64,7 +64,7 @@ class Shop(NamedTuple):
 @pytest.fixture
 def shop(retailer: Any) -> Iterator[Shop]:
     settings = retailer.settings
-    trainer = settings.trainer.model_copy(update={"newest_examples": 10_000, "epochs_max": 10})
+    trainer = settings.trainer.model_copy(update={"newest_examples": 10_000, "epochs_max": 6})
     settings = settings.model_copy(update={"trainer": trainer})
     store = ExampleStore(trainer.examples_url.get_secret_value(), retailer.name)
     registry = Registry(trainer.registry_url.get_secret_value(), trainer.registry_directory)

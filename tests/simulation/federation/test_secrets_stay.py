@@ -37,7 +37,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
 
     monkeypatch.setattr(World, "_bytes", drawn)
     monkeypatch.setattr("federation.secagg.member_side.derive_mask_key_seed", kept(derive_mask_key_seed))
-    for name in ("pair_seed", "pair_mask", "self_mask"):
+    for name in ("derive_pair_seed", "derive_pair_mask", "derive_self_mask"):
         monkeypatch.setattr(Transcript, name, kept(getattr(Transcript, name)))
     return found
 
