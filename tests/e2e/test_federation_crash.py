@@ -4,8 +4,8 @@ Every reading of the ledger on the way checks that the privacy spent only grows 
 """
 
 import base64
-import secrets
 import re
+import secrets
 import stat
 from collections import Counter
 from collections.abc import Iterator
