@@ -31,7 +31,7 @@ _PATTERNS: Mapping[str, tuple[str, ...]] = {
     "amount": (
         r"^(trans|transaction|txn|tx|order|payment|purchase|total|grand)_?(amount|amt|total|value|price|sum)$",
         r"(^|[_.])(amount|amt|betrag)$|amount",
-        r"(^|[_.])(total|price|sum|value)(_?(amount|price|minor|cents|value|due))?$",
+        r"(^|[_.])(total|price|sum|value)(_?(amount|price|minor|cents|value|due))?(_(eur|usd|gbp|chf|sek|nok|dkk|pln|czk|cad|aud))?$",
     ),
     "currency": (r"currency|^ccy$|w(ä|ae)hrung",),
     "customer": (

@@ -62,6 +62,9 @@ SHAPES = {
         "Unnamed: 0,id,created,total,user_id,label", lambda n: n, lambda n: f"o{n}", at, lambda n: n + 0.5, "u",
         lambda n: ["0.0", "1.0", ""][n % 3],
     ),
+    "a total that names its currency": table(
+        "order_no,placed_at,total_eur,is_fraud", lambda n: f"O{n}", at, lambda n: n + 0.5, lambda n: n % 2
+    ),
 }  # fmt: skip
 FOUND = {
     "payments of a bank, seconds from a start": ("TransactionID", "TransactionDT", "TransactionAmt", "isFraud"),
@@ -72,6 +75,7 @@ FOUND = {
     "a handbook": ("TRANSACTION_ID", "TX_DATETIME", "TX_AMOUNT", "TX_FRAUD"),
     "a web shop": ("Transaction ID", "Transaction Date", "Transaction Amount", "Is Fraudulent"),
     "a table with its index and gaps in the labels": ("id", "created", "total", "label"),
+    "a total that names its currency": ("order_no", "placed_at", "total_eur", "is_fraud"),
 }
 
 
