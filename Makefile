@@ -72,7 +72,8 @@ unit-federation:
 unit-rest:
 	$(UNIT_TESTS) tests/architecture $(filter-out $(addprefix tests/unit/,connectors contract federation scoring trainer),$(wildcard tests/unit/*)) $(ARGS) $(OR_NONE)
 
-# Three processes, each with servers of its own (two leave a fifth of two cores idle, for they often wait), which take the files in the order that tests/conftest.py gives them.
+# Three processes, each with servers of its own, which take the files in the order that tests/conftest.py gives them: of two cores, two
+# processes leave a fifth idle, for they often wait.
 served:
 	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=15 $(SERVED) $(ARGS)
 

@@ -5,10 +5,8 @@ cd "$(dirname "$0")/.."
 site=build/docs-site
 
 if ! cmp -s requirements/docs.txt "$site/installed.txt"; then
-  # Companies that inspect TLS put their authority into the system's store.
-  [[ -r /etc/ssl/certs/ca-certificates.crt || -r /etc/pki/tls/certs/ca-bundle.crt ]] && export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
-  .venv/bin/uv venv --quiet --clear --python .venv/bin/python "$site/venv"
-  VIRTUAL_ENV="$site/venv" .venv/bin/uv pip sync --quiet --require-hashes requirements/docs.txt
+  scripts/uv.sh venv --quiet --clear --python .venv/bin/python "$site/venv"
+  VIRTUAL_ENV="$site/venv" scripts/uv.sh pip sync --quiet --require-hashes requirements/docs.txt
   cp requirements/docs.txt "$site/installed.txt"
 fi
 .venv/bin/python scripts/docs_pages.py "$site/pages"

@@ -15,7 +15,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from pure_files import HOUSES, ROOT, list_pure_files
+from pure_files import list_pure_files
+
+from support.source_tree import HOUSES, ROOT
 
 PLACE = ROOT / "build" / "mutants"
 LINKED = (*HOUSES, "tests", "docs", "README.md")

@@ -3,25 +3,14 @@
 `python scripts/pure_files.py` prints their paths, separated by commas, and with `--others` those of all other Python files.
 """
 
-import ast
-import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-HOUSES = (
-    "contract",
-    "runtime",
-    "connectors",
-    "scoring",
-    "trainer",
-    "federation",
-    "tillguard",
-    "embedded",
-    "simulator",
-    "demo",
-    "bench",
-)
+sys.path.insert(
+    0, str(Path(__file__).parents[1] / "tests")
+)  # which folders there are, and which file says so, is read in one place
+
+from support.source_tree import ROOT, list_files, says_pure
 
 
 def main(wanted: list[str]) -> None:
@@ -32,21 +21,20 @@ def main(wanted: list[str]) -> None:
 
 def list_pure_files() -> list[str]:
     """Paths from the root of the checkout, in a fixed order."""
-    return [name for name in _list_files() if _is_pure(name)]
+    return [_name(file) for file in list_files() if _is_pure(file)]
 
 
 def list_other_files() -> list[str]:
     """All the others, likewise."""
-    return [name for name in _list_files() if not _is_pure(name)]
+    return [_name(file) for file in list_files() if not _is_pure(file)]
 
 
-def _list_files() -> list[str]:
-    return [str(file.relative_to(ROOT)) for house in HOUSES for file in sorted((ROOT / house).rglob("*.py"))]
+def _name(file: Path) -> str:
+    return str(file.relative_to(ROOT))
 
 
-def _is_pure(name: str) -> bool:
-    summary = ast.get_docstring(ast.parse((ROOT / name).read_text(encoding="utf-8"))) or ""
-    return name.startswith("contract/") or re.search(r"\bPure\b(?!,? but)", summary) is not None
+def _is_pure(file: Path) -> bool:
+    return _name(file).startswith("contract/") or says_pure(file)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,10 @@ if [[ ! -x .venv/bin/uv ]]; then
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: \
     -r requirements/uv.txt
 fi
-# Companies that inspect TLS put their authority into the system's store.
-[[ -r /etc/ssl/certs/ca-certificates.crt || -r /etc/pki/tls/certs/ca-bundle.crt ]] && export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 echo "setup: installing $(grep -c == requirements/dev.txt) packages"
 # Compiled once, here: where PYTHONDONTWRITEBYTECODE is set every process would compile them again, TensorFlow's for ten seconds.
-VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode \
+VIRTUAL_ENV="$PWD/.venv" scripts/uv.sh pip sync --quiet --require-hashes --compile-bytecode \
   requirements/uv.txt requirements/build.txt requirements/dev.txt
-VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --quiet --no-deps --no-build-isolation \
+VIRTUAL_ENV="$PWD/.venv" scripts/uv.sh pip install --quiet --no-deps --no-build-isolation \
   --config-settings editable_mode=compat --editable . # all of the checkout, also what no wheel carries (demo, embedded, simulator)
 echo "setup: done in $((SECONDS - start)) s"

@@ -66,15 +66,10 @@ class FieldSpec(Spec):
         return (name,) if name else ()
 
 
-class TextField(FieldSpec):
-    """Text: identifiers, words, codes."""
+class _JoinedField(FieldSpec):
+    """Several columns may make up the value."""
 
-    columns: list[str] | None = Field(None, min_length=2, description="several columns, joined by a space (an address)")
-    tokenise: bool = Field(False, description="true: a keyed token goes instead of the value")
-    format: IdFormat | None = Field(
-        None,
-        description="for ids that the column holds as bytes: uuid, uuid_swapped (of UUID_TO_BIN(id, 1)) or hex; else they are read as text",
-    )
+    columns: list[str] | None = Field(None, min_length=2, description="several columns, joined by a space")
 
     def list_origins(self) -> tuple[object, ...]:
         return (*super().list_origins(), self.columns)
@@ -84,6 +79,17 @@ class TextField(FieldSpec):
 
     def list_names(self) -> tuple[str, ...]:
         return tuple(self.columns) if self.columns else super().list_names()
+
+
+class TextField(_JoinedField):
+    """Text: identifiers, words, codes."""
+
+    columns: list[str] | None = Field(None, min_length=2, description="several columns, joined by a space (an address)")
+    tokenise: bool = Field(False, description="true: a keyed token goes instead of the value")
+    format: IdFormat | None = Field(
+        None,
+        description="for ids that the column holds as bytes: uuid, uuid_swapped (of UUID_TO_BIN(id, 1)) or hex; else they are read as text",
+    )
 
 
 class PlainField(TextField):
@@ -133,7 +139,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class TimeField(FieldSpec):
+class TimeField(_JoinedField):
     """A moment."""
 
     columns: list[str] | None = Field(
@@ -155,15 +161,6 @@ class TimeField(FieldSpec):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("time_zone: not a zone of the IANA database, such as UTC or Europe/Berlin") from None
         return self
-
-    def list_origins(self) -> tuple[object, ...]:
-        return (*super().list_origins(), self.columns)
-
-    def list_origin_names(self) -> tuple[str, ...]:
-        return (*super().list_origin_names(), "columns")
-
-    def list_names(self) -> tuple[str, ...]:
-        return tuple(self.columns) if self.columns else super().list_names()
 
 
 class LabelTimeField(TimeField):

@@ -26,16 +26,13 @@ from contract.federation.messages import (
 from contract.federation.settings import Mode, PhaseTimes, RoundSettings
 from federation.coordinator.collection import Closing, Collection, Combined
 from federation.coordinator.rounds import RoundRules, RoundState, StageClosed, StageRules, begin
-from federation.secagg.graph import is_complete
+from federation.secagg.graph import COMPLETE_GRAPH, RING_GRAPH, is_complete
 
 _STAGE_OF: dict[Mode, dict[type, Stage]] = {
     "masked": {MaskKeys: "keys", MaskShares: "shares", MaskedUpdate: "updates", Unmasking: "unmasking"},
     "robust": {Update: "updates"},
 }
 _ENVELOPES = msgspec.msgpack.Decoder(Envelope)
-COMPLETE_GRAPH = (2, 3)
-"""More than this fraction of those who sent keys must stay (federation.secagg.graph)."""
-RING_GRAPH = (3, 4)
 
 
 class Candidate(NamedTuple):

@@ -26,6 +26,8 @@ COMPLETE_MAX = 32
 """Members of a complete graph at most, or one more than a ring's neighbours; what everyone uploads grows with it by some 1.9 kB each."""
 NEIGHBOURS = 32
 """On a ring, 16 to each side: with 5% lost, one neighbourhood in 50,000 falls below its threshold."""
+COMPLETE_GRAPH, RING_GRAPH = (2, 3), (3, 4)
+"""More than this fraction must stay: of all, and of each neighbourhood."""
 MEMBERS_MIN = 3
 """A sum of two shows each the other's update."""
 
@@ -55,7 +57,8 @@ class Graph(NamedTuple):
 
 def compute_threshold(size: int, *, complete: bool) -> int:
     """The least number of `size` that is more than 2/3 (complete graph) or 3/4 (ring) of it."""
-    return 2 * size // 3 + 1 if complete else 3 * size // 4 + 1
+    part, whole = COMPLETE_GRAPH if complete else RING_GRAPH
+    return part * size // whole + 1
 
 
 def compute_cohort_threshold(size: int, neighbours: int = NEIGHBOURS) -> int:

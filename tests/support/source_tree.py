@@ -1,6 +1,7 @@
 """The Python files of the repository as tests of its architecture read them; each is parsed once in a process."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -20,3 +21,8 @@ def list_files(*houses: str) -> list[Path]:
 def parse(file: Path) -> ast.Module:
     """The syntax tree; whoever takes it leaves it as it is."""
     return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def says_pure(file: Path) -> bool:
+    """Whether the docstring promises it for the whole file; `Pure but` names an exception."""
+    return re.search(r"\bPure\b(?!,? but)", ast.get_docstring(parse(file)) or "") is not None

@@ -75,7 +75,7 @@ def train(
 def compute_logits(arrays: Arrays, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits, shape (n,); higher is more suspicious. Raises TrainingRefusedError as `train`."""
     parted = _accepted(arrays)
-    net, score = _scoring_network(np.asarray(parted.statistics, dtype=np.float32).tobytes())
+    net, score = _scoring_network(parted.statistics.tobytes())
     net.set_weights(parted.weights)
     return score(features)
 
@@ -125,7 +125,10 @@ def _accepted(arrays: Arrays) -> joint_form.Parted:
         raise TrainingRefusedError("the common model has other shapes than this version's network")
     refuse_broken(arrays)
     parted = joint_form.split_arrays(arrays)
-    return parted._replace(weights=[np.asarray(array, dtype=np.float32) for array in parted.weights])
+    return parted._replace(
+        weights=[np.asarray(array, dtype=np.float32) for array in parted.weights],
+        statistics=np.asarray(parted.statistics, dtype=np.float32),
+    )
 
 
 def _network(arrays: Arrays, seed: int) -> keras.Model:

@@ -73,15 +73,22 @@ PORTS = [
 ]  # fmt: skip
 
 
-def pairs_of_calls_and_errors() -> Iterator[Any]:
+def pairs_of_calls_and_errors() -> list[Any]:
     """Every call with every fourth error, so that each error meets two calls at least; the others are slow in their sum."""
-    for at, (part, method) in enumerate(PORTS):
-        for number, error in enumerate(ERRORS):
-            marks = [] if number % 4 == at % 4 else [pytest.mark.slow]
-            yield pytest.param(part, method, error, marks=marks, id=f"{part}.{method}-{type(error).__name__}")
+    return [
+        pytest.param(
+            part,
+            method,
+            error,
+            marks=[] if number % 4 == at % 4 else [pytest.mark.slow],
+            id=f"{part}.{method}-{type(error).__name__}",
+        )
+        for at, (part, method) in enumerate(PORTS)
+        for number, error in enumerate(ERRORS)
+    ]
 
 
-@pytest.mark.parametrize(("part", "method", "error"), list(pairs_of_calls_and_errors()))
+@pytest.mark.parametrize(("part", "method", "error"), pairs_of_calls_and_errors())
 def test_whatever_a_port_raises_ends_the_run_with_a_sentence_and_saves_nothing_undelivered(
     part: str, method: str, error: Exception
 ) -> None:

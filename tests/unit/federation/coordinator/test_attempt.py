@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from contract.federation.messages import Evaluated, RoundPlan
 from contract.federation.settings import RoundSettings
-from federation.coordinator.attempt import COMPLETE_GRAPH, RING_GRAPH, Candidate, build_publication, build_rules
+from federation.coordinator.attempt import Candidate, build_publication, build_rules
 from federation.coordinator.collection import Combined
 from federation.coordinator.rounds import StageRules
-from federation.secagg.graph import build_graph
+from federation.secagg.graph import COMPLETE_GRAPH, RING_GRAPH, build_graph
 from support.robust_round import robust_plan
 
 
