@@ -7,9 +7,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from contract.settings import KafkaSettings
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """A broker that was killed is back before that."""
-ASK_S = 5.0
+ASK_S = 20.0
 
 
 class Entry(NamedTuple):
