@@ -21,7 +21,7 @@ options=("$@")
 compile requirements/dev.txt pyproject.toml --extra dev
 # The parts' images take the versions that were tested together.
 options+=(--constraint requirements/dev.txt)
-for part in connectors scoring trainer federation; do
+for part in connectors scoring trainer federation backoffice; do
   compile "requirements/$part.txt" pyproject.toml --extra "$part"
 done
 options=("$@")
