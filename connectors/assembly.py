@@ -10,7 +10,6 @@ from connectors.config.connector_file import ConnectorConfig, MongodbServer, Mys
 from connectors.config.file_settings import Files
 from connectors.files.parts import resolve_format
 from connectors.mapping.mapper import MappedMessage, Mapper
-from connectors.mapping.tokens import build_tokeniser
 from connectors.ports import Checkpoint, OffsetStore, Position, Row, Source, Unreadable
 from connectors.running.health import Vitals
 from connectors.running.positions import SqlOffsetStore
@@ -20,6 +19,7 @@ from contract.clock import Clock, to_epoch_ms
 from contract.errors import ConfigurationError
 from contract.metrics import Metrics
 from contract.settings import Settings
+from contract.tokens import build_tokeniser
 
 
 class Parts(NamedTuple):

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from contract.money import get_exponent
 from contract.sections.section import Seconds, Section
-from contract.verdicts import Decision
+from contract.verdicts import DECISIONS, Decision
 
 
 class FallbackSettings(Section):
@@ -46,3 +47,9 @@ class HoldSettings(Section):
 
     expires_after_s: Seconds = Field(900.0, description="wall-clock time from the verdict")
     on_expiry: Literal["allow", "flag", "block"] = Field("block", description="decision of the next revision")
+
+
+def decide_degraded(amount_base_minor: int, base_currency: str, settings: FallbackSettings) -> Decision:
+    """The decision of a degraded verdict, and of an API that got no verdict in time: `hold` from an amount on (if that is more severe), else the configured one."""
+    above = amount_base_minor >= settings.hold_from * 10 ** get_exponent(base_currency)
+    return max(settings.decision, "hold", key=DECISIONS.index) if above else settings.decision

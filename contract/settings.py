@@ -20,6 +20,7 @@ from contract.errors import ConfigurationError
 from contract.federation.settings import FederationSettings
 from contract.policies import BreakerSettings, FallbackSettings, HoldSettings
 from contract.risk import LABEL_DELAY_DAYS_MAX
+from contract.sections.backoffice import BackofficeSettings
 from contract.sections.kafka_connection import KafkaConnection
 from contract.sections.learning import LearningSettings
 from contract.sections.models import CapacitySettings, DriftSettings
@@ -321,6 +322,27 @@ class CoordinatorFile(BaseSettings):
         return env_settings, init_settings
 
 
+class BackofficeFile(BaseSettings):
+    """Everything that the backoffice of an installation needs, next to the settings of its retailers."""
+
+    model_config = Settings.model_config
+
+    backoffice: BackofficeSettings = Field(default_factory=BackofficeSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """As for a retailer: the environment overrides the file."""
+        return env_settings, init_settings
+
+
 F = TypeVar("F", bound=BaseSettings)
 
 
@@ -366,7 +388,7 @@ def _unknown_sections(variables: Iterable[str]) -> list[str]:
 
     Names without a double underscore are left alone: Kubernetes makes some like them for services.
     """
-    sections = {name.upper() for name in Settings.model_fields}
+    sections = {name.upper() for kind in (Settings, BackofficeFile) for name in kind.model_fields}
     return [
         f"environment: {name}: no such setting"
         for name in sorted(variables)

@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 from contract.events import Identifier, Moment, RetailerName
 
 Decision = Literal["allow", "flag", "hold", "block"]
+DECISIONS: tuple[Decision, ...] = ("allow", "flag", "hold", "block")
+"""From mildest to most severe; a decision's place is its severity."""
 REVISION_DEGRADED = 0
 REVISION_FULL = 1
 

@@ -7,13 +7,13 @@ from connectors.config.connector_file import ConnectorConfig, Labels, Resolution
 from connectors.config.fields import BooleanField, FieldSpec
 from connectors.mapping import readers
 from connectors.mapping.readers import Aliases
-from connectors.mapping.tokens import Tokeniser
 from connectors.mapping.transaction_mapping import TransactionRule
 from connectors.ports import Row
 from connectors.values import as_boolean, get_at_path
 from contract.codec import Admission
 from contract.errors import InvalidEventError
 from contract.events import Label, LabelSource, Origin, Resolution, ResolutionKind
+from contract.tokens import Tokeniser
 
 LABEL_SOURCES = get_args(LabelSource)
 OUTCOMES = get_args(ResolutionKind)

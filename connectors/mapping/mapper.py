@@ -12,7 +12,6 @@ import msgspec
 
 from connectors.config.connector_file import ConnectorConfig
 from connectors.mapping.label_mapping import Feedback, LabelRule, ResolutionRule
-from connectors.mapping.tokens import Tokeniser, normalise
 from connectors.mapping.transaction_mapping import TransactionRule
 from connectors.ports import Outgoing, Row, Unreadable
 from connectors.values import ABSENT, as_key, get_at_path, require_usable
@@ -20,6 +19,7 @@ from contract.codec import Admission, Decoder, encode
 from contract.dead_letters import DeadLetter
 from contract.errors import InvalidEventError
 from contract.events import Label, Origin, Resolution, Transaction
+from contract.tokens import Tokeniser, normalise
 from contract.topics import DEAD_LETTERS, LABELS, RESOLUTIONS, TRANSACTIONS
 
 MappedMessage = Transaction | Label | Resolution | DeadLetter

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from connectors.config.fields import FieldSpec, MoneyField, TextField, TimeField
-from connectors.mapping.tokens import Tokeniser, normalise
 from connectors.number_text import Parse
 from connectors.values import (
     ABSENT,
@@ -26,6 +25,7 @@ from connectors.values import (
     strip_zeros,
 )
 from contract.errors import ConfigurationError, InvalidEventError
+from contract.tokens import Tokeniser, normalise
 
 T = TypeVar("T")
 Values = Mapping[str, object]

@@ -13,12 +13,12 @@ from connectors.config.fields import TextField, TransactionFields
 from connectors.config.file_settings import Files
 from connectors.mapping import readers
 from connectors.mapping.readers import Aliases, Read, Values
-from connectors.mapping.tokens import Tokeniser
 from connectors.number_text import Parse, build_number_parser
 from connectors.ports import Row
 from connectors.values import as_integer, as_seconds, get_at_path
 from contract.errors import InvalidEventError
 from contract.events import Origin, Transaction
+from contract.tokens import Tokeniser
 
 T = TypeVar("T")
 TOKEN_FIELDS = ("customer", "card", "device", "ip", "email", "phone", "address", "coupon", "terminal")

@@ -17,11 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.models import SCORE_DIGITS, Thresholds
-from contract.money import get_exponent
-from contract.policies import FallbackSettings
-from contract.verdicts import Decision
 from scoring.ports import ListHit
-from scoring.rules.ruleset import DECISIONS
 
 ALLOW, FLAG, HOLD, BLOCK = range(4)
 """Severities: indices of DECISIONS."""
@@ -65,9 +61,3 @@ def apply_marks(severity: int, marks: Sequence[ListHit]) -> int:
     if "allow" in kinds:
         return ALLOW
     return max(severity, FLAG) if "watch" in kinds else severity
-
-
-def decide_degraded(amount_base_minor: int, base_currency: str, settings: FallbackSettings) -> Decision:
-    """The decision of a degraded verdict: `hold` from an amount on (if that is more severe), else the configured one."""
-    above = amount_base_minor >= settings.hold_from * 10 ** get_exponent(base_currency)
-    return max(settings.decision, "hold", key=DECISIONS.index) if above else settings.decision

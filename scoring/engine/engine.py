@@ -17,9 +17,8 @@ from contract.clock import Clock
 from contract.codec import Admission
 from contract.errors import InvalidEventError, InvariantError
 from contract.metrics import Metrics
-from contract.policies import FallbackSettings
+from contract.policies import FallbackSettings, decide_degraded
 from contract.verdicts import DegradedCause
-from scoring.decision.decide import decide_degraded
 from scoring.engine.answers import Moment, build_dead_letter, build_degraded_verdict, is_late
 from scoring.engine.batch import Batch, read
 from scoring.engine.judge import Judge, Judgement

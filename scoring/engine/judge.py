@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.clock import Clock
-from contract.verdicts import Decision, Reason
+from contract.verdicts import DECISIONS, Decision, Reason
 from scoring.decision.decide import ALLOW, FLAG, decide_by_model, decide_severities, round_scores
 from scoring.decision.explain import REASONS_MAX, explain_rule, group_reasons, group_weights, mark_reason, score_reason
 from scoring.engine.answers import is_history
@@ -18,7 +18,7 @@ from scoring.engine.batch import Batch
 from scoring.engine.control import Control, choose_control_rows
 from scoring.engine.coverage import needs_risk
 from scoring.ports import LateError, Model, ModelFailedError, StateCoverage
-from scoring.rules.ruleset import DECISIONS, Rule, Ruleset
+from scoring.rules.ruleset import Rule, Ruleset
 
 EXPLAINED_ROWS = 64
 """Rows explained by one call; the time limit is looked at between calls."""

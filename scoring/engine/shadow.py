@@ -18,13 +18,13 @@ from contract.clock import Clock
 from contract.errors import TransientError
 from contract.metrics import Metrics
 from contract.models import ShadowScore, Thresholds
+from contract.verdicts import DECISIONS
 from scoring.decision.decide import decide_by_model, round_scores
 from scoring.engine.answers import encode, is_history
 from scoring.engine.batch import Batch
 from scoring.engine.judge import Judgement
 from scoring.feeds.ports import BackpressurePublisher
 from scoring.ports import EventResult, LateError, Model, ModelFailedError
-from scoring.rules.ruleset import DECISIONS
 
 ROWS_MAX = 8_192
 """Rows that wait at most; at 30 kB for 64 of them some megabytes."""

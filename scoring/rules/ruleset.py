@@ -22,7 +22,7 @@ from contract.events import Transaction
 from contract.features import get_feature_names, get_schema
 from contract.sections.section import LONG_NAME
 from contract.settings import list_faults
-from contract.verdicts import Decision
+from contract.verdicts import DECISIONS, Decision
 from contract.windows import DAY_MS, ENTITY_NAMES, HOUR_MS
 from runtime import yaml_document
 from scoring.rules.expressions import Condition, ConditionError, Name, compile_condition
@@ -30,8 +30,6 @@ from scoring.rules.expressions import Condition, ConditionError, Name, compile_c
 RULES_MAX = 200
 ONE_BY_ONE_MAX = 8
 """Up to this many events plain values are faster than columns."""
-DECISIONS: tuple[Decision, ...] = ("allow", "flag", "hold", "block")
-"""From mildest to most severe; a decision's place is its severity."""
 FraudKind = Literal["payment_anomaly", "card_testing", "account_takeover", "coupon_abuse", "bot"]
 TEXT_FIELDS = (
     "currency", "channel", "payment_method", "category", "country_billing", "country_delivery", "country_ip",

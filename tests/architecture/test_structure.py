@@ -99,7 +99,7 @@ def test_every_requirement_has_an_exact_version_and_a_hash() -> None:
             assert "--hash=sha256:" in entry, f"{file.name}: {entry[:60]}"
 
 
-@pytest.mark.parametrize("part", ["connectors", "scoring", "trainer", "federation", "dev"])
+@pytest.mark.parametrize("part", ["connectors", "scoring", "trainer", "federation", "backoffice", "dev"])
 def test_the_locked_versions_are_those_that_the_project_asks_for(part: str) -> None:
     locked = dict(
         re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", (ROOT / f"requirements/{part}.txt").read_text(), re.MULTILINE)

@@ -8,7 +8,6 @@ from typing import Any
 
 from connectors.config.connector_file import ConnectorConfig, parse
 from connectors.mapping.mapper import Mapper
-from connectors.mapping.tokens import Tokeniser
 from connectors.ports import Checkpoint, Item, Outgoing, Position, Row, Saved
 from connectors.running.health import Vitals
 from connectors.running.runner import Runner
@@ -16,6 +15,7 @@ from contract.clock import ManualClock
 from contract.codec import Admission
 from contract.errors import ConfigurationError, PositionDeadError, TransientError
 from contract.metrics import Metrics
+from contract.tokens import Tokeniser
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 KEYS = {"k1": bytes(range(32)), "k0": bytes(range(32, 64))}

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("contract", "runtime", "connectors", "scoring", "trainer", "federation", "tillguard")
+PRODUCT = ("contract", "runtime", "connectors", "scoring", "trainer", "federation", "backoffice", "tillguard")
 ELSEWHERE = ("embedded", "simulator", "demo", "bench")
 """Never in a production image or in the wheel."""
 HOUSES = (*PRODUCT, *ELSEWHERE)

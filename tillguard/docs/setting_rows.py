@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from contract.settings import Settings
+from contract.settings import BackofficeFile, Settings
 from tillguard.docs.markdown import NONE
 
 PROCESS_VARIABLES = {
@@ -36,8 +36,13 @@ class SettingRow:
 
 def list_setting_rows() -> list[SettingRow]:
     """Every setting, in the order of the code; a section's fields carry its name as prefix."""
-    document = Settings.model_json_schema()
-    return list(_rows(Settings, document, document["$defs"], "", None))
+    rows = {row.name: row for kind in (Settings, BackofficeFile) for row in _list_rows_of(kind)}
+    return list(rows.values())
+
+
+def _list_rows_of(kind: type[BaseModel]) -> Iterator[SettingRow]:
+    document = kind.model_json_schema()
+    return _rows(kind, document, document["$defs"], "", None)
 
 
 def _rows(

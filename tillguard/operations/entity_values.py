@@ -28,7 +28,7 @@ def find_values(settings: Settings, entity: str, given: str, *, is_token: bool) 
 
 
 def _tokens(settings: Settings, entity: str, given: str) -> list[str]:
-    from connectors.mapping.tokens import Tokeniser, build_tokeniser, normalise  # noqa: PLC0415 - only where values are tokenised
+    from contract.tokens import Tokeniser, build_tokeniser, normalise  # noqa: PLC0415 - only where values are tokenised
 
     keys = settings.connectors
     build_tokeniser(keys)  # lists every fault of the keys

@@ -8,11 +8,11 @@ from pymongo.errors import AutoReconnect
 
 from connectors.config.connector_file import parse
 from connectors.mapping.mapper import Mapper
-from connectors.mapping.tokens import Tokeniser
 from connectors.ports import Row
 from contract.codec import Admission
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Transaction
+from contract.tokens import Tokeniser
 from demo.shops import mongo_shop, mysql_shop
 from demo.shops.shop import Fault
 from simulator.profile import Profile

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.models import Thresholds
-from contract.policies import FallbackSettings
 from scoring.decision.decide import (
     ALLOW,
     BLOCK,
@@ -14,7 +13,6 @@ from scoring.decision.decide import (
     HOLD,
     apply_marks,
     decide_by_model,
-    decide_degraded,
     decide_severities,
     round_scores,
 )
@@ -107,23 +105,3 @@ def test_a_rule_that_fires_concerns_its_own_row_only() -> None:
 def test_scores_are_rounded_to_six_digits_before_anything_sees_them() -> None:
     noisy = np.array([0.3, np.nextafter(np.float32(0.3), np.float32(1))], dtype=np.float32)
     assert round_scores(noisy).tolist() == [0.3, 0.3]
-
-
-@pytest.mark.parametrize(
-    ("amount", "decision", "expected"),
-    [
-        (19_999, "flag", "flag"),
-        (20_000, "flag", "hold"),
-        (20_000, "allow", "hold"),
-        (20_000, "block", "block"),
-        (0, "allow", "allow"),
-    ],
-)
-def test_the_fallback_holds_from_an_amount_on_and_never_softens(amount: int, decision: str, expected: str) -> None:
-    settings = FallbackSettings(decision=decision, hold_from=200.0)
-    assert decide_degraded(amount, "EUR", settings) == expected
-
-
-def test_the_fallback_counts_major_units_of_the_base_currency() -> None:
-    assert decide_degraded(200, "JPY", FallbackSettings()) == "hold"
-    assert decide_degraded(200, "EUR", FallbackSettings()) == "flag"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from connectors.mapping.tokens import build_tokeniser, normalise
 from contract.errors import ConfigurationError
 from contract.settings import Settings
+from contract.tokens import build_tokeniser, normalise
 from tillguard.commands.lists import parse_period
 from tillguard.operations.entity_values import find_values
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from connectors.mapping.tokens import Tokeniser, build_tokeniser, normalise
 from contract.errors import ConfigurationError, InvalidEventError
 from contract.settings import ConnectorSettings
+from contract.tokens import Tokeniser, build_tokeniser, normalise
 from support.connector_parts import tokens
 
 SPELLINGS = {

@@ -1,0 +1,33 @@
+"""Settings of the backoffice: one process for all retailers of an installation."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from contract.sections.section import Section
+
+
+class BackofficeSettings(Section):
+    """The web server, its two databases, and whose retailers it serves."""
+
+    web_host: str = Field("127.0.0.1", description="address to listen at; 0.0.0.0 in a container")
+    web_port: int = Field(8484, ge=0, le=65535, description="port to listen at; 0 chooses a free one and logs it")
+    public_url: str | None = Field(
+        None,
+        description="address that browsers use, where a proxy stands in front; decides cookies and sign-in by OIDC",
+    )
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///.tillguard/backoffice.db"),
+        description="SQLAlchemy URL of accounts, case work and audit; back it up, nothing else holds it",
+    )
+    read_model_url: SecretStr = Field(
+        SecretStr("sqlite:///.tillguard/read-model.db"),
+        description="SQLAlchemy URL of what the topics said; can be deleted, and is then made again",
+    )
+    read_model_days: float = Field(
+        90.0, gt=0, le=3650, description="how long the read model keeps transactions and what belongs to them"
+    )
+    retailers: dict[str, Path] = Field(
+        default_factory=dict,
+        description="settings file of each retailer by name; empty: every retailer of the state folder",
+    )
