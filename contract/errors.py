@@ -39,6 +39,7 @@ TillguardError
 │   ├── MaskingRefusedError      the masked sum is not given
 │   ├── PrivacyBudgetError       a release would exceed the budget
 │   └── UpdateRefusedError       an update is not used
+├── CursorError                  backoffice.projection.cursors: a page's cursor is none that its list gave
 └── NotRetriedError              tillguard.operations.dead_letter_desk: a dead letter cannot be tried again
 
 Outside the tree stands control flow that no operator meets, since the code that raises it also waits for it:
