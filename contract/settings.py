@@ -25,6 +25,7 @@ from contract.sections.kafka_connection import KafkaConnection
 from contract.sections.learning import LearningSettings
 from contract.sections.models import CapacitySettings, DriftSettings
 from contract.sections.section import CURRENCY, NAME, Days, Seconds, Section, describe_fault
+from contract.sections.status import StatusSettings
 from contract.windows import DAY_MS, LONGEST_WINDOW_MS
 
 
@@ -109,6 +110,7 @@ class RetentionSettings(Section):
         90, description="shadow-scores topic, what champion and challenger are compared on"
     )
     alarms_days: Days = Field(90, description="alarms topic")
+    status_days: Days = Field(1, description="status topic; so long a process that ended is still known")
     control_days: Days = Field(1, description="control topic of the worker")
     first_sight_days: Days = Field(
         4,
@@ -275,6 +277,7 @@ class Settings(BaseSettings):
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
     trainer: TrainerSettings = Field(default_factory=TrainerSettings)
     federation: FederationSettings = Field(default_factory=FederationSettings)
+    status: StatusSettings = Field(default_factory=StatusSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

@@ -10,6 +10,7 @@ from contract.events import Label, Resolution, Transaction
 from contract.features import FeatureRecord
 from contract.models import ModelChallenge, ModelChunk, ModelPromotion, ShadowScore
 from contract.risk import KnownOutcome
+from contract.status.message import ProcessStatus
 from contract.verdicts import Verdict
 
 
@@ -69,6 +70,10 @@ ALARMS = Topic(
     "alarms", (Alarm,), "alarm_id", "what a person should look at: breaker, drift, refused models", False, "alarms_days",
     scaled=False,
 )  # fmt: skip
+STATUS = Topic(
+    "status", (ProcessStatus,), "part/process", "what every process says of itself, every few seconds", True, "status_days",
+    scaled=False,
+)  # fmt: skip
 CONTROL = Topic(
     "control", (), "none", "keeps the Faust application of the librdkafka feed alive; carries nothing", False, "control_days",
     scaled=False,
@@ -85,5 +90,6 @@ TOPICS = (
     MODELS,
     SHADOW_SCORES,
     ALARMS,
+    STATUS,
     CONTROL,
 )

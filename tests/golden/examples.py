@@ -18,6 +18,7 @@ from contract.events import Label, Origin, Resolution, Transaction
 from contract.features import FeatureRecord
 from contract.models import DataRange, Manifest, ModelChallenge, ModelChunk, ModelPromotion, ShadowScore, Thresholds
 from contract.risk import KnownOutcome
+from contract.status.message import Condition, Lag, ProcessStatus, Progress
 from contract.verdicts import Reason, Verdict
 
 FOLDER = Path(__file__).parent / "v1"
@@ -121,6 +122,29 @@ EXAMPLES: dict[str, Struct] = {
         alarm_id="breaker-1", retailer="acme", kind="breaker_open", severity="critical", raised_at=NOON, part="scoring",
         subject="acme", text="31 holds and blocks in a minute, at most 30", remedy="look at the newest model",
         values={"stopped": 31.0, "limit": 30.0},
+    ),
+    "process-status-least": ProcessStatus(
+        retailer="acme", part="trainer", process="till-7-1", version="0.1.0", started_at=NOON, sent_at=NOON, every_s=5.0,
+        condition=Condition(activity="collecting", healthy=True),
+    ),
+    "process-status-reading": ProcessStatus(
+        retailer="acme", part="connector:orders", process="till-7-4711", version="0.1.0", started_at=NOON,
+        sent_at=NOON + timedelta(minutes=7), every_s=5.0,
+        condition=Condition(
+            activity="reading", healthy=True, position="binlog.000007:1234",
+            progress=Progress(
+                name="orders", rows=620_000, rows_total=1_000_000, rows_per_s=1500.5, left_s=253.25, tables_after=1
+            ),
+        ),
+    ),
+    "process-status-full": ProcessStatus(
+        retailer="acme", part="scoring", process="till-7-4712", version="0.1.0", started_at=NOON,
+        sent_at=NOON + timedelta(hours=1), every_s=0.5, stopped=True,
+        condition=Condition(
+            activity="scoring", healthy=False, reasons=["Redis does not answer; remedy: check that it runs"],
+            warnings=["windows reach back to noon only"], lag=Lag(records=17, seconds=0.25), partitions=[0, 4, 11],
+            model_version="acme-20261101", rules_version="rules-1", breaker_open=True,
+        ),
     ),
 }  # fmt: skip
 """By file name without ending; equality with the decoded file is the promise."""

@@ -1,0 +1,1 @@
+"""What the processes of a retailer say of themselves, and how it is put in words."""
