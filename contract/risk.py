@@ -70,7 +70,7 @@ HABIT_NAMES = (
 
 
 def list_side_names(entity: Entity) -> tuple[str, ...]:
-    """What the store returns for one entity of one event beyond `aggregate_names`, in this order; missing is NaN."""
+    """What the store returns for one entity of one event beyond `list_aggregate_names`, in this order; missing is NaN."""
     return (*RISK_NAMES, *HABIT_NAMES) if entity.name in HABIT_ENTITIES else RISK_NAMES
 
 

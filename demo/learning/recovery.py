@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from contract.verdicts import REVISION_FULL
 from demo.tally import Judged
+from simulator.sales import NEW_KINDS
 
 Outcome = Literal["published", "refused", "failed", "undecided"]
 """`undecided`: no training had ended when the demonstration would not wait any longer."""
 
+NEWEST = 50
+"""Frauds that the line of progress counts."""
 
 STAGES = {
     "before": "first model",
@@ -55,6 +59,13 @@ class Point(NamedTuple):
 def is_found(entry: Judged) -> bool:
     """Anything but `allow`."""
     return entry.verdict.decision != "allow"
+
+
+def describe_newest(judged: Sequence[Judged], kind: str) -> str:
+    """`7 of the newest 50 invoice frauds found`; a first answer by rules alone, which is no model's, does not count yet."""
+    full = [entry for entry in judged if entry.truth.kind == kind and entry.verdict.revision == REVISION_FULL]
+    newest = full[-NEWEST:]
+    return f"{sum(map(is_found, newest))} of the newest {len(newest)} {NEW_KINDS[kind]}s found" if newest else ""
 
 
 def list_points(course: Course, judged: Sequence[Judged]) -> list[Point]:

@@ -259,11 +259,9 @@ class SecondAct:
             return
         self._shown_s = now_s
         with self._on.lock:
-            judged = [entry for entry in self._on.tally.list_judged("second") if entry.truth.kind == KIND]
-        newest = judged[-50:]
+            newest = recovery.describe_newest(self._on.tally.list_judged("second"), KIND)
         if newest:
-            caught = sum(map(recovery.is_found, newest))
-            self._on.screen.show_detail(f"{caught} of the newest {len(newest)} {NEW_KINDS[KIND]}s found")
+            self._on.screen.show_detail(newest)
 
     def _scored(self) -> int:
         """Transactions with a full verdict, which the trainer gets to see."""

@@ -35,7 +35,7 @@ def encode_command(*parts: bytes) -> bytes:
 class RedisLink:
     """Sends raw commands and reads replies in their order; used by one thread.
 
-    `options` are keyword arguments of `redis.Redis` as `RedisSettings.redis_py` makes them, and `client_name`. `prepare` is sent on every new
+    `options` are keyword arguments of `redis.Redis` as `RedisSettings.to_redis_py` makes them, and `client_name`. `prepare` is sent on every new
     connection before anything else (scripts to load); an error in its answers fails the connection. `connect_wait_s` is how
     long a send waits for a new connection, which continues aside after that; None: for as long as it takes.
     """

@@ -1,11 +1,13 @@
 """Pieces of a page, and the page itself. Pure but for reading its template: text in, HTML out; every value is escaped here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
 
 ABSENT = "\u2013"
+SHORT_MAX = 24
+"""Characters of a cell that stays on one line, such as a number with its unit."""
 Cell = str | int | float | None
 
 
@@ -38,16 +40,20 @@ def render_tiles(entries: Sequence[tuple[str, str, str]]) -> str:
 
 
 def render_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: str = "") -> str:
-    """A table that scrolls sideways where it is too wide; the first column names the row."""
-    header = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(
-        f"<tr><th>{escape(format_number(row[0]))}</th>"
-        + "".join(f"<td>{escape(format_number(cell))}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
+    """A table that scrolls sideways where it is too wide; the first column names the row, columns of longer texts wrap."""
+    kinds = [' class="words"' if at and _is_wordy(row[at] for row in rows) else "" for at in range(len(head))]
+    header = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, head, strict=True))
+    body = ""
+    for row in rows:
+        cells = zip(kinds[1:], row[1:], strict=True)
+        body += f"<tr><th>{escape(format_number(row[0]))}</th>"
+        body += "".join(f"<td{kind}>{escape(format_number(cell))}</td>" for kind, cell in cells) + "</tr>"
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f'<div class="scroll"><table>{title}<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _is_wordy(cells: Iterable[Cell]) -> bool:
+    return any(isinstance(cell, str) and len(cell) > SHORT_MAX for cell in cells)
 
 
 def render_shaded_table(

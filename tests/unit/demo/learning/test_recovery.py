@@ -29,11 +29,13 @@ def course(new_model: str | None = "m2", outcome: recovery.Outcome = "published"
     )
 
 
-def judged(at_s: float, decision: str, kind: str | None = "invoice_fraud", model: str = "m1") -> Judged:
+def judged(
+    at_s: float, decision: str, kind: str | None = "invoice_fraud", model: str = "m1", revision: int = 1
+) -> Judged:
     verdict = Verdict(
         transaction_id=f"A-{at_s}",
         retailer="alder",
-        revision=1,
+        revision=revision,
         decision=decision,  # type: ignore[arg-type]
         score=0.5,
         reasons=[],
@@ -105,3 +107,16 @@ def test_points_are_the_new_frauds_in_the_order_of_their_answers(new_model: str 
     assert [point.seconds for point in found] == [1, 2, 30, 49, 60, 61]
     assert [point.found for point in found] == [False, True, False, True, True, False]
     assert [point.by_new_model for point in found] == [False] * 3 + [new_model is not None] * 3
+
+
+def test_progress_counts_the_newest_full_answers_and_no_answer_of_rules_alone() -> None:
+    missed = [judged(at_s, "allow") for at_s in range(60)]
+    assert recovery.describe_newest([*missed, judged(60, "block")], "invoice_fraud") == (
+        "1 of the newest 50 invoice frauds found"
+    )
+    by_rules = judged(61, "hold", revision=0)
+    other = judged(62, "block", kind="bots")
+    assert recovery.describe_newest([*missed[:3], by_rules, other], "invoice_fraud") == (
+        "0 of the newest 3 invoice frauds found"
+    )
+    assert recovery.describe_newest([by_rules], "invoice_fraud") == ""
