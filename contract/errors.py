@@ -5,6 +5,7 @@ ConfigurationError, and with 3 for a FencedError. The classes of this module com
 
 TillguardError
 ├── ConfigurationError           wrong settings, mapping or rules; lists every fault
+│   └── InvalidInputError        backoffice.refusals: what was given cannot be used; every fault with its field
 ├── InvalidEventError            one message cannot be used: it becomes a dead letter, and the stream continues
 │   └── UntoldError              connectors.values: the log does not hold a mapped column
 ├── TransientError               a broker, database or store does not answer: bounded retry with backoff
@@ -39,7 +40,13 @@ TillguardError
 │   ├── MaskingRefusedError      the masked sum is not given
 │   ├── PrivacyBudgetError       a release would exceed the budget
 │   └── UpdateRefusedError       an update is not used
+<<<<<<< HEAD
 ├── CursorError                  backoffice.projection.cursors: a page's cursor is none that its list gave
+=======
+├── StateConflictError           backoffice.refusals: it cannot be done as things stand
+├── UnknownObjectError           backoffice.refusals: there is no such thing, or none that the one who asks may know of
+├── NotAllowedError              backoffice.refusals: whoever asks has no right to it
+>>>>>>> 9628b8b (Backoffice: who may do what in one table, access tokens kept as hashes, and an audit trail chained by digests)
 └── NotRetriedError              tillguard.operations.dead_letter_desk: a dead letter cannot be tried again
 
 Outside the tree stands control flow that no operator meets, since the code that raises it also waits for it:

@@ -20,7 +20,7 @@ _DURABLE = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000")
 
 
 class Database:
-    """Used by one thread, by any number of processes."""
+    """Used by any number of threads and processes."""
 
     def __init__(self, url: str, *, setting: str, what: str, read_while_written: bool = False) -> None:
         """Opens nothing yet, but makes the folder of a SQLite file, for its owner alone.

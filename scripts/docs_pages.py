@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 GUIDES = ("*.md", "LICENSE", "docs/**/*", "deploy/README.md", "deploy/**/*.yaml", "scripts/plain-words.txt")
-PRODUCT = ("contract", "runtime", "connectors", "scoring", "trainer", "federation", "tillguard")
+PRODUCT = ("contract", "runtime", "connectors", "scoring", "trainer", "federation", "backoffice", "tillguard")
 
 
 def main(folder: Path) -> None:
