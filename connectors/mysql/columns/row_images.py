@@ -95,8 +95,6 @@ class RowDecoder:
                 yield RowImage(known, after)
         except UndecodableError as error:
             yield RowFault(known, str(error))
-        except LookupError:
-            yield RowFault(known, "the event ends within a row")
 
     def _head(self, event_type: int, body: bytes) -> tuple["_Plan", "_Plan | None", int]:
         """Plans of the first and second image, and where the rows begin."""
@@ -199,10 +197,3 @@ def _complete(image: Image | None, wanted: Collection[str]) -> Image | None:
     if image is None or len(image) == len(wanted):
         return image
     return {name: image.get(name, UNTOLD) for name in wanted}
-
-
-def decode_rows(
-    event_type: int, body: bytes, table_map: TableMap, wanted: Collection[str]
-) -> Iterator[RowImage | RowFault]:
-    """The rows of one event; who reads many keeps a RowDecoder for each table map."""
-    return RowDecoder(table_map, wanted).decode_rows(event_type, body)

@@ -6,7 +6,6 @@ Layout: https://dev.mysql.com/doc/dev/mysql-server/latest/classmysql_1_1binlog_1
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from connectors.mysql.columns.collations import find_collation
 from connectors.mysql.columns.packed import UndecodableError, read_counted, read_length_encoded, read_part
 
 BIT, ENUM, SET, STRING, VARCHAR, DECIMAL, TYPED_ARRAY, JSON, GEOMETRY, VECTOR = (
@@ -226,9 +225,3 @@ def _primary_key(told: dict[int, bytes]) -> tuple[int, ...]:
     if 8 in told:
         return tuple(_numbers(told[8]))
     return tuple(_numbers(told.get(9, b""))[::2])
-
-
-def find_charset(column: Column) -> str | None:
-    """The character set of a text column; None where the log does not tell or nobody here knows."""
-    found = find_collation(column.collation) if column.collation is not None else None
-    return found.charset if found else None

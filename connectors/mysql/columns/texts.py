@@ -59,7 +59,13 @@ def build_unpacking_converter(convert: Convert) -> Convert:
         if size > _UNPACKED_MAX:
             raise ValueError("compressed, and too large")
         inflate = zlib.decompressobj(-zlib.MAX_WBITS if head & _RAW else zlib.MAX_WBITS)
-        return convert(inflate.decompress(data[start:], size))
+        try:
+            plain = inflate.decompress(data[start:], size + 1)
+        except zlib.error:
+            raise ValueError("compressed, and damaged") from None
+        if len(plain) != size:
+            raise ValueError("compressed, and not as long as it says")
+        return convert(plain)
 
     return read
 

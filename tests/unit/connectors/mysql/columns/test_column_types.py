@@ -1,5 +1,7 @@
 """What each type means, by the log and by SELECT: values at which the two would part. The bytes are those that servers write."""
 
+import re
+import zlib
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -10,9 +12,10 @@ import pytest
 
 from connectors.mysql.columns.charsets import find_decoder
 from connectors.mysql.columns.collations import find_collation
-from connectors.mysql.columns.column_types import Declared, build_converter, build_reader
+from connectors.mysql.columns.column_types import Declared, build_converter, build_reader, find_family
+from connectors.mysql.columns.packed import UndecodableError
 from connectors.mysql.columns.table_map import Column, parse_table_map
-from connectors.values import PaddedBytes, as_exact_text
+from connectors.values import PaddedBytes, Unusable, as_exact_text
 from contract.errors import InvalidEventError
 
 BINARY, UTF8MB4, UTF8MB4_0900, UTF16, UTF32 = 63, 45, 255, 54, 60
@@ -172,3 +175,135 @@ def test_a_table_map_tells_lengths_signs_and_the_exceptions_among_its_collations
     assert (found["a"].metadata, found["a"].collation, found["b"].collation) == (1020, UTF8MB4_0900, UTF16)
     assert [found[name].unsigned for name in "cd"] == [True, False]
     assert found["e"].type == 242
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata", "more", "words"),
+    [
+        (200, 0, {}, "a type (200) that Tillguard does not know"),
+        (246, 3 << 8 | 2, {}, "more digits behind the point"),
+        (18, 7, {}, "more than six digits"),
+        (252, 0, {"collation": UTF8MB4}, "a BLOB whose length has no bytes"),
+        (252, 5, {"collation": UTF8MB4}, "a BLOB whose length has no bytes"),
+        (15, 40, {}, "a text whose character set is not known"),
+        (15, 40, {"collation": 2**16}, "a text whose character set is not known"),
+    ],
+)
+def test_a_column_that_cannot_be_read_is_refused_before_any_row(
+    kind: int, metadata: int, more: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UndecodableError, match=re.escape(words)):
+        build_reader(Column(kind, metadata, nullable=True, name="c", **more))
+
+
+def test_a_column_that_select_cannot_show_is_refused() -> None:
+    with pytest.raises(UndecodableError, match=re.escape("column c has a type (hologram)")):
+        build_converter(Declared("c", "hologram"))
+    with pytest.raises(UndecodableError, match="the character set klingon"):
+        build_converter(Declared("c", "varchar", "klingon", "klingon_general_ci"))
+
+
+def test_a_table_tells_the_family_of_each_type() -> None:
+    assert [find_family(name) for name in ("int", "decimal", "varchar", "datetime", "hologram")] == [
+        "number", "number", "text", "time", "other",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "charset", "pads"),
+    [
+        (8, "latin1", True), (BINARY, "binary", False), (254, None, None), (UTF8MB4_0900, "utf8mb4", False), (323, "utf8mb4", False),
+        (608, "utf8mb4", True), (1023, None, None), (1024 + 45, "utf8mb4", False), (1024 + 1, "big5", False), (1024, None, None),
+        (2048, "utf8mb3", True), (2048 + 3, "utf8mb3", True), (2048 + 4, "utf8mb3", False), (2048 + 255, "utf8mb3", False),
+        (2048 + 256, "utf8mb4", True), (2048 + 4 * 256, "utf32", True), (2048 + 5 * 256 - 1, "utf32", False), (2048 + 5 * 256, None, None),
+    ],
+)  # fmt: skip
+def test_the_number_of_a_collation_tells_its_character_set_and_whether_it_pads(
+    number: int, charset: str | None, pads: bool | None
+) -> None:
+    found = find_collation(number)
+    assert (None if found is None else (found.charset, bool(found.pads))) == (charset and (charset, pads))
+
+
+def test_whoever_writes_gets_no_lone_surrogates() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        "é".encode("ascii", "tillguard.lone_surrogates")
+
+
+PACKED = zlib.compress(b"abcd" * 100)
+
+
+@pytest.mark.parametrize(
+    ("held", "value"),
+    [
+        (b"", ""),
+        (b"\x00abc", "abc"),
+        (b"\x82\x01\x90" + PACKED, "abcd" * 100),
+        (b"\x8a\x01\x90" + PACKED[2:-4], "abcd" * 100),
+        (b"\x12\x01\x90" + PACKED, None),
+        (b"\x82\x01\x8f" + PACKED, None),
+        (b"\x82\x01\x91" + PACKED, None),
+        (b"\x80" + PACKED, None),
+        (b"\x84\x40\x00\x00\x01" + PACKED, None),
+        (b"\x82\x01\x90junk", None),
+    ],
+)
+def test_a_compressed_text_is_read_where_it_is_as_long_as_it_says(held: bytes, value: str | None) -> None:
+    found = logged(141, 300, len(held).to_bytes(2, "little") + held, collation=UTF8MB4)
+    assert type(found) is Unusable if value is None else found == value
+
+
+@pytest.mark.parametrize(
+    ("case", "shown"),
+    [
+        (("uuid", bytes(16)), b"00000000-0000-0000-0000-000000000000"),
+        (("inet4", b"\x01\x02\x03\x04"), b"1.2.3.4"),
+        (("inet6", bytes(10) + b"\xff\xff\x01\x02\x03\x04"), b"::ffff:1.2.3.4"),
+        (("inet6", b"\x20\x01" + bytes(13) + b"\x01"), b"2001::1"),
+        (("inet6", bytes(15) + b"\x01"), b"::0:1"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_the_types_of_mariadb_alone_are_the_same_by_the_log_and_by_select(
+    case: tuple[str, bytes], shown: bytes
+) -> None:
+    name, data = case
+    read = build_reader(Column(254, len(data), nullable=True, name="c", collation=BINARY), name)
+    value, _ = read(bytes([len(data)]) + data, 0)
+    assert value == build_converter(Declared("c", name))(shown)
+    assert isinstance(value, str)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata", "data", "more"),
+    [
+        (248, 1, b"\x04", {"elements": (b"a", b"b"), "collation": UTF8MB4}),
+        (247, 1, b"\x03", {"elements": (b"a", b"b"), "collation": UTF8MB4}),
+        (246, 8, b"\xe5\xf5\xe1\x01", {}),
+        (245, 4, b"\x01\x00\x00\x00\x07", {}),
+    ],
+    ids=["SET", "ENUM", "DECIMAL", "JSON"],
+)
+def test_a_value_that_its_table_cannot_hold_is_unusable_and_those_behind_it_are_read(
+    kind: int, metadata: int, data: bytes, more: dict[str, Any]
+) -> None:
+    assert type(logged(kind, metadata, data, **more)) is Unusable
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3.4028235e38, "3.4028235e+38"), (16777217.0, "16777216.0"), (1.00677895e27, "1.00677895e+27"), (0.3, "0.3")],
+)  # fmt: skip
+def test_a_float_is_told_with_as_many_digits_as_it_needs(value: float, text: str) -> None:
+    assert repr(logged(4, 4, pack("<f", value))) == text
+
+
+def test_hidden_columns_of_an_index_over_json_are_stepped_over() -> None:
+    kinds, metadata = bytes((20, 3, 20, 15)), b"\x0f\x50\x00\x00" + b"\x08" + b"\x24\x00"
+    names = b"\x04\x08\x01h\x01a\x01i\x01v" + b"\x03\x01\x2d"
+    body = bytes(8) + b"\x04shop\x00\x01t\x00" + b"\x04" + kinds + bytes([len(metadata)]) + metadata + b"\x0f" + names
+    found = parse_table_map(body).columns
+    assert [(column.name, column.type, column.metadata) for column in found] == [
+        ("h", 20, 4), ("a", 3, 0), ("i", 20, 4), ("v", 15, 36),
+    ]  # fmt: skip
+    assert found[3].collation == UTF8MB4

@@ -239,3 +239,42 @@ def test_answers_of_select_that_mean_nothing_are_faults_of_their_field() -> None
     selection = Selection([Declared("id", "int"), Declared("at", "datetime"), Declared("gone", "date")])
     row = selection.make_row((b"5", b"2026-02-31 10:00:00", b"0000-00-00"))
     assert (row["id"], type(row["at"]), row["gone"]) == (5, Unusable, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        (99, body(1, b"\x00\x01\x00\x00\x00"), "events of type 99 hold no rows"),
+        (30, body(2), "rows of 2 columns after a table map of 1"),
+        (30, bytes(8) + b"\x02\x00\xff", "ends within a number"),
+        (30, bytes(8) + b"\x02\x00\xfc\x01", "ends within a number"),
+        (30, bytes(8) + b"\x02", "ends 1 bytes too early"),
+    ],
+)
+def test_an_event_that_does_not_fit_its_table_is_told_and_no_row_of_it(kind: int, text: bytes, words: str) -> None:
+    assert list(RowDecoder(table((3, b"", "id")), {"id"}).decode_rows(kind, text)) == [RowFault({}, words)]
+
+
+def test_a_wanted_column_that_cannot_be_read_is_named_before_any_row_and_others_are_stepped_over() -> None:
+    found = table((3, b"", "id"), (15, b"\x14\x00", "note"))
+    with pytest.raises(UndecodableError, match=r"shop\.sales, column note: a text whose character set is not known"):
+        RowDecoder(found, {"id", "note"})
+    (image,) = RowDecoder(found, {"id"}).decode_rows(30, body(2, b"\x00" + pack("<i", 7) + b"\x02no"))
+    assert image == RowImage(None, {"id": 7})
+
+
+def test_nulls_and_updates_and_deletes_are_read_by_their_kind() -> None:
+    found = table((3, b"", "id"), (3, b"", "total"))
+    one, gone = b"\x00" + pack("<ii", 1, 5), b"\x02" + pack("<i", 1)
+    decoder = RowDecoder(found, {"id", "total"})
+    update = bytes(8) + b"\x02\x00\x02\x03\x03" + one + gone
+    assert list(decoder.decode_rows(31, update)) == [RowImage({"id": 1, "total": 5}, {"id": 1, "total": None})]
+    assert list(decoder.decode_rows(32, body(2, gone))) == [RowImage({"id": 1, "total": None}, None)]
+    assert list(RowDecoder(found, {"id"}).decode_rows(30, body(2, gone))) == [RowImage(None, {"id": 1})]
+    old = bytes(8) + b"\x02\x03" + one
+    assert list(decoder.decode_rows(23, old)) == [RowImage(None, {"id": 1, "total": 5})]
+
+
+@pytest.mark.parametrize("change", [b"\x07\x03$.a\x02\x04\x00", b"\x00\x02$!\x02\x04\x00", b"\x02\x06$.b[9]"])
+def test_a_change_of_json_that_means_nothing_damages_its_column_alone(change: bytes) -> None:
+    assert type(apply_changes('{"a": 1, "b": [1.50, "x"]}', change)) is Unusable
