@@ -151,3 +151,33 @@ def test_a_column_of_many_values_is_no_label() -> None:
 )  # fmt: skip
 def test_names_are_compared_by_their_words(name: str, words: str) -> None:
     assert normalise_name(name) == words
+
+
+@pytest.mark.parametrize(
+    ("amounts", "line"),
+    [
+        (["1999", "2495"] * 20, "where they are cents, say `unit: minor`\n    amount: {column: total, unit: major}"),
+        (["€ 1,50", "2,50 €"], "currency: {constant: EUR}          # as the amounts say"),
+        (["$ 1.50", "$ 2.50"], "currency: {constant: USD}          # by the sign in the amounts; or is it "),
+        (["€ 1.50", "$ 2.50"], "# the amounts are of several currencies: put the codes into a column of their own"),
+        (["1.50", "2.50"], "currency: {constant: EUR}          # or the column that says it"),
+    ],
+)
+def test_what_the_amounts_themselves_say_is_written_down(amounts: list[str], line: str) -> None:
+    rows = [{"id": n, "total": held} for n, held in enumerate(amounts)]
+    text = written(guess(["id", "total"], None, rows))
+    assert line in text
+    assert ("currency: CHANGE_ME" in text) == ("several currencies" in line)
+
+
+def test_signs_in_the_column_of_currencies_become_codes() -> None:
+    rows = [{"id": n, "total": n, "currency": sign} for n, sign in enumerate(["€", "£", "€"])]
+    found = guess(["id", "total", "currency"], None, rows)
+    spec = parse(written(found).replace("CHANGE_ME", "x"), "draft.yaml").transactions.fields.currency
+    assert spec.values == {"€": "EUR", "£": "GBP"}
+
+
+def test_a_key_names_transactions_where_no_column_looks_so() -> None:
+    found = guess(["rowguid", "placed", "total"], "rowguid")
+    assert found.fields["transaction_id"] == "rowguid"
+    assert "rowguid" not in found.unused

@@ -50,3 +50,16 @@ def test_the_same_column_in_other_units_zones_or_words_is_told() -> None:
         "amount: the file's mapping takes the same column in minor units, orders otherwise",
         "channel: the file's mapping translates the same column by other `values`, orders otherwise",
     ]
+
+
+def test_a_field_of_other_columns_than_before_is_told() -> None:
+    (said,) = find_disagreements(
+        config("past", "    address: {columns: [street, city], tokenise: true}\n"),
+        config("orders", "    address: {column: address, tokenise: true}\n"),
+    )
+    assert said == "address: the file's mapping joins 2 column(s), orders otherwise"
+    (said,) = find_disagreements(
+        config("past", "    address: {column: address, tokenise: true}\n"),
+        config("orders", "    address: {columns: [street, city], tokenise: true}\n"),
+    )
+    assert said == "address: the file's mapping joins 1 column(s), orders otherwise"

@@ -146,3 +146,9 @@ def test_where_nothing_says_when_a_label_of_the_own_row_counts_so_long_after_its
     elsewhere = Mapper(config(CASES), admission(), tokens(), untimed_label=timedelta(days=14))
     review: dict[str, object] = {"_id": 7, "order": "A1", "verdict": True, "at": None}
     assert only(elsewhere.map_row(Row("reviews", "insert", review, "x", "stream"), NOW)).label_time == NOW
+
+
+def test_a_label_cannot_count_its_days_from_a_transaction_without_a_time() -> None:
+    text = MYSQL_TEXT.replace("  - column: is_fraud", "  - column: is_fraud\n    fields: {label_time: {after_days: 7}}")
+    letters = mapper(text).map_row(row(1, change="update", is_fraud=1, placed_at=None)._replace(before={"id": 1}), NOW)
+    assert "event_time: null or empty" in only(letters).detail

@@ -213,6 +213,13 @@ def test_an_update_is_no_new_transaction_unless_the_file_says_so() -> None:
     assert as_new.map_row(untouched, NOW) == []
 
 
+def test_an_update_counts_anew_where_what_stood_there_before_was_none_or_cannot_be_read() -> None:
+    as_new = mapper(MYSQL_TEXT.replace("  key: id", "  key: id\n  updates: new_transaction"))
+    changed = row(1, change="update")
+    for before in (None, order(1, total="free")):
+        assert only(as_new.map_row(changed._replace(before=before), NOW)).transaction_id.startswith("1~")
+
+
 def test_an_update_that_gives_a_row_another_key_counts_as_a_new_row() -> None:
     found = only(mapper().map_row(row(2, change="update")._replace(before=order(1)), NOW))
     assert found.transaction_id == "2"

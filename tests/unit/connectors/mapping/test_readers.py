@@ -9,7 +9,7 @@ from connectors.config.fields import MoneyField, NumberField, TextField, TimeFie
 from connectors.mapping import readers
 from connectors.number_text import build_number_parser
 from connectors.values import UNTOLD, UntoldError, as_integer
-from contract.errors import InvalidEventError
+from contract.errors import ConfigurationError, InvalidEventError
 from support.connector_parts import naive
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -41,7 +41,16 @@ def test_a_column_that_a_table_no_longer_has_is_a_changed_schema() -> None:
 
 @pytest.mark.parametrize(
     ("held", "meaning"),
-    [("W", "web"), ("w", "small"), (" W ", "web"), ("SHOP", "shop"), ("1.0", "app"), (1, "app"), (None, None)],
+    [
+        ("W", "web"),
+        ("w", "small"),
+        (" W ", "web"),
+        ("SHOP", "shop"),
+        ("1.0", "app"),
+        (1, "app"),
+        (None, None),
+        (" ", None),
+    ],
 )
 def test_values_are_translated_whatever_their_case_or_the_zeros_behind_them(held: object, meaning: str | None) -> None:
     table = {"W": "web", "w": "small", "shop": "shop", "1": "app"}
@@ -184,3 +193,8 @@ def test_amounts_in_text_are_read_as_the_file_writes_them() -> None:
     assert error.value.reason == "amount_invalid"
     minor = readers.build_money_reader("amount", MoneyField(column="c", unit="minor", optional=True), flat=True)
     assert (minor({"c": 250}, "EUR"), minor({"c": "x"}, "EUR")) == (250, None)
+
+
+def test_what_must_become_a_token_is_never_read_without_a_key() -> None:
+    with pytest.raises(ConfigurationError, match="field email is tokenised"):
+        readers.build_token_reader("email", TextField(column="c", tokenise=True), None, flat=True)

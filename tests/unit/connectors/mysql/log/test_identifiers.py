@@ -55,6 +55,7 @@ def test_each_server_s_beginning_is_read() -> None:
         (Code.GTID, b"\x01" + bytes(20)),
         (Code.MARIADB_GTID, bytes(12)),
         (Code.GTID_TAGGED, tagged(ONE, "blue", 0)),
+        (Code.GTID_TAGGED, b"\x00\x00\x06" + varint(9) * 4),
         (Code.GTID_TAGGED, b"\x02\x02\x02\x00\x02\x00\x02\x00\x02\x00\x02"),
     ],
 )
@@ -133,3 +134,10 @@ def test_sets_tell_what_they_hold() -> None:
     assert bool(GtidSet.parse("")) is False
     assert (known == GtidSet.parse(str(known)), hash(known) == hash(GtidSet.parse(str(known)))) == (True, True)
     assert known != str(known)
+
+
+def test_an_empty_run_is_nothing_and_no_set_can_be_made_with_one() -> None:
+    assert GtidSet.parse(f"{ONE}:5-4:7").parts == {(ONE, ""): ((7, 7),)}
+    assert repr(GtidSet.parse(f"{ONE}:7")) == f"GtidSet('{ONE}:7')"
+    with pytest.raises(ValueError, match="is empty"):
+        GtidSet.parse("").add((ONE, ""), 0)

@@ -157,3 +157,60 @@ def test_names_of_tables_are_compared_as_the_server_does() -> None:
         assert len(held) == rows
         for each in held:
             each.store.close()
+
+
+def test_the_description_of_a_file_that_is_being_written_fits_its_checksum_without_its_mark() -> None:
+    closed = packet(15, pack("<H50sIB", 4, b"9.7.0", 0, 19) + bytes(41) + b"\x01")
+    marked = closed[:17] + bytes([closed[17] | 1]) + closed[18:]
+    assert Frames(checksums=True).read(marked).flags == 1
+    plain = packet(2, b"a statement")
+    for damaged in (marked[:18] + b"\x02" + marked[19:], plain[:17] + b"\x01" + plain[18:]):
+        with pytest.raises(ChecksumError):
+            Frames(checksums=True).read(damaged)
+
+
+def test_a_heartbeat_with_no_more_to_say_need_not_say_that_it_ends() -> None:
+    assert read_heartbeat(event(41, b"\x01\x01f")) == ("f", None)
+
+
+def test_a_payload_may_be_plain_and_by_no_algorithm_that_is_not_known() -> None:
+    inside = packet(16, bytes(8), checksum=False)
+    head = b"\x02\x03\xfc\xff\x00\x01\x01" + bytes([len(inside)])
+    assert [each.code for each in read_payload(head + b"\x00" + inside)] == [16]
+    with pytest.raises(MalformedEventError, match=r"unknown algorithm \(7\)"):
+        list(read_payload(b"\x02\x01\x07" + b"\x00" + inside))
+
+
+ROWS = zlib.compress(b"rows")
+
+
+@pytest.mark.parametrize(
+    ("packed", "error"),
+    [
+        (b"\x81\x04" + ROWS, None),
+        (b"\x82\x00\x04" + ROWS, None),
+        (b"\x91\x04" + ROWS, MalformedEventError),
+        (b"\x81\x03" + ROWS, MalformedEventError),
+        (b"\x81\x05" + ROWS, MalformedEventError),
+        (b"\x81\x04junk", MalformedEventError),
+        (b"\x81\x65" + ROWS, TooLargeError),
+        (b"\x81\x64" + ROWS, MalformedEventError),
+    ],
+)
+def test_compressed_rows_are_as_long_as_they_say_and_never_longer_than_the_bound(
+    packed: bytes, error: type[MalformedEventError] | None
+) -> None:
+    heads = {
+        166: bytes(8) + b"\x04\x0f",
+        167: bytes(8) + b"\x04\x0f\x0f",
+        168: bytes(8) + b"\x09\xff\x01",
+        169: bytes(8) + b"\x05\x00abc\x04\x0f",
+        170: bytes(8) + b"\x02\x00\x04\x0f\x0f",
+    }
+    for code, head in heads.items():
+        if error is None:
+            assert unpack_event(event(code, head + packed)).body == head + b"rows"
+        else:
+            with pytest.raises(error) as told:
+                unpack_event(event(code, head + packed), bytes_max=100)
+            assert type(told.value) is error

@@ -12,6 +12,7 @@ from connectors.mysql.log.gtid_set import GtidSet
 from connectors.mysql.log.identifiers import Xid
 from connectors.mysql.log.queries import Query
 from connectors.mysql.log.spool import Spool
+from connectors.mysql.log.sql_words import cut
 from connectors.mysql.log.statements import Scope, find_effect
 from connectors.mysql.log.transactions import Held, Lost, Transactions
 from connectors.mysql.names import TableNames
@@ -169,7 +170,10 @@ TestLog = Log.TestCase
     ("text", "kind"),
     [
         ("BEGIN", "begin"), ("commit", "commit"), ("ROLLBACK", "rollback"), ("/* x */ ROLLBACK WORK TO SAVEPOINT `a b`", "rollback_to"),
-        ("SAVEPOINT `a b`", "savepoint"), ("XA START X'6f6e65',X'',1", "xa_start"), ("XA ROLLBACK 'one'", "xa_rollback"),
+        ("SAVEPOINT `a b`", "savepoint"), ("XA START X'6f6e65',X'',1", "xa_start"), ("XA RECOVER", "loud"), ("XA", "loud"), ("START TRANSACTION WITH CONSISTENT SNAPSHOT", "begin"),
+        ("START REPLICA", "definition"), ("START", "definition"), ("COMMIT AND CHAIN", "commit"), ("BEGIN WORK", "begin"), ("ROLLBACK WORK", "rollback"),
+        ("SET STATEMENT max_statement_time=1", "definition"), ("(SELECT 1)", "loud"),
+        ("XA ROLLBACK 'one'", "xa_rollback"),
         ("CREATE TABLE orders (id INT)", "definition"), ("CREATE TABLE orders LIKE other", "definition"),
         ("CREATE TABLE orders AS SELECT * FROM x", "loud"), ("CREATE TABLE `odd ``name``` (a INT) SELECT 1", "loud"),
         ("CREATE TABLE orders TABLE x", "loud"), ("CREATE TABLE orders VALUES ROW(1)", "loud"), ("CREATE TEMPORARY TABLE orders SELECT 1", "definition"),
@@ -177,6 +181,9 @@ TestLog = Log.TestCase
         ("CREATE TRIGGER t AFTER INSERT ON orders FOR EACH ROW INSERT INTO x TABLE orders", "definition"),
         ("ALTER TABLE orders ADD COLUMN `import` INT, ADD COLUMN import INT", "definition"), ("ALTER TABLE orders RENAME COLUMN a TO b", "definition"),
         ("ALTER TABLE orders EXCHANGE PARTITION p WITH TABLE x", "loud"), ("ALTER TABLE x EXCHANGE PARTITION p WITH TABLE shop.orders", "loud"),
+        ("ALTER TABLE x EXCHANGE PARTITION p WITH TABLE y", "definition"), ("ALTER TABLE x CONVERT TABLE y TO PARTITION p", "definition"),
+        ("ALTER TABLE x CONVERT PARTITION p TO TABLE orders", "loud"), ("ALTER TABLE IF EXISTS x RENAME TO orders", "loud"),
+        ("DELETE LOW_PRIORITY FROM other.t WHERE a = 1", "definition"), ("DELETE a FROM other.t a", "loud"), ("DELETE other.t", "loud"), ("INSERT", "loud"),
         ("ALTER TABLE orders IMPORT TABLESPACE", "loud"), ("ALTER TABLE x RENAME TO orders", "loud"), ("ALTER TABLE orders CONVERT TABLE x TO PARTITION p VALUES LESS THAN (1)", "loud"),
         ("ALTER TABLE x RENAME AS y, ENGINE=InnoDB", "definition"), ("RENAME TABLE x TO orders", "loud"),
         ("RENAME TABLE orders TO _orders_del, _orders_gho TO orders", "definition"), ("RENAME TABLE orders TO orders_old, orders_new TO orders", "loud"),
@@ -275,3 +282,26 @@ def test_sets_are_written_as_the_servers_write_them() -> None:
     for bad in ("x", U1, f"{U1}:0", f"{U1}:a b:-", f"{U1}:1-x"):
         with pytest.raises(ValueError):  # noqa: PT011 - any of them will do
             GtidSet.parse(bad)
+
+
+@pytest.mark.parametrize("text", ["XA COMMIT X'7'", "XA COMMIT 0xzz", "XA COMMIT", "XA COMMIT 'a','b','c'"])
+def test_a_distributed_transaction_without_a_name_is_none_that_was_prepared(text: str) -> None:
+    found = find_effect(Query("", text), SCOPE)
+    assert (found.kind, found.xid) == ("xa_commit", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "escapes", "held"),
+    [
+        (r"'a\'b' c", True, ["a'b", "c"]),
+        (r"'a\' c", False, ["a\\", "c"]),
+        ("'a''b' c", True, ["a'b", "c"]),
+        (r"`a\` c", True, ["a\\", "c"]),
+        ("'never ends", True, ["never ends"]),
+        ("'ends with a \\", True, ["ends with a "]),
+        ("a -- b\nc # d\ne --f", True, ["a", "c", "e", "-", "-", "f"]),
+        ("a /* b */ c /*!50000 d */ /*M!100000 e */ /* f", True, ["a", "c", "d", "e"]),
+    ],
+)
+def test_strings_end_and_comments_are_left_out_as_on_the_server(text: str, escapes: bool, held: list[str]) -> None:
+    assert [token.text for token in cut(text, backslash_escapes=escapes)] == held
