@@ -10,6 +10,7 @@ from contract.events import Label, Resolution, Transaction
 from contract.features import FeatureRecord
 from contract.models import ModelChallenge, ModelChunk, ModelPromotion, ShadowScore
 from contract.risk import KnownOutcome
+from contract.rules import RulesServing, RulesVersion
 from contract.status.message import ProcessStatus
 from contract.verdicts import Verdict
 
@@ -63,6 +64,10 @@ MODELS = Topic(
     "models", (ModelChunk, ModelPromotion, ModelChallenge), "model_version/index, `serving` or `challenger`",
     "model packages, promotions and challengers", True, "forever", scaled=False,
 )  # fmt: skip
+RULES = Topic(
+    "rules", (RulesVersion, RulesServing), "rules_version or `serving`", "versions of the rules, and which one serves", True,
+    "forever", scaled=False,
+)  # fmt: skip
 SHADOW_SCORES = Topic(
     "shadow-scores", (ShadowScore,), "transaction_id", "what a challenger would have said", True, "shadow_scores_days"
 )
@@ -88,6 +93,7 @@ TOPICS = (
     RESOLUTIONS,
     DEAD_LETTERS,
     MODELS,
+    RULES,
     SHADOW_SCORES,
     ALARMS,
     STATUS,

@@ -122,6 +122,7 @@ class Engine:
     def _start(self, events: Sequence[RawEvent], *, again: bool) -> Batch:
         started_s = self._clock.monotonic_s()
         now = self._clock.now()
+        self._rulesets.take_over()
         batch = read(events, self._admission, now, again=again)
         batch.deadline_s = started_s + self._time_limit_s(batch, Moment.from_time(now, self._time_budget.late_after_s))
         sent_s = self._clock.monotonic_s()

@@ -46,6 +46,15 @@ class Name(NamedTuple):
     nullable: bool
 
 
+_TYPES = {
+    Name("number", False): rule_engine.DataType.FLOAT,
+    Name("text", False): rule_engine.DataType.STRING,
+    Name("number", True): rule_engine.DataType.NULLABLE(rule_engine.DataType.FLOAT),
+    Name("text", True): rule_engine.DataType.NULLABLE(rule_engine.DataType.STRING),
+}
+"""The library's types, made once: making one for each of 300 names took four fifths of a rule's check."""
+
+
 class ConditionError(TillguardError):
     """The condition cannot be used; the message says what to write instead."""
 
@@ -106,11 +115,7 @@ class Condition:
 
 def build_context(names: Mapping[str, Name]) -> rule_engine.Context:
     """The library's view of the names: their types, and null where a value may be missing."""
-    kinds = {"number": rule_engine.DataType.FLOAT, "text": rule_engine.DataType.STRING}
-    types = {
-        name: rule_engine.DataType.NULLABLE(kinds[spec.kind]) if spec.nullable else kinds[spec.kind]
-        for name, spec in names.items()
-    }
+    types = {name: _TYPES[spec] for name, spec in names.items()}
     return rule_engine.Context(type_resolver=types, default_timezone="utc")
 
 

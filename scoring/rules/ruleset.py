@@ -194,5 +194,6 @@ def _checked(rules: Sequence[Rule], source: str, where: str) -> Ruleset:
 
 
 def _version(rules: Sequence[Rule]) -> str:
+    """A field that Rule gains later must not count while it has its default: published versions keep their names."""
     content = json.dumps([rule.model_dump() for rule in rules], sort_keys=True)
     return f"r-{hashlib.sha256(content.encode()).hexdigest()[:12]}"

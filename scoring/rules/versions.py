@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class RulesetCache:
-    """The current rules, and others by version."""
+    """The current rules, and others by version. Of one thread, but for `hand_over`."""
 
     def __init__(self, current: Ruleset, archive: RulesArchive, clock: Clock) -> None:
         self._archive = archive
@@ -29,6 +29,9 @@ class RulesetCache:
         self._archived = False
         self._retry_s = 0.0
         self._current = current
+        self._handed_over: tuple[Ruleset, bool] | None = None
+        """Written by `hand_over` alone."""
+        self._taken_over: tuple[Ruleset, bool] | None = None
         self.use(current)
 
     @property
@@ -36,11 +39,23 @@ class RulesetCache:
         """The rules for transactions not seen before."""
         return self._current
 
-    def use(self, rules: Ruleset) -> None:
+    def hand_over(self, rules: Ruleset, archived: bool) -> None:
+        """From any thread: `rules` decide from the next batch on. `archived`: the archive holds them already."""
+        self._handed_over = (rules, archived)
+
+    def take_over(self) -> None:
+        """Called before every batch: uses what was handed over meanwhile. What is under way keeps what it was pinned to."""
+        handed = self._handed_over
+        if handed is self._taken_over or handed is None:
+            return
+        self._taken_over = handed
+        self.use(handed[0], archived=handed[1])
+
+    def use(self, rules: Ruleset, *, archived: bool = False) -> None:
         """From now on `rules` decide; the ones before stay for what is pinned to them."""
         self._current = rules
         self._remember(rules)
-        self._archived = False
+        self._archived = archived
         self._retry_s = 0.0
         self.keep_archived()
 
@@ -77,5 +92,6 @@ class RulesetCache:
 
     def _remember(self, rules: Ruleset) -> None:
         self._loaded[rules.version] = rules
+        self._loaded.move_to_end(rules.version)
         while len(self._loaded) > LOADED_MAX:
             self._loaded.popitem(last=False)

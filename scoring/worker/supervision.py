@@ -12,6 +12,7 @@ from contract.metrics import Metrics
 from scoring.engine.coverage import Gap
 from scoring.feeds.ports import FeedState
 from scoring.models.cache import ModelCache, describe_remedy_for_missing
+from scoring.rules.published import Unserved
 from scoring.worker.health import Check, Fault, Readiness, check_readiness
 from scoring.worker.selfwatch import Health, SelfWatch
 
@@ -40,9 +41,14 @@ class Supervision:
         metrics: Metrics,
         retailer: str,
         stall_after_s: float,
+        unserved: Callable[[], Unserved | None] = lambda: None,
         gaps: Callable[[], Sequence[Gap]] = tuple,
     ) -> None:
-        """`store_answers` and `brokers_answer` ask the servers and block for a time limit of seconds; `gaps` are warnings."""
+        """`store_answers` and `brokers_answer` ask the servers and block for a time limit of seconds.
+
+        `unserved` says why the rules that should serve do not; `gaps` are warnings.
+        """
+        self._unserved = unserved
         self._gaps = gaps
         self._feed_state = feed_state
         self._cache = cache
@@ -100,6 +106,7 @@ class Supervision:
         return check_readiness(
             [
                 Check("model", self._model),
+                Check("rules", self._rules),
                 Check("store", self._store),
                 Check("kafka", self._kafka),
                 Check("progress", self._progress),
@@ -121,6 +128,10 @@ class Supervision:
             "these stay degraded, all others are answered in full",
             describe_remedy_for_missing(missing[-1], self._retailer),
         )
+
+    def _rules(self) -> Fault | None:
+        unserved = self._unserved()
+        return None if unserved is None else Fault(unserved.reason, unserved.remedy)
 
     def _store(self) -> Fault | None:
         if self._store_answers():

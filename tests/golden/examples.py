@@ -18,6 +18,7 @@ from contract.events import Label, Origin, Resolution, Transaction
 from contract.features import FeatureRecord
 from contract.models import DataRange, Manifest, ModelChallenge, ModelChunk, ModelPromotion, ShadowScore, Thresholds
 from contract.risk import KnownOutcome
+from contract.rules import RulesServing, RulesVersion
 from contract.status.message import Condition, Lag, ProcessStatus, Progress
 from contract.verdicts import Reason, Verdict
 
@@ -113,6 +114,16 @@ EXAMPLES: dict[str, Struct] = {
     ),
     "model-challenge-none": ModelChallenge(
         model_version=None, package_sha256=None, mode="shadow", share=0.0, decided_at=NOON, decided_by="ana"
+    ),
+    "rules-version-full": RulesVersion(
+        rules_version="r-0123456789ab", source="rules:\n  - {id: big, text: viel Geld ☂, when: amount > 900, decision: hold}\n",
+        made_at=NOON, made_by="ana", note="large amounts",
+    ),
+    "rules-serving-first": RulesServing(
+        rules_version="r-0123456789ab", served_at=NOON, served_by="ana", reason="more gift cards are stolen"
+    ),
+    "rules-serving-full": RulesServing(
+        rules_version="r-0123456789ab", served_at=NOON, served_by="ana", reason="back", previous="r-ba9876543210"
     ),
     "shadow-score-full": ShadowScore(
         transaction_id="t-1", retailer="acme", event_time=NOON, model_version="acme-20261102", score=0.25,

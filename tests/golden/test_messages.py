@@ -10,6 +10,7 @@ import pytest
 from contract.codec import Decoder
 from contract.features import SCHEMA_VERSION, get_schema, get_schema_hash
 from contract.models import ModelMessage
+from contract.rules import RulesMessage
 
 HERE = Path(__file__).parent
 MODULE = runpy.run_path(str(HERE / "examples.py"))
@@ -19,7 +20,8 @@ FILES = sorted((HERE / "v1").glob("*.json"))
 
 def decoder(name: str) -> Decoder[msgspec.Struct]:
     kind = type(EXAMPLES[name])
-    return Decoder(ModelMessage if name.startswith("model-") else kind)  # type: ignore[arg-type]
+    unions = {"model": ModelMessage, "rules": RulesMessage}
+    return Decoder(unions.get(name.partition("-")[0], kind))  # type: ignore[arg-type]
 
 
 def same(left: msgspec.Struct, right: msgspec.Struct) -> bool:

@@ -15,7 +15,9 @@ import msgspec
 import yaml
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
+from contract.codec import encode
 from contract.events import Origin, Transaction
+from contract.rules import RulesServing
 from contract.settings import Settings
 from contract.topics import MODELS, TRANSACTIONS, VERDICTS, Topic
 from support import forked
@@ -99,6 +101,14 @@ class Topics:
     def publish_model(self, version: str = "tiny-1", **changes: Any) -> None:
         package = tiny_package(version, self.retailer, **changes)
         self.send(MODELS, tiny_messages(package, version))
+
+    def serve_rules(self, version: str, previous: str | None = None) -> bytes:
+        """The message that puts a version in service, whether it is there or not."""
+        return encode(
+            RulesServing(
+                rules_version=version, served_at=datetime.now(UTC), served_by="ana", reason="test", previous=previous
+            )
+        )
 
     def send(self, topic: Topic, messages: Sequence[tuple[bytes, bytes | None]], partition: int | None = None) -> None:
         refused: list[object] = []

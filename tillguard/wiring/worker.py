@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 import structlog
 
 from contract.clock import Clock, SystemClock
-from contract.errors import ConfigurationError
+from contract.errors import ConfigurationError, TransientError
 from contract.metrics import Metrics
 from contract.settings import Settings
-from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, TOPICS, TRANSACTIONS, Topic
+from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, RULES, TOPICS, TRANSACTIONS, Topic
 from runtime import logs
 from runtime.kafka.producer import SharedProducer
+from runtime.kafka.topic_follower import TopicFollower
 from scoring.decision.breaker import Limits
 from scoring.engine.resolutions import CaseResolver
 from scoring.engine.shadow import ShadowScorer
@@ -24,7 +26,7 @@ from scoring.feeds.pipeline import Pipeline
 from scoring.feeds.ports import Scorer
 from scoring.feeds.publisher import VERDICT_LINGER_MS, KafkaPublisher
 from scoring.models.cache import ModelCache
-from scoring.models.follower import ModelsFollower
+from scoring.rules.published import PublishedRules
 from scoring.rules.ruleset import Ruleset, load_default_rules, load_rules
 from scoring.rules.versions import RulesetCache
 from scoring.store.breaker import RedisBreaker
@@ -45,7 +47,8 @@ from tillguard.wiring.engine import make_engine, make_resolver
 from tillguard.wiring.stores import make_case_store, make_rules_archive, make_window_store
 
 CATCH_UP_S = 30.0
-"""How long a starting worker reads the models topic before it begins without a model, answering degraded."""
+"""How long a starting worker reads the models topic before it begins without a model, answering degraded; and the rules topic,
+without which it does not begin."""
 BESIDE_BATCH_MAX = 100
 BESIDE_PENDING_MAX = 10_000
 SHADOW_FULL_FROM = 10_000
@@ -61,6 +64,7 @@ class _Parts:
     clock: Clock
     metrics: Metrics
     cache: ModelCache
+    rules: PublishedRules
     client_id: str
     redis: RedisClient
     """For all threads but the one that answers transactions, which has its own connections with shorter time limits."""
@@ -85,23 +89,24 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
     Kafka does not answer at the start; Redis may come later.
     """
     logs.configure(settings.log)
-    rules = read_rules(settings)
-    parts = _parts(settings)
-    follower = ModelsFollower(
-        settings.kafka, parts.cache, parts.clock, topic=MODELS.name(settings.retailer), client_id=parts.client_id
-    )
-    _need_topics(settings, follower.list_topics())
-    if not follower.catch_up(CATCH_UP_S):
+    parts = _parts(settings, read_rules(settings))
+    models, rules = _follower(parts, MODELS, parts.cache.offer), _follower(parts, RULES, parts.rules.offer)
+    _need_topics(settings, models.list_topics())
+    if not rules.catch_up(CATCH_UP_S):
+        raise TransientError(
+            f"{RULES.name(settings.retailer)} could not be read to its end in {CATCH_UP_S:.0f} s, so which rules serve is not known"
+        )
+    if not models.catch_up(CATCH_UP_S):
         log.warning("models_not_caught_up", after_s=CATCH_UP_S)
+    application, level = _application(parts, {"models": models, "rules": rules}, address_file), settings.log.level
     log.info(
         "worker_starts",
         version=__version__,
         retailer=settings.retailer,
         feed=settings.scoring.feed,
-        rules=rules.version,
+        rules=parts.rules.serving.version,
         model=parts.cache.serving.version if parts.cache.serving else None,
     )
-    application, level = _application(parts, rules, follower, address_file), settings.log.level
     # What is loaded now stays for good: looking through it again and again cost pauses of 30 ms.
     gc.collect()
     gc.freeze()
@@ -121,17 +126,30 @@ def read_rules(settings: Settings) -> Ruleset:
         raise ConfigurationError([f"scoring.rules_file {file} cannot be read: {type(error).__name__}"]) from None
 
 
-def _parts(settings: Settings) -> _Parts:
+def _parts(settings: Settings, configured: Ruleset) -> _Parts:
     metrics, client_id = Metrics(), f"{settings.retailer}-scoring-{socket.gethostname()}-{os.getpid()}"
+    redis = RedisClient(settings.redis)
     return _Parts(
         settings,
         SystemClock(),
         metrics,
         ModelCache(settings.scoring.model_directory, settings.retailer, metrics),
+        PublishedRules(configured, make_rules_archive(settings, redis), metrics, retailer=settings.retailer),
         client_id,
-        RedisClient(settings.redis),
+        redis,
         SharedProducer(settings.kafka, f"{client_id}-verdicts", endless=True, linger_ms=VERDICT_LINGER_MS),
         SharedProducer(settings.kafka, f"{client_id}-unhurried", endless=True),
+    )
+
+
+def _follower(parts: _Parts, topic: Topic, offer: Callable[[bytes | None], None]) -> TopicFollower:
+    settings = parts.settings
+    return TopicFollower(
+        settings.kafka,
+        offer,
+        parts.clock,
+        topic=topic.name(settings.retailer),
+        client_id=f"{parts.client_id}-{topic.kind}",
     )
 
 
@@ -143,21 +161,21 @@ def _need_topics(settings: Settings, present: set[str]) -> None:
         )
 
 
-def _application(
-    parts: _Parts, rules: Ruleset, follower: ModelsFollower, address_file: Path | None
-) -> faust_app.WorkerApp:
+def _application(parts: _Parts, followers: dict[str, faust_app.Loop], address_file: Path | None) -> faust_app.WorkerApp:
     settings, scoring = parts.settings, parts.settings.scoring
     topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
     publisher = KafkaPublisher(settings.retailer, parts.unhurried, parts.verdicts)
     budget_s = scoring.budget_ms / 1000
     hurried = RedisClient(settings.redis, budget_s)
     shadow, state = _shadow_scorer(parts), _state_watch(parts)
+    rulesets = RulesetCache(parts.rules.serving, make_rules_archive(settings, hurried), parts.clock)
+    parts.rules.begin(rulesets.hand_over)
     engine = make_engine(
         settings,
         make_window_store(settings, connect_wait_s=budget_s),
         make_case_store(settings, hurried),
         parts.cache,
-        RulesetCache(rules, make_rules_archive(settings, hurried), parts.clock),
+        rulesets,
         parts.clock,
         parts.metrics,
         shadow=shadow,
@@ -185,15 +203,10 @@ def _application(
         metrics=parts.metrics,
         retailer=settings.retailer,
         stall_after_s=scoring.stall_after_s,
+        unserved=lambda: parts.rules.unserved,
         gaps=lambda: state.warnings,
     )
-    loops: dict[str, faust_app.Loop] = {
-        "models": follower,
-        "supervision": supervision,
-        "shadow": shadow,
-        "state": state,
-    }
-    loops |= _afterwards(parts)
+    loops = followers | {"supervision": supervision, "shadow": shadow, "state": state} | _afterwards(parts)
     if isinstance(feed, LibrdkafkaFeed):
         loops["transactions"] = feed
     return faust_app.build(

@@ -9,7 +9,7 @@ import pytest
 import redis
 import yaml
 
-from contract.topics import DEAD_LETTERS, FEATURES, LABELS, MODELS, TRANSACTIONS, VERDICTS
+from contract.topics import DEAD_LETTERS, FEATURES, LABELS, MODELS, RULES, TRANSACTIONS, VERDICTS
 from support.live_worker import LiveWorker, Shop, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -96,6 +96,60 @@ def test_a_restarted_worker_has_its_model_before_it_reads_the_first_transaction(
         shop.topics.verdict("t")
         assert worker.terminate() == 0
     assert [v["revision"] for v in shop.topics.verdicts()["t"]] == [1]
+
+
+def rules_of(limit: int) -> str:
+    return f"rules: [{{id: over-{limit}, text: large, when: amount > {limit}, decision: flag}}]\n"
+
+
+def publish_rules(shop: Shop, limit: int) -> str:
+    """The version that the command line names."""
+    file = shop.folder / "rules.yaml"
+    file.write_text(rules_of(limit))
+    done = shop.command("rules", "publish", str(file), "--reason", f"from {limit}", "--by", "ana")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[0]
+
+
+def put_in_service(shop: Shop, version: str) -> None:
+    done = shop.command("rules", "serve", version, "--reason", "a test", "--by", "ben")
+    assert done.returncode == 0, done.stderr
+
+
+def test_published_rules_serve_without_a_restart_and_after_a_kill(shop: Shop) -> None:
+    shop.topics.publish_model()
+    first = publish_rules(shop, 10)
+    with shop.worker() as worker:
+        worker.await_ready()
+        old = shop.topics.transaction("old")
+        shop.topics.sell(old)
+        shipped = shop.topics.verdict("old")
+        assert (shipped["rules"], shipped["decision"]) == ([], "allow")
+        put_in_service(shop, first)
+        until(lambda: f'rules_version="{first}"' in worker.page("/metrics")[1], "the first version")
+        shop.topics.sell(shop.topics.transaction("one"), old)
+        one = shop.topics.verdict("one")
+        assert (one["rules_version"], one["rules"], one["decision"]) == (first, ["over-10"], "flag")
+        again = until(lambda: shop.topics.verdicts()["old"][1:], "the redelivered transaction's answer")[0]
+        assert (again["rules_version"], again["decision"]) == (shipped["rules_version"], "allow")
+        worker.kill()
+    second = publish_rules(shop, 20)
+    put_in_service(shop, second)
+    shop.topics.send(RULES, [(b"r-x", b"{"), (b"serving", shop.topics.serve_rules("r-ffffffffffff", previous=second))])
+    with shop.worker() as worker:
+        until(lambda: worker.failing_checks() == {"rules"}, "a worker that lacks only the rules that should serve")
+        assert "r-ffffffffffff" in worker.page("/ready")[1]
+        assert "rules_refused_total" in worker.page("/metrics")[1]
+        shop.topics.sell(shop.topics.transaction("two"))
+        assert shop.topics.verdict("two")["rules"] == ["over-20"]
+        put_in_service(shop, first)
+        worker.await_ready()
+        shop.topics.sell(shop.topics.transaction("three"))
+        assert shop.topics.verdict("three")["rules"] == ["over-10"]
+        assert worker.terminate() == 0
+    listed = shop.command("rules", "versions").stdout
+    assert f"{first} serves since" in listed
+    assert all(word in listed for word in (second, "by ben: a test", "ana", "from 20"))
 
 
 def connections_of(worker: LiveWorker, redis_client: redis.Redis) -> int:

@@ -134,7 +134,7 @@ class Simulation:
 
     def swap_rules(self) -> None:
         self.bench.rules = load_rules(self.chance.choice(RULESETS), where="simulation")
-        self.bench.rulesets.use(self.bench.rules)
+        self.bench.rulesets.hand_over(self.bench.rules, archived=False)
 
     def resolve(self) -> None:
         known = sorted(self.topics.verdicts)

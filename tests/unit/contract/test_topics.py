@@ -1,7 +1,7 @@
 import re
 
 from contract.settings import RetentionSettings
-from contract.topics import ALARMS, CONTROL, MODELS, STATUS, TOPICS, TRANSACTIONS
+from contract.topics import ALARMS, CONTROL, MODELS, RULES, STATUS, TOPICS, TRANSACTIONS
 
 
 def test_a_topic_is_named_by_retailer_kind_and_version() -> None:
@@ -24,4 +24,4 @@ def test_every_retention_is_a_setting_or_for_ever() -> None:
 
 
 def test_only_topics_that_everyone_reads_have_one_partition() -> None:
-    assert {topic for topic in TOPICS if not topic.scaled} == {MODELS, ALARMS, STATUS, CONTROL}
+    assert {topic for topic in TOPICS if not topic.scaled} == {MODELS, RULES, ALARMS, STATUS, CONTROL}

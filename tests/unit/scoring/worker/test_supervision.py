@@ -12,6 +12,7 @@ from contract.metrics import Metrics
 from scoring.engine.coverage import Gap
 from scoring.feeds.ports import FeedState
 from scoring.models.cache import ModelCache
+from scoring.rules.published import Unserved
 from scoring.worker.supervision import StalledError, Supervision
 from support.tiny_model import tiny_messages, tiny_package
 
@@ -24,6 +25,7 @@ class Scene:
         self.store_up = True
         self.kafka_up = True
         self.gaps: list[Gap] = []
+        self.unserved: Unserved | None = None
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.metrics = Metrics()
         self.cache = ModelCache(folder, "shop", self.metrics)
@@ -36,6 +38,7 @@ class Scene:
             metrics=self.metrics,
             retailer="shop",
             stall_after_s=30,
+            unserved=lambda: self.unserved,
             gaps=lambda: self.gaps,
         )
 
@@ -68,6 +71,14 @@ def test_what_the_state_does_not_hold_is_a_warning_and_no_failure(scene: Scene) 
     answer = scene.supervision.check_readiness().to_document()
     assert answer["ready"]
     assert answer["warnings"] == {"risk": {"reason": "risk is not seeded", "remedy": "run the trainer"}}
+
+
+def test_rules_that_should_serve_and_do_not_are_named_with_the_remedy(scene: Scene) -> None:
+    scene.load_model()
+    scene.unserved = Unserved("r-1 is not on the rules topic", "publish it")
+    answer = scene.supervision.check_readiness().to_document()
+    assert not answer["ready"]
+    assert answer["checks"]["rules"] == {"ok": False, "reason": "r-1 is not on the rules topic", "remedy": "publish it"}
 
 
 def test_every_missing_thing_is_named_with_its_remedy(scene: Scene) -> None:
