@@ -54,6 +54,7 @@ def read_message(value: bytes) -> RulesMessage:
     if len(value) > MESSAGE_BYTES_MAX:
         raise InvalidEventError("oversized", f"{len(value)} bytes, at most {MESSAGE_BYTES_MAX}")
     try:
-        return _DECODER.decode(value)
+        message: RulesMessage = _DECODER.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEventError("malformed", f"not a message of this topic: {type(error).__name__}") from None
+    return message

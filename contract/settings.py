@@ -148,7 +148,10 @@ class ScoringSettings(Section):
         100_000, ge=1, description="degraded events waiting for their full answer; beyond it consumption pauses"
     )
     late_after_s: Seconds = Field(300.0, description="an event older than this at scoring is marked late")
-    rules_file: Path | None = Field(None, description="YAML; the rules that ship with Tillguard where absent")
+    rules_file: Path | None = Field(
+        None,
+        description="YAML; the rules that ship with Tillguard where absent. Until `tillguard rules serve` put a version in service",
+    )
     model_directory: Path = Field(Path(".tillguard/models"), description="this worker's cache of packages")
     web_host: str = Field("127.0.0.1", description="address of /health, /ready and /metrics; 0.0.0.0 in a container")
     web_port: int = Field(

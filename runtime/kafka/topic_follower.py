@@ -5,10 +5,10 @@ No group and no commits: every process reads everything, and a message that its 
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import ClusterMetadata
 
 from contract.clock import Clock
 from contract.errors import TransientError
@@ -58,16 +58,15 @@ class TopicFollower:
 
     def list_topics(self) -> set[str]:
         """Names of all topics that this process may see; raises TransientError when no broker answers."""
-        return set(self._ask().topics)
+        return set(self._ask())
 
     def catch_up(self, within_s: float) -> bool:
         """Reads what stands on the topic now; False when time ran out (reading continues in `run`).
 
         Raises TransientError when no broker answers.
         """
-        found = self._ask(self._topic).topics[self._topic]
-        self._behind = set(found.partitions)
-        self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in found.partitions])
+        self._behind = set(self._ask(self._topic)[self._topic].partitions)
+        self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in self._behind])
         deadline_s = self._clock.monotonic_s() + within_s
         while self._behind and self._clock.monotonic_s() < deadline_s:
             self._offer_next()
@@ -85,12 +84,10 @@ class TopicFollower:
         """Asks the loop to end."""
         self._stop.set()
 
-    def _ask(self, topic: str | None = None) -> ClusterMetadata:
-        """What the brokers say of one topic, or of all."""
+    def _ask(self, topic: str | None = None) -> dict[str, Any]:
+        """What the brokers say of `topic`, or of every topic, by name."""
         try:
-            if topic is None:
-                return self._consumer.list_topics(timeout=self._request_timeout_s)
-            return self._consumer.list_topics(topic, timeout=self._request_timeout_s)
+            return dict(self._consumer.list_topics(topic, timeout=self._request_timeout_s).topics)
         except KafkaException as error:
             raise TransientError(f"no Kafka broker answers at {self._servers} ({error.args[0].name()})") from None
 

@@ -108,7 +108,7 @@ def publish_rules(shop: Shop, limit: int) -> str:
     file.write_text(rules_of(limit))
     done = shop.command("rules", "publish", str(file), "--reason", f"from {limit}", "--by", "ana")
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()[0]
+    return str(done.stdout.split()[0])
 
 
 def put_in_service(shop: Shop, version: str) -> None:
