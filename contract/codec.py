@@ -23,6 +23,7 @@ DEAD_LETTER_BYTES_MAX = 2 * DOCUMENT_BYTES_MAX
 
 _PATH = re.compile(r" - at `\$\.?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
+_UNKNOWN = re.compile(r"unknown field `([a-z][a-z_]{0,63})`")
 _VALUE = re.compile(r"['\"].*['\"]", re.DOTALL)
 """msgspec quotes a refused value by `repr`; greedy, since the value may hold quotes of its own."""
 
@@ -68,14 +69,18 @@ def _as_invalid(message: str) -> InvalidEventError:
     where = path.group(1) if path else ""
     if missing:
         name = f"{where}.{missing.group(1)}" if where else missing.group(1)
-        return InvalidEventError("field_missing", f"field {name} is missing")
+        return InvalidEventError("field_missing", f"field {name} is missing", name)
+    unknown = _UNKNOWN.search(message)
+    if unknown:
+        name = f"{where}.{unknown.group(1)}" if where else unknown.group(1)
+        return InvalidEventError("field_invalid", f"{name}: there is no such field", name)
     if where and "got `null`" in message:
-        return InvalidEventError("field_missing", f"field {where} is null")
+        return InvalidEventError("field_missing", f"field {where} is null", where)
     if where == "amount_minor":
-        return InvalidEventError("amount_invalid", f"amount_minor: {_PATH.sub('', message)}")
+        return InvalidEventError("amount_invalid", f"amount_minor: {_PATH.sub('', message)}", where)
     if not where:
         return InvalidEventError("malformed", message)
-    return InvalidEventError("field_invalid", f"{where}: {_PATH.sub('', message)}")
+    return InvalidEventError("field_invalid", f"{where}: {_PATH.sub('', message)}", where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +96,13 @@ class Admission:
     def admit(self, transaction: Transaction, now: datetime) -> int:
         """The amount in minor units of the base currency; raises InvalidEventError for what must not be judged."""
         if transaction.retailer != self.retailer:
-            raise InvalidEventError("retailer_mismatch", "field retailer names another retailer")
+            raise InvalidEventError("retailer_mismatch", "field retailer names another retailer", "retailer")
         self.check_time("event_time", transaction.event_time, now)
         return convert_to_base_minor(transaction.amount_minor, transaction.currency, self.base_currency, self.rates)
 
     def check_time(self, name: str, moment: datetime, now: datetime) -> None:
         """Raises InvalidEventError where `moment`, the field `name`, lies in the future or too far back."""
         if moment > now + self.future_tolerance:
-            raise InvalidEventError("time_future", f"{name} is ahead of the clock")
+            raise InvalidEventError("time_future", f"{name} is ahead of the clock", name)
         if moment < self.earliest_event_time:
-            raise InvalidEventError("time_too_old", f"{name} lies before earliest_event_time")
+            raise InvalidEventError("time_too_old", f"{name} lies before earliest_event_time", name)

@@ -73,12 +73,16 @@ class ConfigurationError(TillguardError):
 
 
 class InvalidEventError(TillguardError):
-    """One message cannot be used. `reason` is a code of `contract.dead_letters.REASONS`; `detail` names fields only."""
+    """One message cannot be used. `reason` is a code of `contract.dead_letters.REASONS`; `detail` names fields only.
 
-    def __init__(self, reason: str, detail: str) -> None:
+    `field` is the path of the field at fault, such as `origin.position`, where there is one.
+    """
+
+    def __init__(self, reason: str, detail: str, field: str | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.field = field
 
 
 class TransientError(TillguardError):

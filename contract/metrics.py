@@ -84,6 +84,9 @@ METRICS = (
     Metric("tillguard_federation_clipped_total", "counter", "own updates that were cut at the clipping norm before they left", ("retailer",)),
     Metric("tillguard_federation_clipped_ratio", "gauge", "numbers of the newest masked update beyond the bound of its fixed point, as a share", ("retailer",)),
     Metric("tillguard_federation_adopted_total", "counter", "global models by what this retailer did with them", ("retailer", "decision")),
+    Metric("tillguard_backoffice_requests_total", "counter", "requests answered", ("route", "status")),
+    Metric("tillguard_backoffice_request_seconds", "histogram", "from a request to its answer", ("route",)),
+    Metric("tillguard_backoffice_fallbacks_total", "counter", "transactions that got the fallback: no verdict came within the budget", ("retailer",)),
 )  # fmt: skip
 
 

@@ -49,9 +49,11 @@ def convert_to_base_minor(amount_minor: int, currency: str, base_currency: str, 
     rate = rates.get(currency)
     if rate is None:
         raise InvalidEventError(
-            "currency_unknown", f"no rate for currency {currency}; add it under `rates`, or make it the `base_currency`"
+            "currency_unknown",
+            f"no rate for currency {currency}; add it under `rates`, or make it the `base_currency`",
+            "currency",
         )
     converted = amount_minor * rate * 10.0 ** (get_exponent(base_currency) - get_exponent(currency))
     if not converted <= AMOUNT_MINOR_MAX:
-        raise InvalidEventError("amount_invalid", "amount_minor is beyond belief in the base currency")
+        raise InvalidEventError("amount_invalid", "amount_minor is beyond belief in the base currency", "amount_minor")
     return round(converted)

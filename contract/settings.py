@@ -234,6 +234,11 @@ class ConnectorSettings(Section):
         None, description="the key before it, while windows move over (the longest window, 30 days)"
     )
 
+    tokenise_also: tuple[Literal["customer", "device", "coupon", "terminal"], ...] = Field(
+        (),
+        description="fields of transactions by HTTP that become tokens besides card, email, phone, ip and address; name those that your connector files mark `tokenise: true`, so that both ways give the same tokens",
+    )
+
     @model_validator(mode="after")
     def _keys_are_known(self) -> Self:
         for field, key_id in (

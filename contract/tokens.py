@@ -40,7 +40,7 @@ def _ip(text: str) -> str:
     try:
         address = ipaddress.ip_address(text.strip())
     except ValueError:
-        raise InvalidEventError("field_invalid", "ip: not an IPv4 or IPv6 address") from None
+        raise InvalidEventError("field_invalid", "ip: not an IPv4 or IPv6 address", "ip") from None
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)
 

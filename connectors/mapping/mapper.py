@@ -19,6 +19,7 @@ from contract.codec import Admission, Decoder, encode
 from contract.dead_letters import DeadLetter
 from contract.errors import InvalidEventError
 from contract.events import Label, Origin, Resolution, Transaction
+from contract.partitions import get_partition_key
 from contract.tokens import Tokeniser, normalise
 from contract.topics import DEAD_LETTERS, LABELS, RESOLUTIONS, TRANSACTIONS
 
@@ -135,15 +136,17 @@ class Mapper:
         """`outcome` as a Kafka message."""
         retailer = self._admission.retailer
         if isinstance(outcome, Transaction):
-            partition_by = outcome.customer or outcome.card or outcome.device or outcome.transaction_id
+            partition_by = get_partition_key(outcome)
             return _outgoing(TRANSACTIONS.name(retailer), outcome.transaction_id, outcome, partition_by)
         if isinstance(outcome, Label):
-            return _outgoing(LABELS.name(retailer), outcome.transaction_id, outcome, outcome.transaction_id)
+            return _outgoing(LABELS.name(retailer), outcome.transaction_id, outcome, outcome.transaction_id.encode())
         if isinstance(outcome, Resolution):
-            return _outgoing(RESOLUTIONS.name(retailer), outcome.transaction_id, outcome, outcome.transaction_id)
+            return _outgoing(
+                RESOLUTIONS.name(retailer), outcome.transaction_id, outcome, outcome.transaction_id.encode()
+            )
         # the same bad row again replaces its earlier letter when the topic is compacted
         key = f"{outcome.source}:{outcome.key or outcome.position}:{outcome.reason}"
-        return _outgoing(DEAD_LETTERS.name(retailer), key, outcome, key)
+        return _outgoing(DEAD_LETTERS.name(retailer), key, outcome, key.encode())
 
     def _transaction(self, row: Row, origin: Origin, now: datetime) -> Iterator[MappedMessage]:
         transaction = self.transactions.read(row, origin, now)
@@ -201,5 +204,5 @@ class Mapper:
         return key if len(key) <= KEY_LENGTH_MAX else "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 
-def _outgoing(topic: str, key: str, message: msgspec.Struct, partition_by: str) -> Outgoing:
-    return Outgoing(topic, key.encode(), encode(message), partition_by.encode())
+def _outgoing(topic: str, key: str, message: msgspec.Struct, partition_by: bytes) -> Outgoing:
+    return Outgoing(topic, key.encode(), encode(message), partition_by)

@@ -28,8 +28,8 @@ from kafka.errors import (
 )
 
 from connectors.ports import Interrupted, Outgoing
-from connectors.running.partitions import choose_partition
 from contract.errors import ConfigurationError
+from contract.partitions import choose_partition
 from runtime.kafka.brokers import close_producer, is_reachable
 
 _LOG = structlog.get_logger()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from connectors.ports import Interrupted, Outgoing
-from connectors.running.partitions import choose_partition
 from connectors.running.sink import KafkaSink
 from contract.errors import ConfigurationError
+from contract.partitions import choose_partition
 from contract.settings import KafkaSettings
 from support.connector_kafka import read_topic
 

@@ -23,11 +23,11 @@ from connectors.mysql.server import derive_server_id, find_setting_faults, trans
 from connectors.ports import Position, SchemaSeen
 from connectors.running.health import Vitals, find_ailments
 from connectors.running.limits import DeadLetterLimits
-from connectors.running.partitions import choose_partition
 from connectors.running.schema_guard import SchemaGuard
 from connectors.suspicion import find_suspicions, has_luhn_digit
 from contract.errors import ConfigurationError, DeadLetterLimitError, PositionDeadError, TransientError
 from contract.events import Transaction
+from contract.partitions import choose_partition
 from support.connector_parts import NOW, config, mapper, row
 
 GOOD_SERVER = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}

@@ -1,0 +1,1 @@
+"""Transactions that come by HTTP, and the answers that checkouts wait for."""

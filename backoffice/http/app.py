@@ -1,0 +1,58 @@
+"""The application: its routes, and which problem each error becomes."""
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from backoffice.http import pages, transactions, verdicts
+from backoffice.http.openapi import build_document
+from backoffice.http.problems import TITLES, FieldFault, Problem, ProblemError, build_response
+from backoffice.http.services import Services
+from backoffice.http.watching import Watching
+from contract.errors import TransientError
+
+RETRY_AFTER_S = "2"
+log = structlog.get_logger()
+
+
+def build_app(services: Services, *, version: str) -> FastAPI:
+    """The application over `services`."""
+    app = FastAPI(title="Tillguard", version=version, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app.state.services = services
+    for module in (transactions, verdicts, pages):
+        app.include_router(module.router)
+    app.openapi = lambda: build_document(app)  # type: ignore[method-assign] # FastAPI's own way to replace it
+    app.add_exception_handler(ProblemError, _answer_problem)
+    app.add_exception_handler(RequestValidationError, _answer_parameters)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(TransientError, _answer_transient)
+    app.add_middleware(Watching, metrics=services.metrics)
+    return app
+
+
+async def _answer_problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 - how it was registered
+    return build_response(error.problem, error.headers)
+
+
+async def _answer_parameters(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    faults = [
+        FieldFault(pointer=f"?{each['loc'][-1]}", code=str(each["type"]), text=str(each["msg"]))
+        for each in error.errors()
+    ]
+    return build_response(Problem(title=TITLES[422], status=422, errors=faults))
+
+
+async def _answer_http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    status = error.status_code if error.status_code in TITLES else 400
+    return build_response(Problem(title=TITLES[status], status=status), error.headers)
+
+
+async def _answer_transient(_request: Request, error: Exception) -> Response:
+    detail = "A database or broker does not answer; try again."
+    log.warning("request_refused", error=str(error))
+    return build_response(Problem(title=TITLES[503], status=503, detail=detail), {"Retry-After": RETRY_AFTER_S})

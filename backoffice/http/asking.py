@@ -1,0 +1,66 @@
+"""Who asks, and about which retailer. What a principal has no business with does not exist: 404, never 403."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from starlette.concurrency import run_in_threadpool
+
+from backoffice.accounts.permissions import Action
+from backoffice.accounts.principal import Principal
+from backoffice.http.problems import ProblemError
+from backoffice.http.services import RetailerServices, Services
+
+BEARER = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One who may do what the route does, at one retailer."""
+
+    principal: Principal
+    retailer: str
+    at: RetailerServices
+
+
+def get_services(request: Request) -> Services:
+    """The services of this application."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def find_principal(request: Request, services: Annotated[Services, Depends(get_services)]) -> Principal:
+    """Who asks; raises 401 in the same words whatever is wrong."""
+    header = request.headers.get("authorization", "")
+    if header[: len(BEARER)].lower() == BEARER:
+        token = header[len(BEARER) :].strip()
+        found = services.tokens.find_cached(token) or await run_in_threadpool(services.tokens.find, token)
+        if found is not None:
+            return found
+    raise ProblemError(401, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Allowed:
+    """A dependency of a route: who asks may do `action` at the retailer that the request is about."""
+
+    def __init__(self, action: Action) -> None:
+        self.action = action
+
+    async def __call__(
+        self,
+        services: Annotated[Services, Depends(get_services)],
+        principal: Annotated[Principal, Depends(find_principal)],
+        retailer: Annotated[
+            str | None, Query(description="The retailer; needed only by who belongs to several", max_length=48)
+        ] = None,
+    ) -> Asking:
+        """Raises 403 where the action is not allowed, 404 where the retailer is none of the principal's."""
+        own = principal.select_retailers(services.retailers)
+        if retailer is None and len(own) != 1:
+            raise ProblemError(422, "say which retailer: ?retailer=NAME", code="retailer_missing")
+        chosen = own[0] if retailer is None else retailer
+        if chosen not in own:
+            raise ProblemError(404)
+        if not principal.may(self.action, chosen):
+            raise ProblemError(403, f"this needs the right {self.action.value}", code="right_missing")
+        return Asking(principal, chosen, services.retailers[chosen])

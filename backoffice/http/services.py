@@ -1,0 +1,41 @@
+"""What stands behind the paths: ports that the composition root fills."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from backoffice.accounts.principal import Principal
+from backoffice.checkout.door import Door
+from contract.clock import Clock
+from contract.metrics import Metrics
+
+
+class TokenFinder(Protocol):
+    """Knows the tokens of machines. Safe for threads."""
+
+    def find_cached(self, token: str) -> Principal | None:
+        """Whose token this is, as far as it is remembered; never blocks."""
+        ...
+
+    def find(self, token: str) -> Principal | None:
+        """Whose token this is; may ask the database. Raises TransientError where that does not answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RetailerServices:
+    """What belongs to one retailer."""
+
+    door: Door
+    list_closed: Callable[[], list[str]]
+    """Why nothing can be judged now, in words; empty: the door is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that routes call."""
+
+    clock: Clock
+    metrics: Metrics
+    tokens: TokenFinder
+    retailers: Mapping[str, RetailerServices]

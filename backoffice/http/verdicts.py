@@ -1,0 +1,124 @@
+"""`/v1/verdicts`: what was decided, and the end of a hold."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import Response
+from msgspec import Struct
+
+from backoffice.accounts.permissions import Action
+from backoffice.checkout.door import Accepted, BusyError, Judged, Refused
+from backoffice.checkout.ports import NotTakenError
+from backoffice.http.asking import Allowed, Asking, get_services
+from backoffice.http.bodies import document_route, read_body, respond
+from backoffice.http.problems import FieldFault, ProblemError, describe_invalid
+from backoffice.http.services import Services
+from contract.codec import Decoder
+from contract.errors import InvalidEventError
+from contract.events import Identifier, Resolution, ResolutionKind
+from contract.verdicts import Verdict
+
+WAIT_MS_MAX = 30_000
+RETRY_AFTER_S = "1"
+TransactionId = Annotated[str, Path(min_length=1, max_length=128, description="As the checkout sent it")]
+WaitMs = Annotated[int, Query(ge=0, le=WAIT_MS_MAX, description="How long to wait for it, milliseconds")]
+router = APIRouter(tags=["checkout"])
+
+
+class ResolutionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The end of a hold or review."""
+
+    resolution_id: Identifier
+    """One resolution_id gives one revision, however often it is sent."""
+    outcome: ResolutionKind
+    resolved_at: datetime | None = None
+    """When it was decided, with a time zone; now where absent."""
+
+
+_decoder = Decoder(ResolutionRequest)
+
+
+@router.get(
+    "/v1/verdicts/{transaction_id}",
+    **document_route(
+        {200: (Verdict, "The highest revision"), 204: (None, "No verdict yet, or none of that revision")},
+        problems={429: "Too many requests wait already"},
+    ),
+)
+async def find_verdict(
+    transaction_id: TransactionId,
+    asking: Annotated[Asking, Depends(Allowed(Action.READ_VERDICTS))],
+    wait_ms: WaitMs = 0,
+    min_revision: Annotated[int, Query(ge=0, le=1_000_000, description="An older one is no answer")] = 0,
+) -> Response:
+    """The newest verdict of a transaction, waiting for it if asked to."""
+    try:
+        found = await asking.at.door.find(transaction_id, min_revision, wait_ms / 1000)
+    except BusyError as error:
+        raise ProblemError(429, str(error), headers={"Retry-After": RETRY_AFTER_S}) from None
+    if found is None or found.revision < min_revision:
+        return Response(status_code=204)
+    return respond(found.document)
+
+
+@router.post(
+    "/v1/verdicts/{transaction_id}/resolution",
+    **document_route(
+        {200: (Verdict, "The new revision"), 202: (None, "Taken; the new revision has not come yet")},
+        body=ResolutionRequest,
+        problems={
+            409: "Another resolution came first",
+            413: "The body is larger than 64 KiB",
+            415: "The body is not JSON",
+            429: "Too many requests wait already",
+            503: "Kafka did not confirm the resolution; send it again with the same resolution_id",
+        },
+    ),
+)
+async def resolve_verdict(
+    transaction_id: TransactionId,
+    request: Request,
+    asking: Annotated[Asking, Depends(Allowed(Action.RESOLVE))],
+    services: Annotated[Services, Depends(get_services)],
+    wait_ms: WaitMs = 2_000,
+) -> Response:
+    """Ends a hold or review: a step-up's result, or a person's decision. Becomes a label for the trainer, too."""
+    try:
+        asked = _decoder.decode(await read_body(request))
+        resolution = _build_resolution(asked, transaction_id, asking, services.clock.now())
+        answer = await asking.at.door.resolve(resolution, wait_ms / 1000)
+    except InvalidEventError as error:
+        raise describe_invalid(error) from None
+    except BusyError as error:
+        raise ProblemError(429, str(error), headers={"Retry-After": RETRY_AFTER_S}) from None
+    except NotTakenError as error:
+        detail = f"{error}. Send it again with the same resolution_id."
+        raise ProblemError(503, detail, code="not_taken", headers={"Retry-After": RETRY_AFTER_S}) from None
+    match answer:
+        case Judged():
+            return respond(answer.document)
+        case Accepted():
+            return Response(status_code=202)
+        case Refused():
+            raise _describe_refusal(answer)
+
+
+def _build_resolution(asked: ResolutionRequest, transaction_id: str, asking: Asking, now: datetime) -> Resolution:
+    resolved_at = asked.resolved_at or now
+    if resolved_at.tzinfo is None:
+        raise InvalidEventError("field_invalid", "resolved_at: without a time zone", "resolved_at")
+    return Resolution(
+        resolution_id=asked.resolution_id,
+        transaction_id=transaction_id,
+        retailer=asking.retailer,
+        outcome=asked.outcome,
+        actor=asking.principal.name,
+        resolved_at=resolved_at,
+    )
+
+
+def _describe_refusal(refused: Refused) -> ProblemError:
+    if refused.reason in {"conflict", "not_resolvable"}:
+        return ProblemError(409, refused.detail, code=refused.reason)
+    return ProblemError(422, errors=[FieldFault(pointer="", code=refused.reason, text=refused.detail)])

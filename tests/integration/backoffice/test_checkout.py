@@ -1,0 +1,112 @@
+"""A checkout that speaks HTTP: questions, verdicts, refusals, resolutions, over a real worker."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from backoffice.accounts.permissions import Scope
+from support.live_backoffice import LiveBackoffice
+from support.live_worker import Shop
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+WAITING = {"budget_ms": 10_000}
+
+
+@pytest.fixture
+def shop(retailer: Any, tmp_path: Path) -> Shop:
+    return Shop(retailer, tmp_path)
+
+
+@pytest.fixture
+def office(shop: Shop) -> Iterator[LiveBackoffice]:
+    with LiveBackoffice(shop.settings) as office:
+        yield office
+
+
+def question(identity: str, **changes: Any) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat()
+    return {"transaction_id": identity, "event_time": now, "currency": "EUR", "amount": "50.00"} | changes
+
+
+def same(verdict: dict[str, Any]) -> dict[str, Any]:
+    """What is equal however often a transaction is delivered."""
+    return {
+        name: verdict[name]
+        for name in ("transaction_id", "revision", "decision", "score", "model_version", "rules_version")
+    }
+
+
+def test_a_checkout_asks_by_http_and_gets_what_stands_on_the_topic(shop: Shop, office: LiveBackoffice) -> None:
+    shop.topics.publish_model()
+    with shop.worker() as worker, office.client(shop.settings.retailer, Scope.SCORE, Scope.RESOLVE) as client:
+        worker.await_ready()
+        asked = question("a", customer="ann", card="4111 1111 1111 1111")
+        answer = client.post("/v1/transactions", params=WAITING, json=asked)
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["decision"], answer.json()["source"]) == ("allow", "verdict")
+        assert answer.json()["verdict"] == shop.topics.verdict("a")
+        assert "model;dur=" in answer.headers["server-timing"]
+
+        again = client.post("/v1/transactions", params=WAITING, json=asked)
+        assert same(again.json()["verdict"]) == same(answer.json()["verdict"])
+        other = client.post("/v1/transactions", params=WAITING, json=asked | {"amount": "51.00"})
+        assert (other.status_code, other.json()["code"]) == (409, "conflict")
+
+        held = client.post("/v1/transactions", params=WAITING, json=question("b", amount_minor=40_000, amount=None))
+        assert held.json()["decision"] == "hold", held.text
+        ended = {"resolution_id": "3ds-1", "outcome": "step_up_passed"}
+        revised = client.post("/v1/verdicts/b/resolution", json=ended, params={"wait_ms": 30_000})
+        assert (revised.status_code, revised.json()["revision"], revised.json()["decision"]) == (200, 2, "allow")
+        assert client.get("/v1/verdicts/b").json() == revised.json()
+        late = client.post("/v1/verdicts/b/resolution", json=ended | {"resolution_id": "3ds-2", "outcome": "rejected"})
+        assert (late.status_code, late.json()["code"]) == (409, "conflict")
+        assert worker.terminate() == 0
+
+
+def test_without_a_worker_the_fallback_answers_and_the_verdict_comes_later(shop: Shop, office: LiveBackoffice) -> None:
+    shop.topics.publish_model()
+    with office.client(shop.settings.retailer, Scope.SCORE) as client:
+        small = client.post("/v1/transactions", params={"budget_ms": 200}, json=question("a"))
+        large = client.post("/v1/transactions", params={"budget_ms": 200}, json=question("b", amount="250"))
+        assert small.json() == {"decision": "flag", "source": "fallback", "verdict": None}
+        assert large.json() == {"decision": "hold", "source": "fallback", "verdict": None}
+        assert client.get("/v1/verdicts/a").status_code == 204
+        with shop.worker() as worker:
+            found = client.get("/v1/verdicts/a", params={"wait_ms": 30_000, "min_revision": 1})
+            assert (found.status_code, found.json()["revision"]) == (200, 1)
+            assert worker.terminate() == 0
+
+
+def test_a_body_that_cannot_be_used_is_refused_by_its_field_and_never_by_its_value(
+    shop: Shop, office: LiveBackoffice
+) -> None:
+    with office.client(shop.settings.retailer, Scope.SCORE) as client:
+        for wrong, pointer in (
+            ({"ip": "4111111111111111"}, "/ip"),
+            ({"amount": "4111x"}, "/amount"),
+            ({"emial": "ann@example.com"}, "/emial"),
+            ({"currency": "XXX"}, "/currency"),
+            ({"event_time": "2026-12-01T00:00:00"}, "/event_time"),
+            ({"amount": -1}, "/amount"),
+            ({"amount_minor": 1}, "/amount"),
+        ):
+            answer = client.post("/v1/transactions", json=question("w") | wrong)
+            assert answer.status_code == 422, answer.text
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["errors"][0]["pointer"] == pointer
+            assert "4111" not in answer.text
+            assert "example.com" not in answer.text
+
+
+def test_nobody_learns_more_than_the_token_says(shop: Shop, office: LiveBackoffice) -> None:
+    name = shop.settings.retailer
+    assert httpx.post(f"{office.url}/v1/transactions", json=question("a")).status_code == 401
+    with office.client(name, Scope.RESOLVE) as client:
+        assert client.post("/v1/transactions", json=question("a")).status_code == 403
+        assert client.get("/v1/verdicts/a", params={"retailer": "other"}).status_code == 404
+    with office.client("other", Scope.SCORE) as client:
+        assert client.post("/v1/transactions", params={"retailer": name}, json=question("a")).status_code == 404

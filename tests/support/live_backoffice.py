@@ -1,0 +1,71 @@
+"""The backoffice of one process over real servers, on a thread of a test: its door, and a client with a token."""
+
+import secrets
+import threading
+from contextlib import ExitStack
+from typing import Any, Self
+
+import httpx
+import uvicorn
+
+from backoffice.accounts.permissions import Scope
+from backoffice.accounts.principal import Grant, Principal
+from backoffice.http.app import build_app
+from backoffice.http.services import Services
+from contract.clock import SystemClock
+from contract.metrics import Metrics
+from contract.settings import Settings
+from support.live_worker import until
+from tillguard.wiring.backoffice import listen, open_door
+
+
+class FixedTokens:
+    """Tokens that are there from the start: a TokenFinder in memory."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Principal] = {}
+
+    def make(self, retailer: str, *scopes: Scope) -> str:
+        """A new token with these scopes."""
+        token = f"tg_{retailer}_{secrets.token_hex(32)}"
+        grants = frozenset(Grant(retailer, scope) for scope in scopes)
+        self._known[token] = Principal("token", f"t{len(self._known)}", "checkout", grants)
+        return token
+
+    def find_cached(self, token: str) -> Principal | None:
+        return self._known.get(token)
+
+    def find(self, token: str) -> Principal | None:
+        return self._known.get(token)
+
+
+class LiveBackoffice:
+    """A context manager that leaves nothing running."""
+
+    def __init__(self, *retailers: Settings) -> None:
+        self._settings = retailers
+        self._stack = ExitStack()
+        self.tokens = FixedTokens()
+        self.metrics = Metrics()
+
+    def __enter__(self) -> Self:
+        clock = SystemClock()
+        listening = self._stack.enter_context(listen("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        doors = {each.retailer: open_door(each, self._stack, clock) for each in self._settings}
+        app = build_app(Services(clock, self.metrics, self.tokens, doors), version="test")
+        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
+        self._thread.start()
+        until(lambda: self._server.started, "a server that listens")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._stack.close()
+
+    def client(self, retailer: str, *scopes: Scope, **options: Any) -> httpx.Client:
+        """Speaks with a token of `retailer`."""
+        headers = {"Authorization": f"Bearer {self.tokens.make(retailer, *scopes)}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60.0, **options)

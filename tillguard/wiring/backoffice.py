@@ -1,0 +1,101 @@
+"""Puts the backoffice together: settings of all retailers → doors, accounts, web server. The only place that knows all of them."""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from backoffice.checkout.answer_feed import AnswerFeed
+from backoffice.checkout.answers import AnswerHub
+from backoffice.checkout.door import Door
+from backoffice.checkout.kafka_writer import KafkaRecordWriter
+from backoffice.checkout.request import RequestReader
+from backoffice.http.app import build_app
+from backoffice.http.services import RetailerServices, Services, TokenFinder
+from contract.clock import SystemClock
+from contract.errors import ConfigurationError
+from contract.metrics import Metrics
+from contract.settings import BackofficeFile, Settings
+from contract.tokens import build_tokeniser
+from contract.topics import RESOLUTIONS, TRANSACTIONS
+from runtime import logs
+from tillguard import __version__
+from tillguard.wiring.address_file import write_address
+
+READING_WITHIN_S = 10.0
+"""How long a start waits for Kafka before it listens all the same, with its doors closed."""
+STOP_WITHIN_S = 10
+log = structlog.get_logger()
+
+
+def run(
+    file: BackofficeFile, retailers: Mapping[str, Settings], tokens: TokenFinder, *, address_file: Path | None = None
+) -> int:
+    """Serves until it is told to stop (returns 0). Takes over the process.
+
+    `address_file` receives the URL once the server listens. Raises ConfigurationError where it cannot listen, or a retailer's
+    settings name no tokenisation key.
+    """
+    logs.configure(file.log)
+    clock, metrics = SystemClock(), Metrics()
+    with ExitStack() as stack:
+        listening = stack.enter_context(listen(file.backoffice.web_host, file.backoffice.web_port))
+        doors = {name: open_door(settings, stack, clock) for name, settings in retailers.items()}
+        app = build_app(Services(clock, metrics, tokens, doors), version=__version__)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOP_WITHIN_S
+            )
+        )
+        url = f"http://{file.backoffice.web_host}:{listening.getsockname()[1]}"
+        log.info("backoffice_starts", version=__version__, url=url, retailers=sorted(retailers))
+        write_address(address_file, url)
+        server.run(sockets=[listening])
+    log.info("backoffice_ended")
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    try:
+        listening = socket.create_server((host, port), backlog=2_048)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "no such address"
+        raise ConfigurationError(
+            [f"backoffice.web_host, backoffice.web_port: cannot listen at {host}:{port} ({reason})"]
+        ) from None
+    return listening
+
+
+def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> RetailerServices:
+    retailer = settings.retailer
+    client_id = f"{retailer}-backoffice-{socket.gethostname()}-{os.getpid()}"
+    reader = RequestReader(settings.admission, build_tokeniser(settings.connectors), settings.connectors.tokenise_also)
+    writer = stack.enter_context(KafkaRecordWriter(settings.kafka, client_id))
+    hub = AnswerHub()
+    watched = {topic.name(retailer): writer.note_partitions for topic in (TRANSACTIONS, RESOLUTIONS)}
+    feed = stack.enter_context(AnswerFeed(settings.kafka, retailer, hub, client_id=client_id, watched=watched))
+    if not feed.await_reading(READING_WITHIN_S):
+        log.warning(
+            "door_closed", retailer=retailer, remedy="Kafka does not answer, or the retailer's topics are missing"
+        )
+    door = Door(
+        retailer,
+        reader,
+        writer,
+        hub,
+        clock,
+        base_currency=settings.base_currency,
+        fallback=settings.scoring.fallback,
+    )
+    return RetailerServices(door, partial(_list_closed, feed, retailer))
+
+
+def _list_closed(feed: AnswerFeed, retailer: str) -> list[str]:
+    if feed.is_reading:
+        return []
+    return [f"Kafka does not answer, or topics are missing: `tillguard topics --retailer {retailer}`"]
