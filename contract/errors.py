@@ -12,6 +12,8 @@ TillguardError
 │   ├── DeliveryError            runtime.kafka.producer: Kafka refused a message permanently
 │   ├── KafkaRefusedError        scoring.feeds.librdkafka_feed: the broker refuses this worker
 │   ├── LockBusyError            runtime.locks: another process holds the lock
+│   ├── NotTakenError            backoffice.checkout.ports: Kafka did not confirm a record; sending it again does no harm
+│   │   └── BusyError            backoffice.checkout.door: more requests wait than the door holds
 │   ├── StoreUnavailableError    scoring.ports: Redis does not answer; a worker's verdicts are degraded meanwhile
 │   ├── TooLargeError            connectors.mongodb.faults: a change event of more than 16 MB
 │   └── UnknownCodeError         connectors.mongodb.faults: a server's error code that the tables do not hold
@@ -40,13 +42,10 @@ TillguardError
 │   ├── MaskingRefusedError      the masked sum is not given
 │   ├── PrivacyBudgetError       a release would exceed the budget
 │   └── UpdateRefusedError       an update is not used
-<<<<<<< HEAD
 ├── CursorError                  backoffice.projection.cursors: a page's cursor is none that its list gave
-=======
 ├── StateConflictError           backoffice.refusals: it cannot be done as things stand
 ├── UnknownObjectError           backoffice.refusals: there is no such thing, or none that the one who asks may know of
 ├── NotAllowedError              backoffice.refusals: whoever asks has no right to it
->>>>>>> 9628b8b (Backoffice: who may do what in one table, access tokens kept as hashes, and an audit trail chained by digests)
 └── NotRetriedError              tillguard.operations.dead_letter_desk: a dead letter cannot be tried again
 
 Outside the tree stands control flow that no operator meets, since the code that raises it also waits for it:
@@ -54,6 +53,7 @@ Outside the tree stands control flow that no operator meets, since the code that
 - connectors.ports.Interrupted: a stop was asked for while the sink was blocked
 - connectors.files.csv_rows.OpenQuoteError: passes through the standard library's CSV reader, back to its caller
 - trainer.registry.registry._TakenError: rolls back the transaction that finds a version registered
+- backoffice.http.problems.ProblemError: an answer of HTTP, raised by a route for the application that called it
 - federation.transports.memory.CrashError: a simulated kill -9, which no handler of errors may catch
 """
 

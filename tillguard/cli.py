@@ -28,6 +28,7 @@ GROUPS = (
     "drift",
     "rules",
     "federation",
+    "backoffice",
     "demo.commands",
     "docs",
 )
@@ -55,6 +56,12 @@ EXTRAS = {
     "cryptography": "federation",
     "dp_accounting": "federation",
     "zstandard": "federation",
+    "fastapi": "backoffice",
+    "uvicorn": "backoffice",
+    "argon2": "backoffice",
+    "authlib": "backoffice",
+    "httpx": "backoffice",
+    "psycopg": "backoffice",
 }
 """Which extra brings a module, for the message when it is not installed."""
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import yaml
 
 from contract.errors import ConfigurationError
-from contract.settings import CoordinatorFile, Settings, parse, parse_as
+from contract.settings import BackofficeFile, CoordinatorFile, Settings, parse, parse_as
 from runtime import atomic_file, yaml_document
 from runtime.state_folder import find_retailer_folder, find_state_folder
+
+BACKOFFICE_DATABASES = {"database_url": "backoffice.db", "read_model_url": "read-model.db"}
+"""Files in the state folder, by setting, where no settings name others."""
 
 
 def load(retailer: str | None = None, file: Path | None = None) -> Settings:
@@ -27,6 +30,41 @@ def load(retailer: str | None = None, file: Path | None = None) -> Settings:
     if retailer is not None and settings.retailer != retailer:
         raise ConfigurationError([f"{chosen} describes retailer {settings.retailer}, not {retailer}"])
     return settings
+
+
+def load_backoffice(file: Path | None = None) -> BackofficeFile:
+    """The backoffice's settings from `file`, or the state folder's where that is there, with the environment on top.
+
+    Without either its databases stand in the state folder. Raises ConfigurationError.
+    """
+    folder = find_state_folder()
+    usual = folder / "backoffice.yaml"
+    chosen = file or (usual if usual.exists() else None)
+    if chosen is not None:
+        return parse_as(BackofficeFile, read_yaml(chosen, "name a file that is there"), where=str(chosen))
+    urls = {name: f"sqlite:///{folder / database}" for name, database in BACKOFFICE_DATABASES.items()}
+    return parse_as(BackofficeFile, {"backoffice": urls}, where="backoffice")
+
+
+def load_retailers(file: BackofficeFile) -> dict[str, Settings]:
+    """Settings of the retailers that the backoffice serves, by name; raises ConfigurationError with every fault."""
+    named = file.backoffice.retailers
+    if not named:
+        folders = sorted((find_state_folder() / "retailers").glob("*/settings.yaml"))
+        named = {each.parent.name: each for each in folders}
+    if not named:
+        raise ConfigurationError(
+            ["no retailer is here: `tillguard init NAME` makes one, or name settings files under backoffice.retailers"]
+        )
+    found, faults = {}, []
+    for name, settings in named.items():
+        try:
+            found[name] = load(name, settings)
+        except ConfigurationError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigurationError(faults)
+    return found
 
 
 def find_federation_folder() -> Path:

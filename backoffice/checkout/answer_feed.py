@@ -58,7 +58,7 @@ class AnswerFeed:
         """Whether every answer that is appended from now on arrives: the topics are assigned, and brokers answered lately."""
         return self._ready.is_set() and time.monotonic() - self._healthy_s < RECHECK_S + METADATA_S
 
-    def await_reading(self, timeout_s: float) -> bool:
+    def wait_until_reading(self, timeout_s: float) -> bool:
         """Blocks until reading has begun, at most `timeout_s`."""
         return self._ready.wait(timeout_s)
 

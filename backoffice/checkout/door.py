@@ -13,7 +13,7 @@ import msgspec
 
 from backoffice.checkout.answers import AnswerHub, VerdictAnswer, Waiter
 from backoffice.checkout.ports import Delivered, NotTakenError, RecordWriter
-from backoffice.checkout.request import RequestReader, fingerprint
+from backoffice.checkout.request import RequestReader, encode_content
 from contract.clock import Clock
 from contract.events import Resolution, Transaction
 from contract.partitions import get_partition_key
@@ -151,7 +151,7 @@ class Door:
     @contextmanager
     def _alone_under(self, transaction: Transaction) -> Iterator[bool]:
         """False while a request under way has other content under the same id: its verdict is not the answer to this one."""
-        transaction_id, content = transaction.transaction_id, fingerprint(transaction)
+        transaction_id, content = transaction.transaction_id, encode_content(transaction)
         known, count = self._under_way.get(transaction_id, (content, 0))
         if known != content:
             yield False

@@ -115,7 +115,7 @@ class RequestReader:
         return self._tokens.make_token(field, spelling)
 
 
-def fingerprint(transaction: Transaction) -> bytes:
+def encode_content(transaction: Transaction) -> bytes:
     """What a transaction says, without where and when it was read: equal for a repeated request."""
     content = msgspec.structs.replace(
         transaction,

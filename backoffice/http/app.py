@@ -8,9 +8,11 @@ from starlette.exceptions import HTTPException
 
 from backoffice.http import pages, transactions, verdicts
 from backoffice.http.openapi import build_document
-from backoffice.http.problems import TITLES, FieldFault, Problem, ProblemError, build_response
+from backoffice.http.problems import TITLES, FieldProblem, Problem, ProblemError, build_response
 from backoffice.http.services import Services
 from backoffice.http.watching import Watching
+from backoffice.projection.cursors import CursorError
+from backoffice.refusals import InvalidInputError, NotAllowedError, StateConflictError, UnknownObjectError
 from contract.errors import TransientError
 
 RETRY_AFTER_S = "2"
@@ -28,6 +30,8 @@ def build_app(services: Services, *, version: str) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer_parameters)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(TransientError, _answer_transient)
+    for kind in (InvalidInputError, UnknownObjectError, StateConflictError, NotAllowedError, CursorError):
+        app.add_exception_handler(kind, _answer_refusal)
     app.add_middleware(Watching, metrics=services.metrics)
     return app
 
@@ -40,7 +44,7 @@ async def _answer_problem(_request: Request, error: Exception) -> Response:
 async def _answer_parameters(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     faults = [
-        FieldFault(pointer=f"?{each['loc'][-1]}", code=str(each["type"]), text=str(each["msg"]))
+        FieldProblem(pointer=f"?{each['loc'][-1]}", code=str(each["type"]), text=str(each["msg"]))
         for each in error.errors()
     ]
     return build_response(Problem(title=TITLES[422], status=422, errors=faults))
@@ -56,3 +60,19 @@ async def _answer_transient(_request: Request, error: Exception) -> Response:
     detail = "A database or broker does not answer; try again."
     log.warning("request_refused", error=str(error))
     return build_response(Problem(title=TITLES[503], status=503, detail=detail), {"Retry-After": RETRY_AFTER_S})
+
+
+async def _answer_refusal(_request: Request, error: Exception) -> Response:
+    match error:
+        case InvalidInputError():
+            faults = [FieldProblem(pointer=each.pointer, code=each.code, text=each.text) for each in error.fields]
+            return build_response(Problem(title=TITLES[422], status=422, errors=faults))
+        case StateConflictError():
+            return build_response(Problem(title=TITLES[409], status=409, code=error.code, detail=str(error)))
+        case NotAllowedError():
+            return build_response(Problem(title=TITLES[403], status=403, detail=str(error)))
+        case CursorError():
+            fault = FieldProblem(pointer="?after", code="cursor", text=str(error))
+            return build_response(Problem(title=TITLES[422], status=422, errors=[fault]))
+        case _:
+            return build_response(Problem(title=TITLES[404], status=404))

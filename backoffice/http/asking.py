@@ -34,7 +34,7 @@ async def find_principal(request: Request, services: Annotated[Services, Depends
     header = request.headers.get("authorization", "")
     if header[: len(BEARER)].lower() == BEARER:
         token = header[len(BEARER) :].strip()
-        found = services.tokens.find_cached(token) or await run_in_threadpool(services.tokens.find, token)
+        found = services.tokens.find_remembered(token) or await run_in_threadpool(services.tokens.authenticate, token)
         if found is not None:
             return found
     raise ProblemError(401, headers={"WWW-Authenticate": "Bearer"})

@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from msgspec import Struct
 
-from backoffice.http.problems import MEDIA_TYPE, FieldFault, Problem, ProblemError
+from backoffice.http.problems import MEDIA_TYPE, FieldProblem, Problem, ProblemError
 from contract.codec import DOCUMENT_BYTES_MAX
 
 JSON = "application/json"
@@ -25,19 +25,19 @@ async def read_body(request: Request, bytes_max: int = DOCUMENT_BYTES_MAX) -> by
     async for piece in request.stream():
         size += len(piece)
         if size > bytes_max:
-            fault = FieldFault(pointer="", code="oversized", text=f"more than {bytes_max} bytes")
+            fault = FieldProblem(pointer="", code="oversized", text=f"more than {bytes_max} bytes")
             raise ProblemError(413, errors=[fault])
         pieces.append(piece)
     return b"".join(pieces)
 
 
-def respond(document: Struct | bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def answer_json(document: Struct | bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer with `document`, or with JSON that is encoded already."""
     content = document if isinstance(document, bytes) else encode(document)
     return Response(content, status_code=status, headers=dict(headers or {}), media_type=JSON)
 
 
-def document_route(
+def describe_route(
     answers: Mapping[int, tuple[type[Struct] | None, str]],
     *,
     body: type[Struct] | None = None,

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from backoffice.http.asking import get_services
-from backoffice.http.bodies import respond
+from backoffice.http.bodies import answer_json
 from backoffice.http.services import Services
 
 router = APIRouter(tags=["operation"])
@@ -18,7 +18,7 @@ OPEN: dict[str, Any] = {"openapi_extra": {"x-open": True}}
 @router.get("/health", **OPEN)
 async def show_health() -> Response:
     """Whether the process runs."""
-    return respond(msgspec.json.encode({"alive": True}))
+    return answer_json(msgspec.json.encode({"alive": True}))
 
 
 @router.get("/ready", **OPEN, responses={503: {"description": "A door is closed"}})
@@ -27,7 +27,7 @@ async def show_readiness(services: Annotated[Services, Depends(get_services)]) -
     doors = {name: each.list_closed() for name, each in services.retailers.items()}
     ready = not any(doors.values())
     document = {"ready": ready, "doors": {name: {"open": not why, "reasons": why} for name, why in doors.items()}}
-    return respond(msgspec.json.encode(document), 200 if ready else 503)
+    return answer_json(msgspec.json.encode(document), 200 if ready else 503)
 
 
 @router.get("/metrics", **OPEN)

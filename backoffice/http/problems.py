@@ -28,7 +28,7 @@ TITLES = {
 }
 
 
-class FieldFault(Struct, frozen=True, kw_only=True):
+class FieldProblem(Struct, frozen=True, kw_only=True):
     """One field that cannot be used."""
 
     pointer: str
@@ -46,7 +46,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str | None = None
     code: str | None = None
     """For programs: what kind of problem, within the status."""
-    errors: list[FieldFault] = []
+    errors: list[FieldProblem] = []
 
 
 class ProblemError(Exception):
@@ -58,7 +58,7 @@ class ProblemError(Exception):
         detail: str | None = None,
         *,
         code: str | None = None,
-        errors: Sequence[FieldFault] = (),
+        errors: Sequence[FieldProblem] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail or TITLES[status])
@@ -76,5 +76,5 @@ def build_response(problem: Problem, headers: Mapping[str, str] | None = None) -
 def describe_invalid(error: InvalidEventError) -> ProblemError:
     """What a body's fault is, with the field's place in the body."""
     pointer = "" if error.field is None else "/" + error.field.replace("[...]", "/-").replace(".", "/")
-    fault = FieldFault(pointer=pointer, code=error.reason, text=error.detail)
+    fault = FieldProblem(pointer=pointer, code=error.reason, text=error.detail)
     return ProblemError(413 if error.reason == "oversized" else 422, errors=[fault])

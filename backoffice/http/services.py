@@ -13,11 +13,11 @@ from contract.metrics import Metrics
 class TokenFinder(Protocol):
     """Knows the tokens of machines. Safe for threads."""
 
-    def find_cached(self, token: str) -> Principal | None:
+    def find_remembered(self, text: str) -> Principal | None:
         """Whose token this is, as far as it is remembered; never blocks."""
         ...
 
-    def find(self, token: str) -> Principal | None:
+    def authenticate(self, text: str) -> Principal | None:
         """Whose token this is; may ask the database. Raises TransientError where that does not answer."""
         ...
 

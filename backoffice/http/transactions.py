@@ -12,8 +12,8 @@ from backoffice.checkout.door import BusyError, FellBack, Judged, Refused
 from backoffice.checkout.ports import NotTakenError
 from backoffice.checkout.request import TransactionRequest
 from backoffice.http.asking import Allowed, Asking, get_services
-from backoffice.http.bodies import document_route, read_body, respond
-from backoffice.http.problems import FieldFault, ProblemError, describe_invalid
+from backoffice.http.bodies import answer_json, describe_route, read_body
+from backoffice.http.problems import FieldProblem, ProblemError, describe_invalid
 from backoffice.http.services import Services
 from contract.errors import InvalidEventError
 from contract.verdicts import Decision, Verdict
@@ -45,7 +45,7 @@ _decode_timed = msgspec.json.Decoder(_Timed).decode
 
 @router.post(
     "/v1/transactions",
-    **document_route(
+    **describe_route(
         {200: (CheckoutAnswer, "The verdict, or the fallback where none came within the budget")},
         body=TransactionRequest,
         problems={
@@ -80,7 +80,7 @@ async def judge_transaction(
             return _respond_verdict(answer.document)
         case FellBack():
             services.metrics.add("tillguard_backoffice_fallbacks_total", retailer=asking.retailer)
-            return respond(CheckoutAnswer(decision=answer.decision, source="fallback", verdict=None))
+            return answer_json(CheckoutAnswer(decision=answer.decision, source="fallback", verdict=None))
         case Refused():
             raise _describe_refusal(answer)
 
@@ -93,7 +93,7 @@ def _refuse_now(error: NotTakenError) -> ProblemError:
 def _describe_refusal(refused: Refused) -> ProblemError:
     if refused.reason == "conflict":
         return ProblemError(409, refused.detail, code="conflict")
-    return ProblemError(422, errors=[FieldFault(pointer="", code=refused.reason, text=refused.detail)])
+    return ProblemError(422, errors=[FieldProblem(pointer="", code=refused.reason, text=refused.detail)])
 
 
 def _respond_verdict(document: bytes) -> Response:
@@ -102,4 +102,4 @@ def _respond_verdict(document: bytes) -> Response:
     stages = ", ".join(f"{name};dur={us / 1000:.3f}" for name, us in told.stage_us.items())
     timing = f"verdict;dur={told.latency_ms:.3f}" + (f", {stages}" if stages else "")
     envelope = b'{"decision":"%s","source":"verdict","verdict":%s}' % (told.decision.encode(), document)
-    return respond(envelope, headers={"Server-Timing": timing})
+    return answer_json(envelope, headers={"Server-Timing": timing})

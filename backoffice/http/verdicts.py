@@ -11,8 +11,8 @@ from backoffice.accounts.permissions import Action
 from backoffice.checkout.door import Accepted, BusyError, Judged, Refused
 from backoffice.checkout.ports import NotTakenError
 from backoffice.http.asking import Allowed, Asking, get_services
-from backoffice.http.bodies import document_route, read_body, respond
-from backoffice.http.problems import FieldFault, ProblemError, describe_invalid
+from backoffice.http.bodies import answer_json, describe_route, read_body
+from backoffice.http.problems import FieldProblem, ProblemError, describe_invalid
 from backoffice.http.services import Services
 from contract.codec import Decoder
 from contract.errors import InvalidEventError
@@ -41,7 +41,7 @@ _decoder = Decoder(ResolutionRequest)
 
 @router.get(
     "/v1/verdicts/{transaction_id}",
-    **document_route(
+    **describe_route(
         {200: (Verdict, "The highest revision"), 204: (None, "No verdict yet, or none of that revision")},
         problems={429: "Too many requests wait already"},
     ),
@@ -59,12 +59,12 @@ async def find_verdict(
         raise ProblemError(429, str(error), headers={"Retry-After": RETRY_AFTER_S}) from None
     if found is None or found.revision < min_revision:
         return Response(status_code=204)
-    return respond(found.document)
+    return answer_json(found.document)
 
 
 @router.post(
     "/v1/verdicts/{transaction_id}/resolution",
-    **document_route(
+    **describe_route(
         {200: (Verdict, "The new revision"), 202: (None, "Taken; the new revision has not come yet")},
         body=ResolutionRequest,
         problems={
@@ -97,7 +97,7 @@ async def resolve_verdict(
         raise ProblemError(503, detail, code="not_taken", headers={"Retry-After": RETRY_AFTER_S}) from None
     match answer:
         case Judged():
-            return respond(answer.document)
+            return answer_json(answer.document)
         case Accepted():
             return Response(status_code=202)
         case Refused():
@@ -121,4 +121,4 @@ def _build_resolution(asked: ResolutionRequest, transaction_id: str, asking: Ask
 def _describe_refusal(refused: Refused) -> ProblemError:
     if refused.reason in {"conflict", "not_resolvable"}:
         return ProblemError(409, refused.detail, code=refused.reason)
-    return ProblemError(422, errors=[FieldFault(pointer="", code=refused.reason, text=refused.detail)])
+    return ProblemError(422, errors=[FieldProblem(pointer="", code=refused.reason, text=refused.detail)])

@@ -10,6 +10,7 @@ from support.source_tree import PRODUCT, ROOT, list_files, parse
 
 BUILT_IN = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
 OUTSIDE = {
+    "backoffice.http.problems.ProblemError": "an answer of HTTP, on its way from a route to the application",
     "connectors.ports.Interrupted": "somebody asked to stop: nothing went wrong",
     "connectors.files.csv_rows.OpenQuoteError": "its only way back through the standard library's CSV reader",
     "trainer.registry.registry._TakenError": "rolls back a transaction, and is suppressed around it",

@@ -16,7 +16,7 @@ from contract.clock import SystemClock
 from contract.metrics import Metrics
 from contract.settings import Settings
 from support.live_worker import until
-from tillguard.wiring.backoffice import listen, open_door
+from tillguard.wiring.backoffice import open_door, open_listener
 
 
 class FixedTokens:
@@ -32,11 +32,11 @@ class FixedTokens:
         self._known[token] = Principal("token", f"t{len(self._known)}", "checkout", grants)
         return token
 
-    def find_cached(self, token: str) -> Principal | None:
-        return self._known.get(token)
+    def find_remembered(self, text: str) -> Principal | None:
+        return self._known.get(text)
 
-    def find(self, token: str) -> Principal | None:
-        return self._known.get(token)
+    def authenticate(self, text: str) -> Principal | None:
+        return self._known.get(text)
 
 
 class LiveBackoffice:
@@ -50,7 +50,7 @@ class LiveBackoffice:
 
     def __enter__(self) -> Self:
         clock = SystemClock()
-        listening = self._stack.enter_context(listen("127.0.0.1", 0))
+        listening = self._stack.enter_context(open_listener("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         doors = {each.retailer: open_door(each, self._stack, clock) for each in self._settings}
         app = build_app(Services(clock, self.metrics, self.tokens, doors), version="test")

@@ -10,13 +10,17 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from backoffice.accounts.access_tokens import AccessTokens
+from backoffice.accounts.token_cache import TokenCache
+from backoffice.audit.trail import AuditTrail
 from backoffice.checkout.answer_feed import AnswerFeed
 from backoffice.checkout.answers import AnswerHub
 from backoffice.checkout.door import Door
 from backoffice.checkout.kafka_writer import KafkaRecordWriter
 from backoffice.checkout.request import RequestReader
+from backoffice.database import open_database
 from backoffice.http.app import build_app
-from backoffice.http.services import RetailerServices, Services, TokenFinder
+from backoffice.http.services import RetailerServices, Services
 from contract.clock import SystemClock
 from contract.errors import ConfigurationError
 from contract.metrics import Metrics
@@ -33,9 +37,7 @@ STOP_WITHIN_S = 10
 log = structlog.get_logger()
 
 
-def run(
-    file: BackofficeFile, retailers: Mapping[str, Settings], tokens: TokenFinder, *, address_file: Path | None = None
-) -> int:
+def run(file: BackofficeFile, retailers: Mapping[str, Settings], *, address_file: Path | None = None) -> int:
     """Serves until it is told to stop (returns 0). Takes over the process.
 
     `address_file` receives the URL once the server listens. Raises ConfigurationError where it cannot listen, or a retailer's
@@ -44,7 +46,10 @@ def run(
     logs.configure(file.log)
     clock, metrics = SystemClock(), Metrics()
     with ExitStack() as stack:
-        listening = stack.enter_context(listen(file.backoffice.web_host, file.backoffice.web_port))
+        listening = stack.enter_context(open_listener(file.backoffice.web_host, file.backoffice.web_port))
+        database = open_database(file.backoffice.database_url.get_secret_value())
+        stack.callback(database.close)
+        tokens = TokenCache(AccessTokens(database, AuditTrail(database, clock), clock), clock)
         doors = {name: open_door(settings, stack, clock) for name, settings in retailers.items()}
         app = build_app(Services(clock, metrics, tokens, doors), version=__version__)
         server = uvicorn.Server(
@@ -60,7 +65,8 @@ def run(
     return 0
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
+    """A socket that takes connections; port 0 takes a free one. Raises ConfigurationError."""
     try:
         listening = socket.create_server((host, port), backlog=2_048)
     except (OSError, OverflowError) as error:
@@ -72,6 +78,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> RetailerServices:
+    """What serves one retailer, until `stack` is left; raises ConfigurationError where its settings name no tokenisation key."""
     retailer = settings.retailer
     client_id = f"{retailer}-backoffice-{socket.gethostname()}-{os.getpid()}"
     reader = RequestReader(settings.admission, build_tokeniser(settings.connectors), settings.connectors.tokenise_also)
@@ -79,7 +86,7 @@ def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> Retai
     hub = AnswerHub()
     watched = {topic.name(retailer): writer.note_partitions for topic in (TRANSACTIONS, RESOLUTIONS)}
     feed = stack.enter_context(AnswerFeed(settings.kafka, retailer, hub, client_id=client_id, watched=watched))
-    if not feed.await_reading(READING_WITHIN_S):
+    if not feed.wait_until_reading(READING_WITHIN_S):
         log.warning(
             "door_closed", retailer=retailer, remedy="Kafka does not answer, or the retailer's topics are missing"
         )

@@ -10,7 +10,9 @@ UNITS = ("seconds", "messages", "events", "examples", "info", "ratio", "particip
 
 def test_every_name_follows_the_convention_of_part_thing_and_unit() -> None:
     for metric in METRICS:
-        assert re.fullmatch(r"tillguard_(connector|scoring|trainer|federation)_[a-z_]+", metric.name), metric.name
+        assert re.fullmatch(r"tillguard_(connector|scoring|trainer|federation|backoffice)_[a-z_]+", metric.name), (
+            metric.name
+        )
         assert metric.name.endswith("_total") if metric.kind == "counter" else metric.name.endswith(UNITS), metric.name
 
 
