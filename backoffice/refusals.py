@@ -37,3 +37,18 @@ class StateConflictError(TillguardError):
 
 class NotAllowedError(TillguardError):
     """Whoever asks has no right to it."""
+
+
+class NotSignedInError(TillguardError):
+    """Name, password, link or session are not right; the words never say which."""
+
+    def __init__(self) -> None:
+        super().__init__("sign-in failed: name or password is wrong, or the link was used or is too old")
+
+
+class WaitRequiredError(TillguardError):
+    """Asked for too often: `wait_s` says when it is looked at again."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"too many attempts: wait {wait_s} s")
+        self.wait_s = wait_s

@@ -45,6 +45,8 @@ TillguardError
 ├── CursorError                  backoffice.projection.cursors: a page's cursor is none that its list gave
 ├── StateConflictError           backoffice.refusals: it cannot be done as things stand
 ├── UnknownObjectError           backoffice.refusals: there is no such thing, or none that the one who asks may know of
+├── NotSignedInError             backoffice.refusals: name, password, link or session are not right
+├── WaitRequiredError            backoffice.refusals: asked for too often
 ├── NotAllowedError              backoffice.refusals: whoever asks has no right to it
 └── NotRetriedError              tillguard.operations.dead_letter_desk: a dead letter cannot be tried again
 

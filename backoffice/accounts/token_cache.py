@@ -44,7 +44,17 @@ class TokenCache:
         self._forgotten = 0
         """How often something was forgotten: an answer that was asked for before that is not kept."""
 
-    def authenticate(self, text: str) -> Principal | None:
+    def find_cached(self, text: str) -> Principal | None:
+        """Who shows `text`, as far as that is known without asking; never blocks."""
+        digest, now_s = hash_token(text), self._clock.monotonic_s()
+        with self._lock:
+            entry = self._entries.get(digest)
+            if entry is None or _is_due(entry, now_s) or not entry.token.is_usable(self._clock.now()):
+                return None
+            self._entries.move_to_end(digest)
+            return entry.principal
+
+    def find(self, text: str) -> Principal | None:
         """Who shows `text`; None for everything that is no usable token, whatever the reason.
 
         Raises TransientError where the database does not answer and the token was not seen within STALE_S_MAX.
@@ -83,8 +93,7 @@ class TokenCache:
             if entry is None:
                 return None, True, self._forgotten
             self._entries.move_to_end(digest)
-            is_due = entry.check_s <= now_s or now_s - entry.confirmed_s > STALE_S_MAX
-            if is_due:
+            if is_due := _is_due(entry, now_s):
                 entry.check_s = now_s + RECHECK_S
             return entry, is_due, self._forgotten
 
@@ -115,3 +124,7 @@ class TokenCache:
             # Only for people to see which tokens are in use: no request fails because of it.
             with suppress(TransientError):
                 self._tokens.note_use(token.token_id)
+
+
+def _is_due(entry: _Entry, now_s: float) -> bool:
+    return entry.check_s <= now_s or now_s - entry.confirmed_s > STALE_S_MAX
