@@ -86,6 +86,20 @@ def doubled(times: int) -> bytes:
     return plain(helper.make_node("Identity", [INPUT_NAME], ["c0"]), *nodes)
 
 
+def packed_sizes(*sizes: int) -> bytes:
+    """A graph with six whole numbers of these sizes, which stand one behind the other as protobuf 3 packs them."""
+    return plain_with(b"\x10\x07" + b"\x0a" + bytes([len(sizes), *sizes]) + b"\x42\x01t" + b"\x4a\x30" + bytes(48))
+
+
+def plain_with(initializer: bytes) -> bytes:
+    """`plain`, and behind its graph's own fields one more initializer."""
+    proto = onnx.load_from_string(plain())
+    graph = bytes(proto.graph.SerializeToString()) + b"\x2a" + bytes([len(initializer)]) + initializer
+    proto.ClearField("graph")
+    size = bytes([len(graph) & 0x7F | 0x80, len(graph) >> 7])
+    return bytes(proto.SerializeToString()) + b"\x3a" + size + graph
+
+
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "external initializer": (changed(lambda m: outside(m.graph.initializer[0])), "external data"),
     "external data without the mark": (
@@ -116,6 +130,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "no numbers": (plain(initializers=(numpy_helper.from_array(np.zeros((0, 4), np.float32), "a"),)), "dimensions"),
     "negative sizes": (changed(lambda m: m.graph.initializer[0].dims.__setitem__(slice(None), [-1, -360])), "dimensions"),
     "three dimensions": (plain(initializers=(numpy_helper.from_array(np.zeros((2, 2, 2), np.float32), "a"),)), "dimensions"),
+    "less than it says, in packed sizes": (packed_sizes(2, 4), "as many numbers"),
     "less than it says": (changed(lambda m: m.graph.initializer[0].dims.__setitem__(0, 4000)), "as many numbers"),
     "doubling": (doubled(12), "wide"),
     "too many nodes": (plain(*[helper.make_node("Abs", [INPUT_NAME], [f"a{i}"]) for i in range(NODES_MAX)]), "nodes"),
@@ -139,7 +154,18 @@ def test_what_the_exporter_does_not_make_is_refused_by_every_loader(graph: bytes
         run_onnx(graph, np.zeros((1, len(get_feature_names())), np.float32))
 
 
-@pytest.mark.parametrize("graph", [linear_onnx({"amount": 0.01}), random_onnx(1), plain(), doubled(3), by_features()])
+@pytest.mark.parametrize(
+    "graph",
+    [
+        linear_onnx({"amount": 0.01}),
+        random_onnx(1),
+        plain(),
+        doubled(3),
+        by_features(),
+        packed_sizes(2, 3),
+        packed_sizes(6),
+    ],
+)
 def test_a_plain_graph_passes(graph: bytes) -> None:
     check_graph(graph)
 

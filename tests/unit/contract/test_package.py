@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract import package as package_module
 from contract.errors import PackageRefusedError
 from contract.features import get_feature_names, get_schema_hash
 from contract.models import (
@@ -19,6 +20,7 @@ from contract.models import (
     PARITY_MAX,
     DataRange,
     Manifest,
+    ModelChallenge,
     ModelChunk,
     ModelMessage,
     ModelPromotion,
@@ -31,6 +33,7 @@ from contract.package import (
     hash_onnx,
     hash_package,
     read_package,
+    to_challenge,
     to_messages,
     to_promotion,
 )
@@ -195,3 +198,21 @@ def test_a_promotion_has_the_key_under_which_compaction_keeps_the_newest() -> No
     key, value = to_promotion(promotion)
     assert key == b"serving"
     assert msgspec.json.decode(value, type=ModelMessage) == promotion
+
+
+def test_a_challenge_has_a_key_of_its_own() -> None:
+    challenge = ModelChallenge(
+        model_version="m-1", package_sha256="0" * 64, mode="canary", share=0.1, decided_at=NOW, decided_by="ann"
+    )
+    key, value = to_challenge(challenge)
+    assert key == b"challenger"
+    assert msgspec.json.decode(value, type=ModelMessage) == challenge
+
+
+def test_a_package_larger_than_workers_take_never_leaves_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(build_package(manifest(), ONNX))
+    monkeypatch.setattr(package_module, "PACKAGE_BYTES_MAX", size)
+    assert len(build_package(manifest(), ONNX)) == size
+    monkeypatch.setattr(package_module, "PACKAGE_BYTES_MAX", size - 1)
+    with pytest.raises(PackageRefusedError, match=f"{size} bytes, at most {size - 1}"):
+        build_package(manifest(), ONNX)

@@ -204,6 +204,9 @@ def test_redis_gets_tls_and_credentials_only_where_they_are_set() -> None:
         ({"kafka": {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}}, "SASL needs"),
         ({"retention": {"first_sight_days": 2}}, "first_sight_days"),
         ({"retention": {"entity_idle_days": 29}}, "entity_idle_days"),
+        ({"retention": {"case_days": 2}}, "case_days must be at least transactions_days"),
+        ({"scoring": {"breaker": {"per_minute_max": True}}}, "per_minute_max"),
+        ({"scoring": {"breaker": {"share_max": True}}}, "a number, or off"),
         ({"retention": {"verdicts_days": 0}}, "retention.verdicts_days"),
         ({"retention": {"verdicts_days": float("inf")}}, "retention.verdicts_days"),
         ({"future_tolerance_s": float("inf")}, "future_tolerance_s"),
@@ -266,3 +269,14 @@ def test_every_pattern_of_a_setting_has_words() -> None:
     patterns = set(re.findall(r'"(\^.*?)"', written))
     assert patterns
     assert patterns <= set(IN_WORDS)
+
+
+def test_a_limit_of_the_breaker_is_a_number_or_off() -> None:
+    for off in (False, "off", None):
+        assert (
+            parse({"retailer": "acme", "scoring": {"breaker": {"share_max": off}}}, where="f").scoring.breaker.share_max
+            is None
+        )
+    assert (
+        parse({"retailer": "acme", "scoring": {"breaker": {"share_max": 0}}}, where="f").scoring.breaker.share_max == 0
+    )

@@ -101,3 +101,10 @@ def test_rows_of_little_weight_decide_nothing() -> None:
 
 def test_nothing_is_better_where_nothing_is_fraud() -> None:
     assert estimate_win_share(GOOD, WEAK, np.zeros(400, dtype=bool), seed=1) == 0.0
+
+
+@pytest.mark.parametrize("fraud", [True, False])
+def test_where_there_is_one_kind_alone_all_are_drawn_of_it(fraud: bool) -> None:
+    times = draw_counts(np.full(5, fraud), np.random.default_rng(1), 3)
+    assert times.shape == (3, 5)
+    assert (times.sum(axis=1) == 5).all()
