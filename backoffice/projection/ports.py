@@ -29,7 +29,7 @@ SUMMARY_MAX = 2_000
 DEGREE_MAX = 50
 """An entity with more transactions than these is named as a neighbour, and not looked into."""
 NEIGHBOURS_MAX = 200
-SAMPLE_MAX = 20_000
+SAMPLE_MAX = 10_000
 """Verdicts that percentiles are taken of."""
 COUNT_STEPS_MAX = 2_000
 """Steps of a series of counts."""

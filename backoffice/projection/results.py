@@ -190,7 +190,7 @@ class ResolvedCase(Struct, frozen=True, kw_only=True):
     resolution: Resolution
     line: TransactionLine
     asked: Verdict | None
-    """The newest full verdict before the resolution."""
+    """The full verdict, before any resolution or expiry."""
 
 
 class VerdictPage(Struct, frozen=True, kw_only=True):
