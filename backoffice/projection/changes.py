@@ -62,6 +62,16 @@ class AlarmChange(NamedTuple):
     document: str
 
 
+class ProcessChange(NamedTuple):
+    """A process said how it is."""
+
+    part: str
+    process: str
+    appended_ms: int
+    offset: int
+    document: str
+
+
 class LetterChange(NamedTuple):
     """A dead letter was told."""
 
@@ -97,6 +107,7 @@ Change = (
     | LabelChange
     | ResolutionChange
     | AlarmChange
+    | ProcessChange
     | LetterChange
     | ErasureChange
     | LetterErasureChange
@@ -107,7 +118,7 @@ def is_older(change: Change, horizon_ms: int) -> bool:
     """Whether the change tells of something before the horizon, so that the sweeper would take it out again."""
     if isinstance(change, TransactionChange | VerdictChange):
         return change.event_ms < horizon_ms
-    if isinstance(change, LabelChange):
+    if isinstance(change, LabelChange | ProcessChange):
         return change.appended_ms < horizon_ms
     if isinstance(change, ResolutionChange):
         return change.resolved_ms < horizon_ms

@@ -16,6 +16,7 @@ from backoffice.projection.changes import (
     LabelChange,
     LetterChange,
     LetterErasureChange,
+    ProcessChange,
     ResolutionChange,
     TransactionChange,
     VerdictChange,
@@ -30,12 +31,12 @@ def rank_transaction(change: TransactionChange) -> tuple[int, str]:
     return change.ingest_ms, change.document
 
 
-def rank_verdict(change: VerdictChange) -> tuple[int, str]:
+def rank_verdict(change: VerdictChange) -> tuple[int, str, int]:
     """The least holds."""
-    return change.scored_ms, change.document
+    return change.scored_ms, change.document, change.appended_ms
 
 
-def rank_label(change: LabelChange) -> tuple[int, int]:
+def rank_newest(change: LabelChange | ProcessChange) -> tuple[int, int]:
     """The least holds: the one that came last."""
     return -change.appended_ms, -change.offset
 
@@ -59,6 +60,7 @@ class Gathered:
     labels: dict[tuple[str, str], LabelChange] = field(default_factory=dict)
     resolutions: dict[tuple[str, str], ResolutionChange] = field(default_factory=dict)
     alarms: dict[str, AlarmChange] = field(default_factory=dict)
+    processes: dict[tuple[str, str], ProcessChange] = field(default_factory=dict)
     letters: dict[tuple[str, int, int], LetterChange] = field(default_factory=dict)
     erasures: dict[str, ErasureChange] = field(default_factory=dict)
     letter_erasures: dict[tuple[str, int, str], LetterErasureChange] = field(default_factory=dict)
@@ -104,9 +106,10 @@ def _add_letter_erasure(gathered: Gathered, change: LetterErasureChange) -> None
 _ADD: dict[type, Callable[[Gathered, Any], None]] = {
     TransactionChange: lambda g, c: _choose(g.transactions, c.transaction_id, c, rank_transaction),
     VerdictChange: lambda g, c: _choose(g.verdicts, (c.transaction_id, c.revision), c, rank_verdict),
-    LabelChange: lambda g, c: _choose(g.labels, (c.transaction_id, c.digest), c, rank_label),
+    LabelChange: lambda g, c: _choose(g.labels, (c.transaction_id, c.digest), c, rank_newest),
     ResolutionChange: lambda g, c: _choose(g.resolutions, (c.transaction_id, c.resolution_id), c, rank_resolution),
     AlarmChange: lambda g, c: _choose(g.alarms, c.alarm_id, c, rank_alarm),
+    ProcessChange: lambda g, c: _choose(g.processes, (c.part, c.process), c, rank_newest),
     LetterChange: lambda g, c: g.letters.__setitem__((c.topic_id, c.partition, c.offset), c),
     ErasureChange: _add_erasure,
     LetterErasureChange: _add_letter_erasure,

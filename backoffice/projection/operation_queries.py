@@ -11,17 +11,28 @@ import sqlalchemy as sa
 from backoffice.projection import cursors
 from backoffice.projection.ports import SAMPLE_MAX
 from backoffice.projection.ranges import Cut, Span
-from backoffice.projection.results import DecisionCount, Latencies, LetterCount, Page, StageLatency, StoredLetter
+from backoffice.projection.results import (
+    DecisionCount,
+    HeardStatus,
+    Latencies,
+    LetterCount,
+    Page,
+    StageLatency,
+    StoredLetter,
+)
 from backoffice.projection.rows import MINUTE_MS
-from backoffice.projection.tables import ALARMS, DEAD_LETTERS, MINUTES, VERDICTS
+from backoffice.projection.tables import ALARMS, DEAD_LETTERS, MINUTES, PROCESSES, VERDICTS
 from contract.alarms import Alarm
 from contract.clock import from_epoch_ms
 from contract.dead_letters import DeadLetter
+from contract.status.message import ProcessStatus
 from contract.verdicts import REVISION_DEGRADED, REVISION_FULL, Decision
 
 TOTAL = "total"
 SLICES = 20
+PROCESSES_MAX = 1_000
 _decode_alarm = msgspec.json.Decoder(Alarm).decode
+_decode_status = msgspec.json.Decoder(ProcessStatus).decode
 _decode_letter = msgspec.json.Decoder(DeadLetter).decode
 
 
@@ -46,6 +57,16 @@ def list_alarms(connection: sa.Connection, retailer: str, cut: Cut) -> Page[Alar
     page = rows[: cut.limit]
     more = cursors.write(page[-1].raised_ms, page[-1].alarm_id) if len(rows) > cut.limit else None
     return Page(items=tuple(_decode_alarm(row.document) for row in page), next=more)
+
+
+def list_processes(connection: sa.Connection, retailer: str, since_ms: int) -> tuple[HeardStatus, ...]:
+    """Heard since, by part and process."""
+    c = PROCESSES.c
+    chosen = PROCESSES.select().where((c.retailer == retailer) & (c.appended_ms >= since_ms))
+    rows = connection.execute(chosen.order_by(c.part, c.process).limit(PROCESSES_MAX))
+    return tuple(
+        HeardStatus(status=_decode_status(row.document), heard_at=from_epoch_ms(row.appended_ms)) for row in rows
+    )
 
 
 def count_dead_letters(connection: sa.Connection, retailer: str) -> tuple[LetterCount, ...]:
@@ -88,7 +109,7 @@ def measure_latencies(connection: sa.Connection, retailer: str, span: Span) -> L
     """Of first answers by scored_at in [since, until) that were not late; of a spread sample where there are many."""
     m = MINUTES.c
     chosen = (
-        (m.retailer == retailer) & (m.minute >= span.since_ms // MINUTE_MS) & (m.minute * MINUTE_MS < span.until_ms)
+        (m.retailer == retailer) & (m.minute >= span.since_ms // MINUTE_MS) & (m.minute < _ceil_minute(span.until_ms))
     )
     total = connection.scalar(sa.select(sa.func.sum(m["count"])).where(chosen & m.late.is_(False))) or 0
     slices = 1 if total <= SAMPLE_MAX else SLICES
@@ -111,7 +132,7 @@ def count_decisions(
     """By steps of so many minutes, the first of which begins with the minute of `span.since_ms`."""
     c, first = MINUTES.c, span.since_ms // MINUTE_MS
     begins = (c.minute - (c.minute - first) % step).label("begins")
-    chosen = (c.retailer == retailer) & (c.minute >= first) & (c.minute * MINUTE_MS < span.until_ms)
+    chosen = (c.retailer == retailer) & (c.minute >= first) & (c.minute < _ceil_minute(span.until_ms))
     if decision is not None:
         chosen &= c.decision == decision
     grouped = sa.select(begins, c.decision, c.degraded, c.late, sa.func.sum(c["count"]).label("number")).where(chosen)
@@ -130,6 +151,10 @@ def count_decisions(
         )
         for row in rows
     )
+
+
+def _ceil_minute(ms: int) -> int:
+    return -(-ms // MINUTE_MS)
 
 
 def _load_timed(connection: sa.Connection, retailer: str, begin_ms: int, end_ms: int, limit: int) -> list[_Timed]:

@@ -9,6 +9,7 @@ from backoffice.projection.results import (
     DecisionCount,
     Entity,
     EntitySummary,
+    HeardStatus,
     KnownTransaction,
     Latencies,
     LetterCount,
@@ -109,6 +110,10 @@ class ReadModel(Protocol):
 
     def list_alarms(self, retailer: str, *, after: str | None = None, limit: int = 50) -> Page[Alarm]:
         """The newest first."""
+        ...
+
+    def list_processes(self, retailer: str, since: datetime) -> tuple[HeardStatus, ...]:
+        """The newest heartbeat of each process that was heard since, by part and process."""
         ...
 
     def count_dead_letters(self, retailer: str) -> tuple[LetterCount, ...]:

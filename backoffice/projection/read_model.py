@@ -14,6 +14,7 @@ from backoffice.projection.results import (
     DecisionCount,
     Entity,
     EntitySummary,
+    HeardStatus,
     KnownTransaction,
     Latencies,
     LetterCount,
@@ -106,6 +107,10 @@ class SqlReadModel:
     def list_alarms(self, retailer: str, *, after: str | None = None, limit: int = 50) -> Page[Alarm]:
         with self._store.begin() as connection:
             return operation_queries.list_alarms(connection, retailer, make_cut(after, limit))
+
+    def list_processes(self, retailer: str, since: datetime) -> tuple[HeardStatus, ...]:
+        with self._store.begin() as connection:
+            return operation_queries.list_processes(connection, retailer, to_epoch_ms(since))
 
     def count_dead_letters(self, retailer: str) -> tuple[LetterCount, ...]:
         with self._store.begin() as connection:

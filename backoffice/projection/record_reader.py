@@ -15,6 +15,7 @@ from backoffice.projection.changes import (
     LabelChange,
     LetterChange,
     LetterErasureChange,
+    ProcessChange,
     ResolutionChange,
     TransactionChange,
     VerdictChange,
@@ -27,10 +28,11 @@ from contract.dead_letters import DeadLetter
 from contract.errors import InvalidEventError
 from contract.events import Label, Resolution, Transaction
 from contract.money import convert_to_base_minor
-from contract.topics import ALARMS, DEAD_LETTERS, LABELS, RESOLUTIONS, TRANSACTIONS, VERDICTS, Topic
+from contract.status.message import ProcessStatus
+from contract.topics import ALARMS, DEAD_LETTERS, LABELS, RESOLUTIONS, STATUS, TRANSACTIONS, VERDICTS, Topic
 from contract.verdicts import Verdict
 
-TOPICS: tuple[Topic, ...] = (TRANSACTIONS, VERDICTS, LABELS, RESOLUTIONS, ALARMS, DEAD_LETTERS)
+TOPICS: tuple[Topic, ...] = (TRANSACTIONS, VERDICTS, LABELS, RESOLUTIONS, ALARMS, DEAD_LETTERS, STATUS)
 """What a projector reads."""
 OF_TRANSACTIONS = frozenset({TRANSACTIONS.kind, VERDICTS.kind, LABELS.kind})
 """Topics whose keys are transaction ids, and where a null value erases one."""
@@ -70,10 +72,12 @@ class RecordReader:
             RESOLUTIONS.kind: self._read_resolution,
             ALARMS.kind: self._read_alarm,
             DEAD_LETTERS.kind: self._read_letter,
+            STATUS.kind: self._read_process,
         }
         self._transactions, self._verdicts = Decoder(Transaction), Decoder(Verdict)
         self._labels, self._resolutions = Decoder(Label), Decoder(Resolution)
         self._alarms, self._letters = Decoder(Alarm), Decoder(DeadLetter)
+        self._processes = Decoder(ProcessStatus)
 
     def read(self, record: TopicRecord) -> Change | None:
         """The change that the record makes, None where it makes none."""
@@ -156,6 +160,13 @@ class RecordReader:
             to_epoch_ms(told.failed_at),
             _write(told),
         )
+
+    def _read_process(self, record: TopicRecord, value: bytes) -> ProcessChange | None:
+        told = self._processes.decode(value)
+        if told.retailer != self._retailer:
+            return None
+        part = _clean(told.part, KEY_MAX) or ""
+        return ProcessChange(part, told.process, record.appended_ms, record.offset, _write(told))
 
 
 def list_entities(transaction: Transaction) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from backoffice.projection import upserts
 from backoffice.projection.changes import VerdictChange
-from backoffice.projection.gathering import Gathered, rank_alarm, rank_label, rank_resolution, rank_verdict
+from backoffice.projection.gathering import Gathered, rank_alarm, rank_newest, rank_resolution, rank_verdict
 from backoffice.projection.heads import Head, merge
 from backoffice.projection.record_reader import list_entities
 from backoffice.projection.tables import (
@@ -19,6 +19,7 @@ from backoffice.projection.tables import (
     ERASURES,
     LABELS,
     MINUTES,
+    PROCESSES,
     RESOLUTIONS,
     TRANSACTIONS,
     VERDICTS,
@@ -62,6 +63,7 @@ class RowWriter:
         self._write_resolutions(gathered)
         self._write_heads(gathered, told)
         self._write_alarms(gathered)
+        self._write_processes(gathered)
         self._write_letters(gathered)
         return next_seq
 
@@ -75,12 +77,14 @@ class RowWriter:
 
     def _erase(self, gathered: Gathered) -> None:
         """Erasures of this batch and of earlier ones win over all that is told of their transactions."""
-        erased = [each._asdict() | {"retailer": self._retailer} for each in gathered.erasures.values()]
-        upserts.upsert(self._connection, ERASURES, erased)
-        self.delete_transactions(sorted(gathered.erasures))
+        known: dict[str, int] = {}
         for some in upserts.cut(gathered.list_ids()):
-            rows = self._connection.execute(sa.select(ERASURES.c.transaction_id).where(self._of(ERASURES, some)))
-            gathered.drop(rows.scalars())
+            chosen = sa.select(ERASURES.c.transaction_id, ERASURES.c.appended_ms).where(self._of(ERASURES, some))
+            known |= {row.transaction_id: row.appended_ms for row in self._connection.execute(chosen)}
+        later = [each for key, each in gathered.erasures.items() if each.appended_ms > known.get(key, -1)]
+        upserts.upsert(self._connection, ERASURES, self._rows(later))
+        self.delete_transactions(sorted(gathered.erasures))
+        gathered.drop({*known, *gathered.erasures})
 
     def _write_verdicts(self, gathered: Gathered, next_seq: int) -> tuple[int, list[VerdictChange]]:
         known = self._read_verdicts(sorted({transaction_id for transaction_id, _ in gathered.verdicts}))
@@ -88,7 +92,7 @@ class RowWriter:
         better = [
             each
             for key, each in gathered.verdicts.items()
-            if key in known and rank_verdict(each) < (known[key].scored_ms, known[key].document)
+            if key in known and rank_verdict(each) < rank_verdict(known[key])
         ]
         self._count([_answers(known[each.transaction_id, each.revision]) for each in better if _counts(each)], -1)
         self._count([_answers(each) for each in (*new, *better) if _counts(each)], 1)
@@ -106,7 +110,7 @@ class RowWriter:
         rows = [
             each
             for key, each in gathered.labels.items()
-            if key not in known or rank_label(each) < (-known[key].appended_ms, -known[key].offset)
+            if key not in known or rank_newest(each) < rank_newest(known[key])
         ]
         upserts.upsert(self._connection, LABELS, self._rows(rows))
 
@@ -115,7 +119,7 @@ class RowWriter:
         rows = [
             each
             for key, each in gathered.resolutions.items()
-            if key not in known or rank_resolution(each) < (known[key].resolved_ms, known[key].document)
+            if key not in known or rank_resolution(each) < rank_resolution(known[key])
         ]
         upserts.upsert(self._connection, RESOLUTIONS, self._rows(rows))
 
@@ -151,9 +155,21 @@ class RowWriter:
         rows = [
             each
             for key, each in gathered.alarms.items()
-            if key not in known or rank_alarm(each) < (known[key].raised_ms, known[key].document)
+            if key not in known or rank_alarm(each) < rank_alarm(known[key])
         ]
         upserts.upsert(self._connection, ALARMS, self._rows(rows))
+
+    def _write_processes(self, gathered: Gathered) -> None:
+        statement = PROCESSES.select().where(PROCESSES.c.retailer == self._retailer)
+        known = (
+            {(row.part, row.process): row for row in self._connection.execute(statement)} if gathered.processes else {}
+        )
+        newer = [
+            each
+            for key, each in gathered.processes.items()
+            if key not in known or rank_newest(each) < rank_newest(known[key])
+        ]
+        upserts.upsert(self._connection, PROCESSES, self._rows(newer))
 
     def _write_letters(self, gathered: Gathered) -> None:
         c = DEAD_LETTERS.c

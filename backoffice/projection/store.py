@@ -13,15 +13,14 @@ from backoffice.projection.rows import RowWriter
 from backoffice.projection.tables import (
     ALARMS,
     DEAD_LETTERS,
-    ENTITIES,
     ERASURES,
     LABELS,
-    MINUTES,
+    METADATA,
     POSITIONS,
+    PROCESSES,
     PROJECTIONS,
     RESOLUTIONS,
     TRANSACTIONS,
-    VERDICTS,
 )
 from contract.errors import ConfigurationError, FencedError
 from runtime.database import Database
@@ -37,9 +36,9 @@ _BY_AGE = {
     RESOLUTIONS: "resolved_ms",
     ALARMS: "raised_ms",
     DEAD_LETTERS: "failed_ms",
+    PROCESSES: "appended_ms",
     ERASURES: "appended_ms",
 }
-_ALL = (TRANSACTIONS, VERDICTS, ENTITIES, LABELS, RESOLUTIONS, ALARMS, DEAD_LETTERS, ERASURES, MINUTES, POSITIONS)
 
 
 class Position(NamedTuple):
@@ -124,7 +123,7 @@ class ReadModelStore:
     def clear(self, retailer: str) -> None:
         """Throws away all of the retailer's rows: its projector then reads the topics from their beginning. Raises TransientError."""
         with self._database.begin() as connection:
-            for table in (*_ALL, PROJECTIONS):
+            for table in METADATA.sorted_tables:
                 connection.execute(table.delete().where(table.c.retailer == retailer))
 
     def begin(self) -> AbstractContextManager[sa.Connection]:

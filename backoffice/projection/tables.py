@@ -96,6 +96,17 @@ ALARMS = sa.Table(
     sa.Column("raised_ms", sa.BigInteger),
     sa.Column("document", sa.Text),
 )
+PROCESSES = sa.Table(
+    "processes",
+    METADATA,
+    _retailer(),
+    sa.Column("part", sa.String(64), primary_key=True),
+    sa.Column("process", sa.String(128), primary_key=True),
+    sa.Column("appended_ms", sa.BigInteger),
+    sa.Column("offset", sa.BigInteger),
+    sa.Column("document", sa.Text),
+)
+"""The newest heartbeat of each process."""
 DEAD_LETTERS = sa.Table(
     "dead_letters",
     METADATA,

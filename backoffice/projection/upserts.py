@@ -14,9 +14,11 @@ AT_ONCE = 500
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *, kept: Sequence[str] = ()) -> None:
     """Inserts the rows, or overwrites those of the same key but for the columns in `kept`."""
+    if not rows:
+        return
     statement = _insert(connection, table)
     keys = {column.name for column in table.primary_key}
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys | {*kept}} if rows else {}
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys | {*kept}}
     _run(connection, statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), rows)
 
 

@@ -1,4 +1,4 @@
-"""Transactions with their case, verdicts, entities, labels, resolutions, alarms, dead letters, and how far the topics were read."""
+"""Transactions with their case, verdicts, entities, labels, resolutions, alarms, processes, dead letters, and how far the topics were read."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-WITH_DOCUMENT = ("transactions", "verdicts", "labels", "resolutions", "alarms", "dead_letters")
+WITH_DOCUMENT = ("transactions", "verdicts", "labels", "resolutions", "alarms", "processes", "dead_letters")
 
 
 def upgrade() -> None:
@@ -143,6 +143,15 @@ def _create_letters() -> None:
         sa.Column("document", sa.Text, nullable=False),
     )
     op.create_index("alarms_by_time", "alarms", ["retailer", "raised_ms", "alarm_id"])
+    op.create_table(
+        "processes",
+        sa.Column("retailer", sa.String(48), primary_key=True),
+        sa.Column("part", sa.String(64), primary_key=True),
+        sa.Column("process", sa.String(128), primary_key=True),
+        sa.Column("appended_ms", sa.BigInteger, nullable=False),
+        sa.Column("offset", sa.BigInteger, nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
+    )
     op.create_table(
         "dead_letters",
         sa.Column("retailer", sa.String(48), primary_key=True),
