@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backoffice.projection import cursors
-from backoffice.projection.lines import decode_resolution, decode_verdict, load_lines, of_ids
+from backoffice.projection.lines import decode_resolution, decode_verdict, load_lines, choose_ids
 from backoffice.projection.ranges import Cut, Span
 from backoffice.projection.results import CaseCount, CaseQuery, Page, ResolvedCase, TransactionLine
 from backoffice.projection.tables import ENTITIES, RESOLUTIONS, TRANSACTIONS, VERDICTS
@@ -108,7 +108,7 @@ def list_resolved(connection: sa.Connection, retailer: str, span: Span, cut: Cut
 def _load_asked(connection: sa.Connection, retailer: str, ids: list[str]) -> dict[str, Verdict]:
     """Each transaction's full verdict before any resolution or expiry."""
     v = VERDICTS.c
-    chosen: Any = of_ids(VERDICTS, retailer, ids) & (v.revision == REVISION_FULL)
+    chosen: Any = choose_ids(VERDICTS, retailer, ids) & (v.revision == REVISION_FULL)
     return {
         row.transaction_id: decode_verdict(row.document) for row in connection.execute(VERDICTS.select().where(chosen))
     }

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from backoffice.projection import cursors
-from backoffice.projection.lines import load_labels, load_lines, of_ids
+from backoffice.projection.lines import load_labels, load_lines, choose_ids
 from backoffice.projection.ports import DEGREE_MAX, NEIGHBOURS_MAX, SUMMARY_MAX
 from backoffice.projection.ranges import Cut, Span
 from backoffice.projection.record_reader import list_entities
@@ -55,7 +55,7 @@ def summarise(connection: sa.Connection, retailer: str, entity: Entity, span: Sp
         sa.func.max(t.event_ms),
     )
     count, amount, stopped, first_ms, last_ms = connection.execute(
-        figures.where(of_ids(TRANSACTIONS, retailer, counted))
+        figures.where(choose_ids(TRANSACTIONS, retailer, counted))
     ).one()
     return EntitySummary(
         count=count,
@@ -143,7 +143,7 @@ def _load_seen(connection: sa.Connection, retailer: str, ids: Sequence[str]) -> 
     if not ids:
         return {}
     c = TRANSACTIONS.c
-    rows = connection.execute(sa.select(c.transaction_id, c.document).where(of_ids(TRANSACTIONS, retailer, ids)))
+    rows = connection.execute(sa.select(c.transaction_id, c.document).where(choose_ids(TRANSACTIONS, retailer, ids)))
     documents = {row.transaction_id: row.document for row in rows if row.document is not None}
     frauds = _list_frauds(connection, retailer, ids)
     return {

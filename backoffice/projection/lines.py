@@ -17,7 +17,7 @@ decode_verdict = msgspec.json.Decoder(Verdict).decode
 decode_resolution = msgspec.json.Decoder(Resolution).decode
 
 
-def of_ids(table: sa.Table, retailer: str, ids: Sequence[str]) -> sa.ColumnElement[bool]:
+def choose_ids(table: sa.Table, retailer: str, ids: Sequence[str]) -> sa.ColumnElement[bool]:
     """The rows of these transactions."""
     return (table.c.retailer == retailer) & table.c.transaction_id.in_(ids)
 
@@ -30,7 +30,9 @@ def load_lines(connection: sa.Connection, retailer: str, ids: Sequence[str]) -> 
     same = (v.retailer == c.retailer) & (v.transaction_id == c.transaction_id) & (v.revision == c.revision)
     joined = TRANSACTIONS.outerjoin(VERDICTS, same)
     columns = (c.transaction_id, c.document, c.base_minor, c.loss_minor, c.case_state, v.document.label("verdict"))
-    rows = connection.execute(sa.select(*columns).select_from(joined).where(of_ids(TRANSACTIONS, retailer, ids))).all()
+    rows = connection.execute(
+        sa.select(*columns).select_from(joined).where(choose_ids(TRANSACTIONS, retailer, ids))
+    ).all()
     labels = load_labels(connection, retailer, ids)
     lines = {row.transaction_id: _make_line(row, labels.get(row.transaction_id, ())) for row in rows}
     return tuple(lines[each] for each in ids if each in lines)
@@ -40,7 +42,7 @@ def load_labels(connection: sa.Connection, retailer: str, ids: Sequence[str]) ->
     """Each transaction's labels, in the order in which they overrule each other."""
     c = LABELS.c
     found: dict[str, tuple[Label, ...]] = {}
-    chosen = sa.select(c.transaction_id, c.document).where(of_ids(LABELS, retailer, ids))
+    chosen = sa.select(c.transaction_id, c.document).where(choose_ids(LABELS, retailer, ids))
     for row in connection.execute(chosen.order_by(c.label_ms, c.appended_ms, c.offset)):
         found[row.transaction_id] = (*found.get(row.transaction_id, ()), _decode_label(row.document))
     return found
@@ -51,8 +53,8 @@ def load_known(connection: sa.Connection, retailer: str, transaction_id: str) ->
     lines = load_lines(connection, retailer, [transaction_id])
     if not lines:
         return None
-    revisions = VERDICTS.select().where(of_ids(VERDICTS, retailer, [transaction_id])).order_by(VERDICTS.c.revision)
-    resolutions = RESOLUTIONS.select().where(of_ids(RESOLUTIONS, retailer, [transaction_id]))
+    revisions = VERDICTS.select().where(choose_ids(VERDICTS, retailer, [transaction_id])).order_by(VERDICTS.c.revision)
+    resolutions = RESOLUTIONS.select().where(choose_ids(RESOLUTIONS, retailer, [transaction_id]))
     in_order = resolutions.order_by(RESOLUTIONS.c.resolved_ms, RESOLUTIONS.c.resolution_id)
     return KnownTransaction(
         line=lines[0],

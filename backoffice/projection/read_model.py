@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from backoffice.projection import case_queries, entity_queries, feed_queries, operation_queries
-from backoffice.projection.lines import load_known, of_ids
+from backoffice.projection.lines import load_known, choose_ids
 from backoffice.projection.ports import COUNT_STEPS_MAX
 from backoffice.projection.ranges import make_cut, make_span
 from backoffice.projection.results import (
@@ -43,7 +43,7 @@ class SqlReadModel:
             return load_known(connection, retailer, transaction_id)
 
     def is_erased(self, retailer: str, transaction_id: str) -> bool:
-        chosen = sa.select(ERASURES.c.transaction_id).where(of_ids(ERASURES, retailer, [transaction_id]))
+        chosen = sa.select(ERASURES.c.transaction_id).where(choose_ids(ERASURES, retailer, [transaction_id]))
         with self._store.begin() as connection:
             return connection.scalar(chosen) is not None
 

@@ -82,7 +82,7 @@ class RowWriter:
             chosen = sa.select(ERASURES.c.transaction_id, ERASURES.c.appended_ms).where(self._of(ERASURES, some))
             known |= {row.transaction_id: row.appended_ms for row in self._connection.execute(chosen)}
         later = [each for key, each in gathered.erasures.items() if each.appended_ms > known.get(key, -1)]
-        upserts.upsert(self._connection, ERASURES, self._rows(later))
+        upserts.write(self._connection, ERASURES, self._rows(later))
         self.delete_transactions(sorted(gathered.erasures))
         gathered.drop({*known, *gathered.erasures})
 
@@ -97,8 +97,8 @@ class RowWriter:
         self._count([_answers(known[each.transaction_id, each.revision]) for each in better if _counts(each)], -1)
         self._count([_answers(each) for each in (*new, *better) if _counts(each)], 1)
         rows = [self._verdict_row(each, next_seq + at) for at, each in enumerate(new)]
-        upserts.upsert(self._connection, VERDICTS, rows)
-        upserts.upsert(self._connection, VERDICTS, [self._verdict_row(each, 0) for each in better], kept=["seq"])
+        upserts.write(self._connection, VERDICTS, rows)
+        upserts.write(self._connection, VERDICTS, [self._verdict_row(each, 0) for each in better], kept=["seq"])
         return next_seq + len(new), new + better
 
     def _verdict_row(self, told: VerdictChange, seq: int) -> upserts.Row:
@@ -112,7 +112,7 @@ class RowWriter:
             for key, each in gathered.labels.items()
             if key not in known or rank_newest(each) < rank_newest(known[key])
         ]
-        upserts.upsert(self._connection, LABELS, self._rows(rows))
+        upserts.write(self._connection, LABELS, self._rows(rows))
 
     def _write_resolutions(self, gathered: Gathered) -> None:
         known = self._read(RESOLUTIONS, {each for each, _ in gathered.resolutions}, "resolution_id")
@@ -121,7 +121,7 @@ class RowWriter:
             for key, each in gathered.resolutions.items()
             if key not in known or rank_resolution(each) < rank_resolution(known[key])
         ]
-        upserts.upsert(self._connection, RESOLUTIONS, self._rows(rows))
+        upserts.write(self._connection, RESOLUTIONS, self._rows(rows))
 
     def _write_heads(self, gathered: Gathered, told: Sequence[VerdictChange]) -> None:
         verdicts: dict[str, list[VerdictChange]] = {}
@@ -137,11 +137,11 @@ class RowWriter:
             merged = merge(head, transaction, revisions, resolved=transaction_id in resolved)
             if merged != head:
                 changed[transaction_id] = merged
-        upserts.upsert(self._connection, TRANSACTIONS, [each.as_row(self._retailer) for each in changed.values()])
+        upserts.write(self._connection, TRANSACTIONS, [each.as_row(self._retailer) for each in changed.values()])
         moved = [each for each in changed.values() if each.document != known[each.transaction_id].document]
         self._delete_entities(known[each.transaction_id] for each in moved)
         entities = {each.transaction_id: gathered.transactions[each.transaction_id].entities for each in moved}
-        upserts.insert_missing(
+        upserts.add_missing(
             self._connection,
             ENTITIES,
             [row for each in moved for row in self._index(each, entities[each.transaction_id])],
@@ -157,19 +157,18 @@ class RowWriter:
             for key, each in gathered.alarms.items()
             if key not in known or rank_alarm(each) < rank_alarm(known[key])
         ]
-        upserts.upsert(self._connection, ALARMS, self._rows(rows))
+        upserts.write(self._connection, ALARMS, self._rows(rows))
 
     def _write_processes(self, gathered: Gathered) -> None:
         statement = PROCESSES.select().where(PROCESSES.c.retailer == self._retailer)
-        known = (
-            {(row.part, row.process): row for row in self._connection.execute(statement)} if gathered.processes else {}
-        )
+        rows: Iterable[Any] = self._connection.execute(statement) if gathered.processes else ()
+        known: dict[tuple[str, str], Any] = {(row.part, row.process): row for row in rows}
         newer = [
             each
             for key, each in gathered.processes.items()
             if key not in known or rank_newest(each) < rank_newest(known[key])
         ]
-        upserts.upsert(self._connection, PROCESSES, self._rows(newer))
+        upserts.write(self._connection, PROCESSES, self._rows(newer))
 
     def _write_letters(self, gathered: Gathered) -> None:
         c = DEAD_LETTERS.c
@@ -177,7 +176,7 @@ class RowWriter:
             place = (c.topic_id == each.topic_id) & (c.partition == each.partition) & (c.offset < each.offset)
             chosen = (c.retailer == self._retailer) & (c.key == each.key) & place
             self._connection.execute(DEAD_LETTERS.delete().where(chosen))
-        upserts.upsert(self._connection, DEAD_LETTERS, self._rows(gathered.letters.values()))
+        upserts.write(self._connection, DEAD_LETTERS, self._rows(gathered.letters.values()))
 
     def _read_heads(self, ids: Iterable[str]) -> dict[str, Head]:
         columns = [TRANSACTIONS.c[name] for name in Head._fields]

@@ -86,7 +86,7 @@ class ReadModelStore:
         """Where to continue; a retailer's first call begins a generation. Raises TransientError."""
         begun = {"retailer": retailer, "generation": secrets.token_hex(8), "version": 0, "next_seq": 1}
         with self._database.begin() as connection:
-            upserts.insert_missing(connection, PROJECTIONS, [begun])
+            upserts.add_missing(connection, PROJECTIONS, [begun])
             row = connection.execute(PROJECTIONS.select().where(PROJECTIONS.c.retailer == retailer)).one()
             positions = connection.execute(POSITIONS.select().where(POSITIONS.c.retailer == retailer))
             known = {(each.topic, each.partition): Position(each.topic_id, each.next_offset) for each in positions}
@@ -107,7 +107,7 @@ class ReadModelStore:
         with self._database.begin() as connection:
             _claim(connection, retailer, progress.version)
             next_seq = RowWriter(connection, retailer).apply(gathered, progress.next_seq)
-            upserts.upsert(connection, POSITIONS, [_position_row(retailer, *each) for each in moved.items()])
+            upserts.write(connection, POSITIONS, [_position_row(retailer, *each) for each in moved.items()])
             mine = PROJECTIONS.c.retailer == retailer
             connection.execute(PROJECTIONS.update().where(mine).values(next_seq=next_seq))
         return Progress(progress.generation, progress.version + 1, next_seq, {**progress.positions, **moved})

@@ -12,7 +12,7 @@ AT_ONCE = 500
 """Values of one list in a statement."""
 
 
-def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *, kept: Sequence[str] = ()) -> None:
+def write(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *, kept: Sequence[str] = ()) -> None:
     """Inserts the rows, or overwrites those of the same key but for the columns in `kept`."""
     if not rows:
         return
@@ -22,7 +22,7 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *, k
     _run(connection, statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), rows)
 
 
-def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+def add_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Inserts the rows whose key is not there yet."""
     _run(connection, _insert(connection, table).on_conflict_do_nothing(), rows)
 
