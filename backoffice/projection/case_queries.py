@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backoffice.projection import cursors
-from backoffice.projection.lines import decode_resolution, decode_verdict, load_lines, choose_ids
+from backoffice.projection.lines import choose_ids, decode_resolution, decode_verdict, load_lines
 from backoffice.projection.ranges import Cut, Span
 from backoffice.projection.results import CaseCount, CaseQuery, Page, ResolvedCase, TransactionLine
 from backoffice.projection.tables import ENTITIES, RESOLUTIONS, TRANSACTIONS, VERDICTS

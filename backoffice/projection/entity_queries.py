@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from backoffice.projection import cursors
-from backoffice.projection.lines import load_labels, load_lines, choose_ids
+from backoffice.projection.lines import choose_ids, load_labels, load_lines
 from backoffice.projection.ports import DEGREE_MAX, NEIGHBOURS_MAX, SUMMARY_MAX
 from backoffice.projection.ranges import Cut, Span
 from backoffice.projection.record_reader import list_entities

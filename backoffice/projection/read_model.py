@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from backoffice.projection import case_queries, entity_queries, feed_queries, operation_queries
-from backoffice.projection.lines import load_known, choose_ids
+from backoffice.projection.lines import choose_ids, load_known
 from backoffice.projection.ports import COUNT_STEPS_MAX
 from backoffice.projection.ranges import make_cut, make_span
 from backoffice.projection.results import (
