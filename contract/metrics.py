@@ -39,6 +39,7 @@ METRICS = (
     Metric("tillguard_scoring_pending_events", "gauge", "degraded answers that still await their full revision", ("retailer",)),
     Metric("tillguard_scoring_progress_age_seconds", "gauge", "time since offsets last moved while there was lag", ("retailer",)),
     Metric("tillguard_scoring_rule_hits_total", "counter", "how often a rule fired", ("retailer", "rule")),
+    Metric("tillguard_scoring_rules_snoozed_total", "counter", "how often a rule matched and was snoozed", ("retailer", "rule")),
     Metric("tillguard_scoring_rules_info", "gauge", "1 for the version of the rules that decides", ("retailer", "rules_version")),
     Metric("tillguard_scoring_rules_refused_total", "counter", "messages of the rules topic that a worker could not use", ("retailer", "reason")),
     Metric("tillguard_scoring_model_info", "gauge", "1 for the version that serves", ("retailer", "model_version")),

@@ -30,6 +30,15 @@ class Reason(Struct, frozen=True, kw_only=True):
     """For groups: how far the score falls when the group is made ordinary, in [-1, 1]. For rules and lists: 1."""
 
 
+class SnoozedRule(Struct, frozen=True, kw_only=True):
+    """A rule that matched and did not count."""
+
+    rule: str
+    """Its id."""
+    entity: str
+    """The field for whose value it is snoozed, as `card`."""
+
+
 class Verdict(Struct, frozen=True, kw_only=True):
     """One answer. Every field is always present; `score`, `model_version`, `hold_until`, `cause`, `outcome` may be null."""
 
@@ -65,3 +74,5 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """For revisions above 1: the resolution's outcome, or `expired`."""
     incomplete: list[str] = []
     """What the score did not know of: `risk` (no fraud became known lately) or `windows` (history begins less than 30 days before)."""
+    snoozed: list[SnoozedRule] = []
+    """Rules that matched and did not count, because an analyst snoozed them for one of the transaction's entities."""

@@ -66,6 +66,15 @@ class ListHit(NamedTuple):
     """`allow`, `deny` or `watch`."""
 
 
+class SnoozeHit(NamedTuple):
+    """A rule that was snoozed for an entity of a transaction at first sight."""
+
+    entity: str
+    """Field name, as `card`."""
+    rule: str
+    """Its id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The store's answer for a batch of n window updates, in their order. For a redelivery everything is as at first sight."""
@@ -85,13 +94,15 @@ class Applied:
     """Pinned at first sight."""
     marks: list[tuple[ListHit, ...]]
     """Pinned at first sight."""
+    snoozes: list[tuple[SnoozeHit, ...]]
+    """Pinned at first sight."""
 
     def take(self, rows: list[int]) -> "Applied":
         """The answer for some of the window updates."""
         return Applied(
             self.applied_seq[rows], self.first[rows], self.conflict[rows], self.aggregates[rows],
             [self.model_versions[row] for row in rows], [self.rules_versions[row] for row in rows],
-            [self.marks[row] for row in rows],
+            [self.marks[row] for row in rows], [self.snoozes[row] for row in rows],
         )  # fmt: skip
 
 

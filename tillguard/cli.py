@@ -20,6 +20,7 @@ GROUPS = (
     "verdicts",
     "dead_letters",
     "lists",
+    "snoozes",
     "forget",
     "train",
     "history",

@@ -7,6 +7,8 @@ Precedence, highest first:
 3. the most severe of the model's decision and the fired rules; where only rules that say `allow` fired: allow;
 4. a `watch` mark: at least flag.
 
+A rule that is snoozed for one of the transaction's entities does not count as fired.
+
 The degraded answer looks at none of this: it depends on the transaction and the settings alone, so that it is the same
 however often, wherever and whenever it is given.
 """
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.models import SCORE_DIGITS, Thresholds
-from scoring.ports import ListHit
+from scoring.ports import ListHit, SnoozeHit
 
 ALLOW, FLAG, HOLD, BLOCK = range(4)
 """Severities: indices of DECISIONS."""
@@ -51,6 +53,28 @@ def decide_severities(
         if found:
             decided[row] = apply_marks(int(decided[row]), found)
     return decided
+
+
+def silence_snoozed(
+    fired: NDArray[np.bool_], rule_ids: Sequence[str], snoozes: Sequence[tuple[SnoozeHit, ...]]
+) -> tuple[NDArray[np.bool_], dict[int, list[SnoozeHit]]]:
+    """The rules that count, and by row what was snoozed of those that fired.
+
+    Args:
+        fired: which rules match which events, shape (n, rules).
+        rule_ids: of the columns.
+        snoozes: one tuple per event.
+    """
+    silenced: dict[int, list[SnoozeHit]] = {}
+    if not any(snoozes):
+        return fired, silenced
+    counting, columns = fired.copy(), {rule: column for column, rule in enumerate(rule_ids)}
+    for row, found in enumerate(snoozes):
+        hits = [hit for hit in found if hit.rule in columns and fired[row, columns[hit.rule]]]
+        if hits:
+            silenced[row] = hits
+            counting[row, [columns[hit.rule] for hit in hits]] = False
+    return counting, silenced
 
 
 def apply_marks(severity: int, marks: Sequence[ListHit]) -> int:

@@ -21,7 +21,7 @@ _DECODER = Decoder(Transaction)
 
 def _no_answer() -> Applied:
     none = np.empty(0)
-    return Applied(none.astype(np.int64), none.astype(np.bool_), none.astype(np.bool_), none[:, None], [], [], [])
+    return Applied(none.astype(np.int64), none.astype(np.bool_), none.astype(np.bool_), none[:, None], [], [], [], [])
 
 
 @dataclass(slots=True)

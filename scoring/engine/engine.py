@@ -270,12 +270,15 @@ class Engine:
             part.set_result(row, result)
 
     def _count_rules(self, judgement: Judgement) -> None:
+        retailer = self._admission.retailer
+        for snoozed in judgement.snoozed.values():
+            for silenced in {hit.rule for hit in snoozed}:
+                self._metrics.add("tillguard_scoring_rules_snoozed_total", retailer=retailer, rule=silenced)
         if not judgement.reasons:
             return
         for rule, hits in zip(judgement.rules.rules, judgement.fired.sum(axis=0).tolist(), strict=True):
             if hits:
-                labels = {"retailer": self._admission.retailer, "rule": rule.id}
-                self._metrics.add("tillguard_scoring_rule_hits_total", hits, **labels)
+                self._metrics.add("tillguard_scoring_rule_hits_total", hits, retailer=retailer, rule=rule.id)
 
     def _count(self, batch: Batch) -> None:
         metrics, retailer = self._metrics, self._admission.retailer

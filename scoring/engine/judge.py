@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from contract.clock import Clock
 from contract.verdicts import DECISIONS, Decision, Reason
-from scoring.decision.decide import ALLOW, FLAG, decide_by_model, decide_severities, round_scores
+from scoring.decision.decide import ALLOW, FLAG, decide_by_model, decide_severities, round_scores, silence_snoozed
 from scoring.decision.explain import REASONS_MAX, explain_rule, group_reasons, group_weights, mark_reason, score_reason
 from scoring.engine.answers import is_history
 from scoring.engine.batch import Batch
 from scoring.engine.control import Control, choose_control_rows
 from scoring.engine.coverage import needs_risk
-from scoring.ports import LateError, Model, ModelFailedError, StateCoverage
+from scoring.ports import LateError, Model, ModelFailedError, SnoozeHit, StateCoverage
 from scoring.rules.ruleset import Rule, Ruleset
 
 EXPLAINED_ROWS = 64
@@ -35,13 +35,15 @@ class Judgement:
     decisions: list[Decision]
     """By row; of the control group, what they are told."""
     fired: NDArray[np.bool_]
-    """Shape (n, rules)."""
+    """Which rules counted, shape (n, rules)."""
     control: frozenset[int]
     """Rows of the control group: flagged instead of a hold or block."""
     model_s: float
     """Seconds of the model's first call."""
     incomplete: list[list[str]]
     """By row: what the state did not hold for it."""
+    snoozed: dict[int, list[SnoozeHit]]
+    """By row: rules that matched and did not count; rows without an entry have none."""
     reasons: dict[int, list[Reason]] = field(default_factory=dict)
     """By row; rows without an entry have none."""
 
@@ -66,7 +68,9 @@ class Judge:
         scores = round_scores(model.score(batch.vectors, batch.deadline_s - started_s))
         model_s = self._clock.monotonic_s() - started_s
         times_ms, marks = np.array(batch.times_ms, dtype=np.int64), batch.applied.marks
-        fired = rules.evaluate(batch.transactions, batch.quantities, scores, times_ms)
+        fired, snoozed = silence_snoozed(
+            rules.evaluate(batch.transactions, batch.quantities, scores, times_ms), rules.ids, batch.applied.snoozes
+        )
         decided = decide_severities(decide_by_model(scores, model.manifest.thresholds), fired, rules.severities, marks)
         let_through = choose_control_rows(self._control, batch, decided, fired, rules.severities)
         decided[let_through] = FLAG
@@ -79,6 +83,7 @@ class Judge:
             frozenset(let_through.tolist()),
             model_s,
             self._incomplete(batch, model),
+            snoozed,
         )
         self._add_plain_reasons(judgement, batch)
         self._explain(judgement, batch, np.flatnonzero(decided != ALLOW))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from contract.clock import Clock
 from contract.features import FeatureRecord, get_schema_hash
 from contract.metrics import Metrics
-from contract.verdicts import REVISION_FULL, Decision, Reason, Verdict
+from contract.verdicts import REVISION_FULL, Decision, Reason, SnoozedRule, Verdict
 from scoring.decision.breaker import Limits
 from scoring.engine.answers import Moment, encode, is_history, is_late
 from scoring.engine.batch import Batch
@@ -158,6 +158,7 @@ def _answer(
         stage_us=stage_us,
         hold_until=hold_until,
         incomplete=judgement.incomplete[row],
+        snoozed=[SnoozedRule(rule=hit.rule, entity=hit.entity) for hit in judgement.snoozed.get(row, ())],
     )
     return Answer(encode(verdict), verdict.decision, judgement.scores.item(row), control)
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -68,6 +69,7 @@ class Ruleset:
     def __init__(self, rules: Sequence[Rule], conditions: Sequence[Condition], source: str) -> None:
         pairs = [(rule, condition) for rule, condition in zip(rules, conditions, strict=True) if rule.enabled]
         self.rules = tuple(rule for rule, _ in pairs)
+        self.ids = tuple(rule.id for rule in self.rules)
         self.severities = np.array([DECISIONS.index(rule.decision) for rule in self.rules], dtype=np.int8)
         self.version = _version(rules)
         self.source = source
@@ -169,6 +171,16 @@ def load_default_rules() -> Ruleset:
     return load_rules(
         files("scoring.rules").joinpath("default_rules.yaml").read_text(encoding="utf-8"), where="default_rules.yaml"
     )
+
+
+def load_configured_rules(file: Path | None) -> Ruleset:
+    """The rules of `scoring.rules_file`, or those that ship with Tillguard; raises ConfigurationError."""
+    if file is None:
+        return load_default_rules()
+    try:
+        return load_rules(file.read_text(encoding="utf-8"), where=str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"scoring.rules_file {file} cannot be read: {type(error).__name__}"]) from None
 
 
 def _checked(rules: Sequence[Rule], source: str, where: str) -> Ruleset:

@@ -1,20 +1,17 @@
 """Allow, deny and watch lists, and overrides of single entities until a given time, on Redis."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from contract.clock import Clock, SystemClock, from_epoch_ms, to_epoch_ms
+from contract.clock import Clock
 from contract.settings import Settings
-from scoring.store.client import RedisClient
-from scoring.store.keys import LIVE, Keys
+from scoring.store.keys import LIVE
+from scoring.store.marks import Mark, MarkStore
 
 MarkKind = Literal["allow", "deny", "watch"]
 _KINDS: Mapping[str, MarkKind] = {"a": "allow", "d": "deny", "w": "watch"}
-LINK = 3
-"""Last byte of a state that only points to another (see windows.lua)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,51 +37,30 @@ class ListStore:
     """
 
     def __init__(self, settings: Settings, namespace: str = LIVE, clock: Clock | None = None) -> None:
-        self._client = RedisClient(settings.redis)
-        self._keys = Keys(settings.retailer, namespace)
-        self._clock = clock or SystemClock()
+        self._marks = MarkStore(settings, namespace, clock)
 
     def set(
         self, entity: str, value: str, mark: MarkKind, *, expires_at: datetime | None = None, by: str, reason_code: str
     ) -> None:
-        """ListStore an entity, instead of the mark it had; raises ValueError for an unknown entity or mark."""
+        """Lists an entity, instead of the mark it had; raises ValueError for an unknown entity or mark."""
         if mark not in _KINDS.values():
             raise ValueError(f"a mark is one of {', '.join(_KINDS.values())}")
-        key = self._keys.name_entity(entity, value)
-        until = "" if expires_at is None else str(to_epoch_ms(expires_at))
-        about = json.dumps({"entity": entity, "value": value, "by": by, "reason_code": reason_code}, ensure_ascii=False)
-        record = f"{mark[0]}{until}{about}".encode()
-        self._client.run(lambda client: client.hset(self._keys.marks, _canonical(client, key), record))
+        about = {"entity": entity, "value": value, "by": by, "reason_code": reason_code}
+        self._marks.put(entity, value, Mark(mark[0], expires_at, "", about))
 
     def remove(self, entity: str, value: str) -> bool:
         """Takes an entity off its list; False where it was on none."""
-        key = self._keys.name_entity(entity, value)
-        return bool(self._client.run(lambda client: client.hdel(self._keys.marks, key, _canonical(client, key))))
+        return self._marks.remove_list(entity, value)
 
     def list(self) -> list[ListEntry]:
         """Every mark in force, by entity and value; removes the expired ones."""
-        records: dict[bytes, bytes] = self._client.run(lambda client: client.hgetall(self._keys.marks))
-        entries = {field: _entry(record) for field, record in records.items()}
-        now = self._clock.now()
-        over = [field for field, entry in entries.items() if entry.expires_at is not None and entry.expires_at <= now]
-        if over:
-            self._client.run(lambda client: client.hdel(self._keys.marks, *over))
-        kept = [entry for field, entry in entries.items() if field not in over]
-        return sorted(kept, key=lambda entry: (entry.entity, entry.value))
+        entries = [
+            ListEntry(mark=_KINDS[mark.letter], expires_at=mark.until, **mark.about)
+            for mark in self._marks.list()
+            if mark.letter in _KINDS
+        ]
+        return sorted(entries, key=lambda entry: (entry.entity, entry.value))
 
     def close(self) -> None:
         """Ends the connections."""
-        self._client.close()
-
-
-def _canonical(client: Any, key: bytes) -> bytes:
-    """The oldest token's key. A link made meanwhile does no harm: the script also looks under the newer token."""
-    state = client.get(key)
-    return bytes(state[12:-1]) if state and state[-1] == LINK else key
-
-
-def _entry(record: bytes) -> ListEntry:
-    text = record.decode()
-    start = text.index("{")
-    about = json.loads(text[start:])
-    return ListEntry(mark=_KINDS[text[0]], expires_at=from_epoch_ms(int(text[1:start])) if start > 1 else None, **about)
+        self._marks.close()

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from contract.risk import HABIT_ENTITIES, RISK_NAMES, list_side_names
 from contract.windows import ENTITIES, ENTITY_NAMES, WINDOWS, hash_counterpart, list_aggregate_names
-from scoring.ports import Applied, ListHit, WindowUpdate
+from scoring.ports import Applied, ListHit, SnoozeHit, WindowUpdate
 from scoring.store.keys import Keys
 
 CACHE_VALUES_MAX = 50_000
 """Values per entity whose fragments are kept; the cache starts afresh beyond it."""
 
 MARKS = {"a": "allow", "d": "deny", "w": "watch"}
-"""First letters, as the store keeps them."""
+"""First letters of lists, as the store keeps them; `s` is a snooze."""
 
 _WIDTHS = [len(list_aggregate_names(entity)) for entity in ENTITIES]
 _STARTS = [sum(_WIDTHS[:i]) for i in range(len(ENTITIES))]
@@ -195,11 +195,20 @@ class WindowUpdatePacker:
         return fragment
 
 
+class _Pinned(NamedTuple):
+    """What the first sight of a transaction pinned, but for its numbers."""
+
+    model_version: str
+    rules_version: str
+    marks: tuple[ListHit, ...]
+    snoozes: tuple[SnoozeHit, ...]
+
+
 class ReplyReader:
     """Turns the script's replies into one Applied."""
 
     def __init__(self) -> None:
-        self._pinned: dict[tuple[int, int, int, bytes], tuple[str, str, tuple[ListHit, ...]]] = {}
+        self._pinned: dict[tuple[int, int, int, bytes], _Pinned] = {}
 
     def read_replies(self, replies: Sequence[bytes]) -> Applied:
         """The answer for a batch, one reply per window_update."""
@@ -209,6 +218,7 @@ class ReplyReader:
         models: list[str] = []
         rules: list[str] = []
         marks: list[tuple[ListHit, ...]] = []
+        snoozes: list[tuple[SnoozeHit, ...]] = []
         groups: dict[tuple[int, int, bool], tuple[list[int], list[bytes]]] = {}
         wide_rows: list[tuple[int, tuple[int, int, bool], int, bytes]] = []
         for row, reply in enumerate(replies):
@@ -222,6 +232,7 @@ class ReplyReader:
             models.append(pinned[0])
             rules.append(pinned[1])
             marks.append(pinned[2])
+            snoozes.append(pinned[3])
             kind = (mask, risky, side == _WITH_SIDE)
             if wide:
                 wide_rows.append((row, kind, wide, reply[end:]))
@@ -251,18 +262,35 @@ class ReplyReader:
             model_versions=models,
             rules_versions=rules,
             marks=marks,
+            snoozes=snoozes,
         )
 
-    def _read_text(self, key: tuple[int, int, int, bytes]) -> tuple[str, str, tuple[ListHit, ...]]:
+    def _read_text(self, key: tuple[int, int, int, bytes]) -> _Pinned:
         mask, model_length, rules_length, text = key
         names = [name for i, name in enumerate(ENTITY_NAMES) if mask >> i & 1]
-        pairs = text[model_length + rules_length :]
-        marks = tuple(ListHit(names[pairs[i] - 1], MARKS[chr(pairs[i + 1])]) for i in range(0, len(pairs), 2))
+        marks, snoozes = _read_marks(text[model_length + rules_length :], names)
         if len(self._pinned) >= 1024:
             self._pinned.clear()
         model, rules = text[:model_length].decode(), text[model_length : model_length + rules_length].decode()
-        pinned = self._pinned[key] = (model, rules, marks)
+        pinned = self._pinned[key] = _Pinned(model, rules, marks, snoozes)
         return pinned
+
+
+def _read_marks(data: bytes, names: list[str]) -> tuple[tuple[ListHit, ...], tuple[SnoozeHit, ...]]:
+    """Lists and snoozes of a transaction that names the entities `names`; a snooze holds its rule's id, in pairs of bytes."""
+    marks: list[ListHit] = []
+    snoozes: list[SnoozeHit] = []
+    at = 0
+    while at < len(data):
+        name, letter = names[data[at] - 1], chr(data[at + 1])
+        at += 2
+        if letter in MARKS:
+            marks.append(ListHit(name, MARKS[letter]))
+        else:
+            length = data[at]
+            snoozes.append(SnoozeHit(name, data[at + 1 : at + 1 + length].decode()))
+            at += (length + 2) // 2 * 2
+    return tuple(marks), tuple(snoozes)
 
 
 def _read_wide(kind: tuple[int, int, bool], wide: int, payload: bytes) -> NDArray[np.float64]:

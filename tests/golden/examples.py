@@ -20,7 +20,7 @@ from contract.models import DataRange, Manifest, ModelChallenge, ModelChunk, Mod
 from contract.risk import KnownOutcome
 from contract.rules import RulesServing, RulesVersion
 from contract.status.message import Condition, Lag, ProcessStatus, Progress
-from contract.verdicts import Reason, Verdict
+from contract.verdicts import Reason, SnoozedRule, Verdict
 
 FOLDER = Path(__file__).parent / "v1"
 NOON = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -72,6 +72,12 @@ EXAMPLES: dict[str, Struct] = {
         transaction_id="t-1", retailer="acme", revision=2, decision="allow", score=0.75, reasons=[],
         model_version="acme-20261101", rules_version="rules-1", feature_schema="v1-0123456789ab", rules=[], degraded=False,
         cause=None, late=False, event_time=NOON, scored_at=NOON, latency_ms=6.5, stage_us={}, outcome="step_up_passed",
+    ),
+    "verdict-snoozed": Verdict(
+        transaction_id="t-1", retailer="acme", revision=1, decision="allow", score=0.25, reasons=[],
+        model_version="acme-20261101", rules_version="r-0123456789ab", feature_schema="v1-0123456789ab", rules=[],
+        degraded=False, cause=None, late=False, event_time=NOON, scored_at=NOON, latency_ms=6.5, stage_us={},
+        incomplete=["risk"], snoozed=[SnoozedRule(rule="card-testing", entity="card")],
     ),
     "feature-record-full": FeatureRecord(
         transaction_id="t-1", retailer="acme", event_time=NOON, applied_seq=7, feature_schema="v1-0123456789ab",

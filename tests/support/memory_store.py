@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from contract.verdicts import REVISION_FULL
+from contract.windows import ENTITY_NAMES
 from scoring.engine.answers import read_answer
 from scoring.ports import (
     Answer,
@@ -15,6 +16,7 @@ from scoring.ports import (
     ListHit,
     NewCase,
     RevisionConflictError,
+    SnoozeHit,
     StoreUnavailableError,
     WindowUpdate,
 )
@@ -32,6 +34,7 @@ class Sight:
     model_version: str
     rules_version: str
     marks: tuple[ListHit, ...]
+    snoozes: tuple[SnoozeHit, ...]
 
 
 @dataclass
@@ -41,6 +44,8 @@ class MemoryStore:
     sights: dict[str, Sight] = field(default_factory=dict)
     marks: dict[tuple[str, str], str] = field(default_factory=dict)
     """(entity, value) → mark."""
+    snoozes: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """(entity, value) → rules."""
     broken: bool = False
     silent: bool = False
     deaf: bool = False
@@ -82,6 +87,7 @@ class MemoryStore:
                     model_version,
                     rules_version,
                     self._marks_of(window_update),
+                    self._snoozes_of(window_update),
                 )
                 self.sights[window_update.transaction_id] = known
             elif not known.model_version and model_version:
@@ -101,16 +107,21 @@ class MemoryStore:
             model_versions=[row.model_version for row in rows],
             rules_versions=[row.rules_version for row in rows],
             marks=[row.marks for row in rows],
+            snoozes=[row.snoozes for row in rows],
         )
 
     def _marks_of(self, window_update: WindowUpdate) -> tuple[ListHit, ...]:
-        from contract.windows import ENTITY_NAMES
-
         pairs = zip(ENTITY_NAMES, window_update.entities, strict=True)
         return tuple(
             ListHit(name, self.marks[name, value])
             for name, value in pairs
             if value is not None and (name, value) in self.marks
+        )
+
+    def _snoozes_of(self, window_update: WindowUpdate) -> tuple[SnoozeHit, ...]:
+        named = zip(ENTITY_NAMES, window_update.entities, strict=True)
+        return tuple(
+            SnoozeHit(name, rule) for name, value in named for rule in self.snoozes.get((name, value or ""), ())
         )
 
 

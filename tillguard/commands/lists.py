@@ -78,7 +78,7 @@ def add(
     from tillguard.config import load
 
     settings = load(retailer, config)
-    field, listed = _chosen(settings, entity, value, tokenised=tokenised)
+    field, listed = choose_entity(settings, entity, value, tokenised=tokenised)
     until = None if expires is None else datetime.now(UTC) + parse_period(expires)
     with closing(ListStore(settings)) as marks:
         marks.set(field, listed, list_.value, expires_at=until, by=by or getpass.getuser(), reason_code=reason)
@@ -98,7 +98,7 @@ def remove(
     from tillguard.config import load
 
     settings = load(retailer, config)
-    field, listed = _chosen(settings, entity, value, tokenised=tokenised)
+    field, listed = choose_entity(settings, entity, value, tokenised=tokenised)
     with closing(ListStore(settings)) as marks:
         gone = marks.remove(field, listed)
     typer.echo(f"{field} {listed}: {'removed' if gone else 'was on no list'}")
@@ -141,8 +141,8 @@ def parse_period(text: str) -> timedelta:
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
-def _chosen(settings: "Settings", entity: str, value: str | None, *, tokenised: bool) -> tuple[str, str]:
-    """Field and value to list."""
+def choose_entity(settings: "Settings", entity: str, value: str | None, *, tokenised: bool) -> tuple[str, str]:
+    """Field and value that `--entity` and `--value` name; raises ConfigurationError."""
     from contract.windows import ENTITY_NAMES
     from tillguard.operations.entity_values import find_values
 

@@ -10,7 +10,7 @@ from contract.settings import Settings
 from contract.topics import RULES
 from runtime.kafka.producer import SharedProducer
 from runtime.kafka.topic_log import TopicReader
-from scoring.rules.ruleset import load_rules
+from scoring.rules.ruleset import Ruleset, load_configured_rules, load_rules
 
 TEXT_MAX = 256
 """Characters of a note or reason."""
@@ -48,6 +48,15 @@ def list_rules(settings: Settings) -> RulesListing:
         else:
             versions[record.key] = message
     return RulesListing(tuple(sorted(versions.values(), key=lambda one: one.made_at, reverse=True)), serving)
+
+
+def read_serving_rules(settings: Settings) -> Ruleset:
+    """The rules that workers judge by: the topic's, else those of the settings. Raises ConfigurationError and TransientError."""
+    listing = list_rules(settings)
+    wanted = None if listing.serving is None else listing.find(listing.serving.rules_version)
+    if wanted is None:
+        return load_configured_rules(settings.scoring.rules_file)
+    return load_rules(wanted.source, where=wanted.rules_version)
 
 
 def publish_rules(settings: Settings, source: str, *, where: str, by: str, note: str) -> RulesVersion:

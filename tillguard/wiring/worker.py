@@ -27,7 +27,7 @@ from scoring.feeds.ports import Scorer
 from scoring.feeds.publisher import VERDICT_LINGER_MS, KafkaPublisher
 from scoring.models.cache import ModelCache
 from scoring.rules.published import PublishedRules
-from scoring.rules.ruleset import Ruleset, load_default_rules, load_rules
+from scoring.rules.ruleset import Ruleset, load_configured_rules
 from scoring.rules.versions import RulesetCache
 from scoring.store.breaker import RedisBreaker
 from scoring.store.client import RedisClient
@@ -89,7 +89,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
     Kafka does not answer at the start; Redis may come later.
     """
     logs.configure(settings.log)
-    parts = _parts(settings, read_rules(settings))
+    parts = _parts(settings, load_configured_rules(settings.scoring.rules_file))
     models, rules = _follower(parts, MODELS, parts.cache.offer), _follower(parts, RULES, parts.rules.offer)
     _need_topics(settings, models.list_topics())
     if not rules.catch_up(CATCH_UP_S):
@@ -113,17 +113,6 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
     code = faust_app.run(application, level=level)
     log.info("worker_ended", code=code)
     return code
-
-
-def read_rules(settings: Settings) -> Ruleset:
-    """The retailer's rules, or those that ship with Tillguard; raises ConfigurationError."""
-    file = settings.scoring.rules_file
-    if file is None:
-        return load_default_rules()
-    try:
-        return load_rules(file.read_text(encoding="utf-8"), where=str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"scoring.rules_file {file} cannot be read: {type(error).__name__}"]) from None
 
 
 def _parts(settings: Settings, configured: Ruleset) -> _Parts:

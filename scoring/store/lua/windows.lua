@@ -28,7 +28,7 @@
 --
 -- A first-sight record is what is returned: <1 first, 0 again, 2 conflict><digest 8><applied_seq 8><mask of entities 1><mask of
 -- those with risk 1><mask of those in doubles 1><1: with what v2 adds 1><length of model version><of rules version><number of
--- marks><these three><numbers of every entity><habits of those that have any><risk of those that have any>. Where the length of the
+-- pairs of bytes of marks><these three><numbers of every entity><habits of those that have any><risk of those that have any>. Where the length of the
 -- model version is 0, the transaction was loaded from a file and nobody judged it yet: whoever does so first pins versions and content.
 
 local call, pack, unpack_at = redis.call, struct.pack, struct.unpack
@@ -269,20 +269,34 @@ local function add_side(j, side, habit, clock, n30, s30, tiles, newest)
 end
 
 -- Marks stand under the canonical token; one set on a newer token before it was linked counts too.
+-- A snooze is <place 1>s<length of the rule's id 1><id>, filled up to pairs of bytes: so it is counted as marks are. Snoozes leave room
+-- for a list of every entity.
 local marks, marked = '', 0
 if named > 0 then
   local found = call('HMGET', KEYS[3], unpack(keys))
+  local now_ms = nil
   for j = 1, named do
     local mark = found[j]
     if not mark and keys[j] ~= KEYS[3 + j] then
       mark = call('HGET', KEYS[3], KEYS[3 + j])
     end
     if mark then
-      local expires_ms = tonumber(string.match(mark, '^%a(%d*)'))
-      local now = expires_ms and call('TIME')
-      if not now or expires_ms > now[1] * 1000 + now[2] / 1000 then
-        marks = marks .. char(j) .. sub(mark, 1, 1)
-        marked = marked + 1
+      for line in string.gmatch(mark, '[^\n]+') do
+        local letter, expires, rule = string.match(line, '^(%a)(%d*) ?([%l%d-]*)')
+        if expires ~= '' and not now_ms then
+          local now = call('TIME')
+          now_ms = now[1] * 1000 + now[2] / 1000
+        end
+        if expires == '' or tonumber(expires) > now_ms then
+          local text = char(j) .. letter
+          if letter == 's' then
+            text = text .. char(#rule) .. rule .. (#rule % 2 == 0 and '\0' or '')
+          end
+          if letter ~= 's' or marked + #text / 2 <= 247 then
+            marks = marks .. text
+            marked = marked + #text / 2
+          end
+        end
       end
     end
   end

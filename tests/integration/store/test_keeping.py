@@ -4,14 +4,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
+from contract.clock import ManualClock
 from contract.settings import Settings, parse
 from contract.windows import MINUTE_MS, hash_counterpart
-from scoring.ports import ListHit, WindowUpdate
+from scoring.ports import ListHit, SnoozeHit, WindowUpdate
 from scoring.store.keys import Keys
 from scoring.store.lists import ListStore
+from scoring.store.marks import SNOOZES_MAX
 from scoring.store.redis_store import RedisStore
+from scoring.store.snoozes import Snooze, SnoozeStore
 from scoring.store.space import KeySpace
 from support.cases import new_case
 from support.reference import aggregates
@@ -108,6 +112,71 @@ def test_marks_are_pinned_at_first_sight(open_store: Open, settings: Settings) -
     assert apply(store, window_update("b", card="x", device="d")).marks == [(ListHit("device", "watch"),)]
 
 
+def snooze(rule: str, entity: str = "card", value: str = "x", **changes: Any) -> Snooze:
+    fields: dict[str, Any] = {"until": datetime.now(UTC) + timedelta(days=30), "by": "ann", "comment": "known"}
+    return Snooze(**({"rule": rule, "entity": entity, "value": value} | fields | changes))
+
+
+def test_snoozes_are_pinned_at_first_sight_next_to_the_lists(open_store: Open, settings: Settings) -> None:
+    store, snoozes, marks = open_store(), SnoozeStore(settings), ListStore(settings)
+    snoozes.add(snooze("b-rule"))
+    marks.set("card", "x", "watch", by="ann", reason_code="review")
+    for one in (snooze("a"), snooze("a"), snooze("long-" + "r" * 59, "device", "d")):
+        snoozes.add(one)
+    pinned = (SnoozeHit("card", "b-rule"), SnoozeHit("card", "a"), SnoozeHit("device", "long-" + "r" * 59))
+    applied = apply(store, window_update("t", card="x", device="d"))
+    assert (applied.snoozes, applied.marks) == ([pinned], [(ListHit("card", "watch"),)])
+    assert snoozes.remove("a", "card", "x")
+    assert not snoozes.remove("a", "card", "x")
+    assert apply(store, window_update("t", card="x", device="d")).snoozes == [pinned]
+    later = apply(store, window_update("u", card="x"))
+    assert (later.snoozes, later.marks) == ([(SnoozeHit("card", "b-rule"),)], [(ListHit("card", "watch"),)])
+    assert marks.remove("card", "x")
+    assert [one.rule for one in snoozes.list()] == ["b-rule", "long-" + "r" * 59]
+    assert apply(store, window_update("v", card="x")).snoozes == [(SnoozeHit("card", "b-rule"),)]
+
+
+def test_a_snooze_ends_at_its_time(open_store: Open, settings: Settings, redis_client: Any, keys: Keys) -> None:
+    early = ManualClock(datetime.now(UTC) - timedelta(days=2))
+    SnoozeStore(settings, clock=early).add(snooze("over", until=early.now() + timedelta(days=1)))
+    snoozes = SnoozeStore(settings)
+    snoozes.add(snooze("in-force", "device", "d"))
+    assert apply(open_store(), window_update("t", card="x", device="d")).snoozes == [(SnoozeHit("device", "in-force"),)]
+    assert [(one.rule, one.by, one.comment) for one in snoozes.list()] == [("in-force", "ann", "known")]
+    assert len(redis_client.hgetall(keys.marks)) == 1
+
+
+def test_snoozes_of_an_entity_are_bounded_and_the_longest_leave_room_for_every_list(
+    open_store: Open, settings: Settings
+) -> None:
+    snoozes, marks = SnoozeStore(settings), ListStore(settings)
+    values: dict[str, Any] = {"customer": "c", "card": "x", "device": "d", "terminal": "k"}
+    for entity, value in values.items():
+        marks.set(entity, value, "deny", by="ann", reason_code="x")
+        for number in range(SNOOZES_MAX):
+            snoozes.add(snooze(f"r{number}-" + "r" * 61, entity, value))
+    snoozes.add(snooze("r0-" + "r" * 61))  # again: no further one
+    with pytest.raises(ValueError, match="snoozed for this card already"):
+        snoozes.add(snooze("one-more"))
+    applied = apply(open_store(), window_update("t", **values))
+    assert len(applied.marks[0]) == 4
+    assert len(applied.snoozes[0]) == 7  # as many of 64 characters as a record has room for
+    assert not np.isnan(applied.aggregates[0, column("card.count_1m")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"rule": "No Rule"}, "lower-case"), ({"rule": "r{"}, "lower-case"), ({"entity": "phone"}, "no entity"),
+        ({"until": datetime.now(UTC) + timedelta(days=181)}, "180 days"), ({"until": datetime.now(UTC)}, "180 days"),
+        ({"comment": " "}, "comment"), ({"comment": "x" * 501}, "comment"),
+    ],
+)  # fmt: skip
+def test_a_snooze_without_end_or_reason_is_refused(settings: Settings, changes: dict[str, Any], what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        SnoozeStore(settings).add(snooze(**{"rule": "r"} | changes))
+
+
 def test_a_mark_ends_at_its_time(open_store: Open, settings: Settings) -> None:
     marks = ListStore(settings)
     now = datetime.now(UTC)
@@ -146,6 +215,7 @@ def test_erasing_an_entity_leaves_nothing_that_names_it(
 ) -> None:
     store = open_store()
     ListStore(settings).set("customer", "new-u", "watch", by="ann", reason_code="x")
+    SnoozeStore(settings).add(snooze("r", "customer", "new-u"))
     apply(
         store,
         window_update("a", 0, customer="old-u", card="c1", device="d1"),

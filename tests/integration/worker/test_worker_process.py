@@ -146,10 +146,27 @@ def test_published_rules_serve_without_a_restart_and_after_a_kill(shop: Shop) ->
         worker.await_ready()
         shop.topics.sell(shop.topics.transaction("three"))
         assert shop.topics.verdict("three")["rules"] == ["over-10"]
+        assert_snoozed_for_one_customer_alone(shop, "over-10")
         assert worker.terminate() == 0
     listed = shop.command("rules", "versions").stdout
     assert f"{first} serves since" in listed
     assert all(word in listed for word in (second, "by ben: a test", "ana", "from 20"))
+
+
+def assert_snoozed_for_one_customer_alone(shop: Shop, rule: str) -> None:
+    chosen = ("--rule", rule, "--entity", "customer", "--value", "ann")
+    added = shop.command("snoozes", "add", *chosen, "--expires", "180d", "--reason", "asked her")
+    assert added.returncode == 0, added.stderr
+    shop.topics.sell(shop.topics.transaction("hers", customer="ann"), shop.topics.transaction("his", customer="bob"))
+    hers, his = shop.topics.verdict("hers"), shop.topics.verdict("his")
+    assert (hers["decision"], hers["rules"], hers["snoozed"]) == ("allow", [], [{"rule": rule, "entity": "customer"}])
+    assert (his["decision"], his["rules"], his["snoozed"]) == ("flag", [rule], [])
+    assert all(word in shop.command("snoozes", "show").stdout for word in (rule, "ann", "asked her"))
+    assert [shop.command("snoozes", "remove", *chosen).returncode for _ in range(2)] == [0, 1]
+    wrong = shop.command("snoozes", "add", *chosen, "--expires", "181d", "--reason", "asked her")
+    assert (wrong.returncode, "180 days" in wrong.stderr) == (2, True)
+    unknown = shop.command("snoozes", "add", "--rule", "typo", *chosen[2:], "--expires", "1d", "--reason", "asked her")
+    assert (unknown.returncode, rule in unknown.stderr) == (2, True)
 
 
 def connections_of(worker: LiveWorker, redis_client: redis.Redis) -> int:

@@ -136,6 +136,13 @@ class Simulation:
         self.bench.rules = load_rules(self.chance.choice(RULESETS), where="simulation")
         self.bench.rulesets.hand_over(self.bench.rules, archived=False)
 
+    def snooze(self) -> None:
+        """Another set of snoozes: some cards, some rules."""
+        rules = ["giftcards", "many", "trusted-till"]
+        self.bench.store.snoozes = {
+            ("card", f"k1:{card}"): (self.chance.choice(rules),) for card in self.chance.sample(range(9), 4)
+        }
+
     def resolve(self) -> None:
         known = sorted(self.topics.verdicts)
         if known:
@@ -168,7 +175,7 @@ class Simulation:
     def run(self) -> None:
         steps = [self.deliver] * 8 + [self.retry] * 4 + [self.heal] * 3 + [
             self.fail, self.crash, self.swap_model, self.swap_rules, self.resolve, self.expire, self.try_canary,
-            self.withdraw_canary,
+            self.withdraw_canary, self.snooze,
         ]  # fmt: skip
         self.meet_everything()
         for _ in range(400):

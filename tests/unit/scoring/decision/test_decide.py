@@ -15,8 +15,9 @@ from scoring.decision.decide import (
     decide_by_model,
     decide_severities,
     round_scores,
+    silence_snoozed,
 )
-from scoring.ports import ListHit
+from scoring.ports import ListHit, SnoozeHit
 
 THRESHOLDS = Thresholds(flag=0.3, hold=0.6, block=0.9)
 DENY, ALLOWED, WATCH = ListHit("card", "deny"), ListHit("customer", "allow"), ListHit("ip", "watch")
@@ -105,3 +106,17 @@ def test_a_rule_that_fires_concerns_its_own_row_only() -> None:
 def test_scores_are_rounded_to_six_digits_before_anything_sees_them() -> None:
     noisy = np.array([0.3, np.nextafter(np.float32(0.3), np.float32(1))], dtype=np.float32)
     assert round_scores(noisy).tolist() == [0.3, 0.3]
+
+
+def test_a_snoozed_rule_does_not_count_and_is_named_where_it_matched() -> None:
+    fired = np.array([[True, True], [True, False], [False, True], [True, True]])
+    snoozes = [
+        (SnoozeHit("card", "a"),),
+        (),
+        (SnoozeHit("card", "a"), SnoozeHit("ip", "gone")),
+        (SnoozeHit("card", "a"), SnoozeHit("device", "a")),
+    ]
+    counting, silenced = silence_snoozed(fired, ("a", "b"), snoozes)
+    assert counting.tolist() == [[False, True], [True, False], [False, True], [False, True]]
+    assert silenced == {0: [SnoozeHit("card", "a")], 3: [SnoozeHit("card", "a"), SnoozeHit("device", "a")]}
+    assert fired[0, 0], "what matched is another's and stays as it was"

@@ -14,6 +14,7 @@ from contract.dead_letters import REASONS
 from contract.events import Origin
 from contract.features import get_feature_names
 from contract.models import Thresholds
+from contract.verdicts import SnoozedRule
 from scoring.ports import EventResult, RawEvent
 from scoring.rules.ruleset import load_rules
 from support.tiny_model import random_onnx, tiny_manifest, tiny_package
@@ -97,6 +98,29 @@ def test_lists_and_overrides_decide_over_the_model(bench: Workbench, mark: str, 
     assert verdict.decision == decision
     assert verdict.reasons[0].code == f"list:{mark}"
     assert "card-1" not in str(verdict.reasons)
+
+
+def test_a_snoozed_rule_decides_nothing_and_the_verdict_names_it(bench: Workbench) -> None:
+    gift = {"category": "giftcard", "amount_minor": 12_000}
+    bench.store.snoozes["card", "k1:card-1"] = ("giftcards", "trusted-till")
+    verdict = bench.verdict(transaction(1, **gift))
+    assert (verdict.decision, verdict.rules, verdict.reasons) == ("allow", [], [])
+    assert verdict.snoozed == [SnoozedRule(rule="giftcards", entity="card")]
+    assert bench.count("tillguard_scoring_rules_snoozed_total", rule="giftcards") == 1
+    assert bench.count("tillguard_scoring_rule_hits_total", rule="giftcards") == 0
+    other = bench.verdict(transaction(2, **gift))
+    assert (other.decision, other.snoozed) == ("hold", [])
+
+
+def test_a_snoozed_allow_rule_leaves_the_model_its_say_and_a_deny_list_blocks_all_the_same(bench: Workbench) -> None:
+    bench.store.snoozes["customer", "c-1"] = ("trusted-till",)
+    verdict = bench.verdict(transaction(1, terminal="staff", amount_minor=70_000))
+    assert (verdict.decision, verdict.rules) == ("block", [])
+    bench.store.snoozes["card", "k1:card-2"] = ("giftcards",)
+    bench.store.marks["card", "k1:card-2"] = "deny"
+    denied = bench.verdict(transaction(2, category="giftcard", amount_minor=12_000))
+    assert (denied.decision, [reason.code for reason in denied.reasons][:1]) == ("block", ["list:deny"])
+    assert denied.snoozed == [SnoozedRule(rule="giftcards", entity="card")]
 
 
 def test_a_decision_that_no_group_explains_is_explained_by_the_score(tmp_path: Path) -> None:

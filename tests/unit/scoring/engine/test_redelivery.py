@@ -45,6 +45,10 @@ def add_marks(bench: Workbench) -> None:
     bench.store.marks |= {("card", "k1:card-1"): "deny", ("card", "k1:card-3"): "allow"}
 
 
+def snooze_rules(bench: Workbench) -> None:
+    bench.store.snoozes |= {("card", "k1:card-4"): ("giftcards",), ("customer", "c-5"): ("trusted-till",)}
+
+
 def pass_time(bench: Workbench) -> None:
     bench.clock.advance(86_400)
 
@@ -66,7 +70,7 @@ def crash_and_come_back_with_other_rules_and_model(bench: Workbench) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        change_model, change_rules, add_marks, pass_time, send_more_of_the_same_card, crash,
+        change_model, change_rules, add_marks, snooze_rules, pass_time, send_more_of_the_same_card, crash,
         crash_and_come_back_with_other_rules_and_model,
     ],
 )  # fmt: skip

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from contract.windows import ENTITY_NAMES, hash_counterpart
-from scoring.ports import ListHit
+from scoring.ports import ListHit, SnoozeHit
 from scoring.store.keys import Keys
 from scoring.store.scripts import load_script
 from scoring.store.window_updates import COLUMNS, Bounds, ReplyReader, WindowUpdatePacker, encode_layout
@@ -130,6 +130,15 @@ def test_flags_versions_and_marks_are_those_of_the_record() -> None:
     assert applied.marks == [(ListHit("card", "deny"), ListHit("email", "watch")), (), ()]
     assert (applied.model_versions, applied.rules_versions) == (["m1"] * 3, ["r1"] * 3)
     assert applied.applied_seq.tolist() == [3, 3, 3]
+
+
+@pytest.mark.parametrize("rule", ["a", "ab", "r" * 64])
+def test_snoozes_come_back_between_marks_whatever_their_length(rule: str) -> None:
+    body = struct.pack("<36I", *range(36))
+    snooze = b"\x02s" + bytes([len(rule)]) + rule.encode() + b"\0" * (1 - len(rule) % 2)
+    applied = ReplyReader().read_replies([reply(("card", "email"), body, marks=b"\x01w" + snooze + b"\x02d")])
+    assert applied.marks == [(ListHit("card", "watch"), ListHit("email", "deny"))]
+    assert applied.snoozes == [(SnoozeHit("email", rule),)]
 
 
 def test_an_empty_batch_is_an_empty_answer() -> None:
