@@ -44,7 +44,7 @@ class TokenCache:
         self._forgotten = 0
         """How often something was forgotten: an answer that was asked for before that is not kept."""
 
-    def find_cached(self, text: str) -> Principal | None:
+    def find_remembered(self, text: str) -> Principal | None:
         """Who shows `text`, as far as that is known without asking; never blocks."""
         digest, now_s = hash_token(text), self._clock.monotonic_s()
         with self._lock:
@@ -54,7 +54,7 @@ class TokenCache:
             self._entries.move_to_end(digest)
             return entry.principal
 
-    def find(self, text: str) -> Principal | None:
+    def authenticate(self, text: str) -> Principal | None:
         """Who shows `text`; None for everything that is no usable token, whatever the reason.
 
         Raises TransientError where the database does not answer and the token was not seen within STALE_S_MAX.
@@ -66,15 +66,6 @@ class TokenCache:
         if is_due:
             entry = self._ask(digest, entry, forgotten)
         if entry is None or not entry.token.is_usable(self._clock.now()):
-            return None
-        return entry.principal
-
-    def find_remembered(self, text: str) -> Principal | None:
-        """As `authenticate`, where that takes no question to the database; else None. Never blocks."""
-        now_s = self._clock.monotonic_s()
-        with self._lock:
-            entry = self._entries.get(hash_token(text))
-        if entry is None or entry.check_s <= now_s or not entry.token.is_usable(self._clock.now()):
             return None
         return entry.principal
 

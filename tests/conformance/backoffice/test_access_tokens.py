@@ -80,7 +80,7 @@ def test_use_is_noted_by_the_hour(tokens: AccessTokens, clock: ManualClock) -> N
     seen = []
     for seconds in (0, 600, 3_600):
         clock.advance(seconds)
-        assert cache.find(text) is not None
+        assert cache.authenticate(text) is not None
         seen.append(tokens.list_tokens("meadow")[0].last_used_at)
     began = datetime(2026, 5, 1, tzinfo=UTC)
     assert seen == [began, began, began + timedelta(seconds=4_200)]
@@ -89,9 +89,9 @@ def test_use_is_noted_by_the_hour(tokens: AccessTokens, clock: ManualClock) -> N
 def test_a_token_ends_when_it_expires(tokens: AccessTokens, clock: ManualClock) -> None:
     cache = TokenCache(tokens, clock)
     text = tokens.make(ANN, "meadow", "till", {Scope.SCORE}, expires_at=clock.now() + timedelta(seconds=1)).text
-    assert cache.find(text.get_secret_value()) is not None
+    assert cache.authenticate(text.get_secret_value()) is not None
     clock.advance(1)
-    assert cache.find(text.get_secret_value()) is None
+    assert cache.authenticate(text.get_secret_value()) is None
 
 
 def test_what_another_process_revokes_is_refused_a_moment_later(
@@ -99,9 +99,9 @@ def test_what_another_process_revokes_is_refused_a_moment_later(
 ) -> None:
     cache = TokenCache(tokens, clock)
     made = tokens.make(ANN, "meadow", "till", {Scope.SCORE})
-    assert cache.find(made.text.get_secret_value()) == made.token.as_principal()
+    assert cache.authenticate(made.text.get_secret_value()) == made.token.as_principal()
     other = open_database(database_url)
     AccessTokens(other, AuditTrail(other, clock), clock).revoke(ANN, "meadow", made.token.token_id)
     other.close()
     clock.advance(5)
-    assert cache.find(made.text.get_secret_value()) is None
+    assert cache.authenticate(made.text.get_secret_value()) is None
