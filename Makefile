@@ -9,10 +9,10 @@ unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
 # What the contract's coverage is measured by: measuring doubles the time of a test, so the others run without.
-CONTRACT := tests/unit/contract tests/golden tests/unit/scoring/decision/test_breaker.py \
+CONTRACT := tests/unit/contract $(wildcard tests/golden/test_*messages.py tests/golden/test_*cryptography.py) \
   tests/unit/federation/coordinator/test_rules_of_a_plan.py tests/unit/trainer/model/test_calibrate.py
 SERVED := $(wildcard tests/conformance tests/simulation tests/integration tests/e2e)
-UNIT := unit-contract unit-services unit-federation unit-rest
+UNIT := unit-services unit-contract unit-federation
 ARGS ?=
 PARALLEL := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 UNIT_TESTS := $(PYTEST) -m "not slow"
@@ -56,7 +56,8 @@ docs:
 docs-site: setup ## All guides and a reference of every room as web pages in build/docs-site/html.
 	@scripts/docs_site.sh
 
-# Each process imports and collects its own files only, two at a time; the header names the seed of its random order.
+# Two at a time, each of which imports and collects its own files only: what is tested with the same libraries is in one process,
+# for to import them takes seconds. The header names the seed of a process's random order.
 unit:
 	@$(PARALLEL) $(UNIT)
 
@@ -64,13 +65,11 @@ unit-contract:
 	$(UNIT_TESTS) $(CONTRACT) --cov=contract --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=98 $(ARGS) $(OR_NONE)
 
 unit-services:
-	$(UNIT_TESTS) tests/unit/connectors tests/unit/scoring $(CONTRACT:%=--ignore=%) $(ARGS) $(OR_NONE)
+	$(UNIT_TESTS) tests/architecture $(filter-out $(addprefix tests/unit/,contract federation trainer),$(wildcard tests/unit/*)) \
+	  $(CONTRACT:%=--ignore=%) $(ARGS) $(OR_NONE)
 
 unit-federation:
-	$(UNIT_TESTS) tests/unit/federation tests/unit/trainer $(CONTRACT:%=--ignore=%) $(ARGS) $(OR_NONE)
-
-unit-rest:
-	$(UNIT_TESTS) tests/architecture $(filter-out $(addprefix tests/unit/,connectors contract federation scoring trainer),$(wildcard tests/unit/*)) $(ARGS) $(OR_NONE)
+	$(UNIT_TESTS) tests/golden tests/unit/federation tests/unit/trainer $(CONTRACT:%=--ignore=%) $(ARGS) $(OR_NONE)
 
 # Three processes, each with servers of its own, which take the files in the order that tests/conftest.py gives them: of two cores, two
 # processes leave a fifth idle, for they often wait.

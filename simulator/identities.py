@@ -9,6 +9,9 @@ _STREETS = ("Linden", "Harbour", "Mill", "Station", "Orchard", "Church", "River"
 _TOWNS = ("Westholm", "Birkfeld", "Sandau", "Oldenmoor", "Kirchtal", "Neuburg", "Seewald", "Rosental")
 _MAILERS = ("mail.example", "post.example", "inbox.example", "letters.example")
 
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+"""Twice a digit, its own two digits added."""
+
 
 def draw_customer(rng: np.random.Generator) -> str:
     """An account number of seven digits."""
@@ -22,8 +25,8 @@ def draw_card(rng: np.random.Generator) -> str:
 
 
 def _check_digit(body: str) -> int:
-    doubled = [int(digit) * (2 if index % 2 == 0 else 1) for index, digit in enumerate(reversed(body))]
-    return -sum(value - 9 if value > 9 else value for value in doubled) % 10
+    doubled = sum(_DOUBLED[int(digit)] for digit in body[::-2])
+    return -(doubled + sum(map(int, body[-2::-2]))) % 10
 
 
 def draw_device(rng: np.random.Generator) -> str:
@@ -33,8 +36,8 @@ def draw_device(rng: np.random.Generator) -> str:
 
 def draw_ip(rng: np.random.Generator) -> str:
     """An IPv4 address."""
-    a, b, c, d = rng.integers((11, 0, 0, 1), (200, 255, 255, 255))
-    return f"{a}.{b}.{c}.{d}"
+    # Four calls are faster than one with arrays of bounds, and draw the same.
+    return f"{rng.integers(11, 200)}.{rng.integers(255)}.{rng.integers(255)}.{rng.integers(1, 255)}"
 
 
 def draw_email(rng: np.random.Generator) -> str:

@@ -4,6 +4,7 @@ TILLGUARD_TEST_STATE=<state folder> makes the tests use a stack that `tillguard 
 TILLGUARD_TEST_SEED=<number> repeats a run's random choices.
 """
 
+import gc
 import os
 import random
 import secrets
@@ -32,6 +33,16 @@ hypothesis.settings.register_profile(
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )
 hypothesis.settings.load_profile(os.environ.get("TILLGUARD_TEST_PROFILE", "shared"))
+
+# What is imported stays until the end, so the collector has nothing to find in it: it rests until the tests begin.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """The collector begins its work, and looks at what the tests make alone: no longer at every module with each of its rounds."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

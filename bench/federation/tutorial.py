@@ -9,9 +9,6 @@ from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import make_classification
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from bench.federation import trial
 from bench.federation.kafka import KafkaFederation
@@ -49,6 +46,10 @@ class Outcome(NamedTuple):
 
 def generate_data(examples: int) -> tuple[Data, Data]:
     """Training and test set, standardised by the training set's statistics."""
+    from sklearn.datasets import make_classification  # noqa: PLC0415 - seconds that no other function needs
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
     features, labels = make_classification(
         n_samples=examples, n_features=30, n_informative=18, n_redundant=8, weights=[0.985, 0.015], class_sep=1.5,
         flip_y=0.01, random_state=7,

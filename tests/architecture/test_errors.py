@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from contract import errors
-from support.source_tree import PRODUCT, ROOT, list_files, parse
+from support.source_tree import PRODUCT, ROOT, list_files, walk
 
 BUILT_IN = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
 OUTSIDE = {
@@ -30,7 +30,7 @@ def kinds_in(*houses: str) -> list[Kind]:
     classes = [
         Kind(".".join(file.relative_to(ROOT).with_suffix("").parts), node.name, ast.unparse(base).rpartition(".")[2])
         for file in list_files(*houses)
-        for node in ast.walk(parse(file))
+        for node in walk(file)
         if isinstance(node, ast.ClassDef)
         for base in node.bases
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.source_tree import HOUSES, PRODUCT, ROOT, list_files, parse, says_pure
+from support.source_tree import HOUSES, PRODUCT, ROOT, list_files, says_pure, walk
 
 FILES_MAX = 24
 IMPURE = {
@@ -35,7 +35,7 @@ def imports(file: Path) -> list[str]:
 
 
 def _imports(file: Path) -> Iterator[str]:
-    for node in ast.walk(parse(file)):
+    for node in walk(file):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

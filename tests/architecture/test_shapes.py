@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from support.source_tree import ROOT, list_files, parse
 
@@ -35,6 +36,7 @@ def aliased(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
             yield node.targets[0].id, node.value
 
 
+@cache
 def words(annotation: ast.expr | None) -> set[str]:
     """Names in a type; what a function that is handed over takes and gives is its own affair."""
     if annotation is None or any(isinstance(node, ast.Call | ast.Constant) for node in ast.walk(annotation)):

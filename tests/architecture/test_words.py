@@ -6,9 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from support.source_tree import ROOT, list_files, parse
+from support.source_tree import ROOT, list_files, walk
 
 TERMS_MAX = 80
 NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -30,7 +28,7 @@ def names() -> list[tuple[str, str]]:
     for file in list_files():
         where = str(file.relative_to(ROOT))
         found.append((where, file.stem))
-        named = (node for node in ast.walk(parse(file)) if isinstance(node, NAMED))
+        named = (node for node in walk(file) if isinstance(node, NAMED))
         found += [(where, node.name) for node in named if not node.name.startswith("_")]
     return found
 
@@ -53,12 +51,12 @@ def test_no_name_has_a_word_that_the_glossary_rules_out() -> None:
     assert guilty == []
 
 
-@pytest.mark.parametrize(
-    "phrase", ["in place of it", "so many rows", "it goes on", "Mend it", "anew", "beside it", "occured"]
-)
-def test_the_linter_of_make_lint_finds_words_that_readers_stumble_over(phrase: str, tmp_path: Path) -> None:
-    (tmp_path / "page.md").write_text(f"What is said {phrase} here.\n", encoding="utf-8")
+def test_the_linter_of_make_lint_finds_words_that_readers_stumble_over(tmp_path: Path) -> None:
+    phrases = ["in place of it", "so many rows", "it goes on", "Mend it", "anew", "beside it", "occured"]
+    text = "".join(f"What is said {phrase} here.\n" for phrase in phrases)
+    (tmp_path / "page.md").write_text(text, encoding="utf-8")
     found = subprocess.run(
         [Path(sys.executable).with_name("codespell"), tmp_path], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert "page.md:1: " in found.stdout
+    lines = {int(line) for line in re.findall(r"page\.md:(\d+): ", found.stdout)}
+    assert [phrase for number, phrase in enumerate(phrases, 1) if number not in lines] == []

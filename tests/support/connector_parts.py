@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from threading import Event
 from typing import Any
 
@@ -203,8 +204,9 @@ def mapper(text: str = MYSQL_TEXT, *, rotating: bool = False) -> Mapper:
     return Mapper(config(text), admission(), tokens(rotating=rotating))
 
 
+@cache
 def config(text: str = MYSQL_TEXT) -> ConnectorConfig:
-    """A connector file."""
+    """A connector file; each text is read once, for nothing changes what came of it."""
     return parse(text, "orders.yaml")
 
 

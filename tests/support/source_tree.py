@@ -23,6 +23,13 @@ def parse(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
+@cache
+def walk(file: Path) -> tuple[ast.AST, ...]:
+    """Every node of the tree, in the order of `ast.walk`."""
+    return tuple(ast.walk(parse(file)))
+
+
+@cache
 def says_pure(file: Path) -> bool:
     """Whether the docstring promises it for the whole file; `Pure but` names an exception."""
     return re.search(r"\bPure\b(?!,? but)", ast.get_docstring(parse(file)) or "") is not None

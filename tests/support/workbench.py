@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,12 @@ def dead_letter_of(outcome: EventResult) -> DeadLetter:
     return msgspec.json.decode(outcome.dead_letter, type=DeadLetter)
 
 
+@cache
+def plain_rules() -> Ruleset:
+    """RULES, read once: a ruleset does not change."""
+    return load_rules(RULES, where="test")
+
+
 @dataclass
 class Workbench:
     """Everything an engine stands on; `restart` makes a new engine over the same store, as after a crash."""
@@ -108,7 +115,7 @@ class Workbench:
     store: MemoryStore = field(default_factory=MemoryStore)
     cases: MemoryCases = field(default_factory=MemoryCases)
     archive: MemoryRules = field(default_factory=MemoryRules)
-    rules: Ruleset = field(default_factory=lambda: load_rules(RULES, where="test"))
+    rules: Ruleset = field(default_factory=plain_rules)
     document: dict[str, Any] = field(default_factory=dict)
     model: bytes | None = field(default_factory=tiny_package)
     version: str = "tiny-1"

@@ -5,6 +5,7 @@ import pytest
 
 from demo.federation import members
 from demo.federation.members import MEMBERS, Member
+from simulator.profile import Profile
 from simulator.sales import KINDS
 from trainer.examples.examples import FRAUDS_MIN, split_rows
 
@@ -33,7 +34,7 @@ def test_nothing_of_a_kind_that_a_member_has_not_seen_is_ever_learned_from(place
 
 
 def test_a_members_past_is_in_time_order_and_the_same_for_the_same_seed() -> None:
-    member = Member("oak", ("bots",), 1_500, 0.5)
+    member = Member("oak", ("bots",), 1_500, 0.5, Profile(customers=500))
     sold = members.simulate_past(member, 0, 3, NOW)
     every = [*sold.old, *sold.new, *sold.later]
     times = [entry.sale.event_time for entry in every]

@@ -1,3 +1,4 @@
+import shutil
 import socket
 import stat
 from pathlib import Path
@@ -14,21 +15,36 @@ from tillguard.config import begin_coordinator, is_retailer, load_coordinator
 from tillguard.federation import keys, topics
 
 
+@pytest.fixture(scope="module")
+def harbour(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the keys of `harbour`, which take long to make: their passphrase is stretched."""
+    folder = tmp_path_factory.mktemp("harbour")
+    keys.make_identity("harbour", ParticipantSettings(key_file=folder / "keys" / "harbour.key"))
+    return folder / "keys"
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> ParticipantSettings:
+def unmade(tmp_path: Path) -> ParticipantSettings:
     return ParticipantSettings(key_file=tmp_path / "keys" / "harbour.key")
 
 
-def test_keys_are_made_once_and_lie_encrypted_for_their_owner_alone(own: ParticipantSettings) -> None:
-    public = keys.make_identity("harbour", own)
-    assert keys.make_identity("harbour", own) == public
-    identity = keys.load_identity(own, "enrol")
+@pytest.fixture
+def own(harbour: Path, unmade: ParticipantSettings) -> ParticipantSettings:
+    """Settings of `harbour`, whose keys are made."""
+    shutil.copytree(harbour, unmade.key_file.parent)
+    return unmade
+
+
+def test_keys_are_made_once_and_lie_encrypted_for_their_owner_alone(unmade: ParticipantSettings) -> None:
+    public = keys.make_identity("harbour", unmade)
+    assert keys.make_identity("harbour", unmade) == public
+    identity = keys.load_identity(unmade, "enrol")
     assert identity.public == public
-    for file in (own.key_file, own.key_file.with_suffix(".passphrase")):
+    for file in (unmade.key_file, unmade.key_file.with_suffix(".passphrase")):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    secret = own.key_file.with_suffix(".passphrase").read_bytes()
+    secret = unmade.key_file.with_suffix(".passphrase").read_bytes()
     assert len(secret) >= 32
-    assert secret not in own.key_file.read_bytes()
+    assert secret not in unmade.key_file.read_bytes()
 
 
 def test_a_passphrase_of_the_settings_is_used_and_a_wrong_one_opens_nothing(tmp_path: Path) -> None:
@@ -43,7 +59,6 @@ def test_a_passphrase_of_the_settings_is_used_and_a_wrong_one_opens_nothing(tmp_
 
 
 def test_a_file_that_others_may_read_or_that_is_no_key_file_is_a_matter_of_settings(own: ParticipantSettings) -> None:
-    keys.make_identity("harbour", own)
     own.key_file.chmod(0o640)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         keys.load_identity(own, "enrol")
@@ -54,15 +69,14 @@ def test_a_file_that_others_may_read_or_that_is_no_key_file_is_a_matter_of_setti
 
 
 def test_a_retailer_does_not_take_part_with_another_s_keys(own: ParticipantSettings) -> None:
-    keys.make_identity("harbour", own)
     for attempt in (lambda: keys.make_identity("meadow", own), lambda: keys.load_identity(own, "enrol", "meadow")):
         with pytest.raises(ConfigurationError, match="holds the keys of harbour: give meadow"):
             attempt()
 
 
-def test_without_keys_the_message_names_the_command_that_makes_them(own: ParticipantSettings) -> None:
+def test_without_keys_the_message_names_the_command_that_makes_them(unmade: ParticipantSettings) -> None:
     with pytest.raises(ConfigurationError, match="tillguard federation enrol"):
-        keys.load_identity(own, "enrol")
+        keys.load_identity(unmade, "enrol")
 
 
 def test_a_model_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -173,20 +187,20 @@ def test_where_no_broker_listens_a_federation_is_not_begun_and_only_that_is_said
 
 
 def test_a_full_disk_leaves_no_half_of_a_passphrase_and_keeps_the_model_that_was(
-    tmp_path: Path, own: ParticipantSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, unmade: ParticipantSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tmp_path / "model.npz"
     keys.write_model(model, {"w": np.ones(3, np.float32)})
     before = model.read_bytes()
     monkeypatch.setattr("runtime.atomic_file.secrets.token_hex", lambda _: "x")
-    passphrase = keys._generated_secret(own)
+    passphrase = keys._generated_secret(unmade)
     passphrase.parent.mkdir()
     for file in (model, passphrase):
         file.with_name(f".{file.name}.x.partial").symlink_to("/dev/full")
     with pytest.raises(TillguardError, match="No space left"):
         keys.write_model(model, {"w": np.zeros(3, np.float32)})
     with pytest.raises(TillguardError, match="No space left"):
-        keys.make_identity("shop", own)
+        keys.make_identity("shop", unmade)
     assert model.read_bytes() == before
     assert not passphrase.exists()
-    assert keys.make_identity("shop", own).name == "shop"
+    assert keys.make_identity("shop", unmade).name == "shop"
