@@ -31,3 +31,7 @@ class BackofficeSettings(Section):
         default_factory=dict,
         description="settings file of each retailer by name; empty: every retailer of the state folder",
     )
+    session_idle_minutes: float = Field(
+        60.0, gt=0, le=10_080, description="a person who does nothing for so long signs in again"
+    )
+    session_hours: float = Field(12.0, gt=0, le=720, description="and after so long in any case")

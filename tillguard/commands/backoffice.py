@@ -1,15 +1,12 @@
-"""The backoffice on the command line: run it."""
+"""The backoffice on the command line: run it; people, tokens and audit have modules of their own."""
 
 from pathlib import Path
 
 import typer
 
-CONFIG = typer.Option(
-    None,
-    "--config",
-    metavar="FILE",
-    help="Settings of the backoffice; else the state folder's backoffice.yaml, else defaults.",
-)
+from tillguard.commands import backoffice_tokens, backoffice_users
+from tillguard.commands.backoffice_users import CONFIG
+
 backoffice = typer.Typer(
     no_args_is_help=True,
     help="The door for checkouts and the desk for people, over HTTP: one process for all retailers of an installation.",
@@ -20,6 +17,8 @@ backoffice = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Adds the group."""
     backoffice.command("run")(run)
+    backoffice_users.register(backoffice)
+    backoffice_tokens.register(backoffice)
     app.add_typer(backoffice, name="backoffice")
 
 
