@@ -176,3 +176,27 @@ def test_figures_without_any_transaction_are_empty_not_wrong() -> None:
     assert figures["latency_ms"] == {"p50": None, "p90": None, "p99": None, "max": None}
     assert figures["average_precision"] is None
     assert figures["recall_by_kind"] == {}
+
+
+def test_precision_and_recall_are_told_at_each_distinct_score_from_the_strictest_down() -> None:
+    precision, recall = summary.compute_precision_recall([0.9, 0.5, 0.5, 0.1], [True, False, True, False])
+    assert precision.tolist() == [1.0, 2 / 3, 0.5]
+    assert recall.tolist() == [0.5, 1.0, 1.0]
+    assert [part.size for part in summary.compute_precision_recall([0.9], [False])] == [0, 0]
+
+
+def test_a_degraded_answer_that_comes_after_the_full_one_changes_nothing() -> None:
+    given = tally(("a", GENUINE))
+    given.take_verdict(verdict("a", "block"), 1.0)
+    given.take_verdict(verdict("a", "flag", revision=0), 2.0)
+    entry = given.entries["a"]
+    assert entry.verdict is not None
+    assert (entry.verdict.decision, entry.read_s, entry.degraded) == ("block", 1.0, True)
+
+
+def test_the_frauds_of_a_phase_are_those_that_the_retailer_wrote_down_soundly() -> None:
+    given = tally(("a", fraud()), ("b", GENUINE), ("c", fraud("rings")))
+    given.expect("d", Entry("history", fraud(), 1_000))
+    given.expect("e", Entry("live", fraud(), 1_000, bad="amount"))
+    assert [name for name, _ in given.list_frauds("live")] == ["a", "c"]
+    assert [truth.kind for _, truth in given.list_frauds("live")] == ["bots", "rings"]

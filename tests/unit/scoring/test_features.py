@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from contract.clock import to_epoch_ms
 from contract.events import Origin
 from contract.features import get_feature_names
-from contract.windows import ENTITY_NAMES
+from contract.windows import ENTITY_NAMES, hash_counterpart
 from scoring.features import (
     build_window_updates,
     compute_features,
     compute_quantities,
+    encode_entities,
     hash_content,
     list_aggregate_columns,
     list_event_times_ms,
@@ -174,3 +175,18 @@ def test_the_digest_is_the_same_for_the_same_row_however_it_came() -> None:
         {"category": None}, {"customer_since": START}, {"basket_items": 1}, {"session_s": 1.0}, {"device": None},
     ]  # fmt: skip
     assert len({of(), *(of(**change) for change in changes)}) == 1 + len(changes)
+
+
+def test_entities_of_a_record_are_hashes_of_what_they_were_called_before_their_key_rotated() -> None:
+    def held(**changes: Any) -> list[tuple[str, bytes]]:
+        one = transaction(customer="c-1", card="k1:card-1", device=None, **changes)
+        (found,) = build_window_updates([one], [123], list_event_times_ms([one]))
+        entities = encode_entities(found)
+        hashes = [entities[at : at + 8] for at in range(2, len(entities), 8)]
+        mask = int.from_bytes(entities[:2], "little")
+        return list(zip([name for i, name in enumerate(ENTITY_NAMES) if mask >> i & 1], hashes, strict=True))
+
+    plain = [("customer", hash_counterpart(b"c-1")), ("card", hash_counterpart(b"k1:card-1"))]
+    assert held(aliases=None) == plain
+    assert held(aliases={"card": "k0:old"}) == [plain[0], ("card", hash_counterpart(b"k0:old"))]
+    assert held(aliases={"device": "k0:gone"}) == plain, "an entity that is not named has no name before"

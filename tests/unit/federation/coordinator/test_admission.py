@@ -24,7 +24,7 @@ from federation.coordinator.state import CoordinatorState, Note
 from federation.messages.global_weights import GlobalWeights
 from federation.messages.identity import Identity, get_identity
 from federation.refusals import EnvelopeRefusedError
-from tillguard.federation.answers import build_order, check
+from tillguard.federation.answers import ENDLESS, build_order, check, choose_orders
 
 NOON_MS = 1_800_000_000_000
 KEYS = {name: Identity.generate(name).public for name in ("harbour", "station")}
@@ -100,6 +100,38 @@ def test_of_too_many_orders_the_oldest_by_time_is_forgotten_whatever_it_is_calle
         admit_order(state, heading(NOON_MS + number), order)
     assert f"{ORDERS_KEPT:032x}" not in state.orders
     assert (len(state.orders), state.orders_forgotten_ms) == (ORDERS_KEPT, NOON_MS)
+
+
+@pytest.mark.parametrize(
+    ("standing", "asked", "orders"),
+    [
+        (0, None, [("run", ENDLESS)]), (ENDLESS // 2, None, [("run", ENDLESS)]), (ENDLESS // 2 + 1, None, []),
+        (0, 3, [("run", 3)]), (1, 3, []), (3, 3, []), (4, 3, [("pause", 0), ("run", 3)]),
+    ],
+)  # fmt: skip
+def test_a_coordinator_that_goes_on_orders_no_round_more_than_is_wanted(
+    standing: int, asked: int | None, orders: list[tuple[str, int]]
+) -> None:
+    made = CoordinatorState(model=GlobalWeights(version=0, shapes=(), payload=b""), rounds_wanted=standing)
+    assert [(order.action, order.rounds) for order in choose_orders(made, asked)] == orders
+
+
+def test_an_order_of_an_earlier_build_that_is_refused_leaves_no_note(state: CoordinatorState) -> None:
+    before = list(state.notes)
+    with pytest.raises(EnvelopeRefusedError, match="nobody of this name waits"):
+        apply_order(
+            state, Order(action="approve", participant="harbour", fingerprint="0" * 64), NOON_MS, members_max=10
+        )
+    assert state.notes == before
+
+
+def test_other_keys_of_an_approved_name_are_not_let_in(state: CoordinatorState) -> None:
+    given(state, FIRST)
+    state.waiting[KEYS["station"].fingerprint] = replace(state.waiting[KEYS["station"].fingerprint], name="harbour")
+    other = Order(action="approve", participant="harbour", fingerprint=KEYS["station"].fingerprint, order_id="e" * 32)
+    with pytest.raises(EnvelopeRefusedError, match="a participant of this name is approved"):
+        given(state, other)
+    assert get_identity(state.members["harbour"]).fingerprint == FIRST.fingerprint
 
 
 def test_a_pause_takes_back_every_round_that_is_wanted(state: CoordinatorState) -> None:

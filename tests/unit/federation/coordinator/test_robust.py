@@ -73,6 +73,15 @@ def test_only_those_who_are_told_are_in_it_and_a_part_can_be_asked_for() -> None
         made.combine(frozenset({"carl"}))
 
 
+def test_what_two_alone_would_make_of_each_other_is_their_mean() -> None:
+    made = collection(rule="krum", byzantine_max=0)
+    for name, value in zip(NAMES, (0.1, 0.2, 0.6), strict=True):
+        made.accept("updates", said(name, value, value))
+    closed(made, *NAMES)
+    assert made.combine(frozenset({"alma", "carl"})).update.tolist() == pytest.approx([0.35, 0.35])
+    assert made.combine().update.tolist() != pytest.approx([0.3, 0.3]), "of all it is the most central one"
+
+
 def test_too_few_for_the_rule_do_not_close_a_stage() -> None:
     with pytest.raises(UpdateRefusedError):
         collection(rule="krum", byzantine_max=1).make_closing("updates", NAMES)

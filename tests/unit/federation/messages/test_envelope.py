@@ -94,6 +94,23 @@ def test_a_body_that_is_not_of_its_type_is_refused() -> None:
     assert refused(msgspec.msgpack.encode(resigned(msgspec.msgpack.encode(fields), identity("alma")))) == "malformed"
 
 
+@pytest.mark.parametrize("body", [b"\xc1", encode_message(REFUSAL)], ids=["no message", "no enrolment"])
+def test_an_enrolment_that_is_none_has_no_keys_to_be_checked_with(body: bytes) -> None:
+    signed = seal(REFUSAL, identity("alma"), federation=FEDERATION, sent_at_ms=NOW_MS)
+    fields = msgspec.msgpack.decode(signed.envelope)
+    fields[2], fields[9] = "enrolment", body
+    assert refused(msgspec.msgpack.encode(resigned(msgspec.msgpack.encode(fields), identity("alma")))) == "malformed"
+
+
+def test_what_is_longer_than_a_message_can_be_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(encode_message(REFUSAL))
+    monkeypatch.setattr("federation.messages.envelope.MESSAGE_BYTES_MAX", size)
+    seal(REFUSAL, identity("alma"), federation=FEDERATION, sent_at_ms=NOW_MS)
+    monkeypatch.setattr("federation.messages.envelope.MESSAGE_BYTES_MAX", size - 1)
+    with pytest.raises(EnvelopeRefusedError, match="oversized"):
+        seal(REFUSAL, identity("alma"), federation=FEDERATION, sent_at_ms=NOW_MS)
+
+
 def test_another_version_is_refused() -> None:
     signed = seal(REFUSAL, identity("alma"), federation=FEDERATION, sent_at_ms=NOW_MS)
     fields = msgspec.msgpack.decode(signed.envelope)

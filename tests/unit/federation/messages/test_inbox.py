@@ -183,6 +183,26 @@ def test_nobody_can_announce_a_long_message_in_another_s_name() -> None:
     assert refused(parts[-1], inbox) == "unsigned"
 
 
+def test_an_announcement_whose_numbers_do_not_fit_its_parts_is_refused() -> None:
+    head, *parts = records(LONG)
+    genuine = announcement_of(head)
+    for size in (2 * PART_BYTES, 3 * PART_BYTES + 1, 1):
+        wrong = announced(msgspec.structs.replace(genuine, bytes=size), "alma")
+        assert refused(wrong, Inbox(FEDERATION)) == "parts"
+    inbox = Inbox(FEDERATION)
+    take(announced(msgspec.structs.replace(genuine, bytes=genuine.bytes + 1), "alma"), inbox)
+    for part in parts[:-1]:
+        take(part, inbox)
+    assert refused(parts[-1], inbox) == "parts"
+
+
+def test_on_a_log_that_is_not_its_own_nobody_announces_anything() -> None:
+    head = records(LONG)[0]
+    for log in ("control", "models", "ledger"):
+        assert refused(head, Inbox(FEDERATION, log=log)) == "no_right"
+    assert refused(records(LONG, "coordinator")[0], Inbox(FEDERATION)) == "no_right"
+
+
 def test_whoever_is_revoked_between_announcement_and_last_part_is_refused() -> None:
     head, *parts = records(LONG)
     inbox = Inbox(FEDERATION)

@@ -143,6 +143,12 @@ def test_the_geometric_median_minimises_the_weighted_distance() -> None:
     np.testing.assert_allclose(corner, [0, 0], atol=1e-4)
 
 
+def test_where_the_mean_is_the_median_already_it_stays() -> None:
+    even = np.full(5, 0.2)
+    for rows in ([[0.0], [0.0], [0.0], [3.0], [-3.0]], [[0.0]] * 5):
+        np.testing.assert_array_equal(compute_geometric_median(np.array(rows), even), [0.0])
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_the_order_of_participants_does_not_matter(rule: Rule) -> None:
     rows, weights = honest(9), np.arange(1.0, 10.0)

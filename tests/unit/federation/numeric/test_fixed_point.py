@@ -80,3 +80,9 @@ def test_a_configuration_that_cannot_hold_the_sum_is_refused(
 ) -> None:
     with pytest.raises(MaskingRefusedError):
         FixedPoint(bits=bits, scale=scale, bound=bound, addends=addends)
+
+
+def test_a_ring_without_room_for_all_is_refused() -> None:
+    assert choose_finest(8, 1.0, 63).largest_sum <= 127
+    with pytest.raises(MaskingRefusedError, match="no room for 64 participants"):
+        choose_finest(8, 1.0, 64)

@@ -9,7 +9,7 @@ import pytest
 
 from contract.errors import FencedError
 from contract.federation.frames import SignedEnvelope
-from contract.federation.messages import MaskKeys, MaskShares, SurvivorList, Unmasking
+from contract.federation.messages import MaskedUpdate, MaskKeys, MaskShares, SurvivorList, Unmasking
 from federation.refusals import MaskingRefusedError
 from federation.secagg.coordinator_side import MaskingCoordinator
 from federation.secagg.member_side import MaskingMember
@@ -390,6 +390,14 @@ def test_malformed_keys_shares_and_words_are_refused_by_the_coordinator_and_chan
     assert reason(lambda: coordinator.take_shares("p000", garbled, signed("p000", garbled, plan))) == "shares"
     assert reason(lambda: coordinator.close_shares(["p000"])) == "stage"
     coordinator.take_shares("p000", shares, signed("p000", shares, plan))
+
+
+def test_words_that_are_too_few_or_too_many_are_refused_by_the_coordinator() -> None:
+    attempt = Attempt()
+    words = attempt.members["p000"].mask(attempt.shares().envelopes, attempt.vectors["p000"], NOW_MS)
+    for payload in (words.payload[:-4], words.payload + bytes(4), b""):
+        assert reason(partial(attempt.coordinator.take_update, "p000", MaskedUpdate(payload=payload))) == "words"
+    attempt.coordinator.take_update("p000", words)
 
 
 def test_of_each_stage_one_message_of_each_member_counts_and_none_of_anybody_else() -> None:

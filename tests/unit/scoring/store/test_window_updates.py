@@ -141,6 +141,38 @@ def test_snoozes_come_back_between_marks_whatever_their_length(rule: str) -> Non
     assert applied.snoozes == [(SnoozeHit("email", rule),)]
 
 
+def test_numbers_beyond_32_bits_come_back_beside_habit_and_risk_and_for_no_entity_at_all() -> None:
+    habit = struct.pack("<IdBBBBII", 4, 900.0, 0, 1, 2, 3, 9_000, 7)
+    risk = struct.pack("<10I3d2I", *range(1, 11), 100.0, -1.0, 300.0, 7, 8)
+    body = struct.pack("<13d5I", *range(18)) + struct.pack("<18I", *range(18)) + habit + risk
+    head = struct.pack("<QBBBBBBB", 3, mask("card", "email"), 0b10, 1, 1, 2, 2, 0)
+    row = ReplyReader().read_replies([b"1digest-1" + head + b"m1r1" + body]).aggregates[0]
+    assert row[column("card.sum_30d")] == 11
+    assert row[column("card.usual_count")] == 4
+    assert row[column("email.since_fraud_ms")] == 100
+    nobody = ReplyReader().read_replies([reply((), b"")]).aggregates[0]
+    assert not np.isfinite(nobody).any()
+
+
+def test_versions_and_marks_of_many_kinds_are_kept_within_bounds() -> None:
+    reader = ReplyReader()
+    body = struct.pack("<18I", *range(18))
+    for number in range(1_030):
+        head = struct.pack("<QHHBBB", 3, mask("card"), 0, 4, 2, 0)
+        applied = reader.read_replies([b"1digest-1" + head + b"%04dr1" % number + body])
+        assert applied.model_versions == [f"{number:04}"]
+    assert len(reader._pinned) <= 1_024
+
+
+def test_some_window_updates_may_be_sent_with_other_versions() -> None:
+    packer = WindowUpdatePacker(Keys("shop"), b"f" * 40, BOUNDS)
+    updates = [window_update(name, card="x") for name in ("t-1", "t-2", "t-3")]
+    shared, other = packer.pack_shared(5, "m1", "r1"), packer.pack_shared(5, "m2", "r1")
+    first, second, third = packer.pack_apart(updates, shared, {1: other})
+    assert [first, third] == [packer.pack(updates, shared)[0], packer.pack(updates, shared)[2]]
+    assert second == packer.pack(updates, other)[1]
+
+
 def test_an_empty_batch_is_an_empty_answer() -> None:
     applied = ReplyReader().read_replies([])
     assert applied.aggregates.shape == (0, COLUMNS)

@@ -83,6 +83,25 @@ def test_what_would_fit_better_is_said(changes: dict[str, Any], words: str) -> N
     assert any(words in note for note in told), told
 
 
+def test_days_and_months_that_may_be_swapped_are_told_where_the_format_is_set_already() -> None:
+    text = TEXT.replace("event_time: at", "event_time: {column: at, format: '%d/%m/%Y %H:%M'}")
+    swappable = {
+        "at": lambda number: f"0{number % 9 + 1}/04/2026 10:00",
+        "is_fraud": labelled,
+        "told": "2026-11-30 10:00",
+    }
+    assert any("the other way round" in note for note in notes(sales(**swappable), text))
+    sure = swappable | {"at": lambda number: f"{number + 1:02}/04/2026 10:00"}
+    assert not any("the other way round" in note for note in notes(sales(**sure), text))
+
+
+def test_a_form_without_words_for_nothing_is_not_searched_for_them() -> None:
+    lines = TEXT.replace("orders.csv", "orders.jsonl")
+    assert not any(
+        "NULL" in note for note in notes(sales(currency=lambda number: "NULL" if number < 3 else "EUR"), lines)
+    )
+
+
 def test_an_amount_whose_sign_is_of_another_currency_is_told() -> None:
     text = TEXT.replace("path: orders.csv}", "path: orders.csv, decimal: '.'}")
     rows = sales(

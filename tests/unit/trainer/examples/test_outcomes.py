@@ -102,3 +102,10 @@ def test_a_log_of_labels_keeps_every_revision_of_each_transaction() -> None:
     assert log.list_revisions("b") == (Revision(1, 1, "review", False, None),)
     assert log.list_revisions("c") == ()
     assert (len(log), log.list_called_fraud()) == (2, ["a"])
+
+
+def test_where_no_label_says_fraud_nothing_is_called_so() -> None:
+    log = LabelLog()
+    assert log.list_called_fraud() == []
+    log.add("b", False, 1, "review")
+    assert log.list_called_fraud() == []
