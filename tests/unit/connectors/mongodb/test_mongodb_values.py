@@ -37,9 +37,10 @@ from connectors.mongodb.values import (
     list_key_candidates,
     spell_key,
 )
-from connectors.ports import Unreadable
+from connectors.ports import Position, Row, Unreadable
 from connectors.values import ABSENT
 from contract.dead_letters import DeadLetter
+from contract.errors import ConfigurationError
 from contract.events import Transaction
 from support.connector_parts import NOW, config, mapper
 
@@ -262,3 +263,58 @@ def test_a_label_may_name_a_transaction_by_another_kind_of_value_unless_kinds_me
         assert reading.read_values({"_id": 1, "order": order}, OTHERS, OTHERS)["order"] == hex_text
     assert reading.read_values({"_id": 1, "order": "5"}, OTHERS, OTHERS)["order"] == "5"
     assert reading.read_values({"_id": 1, "order": "5"}, OTHERS, MIXED)["order"] == '"5"'
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("507f1f77bcf86cd799439011", [ObjectId("507f1f77bcf86cd799439011"), "507f1f77bcf86cd799439011"]),
+        ("507f1f77bcf86cd79943901", ["507f1f77bcf86cd79943901"]),
+        ("7", [7, "7"]),
+        ("1.5", [1.5, "1.5"]),
+        ("true", [True, "true"]),
+        ("{not json", []),
+    ],
+)
+def test_a_text_that_somebody_typed_is_asked_for_as_each_kind_of_key_that_it_can_be(
+    text: str, found: list[object]
+) -> None:
+    told = list_key_candidates(text, PYTHON)
+    assert sorted(map(repr, told)) == sorted(map(repr, found))
+
+
+@pytest.mark.parametrize("text", ["", "string", "others+new", "mixed+legacy+"])
+def test_what_is_no_spelling_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a spelling"):
+        Spelling.parse(text)
+
+
+@pytest.mark.parametrize("streams", ['{"a": {}}', '{"a": {"at": 5}}', '{"a": 1}', "[]", '{"a": {"token": "82"}}'])
+def test_a_position_without_a_place_in_every_stream_is_refused(streams: str) -> None:
+    with pytest.raises(ConfigurationError):
+        parse_position(Position("stream", f'{{"streams": {streams}}}'))
+
+
+def test_a_change_that_leaves_no_document_is_no_row() -> None:
+    reading = Reading(config(TEXT), config(TEXT).transactions, {"amount"}, PYTHON)
+    event = {"documentKey": {"_id": 7}, "clusterTime": Timestamp(1, 2), "fullDocument": {"_id": 7, "amount": 5}}
+    for kind in ("delete", "drop", "rename", "invalidate"):
+        assert reading.read_change(event | {"operationType": kind}, OTHERS, OTHERS) is None
+    assert reading.read_change(event | {"operationType": "update", "fullDocument": None}, OTHERS, OTHERS) is None
+    for kind, change in (("insert", "insert"), ("update", "update"), ("replace", "update")):
+        row = reading.read_change(event | {"operationType": kind}, OTHERS, OTHERS)
+        assert isinstance(row, Row)
+        assert (row.change, row.coordinates, row.values) == (change, "oplog 1.2", {"_id": "7", "amount": 5})
+        assert row.changed_at == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    untimed = reading.read_change(event | {"operationType": "insert", "clusterTime": None}, OTHERS, OTHERS)
+    assert isinstance(untimed, Row)
+    assert (untimed.coordinates, untimed.changed_at) == ("oplog unknown", None)
+
+
+def test_a_mapping_that_names_nothing_shows_the_whole_document() -> None:
+    reading = Reading(config(TEXT), config(TEXT).transactions, set(), PYTHON)
+    assert reading.read_values({"_id": 7, "amount": 5, "more": "x"}, OTHERS, OTHERS) == {
+        "_id": 7,
+        "amount": 5,
+        "more": "x",
+    }

@@ -71,6 +71,12 @@ def test_binlog_positions_survive_being_written_down() -> None:
     assert parse_snapshot(encode_snapshot(scan)) == scan
 
 
+@pytest.mark.parametrize("text", ["", "{}", "7", '{"start": 1, "table": "orders", "after": null}'])
+def test_a_place_in_a_snapshot_that_cannot_be_read_names_the_remedy(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="reset the connector's position"):
+        parse_snapshot(Position("snapshot", text))
+
+
 def test_binlog_files_are_compared_by_number() -> None:
     late = BinlogPosition(file="binlog.1000000", offset=4)
     assert late.has_reached(BinlogPosition(file="binlog.999999", offset=900))
@@ -161,6 +167,8 @@ def test_personal_data_in_plain_fields_is_suspected() -> None:
     assert found == ["field customer looks like e-mail addresses; add `tokenise: true`, or map another column"]
     cards = [each for n in (1, 2) for each in mapper().map_row(row(n, customer_id="4111 1111 1111 1111"), NOW)]
     assert "card numbers" in find_suspicions([each for each in cards if isinstance(each, Transaction)])[0]
+    hosts = [each for n in (1, 2) for each in mapper().map_row(row(n, customer_id=f"192.0.2.{n}"), NOW)]
+    assert "network addresses" in find_suspicions([each for each in hosts if isinstance(each, Transaction)])[0]
     assert find_suspicions([each for each in mapper().map_row(row(1), NOW) if isinstance(each, Transaction)]) == []
 
 

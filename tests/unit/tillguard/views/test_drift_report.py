@@ -72,6 +72,7 @@ def test_what_says_nothing_is_left_out() -> None:
     assert "The feature log holds no transaction of the window." in told
     assert "Nothing to raise an alarm about." in told
     assert "Scores" not in told
+    assert "Scores" not in page(of(score=None)), "with features to show"
     calm = page(of(score=ScoreDrift(False, None, 0.02, 0.02)))
     assert "no change that chance could not explain" in calm
     assert "since before the window" in page(of(score=ScoreDrift(True, None, 0.02, 0.03)))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from contract.alarms import ALARMS
 from contract.errors import PackageRefusedError
@@ -326,3 +327,13 @@ def test_scores_that_promise_no_fraud_estimate_nothing(known: profile.Profile) -
     findings = found_in(known, Window(seen.features, np.full(5_000, 0.0001), seen.event_time_ms))
     assert findings.performance == []
     assert any("promise fewer than 10 frauds" in note for note in findings.notes)
+
+
+def test_a_model_that_gave_every_transaction_nothing_is_told_of(known: profile.Profile) -> None:
+    told = "at training the model gave every transaction a score of 0"
+    assert told in found_in(replace(known, score_mean=0.0), window()).notes
+    assert told not in found_in(known, window()).notes
+
+
+def test_of_no_values_there_are_no_edges() -> None:
+    assert psi.compute_edges(np.empty(0), np.empty(0)) == []

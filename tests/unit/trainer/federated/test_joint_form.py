@@ -37,3 +37,10 @@ def test_the_first_model_comes_from_its_seed_and_fits_the_plan(tmp_path: Path) -
     assert read_model(tmp_path / "model.npz").shapes == get_shapes(), "roles come back from the names"
     assert all(np.array_equal(array, build_initial_model(7)[name]) for name, array in model.items())
     assert not np.array_equal(next(iter(model.values())), next(iter(build_initial_model(8).values())))
+
+
+def test_a_model_is_taken_apart_and_put_together_again() -> None:
+    arrays = [np.full(1, number, dtype=np.float32) for number in range(6)]
+    parted = joint_form.split_arrays(arrays)
+    assert (parted.weights, parted.statistics, parted.scaling) == (arrays[:4], arrays[4], arrays[5])
+    assert parted.join() == arrays

@@ -146,6 +146,8 @@ def test_one_table_under_two_names_is_a_fault_where_the_server_ignores_case() ->
     assert "orders and Orders are one table" in fault
     names = TableNames("shop", ["orders", "Orders"], ignore_case=False)
     assert (names.faults, names.find("shop", "Orders"), names.find("shop", "ORDERS")) == ([], "Orders", None)
+    assert not names.are_same("orders", "Orders")
+    assert TableNames("shop", ["orders"], ignore_case=True).are_same("orders", "ORDERS")
 
 
 def test_names_of_tables_are_compared_as_the_server_does() -> None:
