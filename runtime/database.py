@@ -44,12 +44,13 @@ class Database:
             if read_while_written:
                 sa.event.listen(self._engine, "connect", _make_durable)
 
-    def upgrade(self, location: str, *, lock: str) -> None:
+    def upgrade(self, location: str, *, lock: str, revision: str = "head") -> None:
         """Brings the tables up to date.
 
         Args:
             location: of Alembic's migrations, `package:folder`.
             lock: name of the lock that migrations take.
+            revision: how far; a database that is further already stays as it is.
 
         Raises TransientError where the database does not answer, or another process migrates for more than LOCK_WAIT_S.
         """
@@ -62,7 +63,7 @@ class Database:
             config = Config()
             config.set_main_option("script_location", location)
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
 
     def create(self, tables: sa.MetaData) -> None:
         """Creates the tables that are missing; raises TransientError."""

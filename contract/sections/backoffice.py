@@ -1,6 +1,7 @@
 """Settings of the backoffice: one process for all retailers of an installation."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -35,3 +36,6 @@ class BackofficeSettings(Section):
         60.0, gt=0, le=10_080, description="a person who does nothing for so long signs in again"
     )
     session_hours: float = Field(12.0, gt=0, le=720, description="and after so long in any case")
+    second_person: tuple[Literal["rules", "models", "thresholds"], ...] = Field(
+        (), description="what another person with the same right must approve before it is done"
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from tillguard.commands import backoffice_tokens, backoffice_users
+from tillguard.commands import backoffice_backup, backoffice_tokens, backoffice_users
 from tillguard.commands.backoffice_users import CONFIG
 
 backoffice = typer.Typer(
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     backoffice.command("run")(run)
     backoffice_users.register(backoffice)
     backoffice_tokens.register(backoffice)
+    backoffice_backup.register(backoffice)
     app.add_typer(backoffice, name="backoffice")
 
 

@@ -118,3 +118,22 @@ def test_the_trail_is_checked_also_against_what_was_noted(state: Path) -> None:
     noted.write_text("meadow 1:x\nmeadow")
     with pytest.raises(TillguardError, match=r"line 1: a head is NUMBER:DIGEST.*line 2"):
         run("audit", "verify", "--noted", str(noted))
+
+
+def test_a_backup_goes_back_into_an_empty_installation_and_into_no_other(
+    state: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("users", "add", "ann", "--role", "meadow:analyst", given=f"{PASSWORD}\n")
+    file = state / "backup.gz"
+    assert re.search(r"backup\.gz: \d+ rows", run("backup", str(file)))
+    assert file.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(TillguardError, match="is there already"):
+        run("backup", str(file))
+    with pytest.raises(TillguardError, match="holds something already"):
+        run("restore", str(file))
+    with pytest.raises(TillguardError, match="cannot be read"):
+        run("restore", str(state / "missing"))
+    monkeypatch.setenv("TILLGUARD_STATE", str(tmp_path_factory.mktemp("other")))
+    run("restore", str(file))
+    assert "ann  meadow:analyst" in run("users", "list")
+    assert run("audit", "verify").startswith("* 3:")
