@@ -90,7 +90,10 @@ class RequestReader:
 
         Raises InvalidEventError, which names the field and never its value.
         """
-        request = self._decoder.decode(body)
+        return self.build(self._decoder.decode(body), now)
+
+    def build(self, request: TransactionRequest, now: datetime) -> tuple[Transaction, int]:
+        """As `read`, from a request that is decoded."""
         values = {name: getattr(request, name) for name in _PLAIN}
         aliases: dict[str, str] = {}
         for name in self._tokenised:

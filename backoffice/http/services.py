@@ -6,6 +6,7 @@ from typing import Protocol
 
 from backoffice.accounts.principal import Principal
 from backoffice.checkout.door import Door
+from backoffice.checkout.sandbox import Sandbox
 from contract.clock import Clock
 from contract.metrics import Metrics
 
@@ -27,6 +28,7 @@ class RetailerServices:
     """What belongs to one retailer."""
 
     door: Door
+    sandbox: Sandbox
     list_closed: Callable[[], list[str]]
     """Why nothing can be judged now, in words; empty: the door is open."""
 

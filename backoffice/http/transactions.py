@@ -75,11 +75,17 @@ async def judge_transaction(
         raise ProblemError(429, str(error), headers={"Retry-After": RETRY_AFTER_S}) from None
     except NotTakenError as error:
         raise _refuse_now(error) from None
+    if isinstance(answer, FellBack):
+        services.metrics.add("tillguard_backoffice_fallbacks_total", retailer=asking.retailer)
+    return answer_checkout(answer)
+
+
+def answer_checkout(answer: Judged | FellBack | Refused) -> Response:
+    """The checkout's envelope around an answer of the door; raises ProblemError for a refusal."""
     match answer:
         case Judged():
-            return _respond_verdict(answer.document)
+            return _answer_verdict(answer.document)
         case FellBack():
-            services.metrics.add("tillguard_backoffice_fallbacks_total", retailer=asking.retailer)
             return answer_json(CheckoutAnswer(decision=answer.decision, source="fallback", verdict=None))
         case Refused():
             raise _describe_refusal(answer)
@@ -96,7 +102,7 @@ def _describe_refusal(refused: Refused) -> ProblemError:
     return ProblemError(422, errors=[FieldProblem(pointer="", code=refused.reason, text=refused.detail)])
 
 
-def _respond_verdict(document: bytes) -> Response:
+def _answer_verdict(document: bytes) -> Response:
     """The verdict's own bytes within the envelope: they are not encoded again."""
     told = _decode_timed(document)
     stages = ", ".join(f"{name};dur={us / 1000:.3f}" for name, us in told.stage_us.items())

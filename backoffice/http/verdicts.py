@@ -36,7 +36,7 @@ class ResolutionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """When it was decided, with a time zone; now where absent."""
 
 
-_decoder = Decoder(ResolutionRequest)
+RESOLUTION_DECODER = Decoder(ResolutionRequest)
 
 
 @router.get(
@@ -85,7 +85,7 @@ async def resolve_verdict(
 ) -> Response:
     """Ends a hold or review: a step-up's result, or a person's decision. Becomes a label for the trainer, too."""
     try:
-        asked = _decoder.decode(await read_body(request))
+        asked = RESOLUTION_DECODER.decode(await read_body(request))
         resolution = _build_resolution(asked, transaction_id, asking, services.clock.now())
         answer = await asking.at.door.resolve(resolution, wait_ms / 1000)
     except InvalidEventError as error:
@@ -95,6 +95,11 @@ async def resolve_verdict(
     except NotTakenError as error:
         detail = f"{error}. Send it again with the same resolution_id."
         raise ProblemError(503, detail, code="not_taken", headers={"Retry-After": RETRY_AFTER_S}) from None
+    return answer_resolution(answer)
+
+
+def answer_resolution(answer: Judged | Accepted | Refused) -> Response:
+    """The new revision where it is there; raises ProblemError for a refusal."""
     match answer:
         case Judged():
             return answer_json(answer.document)

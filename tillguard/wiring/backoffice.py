@@ -18,6 +18,7 @@ from backoffice.checkout.answers import AnswerHub
 from backoffice.checkout.door import Door
 from backoffice.checkout.kafka_writer import KafkaRecordWriter
 from backoffice.checkout.request import RequestReader
+from backoffice.checkout.sandbox import Sandbox
 from backoffice.database import open_database
 from backoffice.http.app import build_app
 from backoffice.http.services import RetailerServices, Services
@@ -99,7 +100,14 @@ def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> Retai
         base_currency=settings.base_currency,
         fallback=settings.scoring.fallback,
     )
-    return RetailerServices(door, partial(_list_closed, feed, retailer))
+    sandbox = Sandbox(
+        reader,
+        clock,
+        base_currency=settings.base_currency,
+        fallback=settings.scoring.fallback,
+        hold=settings.scoring.hold,
+    )
+    return RetailerServices(door, sandbox, partial(_list_closed, feed, retailer))
 
 
 def _list_closed(feed: AnswerFeed, retailer: str) -> list[str]:
