@@ -24,6 +24,7 @@ has_library libsystemd.so.0 || missing+=(libsystemd0)
 has_library libstdc++.so.6 || missing+=(libstdc++6)
 if [[ "${1:-}" == --for-tests ]]; then
   command -v docker-compose >/dev/null || missing+=(docker-compose)
+  command -v curl >/dev/null || missing+=(curl)
 fi
 
 ((${#missing[@]})) || exit 0

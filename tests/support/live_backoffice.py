@@ -25,11 +25,11 @@ class FixedTokens:
     def __init__(self) -> None:
         self._known: dict[str, Principal] = {}
 
-    def make(self, retailer: str, *scopes: Scope) -> str:
-        """A new token with these scopes."""
+    def make(self, retailer: str, *scopes: Scope, sandbox: bool = False) -> str:
+        """A new token with these scopes, or one of the sandbox."""
         token = f"tg_{retailer}_{secrets.token_hex(32)}"
         grants = frozenset(Grant(retailer, scope) for scope in scopes)
-        self._known[token] = Principal("token", f"t{len(self._known)}", "checkout", grants)
+        self._known[token] = Principal("token", f"t{len(self._known)}", "checkout", grants, sandbox=sandbox)
         return token
 
     def find_remembered(self, text: str) -> Principal | None:

@@ -19,7 +19,8 @@ from contract.verdicts import Decision, Verdict
 from tillguard.client.answers import Answer, Fallback, Fault, RequestRefusedError, UnansweredError
 
 MARGIN_S = 0.01
-"""Of a budget, for the way there and back: the server answers so much earlier."""
+MARGIN_SHARE = 0.1
+"""Of a budget, for the way there and back: the server answers earlier by the greater of both."""
 PAUSE_S = 0.01
 WORTH_TRYING_S = 0.005
 COME_AGAIN = frozenset({429, 502, 503, 504})
@@ -84,7 +85,7 @@ def ask_verdict(
         content = msgspec.to_builtins(transaction) | {"force": force}
     body, begin_s, pause_s = msgspec.json.encode(content), monotonic_s(), 0.0
     while (left_s := budget_s - (monotonic_s() - begin_s) - pause_s) > WORTH_TRYING_S:
-        wanted_ms = max(1, int((left_s - MARGIN_S) * 1000))
+        wanted_ms = max(1, int((left_s - max(MARGIN_S, MARGIN_SHARE * left_s)) * 1000))
         reply = yield Call("POST", f"{prefix}/transactions", {"budget_ms": str(wanted_ms)}, body, left_s, pause_s)
         if reply is not None and reply.status not in COME_AGAIN:
             _require_success(reply)
