@@ -16,6 +16,7 @@ TillguardError
 │   │   └── BusyError            backoffice.checkout.door: more requests wait than the door holds
 │   ├── StoreUnavailableError    scoring.ports: Redis does not answer; a worker's verdicts are degraded meanwhile
 │   ├── TooLargeError            connectors.mongodb.faults: a change event of more than 16 MB
+│   ├── UnansweredError          tillguard.client.answers: nobody answered in time
 │   └── UnknownCodeError         connectors.mongodb.faults: a server's error code that the tables do not hold
 ├── PositionDeadError            a source no longer has the saved position: by policy fail or resnapshot
 ├── DeadLetterLimitError         too many bad rows: the connector stops before it drains a table
@@ -48,6 +49,7 @@ TillguardError
 ├── NotSignedInError             backoffice.refusals: name, password, link or session are not right
 ├── WaitRequiredError            backoffice.refusals: asked for too often
 ├── NotAllowedError              backoffice.refusals: whoever asks has no right to it
+├── RequestRefusedError          tillguard.client.answers: a request will never be answered as it is
 └── NotRetriedError              tillguard.operations.dead_letter_desk: a dead letter cannot be tried again
 
 Outside the tree stands control flow that no operator meets, since the code that raises it also waits for it:

@@ -4,7 +4,6 @@ A question is a generator: it yields calls, is sent each one's reply (None: noth
 waits and one that awaits can drive it, and a test needs no network.
 """
 
-import urllib.parse
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +30,8 @@ class Call:
     """One request to send."""
 
     method: str
-    path: str
+    path: tuple[str, ...]
+    """Its parts, as they are before they are quoted."""
     params: Mapping[str, str]
     body: bytes | None
     timeout_s: float
@@ -70,7 +70,7 @@ _decode_problem = msgspec.json.Decoder(_Problem).decode
 def ask_verdict(
     transaction: TransactionRequest,
     *,
-    prefix: str,
+    prefix: tuple[str, ...],
     budget_s: float,
     fallback: Fallback,
     monotonic_s: Callable[[], float],
@@ -86,7 +86,7 @@ def ask_verdict(
     body, begin_s, pause_s = msgspec.json.encode(content), monotonic_s(), 0.0
     while (left_s := budget_s - (monotonic_s() - begin_s) - pause_s) > WORTH_TRYING_S:
         wanted_ms = max(1, int((left_s - max(MARGIN_S, MARGIN_SHARE * left_s)) * 1000))
-        reply = yield Call("POST", f"{prefix}/transactions", {"budget_ms": str(wanted_ms)}, body, left_s, pause_s)
+        reply = yield Call("POST", (*prefix, "transactions"), {"budget_ms": str(wanted_ms)}, body, left_s, pause_s)
         if reply is not None and reply.status not in COME_AGAIN:
             _require_success(reply)
             found = _decode_envelope(reply.body)
@@ -96,11 +96,11 @@ def ask_verdict(
 
 
 def ask_newest(
-    transaction_id: str, *, prefix: str, min_revision: int, wait_s: float, timeout_s: float
+    transaction_id: str, *, prefix: tuple[str, ...], min_revision: int, wait_s: float, timeout_s: float
 ) -> Question[Verdict | None]:
     """The highest revision, or None where there is none of that revision; raises RequestRefusedError, UnansweredError."""
     params = {"min_revision": str(min_revision), "wait_ms": str(int(wait_s * 1000))}
-    reply = yield Call("GET", f"{prefix}/verdicts/{quote(transaction_id)}", params, None, wait_s + timeout_s)
+    reply = yield Call("GET", (*prefix, "verdicts", transaction_id), params, None, wait_s + timeout_s)
     answered = _require_answer(reply)
     return None if answered.status == 204 else _decode_verdict(answered.body)
 
@@ -110,7 +110,7 @@ def send_resolution(
     resolution_id: str,
     outcome: ResolutionKind,
     *,
-    prefix: str,
+    prefix: tuple[str, ...],
     resolved_at: datetime,
     wait_s: float,
     timeout_s: float,
@@ -118,7 +118,7 @@ def send_resolution(
 ) -> Question[Verdict | None]:
     """The new revision, or None where it has not come yet; raises RequestRefusedError, UnansweredError."""
     body = msgspec.json.encode({"resolution_id": resolution_id, "outcome": outcome, "resolved_at": resolved_at})
-    path, reply = f"{prefix}/verdicts/{quote(transaction_id)}/resolution", None
+    path, reply = (*prefix, "verdicts", transaction_id, "resolution"), None
     for number in range(tries):
         pause_s = 0.0 if not number else max(PAUSE_S, reply.retry_after_s if reply is not None else 0.0)
         reply = yield Call("POST", path, {"wait_ms": str(int(wait_s * 1000))}, body, wait_s + timeout_s, pause_s)
@@ -126,11 +126,6 @@ def send_resolution(
             break
     answered = _require_answer(reply)
     return None if answered.status == 202 else _decode_verdict(answered.body)
-
-
-def quote(transaction_id: str) -> str:
-    """An id as a part of a path."""
-    return urllib.parse.quote(transaction_id, safe="")
 
 
 def _require_answer(reply: Reply | None) -> Reply:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Self
+from urllib.parse import quote
 
 import httpx
 
@@ -211,8 +212,8 @@ class AsyncClient:
 _LIMITS = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
 
 
-def _choose_prefix(*, sandbox: bool) -> str:
-    return "/v1/sandbox" if sandbox else "/v1"
+def _choose_prefix(*, sandbox: bool) -> tuple[str, ...]:
+    return ("v1", "sandbox") if sandbox else ("v1",)
 
 
 def _build_headers(token: str) -> dict[str, str]:
@@ -221,7 +222,11 @@ def _build_headers(token: str) -> dict[str, str]:
 
 def _build_request(http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
     return http.build_request(
-        call.method, call.path, params=dict(call.params), content=call.body, timeout=call.timeout_s
+        call.method,
+        "/" + "/".join(quote(part, safe="") for part in call.path),
+        params=dict(call.params),
+        content=call.body,
+        timeout=call.timeout_s,
     )
 
 

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import httpx
 import msgspec
 import pytest
 
 from backoffice.checkout.request import TransactionRequest
 from tillguard.client.answers import Answer, RequestRefusedError, UnansweredError, decide_by_amount
-from tillguard.client.exchange import Call, Question, R, Reply, ask_newest, ask_verdict, quote, send_resolution
+from tillguard.client.exchange import Call, Question, R, Reply, ask_newest, ask_verdict, send_resolution
+from tillguard.client.http_client import Client
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 BASKET = TransactionRequest(transaction_id="a", event_time=NOW, currency="EUR", amount=Decimal("50.00"))
@@ -40,7 +42,7 @@ class Till:
     def judge(self, budget_s: float = 0.1) -> Answer:
         return self.drive(
             ask_verdict(
-                BASKET, prefix="/v1", budget_s=budget_s, fallback=decide_by_amount, monotonic_s=lambda: self.now_s
+                BASKET, prefix=("v1",), budget_s=budget_s, fallback=decide_by_amount, monotonic_s=lambda: self.now_s
             )
         )
 
@@ -84,17 +86,19 @@ def test_what_will_never_be_answered_is_told_by_field() -> None:
 
 def test_a_question_that_waits_is_given_the_time_to_wait() -> None:
     till = Till([Reply(204, b"")])
-    newest = ask_newest("a/b", prefix="/v1", min_revision=1, wait_s=3.0, timeout_s=5.0)
+    newest = ask_newest("a/b", prefix=("v1",), min_revision=1, wait_s=3.0, timeout_s=5.0)
     assert till.drive(newest) is None
-    assert till.calls[0].path == "/v1/verdicts/a%2Fb"
+    assert till.calls[0].path == ("v1", "verdicts", "a/b")
     assert till.calls[0].timeout_s == 8.0
     with pytest.raises(UnansweredError):
-        Till([None]).drive(ask_newest("a", prefix="/v1", min_revision=0, wait_s=0, timeout_s=1))
+        Till([None]).drive(ask_newest("a", prefix=("v1",), min_revision=0, wait_s=0, timeout_s=1))
 
 
 def test_a_resolution_is_sent_again_with_the_same_id_and_then_reported_as_unanswered() -> None:
     def resolving() -> Question[object]:
-        return send_resolution("a", "3ds-1", "step_up_passed", prefix="/v1", resolved_at=NOW, wait_s=1.0, timeout_s=5.0)
+        return send_resolution(
+            "a", "3ds-1", "step_up_passed", prefix=("v1",), resolved_at=NOW, wait_s=1.0, timeout_s=5.0
+        )
 
     till = Till([None, BUSY, Reply(202, b"")])
     assert till.drive(resolving()) is None
@@ -105,7 +109,15 @@ def test_a_resolution_is_sent_again_with_the_same_id_and_then_reported_as_unansw
 
 
 def test_an_id_stays_one_part_of_a_path() -> None:
-    assert quote("../?x=1#y") == "..%2F%3Fx%3D1%23y"
+    asked: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(204)
+
+    with Client("http://till", "token", transport=httpx.MockTransport(answer)) as client:
+        assert client.find_verdict("../?x=1#y") is None
+    assert asked[0].partition(b"?")[0] == b"/v1/verdicts/..%2F%3Fx%3D1%23y"
 
 
 @pytest.mark.parametrize(
