@@ -15,6 +15,7 @@ from tillguard.views.terminal import VisibleStream
 GROUPS = (
     "embedded.commands",
     "topics",
+    "processes",
     "connector",
     "score",
     "verdicts",

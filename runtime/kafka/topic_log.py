@@ -39,6 +39,8 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     """None: a tombstone."""
+    appended_ms: int = 0
+    """When the broker appended it, ms since 1970 UTC."""
 
 
 class TopicReader:
@@ -213,5 +215,10 @@ def _ends(message: Message) -> bool:
 
 def _record(message: Message) -> Record:
     return Record(
-        message.topic() or "", message.partition() or 0, message.offset() or 0, message.key(), message.value()
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.key(),
+        message.value(),
+        message.timestamp()[1],
     )

@@ -228,9 +228,11 @@ class LibrdkafkaFeed:
 
     def _picture(self) -> FeedState:
         tracker = self._pipeline.tracker
+        lag = self._unread() + tracker.outstanding
         return FeedState(
             assigned=tuple(sorted(tracker.assignment)) if self._assigned else None,
-            lag=self._unread() + tracker.outstanding,
+            lag=lag,
+            behind_s=self._pipeline.measure_behind_s(lag),
             pending=len(self._pipeline.pending),
             progress=self._pipeline.taken_total + tracker.completed_total,
             paused=self._paused,

@@ -55,6 +55,7 @@ class Pipeline:
         self._in_time = True
         self._open: deque[_Open] = deque()
         self.taken_total = 0
+        self._taken_ms: int | None = None
 
     @property
     def open_batches(self) -> int:
@@ -71,12 +72,21 @@ class Pipeline:
         """True: the feed must not take more for now."""
         return self.pending.full or self.tracker.full
 
+    def measure_behind_s(self, lag: int) -> float | None:
+        """How far behind the topic's end the newest event taken is, where `lag` others wait; None before the first was taken."""
+        if not lag:
+            return 0.0
+        if self._taken_ms is None:
+            return None
+        return max(0, to_epoch_ms(self._clock.now()) - self._taken_ms) / 1000
+
     def submit(self, events: Sequence[RawEvent]) -> None:
         """Takes a batch of one or more and starts it; collects the oldest one first where too many are open."""
         while len(self._open) >= OPEN_BATCHES_MAX:
             self.collect()
         assignment = self.tracker.take(events)
         self.taken_total += len(events)
+        self._taken_ms = events[-1].appended_ms
         self._in_time = not events[-1].is_given_up(to_epoch_ms(self._clock.now()))
         began_s = self._clock.monotonic_s()
         ticket = self._scorer.submit(events)

@@ -67,6 +67,8 @@ class FeedState:
     """Partitions, or None while the group has not answered yet; empty when there are more workers than partitions."""
     lag: int = 0
     """Transactions on assigned partitions that are not yet taken, plus those taken and not complete."""
+    behind_s: float | None = None
+    """Age of the newest event taken while others wait, 0 where none waits; None before the first was taken."""
     pending: int = 0
     """Events answered degraded that await their full answer."""
     progress: int = 0

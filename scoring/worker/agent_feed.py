@@ -97,9 +97,11 @@ class AgentFeed:
     def state(self) -> FeedState:
         """As LibrdkafkaFeed.state."""
         tracker = self._pipeline.tracker
+        lag = self._lag + tracker.outstanding
         return FeedState(
             assigned=tuple(sorted(tracker.assignment)) if self._assigned else None,
-            lag=self._lag + tracker.outstanding,
+            lag=lag,
+            behind_s=self._pipeline.measure_behind_s(lag),
             pending=len(self._pipeline.pending),
             progress=self._pipeline.taken_total + tracker.completed_total,
             paused=self._full,

@@ -51,14 +51,16 @@ class BreakerWatch(AlarmLoop):
         self._limits = limits
         self._metrics = metrics
         self._retailer = retailer
+        self.is_open: bool | None = None
+        """As the store said last; None before it answered."""
 
     def look(self) -> None:
         """One look. Without the store every answer is degraded, which has an alert of its own."""
         try:
-            is_open, occurrences = self._state.look()
+            self.is_open, occurrences = self._state.look()
         except StoreUnavailableError:
             return
-        self._metrics.set("tillguard_scoring_breaker_open_info", int(is_open), retailer=self._retailer)
+        self._metrics.set("tillguard_scoring_breaker_open_info", int(self.is_open), retailer=self._retailer)
         if not occurrences:
             return
         alarms = [build_alarm(found, self._limits, self._retailer) for found in occurrences]

@@ -1,8 +1,6 @@
 """Puts a scoring worker together: settings → store, engine, feed, application. The only place that knows all of them."""
 
 import gc
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +12,12 @@ from contract.clock import Clock, SystemClock
 from contract.errors import ConfigurationError, TransientError
 from contract.metrics import Metrics
 from contract.settings import Settings
-from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, RULES, TOPICS, TRANSACTIONS, Topic
+from contract.status.message import Condition
+from contract.topics import CONTROL, MODELS, OUTCOMES, RESOLUTIONS, RULES, STATUS, TOPICS, TRANSACTIONS, Topic
 from runtime import logs
+from runtime.heartbeat import name_process
 from runtime.kafka.producer import SharedProducer
+from runtime.kafka.shared_status import SharedStatusOutlet
 from runtime.kafka.topic_follower import TopicFollower
 from scoring.decision.breaker import Limits
 from scoring.engine.resolutions import CaseResolver
@@ -40,10 +41,12 @@ from scoring.worker.hold_expiry import HoldSweeper
 from scoring.worker.resolution_feed import ResolutionScorer
 from scoring.worker.risk_feed import OutcomeScorer
 from scoring.worker.state_watch import StateWatch
+from scoring.worker.status import describe_worker
 from scoring.worker.supervision import Supervision
 from tillguard import __version__
 from tillguard.wiring.address_file import write_address
 from tillguard.wiring.engine import make_engine, make_resolver
+from tillguard.wiring.heartbeats import build_heartbeat
 from tillguard.wiring.stores import make_case_store, make_rules_archive, make_window_store
 
 CATCH_UP_S = 30.0
@@ -98,7 +101,7 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
         )
     if not models.catch_up(CATCH_UP_S):
         log.warning("models_not_caught_up", after_s=CATCH_UP_S)
-    application, level = _application(parts, {"models": models, "rules": rules}, address_file), settings.log.level
+    application, look = _application(parts, {"models": models, "rules": rules}, address_file)
     log.info(
         "worker_starts",
         version=__version__,
@@ -110,13 +113,17 @@ def run(settings: Settings, *, address_file: Path | None = None) -> int:
     # What is loaded now stays for good: looking through it again and again cost pauses of 30 ms.
     gc.collect()
     gc.freeze()
-    code = faust_app.run(application, level=level)
+    outlet = SharedStatusOutlet(parts.unhurried, STATUS.name(settings.retailer))
+    with build_heartbeat(settings, "scoring", look, parts.clock, outlet=outlet) as heartbeat:
+        code = faust_app.run(application, level=settings.log.level)
+        if code:
+            heartbeat.note_failure("it failed; its log says why")
     log.info("worker_ended", code=code)
     return code
 
 
 def _parts(settings: Settings, configured: Ruleset) -> _Parts:
-    metrics, client_id = Metrics(), f"{settings.retailer}-scoring-{socket.gethostname()}-{os.getpid()}"
+    metrics, client_id = Metrics(), f"{settings.retailer}-scoring-{name_process()}"
     redis = RedisClient(settings.redis)
     return _Parts(
         settings,
@@ -150,7 +157,10 @@ def _need_topics(settings: Settings, present: set[str]) -> None:
         )
 
 
-def _application(parts: _Parts, followers: dict[str, faust_app.Loop], address_file: Path | None) -> faust_app.WorkerApp:
+def _application(
+    parts: _Parts, followers: dict[str, faust_app.Loop], address_file: Path | None
+) -> tuple[faust_app.WorkerApp, Callable[[], Condition]]:
+    """The application, and how it is at any moment."""
     settings, scoring = parts.settings, parts.settings.scoring
     topic, group = TRANSACTIONS.name(settings.retailer), f"{settings.retailer}.scoring"
     publisher = KafkaPublisher(settings.retailer, parts.unhurried, parts.verdicts)
@@ -178,11 +188,7 @@ def _application(parts: _Parts, followers: dict[str, faust_app.Loop], address_fi
         pending_max=scoring.pending_max,
         budget_s=budget_s,
     )
-    feed: LibrdkafkaFeed | AgentFeed
-    if scoring.feed == "agent":
-        feed = AgentFeed(pipeline, publisher, parts.clock, topic=topic, batch_max=scoring.batch_max)
-    else:
-        feed = _librdkafka(parts, pipeline, publisher, topic=topic, group=group)
+    feed = _feed(parts, pipeline, publisher, topic=topic, group=group)
     supervision = Supervision(
         lambda: feed.state,
         parts.cache,
@@ -198,7 +204,8 @@ def _application(parts: _Parts, followers: dict[str, faust_app.Loop], address_fi
     loops = followers | {"supervision": supervision, "shadow": shadow, "state": state} | _afterwards(parts)
     if isinstance(feed, LibrdkafkaFeed):
         loops["transactions"] = feed
-    return faust_app.build(
+    breaker = loops.get("breaker")
+    hosted = faust_app.build(
         faust_app.Hosted(
             name=group if scoring.feed == "agent" else f"{group}-control",
             kafka=settings.kafka,
@@ -211,6 +218,24 @@ def _application(parts: _Parts, followers: dict[str, faust_app.Loop], address_fi
             agent=feed if isinstance(feed, AgentFeed) else None,
             on_address=partial(write_address, address_file),
         )
+    )
+
+    return hosted, partial(_look, parts, supervision, feed, breaker)
+
+
+def _look(
+    parts: _Parts,
+    supervision: Supervision,
+    feed: LibrdkafkaFeed | AgentFeed,
+    breaker: faust_app.Loop | None,
+) -> Condition:
+    serving = parts.cache.serving
+    return describe_worker(
+        supervision.check_readiness(),
+        feed.state,
+        model_version=serving.version if serving else None,
+        rules_version=parts.rules.serving.version,
+        breaker_open=breaker.is_open if isinstance(breaker, BreakerWatch) else None,
     )
 
 
@@ -273,6 +298,15 @@ def _outcome_scorer(parts: _Parts) -> OutcomeScorer:
         admission=settings.admission,
         timeout_s=settings.redis.timeout_s,
     )
+
+
+def _feed(
+    parts: _Parts, pipeline: Pipeline, publisher: KafkaPublisher, *, topic: str, group: str
+) -> LibrdkafkaFeed | AgentFeed:
+    scoring = parts.settings.scoring
+    if scoring.feed == "agent":
+        return AgentFeed(pipeline, publisher, parts.clock, topic=topic, batch_max=scoring.batch_max)
+    return _librdkafka(parts, pipeline, publisher, topic=topic, group=group)
 
 
 def _librdkafka(

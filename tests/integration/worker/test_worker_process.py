@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,11 @@ import pytest
 import redis
 import yaml
 
+from contract.status.message import ProcessStatus
+from contract.status.words import describe_condition, judge_state
 from contract.topics import DEAD_LETTERS, FEATURES, LABELS, MODELS, RULES, TRANSACTIONS, VERDICTS
 from support.live_worker import LiveWorker, Shop, until
+from tillguard.operations.process_list import read_processes
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -26,9 +31,14 @@ def feed(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_transaction_gets_its_verdict_its_features_and_its_windows(shop: Shop, feed: str) -> None:
+    shop.configure("status", every_s=0.2)
     shop.topics.publish_model()
     with shop.worker("--feed", feed) as worker:
         worker.await_ready()
+        told = await_told(shop, worker, lambda told: told.condition.healthy)
+        count = shop.settings.kafka.partitions
+        assert describe_condition(told.condition) == f"{count} partitions, up to date, ready"
+        assert (told.condition.model_version, told.condition.breaker_open) == ("tiny-1", False)
         shop.topics.sell(*(shop.topics.transaction(f"t{n}", customer="ann") for n in range(3)))
         verdicts = [shop.topics.verdict(f"t{n}") for n in range(3)]
         assert worker.terminate() == 0
@@ -37,12 +47,17 @@ def test_a_transaction_gets_its_verdict_its_features_and_its_windows(shop: Shop,
     assert not any(v["degraded"] or v["late"] for v in verdicts)
     assert set(verdicts[0]["stage_us"]) == {"decode", "windows", "features", "model", "decide"}
     assert len(shop.topics.read(FEATURES)) == 3
+    shown = json.loads(shop.command("processes", "--json").stdout)
+    assert [(one["name"], one["state"]) for one in shown] == [(f"scoring {told.process}", "stopped")]
 
 
 def test_a_worker_says_what_it_lacks_and_answers_degraded_until_it_has_it(shop: Shop) -> None:
+    shop.configure("status", every_s=0.2)
     with shop.worker() as worker:
         until(lambda: worker.failing_checks() == {"model"}, "a worker that lacks only a model")
         assert "tillguard train" in worker.page("/ready")[1]
+        told = await_told(shop, worker, lambda told: told.condition.partitions is not None)
+        assert [reason[:18] for reason in told.condition.reasons] == ["no model is loaded"]
         assert worker.page("/health") == (200, '{"alive":true}')
         shop.topics.sell(shop.topics.transaction("t"))
         first = shop.topics.verdict("t", revision=0)
@@ -169,6 +184,18 @@ def assert_snoozed_for_one_customer_alone(shop: Shop, rule: str) -> None:
     assert (unknown.returncode, rule in unknown.stderr) == (2, True)
 
 
+def await_told(shop: Shop, worker: LiveWorker, wanted: Callable[[ProcessStatus], bool]) -> ProcessStatus:
+    """The newest status of the worker, once it is as wanted."""
+
+    def look() -> ProcessStatus | None:
+        own = [
+            one.status for one in read_processes(shop.settings) if one.status.process.endswith(f"-{worker.process.pid}")
+        ]
+        return next(filter(wanted, own), None)
+
+    return until(look, "the worker's status")
+
+
 def connections_of(worker: LiveWorker, redis_client: redis.Redis) -> int:
     ending = f"-{worker.process.pid}"
     return sum(one["name"].endswith(ending) for one in redis_client.client_list())
@@ -255,7 +282,10 @@ def test_garbage_on_the_topic_becomes_dead_letters_and_scoring_goes_on(shop: Sho
         shop.topics.sell(shop.topics.transaction("t"))
         shop.topics.verdict("t")
         until(lambda: len(shop.topics.read(DEAD_LETTERS)) >= len(garbage), "dead letters")
-        assert worker.terminate() == 0
+        worker.kill()
+    (killed,) = read_processes(shop.settings)
+    assert not killed.status.stopped
+    assert judge_state(killed, killed.at + timedelta(seconds=5 * killed.status.every_s)) == "gone"
     assert {key for key, _ in shop.topics.read(DEAD_LETTERS)} == {b"bad%d" % n for n in range(len(garbage))}
 
 

@@ -269,3 +269,12 @@ def test_behind_an_outage_batches_are_as_large_as_they_may_be_until_events_are_f
     assert bench.pipeline.batch_max == 100
     bench.submit(100, waited_s=1)
     assert bench.pipeline.batch_max == 10
+
+
+def test_how_far_it_is_behind_is_the_age_of_the_newest_event_taken_while_others_wait() -> None:
+    bench = Bench()
+    assert bench.pipeline.measure_behind_s(lag=5) is None
+    bench.submit(1, waited_s=2.0)
+    bench.clock.advance(1)
+    assert bench.pipeline.measure_behind_s(lag=5) == 3.0
+    assert bench.pipeline.measure_behind_s(lag=0) == 0.0
