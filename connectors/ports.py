@@ -77,7 +77,17 @@ class Rowless(NamedTuple):
     """`deleted` or `rolled_back`."""
 
 
-Item = Row | Checkpoint | SchemaSeen | Unreadable | Rowless
+class Extent(NamedTuple):
+    """How much a table, collection or file holds; given before the first of the rows that stand there."""
+
+    table: str
+    rows: int | None
+    """All of them, by an estimate; None: the source cannot tell."""
+    before: int = 0
+    """Of these, given at earlier starts; they do not come again."""
+
+
+Item = Row | Checkpoint | SchemaSeen | Unreadable | Rowless | Extent
 
 
 class Source(Protocol):
@@ -118,6 +128,10 @@ class Source(Protocol):
 
     def acknowledge(self, position: Position) -> None:
         """Called after `position` was saved, about once a second; the source may free what lies before it. Never blocks."""
+        ...
+
+    def describe_position(self, position: Position) -> str:
+        """Called after a position of stage `stream` was saved: where it stands, without a key of a row. Never blocks, never fails."""
         ...
 
     def close(self) -> None:

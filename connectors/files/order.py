@@ -33,18 +33,24 @@ class _Keyed(NamedTuple):
     row: FileRow
 
 
-def sort_rows(rows: Callable[[], Iterable[FileRow]], time_of: TimeOf) -> Iterator[FileRow]:
+def sort_rows(
+    rows: Callable[[], Iterable[FileRow]], time_of: TimeOf, counted: Callable[[int], None] = lambda _: None
+) -> Iterator[FileRow]:
     """Rows by event time, ties in file order.
 
     Args:
         rows: Reads the file from the start; called once or twice.
         time_of: Reads a row's event time.
+        counted: Called with the number of all rows, before the first is given.
     """
-    if is_sorted(rows(), time_of):
+    count = count_sorted(rows(), time_of)
+    if count is not None:
+        counted(count)
         yield from rows()
         return
     with _folder() as folder:
-        runs = _write_runs(rows(), time_of, Path(folder.name))
+        runs, count = _write_runs(rows(), time_of, Path(folder.name))
+        counted(count)
         yield from (keyed.row for keyed in _merged(runs))
 
 
@@ -58,15 +64,15 @@ def _folder() -> Iterator["TemporaryDirectory[str]"]:
         yield folder
 
 
-def is_sorted(rows: Iterable[FileRow], time_of: TimeOf) -> bool:
-    """Whether every row's event time is at or after that of the row before; stops at the first that is not."""
-    last = NO_TIME
+def count_sorted(rows: Iterable[FileRow], time_of: TimeOf) -> int | None:
+    """How many rows there are, each at or after the one before it in event time; None, and no further, at one that is not."""
+    last, count = NO_TIME, 0
     for row in rows:
         time_ms = _key(row, time_of)
         if time_ms < last:
-            return False
-        last = time_ms
-    return True
+            return None
+        last, count = time_ms, count + 1
+    return count
 
 
 def _key(row: FileRow, time_of: TimeOf) -> int:
@@ -74,9 +80,11 @@ def _key(row: FileRow, time_of: TimeOf) -> int:
     return NO_TIME if time_ms is None else time_ms
 
 
-def _write_runs(rows: Iterable[FileRow], time_of: TimeOf, folder: Path) -> list[Path]:
+def _write_runs(rows: Iterable[FileRow], time_of: TimeOf, folder: Path) -> tuple[list[Path], int]:
+    """Sorted runs on disk, and how many rows they hold."""
     runs: list[Path] = []
     chunk: list[_Keyed] = []
+    count = 0
 
     def spill() -> None:
         chunk.sort(key=lambda keyed: keyed[:2])
@@ -89,12 +97,13 @@ def _write_runs(rows: Iterable[FileRow], time_of: TimeOf, folder: Path) -> list[
             runs[:] = [merged]
 
     for row in rows:
+        count += 1
         chunk.append(_Keyed(_key(row, time_of), row.number, row))
         if len(chunk) == RUN_ROWS:
             spill()
     if chunk:
         spill()
-    return runs
+    return runs, count
 
 
 def _write(rows: Iterator[_Keyed], path: Path) -> Path:

@@ -19,7 +19,7 @@ from connectors.files.order import sort_rows
 from connectors.files.parts import list_parts
 from connectors.files.rows import read, read_column_names, sample_rows
 from connectors.files.text_settings import find_disguise, find_text_settings
-from connectors.ports import Checkpoint, Item, Position, Row, Unreadable
+from connectors.ports import Checkpoint, Extent, Item, Position, Row, Unreadable
 from connectors.values import ABSENT, as_key, get_at_path
 from contract.errors import ConfigurationError, InvalidEventError, PositionDeadError
 
@@ -124,8 +124,10 @@ class FileSource:
 
     def read_stream(self, start: Position) -> Iterator[Item]:
         begin = self._parsed(start)
-        began_s, given = time.monotonic(), 0
-        for number, row in enumerate(sort_rows(self._rows, self._time_of), start=1):
+        began_s, given, totals = time.monotonic(), 0, list[int]()
+        for number, row in enumerate(sort_rows(self._rows, self._time_of, totals.append), start=1):
+            if number == 1:
+                yield Extent("", totals[0], min(begin.rows, totals[0]))
             if number <= begin.rows:
                 continue
             if self._files.rate is not None:
@@ -140,6 +142,9 @@ class FileSource:
 
     def acknowledge(self, position: Position) -> None:
         """Nothing to free."""
+
+    def describe_position(self, position: Position) -> str:
+        return f"row {msgspec.json.decode(position.text, type=FilePosition).rows}"
 
     def close(self) -> None:
         """Nothing is left open between items."""

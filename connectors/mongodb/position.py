@@ -1,8 +1,9 @@
 """Positions in MongoDB's change streams, one per collection, and how an unfinished scan continues. Pure."""
 
 import math
+import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from bson import json_util
@@ -17,6 +18,7 @@ from connectors.ports import Position
 from contract.errors import ConfigurationError
 
 _OPTIONS = json_util.JSONOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+_TIME_IN_TOKEN = re.compile(r"82([0-9A-Fa-f]{8})")
 _FORM = (
     'a MongoDB position looks like {"streams": {"orders": {"token": {"_data": "82…"}}}}, or for a moment '
     '{"streams": {"orders": {"at": {"$timestamp": {"t": 1700000000, "i": 0}}}}}'
@@ -39,6 +41,8 @@ class MongoPosition(NamedTuple):
     spellings: Mapping[str, Spelling] | None = None
     """How each collection's keys are written; it never changes, since transactions are known by these texts. A collection that is
     absent held no document so far. None: nobody has looked yet."""
+    rows: int = 0
+    """Documents of the collection that the scan has given."""
 
 
 def encode_stream(position: MongoPosition) -> Position:
@@ -46,9 +50,24 @@ def encode_stream(position: MongoPosition) -> Position:
     return Position("stream", _text(position))
 
 
-def encode_snapshot(position: MongoPosition, table: str, after: object) -> Position:
-    """A scan of `table` that gave every document up to the ordering value `after`."""
-    return Position("snapshot", _text(position, {"table": table, "after": after}))
+def encode_snapshot(position: MongoPosition, table: str, after: object, rows: int = 0) -> Position:
+    """A scan of `table` that gave every document up to the ordering value `after`: `rows` of them."""
+    return Position("snapshot", _text(position, {"table": table, "after": after} | ({"rows": rows} if rows else {})))
+
+
+def describe_places(position: MongoPosition) -> str:
+    """Up to when each stream was read, for people; a token itself holds the key of a document."""
+    return ", ".join(f"{name} {_describe_start(start)}" for name, start in position.streams.items())
+
+
+def _describe_start(start: CollectionStart) -> str:
+    if start.at is not None:
+        return f"from {start.at.as_datetime():%Y-%m-%dT%H:%M:%SZ}"
+    # the first byte of a token is the kind of what follows: a time stamp, whose first half is seconds since 1970
+    digits = _TIME_IN_TOKEN.match(str((start.token or {}).get("_data", "")))
+    if digits is None:
+        return "by a token"
+    return f"from {datetime.fromtimestamp(int(digits[1], 16), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _text(position: MongoPosition, scan: Mapping[str, object] | None = None) -> str:
@@ -70,7 +89,7 @@ def parse_position(position: Position) -> MongoPosition:
         scan = document.get("scan") or {}
         keys = document.get("keys")
         spellings = None if keys is None else {str(name): Spelling.parse(text) for name, text in keys.items()}
-        return MongoPosition(streams, scan.get("table"), scan.get("after"), spellings)
+        return MongoPosition(streams, scan.get("table"), scan.get("after"), spellings, int(scan.get("rows", 0)))
     except (ValueError, KeyError, TypeError, AttributeError, BSONError):
         raise ConfigurationError([_FORM]) from None
 

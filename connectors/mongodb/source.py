@@ -10,6 +10,7 @@ from typing import Any
 
 import pymongo
 from bson.timestamp import Timestamp
+from pymongo.errors import PyMongoError
 
 from connectors.config.connector_file import ConnectorConfig, MongodbServer
 from connectors.mongodb.client import can_split_large_events, connect, get_database
@@ -19,13 +20,14 @@ from connectors.mongodb.position import (
     CollectionStart,
     MongoPosition,
     can_resume_from,
+    describe_places,
     encode_snapshot,
     encode_stream,
     parse_position,
 )
 from connectors.mongodb.stream import ChangeStream
 from connectors.mongodb.values import UUID_REPRESENTATIONS, Spelling, find_spelling, list_key_candidates
-from connectors.ports import Checkpoint, Item, Position, Row
+from connectors.ports import Checkpoint, Extent, Item, Position, Row
 from contract.errors import ConfigurationError, TransientError
 
 CHUNK_ROWS = 500
@@ -109,8 +111,10 @@ class MongodbSource:
             for table in names[first:]:
                 after = position.after if table == position.table else None
                 # how keys are written is on record before the first of them leaves
-                yield Checkpoint(encode_snapshot(position, table, after))
-                yield from self._scan(position, table, after)
+                before = position.rows if after is not None else 0
+                yield Checkpoint(encode_snapshot(position, table, after, before))
+                yield Extent(table, self._estimate_rows(table), before)
+                yield from self._scan(position, table, after, before)
         yield Checkpoint(encode_stream(position))
 
     def read_stream(self, start: Position) -> Iterator[Item]:
@@ -128,6 +132,9 @@ class MongodbSource:
 
     def acknowledge(self, position: Position) -> None:
         """Nothing to free: the server keeps its oplog by its own rules."""
+
+    def describe_position(self, position: Position) -> str:
+        return describe_places(parse_position(position))
 
     def close(self) -> None:
         if self._client is not None:
@@ -180,7 +187,7 @@ class MongodbSource:
             )
             raise ConfigurationError([fault]) from None
 
-    def _scan(self, position: MongoPosition, table: str, after: object) -> Iterator[Item]:
+    def _scan(self, position: MongoPosition, table: str, after: object, before: int) -> Iterator[Item]:
         order = self._order(table)
         # $gte would leave out every other type of value; the last document comes again rather than risk one
         query = {} if after is None else {order: {"$not": {"$lt": after}}}
@@ -197,7 +204,15 @@ class MongodbSource:
                 if number % CHUNK_ROWS == 0:
                     place = get_value(document, order)
                     after = place if can_resume_from(place) else after
-                    yield Checkpoint(encode_snapshot(position._replace(spellings=self._spellings), table, after))
+                    known = position._replace(spellings=self._spellings)
+                    yield Checkpoint(encode_snapshot(known, table, after, before + number))
+
+    def _estimate_rows(self, table: str) -> int | None:
+        """By the collection's metadata; None where the server does not say, which fails nothing: it is told to people only."""
+        try:
+            return int(self._collection(table).estimated_document_count())
+        except PyMongoError:
+            return None
 
     def _projection(self, table: str) -> dict[str, Any]:
         names = self._names[table] | {self._readings[table].key, self._order(table)}

@@ -31,6 +31,8 @@ class SnapshotPosition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     table: str
     after: str | None = None
     """Value of the ordering column of the last row given; None: from the first row."""
+    rows: int = 0
+    """Given of this table so far."""
 
 
 def encode_stream(position: BinlogPosition) -> Position:
@@ -41,6 +43,11 @@ def encode_stream(position: BinlogPosition) -> Position:
 def encode_snapshot(position: SnapshotPosition) -> Position:
     """`position` as the runner keeps it."""
     return Position("snapshot", msgspec.json.encode(position).decode())
+
+
+def describe_place(position: BinlogPosition) -> str:
+    """Where in the log it lies, for people."""
+    return f"{position.file}:{position.offset}" + (f", GTIDs up to {position.gtid}" if position.gtid else "")
 
 
 def parse_stream(position: Position) -> BinlogPosition:

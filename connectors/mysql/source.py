@@ -19,6 +19,7 @@ from connectors.mysql.names import TableNames
 from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
+    describe_place,
     encode_snapshot,
     encode_stream,
     parse_snapshot,
@@ -26,7 +27,7 @@ from connectors.mysql.position import (
 )
 from connectors.mysql.server_checks import find_filter_faults, find_replica_faults, find_table_faults, find_tables
 from connectors.mysql.streaming import LogStream, derive_replica_id
-from connectors.ports import Checkpoint, Item, Position, Row, SchemaSeen
+from connectors.ports import Checkpoint, Extent, Item, Position, Row, SchemaSeen
 from connectors.values import as_key, require_usable
 from contract.errors import ConfigurationError, InvalidEventError
 
@@ -128,6 +129,9 @@ class MysqlSource:
 
     def acknowledge(self, position: Position) -> None:
         """Nothing to free: the server keeps its log by its own rules."""
+
+    def describe_position(self, position: Position) -> str:
+        return describe_place(parse_stream(position))
 
     def close(self) -> None:
         if self._stream is not None:
@@ -241,12 +245,14 @@ class MysqlSource:
             yield SchemaSeen(table, db.find_families(columns))
             if not self._config.transactions.snapshot:
                 continue
-            after = resumed.after if resumed and resumed.table == table else None
-            yield from self._scan(scan, start, table, columns, after)
+            begun = SnapshotPosition(start=start, table=table)
+            if resumed and resumed.table == table and resumed.after is not None:
+                begun = msgspec.structs.replace(begun, after=resumed.after, rows=resumed.rows)
+            yield Extent(table, db.estimate_rows(scan, self._server.database, table), begun.rows)
+            yield from self._scan(scan, begun, columns)
 
-    def _scan(
-        self, scan: Any, start: BinlogPosition, table: str, columns: Mapping[str, Declared], after: str | None
-    ) -> Iterator[Item]:
+    def _scan(self, scan: Any, begun: SnapshotPosition, columns: Mapping[str, Declared]) -> Iterator[Item]:
+        start, table, after = begun.start, begun.table, begun.after
         selection, statement = self._select(table, columns)
         order = self._order(table, selection.names)
         # >= gives the last row again rather than risk one with an equal value
@@ -264,7 +270,8 @@ class MysqlSource:
                     values = selection.make_row(answers)
                     yield Row(table, "read", values, coordinates, "snapshot")
                 after = _place(columns[order], values[order])
-                yield Checkpoint(encode_snapshot(SnapshotPosition(start=start, table=table, after=after)))
+                place = msgspec.structs.replace(begun, after=after, rows=begun.rows + number)
+                yield Checkpoint(encode_snapshot(place))
             finished = True
         finally:
             if not finished and cursor._result is not None:  # noqa: SLF001 - else the driver would read the whole rest

@@ -14,6 +14,7 @@ import structlog
 from connectors.mapping.mapper import Mapper
 from connectors.ports import (
     Checkpoint,
+    Extent,
     Interrupted,
     Item,
     OffsetStore,
@@ -26,7 +27,7 @@ from connectors.ports import (
     Source,
     Unreadable,
 )
-from connectors.running.health import Vitals
+from connectors.running.health import Reading, Vitals
 from connectors.running.limits import DeadLetterLimits
 from connectors.running.schema_guard import SchemaGuard
 from connectors.unexpected import guard
@@ -163,7 +164,7 @@ class Runner:
                 self._resnapshot(error)
 
     def _from_position(self) -> Iterator[Item]:
-        self._streaming = False
+        self._streaming = self._vitals.streaming = False
         if self._position is None or not self._checked:
             faults = self._source.check()
             if faults:
@@ -174,6 +175,7 @@ class Runner:
         if self._position is None or self._position.stage == "snapshot":
             raise TransientError("the snapshot ended without a position to stream from")
         self._streaming = True
+        self._vitals.begin_stream()
         yield from self._source.read_stream(self._position)
 
     def _back_off(self, error: TransientError) -> None:
@@ -181,6 +183,7 @@ class Runner:
         if self._down_since_s is None:
             self._down_since_s, self._backoff_s = now, 0.25
         away_s = now - self._down_since_s
+        self._vitals.away = str(error)
         _LOG.warning("source_away", connector=self._name, error=str(error), away_s=round(away_s, 1))
         if away_s > self._config.limits.source_down_s:
             raise error
@@ -213,12 +216,15 @@ class Runner:
             self._take_schema(item)
         elif isinstance(item, Rowless):
             self._counts["rowless", item.why] += 1
+        elif isinstance(item, Extent):
+            self._take_extent(item)
         else:
             self._take_unreadable(item)
 
     def _take_row(self, row: Row) -> None:
         now = self._clock.now()
         self.tally.rows += 1
+        self._vitals.note_row()
         self._counts["rows", row.phase] += 1
         if row.changed_at is not None:
             self._vitals.lag_s = max(0.0, (now - row.changed_at).total_seconds())
@@ -240,6 +246,7 @@ class Runner:
             self._limits.count(bad=bad is not None, reason=bad.reason if bad else "")
 
     def _take_unreadable(self, item: Unreadable) -> None:
+        self._vitals.note_row()
         letter = self._mapper.refuse(item, self._clock.now())
         self._counts["dead_letters", letter.reason] += 1
         self.tally.rows += 1
@@ -255,8 +262,14 @@ class Runner:
         if fault is not None:
             _LOG.error("schema_changed", connector=self._name, table=item.table, fault=fault)
 
+    def _take_extent(self, item: Extent) -> None:
+        names = [table.name for table in self._config.list_tables()]
+        after = len(names) - names.index(item.table) - 1 if item.table in names else 0
+        self._vitals.reading = Reading(item, self._clock.monotonic_s(), after, item.before)
+
     def _take_mark(self, mark: Checkpoint) -> None:
         self._position = mark.position
+        self._vitals.caught_up = mark.idle
         # while rows are bad the position waits, so that a corrected mapping sees them again
         if self._limits.in_a_row == 0 or mark.idle:
             if self._marks and self._marks[-1][0] == self._sink.count_sent():
@@ -281,6 +294,8 @@ class Runner:
         progress = newest.stage == "stream" and self._streaming
         self._save(self._saved._replace(position=newest, resnapshots=0 if progress else self._saved.resnapshots))
         self._source.acknowledge(newest)
+        if newest.stage == "stream":
+            self._vitals.position = self._source.describe_position(newest)
 
     def _save(self, saved: Saved) -> None:
         try:

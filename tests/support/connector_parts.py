@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.config.connector_file import ConnectorConfig, parse
 from connectors.mapping.mapper import Mapper
-from connectors.ports import Checkpoint, Item, Outgoing, Position, Row, Saved
+from connectors.ports import Checkpoint, Extent, Item, Outgoing, Position, Row, Saved
 from connectors.running.health import Vitals
 from connectors.running.runner import Runner
 from contract.clock import ManualClock
@@ -91,6 +91,7 @@ class MemorySource:
     def read_snapshot(self, resume: Position | None) -> Iterator[Item]:
         self.snapshots += 1
         first = int(resume.text) if resume else 0
+        yield Extent("orders", len(self.history), first)
         for number, row in enumerate(self.history[first:], start=first + 1):
             yield row
             if number % self.mark_every == 0:
@@ -110,6 +111,9 @@ class MemorySource:
 
     def acknowledge(self, position: Position) -> None:
         self.acknowledged.append(position)
+
+    def describe_position(self, position: Position) -> str:
+        return f"item {position.text}"
 
     def close(self) -> None:
         self.closed = True

@@ -295,9 +295,11 @@ def _run(
 
     from connectors.assembly import build_connector
     from connectors.running.health import find_ailments
+    from connectors.running.status import ConnectorStatus
     from contract.clock import SystemClock
     from contract.metrics import Metrics
     from runtime.health_server import WebPage
+    from tillguard.wiring.heartbeats import build_heartbeat
 
     stop, clock, metrics = catch_stop_signals(), SystemClock(), Metrics()
     parts = build_connector(
@@ -309,9 +311,11 @@ def _run(
         metrics.set("tillguard_connector_idle_seconds", parts.vitals.compute_idle_s(now_s), connector=parsed.name)
         return find_ailments(parts.vitals, now_s, parts.sink.compute_blocked_s(), parts.silent_after_s)
 
-    with ExitStack() as pages:
+    with ExitStack() as opened:
+        look = ConnectorStatus(parts.vitals, complaints, clock).look
+        opened.enter_context(build_heartbeat(settings, f"connector:{parsed.name}", look, clock))
         host, port = web
         if port is not None:
-            page = pages.enter_context(WebPage(host, port, metrics=metrics, ailments=complaints))
+            page = opened.enter_context(WebPage(host, port, metrics=metrics, ailments=complaints))
             structlog.get_logger().info("web_page", url=f"http://{host}:{page.port}/health")
         return parts.runner.run(until_caught_up=until_caught_up)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.ports import Checkpoint, Item, Position, Row, Source
+from connectors.ports import Checkpoint, Extent, Item, Position, Row, Source
 from contract.errors import PositionDeadError
 from contract.events import Transaction
 from support.connector_parts import NOW
@@ -69,6 +69,10 @@ def test_every_row_comes_and_every_row_maps(place: World) -> None:
     place.write(range(30))
     found = everything(place.source())
     assert set(numbers(found)) == set(range(30))
+    (extent,) = [item for item in found if isinstance(item, Extent)]
+    first = next(item for item in found if isinstance(item, Row))
+    assert (extent.table, extent.rows, extent.before) == (first.table, 30, 0)
+    assert found.index(extent) < found.index(first)
     outcomes = [each for item in found if isinstance(item, Row) for each in place.mapper().map_row(item, NOW)]
     assert {type(each) for each in outcomes} == {Transaction}
 
@@ -80,6 +84,9 @@ def test_from_any_mark_on_nothing_is_missing(place: World) -> None:
     for number, position in Random(7).sample(marks, min(4, len(marks))):
         rest = everything(place.source(), position)
         assert set(numbers(found[:number])) | set(numbers(rest)) == set(range(25))
+        for extent in (item for item in rest if isinstance(item, Extent)):
+            assert extent.before <= len(numbers(found[:number]))
+            assert extent.before + len(numbers(rest)) >= 25
 
 
 def test_rows_committed_while_the_snapshot_runs_are_not_missed(place: World) -> None:
@@ -127,9 +134,11 @@ def test_the_stream_goes_on_where_it_stopped(place: World) -> None:
 
 def test_a_quiet_source_says_that_it_is_idle(place: World) -> None:
     place.write(range(3))
-    last = everything(place.source())[-1]
+    source = place.source()
+    last = everything(source)[-1]
     assert isinstance(last, Checkpoint)
     assert last.idle
+    assert source.describe_position(last.position)
     again = caught_up(place.source(), last.position)
     assert numbers(again) == []
 

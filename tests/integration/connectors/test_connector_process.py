@@ -12,14 +12,18 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Transaction
+from contract.status.words import Heard, describe_condition, name_process
 from runtime import ports
 from support import forked
 from support.connector_kafka import read_topic
 from support.connector_worlds import MongoWorld, MysqlWorld
 from support.forked import ForkedProcess
+from support.live_worker import until
+from tillguard.operations.process_list import read_processes
 
 pytestmark = pytest.mark.integration
 DEADLINE_S = 90.0
@@ -173,14 +177,32 @@ def test_positions_can_be_shown_set_and_reset(
     assert len(delivered(retailer)) == 9
 
 
-def test_its_page_says_how_it_is(place: MysqlWorld | MongoWorld, connector: Connector, free_port: int) -> None:
+def test_its_page_and_its_heartbeat_say_how_it_is(
+    place: MysqlWorld | MongoWorld, connector: Connector, retailer: Any, free_port: int
+) -> None:
     place.write(range(3))
-    connector.start("--web-port", str(free_port))
+    document = yaml.safe_load(retailer.file.read_text())
+    retailer.file.write_text(yaml.safe_dump(document | {"status": {"every_s": 0.2}}))
+    process = connector.start("--web-port", str(free_port))
     deadline = time.monotonic() + DEADLINE_S
     rows = 'tillguard_connector_rows_total{connector="orders",phase="snapshot"} 3.0'
     while rows not in page(free_port, "metrics"):
         assert time.monotonic() < deadline
     assert json.loads(page(free_port, "health")) == {"healthy": True, "reasons": []}
+
+    def told() -> Heard:
+        (found,) = until(lambda: read_processes(retailer.settings), "its status")
+        return found
+
+    until(lambda: describe_condition(told().status.condition) == "streaming, up to date", "a stream")
+    until(lambda: told().status.condition.position, "its place in the log")
+    assert name_process(told().status) == "connector orders"
+    assert told().status.process.endswith(f"-{process.pid}")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) == 0
+    assert (told().status.stopped, told().status.condition.reasons) == (True, [])
+    (line,) = forked.tillguard("processes", "--config", str(retailer.file)).stdout.splitlines()
+    assert line.startswith("connector orders  stopped ")
 
 
 def page(port: int, name: str) -> str:

@@ -1,5 +1,6 @@
 """Heartbeats on a real Kafka: by the producer that threads share, and by one of their own."""
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,7 +16,6 @@ from runtime.kafka.own_status import OwnStatusOutlet
 from runtime.kafka.producer import SharedProducer
 from runtime.kafka.shared_status import SharedStatusOutlet
 from runtime.kafka.topic_log import TopicReader
-from support.live_worker import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 AWAY = KafkaSettings(bootstrap_servers="127.0.0.1:1")
@@ -57,28 +57,21 @@ def test_what_is_offered_stands_on_the_topic(settings: Settings, opened: Opened)
     assert [record.value for record in TopicReader(settings.kafka).read_until_now(topic)] == [b"one", b"two"]
 
 
-def test_a_refused_record_is_told_once_and_the_next_one_is_tried_again(settings: Settings, opened: Opened) -> None:
+def test_a_refused_record_is_told_and_the_next_one_is_tried_again(
+    settings: Settings, opened: Opened, chance: random.Random
+) -> None:
     topic = STATUS.name(settings.retailer)
+    topics.ensure_topics(settings.kafka, "test", {topic: topics.WantedTopic(1, {"max.message.bytes": "300"})})
     outlet = opened(settings.kafka, topic)
-
-    def is_refused() -> bool:
-        try:
-            outlet.offer(b"part/process", b"lost")
-        except TransientError as error:
-            return topic in str(error)
-        return False
-
-    until(is_refused, "the refusal of a topic that is not there")
-    topics.ensure(settings, (STATUS,))
-
-    def stands() -> bool:
-        try:
-            outlet.offer(b"part/process", b"kept")
-        except TransientError:
-            return False
-        return any(record.value == b"kept" for record in TopicReader(settings.kafka).read_until_now(topic))
-
-    until(stands, "a record on the topic that was made meanwhile")
+    outlet.offer(b"part/process", chance.randbytes(3_000))
+    assert outlet.settle(30)
+    with pytest.raises(TransientError, match=topic):
+        outlet.offer(b"part/process", b"kept")
+    outlet.settle(30)
+    outlet.offer(b"part/process", b"kept, too")
+    assert outlet.settle(30)
+    stands = [record.value for record in TopicReader(settings.kafka).read_until_now(topic)]
+    assert stands[-1] == b"kept, too"
 
 
 def test_without_a_broker_an_offer_and_an_end_come_back_soon(opened: Opened) -> None:

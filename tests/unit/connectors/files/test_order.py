@@ -31,7 +31,9 @@ def test_rows_come_by_event_time_and_ties_in_file_order(times: list[int | None])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(order, "RUN_ROWS", 5)
         patch.setattr(order, "RUNS_MAX", 3)
-        found = list(sort_rows(lambda: given_rows, time_of))
+        counts: list[int] = []
+        found = list(sort_rows(lambda: given_rows, time_of, counts.append))
+    assert counts == [len(times)]
     expected = sorted(given_rows, key=lambda row: (order._key(row, time_of), row.number))
     assert [row.number for row in found] == [row.number for row in expected]
     assert [row.values for row in found] == [given_rows[row.number - 1].values for row in found]

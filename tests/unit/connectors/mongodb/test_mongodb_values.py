@@ -25,6 +25,7 @@ from connectors.mongodb.position import (
     CollectionStart,
     MongoPosition,
     can_resume_from,
+    describe_places,
     encode_snapshot,
     encode_stream,
     parse_position,
@@ -178,8 +179,23 @@ def test_a_spelling_and_every_place_in_a_scan_survive_being_written_down() -> No
     assert parse_position(encode_stream(MongoPosition(streams))).spellings is None
     for after in LOOKALIKES:
         if can_resume_from(after):
-            again = parse_position(encode_snapshot(MongoPosition(streams), "a", after)).after
-            assert bson_text(again) == bson_text(after)
+            again = parse_position(encode_snapshot(MongoPosition(streams), "a", after, 500))
+            assert (bson_text(again.after), again.rows) == (bson_text(after), 500)
+    assert parse_position(encode_snapshot(MongoPosition(streams), "a", None)).rows == 0
+
+
+def test_where_streams_stand_is_told_by_their_times_and_never_by_a_key() -> None:
+    key = b"ann@example.com".hex().upper()
+    streams = {
+        "orders": CollectionStart(token={"_data": f"8269E5B5C0000000012B0229296E1404463C{key}"}),
+        "labels": CollectionStart(at=Timestamp(1_776_661_952, 6)),
+        "notes": CollectionStart(token={"_data": f"{key}"}),
+        "more": CollectionStart(token={}),
+    }
+    told = describe_places(MongoPosition(streams))
+    assert (
+        told == "orders from 2026-04-20T05:12:32Z, labels from 2026-04-20T05:12:32Z, notes by a token, more by a token"
+    )
 
 
 def test_what_is_not_compared_with_its_own_kind_is_no_place_to_go_on_from() -> None:

@@ -14,6 +14,7 @@ from connectors.mongodb.position import parse_position
 from connectors.mysql.position import (
     BinlogPosition,
     SnapshotPosition,
+    describe_place,
     encode_snapshot,
     encode_stream,
     parse_snapshot,
@@ -67,8 +68,10 @@ def test_a_partition_is_crc32_of_the_key(key: bytes, count: int) -> None:
 def test_binlog_positions_survive_being_written_down() -> None:
     position = BinlogPosition(file="binlog.000009", offset=77, gtid="0-1-5", server="s")
     assert parse_stream(encode_stream(position)) == position
-    scan = SnapshotPosition(start=position, table="orders", after="12")
+    scan = SnapshotPosition(start=position, table="orders", after="12", rows=500)
     assert parse_snapshot(encode_snapshot(scan)) == scan
+    assert describe_place(position) == "binlog.000009:77, GTIDs up to 0-1-5"
+    assert describe_place(BinlogPosition(file="binlog.000009", offset=77)) == "binlog.000009:77"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "7", '{"start": 1, "table": "orders", "after": null}'])
