@@ -56,17 +56,20 @@ class TopicReader:
         """
         consumer = self._assigned(topic, OFFSET_BEGINNING)
         try:
+            # Where somebody writes all the time, no answer of a broker is empty, and the client never tells that the end is reached.
+            ends = {number: end for number, _, end in self._stretches(consumer, None)}
             if since is not None:
                 self._seek_to(consumer, to_epoch_ms(since))
-            left = {position.partition for position in consumer.assignment()}
+            left = {number for number, end in ends.items() if end}
             idle_since_s = time.monotonic()
             while left:
                 messages = consumer.consume(AT_ONCE, WAIT_S)
                 for message in messages:
-                    if _ends(message):
-                        left.discard(message.partition() or 0)
-                    elif message.partition() in left:
+                    number, offset = message.partition() or 0, message.offset() or 0
+                    if not _ends(message) and number in left and offset < ends[number]:
                         yield _record(message)
+                    if _ends(message) or offset >= ends[number] - 1:
+                        left.discard(number)
                 if messages:
                     idle_since_s = time.monotonic()
                 elif time.monotonic() - idle_since_s > self._kafka.request_timeout_s:

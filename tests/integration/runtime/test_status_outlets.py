@@ -1,9 +1,11 @@
 """Heartbeats on a real Kafka: by the producer that threads share, and by one of their own."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import islice
 
 import pytest
 
@@ -17,7 +19,7 @@ from runtime.kafka.producer import SharedProducer
 from runtime.kafka.shared_status import SharedStatusOutlet
 from runtime.kafka.topic_log import TopicReader
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 AWAY = KafkaSettings(bootstrap_servers="127.0.0.1:1")
 Opened = Callable[[KafkaSettings, str], StatusOutlet]
 
@@ -72,6 +74,29 @@ def test_a_refused_record_is_told_and_the_next_one_is_tried_again(
     assert outlet.settle(30)
     stands = [record.value for record in TopicReader(settings.kafka).read_until_now(topic)]
     assert stands[-1] == b"kept, too"
+
+
+def test_a_topic_on_which_somebody_writes_all_the_time_is_read_to_the_end_of_now(settings: Settings) -> None:
+    topics.ensure(settings, (STATUS,))
+    topic, stop = STATUS.name(settings.retailer), threading.Event()
+    with SharedProducer(settings.kafka, "test") as producer:
+        producer.deliver(topic, [(b"first", b"1")])
+
+        def write() -> None:
+            while not stop.wait(0.05):
+                producer.deliver(topic, [(b"later", b"2")])
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            reading = TopicReader(settings.kafka).read_until_now(topic)
+            found = list(islice(reading, 10_000))
+            assert next(reading, None) is None
+        finally:
+            stop.set()
+            writer.join()
+    assert found[0].key == b"first"
+    assert abs(found[0].appended_ms - time.time() * 1000) < 600_000
 
 
 def test_without_a_broker_an_offer_and_an_end_come_back_soon(opened: Opened) -> None:

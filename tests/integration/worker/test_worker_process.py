@@ -35,7 +35,7 @@ def test_a_transaction_gets_its_verdict_its_features_and_its_windows(shop: Shop,
     shop.topics.publish_model()
     with shop.worker("--feed", feed) as worker:
         worker.await_ready()
-        told = await_told(shop, worker, lambda told: told.condition.healthy)
+        told = await_told(shop, worker, lambda told: told.condition.healthy and told.condition.breaker_open is not None)
         count = shop.settings.kafka.partitions
         assert describe_condition(told.condition) == f"{count} partitions, up to date, ready"
         assert (told.condition.model_version, told.condition.breaker_open) == ("tiny-1", False)
