@@ -13,7 +13,6 @@ from backoffice.projection.ports import SAMPLE_MAX
 from backoffice.projection.ranges import Cut, Span
 from backoffice.projection.results import (
     DecisionCount,
-    HeardStatus,
     Latencies,
     LetterCount,
     Page,
@@ -26,6 +25,7 @@ from contract.alarms import Alarm
 from contract.clock import from_epoch_ms
 from contract.dead_letters import DeadLetter
 from contract.status.message import ProcessStatus
+from contract.status.words import Heard
 from contract.verdicts import REVISION_DEGRADED, REVISION_FULL, Decision
 
 TOTAL = "total"
@@ -59,14 +59,12 @@ def list_alarms(connection: sa.Connection, retailer: str, cut: Cut) -> Page[Alar
     return Page(items=tuple(_decode_alarm(row.document) for row in page), next=more)
 
 
-def list_processes(connection: sa.Connection, retailer: str, since_ms: int) -> tuple[HeardStatus, ...]:
+def list_processes(connection: sa.Connection, retailer: str, since_ms: int) -> tuple[Heard, ...]:
     """Heard since, by part and process."""
     c = PROCESSES.c
     chosen = PROCESSES.select().where((c.retailer == retailer) & (c.appended_ms >= since_ms))
     rows = connection.execute(chosen.order_by(c.part, c.process).limit(PROCESSES_MAX))
-    return tuple(
-        HeardStatus(status=_decode_status(row.document), heard_at=from_epoch_ms(row.appended_ms)) for row in rows
-    )
+    return tuple(Heard(_decode_status(row.document), from_epoch_ms(row.appended_ms)) for row in rows)
 
 
 def count_dead_letters(connection: sa.Connection, retailer: str) -> tuple[LetterCount, ...]:

@@ -9,7 +9,6 @@ from backoffice.projection.results import (
     DecisionCount,
     Entity,
     EntitySummary,
-    HeardStatus,
     KnownTransaction,
     Latencies,
     LetterCount,
@@ -21,6 +20,7 @@ from backoffice.projection.results import (
     VerdictPage,
 )
 from contract.alarms import Alarm
+from contract.status.words import Heard
 from contract.verdicts import Decision
 
 PAGE_MAX = 200
@@ -112,7 +112,7 @@ class ReadModel(Protocol):
         """The newest first."""
         ...
 
-    def list_processes(self, retailer: str, since: datetime) -> tuple[HeardStatus, ...]:
+    def list_processes(self, retailer: str, since: datetime) -> tuple[Heard, ...]:
         """The newest heartbeat of each process that was heard since, by part and process."""
         ...
 

@@ -14,7 +14,6 @@ from backoffice.projection.results import (
     DecisionCount,
     Entity,
     EntitySummary,
-    HeardStatus,
     KnownTransaction,
     Latencies,
     LetterCount,
@@ -29,6 +28,7 @@ from backoffice.projection.store import ReadModelStore
 from backoffice.projection.tables import ERASURES
 from contract.alarms import Alarm
 from contract.clock import Clock, to_epoch_ms
+from contract.status.words import Heard
 from contract.verdicts import Decision
 
 
@@ -108,7 +108,7 @@ class SqlReadModel:
         with self._store.begin() as connection:
             return operation_queries.list_alarms(connection, retailer, make_cut(after, limit))
 
-    def list_processes(self, retailer: str, since: datetime) -> tuple[HeardStatus, ...]:
+    def list_processes(self, retailer: str, since: datetime) -> tuple[Heard, ...]:
         with self._store.begin() as connection:
             return operation_queries.list_processes(connection, retailer, to_epoch_ms(since))
 

@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Resolution, Transaction
-from contract.status.message import ProcessStatus
 from contract.verdicts import Decision, Verdict
 from contract.windows import ENTITY_NAMES
 
@@ -130,14 +129,6 @@ class Neighbourhood(Struct, frozen=True, kw_only=True):
     """Ids of the transactions that were looked at."""
     capped: bool
     """A bound was reached: there is more."""
-
-
-class HeardStatus(Struct, frozen=True, kw_only=True):
-    """What a process said last."""
-
-    status: ProcessStatus
-    heard_at: datetime
-    """By the broker's clock."""
 
 
 class StoredLetter(Struct, frozen=True, kw_only=True):
