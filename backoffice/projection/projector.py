@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from backoffice.projection.changes import Change, is_older
 from backoffice.projection.gathering import gather
 from backoffice.projection.record_reader import RecordReader, TopicRecord
+from backoffice.projection.retailer_topics import RetailerTopics
 from backoffice.projection.store import Progress, ReadModelStore
-from backoffice.projection.topic_follower import TopicFollower
 from contract.clock import Clock, from_epoch_ms, to_epoch_ms
 from contract.errors import FencedError, TillguardError
 from contract.settings import Settings
@@ -106,11 +106,11 @@ class Projector:
             return
         with lock:
             progress = store.read_progress(self._retailer)
-            with TopicFollower(self._settings.kafka, self._retailer, progress.positions) as follower:
+            with RetailerTopics(self._settings.kafka, self._retailer, progress.positions) as source:
                 self._looked_s = self._clock.monotonic_s()
-                self._tell(missing=tuple(follower.missing), missed=self.state.missed + follower.missed)
-                while not stop.is_set() and not self._is_to_begin_again(follower, lock):
-                    progress = self._step(store, follower, progress)
+                self._tell(missing=tuple(source.missing), missed=self.state.missed + source.missed)
+                while not stop.is_set() and not self._is_to_begin_again(source, lock):
+                    progress = self._step(store, source, progress)
 
     def _take_lock(self, store: ReadModelStore, stop: Event) -> HeldLock | None:
         while not stop.is_set():
@@ -120,24 +120,24 @@ class Projector:
                 self._tell(activity="waiting", fault=f"another process makes this read model: {busy.by}")
         return None
 
-    def _step(self, store: ReadModelStore, follower: TopicFollower, progress: Progress) -> Progress:
-        records = follower.read(BATCH_MAX, READ_WAIT_S)
+    def _step(self, store: ReadModelStore, source: RetailerTopics, progress: Progress) -> Progress:
+        records = source.read(BATCH_MAX, READ_WAIT_S)
         if records:
             gathered = gather(self._read(records))
-            progress = store.write(self._retailer, progress, gathered, follower.locate(records))
+            progress = store.write(self._retailer, progress, gathered, source.locate(records))
             self._written(self._retailer)
             self._pause_s = PAUSE_MIN_S
         if self._is_due(self._swept_s, SWEEP_EVERY_S):
             progress, more = store.sweep(self._retailer, progress, self._find_horizon_ms())
             self._swept_s = float("-inf") if more else self._clock.monotonic_s()
-        self._tell_progress(follower, records)
+        self._tell_progress(source, records)
         return progress
 
-    def _is_to_begin_again(self, follower: TopicFollower, lock: HeldLock) -> bool:
+    def _is_to_begin_again(self, source: RetailerTopics, lock: HeldLock) -> bool:
         if not self._is_due(self._looked_s, LOOK_EVERY_S):
             return False
         self._looked_s = self._clock.monotonic_s()
-        return follower.has_changed() or not lock.is_still_held()
+        return source.has_changed() or not lock.is_still_held()
 
     def _read(self, records: list[TopicRecord]) -> list[Change]:
         horizon_ms = self._find_horizon_ms()
@@ -151,13 +151,13 @@ class Projector:
     def _is_due(self, last_s: float, every_s: float) -> bool:
         return self._clock.monotonic_s() - last_s >= every_s
 
-    def _tell_progress(self, follower: TopicFollower, records: list[TopicRecord]) -> None:
-        lag = follower.count_lag()
+    def _tell_progress(self, source: RetailerTopics, records: list[TopicRecord]) -> None:
+        lag = source.count_lag()
         until = from_epoch_ms(max(each.appended_ms for each in records)) if records else self.state.read_until
         behind_s = None if until is None else max(0.0, (self._clock.now() - until).total_seconds())
         self._tell(
-            activity="failing" if follower.fault else "following",
-            fault=follower.fault,
+            activity="failing" if source.fault else "following",
+            fault=source.fault,
             lag_records=lag,
             lag_s=0.0 if lag == 0 else behind_s,
             read_until=until,

@@ -16,7 +16,8 @@ from contract.clock import to_epoch_ms
 from contract.codec import encode
 from contract.dead_letters import DeadLetter
 from contract.events import Label, Origin, Resolution, Transaction
-from contract.topics import ALARMS, DEAD_LETTERS, LABELS, RESOLUTIONS, TRANSACTIONS, VERDICTS
+from contract.status.message import ProcessStatus
+from contract.topics import ALARMS, DEAD_LETTERS, LABELS, RESOLUTIONS, STATUS, TRANSACTIONS, VERDICTS
 from contract.verdicts import Verdict
 
 RETAILER = "acme"
@@ -29,6 +30,7 @@ KINDS: dict[type, str] = {
     Resolution: RESOLUTIONS.kind,
     Alarm: ALARMS.kind,
     DeadLetter: DEAD_LETTERS.kind,
+    ProcessStatus: STATUS.kind,
 }
 NOT_COMPARED = {"retailer", "seq"}
 

@@ -27,7 +27,7 @@ class _Layout(NamedTuple):
     partitions: Mapping[str, int]
 
 
-class TopicFollower:
+class RetailerTopics:
     """Used by one thread. A context manager: leaving it ends the client."""
 
     def __init__(self, kafka: KafkaSettings, retailer: str, positions: Positions) -> None:
