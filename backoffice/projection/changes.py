@@ -115,7 +115,7 @@ Change = (
 
 
 def is_older(change: Change, horizon_ms: int) -> bool:
-    """Whether the change tells of something before the horizon, so that the sweeper would take it out again."""
+    """Whether the change tells of something before the horizon, so that pruning would take it out again."""
     if isinstance(change, TransactionChange | VerdictChange):
         return change.event_ms < horizon_ms
     if isinstance(change, LabelChange | ProcessChange):

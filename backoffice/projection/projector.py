@@ -24,7 +24,7 @@ READ_WAIT_S = 0.1
 LOCK_WAIT_S = 1.0
 LOOK_EVERY_S = 10.0
 """How often it looks whether topics were added or made again, and whether it still has the lock."""
-SWEEP_EVERY_S = 60.0
+PRUNE_EVERY_S = 60.0
 PAUSE_MIN_S, PAUSE_MAX_S = 0.5, 30.0
 
 Activity = Literal["starting", "waiting", "following", "failing", "stopped"]
@@ -79,7 +79,7 @@ class Projector:
         self._settings, self._open_store, self._clock, self._written = settings, open_store, clock, written
         self._retailer, self._kept = settings.retailer, timedelta(days=keep_days)
         self._reader = RecordReader(settings.retailer, settings.base_currency, settings.rates)
-        self._looked_s = self._swept_s = float("-inf")
+        self._looked_s = self._pruned_s = float("-inf")
         self._pause_s = PAUSE_MIN_S
         self._store: ReadModelStore | None = None
         self.state = ProjectorState(retailer=settings.retailer)
@@ -124,12 +124,12 @@ class Projector:
         records = source.read(BATCH_MAX, READ_WAIT_S)
         if records:
             gathered = gather(self._read(records))
-            progress = store.write(self._retailer, progress, gathered, source.locate(records))
+            progress = store.write(self._retailer, progress, gathered, source.find_positions(records))
             self._written(self._retailer)
             self._pause_s = PAUSE_MIN_S
-        if self._is_due(self._swept_s, SWEEP_EVERY_S):
-            progress, more = store.sweep(self._retailer, progress, self._find_horizon_ms())
-            self._swept_s = float("-inf") if more else self._clock.monotonic_s()
+        if self._is_due(self._pruned_s, PRUNE_EVERY_S):
+            progress, more = store.prune(self._retailer, progress, self._find_horizon_ms())
+            self._pruned_s = float("-inf") if more else self._clock.monotonic_s()
         self._tell_progress(source, records)
         return progress
 

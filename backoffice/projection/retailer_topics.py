@@ -82,7 +82,7 @@ class RetailerTopics:
             self._fault = None
         return records
 
-    def locate(self, records: list[TopicRecord]) -> dict[tuple[str, int], Position]:
+    def find_positions(self, records: list[TopicRecord]) -> dict[tuple[str, int], Position]:
         """The positions after these records."""
         names = {kind: name for name, kind in self._kinds.items()}
         return {(names[each.kind], each.partition): Position(each.topic_id, each.offset + 1) for each in records}

@@ -30,7 +30,7 @@ MIGRATIONS = "backoffice.projection:migrations"
 WHAT = "the read model's database"
 SETTING = "backoffice.read_model_url"
 BITE = 500
-"""Rows that one sweep takes out of a table: short enough that the batches in between are not late."""
+"""Rows that one pruning takes out of a table: short enough that the batches in between are not late."""
 _BY_AGE = {
     LABELS: "appended_ms",
     RESOLUTIONS: "resolved_ms",
@@ -62,7 +62,7 @@ class Progress(NamedTuple):
 
 
 class ReadModelStore:
-    """Safe for several threads; each retailer has one projector, which alone calls `write` and `sweep`."""
+    """Safe for several threads; each retailer has one projector, which alone calls `write` and `prune`."""
 
     def __init__(self, url: str) -> None:
         """Opens it and brings its tables up to date.
@@ -112,12 +112,12 @@ class ReadModelStore:
             connection.execute(PROJECTIONS.update().where(mine).values(next_seq=next_seq))
         return Progress(progress.generation, progress.version + 1, next_seq, {**progress.positions, **moved})
 
-    def sweep(self, retailer: str, progress: Progress, horizon_ms: int) -> tuple[Progress, bool]:
+    def prune(self, retailer: str, progress: Progress, horizon_ms: int) -> tuple[Progress, bool]:
         """Takes out a bite of what is older than `horizon_ms`; says whether there is more. Raises as `write`."""
         with self._database.begin() as connection:
             _claim(connection, retailer, progress.version)
-            taken = [_sweep_transactions(connection, retailer, horizon_ms)]
-            taken += [_sweep(connection, retailer, table, column, horizon_ms) for table, column in _BY_AGE.items()]
+            taken = [_prune_transactions(connection, retailer, horizon_ms)]
+            taken += [_prune(connection, retailer, table, column, horizon_ms) for table, column in _BY_AGE.items()]
         return progress._replace(version=progress.version + 1), max(taken) == BITE
 
     def clear(self, retailer: str) -> None:
@@ -142,7 +142,7 @@ def _position_row(retailer: str, place: tuple[str, int], position: Position) -> 
     return {"retailer": retailer, "topic": place[0], "partition": place[1], **position._asdict()}
 
 
-def _sweep_transactions(connection: sa.Connection, retailer: str, horizon_ms: int) -> int:
+def _prune_transactions(connection: sa.Connection, retailer: str, horizon_ms: int) -> int:
     c = TRANSACTIONS.c
     old = sa.select(c.transaction_id).where((c.retailer == retailer) & (c.event_ms < horizon_ms))
     ids = connection.execute(old.order_by(c.event_ms).limit(BITE)).scalars().all()
@@ -150,7 +150,7 @@ def _sweep_transactions(connection: sa.Connection, retailer: str, horizon_ms: in
     return len(ids)
 
 
-def _sweep(connection: sa.Connection, retailer: str, table: sa.Table, column: str, horizon_ms: int) -> int:
+def _prune(connection: sa.Connection, retailer: str, table: sa.Table, column: str, horizon_ms: int) -> int:
     keys = [key for key in table.primary_key if key.name != "retailer"]
     old = sa.select(*keys).where((table.c.retailer == retailer) & (table.c[column] < horizon_ms)).limit(BITE)
     rows = [{"retailer": retailer, **row} for row in connection.execute(old).mappings()]

@@ -190,7 +190,7 @@ def test_of_two_projectors_the_one_that_was_overtaken_is_refused_and_changes_not
     second.progress = store.read_progress(RETAILER)
     second.feed(record(make_verdict()))
     with pytest.raises(FencedError):
-        store.sweep(RETAILER, first.progress, 0)
+        store.prune(RETAILER, first.progress, 0)
 
 
 def test_retailers_in_one_database_do_not_see_each_other(store: ReadModelStore) -> None:
@@ -227,7 +227,7 @@ def test_minutes_count_what_verdicts_say_when_verdicts_go_too(store: ReadModelSt
     assert dump(store)["minutes"] == []
 
 
-def test_what_is_older_than_the_horizon_is_swept_in_bites_and_the_rest_stays(store: ReadModelStore) -> None:
+def test_what_is_older_than_the_horizon_is_pruned_in_bites_and_the_rest_stays(store: ReadModelStore) -> None:
     feeder = Feeder(store)
     old = NOON - timedelta(days=100)
     young = (make_transaction("t-2"), make_verdict("t-2"), make_label("t-2"))
@@ -247,7 +247,7 @@ def test_what_is_older_than_the_horizon_is_swept_in_bites_and_the_rest_stays(sto
     horizon_ms = to_epoch_ms(NOON - timedelta(days=90))
     steps, more = 0, True
     while more:
-        feeder.progress, more = store.sweep(RETAILER, feeder.progress, horizon_ms)
+        feeder.progress, more = store.prune(RETAILER, feeder.progress, horizon_ms)
         steps += 1
     assert steps == 2
     assert dump(store) == before
