@@ -179,6 +179,9 @@ def test_a_plain_cluster_needs_only_its_addresses() -> None:
     kafka = KafkaSettings(bootstrap_servers="a:1,b:2")
     assert kafka.to_kafka_python() == {"bootstrap_servers": ["a:1", "b:2"], "security_protocol": "PLAINTEXT"}
     assert kafka.to_librdkafka() == {"bootstrap.servers": "a:1,b:2", "security.protocol": "PLAINTEXT"}
+    for half in ({"sasl_password": SecretStr(SECRET)}, {"sasl_mechanism": "PLAIN"}):
+        plain = KafkaSettings.model_validate(half)
+        assert not any("sasl" in name for name in (*plain.to_kafka_python(), *plain.to_librdkafka()))
 
 
 def test_redis_gets_tls_and_credentials_only_where_they_are_set() -> None:

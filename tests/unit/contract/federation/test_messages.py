@@ -26,3 +26,18 @@ def test_what_is_no_message_is_malformed(data: bytes) -> None:
     with pytest.raises(InvalidEventError) as error:
         decode_message(data)
     assert error.value.reason == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"\x82\xa4type\xaawithdrawal\xa6reason\xda\x01\xf5" + b"x" * 501, "field reason"),
+        (b"\x82\xa4type\xaawithdrawal\xa6reason\x07", "field reason"),
+        (b"\x81\xa4type\xa8claimant", "field type"),
+        (b"\xc1", "field body, DecodeError"),
+    ],
+)
+def test_a_fault_names_its_field_and_never_what_it_holds(data: bytes, told: str) -> None:
+    with pytest.raises(InvalidEventError) as error:
+        decode_message(data)
+    assert error.value.detail == told

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from contract.alarms import ALARMS
+from contract.alarms import ALARMS, Alarm
 from contract.errors import PackageRefusedError
 from contract.features import get_feature_names, get_schema
 from contract.models import Thresholds
@@ -18,8 +19,17 @@ from contract.sections.models import DriftSettings
 from contract.statistics.ranking import average_precision
 from trainer.decision.costing import decide
 from trainer.drift import cbpe, profile, psi
-from trainer.drift.findings import FEATURE_ALARMS_MAX, Findings, Window, inspect, list_alarms
-from trainer.drift.score_drift import score_drift
+from trainer.drift.findings import (
+    CRITICAL_TIMES,
+    FEATURE_ALARMS_MAX,
+    FeatureDrift,
+    Findings,
+    Performance,
+    Window,
+    inspect,
+    list_alarms,
+)
+from trainer.drift.score_drift import ScoreDrift, score_drift
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 STEPS = Thresholds(flag=0.2, hold=0.5, block=0.8)
@@ -337,3 +347,88 @@ def test_a_model_that_gave_every_transaction_nothing_is_told_of(known: profile.P
 
 def test_of_no_values_there_are_no_edges() -> None:
     assert psi.compute_edges(np.empty(0), np.empty(0)) == []
+
+
+def findings_of(**changes: Any) -> Findings:
+    """Those of a model of which nothing is known but what `changes` say."""
+    nothing: dict[str, Any] = {"features": [], "score": None, "performance": [], "notes": []}
+    return Findings(
+        **{
+            "model_version": "m-1",
+            "rows": 9,
+            "scored": 9,
+            "first_ms": 0,
+            "last_ms": 20_000 * DAY_MS,
+            **nothing,
+            **changes,
+        }
+    )
+
+
+def alarms_of(**changes: Any) -> list[Alarm]:
+    return list_alarms(findings_of(**changes), "shop", LIMITS, NOW)
+
+
+def test_an_alarm_of_a_feature_has_its_numbers_and_comes_from_the_limit_on() -> None:
+    at, below = LIMITS.psi_alarm, LIMITS.psi_alarm - 1e-9
+    told = alarms_of(features=[FeatureDrift(name, moved, 0.1, 0.25, judged) for name, moved, judged in (("amount", at, True), ("hour", at, False), ("basket_items", below, True))])  # fmt: skip
+    (alarm,) = told
+    assert (alarm.kind, alarm.subject, alarm.severity, alarm.part) == ("drift_feature", "amount", "warning", "trainer")
+    assert (alarm.retailer, alarm.raised_at) == ("shop", NOW)
+    assert alarm.values == {"psi": at, "missing_before": 0.1, "missing_now": 0.25}
+    assert "missing 10.0% then, 25.0% now. Features that moved so far: 1." in alarm.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "now", "raised"), [(True, 1.0, True), (True, -1.0, True), (True, 0.999, False), (False, 9.0, False)]
+)
+def test_an_alarm_of_scores_needs_a_change_that_is_large_enough_either_way(
+    changed: bool, now: float, raised: bool
+) -> None:
+    before = 0.25
+    mean = before * (1 + now * LIMITS.score_change_min)
+    told = alarms_of(score=ScoreDrift(changed, None, before, mean))
+    assert bool(told) == raised
+    for alarm in told:
+        assert (alarm.kind, alarm.subject) == ("drift_score", "m-1")
+        assert alarm.values == {"mean_before": before, "mean_now": mean}
+        assert alarm.remedy
+        assert alarm.text == f"the mean score is {mean:.4f}; at training it was 0.2500"
+    since = alarms_of(score=ScoreDrift(True, 0, before, 9.0))
+    assert "since 1970-01-01 00:00 UTC; at training" in since[0].text
+
+
+def test_an_alarm_of_performance_is_severe_where_the_loss_is_many_times_the_limit() -> None:
+    limit = LIMITS.performance_loss_max
+    severe = CRITICAL_TIMES * limit
+
+    def raised(loss: float, high: float | None = None, name: str = "precision_block") -> list[Alarm]:
+        now = cbpe.Estimate(0.5, 0.5 - 0.01, 0.5 if high is None else high)
+        return alarms_of(performance=[Performance(name, 0.5 + loss, now)])
+
+    assert raised(limit / 2) == []
+    assert raised(severe, high=0.5 + severe - limit) == [], "the interval reaches up to the limit"
+    assert [one.severity for one in raised(severe * 0.99)] == ["warning"]
+    (alarm,) = raised(severe * 1.01)
+    assert (alarm.severity, alarm.subject, alarm.kind) == ("critical", "precision_block", "drift_performance")
+    assert alarm.values == {"before": 0.5 + severe * 1.01, "now": 0.5, "low": 0.49, "high": 0.5}
+    assert "precision from block on is 0.500 (95% interval 0.490 to 0.500)" in alarm.text
+    assert "average precision is 0.500" in raised(severe, name="average_precision")[0].text
+    assert alarm.remedy
+
+
+def test_a_profile_counts_its_rows_by_what_they_stand_for() -> None:
+    seen, score = features(4_000), scores(4_000)
+    amount = [feature.name for feature in get_schema()].index("amount")
+    seen[:2_000, amount] = np.nan
+    heavy = np.where(np.arange(4_000) < 2_000, 1.0, 3.0)
+    even, weighed = (
+        profile.build(seen, score, STEPS),
+        profile.build(seen, score, STEPS, weight=heavy, score_weight=1 + 9 * score),
+    )
+    assert (even.features[amount].missing, weighed.features[amount].missing) == (0.5, 0.25)
+    assert weighed.score_mean > even.score_mean
+    assert weighed.scores[len(weighed.scores) // 2] > even.scores[len(even.scores) // 2]
+    assert weighed.performance["recall_block"] > even.performance["recall_block"]
+    assert even.score_mean == round(float(score.mean()), profile.DIGITS)
+    assert all(0 <= point <= 1 for point in weighed.scores)

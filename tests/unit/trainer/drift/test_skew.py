@@ -88,3 +88,27 @@ def test_the_report_says_what_to_do_and_json_has_no_infinity() -> None:
     assert skew_report.describe_skew(empty).startswith("Nothing to compare")
     same = checked(Skew(9, 0, [], {}, False))
     assert "every float is the same" in skew_report.describe_skew(same)
+
+
+def test_features_are_told_from_the_most_frequent_down_and_of_equals_by_name() -> None:
+    served = rows()
+    for name, count in (("card_sum_1d", 1), ("amount", 2), ("email_sum_1d", 2), ("card_count_1h", 3)):
+        served[:count, get_feature_names().index(name)] = 7
+    found = compare(["a", "b", "c", "d"], served, rows())
+    assert [one.name for one in found.features] == ["card_count_1h", "amount", "email_sum_1d", "card_sum_1d"]
+
+
+def test_a_difference_is_a_difference_and_no_sum() -> None:
+    served, replayed = rows(), rows()
+    at = get_feature_names().index("card_sum_1d")
+    served[:, at], replayed[:, at] = [9, 1, 1, 1], [8, -4, 1, 1]
+    (feature,) = compare(["a", "b", "c", "d"], served, replayed).features
+    assert (feature.largest, feature.transaction_id) == (5, "b")
+
+
+def test_windows_are_longer_or_shorter_by_what_both_sides_count() -> None:
+    for served_count, cause in ((3, "windows_shorter"), (5, "windows_longer")):
+        served, replayed = rows(), rows()
+        at = get_feature_names().index("card_count_30d")
+        served[2, at], replayed[2, at] = served_count, 4
+        assert compare(["a", "b", "c", "d"], served, replayed).causes == {cause: 1}

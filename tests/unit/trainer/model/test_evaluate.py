@@ -32,3 +32,14 @@ def test_scores_that_are_the_share_of_frauds_have_no_calibration_error_and_other
     fraud = np.tile([True, False, False, False], 250)
     assert compute_calibration_error(np.full(1000, 0.25), fraud) < 0.01
     assert compute_calibration_error(np.full(1000, 0.75), fraud) == pytest.approx(0.5, abs=0.01)
+
+
+def test_every_measure_is_told_by_its_name() -> None:
+    score, fraud = np.array([0.9, 0.5, 0.2, 0.0]), np.array([True, False, True, False])
+    found = measure(score, fraud, Thresholds(flag=0.5, hold=0.9, block=0.95))
+    assert (found["transactions"], found["frauds"]) == (4.0, 2.0)
+    assert found["brier"] == pytest.approx((0.01 + 0.25 + 0.64) / 4)
+    assert found["auc_roc"] == pytest.approx(0.75)
+    assert found["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["calibration_error"] == compute_calibration_error(score, fraud)
+    assert (found["share_flag"], found["share_hold"], found["share_block"]) == (0.5, 0.25, 0.0), "from the threshold on"

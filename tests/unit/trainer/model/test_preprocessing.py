@@ -78,3 +78,37 @@ def test_a_model_learned_from_risk_where_it_differed_between_transactions() -> N
     assert not has_risk(fit_constants(quiet))
     quiet[::2, get_feature_names().index("terminal_frauds_7d")] = 3
     assert has_risk(fit_constants(quiet))
+
+
+def test_steps_come_from_labels_of_columns_that_vary_and_never_without_labels() -> None:
+    made = rows(2_000)
+    made[:, 1], made[:, 3] = 5.0, np.random.default_rng(2).normal(0, 1e-9, 2_000) + 5
+    fraud = made[:, 0] > 30
+    assert len(fit_constants(made, table=TABLE).step_columns) == 0
+    found = fit_constants(made, fraud, table=TABLE)
+    assert set(found.step_columns.tolist()) == {0}
+    half_way = found.step_starts[:1] + 0.5 / found.step_slopes[:1]
+    assert np.abs(found.step_starts + 0.5 / found.step_slopes - 30).min() < 1
+    assert half_way.size == 1
+    assert len(fit_constants(made, fraud, table=TABLE, steps_max=0).step_columns) == 0
+    nobody = np.where(fraud, 0.0, 1.0)
+    assert len(fit_constants(made, fraud, nobody, table=TABLE).step_columns) == 0, (
+        "frauds that count nothing teach nothing"
+    )
+
+
+@pytest.mark.parametrize(("there", "counts"), [(SEEN_MIN - 1, False), (SEEN_MIN, True)])
+def test_what_was_seen_often_enough_is_learned_from(there: int, counts: bool) -> None:
+    made = rows()
+    made[:, 1] = np.nan
+    made[:there, 1] = np.arange(there)
+    made[:, 2] = 0
+    made[:there, 2] = 3
+    found = fit_constants(made, table=TABLE)
+    assert bool(found.scale[1]) == counts
+    assert (found.mean[1] != 0) == counts
+    assert (1 in found.missing.tolist()) == counts
+    assert found.category_buckets.tolist() == ([0.0, 3.0] if counts else [0.0])
+    made[:, 1] = 1.0
+    made[: SEEN_MIN if counts else SEEN_MIN - 1, 1] = np.nan
+    assert (1 in fit_constants(made, table=TABLE).missing.tolist()) == counts
