@@ -334,3 +334,48 @@ def test_a_mapping_that_names_nothing_shows_the_whole_document() -> None:
         "amount": 5,
         "more": "x",
     }
+
+
+def test_a_position_says_whether_it_is_of_a_scan_and_of_which_collection() -> None:
+    streams = {"a": CollectionStart(at=Timestamp(5, 6))}
+    scan, stream = encode_snapshot(MongoPosition(streams), "a", 7), encode_stream(MongoPosition(streams))
+    assert (scan.stage, stream.stage) == ("snapshot", "stream")
+    assert (parse_position(scan).table, parse_position(scan).after) == ("a", 7)
+    assert (parse_position(stream).table, parse_position(stream).after) == (None, None)
+    assert "scan" not in stream.text
+
+
+@pytest.mark.parametrize(("code", "fits"), [(0xD7FF, True), (0xD800, False), (0xDFFF, False), (0xE000, True)])
+def test_a_text_that_is_no_unicode_is_no_place_to_go_on_from(code: int, fits: bool) -> None:
+    assert can_resume_from(f"a{chr(code)}") is fits
+
+
+OLD, NEW = Binary(SOME.bytes, 3), Binary(SOME.bytes, 4)
+
+
+@pytest.mark.parametrize(
+    ("keys", "spelling"),
+    [
+        (["1", "2", 1], STRINGS), (["1", "2", 1, 2], MIXED), (["1", 1, 2], MIXED), (["1", "2", "3", 1, 2], STRINGS), (["x", "y", "z", 1], MIXED),
+        ([1, 2], OTHERS), (["1", "2"], STRINGS), ([OLD, OLD, NEW], OTHERS._replace(legacy_uuids=True)), ([OLD, NEW, NEW], OTHERS),
+        ([OLD, NEW], OTHERS), ([OLD], OTHERS._replace(legacy_uuids=True)), ([SOME, OLD], OTHERS),
+    ],
+)  # fmt: skip
+def test_the_kind_of_key_that_there_is_most_of_is_written_plainly(keys: list[object], spelling: Spelling) -> None:
+    assert find_spelling(keys) == spelling
+
+
+def test_a_reference_of_a_resolution_is_read_as_one_of_a_label_is() -> None:
+    text = (
+        TEXT + "resolutions:\n  - {collection: calls, fields: {transaction_id: order, outcome: result, actor: who}}\n"
+    )
+    parsed = config(text)
+    reading = Reading(parsed, next(t for t in parsed.list_tables() if t.name == "calls"), {"order", "who"}, PYTHON)
+    row = reading.read_values({"_id": 1, "order": "5", "who": "7"}, OTHERS, MIXED)
+    assert (row["order"], row["who"]) == ('"5"', "7")
+
+
+def test_the_key_of_an_event_without_one_is_not_known() -> None:
+    reading = Reading(config(TEXT), config(TEXT).transactions, {"amount"}, PYTHON)
+    assert reading.read_key({}, OTHERS) is None
+    assert reading.read_key({"_id": OLD}, OTHERS._replace(legacy_uuids=True)) == str(SOME)

@@ -70,6 +70,7 @@ def test_binlog_positions_survive_being_written_down() -> None:
     assert parse_stream(encode_stream(position)) == position
     scan = SnapshotPosition(start=position, table="orders", after="12", rows=500)
     assert parse_snapshot(encode_snapshot(scan)) == scan
+    assert (encode_stream(position).stage, encode_snapshot(scan).stage) == ("stream", "snapshot")
     assert describe_place(position) == "binlog.000009:77, GTIDs up to 0-1-5"
     assert describe_place(BinlogPosition(file="binlog.000009", offset=77)) == "binlog.000009:77"
 

@@ -64,6 +64,16 @@ def test_a_beginning_that_names_nothing_is_malformed(code: Code, body: bytes) ->
         read_begin(event(code, body))
 
 
+def test_a_tagged_beginning_has_a_uuid_and_a_number() -> None:
+    octets = b"".join(map(varint, UUID(ONE).bytes))
+    head, uuid, number, tag = varint(1) + varint(90) + varint(3) + varint(0) + varint(1), varint(1) + octets, varint(2) + varint(2), varint(3) + varint(1) + b"b"  # fmt: skip
+    assert read_begin(event(Code.GTID_TAGGED, head + uuid + number + tag)).gtid == Gtid(ONE, "b", 1)
+    assert read_begin(event(Code.GTID_TAGGED, head + uuid + number + varint(7))).gtid == Gtid(ONE, "", 1)
+    for missing in (uuid + tag + varint(7), number + tag + varint(7)):
+        with pytest.raises(MalformedEventError, match="GTID"):
+            read_begin(event(Code.GTID_TAGGED, head + missing))
+
+
 def test_a_prepared_transaction_has_the_name_that_its_application_gave() -> None:
     body = struct.pack("<BIII", 0, 1, 3, 2) + b"abcde"
     assert read_prepare(event(Code.XA_PREPARE, body)) == (Xid(1, b"abc", b"de"), False)
@@ -95,6 +105,7 @@ def test_of_mariadb_the_newest_of_each_domain_is_kept() -> None:
     seen.add(MariadbGtid(7, 1, 1))
     assert seen.to_text() == "0-2-10,1-1-5,7-1-1"
     assert parse_mariadb("") == []
+    assert parse_mariadb("0-1-9,,1-1-5") == [MariadbGtid(0, 1, 9), MariadbGtid(1, 1, 5)]
     for text in ("0-1", "0-1-x", "0-1-2-3", "0--2"):
         with pytest.raises(ValueError, match="domain-server-number"):
             parse_mariadb(text)
