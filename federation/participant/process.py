@@ -108,6 +108,11 @@ class ParticipantProcess:
             self._save()
         return read
 
+    @property
+    def warnings(self) -> list[str]:
+        """What this retailer's people should know of the roster."""
+        return list(self._warned.values())
+
     def enrol(self, *, allow_robust: bool) -> None:
         """Asks to take part; asking again does no harm."""
         keys = self._identity.public

@@ -317,11 +317,18 @@ def _take_part(
     retailer: str | None, config: Path | None, identity: "Identity", stop: "Event", metrics: "Metrics | None"
 ) -> None:
     """With the retailer's own examples and models; refused at once where there are too few examples."""
+    from contract.clock import SystemClock
     from tillguard.config import load
     from tillguard.federation import root
     from tillguard.federation.learner import RetailerLearner, get_shapes
+    from tillguard.federation.standing import Standing
+    from tillguard.wiring.heartbeats import build_heartbeat
 
     settings = load(retailer, config)
     learner = RetailerLearner(settings)
     learner.check()
-    root.run_participant(settings.federation, identity, learner, stop, shapes=get_shapes(), metrics=metrics)
+    standing = Standing()
+    with build_heartbeat(settings, "federation", standing.look, SystemClock()):
+        root.run_participant(
+            settings.federation, identity, learner, stop, shapes=get_shapes(), metrics=metrics, standing=standing
+        )

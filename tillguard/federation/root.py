@@ -43,6 +43,7 @@ from federation.transports.ports import Outgoing
 from tillguard.federation import topics
 from tillguard.federation.answers import choose_orders
 from tillguard.federation.keys import make_identity, read_model, read_public_identity
+from tillguard.federation.standing import Standing
 from tillguard.federation.watch import Watch
 
 _LOG = structlog.get_logger()
@@ -219,8 +220,10 @@ def run_participant(
     *,
     shapes: Shapes | None = None,
     metrics: Metrics | None = None,
+    standing: Standing | None = None,
 ) -> None:
-    """Takes part until `stop`; a broker that is away is waited for."""
+    """Takes part until `stop`; a broker that is away is waited for. `standing` is kept up to date for whoever asks."""
+    told = standing or Standing()
     if settings.participant.coordinator_fingerprint is None:
         raise ConfigurationError(
             [
@@ -230,6 +233,7 @@ def run_participant(
 
     def once(process: ParticipantProcess) -> None:
         before = ""
+        told.note_process(process)
         while not stop.is_set():
             process.run_once(POLL_S)
             if process.participant.membership != before:
@@ -237,7 +241,10 @@ def run_participant(
                 _LOG.info("membership", federation=settings.name, participant=identity.name, status=before)
 
     _patiently(
-        lambda: open_participant_process(settings, identity, learner, shapes=shapes, metrics=metrics), once, stop
+        lambda: open_participant_process(settings, identity, learner, shapes=shapes, metrics=metrics),
+        once,
+        stop,
+        note_away=told.note_away,
     )
 
 
@@ -329,7 +336,13 @@ def _say(settings: FederationSettings, identity: Identity, message: EnrolmentReq
         raise ConfigurationError([f"{fault}; what was said does not count"])
 
 
-def _patiently(opened: Callable[[], object], run: Callable[..., None], stop: Event) -> None:
+def _patiently(
+    opened: Callable[[], object],
+    run: Callable[..., None],
+    stop: Event,
+    *,
+    note_away: Callable[[str], None] = lambda _: None,
+) -> None:
     """Runs a process, and makes a new one whenever Kafka or the database failed it; it recovers from its logs."""
     backoff_s = 0.5
     while not stop.is_set():
@@ -339,6 +352,7 @@ def _patiently(opened: Callable[[], object], run: Callable[..., None], stop: Eve
                 run(process)
             return  # noqa: TRY300 - only a run that ended by itself comes here
         except TransientError as error:
+            note_away(str(error))
             _LOG.warning("federation_waits", reason=str(error), again_in_s=backoff_s)
             stop.wait(backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)

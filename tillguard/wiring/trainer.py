@@ -1,8 +1,6 @@
 """The trainer's process: opens what it needs, is the only one of its retailer, and ends when it is asked to."""
 
 import logging
-import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,23 +10,27 @@ import structlog
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
-from contract.clock import SystemClock
+from contract.clock import Clock, SystemClock
 from contract.errors import ConfigurationError, FencedError, TransientError
 from contract.metrics import Metrics
 from contract.settings import Settings
-from contract.topics import FEATURES, LABELS
+from contract.topics import FEATURES, LABELS, STATUS
 from runtime import logs
 from runtime.health_server import WebPage
+from runtime.heartbeat import Heartbeat, name_process
 from runtime.kafka.producer import SharedProducer
+from runtime.kafka.shared_status import SharedStatusOutlet
 from runtime.locks import HeldLock, LockBusyError
 from runtime.signals import catch_stop_signals
 from tillguard import __version__
 from tillguard.wiring.address_file import write_address
+from tillguard.wiring.heartbeats import build_heartbeat
 from trainer.examples.store import ExampleStore
 from trainer.feeds.topic_intake import group_of
 from trainer.registry.registry import Registry
 from trainer.worker.drift_watch import DriftWatch
 from trainer.worker.service import BATCH_MAX, TrainerWorker, Vitals
+from trainer.worker.status import describe_trainer
 from trainer.worker.training_process import Learner
 
 log = structlog.get_logger()
@@ -51,9 +53,10 @@ def run(settings: Settings, *, address_file: Path | None = None) -> None:
         consumer = _consumer(settings)
         opened.callback(consumer.close)
         producer = opened.enter_context(SharedProducer(settings.kafka, f"{settings.retailer}-trainer"))
+        vitals = Vitals(clock.monotonic_s())
+        opened.enter_context(_heartbeat(settings, vitals, producer, clock))
         learner = Learner(settings)
         opened.callback(learner.close)
-        vitals = Vitals(clock.monotonic_s())
         page = opened.enter_context(_page(settings, metrics, lambda: vitals.list_ailments(clock.monotonic_s())))
         url = f"http://{settings.trainer.web_host}:{page.port}"
         log.info("trainer_starts", version=__version__, retailer=settings.retailer, web=f"{url}/health")
@@ -82,6 +85,13 @@ def _alone(settings: Settings) -> Iterator[HeldLock]:
         registry.close()
 
 
+def _heartbeat(settings: Settings, vitals: Vitals, producer: SharedProducer, clock: Clock) -> Heartbeat:
+    outlet = SharedStatusOutlet(producer, STATUS.name(settings.retailer))
+    return build_heartbeat(
+        settings, "trainer", lambda: describe_trainer(vitals, clock.monotonic_s()), clock, outlet=outlet
+    )
+
+
 def _page(settings: Settings, metrics: Metrics, ailments: Callable[[], list[str]]) -> WebPage:
     host, port = settings.trainer.web_host, settings.trainer.web_port
     try:
@@ -100,7 +110,7 @@ def _consumer(settings: Settings) -> Any:
         consumer = KafkaConsumer(
             **kafka.to_kafka_python(),
             group_id=group_of(settings.retailer),
-            client_id=f"{settings.retailer}-trainer-{socket.gethostname()}-{os.getpid()}",
+            client_id=f"{settings.retailer}-trainer-{name_process()}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_poll_records=BATCH_MAX,

@@ -47,10 +47,13 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Vitals:
-    """Written by the loop, read by the web page; single values, so no lock is needed."""
+    """Written by the loop, read by the web page and the heartbeat; single values, so no lock is needed."""
 
     kafka_spoke_s: float
     store_fault: str = ""
+    lag: int | None = None
+    """Feature records and labels not yet taken in; None before it was asked."""
+    training: bool = False
 
     def list_ailments(self, now_s: float) -> list[str]:
         """What is wrong, each with its remedy; empty when the trainer is well.
@@ -206,7 +209,7 @@ class TrainerWorker:
             log.warning("kafka_not_read", reason=type(error).__name__)
             return
         if partitions:
-            self.vitals.kafka_spoke_s = self.clock.monotonic_s()
+            self.vitals.kafka_spoke_s, self.vitals.lag = self.clock.monotonic_s(), lag
             self.metrics.set("tillguard_trainer_lag_messages", lag, retailer=self.settings.retailer)
 
     def _train(self) -> None:
@@ -225,6 +228,7 @@ class TrainerWorker:
             log.info("training_begins", new_labels=state.new_labels)
             state.began_s, state.tried_at = now_s, state.new_labels
             self.learner.begin()
+        self.vitals.training = self.learner.busy
 
     def _ended(self, answer: Answer) -> None:
         outcome = "failed" if isinstance(answer, Failed) else answer.outcome

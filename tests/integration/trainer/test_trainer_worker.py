@@ -18,6 +18,7 @@ from kafka.codec import has_lz4
 from contract.dead_letters import DeadLetter
 from contract.metrics import Metrics
 from contract.models import ModelMessage, ModelPromotion
+from contract.status.message import Lag
 from contract.topics import ALARMS, DEAD_LETTERS, FEATURES, LABELS, MODELS
 from runtime.kafka.producer import build_producer_properties
 from scoring.models.cache import ModelCache
@@ -26,6 +27,7 @@ from support.learning import Simulated, feature_record, label, simulated
 from support.live_trainer import LiveTrainer
 from support.live_worker import LiveWorker, Topics, until
 from support.tiny_model import NOW, tiny_package
+from tillguard.operations.process_list import read_processes
 from trainer.examples.store import ExampleStore
 from trainer.learning.publication import promote_model
 from trainer.model import snapshot
@@ -53,6 +55,7 @@ def configure(retailer: Any, **trainer: Any) -> None:
     document = yaml.safe_load(retailer.file.read_text())
     document["log"] = {"format": "json"}
     document["trainer"] |= trainer
+    document["status"] = {"every_s": 0.5}
     retailer.file.write_text(yaml.safe_dump(document))
 
 
@@ -74,6 +77,12 @@ def held(store: ExampleStore) -> dict[str, bool | None]:
             newest = max(known.revisions, key=lambda each: (each.label_time_ms, each.number), default=None)
             found[known.transaction_id] = None if newest is None else newest.fraud
     return found
+
+
+def told(retailer: Any) -> list[tuple[str, Lag | None, bool]]:
+    """What the trainer does, what waits, and whether it stopped."""
+    everyone = [heard.status for heard in read_processes(retailer.settings) if heard.status.part == "trainer"]
+    return [(status.condition.activity, status.condition.lag, status.stopped) for status in everyone]
 
 
 def test_labels_late_twice_out_of_order_and_revised_end_where_they_belong(
@@ -105,11 +114,13 @@ def test_labels_late_twice_out_of_order_and_revised_end_where_they_belong(
         until(lambda: trainer.metric("tillguard_trainer_ingested_total", kind="labels") == 6, "the count of labels")
         until(lambda: "tillguard_trainer_lag_messages" in trainer.page("/metrics")[1], "the lag")
         assert trainer.page("/health")[0] == 200
+        until(lambda: told(retailer) == [("collecting", Lag(records=0), False)], "its heartbeat")
         assert trainer.metric("tillguard_trainer_dead_letters_total") == 2
         second = tillguard("trainer", "run", "--web-port", "0", "--config", str(retailer.file))
         assert second.returncode == 3
         assert f"a trainer of {name} runs already (process {trainer.process.pid} on " in second.stderr
         assert trainer.terminate() == 0
+    assert told(retailer) == [("collecting", Lag(records=0), True)]
 
 
 def test_a_kill_while_labels_come_loses_and_doubles_none(

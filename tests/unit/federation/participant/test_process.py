@@ -18,6 +18,7 @@ from federation.participant.state import ParticipantState
 from federation.store import MemoryStore
 from federation.transports.memory import MemoryBroker, MemoryTransport
 from federation.transports.ports import LogName, Outgoing, Record
+from tillguard.federation.standing import Standing
 
 VALUES = np.arange(6, dtype=np.float32)
 
@@ -70,3 +71,7 @@ def test_a_model_that_is_read_before_the_coordinators_claim_is_not_lost(epochs: 
     assert transport.given[:2] == ["models", "control"], "the case that this test is about"
     assert process.participant.state.epoch == epochs[-1]
     assert process.participant.state.models[0].payload == VALUES.tobytes()
+    standing = Standing(away="no Kafka broker answers")
+    standing.note_process(process)
+    told = standing.look()
+    assert (told.activity, told.healthy, told.position) == ("taking_part", True, "not on the roster yet")
