@@ -10,6 +10,7 @@ import random
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from contract.settings import Settings, parse
 # Machines are shared, so a slow example says nothing about the code; a failing one is printed so that it can be repeated.
 # A run draws other examples than the run before, so a few of each a run are many in a week; `make test-slow` draws many at once.
 hypothesis.settings.register_profile(
-    "shared", deadline=None, print_blob=True, max_examples=40, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "shared", deadline=None, print_blob=True, max_examples=30, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("shared"), max_examples=1_000)
 # One example that fails is enough there, so none is made smaller.
@@ -43,6 +44,15 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+    _build_commands_once()
+
+
+def _build_commands_once() -> None:
+    """Typer makes its hundred commands again for every call, which takes longer than most of them."""
+    for name in ("typer.main.get_command", "typer.testing._get_command"):
+        module, _, function = name.rpartition(".")
+        if module in sys.modules:
+            setattr(sys.modules[module], function, cache(getattr(sys.modules[module], function)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,9 +15,11 @@ from contract.events import Label, LabelSource
 from contract.package import read_package
 from contract.settings import Settings
 from contract.statistics.ranking import average_precision
+from support import training_memory
 from support.learning import BEGAN, Simulated, simulated
 from support.tiny_model import tiny_package
 from trainer.examples.store import ExampleStore
+from trainer.learning import training
 from trainer.learning.publication import pin, promote_model, roll_back
 from trainer.learning.training_attempt import Attempt, How, Progress, learn
 from trainer.model import snapshot
@@ -62,7 +64,8 @@ class Shop(NamedTuple):
 
 
 @pytest.fixture
-def shop(retailer: Any) -> Iterator[Shop]:
+def shop(retailer: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    monkeypatch.setattr(training, "make", training_memory.make)
     settings = retailer.settings
     trainer = settings.trainer.model_copy(update={"newest_examples": 10_000, "epochs_max": 6})
     settings = settings.model_copy(update={"trainer": trainer})
@@ -159,6 +162,7 @@ def test_a_new_kind_of_fraud_is_learned_on_from_the_serving_model(shop: Shop, so
 def test_the_same_store_gives_the_same_model(shop: Shop, some: Simulated) -> None:
     shop.store.put(some.records[:3_000], some.labels[:3_000])
     first, second = shop.learn(keep=True), shop.learn(fresh=True, keep=True)
+    assert first.outcome == "published", "else the second is not made again"
     assert first.model_version is not None
     assert second.model_version is not None
     assert first.model_version.rsplit("-", 1)[1] == second.model_version.rsplit("-", 1)[1]  # the checksum of the graph
