@@ -1,11 +1,30 @@
 """Settings of the backoffice: one process for all retailers of an installation."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from contract.sections.section import Section
+from contract.sections.section import IN_WORDS, Section
+
+GRANT = r"^(\*|[a-z][a-z0-9-]{0,47}):(viewer|analyst|operator|officer|admin)$"
+IN_WORDS[GRANT] = "must be RETAILER:ROLE or *:ROLE, such as meadow:analyst"
+
+
+class OidcSettings(Section):
+    """Sign-in by an identity provider: OpenID Connect, code flow with PKCE."""
+
+    issuer: str | None = Field(
+        None,
+        pattern=r"^(https://|http://(localhost|127\.0\.0\.1)(:|/|$))",
+        description="identity provider for sign-in, as its discovery document spells it; absent: passwords and links alone",
+    )
+    client_id: str = Field("tillguard", min_length=1, description="what the provider calls this installation")
+    client_secret: SecretStr | None = Field(None, description="secret of that client")
+    roles_claim: str = Field("groups", min_length=1, description="claim of the ID token whose values give roles")
+    roles: dict[str, tuple[Annotated[str, Field(pattern=GRANT)], ...]] = Field(
+        default_factory=dict, description="roles by value of that claim, as `fraud-desk: [meadow:analyst]`"
+    )
 
 
 class BackofficeSettings(Section):
@@ -39,3 +58,4 @@ class BackofficeSettings(Section):
     second_person: tuple[Literal["rules", "models", "thresholds"], ...] = Field(
         (), description="what another person with the same right must approve before it is done"
     )
+    oidc: OidcSettings = Field(default_factory=OidcSettings)
