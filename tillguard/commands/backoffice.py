@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
-from tillguard.commands import backoffice_backup, backoffice_tokens, backoffice_users
-from tillguard.commands.backoffice_users import CONFIG
+from tillguard.commands.accounts import backup, tokens, users
+from tillguard.commands.accounts.users import CONFIG
 
 backoffice = typer.Typer(
     no_args_is_help=True,
@@ -17,9 +17,9 @@ backoffice = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Adds the group."""
     backoffice.command("run")(run)
-    backoffice_users.register(backoffice)
-    backoffice_tokens.register(backoffice)
-    backoffice_backup.register(backoffice)
+    users.register(backoffice)
+    tokens.register(backoffice)
+    backup.register(backoffice)
     app.add_typer(backoffice, name="backoffice")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from contract.errors import ConfigurationError, TillguardError
-from tillguard.commands.backoffice_users import CONFIG
+from tillguard.commands.accounts.users import CONFIG
 
 RETAILER = typer.Option(..., "--retailer", metavar="NAME", help="The retailer.")
 tokens = typer.Typer(

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from contract.errors import ConfigurationError
-from tillguard.commands.backoffice_users import CONFIG
+from tillguard.commands.accounts.users import CONFIG
 
 
 def register(group: typer.Typer) -> None:

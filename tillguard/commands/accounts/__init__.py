@@ -1,0 +1,1 @@
+"""People, access tokens, the audit trail and backups of the backoffice on the command line."""
