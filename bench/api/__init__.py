@@ -1,0 +1,1 @@
+"""What the backoffice costs, each figure next to what it should be."""
