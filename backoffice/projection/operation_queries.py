@@ -127,7 +127,7 @@ def measure_latencies(connection: sa.Connection, retailer: str, span: Span) -> L
 def count_decisions(
     connection: sa.Connection, retailer: str, span: Span, step: int, decision: Decision | None
 ) -> tuple[DecisionCount, ...]:
-    """By steps of so many minutes, the first of which begins with the minute of `span.since_ms`."""
+    """By steps of `step` minutes, the first of which begins with the minute of `span.since_ms`."""
     c, first = MINUTES.c, span.since_ms // MINUTE_MS
     begins = (c.minute - (c.minute - first) % step).label("begins")
     chosen = (c.retailer == retailer) & (c.minute >= first) & (c.minute < _ceil_minute(span.until_ms))

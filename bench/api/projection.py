@@ -85,7 +85,7 @@ def make_retailer(stack: Stack) -> Settings:
 
 
 def measure(settings: Settings, url: str, cases: int) -> list[Row]:
-    """Catches up with so many cases, and asks for them."""
+    """Catches up with `cases` cases, and asks for them."""
     produce(settings, cases)
     rows = [measure_catching_up(settings, url, 2 * cases)]
     with closing(ReadModelStore(url)) as store:
