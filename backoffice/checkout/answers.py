@@ -14,6 +14,8 @@ import msgspec
 
 RECENT_MAX = 20_000
 """Verdicts of some 700 bytes each."""
+ASKED_MAX = 100_000
+"""Ids of transactions that the door sent: known before the read model has heard of them."""
 
 
 class _Head(msgspec.Struct):
@@ -96,6 +98,7 @@ class AnswerHub:
         self._recent_max = recent_max
         self._lock = threading.Lock()
         self._recent: OrderedDict[str, VerdictAnswer] = OrderedDict()
+        self._asked: OrderedDict[str, None] = OrderedDict()
         self._waiters: dict[str, list[Waiter]] = {}
 
     def expect(self, transaction_id: str) -> Waiter:
@@ -106,6 +109,18 @@ class AnswerHub:
         """The highest revision that came lately, or None."""
         with self._lock:
             return self._recent.get(transaction_id)
+
+    def note_asked(self, transaction_id: str) -> None:
+        """Kafka has the transaction; its verdict may come at any time."""
+        with self._lock:
+            self._asked[transaction_id] = None
+            if len(self._asked) > ASKED_MAX:
+                self._asked.popitem(last=False)
+
+    def is_asked(self, transaction_id: str) -> bool:
+        """Whether the door sent this transaction lately."""
+        with self._lock:
+            return transaction_id in self._asked
 
     def take_verdict(self, key: bytes | None, value: bytes | None) -> None:
         """One record of the verdicts topic; None as value erases what is known."""

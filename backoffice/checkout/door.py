@@ -100,6 +100,7 @@ class Door:
                 get_partition_key(transaction),
                 budget_s,
             )
+            self._hub.note_asked(transaction.transaction_id)
             found = await self._await_verdict(waiter, delivered, 0, deadline_s)
         if found is None:
             return FellBack(decide_degraded(amount_base, self._base_currency, self._fallback))
@@ -131,6 +132,10 @@ class Door:
                     if isinstance(answer, VerdictAnswer) and answer.revision >= min_revision:
                         return answer
         return self._hub.find(transaction_id)
+
+    def is_asked(self, transaction_id: str) -> bool:
+        """Whether this transaction came through the door lately."""
+        return self._hub.is_asked(transaction_id)
 
     async def _await_verdict(
         self, waiter: Waiter, delivered: Delivered, min_revision: int, deadline_s: float, outcome: str | None = None

@@ -6,7 +6,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from backoffice.http import pages, sandbox, transactions, verdicts
+from backoffice.http import pages, sandbox, system, transactions, verdicts
 from backoffice.http.openapi import build_document
 from backoffice.http.problems import TITLES, FieldProblem, Problem, ProblemError, build_response
 from backoffice.http.services import Services
@@ -23,7 +23,7 @@ def build_app(services: Services, *, version: str) -> FastAPI:
     """The application over `services`."""
     app = FastAPI(title="Tillguard", version=version, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.services = services
-    for module in (transactions, verdicts, sandbox, pages):
+    for module in (transactions, verdicts, sandbox, system, pages):
         app.include_router(module.router)
     app.openapi = lambda: build_document(app)  # type: ignore[method-assign] # FastAPI's own way to replace it
     app.add_exception_handler(ProblemError, _answer_problem)

@@ -26,7 +26,12 @@ async def show_readiness(services: Annotated[Services, Depends(get_services)]) -
     """Which retailers' doors are open, and why one is not."""
     doors = {name: each.list_closed() for name, each in services.retailers.items()}
     ready = not any(doors.values())
-    document = {"ready": ready, "doors": {name: {"open": not why, "reasons": why} for name, why in doors.items()}}
+    document = {
+        "ready": ready,
+        "doors": {name: {"open": not why, "reasons": why} for name, why in doors.items()},
+        # A read model that is behind closes no door.
+        "read_model": {each.retailer: each for each in services.list_projections()},
+    }
     return answer_json(msgspec.json.encode(document), 200 if ready else 503)
 
 

@@ -7,6 +7,8 @@ from typing import Protocol
 from backoffice.accounts.principal import Principal
 from backoffice.checkout.door import Door
 from backoffice.checkout.sandbox import Sandbox
+from backoffice.projection.ports import ReadModel
+from backoffice.projection.projector import ProjectorState
 from contract.clock import Clock
 from contract.metrics import Metrics
 
@@ -41,3 +43,6 @@ class Services:
     metrics: Metrics
     tokens: TokenFinder
     retailers: Mapping[str, RetailerServices]
+    read_model: ReadModel
+    list_projections: Callable[[], list[ProjectorState]]
+    """How far the read model is behind, for each retailer."""

@@ -1,11 +1,13 @@
 """`/v1/verdicts`: what was decided, and the end of a hold."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from msgspec import Struct
+from starlette.concurrency import run_in_threadpool
 
 from backoffice.accounts.permissions import Action
 from backoffice.checkout.door import Accepted, BusyError, Judged, Refused
@@ -14,6 +16,8 @@ from backoffice.http.asking import Allowed, Asking, get_services
 from backoffice.http.bodies import answer_json, describe_route, read_body
 from backoffice.http.problems import FieldProblem, ProblemError, describe_invalid
 from backoffice.http.services import Services
+from backoffice.projection.ports import ReadModel
+from backoffice.projection.results import KnownTransaction, VerdictPage
 from contract.codec import Decoder
 from contract.errors import InvalidEventError
 from contract.events import Identifier, Resolution, ResolutionKind
@@ -21,6 +25,7 @@ from contract.verdicts import Verdict
 
 WAIT_MS_MAX = 30_000
 RETRY_AFTER_S = "1"
+FEED_POLL_S = 0.1
 TransactionId = Annotated[str, Path(min_length=1, max_length=128, description="As the checkout sent it")]
 WaitMs = Annotated[int, Query(ge=0, le=WAIT_MS_MAX, description="How long to wait for it, milliseconds")]
 router = APIRouter(tags=["checkout"])
@@ -36,6 +41,14 @@ class ResolutionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """When it was decided, with a time zone; now where absent."""
 
 
+class Revisions(Struct, frozen=True, kw_only=True):
+    """What was answered about one transaction."""
+
+    transaction_id: str
+    verdicts: tuple[Verdict, ...]
+    resolutions: tuple[Resolution, ...]
+
+
 RESOLUTION_DECODER = Decoder(ResolutionRequest)
 
 
@@ -43,12 +56,13 @@ RESOLUTION_DECODER = Decoder(ResolutionRequest)
     "/v1/verdicts/{transaction_id}",
     **describe_route(
         {200: (Verdict, "The highest revision"), 204: (None, "No verdict yet, or none of that revision")},
-        problems={429: "Too many requests wait already"},
+        problems={410: "Erased on request of the customer", 429: "Too many requests wait already"},
     ),
 )
 async def find_verdict(
     transaction_id: TransactionId,
     asking: Annotated[Asking, Depends(Allowed(Action.READ_VERDICTS))],
+    services: Annotated[Services, Depends(get_services)],
     wait_ms: WaitMs = 0,
     min_revision: Annotated[int, Query(ge=0, le=1_000_000, description="An older one is no answer")] = 0,
 ) -> Response:
@@ -57,9 +71,50 @@ async def find_verdict(
         found = await asking.at.door.find(transaction_id, min_revision, wait_ms / 1000)
     except BusyError as error:
         raise ProblemError(429, str(error), headers={"Retry-After": RETRY_AFTER_S}) from None
-    if found is None or found.revision < min_revision:
+    if found is not None and found.revision >= min_revision:
+        return answer_json(found.document)
+    kept = await run_in_threadpool(_find_kept, services.read_model, asking, transaction_id)
+    if kept is None or kept.line.verdict is None or kept.line.verdict.revision < min_revision:
         return Response(status_code=204)
-    return answer_json(found.document)
+    return answer_json(kept.line.verdict)
+
+
+@router.get(
+    "/v1/verdicts/{transaction_id}/revisions",
+    **describe_route(
+        {200: (Revisions, "Every revision, the lowest first")}, problems={410: "Erased on request of the customer"}
+    ),
+)
+def list_revisions(
+    transaction_id: TransactionId,
+    asking: Annotated[Asking, Depends(Allowed(Action.READ_VERDICTS))],
+    services: Annotated[Services, Depends(get_services)],
+) -> Response:
+    """Every answer that a transaction got, and the resolutions between them."""
+    kept = _find_kept(services.read_model, asking, transaction_id)
+    verdicts, resolutions = ((), ()) if kept is None else (kept.verdicts, kept.resolutions)
+    return answer_json(Revisions(transaction_id=transaction_id, verdicts=verdicts, resolutions=resolutions))
+
+
+@router.get("/v1/verdicts", **describe_route({200: (VerdictPage, "Verdicts, and the cursor of what follows")}))
+async def follow_verdicts(
+    asking: Annotated[Asking, Depends(Allowed(Action.FOLLOW_VERDICTS))],
+    services: Annotated[Services, Depends(get_services)],
+    after: Annotated[
+        str | None,
+        Query(max_length=1_024, description="The cursor of the page before; without it, from the oldest that is kept"),
+    ] = None,
+    wait_ms: WaitMs = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> Response:
+    """The change feed, for shops without Kafka: every revision of every transaction, at least once, in the order of arrival."""
+    deadline_s = services.clock.monotonic_s() + wait_ms / 1000
+    while True:
+        page = await run_in_threadpool(services.read_model.list_verdicts_after, asking.retailer, after, limit)
+        left_s = deadline_s - services.clock.monotonic_s()
+        if page.verdicts or left_s <= 0:
+            return answer_json(page)
+        await asyncio.sleep(min(FEED_POLL_S, left_s))
 
 
 @router.post(
@@ -107,6 +162,17 @@ def answer_resolution(answer: Judged | Accepted | Refused) -> Response:
             return Response(status_code=202)
         case Refused():
             raise _describe_refusal(answer)
+
+
+def _find_kept(read_model: ReadModel, asking: Asking, transaction_id: str) -> KnownTransaction | None:
+    """What the read model knows; raises 410 for what was erased, and 404 for what nobody knows."""
+    kept = read_model.find_transaction(asking.retailer, transaction_id)
+    if kept is None:
+        if read_model.is_erased(asking.retailer, transaction_id):
+            raise ProblemError(410)
+        if not asking.at.door.is_asked(transaction_id):
+            raise ProblemError(404)
+    return kept
 
 
 def _build_resolution(asked: ResolutionRequest, transaction_id: str, asking: Asking, now: datetime) -> Resolution:

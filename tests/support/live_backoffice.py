@@ -3,6 +3,7 @@
 import secrets
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -14,9 +15,10 @@ from backoffice.http.app import build_app
 from backoffice.http.services import Services
 from contract.clock import SystemClock
 from contract.metrics import Metrics
+from contract.sections.backoffice import BackofficeSettings
 from contract.settings import Settings
 from support.live_worker import until
-from tillguard.wiring.backoffice import open_door, open_listener
+from tillguard.wiring.backoffice import open_door, open_listener, open_read_model
 
 
 class FixedTokens:
@@ -42,7 +44,8 @@ class FixedTokens:
 class LiveBackoffice:
     """A context manager that leaves nothing running."""
 
-    def __init__(self, *retailers: Settings) -> None:
+    def __init__(self, folder: Path, *retailers: Settings) -> None:
+        self._folder = folder
         self._settings = retailers
         self._stack = ExitStack()
         self.tokens = FixedTokens()
@@ -53,7 +56,12 @@ class LiveBackoffice:
         listening = self._stack.enter_context(open_listener("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         doors = {each.retailer: open_door(each, self._stack, clock) for each in self._settings}
-        app = build_app(Services(clock, self.metrics, self.tokens, doors), version="test")
+        urls = {"read_model_url": f"sqlite:///{self._folder}/read-model.db"}
+        read_model, projections = open_read_model(
+            BackofficeSettings.model_validate(urls), self._settings, self._stack, clock
+        )
+        services = Services(clock, self.metrics, self.tokens, doors, read_model, projections.list_states)
+        app = build_app(services, version="test")
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,14 @@ from backoffice.checkout.sandbox import Sandbox
 from backoffice.database import open_database
 from backoffice.http.app import build_app
 from backoffice.http.services import RetailerServices, Services
+from backoffice.projection.projector import Projector
+from backoffice.projection.projectors import ProjectorThreads
+from backoffice.projection.read_model import SqlReadModel
+from backoffice.projection.store import ReadModelStore
 from contract.clock import SystemClock
 from contract.errors import ConfigurationError
 from contract.metrics import Metrics
+from contract.sections.backoffice import BackofficeSettings
 from contract.settings import BackofficeFile, Settings
 from contract.tokens import build_tokeniser
 from contract.topics import RESOLUTIONS, TRANSACTIONS
@@ -52,7 +57,9 @@ def run(file: BackofficeFile, retailers: Mapping[str, Settings], *, address_file
         stack.callback(database.close)
         tokens = TokenCache(AccessTokens(database, AuditTrail(database, clock), clock), clock)
         doors = {name: open_door(settings, stack, clock) for name, settings in retailers.items()}
-        app = build_app(Services(clock, metrics, tokens, doors), version=__version__)
+        read_model, projections = open_read_model(file.backoffice, list(retailers.values()), stack, clock)
+        services = Services(clock, metrics, tokens, doors, read_model, projections.list_states)
+        app = build_app(services, version=__version__)
         server = uvicorn.Server(
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOP_WITHIN_S
@@ -64,6 +71,20 @@ def run(file: BackofficeFile, retailers: Mapping[str, Settings], *, address_file
         server.run(sockets=[listening])
     log.info("backoffice_ended")
     return 0
+
+
+def open_read_model(
+    settings: BackofficeSettings, retailers: Sequence[Settings], stack: ExitStack, clock: SystemClock
+) -> tuple[SqlReadModel, ProjectorThreads]:
+    """The read model, and a projector for each retailer that fills it until `stack` is left.
+
+    Raises ConfigurationError for a URL that cannot be used, TransientError where the database does not answer.
+    """
+    open_store = partial(ReadModelStore, settings.read_model_url.get_secret_value())
+    store = open_store()
+    stack.callback(store.close)
+    projectors = [Projector(each, open_store, clock, keep_days=settings.read_model_days) for each in retailers]
+    return SqlReadModel(store, clock), stack.enter_context(ProjectorThreads(projectors))
 
 
 def open_listener(host: str, port: int) -> socket.socket:

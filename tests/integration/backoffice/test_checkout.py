@@ -18,7 +18,7 @@ import pytest
 from backoffice.accounts.permissions import Scope
 from contract.topics import TRANSACTIONS
 from support.live_backoffice import LiveBackoffice
-from support.live_worker import Shop
+from support.live_worker import Shop, until
 from tillguard.client import (
     Answer,
     AsyncClient,
@@ -44,13 +44,22 @@ def shop(retailer: Any, tmp_path: Path) -> Shop:
 
 @pytest.fixture
 def office(shop: Shop) -> Iterator[LiveBackoffice]:
-    with LiveBackoffice(shop.settings) as office:
+    with LiveBackoffice(shop.folder, shop.settings) as office:
         yield office
 
 
 def question(identity: str, **changes: Any) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
     return {"transaction_id": identity, "event_time": now, "currency": "EUR", "amount": "50.00"} | changes
+
+
+def revisions_of(client: httpx.Client, identity: str, revision: int) -> dict[str, Any] | None:
+    """What is known of a transaction, once it has that revision and a resolution."""
+    answer = client.get(f"/v1/verdicts/{identity}/revisions")
+    known: dict[str, Any] = answer.json()
+    if answer.status_code == 200 and known["resolutions"] and known["verdicts"][-1]["revision"] >= revision:
+        return known
+    return None
 
 
 def same(verdict: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +92,11 @@ def test_a_checkout_asks_by_http_and_gets_what_stands_on_the_topic(shop: Shop, o
         revised = client.post("/v1/verdicts/b/resolution", json=ended, params={"wait_ms": 30_000})
         assert (revised.status_code, revised.json()["revision"], revised.json()["decision"]) == (200, 2, "allow")
         assert client.get("/v1/verdicts/b").json() == revised.json()
+        known = until(lambda: revisions_of(client, "b", 2), "a read model that has heard of it")
+        assert [each["revision"] for each in known["verdicts"]] == [1, 2]
+        assert [each["resolution_id"] for each in known["resolutions"]] == ["3ds-1"]
+        page = client.get("/v1/verdicts").json()
+        assert (page["code"], client.get("/v1/verdicts/nobody").status_code) == ("right_missing", 404)
         late = client.post("/v1/verdicts/b/resolution", json=ended | {"resolution_id": "3ds-2", "outcome": "rejected"})
         assert (late.status_code, late.json()["code"]) == (409, "conflict")
         assert worker.terminate() == 0
@@ -210,3 +224,28 @@ def test_the_guide_s_examples_do_what_it_says(shop: Shop, office: LiveBackoffice
     in_sandbox = ended.replace("/v1/verdicts", "/v1/sandbox/verdicts")
     assert json.loads(run(["bash", "-c", in_sandbox], sandbox))["decision"] == "allow"
     assert run([sys.executable, "-c", code], real).split()[1] in {"verdict", "fallback", "client"}
+
+
+def test_a_shop_without_kafka_follows_every_verdict_and_an_operator_sees_what_went_wrong(
+    shop: Shop, office: LiveBackoffice
+) -> None:
+    shop.topics.publish_model()
+    shop.topics.sell(shop.topics.transaction("a"), shop.topics.transaction("b", currency="XXX"))
+    with shop.worker() as worker, office.client(shop.settings.retailer, Scope.READ) as client:
+        first = client.get("/v1/verdicts", params={"wait_ms": 30_000}).json()
+        assert [each["transaction_id"] for each in first["verdicts"]] == ["a"]
+        shop.topics.sell(shop.topics.transaction("c"))
+        then = client.get("/v1/verdicts", params={"wait_ms": 30_000, "after": first["cursor"]}).json()
+        assert [each["transaction_id"] for each in then["verdicts"]] == ["c"]
+        assert client.get("/v1/verdicts", params={"after": "no cursor"}).status_code == 422
+        counts = until(lambda: client.get("/v1/dead-letters/counts").json()["items"], "a dead letter that is counted")
+        assert [(each["reason"], each["count"]) for each in counts] == [("currency_unknown", 1)]
+        letters = client.get("/v1/dead-letters", params={"reason": "currency_unknown"}).json()["items"]
+        assert [each["letter"]["key"] for each in letters] == ["b"]
+        stages = {each["stage"] for each in client.get("/v1/latencies").json()["stages"]}
+        assert {"model", "total"} <= stages
+        assert sum(each["count"] for each in client.get("/v1/decisions").json()["items"]) == 2
+        assert client.get("/v1/decisions", params={"since": "2026-01-01T00:00:00"}).status_code == 422
+        assert client.get("/v1/alarms").json()["next"] is None
+        assert httpx.get(f"{office.url}/ready").json()["ready"] is True
+        assert worker.terminate() == 0
