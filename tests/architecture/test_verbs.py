@@ -11,19 +11,19 @@ from tillguard.docs.command_rows import get_root_command, walk_commands
 VERBS = frozenset(
     """
     abandon ablate accept acknowledge acquire adapt add admit adopt advance announce answer append apply
-    approve ask assemble assign attack attribute authenticate average begin break build calibrate cap
-    capture catch challenge check choose clean clip close collect combine commit compare compile complete
+    approve ask assemble assign attack attribute authenticate average back begin break build calibrate cap
+    capture catch challenge check choose clean clear clip close collect combine commit compare compile complete
     compress compute configure confirm connect convert count create cut decide decode decompress delete
-    deliver derive describe divide downgrade draft drain draw drop dump encode end enrol ensure erase escape
+    deliver derive describe disable divide downgrade draft drain draw drop dump enable encode end enrol ensure erase escape
     estimate evaluate expect expire explain export extend fetch fill find finish fit flatten flush follow
-    forget format gather generate get give group guard guess handle hash hold identify ignore initialise
+    forget forgive format gather generate get give group guard guess hand handle hash hold identify ignore initialise
     inspect install join judge keep kill learn leave list load log look make map mark mask match measure
     merge name normalise note observe offer open order oversample pack parse pause pin plan play poll
-    populate predict prepare print probe produce promote prune publish punish push put quantise quieten
+    populate predict prepare print probe produce promote propose prune publish punish push put quantise quieten
     quote raise rank read reap rebuild reconcile record recover redeliver refuse register reject release
     remember remove render renew replay report require reset resolve restart restore retry revoke rewind
     roll rollback rotate round run sample save say score seal select sell send serve set settle shorten show
-    sign simulate skip sort spawn spell split start stop store strip submit subtract sum summarise tabulate
+    sign silence simulate skip sort spawn spell split start stop store strip submit subtract sum summarise tabulate
     take tell thin time train translate unflatten unpack unpin unseal update upgrade use verify wait walk
     warm warn watch weigh withdraw work write
     """.split()  # noqa: SIM905 - a list of words reads as words
