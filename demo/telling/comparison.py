@@ -8,6 +8,9 @@ from demo.summary import average_precision
 from demo.tally import Judged
 from trainer.drift.skew import Skew
 
+LABEL_CAUSES = ("frauds_later", "frauds_earlier", "frauds")
+"""A label is on its way to the workers: they know it after the sales that follow it, or, where sales wait in Kafka, before some."""
+
 
 def summarise(
     skews: Sequence[Skew], replayed: Sequence[tuple[str, float]], judged: Sequence[Sequence[Judged]]
@@ -35,7 +38,7 @@ def describe_comparison(figures: Mapping[str, Any]) -> str:
         f"Served against replayed: {figures['compared']:,} transactions compared, {different:,} different; average precision "
         f"{figures['average_precision_served']} as served, {figures['average_precision_replayed']} by the replay."
     )
-    late = sum(figures["causes"].get(cause, 0) for cause in ("frauds_later", "frauds_earlier", "frauds"))
+    late = sum(figures["causes"].get(cause, 0) for cause in LABEL_CAUSES)
     if late:
         text += f" In {late:,} a fraud became known in the seconds (here: up to hours of event time) that its label takes to the workers."
     return text
