@@ -28,9 +28,9 @@ REQUIRED = (
 
 
 def start(state: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`tillguard demo`, small, in a state folder of its own."""
+    """`tillguard demo`, small, in a state folder of its own; Ctrl-C reaches it even where the tests run in a shell's background."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tillguard", "demo", *arguments],
+        ["env", "--default-signal=INT", sys.executable, "-m", "tillguard", "demo", *arguments],
         env={**os.environ, "TILLGUARD_STATE": str(state)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
