@@ -5,7 +5,6 @@ Invariant: a case has at most one decision that is not refused. Its resolution_i
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
@@ -15,13 +14,13 @@ from backoffice.accounts.permissions import Action
 from backoffice.accounts.principal import Principal
 from backoffice.audit.chain import Details
 from backoffice.audit.trail import AuditTrail
-from backoffice.cases.marks import ListEntry, Snooze
-from backoffice.cases.results import CaseDecision, CaseMark
+from backoffice.cases.marks import ListEntry, Snooze, describe_mark
+from backoffice.cases.results import CaseDecision, CaseMark, HandledDecision
 from backoffice.cases.tables import DECISIONS, MARKS
+from backoffice.cases.wishes import Wish
 from backoffice.cases.work import note_with, release_with, take_with
 from backoffice.refusals import StateConflictError
 from contract.clock import Clock, from_epoch_ms, to_epoch_ms
-from contract.events import ResolutionKind
 from runtime.database import Database
 
 FIRST_SEND = timedelta(seconds=15)
@@ -29,19 +28,6 @@ FIRST_SEND = timedelta(seconds=15)
 RESEND_MAX = timedelta(minutes=5)
 DETAIL_MAX = 512
 PENDING, APPLIED, REFUSED = "pending", "applied", "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody asks for about one case."""
-
-    transaction_id: str
-    outcome: ResolutionKind
-    note: str | None = None
-    snooze: Snooze | None = None
-    entry: ListEntry | None = None
-    request_key: str | None = None
-    """Names the request, so that the same one again is told the same decision."""
 
 
 class CaseDecisions:
@@ -57,8 +43,6 @@ class CaseDecisions:
 
         Raises StateConflictError where another person has the case, or it is decided already.
         """
-        if (again := self._find_again(by, retailer, wish)) is not None:
-            return again
         with self._database.begin() as connection:
             lock = take_with(connection, self._clock, by, retailer, wish.transaction_id)
             known = connection.execute(_of_case(retailer, wish.transaction_id)).all()
@@ -75,6 +59,18 @@ class CaseDecisions:
             release_with(connection, retailer, wish.transaction_id)
             self._record(connection, by, retailer, wish)
         return decision
+
+    def find_again(
+        self, by: Principal, retailer: str, transaction_id: str, request_key: str | None
+    ) -> CaseDecision | None:
+        """What the same request of the same person decided before, whoever has the case since."""
+        if request_key is None:
+            return None
+        c = DECISIONS.c
+        same = (c.retailer == retailer) & (c.transaction_id == transaction_id) & (c.request_key == request_key)
+        with self._database.begin() as connection:
+            row = connection.execute(DECISIONS.select().where(same, c.who_id == by.principal_id)).one_or_none()
+        return None if row is None else _as_decision(row)
 
     def list_of_case(self, retailer: str, transaction_id: str) -> tuple[CaseDecision, ...]:
         """The earliest first."""
@@ -125,6 +121,18 @@ class CaseDecisions:
             connection.execute(DECISIONS.update().where(pending).values(values))
             return _as_decision(connection.execute(DECISIONS.select().where(_one(retailer, decision))).one())
 
+    def list_decided(
+        self, retailer: str, since: datetime, until: datetime, *, who_id: str | None = None, limit: int
+    ) -> Sequence[HandledDecision]:
+        """Decisions made in [since, until), the newest first; `who_id`: of one person."""
+        c = DECISIONS.c
+        chosen = (c.retailer == retailer) & (c.decided_ms >= to_epoch_ms(since)) & (c.decided_ms < to_epoch_ms(until))
+        if who_id is not None:
+            chosen &= c.who_id == who_id
+        with self._database.begin() as connection:
+            rows = connection.execute(DECISIONS.select().where(chosen).order_by(c.decided_ms.desc()).limit(limit)).all()
+        return [HandledDecision(_as_decision(row), (row.decided_ms - row.taken_ms) / 1000) for row in rows]
+
     def list_marks(self, retailer: str, transaction_id: str) -> tuple[CaseMark, ...]:
         """Those of one case, the earliest first."""
         chosen = (MARKS.c.retailer == retailer) & (MARKS.c.transaction_id == transaction_id)
@@ -147,18 +155,6 @@ class CaseDecisions:
         values = {"state": APPLIED if refusal is None else REFUSED, "detail": refusal and refusal[:DETAIL_MAX]}
         with self._database.begin() as connection:
             connection.execute(MARKS.update().where(chosen).values(values))
-
-    def _find_again(self, by: Principal, retailer: str, wish: Wish) -> CaseDecision | None:
-        """What the same request decided before, whoever has the case since."""
-        if wish.request_key is None:
-            return None
-        c = DECISIONS.c
-        same = (
-            (c.retailer == retailer) & (c.transaction_id == wish.transaction_id) & (c.request_key == wish.request_key)
-        )
-        with self._database.begin() as connection:
-            row = connection.execute(DECISIONS.select().where(same, c.who_id == by.principal_id)).one_or_none()
-        return None if row is None else _as_decision(row)
 
     def _insert(
         self,
@@ -223,14 +219,6 @@ class CaseDecisions:
 class _Document(msgspec.Struct):
     snooze: Snooze | None = None
     entry: ListEntry | None = None
-
-
-def describe_mark(mark: Snooze | ListEntry) -> dict[str, str | int | bool]:
-    """For the audit trail."""
-    if isinstance(mark, Snooze):
-        return {"rule": mark.rule, "until": mark.until.isoformat(), "comment": mark.comment}
-    end = "" if mark.expires_at is None else mark.expires_at.isoformat()
-    return {"list": mark.list, "expires_at": end, "reason": mark.reason}
 
 
 def _of_case(retailer: str, transaction_id: str) -> sa.Select[tuple[object, ...]]:

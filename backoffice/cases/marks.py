@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from backoffice.cases.texts import COMMENT_MAX, find_fault
+from backoffice.cases.texts import COMMENT_MAX, find_fault, has_card_number
 from backoffice.projection.results import Entity
 from backoffice.refusals import FieldFault
 from contract.sections.section import LONG_NAME
@@ -91,12 +91,24 @@ def check_snooze(snooze: Snooze, now: datetime, *, may_last: bool, at: str = "")
     return faults if fault is None else [*faults, fault]
 
 
+def describe_mark(mark: Snooze | ListEntry) -> dict[str, str | int | bool]:
+    """For the audit trail."""
+    if isinstance(mark, Snooze):
+        return {"rule": mark.rule, "until": mark.until.isoformat(), "comment": mark.comment}
+    end = "" if mark.expires_at is None else mark.expires_at.isoformat()
+    return {"list": mark.list, "expires_at": end, "reason": mark.reason}
+
+
 def _check_entity(entity: Entity, at: str) -> list[FieldFault]:
     faults = []
     if entity.kind not in ENTITY_NAMES:
         faults.append(FieldFault(f"{at}/kind", "unknown", f"one of {', '.join(ENTITY_NAMES)}"))
     if not 0 < len(entity.token) <= 128 or not entity.token.isprintable():
         faults.append(FieldFault(f"{at}/token", "length", "1 to 128 visible characters are needed"))
+    elif has_card_number(entity.token):
+        faults.append(
+            FieldFault(f"{at}/token", "card_number", "is a card's number; POST /v1/entities/lookup tells its token")
+        )
     return faults
 
 

@@ -1,12 +1,17 @@
 """The application: its routes, and which problem each error becomes."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from backoffice.http import pages, sandbox, system, transactions, verdicts
+from backoffice.http import cases, decisions, entities, marks, pages, sandbox, system, transactions, verdicts
 from backoffice.http.openapi import build_document
 from backoffice.http.problems import TITLES, FieldProblem, Problem, ProblemError, build_response
 from backoffice.http.services import Services
@@ -16,14 +21,15 @@ from backoffice.refusals import InvalidInputError, NotAllowedError, StateConflic
 from contract.errors import TransientError
 
 RETRY_AFTER_S = "2"
+PATHS: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": "/v1/openapi.json"}
 log = structlog.get_logger()
 
 
 def build_app(services: Services, *, version: str) -> FastAPI:
     """The application over `services`."""
-    app = FastAPI(title="Tillguard", version=version, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app = FastAPI(title="Tillguard", version=version, lifespan=_send_meanwhile, **PATHS)
     app.state.services = services
-    for module in (transactions, verdicts, sandbox, system, pages):
+    for module in (transactions, verdicts, sandbox, decisions, cases, entities, marks, system, pages):
         app.include_router(module.router)
     app.openapi = lambda: build_document(app)  # type: ignore[method-assign] # FastAPI's own way to replace it
     app.add_exception_handler(ProblemError, _answer_problem)
@@ -34,6 +40,19 @@ def build_app(services: Services, *, version: str) -> FastAPI:
         app.add_exception_handler(kind, _answer_refusal)
     app.add_middleware(Watching, metrics=services.metrics)
     return app
+
+
+@asynccontextmanager
+async def _send_meanwhile(app: FastAPI) -> AsyncIterator[None]:
+    """While the application runs, decisions without an answer are sent again."""
+    services: Services = app.state.services
+    running = [asyncio.create_task(each.outbox.run()) for each in services.retailers.values()]
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _answer_problem(_request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from backoffice.accounts.permissions import Action
 from backoffice.accounts.principal import Principal
+from backoffice.http.idempotency import KeyOwner
 from backoffice.http.problems import ProblemError
 from backoffice.http.services import RetailerServices, Services
 
@@ -21,6 +22,11 @@ class Asking:
     principal: Principal
     retailer: str
     at: RetailerServices
+
+    @property
+    def owner(self) -> KeyOwner:
+        """Whose idempotency keys the request's are."""
+        return KeyOwner(self.retailer, self.principal.principal_id)
 
 
 def get_services(request: Request) -> Services:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backoffice.accounts.principal import Principal
+from backoffice.cases.desk import Desk
+from backoffice.cases.outbox import Outbox
 from backoffice.checkout.door import Door
 from backoffice.checkout.sandbox import Sandbox
+from backoffice.http.idempotency import IdempotencyKeys
 from backoffice.projection.ports import ReadModel
 from backoffice.projection.projector import ProjectorState
 from contract.clock import Clock
@@ -31,6 +34,8 @@ class RetailerServices:
 
     door: Door
     sandbox: Sandbox
+    desk: Desk
+    outbox: Outbox
     list_closed: Callable[[], list[str]]
     """Why nothing can be judged now, in words; empty: the door is open."""
 
@@ -42,6 +47,7 @@ class Services:
     clock: Clock
     metrics: Metrics
     tokens: TokenFinder
+    keys: IdempotencyKeys
     retailers: Mapping[str, RetailerServices]
     read_model: ReadModel
     list_projections: Callable[[], list[ProjectorState]]

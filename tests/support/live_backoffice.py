@@ -9,16 +9,19 @@ from typing import Any, Self
 import httpx
 import uvicorn
 
-from backoffice.accounts.permissions import Scope
+from backoffice.accounts.permissions import Role, Scope
 from backoffice.accounts.principal import Grant, Principal
+from backoffice.audit.trail import AuditTrail
+from backoffice.database import open_database
 from backoffice.http.app import build_app
+from backoffice.http.idempotency import IdempotencyKeys
 from backoffice.http.services import Services
 from contract.clock import SystemClock
 from contract.metrics import Metrics
 from contract.sections.backoffice import BackofficeSettings
 from contract.settings import Settings
 from support.live_worker import until
-from tillguard.wiring.backoffice import open_door, open_listener, open_read_model
+from tillguard.wiring.backoffice import open_listener, open_read_model, open_retailer
 
 
 class FixedTokens:
@@ -27,11 +30,11 @@ class FixedTokens:
     def __init__(self) -> None:
         self._known: dict[str, Principal] = {}
 
-    def make(self, retailer: str, *scopes: Scope, sandbox: bool = False) -> str:
-        """A new token with these scopes, or one of the sandbox."""
+    def make(self, retailer: str, *scopes: Scope | Role, sandbox: bool = False, name: str = "checkout") -> str:
+        """A new token with these scopes or a person's roles, or one of the sandbox."""
         token = f"tg_{retailer}_{secrets.token_hex(32)}"
         grants = frozenset(Grant(retailer, scope) for scope in scopes)
-        self._known[token] = Principal("token", f"t{len(self._known)}", "checkout", grants, sandbox=sandbox)
+        self._known[token] = Principal("token", f"t{len(self._known)}", name, grants, sandbox=sandbox)
         return token
 
     def find_remembered(self, text: str) -> Principal | None:
@@ -55,14 +58,21 @@ class LiveBackoffice:
         clock = SystemClock()
         listening = self._stack.enter_context(open_listener("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        doors = {each.retailer: open_door(each, self._stack, clock) for each in self._settings}
-        urls = {"read_model_url": f"sqlite:///{self._folder}/read-model.db"}
+        urls = {"database_url": f"sqlite:///{self._folder}/b.db", "read_model_url": f"sqlite:///{self._folder}/r.db"}
         read_model, projections = open_read_model(
             BackofficeSettings.model_validate(urls), self._settings, self._stack, clock
         )
-        services = Services(clock, self.metrics, self.tokens, doors, read_model, projections.list_states)
+        database = open_database(urls["database_url"])
+        self._stack.callback(database.close)
+        self.trail = AuditTrail(database, clock)
+        served = {
+            each.retailer: open_retailer(each, database, read_model, clock=clock, stack=self._stack)
+            for each in self._settings
+        }
+        keys = IdempotencyKeys(database, clock)
+        services = Services(clock, self.metrics, self.tokens, keys, served, read_model, projections.list_states)
         app = build_app(services, version="test")
-        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
         until(lambda: self._server.started, "a server that listens")
@@ -73,7 +83,7 @@ class LiveBackoffice:
         self._thread.join()
         self._stack.close()
 
-    def client(self, retailer: str, *scopes: Scope, **options: Any) -> httpx.Client:
+    def client(self, retailer: str, *scopes: Scope | Role, name: str = "checkout", **options: Any) -> httpx.Client:
         """Speaks with a token of `retailer`."""
-        headers = {"Authorization": f"Bearer {self.tokens.make(retailer, *scopes)}"}
+        headers = {"Authorization": f"Bearer {self.tokens.make(retailer, *scopes, name=name)}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60.0, **options)

@@ -2,10 +2,11 @@
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 import uvicorn
@@ -21,7 +22,9 @@ from backoffice.checkout.request import RequestReader
 from backoffice.checkout.sandbox import Sandbox
 from backoffice.database import open_database
 from backoffice.http.app import build_app
+from backoffice.http.idempotency import IdempotencyKeys
 from backoffice.http.services import RetailerServices, Services
+from backoffice.projection.ports import ReadModel
 from backoffice.projection.projector import Projector
 from backoffice.projection.projectors import ProjectorThreads
 from backoffice.projection.read_model import SqlReadModel
@@ -34,8 +37,10 @@ from contract.settings import BackofficeFile, Settings
 from contract.tokens import build_tokeniser
 from contract.topics import RESOLUTIONS, TRANSACTIONS
 from runtime import logs
+from runtime.database import Database
 from tillguard import __version__
 from tillguard.wiring.address_file import write_address
+from tillguard.wiring.desk import open_desk
 
 READING_WITHIN_S = 10.0
 """How long a start waits for Kafka before it listens all the same, with its doors closed."""
@@ -56,13 +61,17 @@ def run(file: BackofficeFile, retailers: Mapping[str, Settings], *, address_file
         database = open_database(file.backoffice.database_url.get_secret_value())
         stack.callback(database.close)
         tokens = TokenCache(AccessTokens(database, AuditTrail(database, clock), clock), clock)
-        doors = {name: open_door(settings, stack, clock) for name, settings in retailers.items()}
         read_model, projections = open_read_model(file.backoffice, list(retailers.values()), stack, clock)
-        services = Services(clock, metrics, tokens, doors, read_model, projections.list_states)
+        served = {
+            name: open_retailer(settings, database, read_model, clock=clock, stack=stack)
+            for name, settings in retailers.items()
+        }
+        keys = IdempotencyKeys(database, clock)
+        services = Services(clock, metrics, tokens, keys, served, read_model, projections.list_states)
         app = build_app(services, version=__version__)
         server = uvicorn.Server(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOP_WITHIN_S
+                app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=STOP_WITHIN_S
             )
         )
         url = f"http://{file.backoffice.web_host}:{listening.getsockname()[1]}"
@@ -99,8 +108,25 @@ def open_listener(host: str, port: int) -> socket.socket:
     return listening
 
 
-def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> RetailerServices:
+class OpenedDoor(NamedTuple):
+    """A retailer's way in for checkouts."""
+
+    door: Door
+    sandbox: Sandbox
+    list_closed: Callable[[], list[str]]
+
+
+def open_retailer(
+    settings: Settings, database: Database, read_model: ReadModel, *, clock: SystemClock, stack: ExitStack
+) -> RetailerServices:
     """What serves one retailer, until `stack` is left; raises ConfigurationError where its settings name no tokenisation key."""
+    opened = open_door(settings, stack, clock)
+    desk, outbox = open_desk(settings, opened.door, database, read_model, clock=clock, stack=stack)
+    return RetailerServices(opened.door, opened.sandbox, desk, outbox, opened.list_closed)
+
+
+def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> OpenedDoor:
+    """A retailer's door, until `stack` is left; raises ConfigurationError where its settings name no tokenisation key."""
     retailer = settings.retailer
     client_id = f"{retailer}-backoffice-{socket.gethostname()}-{os.getpid()}"
     reader = RequestReader(settings.admission, build_tokeniser(settings.connectors), settings.connectors.tokenise_also)
@@ -128,7 +154,7 @@ def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> Retai
         fallback=settings.scoring.fallback,
         hold=settings.scoring.hold,
     )
-    return RetailerServices(door, sandbox, partial(_list_closed, feed, retailer))
+    return OpenedDoor(door, sandbox, partial(_list_closed, feed, retailer))
 
 
 def _list_closed(feed: AnswerFeed, retailer: str) -> list[str]:

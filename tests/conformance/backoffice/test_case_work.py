@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from backoffice.audit.trail import AuditTrail
-from backoffice.cases.decisions import FIRST_SEND, RESEND_MAX, CaseDecisions, Wish
+from backoffice.cases.decisions import FIRST_SEND, RESEND_MAX, CaseDecisions
 from backoffice.cases.locks import LOCK_FOR, LOCKS_MAX
 from backoffice.cases.marks import ListEntry, Snooze
+from backoffice.cases.wishes import Wish
 from backoffice.cases.work import CaseWork
 from backoffice.database import open_database
 from backoffice.projection.results import Entity
@@ -135,7 +136,9 @@ def test_a_case_is_decided_once_and_the_second_learns_by_whom(work: CaseWork, de
         decisions.decide(BOB, "meadow", Wish("a", "rejected", note="no"))
     assert work.list_notes("meadow", "a") == ()
     work.take(BOB, "meadow", "a")
-    assert decisions.decide(ANN, "meadow", Wish("a", "approved", request_key="k")) == first
+    assert decisions.find_again(ANN, "meadow", "a", "k") == first
+    assert decisions.find_again(BOB, "meadow", "a", "k") is None
+    assert decisions.find_again(ANN, "meadow", "a", None) is None
 
 
 def test_a_race_of_decisions_has_one_winner(decisions: CaseDecisions) -> None:
