@@ -76,7 +76,8 @@ def _kind(node: dict[str, Any]) -> str:
     kind = by_format.get(node.get("format", "")) or by_type[node["type"]]
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {node[key]:,.15g}" for key, sign in signs.items() if key in node]
-    return ", ".join([kind, *bounds]) + (f", as `{node['pattern']}`" if "pattern" in node else "")
+    pattern = node.get("pattern", "").replace("|", "\\|")  # a bar alone would end the cell
+    return ", ".join([kind, *bounds]) + (f", as `{pattern}`" if pattern else "")
 
 
 def _values(node: dict[str, Any]) -> dict[str, Any]:
