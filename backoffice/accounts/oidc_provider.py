@@ -73,7 +73,7 @@ class OidcProvider:
 
     def _verify(self, tokens: Mapping[str, Any], keys: KeySet, nonce: str) -> Mapping[str, Any]:
         token = jwt.decode(tokens["id_token"], keys, algorithms=list(ALGORITHMS))
-        wanted = {"iss": self._issuer, "aud": self._client_id, "nonce": nonce}
+        wanted = {"iss": self._issuer, "aud": self._client_id}
         options = {name: {"essential": True, "value": value} for name, value in wanted.items()}
         params = {"client_id": self._client_id, "nonce": nonce, "access_token": tokens.get("access_token")}
         claims = CodeIDToken(token.claims, token.header, options, params)

@@ -1,6 +1,9 @@
 """Passwords: how they are kept, and which ones are refused."""
 
+from typing import cast
+
 import pytest
+from argon2 import PasswordHasher
 from pydantic import SecretStr
 
 from backoffice.accounts.passwords import Passwords, list_password_faults
@@ -57,3 +60,19 @@ def test_what_is_short_or_easy_to_guess_is_refused_without_being_repeated(passwo
 
 def test_a_sentence_is_a_password() -> None:
     assert list_password_faults(GOOD, "ann") == []
+
+
+def test_for_nobody_a_hash_of_the_same_cost_is_computed() -> None:
+    passwords = Passwords(CHEAP)
+    hasher, seen = passwords._hasher, list[str]()
+
+    class Watching:
+        def verify(self, kept: str, given: bytes) -> bool:
+            seen.append(kept)
+            return hasher.verify(kept, given)
+
+    passwords._hasher = cast("PasswordHasher", Watching())
+    assert not passwords.verify(None, GOOD)
+    assert passwords.verify(hasher.hash(GOOD.get_secret_value()), GOOD)
+    costs = [each.rsplit("$", 2)[0] for each in seen]
+    assert costs == ["$argon2id$v=19$m=8,t=1,p=1"] * 2
