@@ -82,10 +82,11 @@ test-slow: setup ## The exhaustive variants as well; takes long.
 test-storm: setup ## Long storms of writers, definitions and kills on real databases; takes an hour.
 	$(PYTEST) -m slow tests/e2e/test_capture_storm.py $(ARGS)
 
-# A test that is measured takes twice the time, so the checks do without.
-coverage: setup ## Branch coverage of every pure file by the tests without servers.
+# A test that is measured takes twice the time, so the checks do without. Pages are drawn by matplotlib, which no unit test loads: their one
+# test file, which needs no server either, is measured too.
+coverage: setup ## Branch coverage of every pure file by unit tests, golden files and the page of the demonstration.
 	$(BIN)/coverage run --branch --source=. --omit="$$($(BIN)/python scripts/pure_files.py --others),tests/*,scripts/*,build/*" \
-	  -m pytest -m "not slow" tests/unit tests/golden $(ARGS)
+	  -m pytest -m "not slow" tests/unit tests/golden tests/integration/demo/test_html_report.py $(ARGS)
 	$(BIN)/coverage report --show-missing --skip-covered --fail-under=93
 
 mutants: setup ## Changes in pure files that no unit test notices: make mutants ARGS="contract/statistics/*"

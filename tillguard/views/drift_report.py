@@ -13,6 +13,7 @@ from scoring.engine.coverage import Gap
 from tillguard.views.training_report import format_minute
 from trainer.drift.check import Checked
 from trainer.drift.findings import PSI_LOOK, FeatureDrift, Findings
+from trainer.drift.score_drift import ScoreDrift
 
 TOP = 12
 """Features that are shown; --json has them all."""
@@ -30,7 +31,7 @@ def render(checked: Checked, gaps: Sequence[Gap] = ()) -> RenderableType:
     if findings.features:
         parts += [_features(findings), Text(_stable(findings))]
     if findings.score is not None:
-        parts.append(Text(_score(findings)))
+        parts.append(Text(_score(findings.score)))
     if findings.performance:
         parts.append(_performance(findings))
     parts += [Text(f"Note: {note}.") for note in findings.notes]
@@ -101,10 +102,7 @@ def _stable(findings: Findings) -> str:
     return f"{still} of {len(findings.features)} features are as they were (PSI below {PSI_LOOK:g})."
 
 
-def _score(findings: Findings) -> str:
-    score = findings.score
-    if score is None:
-        return ""
+def _score(score: ScoreDrift) -> str:
     means = f"the mean is {score.mean_now:.4f}, at training it was {score.mean_before:.4f}"
     if not score.changed:
         return f"Scores: no change that chance could not explain; {means}."

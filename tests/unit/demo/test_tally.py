@@ -1,6 +1,8 @@
 from datetime import UTC, datetime
 
+from contract.alarms import Alarm
 from contract.dead_letters import DeadLetter
+from contract.models import ModelChunk, ModelPromotion
 from contract.verdicts import Verdict
 from demo import summary
 from demo.tally import Entry, Phase, Tally
@@ -200,3 +202,17 @@ def test_the_frauds_of_a_phase_are_those_that_the_retailer_wrote_down_soundly() 
     given.expect("e", Entry("live", fraud(), 1_000, bad="amount"))
     assert [name for name, _ in given.list_frauds("live")] == ["a", "c"]
     assert [truth.kind for _, truth in given.list_frauds("live")] == ["bots", "rings"]
+
+
+def test_labels_promotions_and_alarms_are_noted_and_chunks_of_models_are_not() -> None:
+    given = tally()
+    given.take_label()
+    promotion = ModelPromotion(model_version="m-1", package_sha256="0" * 64, promoted_at=NOW, promoted_by="trainer")
+    given.take_model(promotion)
+    given.take_model(ModelChunk(model_version="m-1", package_sha256="0" * 64, index=0, count=1, data=b"x"))
+    alarm = Alarm(
+        alarm_id="a-1", retailer="alder", kind="drift_score", severity="warning", raised_at=NOW, part="trainer",
+        subject="m-1", text="scores rose", remedy="train again", values={},
+    )  # fmt: skip
+    given.take_alarm(alarm)
+    assert (given.labels, given.promotions, given.alarms) == (1, [promotion], [alarm])
