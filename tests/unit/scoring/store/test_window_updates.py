@@ -156,11 +156,9 @@ def test_numbers_beyond_32_bits_come_back_beside_habit_and_risk_and_for_no_entit
 
 def test_versions_and_marks_of_many_kinds_are_kept_within_bounds() -> None:
     reader = ReplyReader()
-    body = struct.pack("<18I", *range(18))
-    for number in range(1_030):
-        head = struct.pack("<QHHBBB", 3, mask("card"), 0, 4, 2, 0)
-        applied = reader.read_replies([b"1digest-1" + head + b"%04dr1" % number + body])
-        assert applied.model_versions == [f"{number:04}"]
+    body, head = struct.pack("<18I", *range(18)), struct.pack("<QHHBBB", 3, mask("card"), 0, 4, 2, 0)
+    applied = reader.read_replies([b"1digest-1" + head + b"%04dr1" % number + body for number in range(1_030)])
+    assert applied.model_versions == [f"{number:04}" for number in range(1_030)]
     assert len(reader._pinned) <= 1_024
 
 
