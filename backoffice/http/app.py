@@ -5,22 +5,54 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from backoffice.http import cases, decisions, entities, marks, pages, sandbox, system, transactions, verdicts
+from backoffice.http import (
+    audit,
+    cases,
+    decisions,
+    entities,
+    marks,
+    pages,
+    rules,
+    sandbox,
+    session,
+    system,
+    tokens,
+    transactions,
+    verdicts,
+)
 from backoffice.http.openapi import build_document
 from backoffice.http.problems import TITLES, FieldProblem, Problem, ProblemError, build_response
 from backoffice.http.services import Services
 from backoffice.http.watching import Watching
 from backoffice.projection.cursors import CursorError
-from backoffice.refusals import InvalidInputError, NotAllowedError, StateConflictError, UnknownObjectError
+from backoffice.refusals import (
+    InvalidInputError,
+    NotAllowedError,
+    NotSignedInError,
+    StateConflictError,
+    UnknownObjectError,
+    WaitRequiredError,
+)
 from contract.errors import TransientError
 
 RETRY_AFTER_S = "2"
+REFUSALS: dict[type[Exception], int] = {
+    InvalidInputError: 422,
+    CursorError: 422,
+    UnknownObjectError: 404,
+    StateConflictError: 409,
+    NotAllowedError: 403,
+    NotSignedInError: 401,
+    WaitRequiredError: 429,
+}
+"""The status of each kind of refusal."""
 PATHS: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": "/v1/openapi.json"}
 log = structlog.get_logger()
 
@@ -29,14 +61,28 @@ def build_app(services: Services, *, version: str) -> FastAPI:
     """The application over `services`."""
     app = FastAPI(title="Tillguard", version=version, lifespan=_send_meanwhile, **PATHS)
     app.state.services = services
-    for module in (transactions, verdicts, sandbox, decisions, cases, entities, marks, system, pages):
+    for module in (
+        transactions,
+        verdicts,
+        sandbox,
+        decisions,
+        cases,
+        entities,
+        marks,
+        rules,
+        system,
+        session,
+        tokens,
+        audit,
+        pages,
+    ):
         app.include_router(module.router)
     app.openapi = lambda: build_document(app)  # type: ignore[method-assign] # FastAPI's own way to replace it
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_parameters)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(TransientError, _answer_transient)
-    for kind in (InvalidInputError, UnknownObjectError, StateConflictError, NotAllowedError, CursorError):
+    for kind in REFUSALS:
         app.add_exception_handler(kind, _answer_refusal)
     app.add_middleware(Watching, metrics=services.metrics)
     return app
@@ -82,16 +128,19 @@ async def _answer_transient(_request: Request, error: Exception) -> Response:
 
 
 async def _answer_refusal(_request: Request, error: Exception) -> Response:
+    status = REFUSALS[type(error)]
+    problem = Problem(title=TITLES[status], status=status)
     match error:
         case InvalidInputError():
             faults = [FieldProblem(pointer=each.pointer, code=each.code, text=each.text) for each in error.fields]
-            return build_response(Problem(title=TITLES[422], status=422, errors=faults))
-        case StateConflictError():
-            return build_response(Problem(title=TITLES[409], status=409, code=error.code, detail=str(error)))
-        case NotAllowedError():
-            return build_response(Problem(title=TITLES[403], status=403, detail=str(error)))
+            return build_response(msgspec.structs.replace(problem, errors=faults))
         case CursorError():
             fault = FieldProblem(pointer="?after", code="cursor", text=str(error))
-            return build_response(Problem(title=TITLES[422], status=422, errors=[fault]))
-        case _:
-            return build_response(Problem(title=TITLES[404], status=404))
+            return build_response(msgspec.structs.replace(problem, errors=[fault]))
+        case UnknownObjectError():
+            return build_response(problem)  # without words: what belongs to others does not exist
+        case WaitRequiredError():
+            again = {"Retry-After": str(error.wait_s)}
+            return build_response(msgspec.structs.replace(problem, detail=str(error)), again)
+    code = error.code if isinstance(error, StateConflictError) else None
+    return build_response(msgspec.structs.replace(problem, detail=str(error), code=code))

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 
+from backoffice.accounts.csrf import find_csrf_fault
 from backoffice.accounts.permissions import Action
 from backoffice.accounts.principal import Principal
 from backoffice.http.idempotency import KeyOwner
@@ -13,6 +15,7 @@ from backoffice.http.problems import ProblemError
 from backoffice.http.services import RetailerServices, Services
 
 BEARER = "bearer "
+COOKIE = "__Host-tillguard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,31 @@ def get_services(request: Request) -> Services:
     return services
 
 
+def read_session(request: Request) -> SecretStr | None:
+    """The session that the browser holds, valid or not."""
+    found = request.cookies.get(COOKIE)
+    return None if found is None else SecretStr(found)
+
+
 async def find_principal(request: Request, services: Annotated[Services, Depends(get_services)]) -> Principal:
-    """Who asks; raises 401 in the same words whatever is wrong."""
+    """Who asks: a machine by its token, a person by the session's cookie.
+
+    Raises 401 in the same words whatever is wrong, and 403 for what another site made a browser send.
+    """
     header = request.headers.get("authorization", "")
     if header[: len(BEARER)].lower() == BEARER:
         token = header[len(BEARER) :].strip()
         found = services.tokens.find_remembered(token) or await run_in_threadpool(services.tokens.authenticate, token)
         if found is not None:
             return found
+    session = read_session(request)
+    if session is not None and not header:
+        person = await run_in_threadpool(services.accounts.sessions.authenticate, session)
+        if person is not None:
+            fault = find_csrf_fault(request.method, request.headers, services.public_url)
+            if fault is not None:
+                raise ProblemError(403, fault, code="other_site")
+            return person
     raise ProblemError(401, headers={"WWW-Authenticate": "Bearer"})
 
 

@@ -42,6 +42,7 @@ def describe_route(
     *,
     body: type[Struct] | None = None,
     problems: Mapping[int, str] | None = None,
+    is_open: bool = False,
 ) -> dict[str, Any]:
     """Arguments of a route for the OpenAPI document.
 
@@ -49,6 +50,7 @@ def describe_route(
         answers: by status, what the body is and when it comes.
         body: what the request carries.
         problems: by status, when it comes; 401, 403, 404 and 422 come with every route that asks who you are.
+        is_open: nobody is asked who they are.
     """
     told = {status: _describe(kind, JSON, text) for status, (kind, text) in answers.items()}
     told |= {status: _describe(Problem, MEDIA_TYPE, text) for status, text in (problems or {}).items()}
@@ -61,7 +63,7 @@ def describe_route(
         "responses": {status: each for status, each in told.items() if status != first},
         "status_code": first,
         "response_description": answers[first][1],
-        "openapi_extra": extra | {"x-first": told[first], "x-kinds": kinds},
+        "openapi_extra": extra | {"x-first": told[first], "x-kinds": kinds} | ({"x-open": True} if is_open else {}),
     }
 
 

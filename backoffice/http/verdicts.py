@@ -20,7 +20,7 @@ from backoffice.projection.ports import ReadModel
 from backoffice.projection.results import KnownTransaction, VerdictPage
 from contract.codec import Decoder
 from contract.errors import InvalidEventError
-from contract.events import Identifier, Resolution, ResolutionKind
+from contract.events import Identifier, Moment, Resolution, ResolutionKind
 from contract.verdicts import Verdict
 
 WAIT_MS_MAX = 30_000
@@ -37,7 +37,7 @@ class ResolutionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     resolution_id: Identifier
     """One resolution_id gives one revision, however often it is sent."""
     outcome: ResolutionKind
-    resolved_at: datetime | None = None
+    resolved_at: Moment | None = None
     """When it was decided, with a time zone; now where absent."""
 
 
@@ -176,16 +176,13 @@ def _find_kept(read_model: ReadModel, asking: Asking, transaction_id: str) -> Kn
 
 
 def _build_resolution(asked: ResolutionRequest, transaction_id: str, asking: Asking, now: datetime) -> Resolution:
-    resolved_at = asked.resolved_at or now
-    if resolved_at.tzinfo is None:
-        raise InvalidEventError("field_invalid", "resolved_at: without a time zone", "resolved_at")
     return Resolution(
         resolution_id=asked.resolution_id,
         transaction_id=transaction_id,
         retailer=asking.retailer,
         outcome=asked.outcome,
         actor=asking.principal.name,
-        resolved_at=resolved_at,
+        resolved_at=asked.resolved_at or now,
     )
 
 

@@ -119,7 +119,18 @@ class DeskOffice:
         self._offset = 0
         served = {name: self.serve(name) for name in (RETAILER, "other")}
         self.outbox = served[RETAILER].outbox
-        services = Services(clock, Metrics(), self.tokens, self.keys, served, self.read_model, list)
+        nobody_signs_in: Any = None
+        services = Services(
+            clock,
+            Metrics(),
+            self.tokens,
+            self.keys,
+            served,
+            self.read_model,
+            nobody_signs_in,
+            "http://office.example",
+            list,
+        )
         self.app = build_app(services, version="test")
 
     def serve(self, retailer: str) -> RetailerServices:
@@ -138,7 +149,7 @@ class DeskOffice:
         )
         outbox = Outbox(retailer, self.decisions, self.marks, self.worker, self.clock)
         no_door: Any = None
-        return RetailerServices(no_door, no_door, desk, outbox, cast("Callable[[], list[str]]", list))
+        return RetailerServices(no_door, no_door, desk, outbox, no_door, cast("Callable[[], list[str]]", list))
 
     def feed(self, *messages: Any) -> None:
         """Messages on the topics, as the read model takes them in."""

@@ -3,6 +3,7 @@
 import secrets
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,17 +12,13 @@ import uvicorn
 
 from backoffice.accounts.permissions import Role, Scope
 from backoffice.accounts.principal import Grant, Principal
-from backoffice.audit.trail import AuditTrail
-from backoffice.database import open_database
 from backoffice.http.app import build_app
-from backoffice.http.idempotency import IdempotencyKeys
-from backoffice.http.services import Services
 from contract.clock import SystemClock
 from contract.metrics import Metrics
 from contract.sections.backoffice import BackofficeSettings
 from contract.settings import Settings
 from support.live_worker import until
-from tillguard.wiring.backoffice import open_listener, open_read_model, open_retailer
+from tillguard.wiring.backoffice import build_services, open_listener
 
 
 class FixedTokens:
@@ -59,18 +56,17 @@ class LiveBackoffice:
         listening = self._stack.enter_context(open_listener("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         urls = {"database_url": f"sqlite:///{self._folder}/b.db", "read_model_url": f"sqlite:///{self._folder}/r.db"}
-        read_model, projections = open_read_model(
-            BackofficeSettings.model_validate(urls), self._settings, self._stack, clock
+        services = build_services(
+            BackofficeSettings.model_validate(urls),
+            {each.retailer: each for each in self._settings},
+            self._stack,
+            clock=clock,
+            metrics=self.metrics,
+            public_url=self.url,
         )
-        database = open_database(urls["database_url"])
-        self._stack.callback(database.close)
-        self.trail = AuditTrail(database, clock)
-        served = {
-            each.retailer: open_retailer(each, database, read_model, clock=clock, stack=self._stack)
-            for each in self._settings
-        }
-        keys = IdempotencyKeys(database, clock)
-        services = Services(clock, self.metrics, self.tokens, keys, served, read_model, projections.list_states)
+        self.accounts = services.accounts
+        self.trail = services.accounts.trail
+        services = replace(services, tokens=self.tokens)
         app = build_app(services, version="test")
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -11,9 +11,7 @@ from typing import NamedTuple
 import structlog
 import uvicorn
 
-from backoffice.accounts.access_tokens import AccessTokens
 from backoffice.accounts.token_cache import TokenCache
-from backoffice.audit.trail import AuditTrail
 from backoffice.checkout.answer_feed import AnswerFeed
 from backoffice.checkout.answers import AnswerHub
 from backoffice.checkout.door import Door
@@ -23,7 +21,7 @@ from backoffice.checkout.sandbox import Sandbox
 from backoffice.database import open_database
 from backoffice.http.app import build_app
 from backoffice.http.idempotency import IdempotencyKeys
-from backoffice.http.services import RetailerServices, Services
+from backoffice.http.services import AccountServices, RetailerServices, Services
 from backoffice.projection.ports import ReadModel
 from backoffice.projection.projector import Projector
 from backoffice.projection.projectors import ProjectorThreads
@@ -39,8 +37,10 @@ from contract.topics import RESOLUTIONS, TRANSACTIONS
 from runtime import logs
 from runtime.database import Database
 from tillguard import __version__
+from tillguard.wiring.accounts import build_accounts
 from tillguard.wiring.address_file import write_address
 from tillguard.wiring.desk import open_desk
+from tillguard.wiring.rules_access import RulesAccess
 
 READING_WITHIN_S = 10.0
 """How long a start waits for Kafka before it listens all the same, with its doors closed."""
@@ -58,28 +58,67 @@ def run(file: BackofficeFile, retailers: Mapping[str, Settings], *, address_file
     clock, metrics = SystemClock(), Metrics()
     with ExitStack() as stack:
         listening = stack.enter_context(open_listener(file.backoffice.web_host, file.backoffice.web_port))
-        database = open_database(file.backoffice.database_url.get_secret_value())
-        stack.callback(database.close)
-        tokens = TokenCache(AccessTokens(database, AuditTrail(database, clock), clock), clock)
-        read_model, projections = open_read_model(file.backoffice, list(retailers.values()), stack, clock)
-        served = {
-            name: open_retailer(settings, database, read_model, clock=clock, stack=stack)
-            for name, settings in retailers.items()
-        }
-        keys = IdempotencyKeys(database, clock)
-        services = Services(clock, metrics, tokens, keys, served, read_model, projections.list_states)
+        url = f"http://{file.backoffice.web_host}:{listening.getsockname()[1]}"
+        services = build_services(
+            file.backoffice,
+            retailers,
+            stack,
+            clock=clock,
+            metrics=metrics,
+            public_url=file.backoffice.public_url or url,
+        )
         app = build_app(services, version=__version__)
         server = uvicorn.Server(
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=STOP_WITHIN_S
             )
         )
-        url = f"http://{file.backoffice.web_host}:{listening.getsockname()[1]}"
         log.info("backoffice_starts", version=__version__, url=url, retailers=sorted(retailers))
         write_address(address_file, url)
         server.run(sockets=[listening])
     log.info("backoffice_ended")
     return 0
+
+
+def build_services(
+    settings: BackofficeSettings,
+    retailers: Mapping[str, Settings],
+    stack: ExitStack,
+    *,
+    clock: SystemClock,
+    metrics: Metrics,
+    public_url: str,
+) -> Services:
+    """Everything that the routes call, until `stack` is left.
+
+    Raises ConfigurationError for settings that cannot be used, TransientError where a database does not answer.
+    """
+    database = open_database(settings.database_url.get_secret_value())
+    stack.callback(database.close)
+    accounts = build_accounts(database, settings, clock)
+    cache = TokenCache(accounts.tokens, clock)
+    read_model, projections = open_read_model(settings, list(retailers.values()), stack, clock)
+    served = {
+        name: open_retailer(each, database, read_model, clock=clock, stack=stack) for name, each in retailers.items()
+    }
+    return Services(
+        clock=clock,
+        metrics=metrics,
+        tokens=cache,
+        keys=IdempotencyKeys(database, clock),
+        retailers=served,
+        read_model=read_model,
+        accounts=AccountServices(
+            people=accounts.people,
+            sessions=accounts.sessions,
+            sign_in=accounts.sign_in,
+            access_tokens=accounts.tokens,
+            token_cache=cache,
+            trail=accounts.trail,
+        ),
+        public_url=public_url,
+        list_projections=projections.list_states,
+    )
 
 
 def open_read_model(
@@ -122,7 +161,7 @@ def open_retailer(
     """What serves one retailer, until `stack` is left; raises ConfigurationError where its settings name no tokenisation key."""
     opened = open_door(settings, stack, clock)
     desk, outbox = open_desk(settings, opened.door, database, read_model, clock=clock, stack=stack)
-    return RetailerServices(opened.door, opened.sandbox, desk, outbox, opened.list_closed)
+    return RetailerServices(opened.door, opened.sandbox, desk, outbox, RulesAccess(settings), opened.list_closed)
 
 
 def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> OpenedDoor:
