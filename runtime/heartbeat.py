@@ -130,7 +130,7 @@ class Heartbeat:
         )
         try:
             self._outlet.offer(build_key(status), encode(status))
-        except Exception as error:  # noqa: BLE001 - whatever Kafka's client throws, the process goes on
+        except Exception as error:  # noqa: BLE001 - whatever Kafka's client throws, the process continues
             self._complain(error)
         else:
             self._complained = False

@@ -23,8 +23,8 @@ VERBS = frozenset(
     quote raise rank read reap rebuild reconcile record recover redeliver refuse register reject release
     remember remove render renew replay report require reset resolve restart restore retry revoke rewind
     roll rollback rotate round run sample save say score seal select sell send serve set settle shorten show
-    sign silence simulate skip sort spawn spell split start stop store strip submit subtract sum summarise tabulate
-    take tell thin time train translate unflatten unpack unpin unseal update upgrade use verify wait walk
+    sign silence simulate skip snooze sort spawn spell split start stop store strip submit subtract sum summarise tabulate
+    take tell thin time train translate unflatten unpack unpin unseal update upgrade use verify view wait walk
     warm warn watch weigh withdraw work write
     """.split()  # noqa: SIM905 - a list of words reads as words
 )

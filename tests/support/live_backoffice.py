@@ -18,7 +18,7 @@ from contract.metrics import Metrics
 from contract.sections.backoffice import BackofficeSettings
 from contract.settings import Settings
 from support.live_worker import until
-from tillguard.wiring.backoffice import build_services, open_listener
+from tillguard.backoffice.root import build_services, open_listener
 
 
 class FixedTokens:

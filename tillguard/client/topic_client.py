@@ -15,8 +15,8 @@ from contract.clock import SystemClock
 from contract.errors import InvalidEventError
 from contract.settings import Settings
 from contract.verdicts import Verdict
+from tillguard.backoffice.root import open_door
 from tillguard.client.answers import Answer, Fallback, Fault, RequestRefusedError, decide_by_amount
-from tillguard.wiring.backoffice import open_door
 
 BUDGET_S = 0.1
 R = TypeVar("R")

@@ -37,8 +37,8 @@ def run(
     Serves every retailer that backoffice.retailers names, or that the state folder holds. Web pages for machines: /health, /ready
     (which doors are open, and why one is not), /metrics, /v1/openapi.json.
     """
+    from tillguard.backoffice.root import run as run_server
     from tillguard.config import load_backoffice, load_retailers
-    from tillguard.wiring.backoffice import run as run_server
 
     file = load_backoffice(config)
     if web_port is not None:

@@ -212,7 +212,7 @@ def test_the_guide_s_examples_do_what_it_says(shop: Shop, office: LiveBackoffice
     real = office.tokens.make(name, Scope.SCORE, Scope.RESOLVE)
 
     def run(command: list[str], token: str) -> str:
-        environment = os.environ | {"TILLGUARD_URL": office.url, "TILLGUARD_TOKEN": token}
+        environment = os.environ | {"DOOR_URL": office.url, "DOOR_TOKEN": token}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return done.stdout
 

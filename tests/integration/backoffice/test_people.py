@@ -13,7 +13,7 @@ from backoffice.accounts.permissions import EVERYWHERE, Role, Scope
 from backoffice.accounts.principal import Grant
 from support.live_backoffice import LiveBackoffice
 from support.live_worker import Shop
-from tillguard.wiring.accounts import find_shell_principal
+from tillguard.backoffice.accounts import find_shell_principal
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 PASSWORD = "planted-Passw0rd-of-nobody"

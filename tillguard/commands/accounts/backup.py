@@ -26,8 +26,8 @@ def backup(
     from backoffice.accounts.permissions import EVERYWHERE
     from backoffice.backup import back_up
     from runtime.atomic_file import Staged, translate_disk_errors
+    from tillguard.backoffice.accounts import find_shell_principal, open_accounts
     from tillguard.config import load_backoffice
-    from tillguard.wiring.accounts import find_shell_principal, open_accounts
 
     with open_accounts(load_backoffice(config).backoffice) as accounts:
         accounts.trail.record(find_shell_principal().who, EVERYWHERE, "backup.make")
@@ -47,8 +47,8 @@ def restore(
     """Put a backup into an empty database, also of another kind than it came from. Everybody signs in again."""
     from backoffice.accounts.permissions import EVERYWHERE
     from backoffice.backup import restore as put_back
+    from tillguard.backoffice.accounts import find_shell_principal, open_accounts
     from tillguard.config import load_backoffice
-    from tillguard.wiring.accounts import find_shell_principal, open_accounts
 
     settings = load_backoffice(config).backoffice
     try:

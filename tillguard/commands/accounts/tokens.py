@@ -42,8 +42,8 @@ def make(
 ) -> None:
     """Make a token and print it: the only time that anybody sees it."""
     from backoffice.accounts.permissions import Scope
+    from tillguard.backoffice.accounts import find_shell_principal, open_accounts
     from tillguard.config import load_backoffice
-    from tillguard.wiring.accounts import find_shell_principal, open_accounts
 
     if wrong := [each for each in scope if each not in set(Scope)]:
         raise ConfigurationError([f"--scope {each}: there are {', '.join(Scope)}" for each in wrong])
@@ -63,8 +63,8 @@ def make(
 
 def list_tokens(retailer: str = RETAILER, config: Path | None = CONFIG) -> None:
     """List a retailer's tokens, newest first, without what they are."""
+    from tillguard.backoffice.accounts import open_accounts
     from tillguard.config import load_backoffice
-    from tillguard.wiring.accounts import open_accounts
 
     with open_accounts(load_backoffice(config).backoffice) as accounts:
         found = accounts.tokens.list_tokens(retailer)
@@ -84,8 +84,8 @@ def revoke(
     config: Path | None = CONFIG,
 ) -> None:
     """End a token; a running backoffice refuses it within seconds."""
+    from tillguard.backoffice.accounts import find_shell_principal, open_accounts
     from tillguard.config import load_backoffice
-    from tillguard.wiring.accounts import find_shell_principal, open_accounts
 
     with open_accounts(load_backoffice(config).backoffice) as accounts:
         token = accounts.tokens.revoke(find_shell_principal(), retailer, token_id)
@@ -105,9 +105,9 @@ def verify(
 
     Keep the output where nobody who can write to the database can write: an end that was cut off shows by nothing else.
     """
+    from tillguard.backoffice.accounts import open_accounts
     from tillguard.config import load_backoffice
     from tillguard.operations.account_words import format_head, parse_heads
-    from tillguard.wiring.accounts import open_accounts
 
     try:
         text = "" if noted is None else noted.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from backoffice.accounts.people import Person
     from contract.sections.backoffice import BackofficeSettings
-    from tillguard.wiring.accounts import Accounts
+    from tillguard.backoffice.accounts import Accounts
 
 CONFIG = typer.Option(
     None,
@@ -80,9 +80,9 @@ def list_users(
     config: Path | None = CONFIG,
 ) -> None:
     """List people and their roles."""
+    from tillguard.backoffice.accounts import open_accounts
     from tillguard.config import load_backoffice
     from tillguard.operations.account_words import format_grants
-    from tillguard.wiring.accounts import open_accounts
 
     with open_accounts(load_backoffice(config).backoffice) as accounts:
         people = accounts.people.list_people(retailer)
@@ -104,9 +104,9 @@ def roles(
 ) -> None:
     """Set a person's roles at one retailer; those at others stay."""
     from backoffice.accounts.permissions import Role
+    from tillguard.backoffice.accounts import find_shell_principal, open_accounts
     from tillguard.config import load_backoffice
     from tillguard.operations.account_words import format_grants, parse_grants
-    from tillguard.wiring.accounts import find_shell_principal, open_accounts
 
     grants = parse_grants(f"{retailer}:{each}" for each in role)
     with open_accounts(load_backoffice(config).backoffice) as accounts:
@@ -118,8 +118,8 @@ def roles(
 
 def link(name: str = NAME, config: Path | None = CONFIG) -> None:
     """Print a link that signs this person in once, as when a password was forgotten."""
+    from tillguard.backoffice.accounts import open_accounts
     from tillguard.config import load_backoffice
-    from tillguard.wiring.accounts import open_accounts
 
     settings = load_backoffice(config).backoffice
     with open_accounts(settings) as accounts:
@@ -128,8 +128,8 @@ def link(name: str = NAME, config: Path | None = CONFIG) -> None:
 
 def disable(name: str = NAME, config: Path | None = CONFIG) -> None:
     """Let a person in no more, and end what is open."""
+    from tillguard.backoffice.accounts import find_shell_principal, open_accounts
     from tillguard.config import load_backoffice
-    from tillguard.wiring.accounts import find_shell_principal, open_accounts
 
     with open_accounts(load_backoffice(config).backoffice) as accounts:
         person = accounts.people.find(name)
@@ -139,8 +139,8 @@ def disable(name: str = NAME, config: Path | None = CONFIG) -> None:
 
 def enable(name: str = NAME, config: Path | None = CONFIG) -> None:
     """Let a disabled person in again."""
+    from tillguard.backoffice.accounts import find_shell_principal, open_accounts
     from tillguard.config import load_backoffice
-    from tillguard.wiring.accounts import find_shell_principal, open_accounts
 
     with open_accounts(load_backoffice(config).backoffice) as accounts:
         person = accounts.people.find(name)
@@ -149,9 +149,9 @@ def enable(name: str = NAME, config: Path | None = CONFIG) -> None:
 
 
 def _create(name: str, role: list[str], config: Path | None, *, link: bool) -> None:
+    from tillguard.backoffice.accounts import find_shell_principal, open_accounts
     from tillguard.config import load_backoffice
     from tillguard.operations.account_words import format_grants, parse_grants
-    from tillguard.wiring.accounts import find_shell_principal, open_accounts
 
     settings, grants = load_backoffice(config).backoffice, parse_grants(role)
     password = None if link else _ask_password()
@@ -163,8 +163,8 @@ def _create(name: str, role: list[str], config: Path | None, *, link: bool) -> N
 
 
 def _print_link(accounts: "Accounts", settings: "BackofficeSettings", person: "Person") -> None:
+    from tillguard.backoffice.accounts import find_shell_principal
     from tillguard.operations.account_words import format_sign_in_link
-    from tillguard.wiring.accounts import find_shell_principal
 
     secret = accounts.sign_in.make_link(find_shell_principal(), person.person_id)
     url = settings.public_url or f"http://{settings.web_host}:{settings.web_port}"

@@ -37,10 +37,10 @@ from contract.topics import RESOLUTIONS, TRANSACTIONS
 from runtime import logs
 from runtime.database import Database
 from tillguard import __version__
-from tillguard.wiring.accounts import build_accounts
+from tillguard.backoffice.accounts import build_accounts
+from tillguard.backoffice.desk import open_desk
+from tillguard.backoffice.rules_access import RulesAccess
 from tillguard.wiring.address_file import write_address
-from tillguard.wiring.desk import open_desk
-from tillguard.wiring.rules_access import RulesAccess
 
 READING_WITHIN_S = 10.0
 """How long a start waits for Kafka before it listens all the same, with its doors closed."""
