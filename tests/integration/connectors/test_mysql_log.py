@@ -11,8 +11,9 @@ import pytest
 
 from connectors.config.connector_file import parse
 from connectors.mapping.mapper import Mapper
+from connectors.mysql import server
 from connectors.mysql.source import MysqlSource
-from connectors.ports import Checkpoint, Item, Position, Row
+from connectors.ports import Checkpoint, Extent, Item, Position, Row
 from connectors.running.health import Vitals
 from connectors.running.runner import Runner
 from contract.clock import SystemClock
@@ -313,3 +314,23 @@ def test_a_user_without_rights_is_told_which_it_needs(place: MysqlWorld, stack: 
     finally:
         place.execute(f"DROP USER {user}@'127.0.0.1'")
         place.execute(f"DROP USER {user}@'%'")
+
+
+def test_a_table_that_takes_long_to_count_is_estimated_by_the_server_and_a_failure_fails_nothing(
+    place: MysqlWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def extents() -> list[Extent]:
+        source = place.source()
+        found = list(source.read_snapshot(None))
+        source.close()
+        assert sum(isinstance(item, Row) for item in found) == 30
+        return [item for item in found if isinstance(item, Extent)]
+
+    place.write(range(30))
+    place.execute("ANALYZE TABLE orders")
+    monkeypatch.setattr(server, "COUNTED_ROWS_MAX", 10)
+    (estimated,) = extents()
+    assert estimated.rows is not None
+    assert 10 <= estimated.rows <= 60
+    monkeypatch.setattr(server, "COUNTED_ROWS_MAX", "no number")
+    assert [extent.rows for extent in extents()] == [None]
