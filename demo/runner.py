@@ -76,6 +76,7 @@ class Demonstration:
         self._material = material
         self._screen = screen
         self._logs = logs
+        self._address = logs / "backoffice.url"
         self._selling = selling
         self._third_seed = third_seed
         self._lock = threading.Lock()
@@ -109,6 +110,7 @@ class Demonstration:
             self._reader = ending.enter_context(
                 Reader(self._settings, {tally.retailer: tally for tally in self._tallies}, self._lock)
             )
+            self._open_backoffice()
             self._learn()
             self._live()
             with self._screen.show_step("replay what was served, and compare"):
@@ -149,6 +151,19 @@ class Demonstration:
         for tally, count in zip(self._tallies, reported, strict=True):
             tally.reported = count
         self._screen.show_detail(f"{sum(map(len, histories)):,} labelled transactions")
+
+    def _open_backoffice(self) -> None:
+        """It serves both retailers as long as the demonstration lasts; nothing waits for it."""
+        self._address.unlink(missing_ok=True)
+        names = [argument for shop in self._shops for argument in ("--retailer", shop.retailer)]
+        self._children.start(
+            "backoffice", ["backoffice", "run", *names, "--web-port", "0", "--address-file", str(self._address)]
+        )
+
+    def _show_backoffice(self) -> None:
+        if self._address.exists():
+            url = self._address.read_text(encoding="utf-8").strip()
+            self._screen.console.print(f"  the backoffice listens at {url}: {url}/ready", highlight=False)
 
     def _learn(self) -> None:
         """Trains both models while the connectors read the histories; a worker starts when its model is there."""
@@ -200,6 +215,7 @@ class Demonstration:
                 entries = [view.compute_figures(tally) for tally in self._tallies]
             return view.render_table(entries, rate.compute(sum(entry.answered for entry in entries), time.monotonic()))
 
+        self._show_backoffice()
         with self._screen.show_step("live: into the databases, and back as verdicts", panel), self._sending() as sent:
 
             def done() -> bool:

@@ -1,6 +1,7 @@
 """Finds and reads settings; the only place that touches settings files."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -46,8 +47,11 @@ def load_backoffice(file: Path | None = None) -> BackofficeFile:
     return parse_as(BackofficeFile, {"backoffice": urls}, where="backoffice")
 
 
-def load_retailers(file: BackofficeFile) -> dict[str, Settings]:
-    """Settings of the retailers that the backoffice serves, by name; raises ConfigurationError with every fault."""
+def load_retailers(file: BackofficeFile, chosen: Sequence[str] = ()) -> dict[str, Settings]:
+    """Settings of the retailers that the backoffice serves, by name, or of the `chosen` ones among them.
+
+    Raises ConfigurationError with every fault.
+    """
     named = file.backoffice.retailers
     if not named:
         folders = sorted((find_state_folder() / "retailers").glob("*/settings.yaml"))
@@ -56,8 +60,13 @@ def load_retailers(file: BackofficeFile) -> dict[str, Settings]:
         raise ConfigurationError(
             ["no retailer is here: `tillguard init NAME` makes one, or name settings files under backoffice.retailers"]
         )
+    unknown = [name for name in chosen if name not in named]
+    if unknown:
+        raise ConfigurationError([f"--retailer {name}: not among {', '.join(named)}" for name in unknown])
     found, faults = {}, []
     for name, settings in named.items():
+        if chosen and name not in chosen:
+            continue
         try:
             found[name] = load(name, settings)
         except ConfigurationError as error:

@@ -44,8 +44,9 @@ class FixedTokens:
 class LiveBackoffice:
     """A context manager that leaves nothing running."""
 
-    def __init__(self, folder: Path, *retailers: Settings) -> None:
+    def __init__(self, folder: Path, *retailers: Settings, awaits_doors: bool = True) -> None:
         self._folder = folder
+        self._awaits_doors = awaits_doors
         self._settings = retailers
         self._stack = ExitStack()
         self.tokens = FixedTokens()
@@ -72,6 +73,8 @@ class LiveBackoffice:
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
         until(lambda: self._server.started, "a server that listens")
+        if self._awaits_doors:
+            until(lambda: httpx.get(f"{self.url}/ready").status_code == 200, "open doors")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -42,8 +42,6 @@ from tillguard.backoffice.desk import open_desk
 from tillguard.backoffice.rules_access import RulesAccess
 from tillguard.wiring.address_file import write_address
 
-READING_WITHIN_S = 10.0
-"""How long a start waits for Kafka before it listens all the same, with its doors closed."""
 STOP_WITHIN_S = 10
 log = structlog.get_logger()
 
@@ -164,8 +162,11 @@ def open_retailer(
     return RetailerServices(opened.door, opened.sandbox, desk, outbox, RulesAccess(settings), opened.list_closed)
 
 
-def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> OpenedDoor:
-    """A retailer's door, until `stack` is left; raises ConfigurationError where its settings name no tokenisation key."""
+def open_door(settings: Settings, stack: ExitStack, clock: SystemClock, *, wait_s: float = 0.0) -> OpenedDoor:
+    """A retailer's door, until `stack` is left; raises ConfigurationError where its settings name no tokenisation key.
+
+    It opens as soon as Kafka answers: `wait_s` waits for that, and `list_closed` says whether it has.
+    """
     retailer = settings.retailer
     client_id = f"{retailer}-backoffice-{socket.gethostname()}-{os.getpid()}"
     reader = RequestReader(settings.admission, build_tokeniser(settings.connectors), settings.connectors.tokenise_also)
@@ -173,7 +174,7 @@ def open_door(settings: Settings, stack: ExitStack, clock: SystemClock) -> Opene
     hub = AnswerHub()
     watched = {topic.name(retailer): writer.note_partitions for topic in (TRANSACTIONS, RESOLUTIONS)}
     feed = stack.enter_context(AnswerFeed(settings.kafka, retailer, hub, client_id=client_id, watched=watched))
-    if not feed.wait_until_reading(READING_WITHIN_S):
+    if wait_s and not feed.wait_until_reading(wait_s):
         log.warning(
             "door_closed", retailer=retailer, remedy="Kafka does not answer, or the retailer's topics are missing"
         )

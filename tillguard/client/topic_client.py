@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -19,6 +20,8 @@ from tillguard.backoffice.root import open_door
 from tillguard.client.answers import Answer, Fallback, Fault, RequestRefusedError, decide_by_amount
 
 BUDGET_S = 0.1
+READING_WITHIN_S = 10.0
+"""How long a start waits for Kafka; without it, every question gets the client's own fallback."""
 R = TypeVar("R")
 _decode_verdict = msgspec.json.Decoder(Verdict).decode
 
@@ -33,7 +36,8 @@ class AsyncTopicClient:
         self._stack = ExitStack()
 
     async def __aenter__(self) -> Self:
-        opened = asyncio.get_running_loop().run_in_executor(None, open_door, self._settings, self._stack, SystemClock())
+        opening = partial(open_door, self._settings, self._stack, SystemClock(), wait_s=READING_WITHIN_S)
+        opened = asyncio.get_running_loop().run_in_executor(None, opening)
         self._door = (await opened).door
         return self
 

@@ -24,6 +24,9 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
+    retailer: list[str] = typer.Option(
+        [], "--retailer", metavar="NAME", help="Serve only this retailer; can be given several times."
+    ),
     config: Path | None = CONFIG,
     web_port: int | None = typer.Option(
         None, "--web-port", min=0, max=65535, help="Instead of backoffice.web_port; 0 chooses a free one."
@@ -44,4 +47,4 @@ def run(
     if web_port is not None:
         changed = file.backoffice.model_copy(update={"web_port": web_port})
         file = file.model_copy(update={"backoffice": changed})
-    raise typer.Exit(run_server(file, load_retailers(file), address_file=address_file))
+    raise typer.Exit(run_server(file, load_retailers(file, retailer), address_file=address_file))

@@ -13,7 +13,7 @@ from tillguard import __version__
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = ROOT / "deploy" / "images" / "Dockerfile"
-PARTS = ("connectors", "scoring", "trainer")
+PARTS = ("connectors", "scoring", "trainer", "backoffice")
 IGNORED = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
 
 
@@ -147,6 +147,7 @@ IMPORTED_BY = {
         "connectors.mysql.source",
         "connectors.mongodb.source",
     ],
+    "backoffice": ["tillguard.cli", "tillguard.backoffice.root"],
     "scoring": ["tillguard.cli", "tillguard.wiring.worker", "scoring.worker.faust_app"],
     "trainer": [
         "tillguard.cli",
