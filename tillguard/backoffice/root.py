@@ -32,15 +32,18 @@ from contract.errors import ConfigurationError
 from contract.metrics import Metrics
 from contract.sections.backoffice import BackofficeSettings
 from contract.settings import BackofficeFile, Settings
+from contract.status.message import Condition
 from contract.tokens import build_tokeniser
 from contract.topics import RESOLUTIONS, TRANSACTIONS
 from runtime import logs
 from runtime.database import Database
+from runtime.signals import catch_stop_signals
 from tillguard import __version__
 from tillguard.backoffice.accounts import build_accounts
 from tillguard.backoffice.desk import open_desk
 from tillguard.backoffice.rules_access import RulesAccess
 from tillguard.wiring.address_file import write_address
+from tillguard.wiring.heartbeats import build_heartbeat
 
 STOP_WITHIN_S = 10
 log = structlog.get_logger()
@@ -73,6 +76,11 @@ def run(file: BackofficeFile, retailers: Mapping[str, Settings], *, address_file
         )
         log.info("backoffice_starts", version=__version__, url=url, retailers=sorted(retailers))
         write_address(address_file, url)
+        for name, settings in retailers.items():
+            look = partial(_look, services.retailers[name])
+            stack.enter_context(build_heartbeat(settings, "backoffice", look, clock))
+        # uvicorn stops at a signal and then raises it once more, which would end the process before the rest is closed.
+        catch_stop_signals()
         server.run(sockets=[listening])
     log.info("backoffice_ended")
     return 0
@@ -195,6 +203,11 @@ def open_door(settings: Settings, stack: ExitStack, clock: SystemClock, *, wait_
         hold=settings.scoring.hold,
     )
     return OpenedDoor(door, sandbox, partial(_list_closed, feed, retailer))
+
+
+def _look(services: RetailerServices) -> Condition:
+    closed = services.list_closed()
+    return Condition(activity="serving", healthy=not closed, reasons=closed)
 
 
 def _list_closed(feed: AnswerFeed, retailer: str) -> list[str]:
