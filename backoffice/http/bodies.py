@@ -10,9 +10,12 @@ from msgspec import Struct
 
 from backoffice.http.problems import MEDIA_TYPE, FieldProblem, Problem, ProblemError
 from contract.codec import DOCUMENT_BYTES_MAX
+from contract.errors import InvariantError
 
 JSON = "application/json"
 REF = "#/components/schemas/{name}"
+KINDS: dict[str, type[Struct]] = {}
+"""Every body that a route was described with, by its name in the document."""
 encode = msgspec.json.Encoder().encode
 
 
@@ -57,13 +60,12 @@ def describe_route(
     extra: dict[str, Any] = {}
     if body is not None:
         extra = {"requestBody": {"required": True, "content": {JSON: {"schema": _refer_to(body)}}}}
-    kinds = [kind for kind, _ in answers.values() if kind is not None] + ([body] if body is not None else [])
     first = min(answers)
     return {
         "responses": {status: each for status, each in told.items() if status != first},
         "status_code": first,
         "response_description": answers[first][1],
-        "openapi_extra": extra | {"x-first": told[first], "x-kinds": kinds} | ({"x-open": True} if is_open else {}),
+        "openapi_extra": extra | {"x-first": told[first]} | ({"x-open": True} if is_open else {}),
     }
 
 
@@ -73,4 +75,6 @@ def _describe(kind: type[Struct] | None, media_type: str, text: str) -> dict[str
 
 
 def _refer_to(kind: type[Struct]) -> dict[str, str]:
+    if KINDS.setdefault(kind.__name__, kind) is not kind:
+        raise InvariantError(f"two bodies are called {kind.__name__}")
     return {"$ref": REF.format(name=kind.__name__)}

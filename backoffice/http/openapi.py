@@ -5,10 +5,8 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
-from msgspec import Struct
 
-from backoffice.http.bodies import REF
+from backoffice.http.bodies import KINDS, REF
 from backoffice.http.problems import MEDIA_TYPE, TITLES, Problem
 
 ALWAYS = (401, 403, 404, 422)
@@ -22,15 +20,11 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     """The document of `app`, made once."""
     if app.openapi_schema is not None:
         return app.openapi_schema
-    kinds: dict[str, type[Struct]] = {"Problem": Problem}
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.openapi_extra:
-            kinds |= {kind.__name__: kind for kind in route.openapi_extra.pop("x-kinds", [])}
     document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
     for operations in document["paths"].values():
         for operation in operations.values():
             _complete(operation)
-    _, schemas = msgspec.json.schema_components(list(kinds.values()), ref_template=REF)
+    _, schemas = msgspec.json.schema_components([Problem, *KINDS.values()], ref_template=REF)
     document["components"] = {
         "schemas": dict(sorted(schemas.items())),
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -46,7 +40,8 @@ def _complete(operation: dict[str, Any]) -> None:
         answers[min(answers)] = first
     open_to_all = operation.pop("x-open", False)
     if open_to_all:
-        answers.pop("422", None)
+        if MEDIA_TYPE not in answers.get("422", {}).get("content", {}):
+            answers.pop("422", None)
         return
     operation["security"] = [{"token": []}]
     problem = {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}}

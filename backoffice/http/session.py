@@ -50,7 +50,12 @@ _decoder = Decoder(SignInRequest)
     **describe_route(
         {200: (SessionView, "Signed in: the cookie is the session")},
         body=SignInRequest,
-        problems={429: "Too many failures; Retry-After says when to try again"},
+        problems={
+            401: "Not signed in: which part was wrong is never said",
+            403: "Another site made the browser send it",
+            422: "Something in the request cannot be used",
+            429: "Too many failures; Retry-After says when to try again",
+        },
         is_open=True,
     ),
 )
