@@ -43,6 +43,22 @@ from backoffice.refusals import (
 from contract.errors import TransientError
 
 RETRY_AFTER_S = "2"
+MODULES = (
+    transactions,
+    verdicts,
+    sandbox,
+    decisions,
+    cases,
+    entities,
+    marks,
+    rules,
+    system,
+    session,
+    tokens,
+    audit,
+    pages,
+)
+"""Each has a router."""
 REFUSALS: dict[type[Exception], int] = {
     InvalidInputError: 422,
     CursorError: 422,
@@ -61,22 +77,7 @@ def build_app(services: Services, *, version: str) -> FastAPI:
     """The application over `services`."""
     app = FastAPI(title="Tillguard", version=version, lifespan=_send_meanwhile, **PATHS)
     app.state.services = services
-    for module in (
-        transactions,
-        verdicts,
-        sandbox,
-        decisions,
-        cases,
-        entities,
-        marks,
-        rules,
-        system,
-        session,
-        tokens,
-        audit,
-        pages,
-    ):
-        app.include_router(module.router)
+    _include_routes(app)
     app.openapi = lambda: build_document(app)  # type: ignore[method-assign] # FastAPI's own way to replace it
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_parameters)
@@ -86,6 +87,18 @@ def build_app(services: Services, *, version: str) -> FastAPI:
         app.add_exception_handler(kind, _answer_refusal)
     app.add_middleware(Watching, metrics=services.metrics)
     return app
+
+
+def build_reference(*, version: str) -> dict[str, Any]:
+    """The OpenAPI document without any services behind it."""
+    app = FastAPI(title="Tillguard", version=version, **PATHS)
+    _include_routes(app)
+    return build_document(app)
+
+
+def _include_routes(app: FastAPI) -> None:
+    for module in MODULES:
+        app.include_router(module.router)
 
 
 @asynccontextmanager

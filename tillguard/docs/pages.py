@@ -12,6 +12,7 @@ from contract.features import GROUPS, SCHEMA_VERSION, get_schema, get_schema_has
 from contract.metrics import METRICS
 from contract.settings import RetentionSettings
 from contract.topics import TOPICS, Topic
+from tillguard.docs.api_pages import build_api_files
 from tillguard.docs.command_rows import render_commands_page
 from tillguard.docs.markdown import NONE, NOTICE, render_table
 from tillguard.docs.schema_files import build_schema_files
@@ -98,6 +99,7 @@ def render() -> dict[str, str]:
         "metrics.md": _metrics_page(),
         "commands.md": render_commands_page(),
         **build_schema_files(),
+        **build_api_files(),
     }
 
 
