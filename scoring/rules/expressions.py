@@ -91,6 +91,8 @@ _VALUES = _Forms(
 class _Scope(NamedTuple):
     names: Mapping[str, Name]
     forms: _Forms
+    read: set[str]
+    """Filled while the tree is walked: the names whose values are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ class Condition:
 
     text: str
     names: frozenset[str]
-    """The columns that it reads."""
+    """The columns that it asks for."""
+    read: frozenset[str]
+    """Those of them whose values count; of the others only whether a value is there, as in `coupon != null`."""
     _for_columns: _Evaluate
     _for_values: _Evaluate
 
@@ -126,8 +130,9 @@ def compile_condition(text: str, names: Mapping[str, Name]) -> Condition:
     _refuse_costly(text)
     try:
         rule = rule_engine.Rule(text, context=build_context(names))
-        node = _compile(rule.statement.expression, _Scope(names, _COLUMNS))
-        single = _compile(rule.statement.expression, _Scope(names, _VALUES))
+        read: set[str] = set()
+        node = _compile(rule.statement.expression, _Scope(names, _COLUMNS, read))
+        single = _compile(rule.statement.expression, _Scope(names, _VALUES, read))
     except SymbolResolutionError as error:
         hint = f"; did you mean {error.suggestion}?" if error.suggestion else ""
         raise ConditionError(f"unknown name {error.symbol_name}{hint}") from None
@@ -140,7 +145,7 @@ def compile_condition(text: str, names: Mapping[str, Name]) -> Condition:
     if node.kind != "boolean":
         raise ConditionError(f"it is a {node.kind}, not a comparison; write for example `amount > 100`")
     used = frozenset(name for name in rule.context.symbols if name in names)
-    return Condition(text, used, node.evaluate, single.evaluate)
+    return Condition(text, used, frozenset(read), node.evaluate, single.evaluate)
 
 
 def _refuse_costly(text: str) -> None:
@@ -190,6 +195,7 @@ def _literal(kind: str) -> Callable[[Any, _Scope], _Node]:
 def _symbol(node: Any, scope: _Scope) -> _Node:
     if node.scope is not None or node.name not in scope.names:
         raise ConditionError(f"unknown name {node.name}")
+    scope.read.add(node.name)
     return _Node(*scope.names[node.name], operator.itemgetter(node.name))
 
 
@@ -210,7 +216,8 @@ def _order(node: Any, scope: _Scope) -> _Node:
 
 
 def _equality(node: Any, scope: _Scope) -> _Node:
-    left, right = _compile(node.left, scope), _compile(node.right, scope)
+    left = _compile(node.left, _beside(node.left, node.right, scope))
+    right = _compile(node.right, _beside(node.right, node.left, scope))
     if left.kind == "null":
         left, right = right, left
     if right.kind == "null":
@@ -222,6 +229,12 @@ def _equality(node: Any, scope: _Scope) -> _Node:
     if node.type == "ne":
         return _Node("boolean", False, lambda columns: equal(columns) ^ True)
     return _Node("boolean", False, equal)
+
+
+def _beside(node: Any, other: Any, scope: _Scope) -> _Scope:
+    """The scope of a side of a comparison: a name beside null is asked whether it is there, and not read."""
+    only_asked = isinstance(node, ast.SymbolExpression) and isinstance(other, ast.NullExpression)
+    return scope._replace(read=set()) if only_asked else scope
 
 
 def _missing(node: _Node, scope: _Scope) -> _Evaluate:

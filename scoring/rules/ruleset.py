@@ -7,7 +7,7 @@ The version is a hash of what the rules say (not of comments or layout), so equa
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,7 +26,7 @@ from contract.settings import list_faults
 from contract.verdicts import DECISIONS, Decision
 from contract.windows import DAY_MS, ENTITY_NAMES, HOUR_MS
 from runtime import yaml_document
-from scoring.rules.expressions import Condition, ConditionError, Name, compile_condition
+from scoring.rules.expressions import Columns, Condition, ConditionError, Name, compile_condition
 
 RULES_MAX = 200
 ONE_BY_ONE_MAX = 8
@@ -107,6 +107,40 @@ class Ruleset:
         for index, condition in enumerate(self._conditions):
             hits[:, index] = condition.match(columns, count)
         return hits
+
+    def match(self, columns: Columns, count: int) -> NDArray[np.bool_]:
+        """Which rules match which of `count` events, shape (count, number of rules), by columns that the caller has.
+
+        A rule that asks for a column which is not among them matches nothing (`list_missing` names these).
+        """
+        hits = np.zeros((count, len(self.rules)), dtype=np.bool_)
+        for index, condition in enumerate(self._conditions):
+            if condition.names <= columns.keys():
+                hits[:, index] = condition.match(columns, count)
+        return hits
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What the rules ask for."""
+        return frozenset(self._names)
+
+    def list_missing(self, values: Container[str], present: Container[str]) -> list[tuple[str, ...]]:
+        """By rule, what it asks for that is not there.
+
+        Args:
+            values: names whose values are known.
+            present: names of which it is known whether they have a value.
+        """
+        return [
+            tuple(
+                sorted(
+                    name
+                    for name in condition.names
+                    if name not in values and (name in condition.read or name not in present)
+                )
+            )
+            for condition in self._conditions
+        ]
 
     def _columns(
         self,
