@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from contract.clock import Clock, SystemClock, from_epoch_ms, to_epoch_ms
@@ -68,7 +69,7 @@ class MarkStore:
             marks = list(_decode(record))
             live = [mark for mark in marks if mark.until is None or mark.until > now]
             if len(live) < len(marks):
-                self._client.run(lambda client, field=field: self._change(client, field, _NOTHING))
+                self._client.run(partial(self._change, field=field, pattern=_NOTHING))
             found += live
         return found
 

@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Check and write rules, and put them in service.")
     for command in (check, names, default, publish, serve, versions):
         group.command(command.__name__)(command)
+    group.command("dry-run")(dry_run)
     app.add_typer(group, name="rules")
 
 
@@ -66,6 +67,39 @@ def default() -> None:
     from scoring.rules.ruleset import load_default_rules
 
     typer.echo(load_default_rules().source, nl=False)
+
+
+def dry_run(
+    file: Path = typer.Argument(metavar="FILE", help="A YAML file."),
+    *,
+    days: float = typer.Option(30.0, "--days", min=0.01, max=3650.0, help="How far back the feature log is read."),
+    retailer: str | None = RETAILER,
+    config: Path | None = CONFIG,
+) -> None:
+    """Try rules on what was scored lately: what each would have caught, by what became known since, in money. Changes nothing.
+
+    Example: `tillguard rules dry-run rules.yaml --retailer meadow --days 7`
+    """
+    from rich.console import Console
+
+    from scoring.rules.ruleset import load_rules
+    from tillguard.config import load
+    from tillguard.operations.rules_trial import try_rules
+    from tillguard.views.rules_trial_view import build_tables, describe_limits
+
+    settings = load(retailer, config)
+    console = Console()
+    with console.status("reading the feature log") as status:
+        found = try_rules(
+            settings,
+            load_rules(_text(file), where=str(file)),
+            days=days,
+            progress=lambda count: status.update(f"{count:,} transactions"),
+        )
+    for table in build_tables(found, settings.base_currency):
+        console.print(table)
+    for sentence in describe_limits(found):
+        typer.echo(sentence)
 
 
 def publish(

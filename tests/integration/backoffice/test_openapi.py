@@ -10,6 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from backoffice.accounts.permissions import Role, Scope
@@ -40,12 +41,12 @@ def shorten(case: Any) -> None:
 def test_no_request_is_answered_by_a_fault_of_ours(retailer: Any, office: LiveBackoffice) -> None:
     schema = schemathesis.openapi.from_dict(httpx.get(f"{office.url}/v1/openapi.json").json())
     schema.config.base_url = office.url
-    everything = [*(role for role in Role), *(scope for scope in Scope)]
+    everything: list[Role | Scope] = [*Role, *Scope]
     tokens = {
         True: office.tokens.make(retailer.name, Scope.SCORE, sandbox=True),
         False: office.tokens.make(retailer.name, *everything),
     }
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) > 30
     headers = {"Origin": office.url, "X-Tillguard": "1"}
     faults = []
