@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from backoffice.projection import entity_queries, operation_queries
 from backoffice.projection.cursors import CursorError
@@ -366,3 +367,40 @@ def test_nothing_is_known_of_what_was_never_told(model: SqlReadModel, feeder: Fe
     assert model.find_transaction(RETAILER, "t-1") is None
     assert model.count_cases(RETAILER) == ()
     assert model.list_verdicts_after("nobody", model.find_feed_end("nobody")).verdicts == ()
+
+
+def list_plan(store: ReadModelStore, query: CaseQuery, after: str | None = None) -> list[str]:
+    """How SQLite finds the ids of a page."""
+    statements: list[tuple[str, Any]] = []
+    engine = store._database._engine
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    SqlReadModel(store, ManualClock(NOON)).list_cases(RETAILER, query, after=after)
+    sa.event.remove(engine, "before_cursor_execute", note)
+    statement, parameters = statements[0]
+    with store.begin() as connection:
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+
+@pytest.mark.parametrize(
+    "query", [CaseQuery(), CaseQuery(decision="block", amount_min_minor=5), CaseQuery(state="expired")]
+)
+def test_a_page_of_the_queue_is_found_in_an_index_without_sorting(
+    store: ReadModelStore, feeder: Feeder, query: CaseQuery
+) -> None:
+    if store._database._engine.dialect.name != "sqlite":
+        pytest.skip("the plan of a small table says nothing on PostgreSQL")
+    assert list_plan(store, query) == [
+        "SEARCH transactions USING COVERING INDEX cases_by_loss (retailer=? AND case_state=?)"
+    ]
+    for name in "ab":
+        tell_case(feeder, name)
+    cursor = SqlReadModel(store, ManualClock(NOON)).list_cases(RETAILER, CaseQuery(), limit=1).next
+    if query.state == "open":
+        assert all("SCAN" not in step and "B-TREE" not in step for step in list_plan(store, query, cursor))
+    assert list_plan(store, CaseQuery(order="time_left", due_after=NOON)) == [
+        "SEARCH transactions USING COVERING INDEX cases_by_time (retailer=? AND case_state=? AND due_ms>?)"
+    ]
