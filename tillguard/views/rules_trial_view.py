@@ -30,14 +30,12 @@ def describe_limits(found: DryRun) -> list[str]:
     said = [] if found.changes else ["No decision would have been another."]
     if found.overruled:
         said.append(
-            f"{found.overruled:,} transactions keep their decision: a list, the breaker or a snooze had the last word."
+            f"Transactions that keep their decision, since a list, the breaker or a snooze had the last word: {found.overruled:,}."
         )
     if found.unjudged:
-        said.append(
-            f"{found.unjudged:,} transactions were judged by a model or rules that are not known here any more."
-        )
+        said.append(f"Transactions whose model or rules are not known here any more: {found.unjudged:,}.")
     if found.unusable:
-        said.append(f"{found.unusable:,} records could not be read.")
+        said.append(f"Records that could not be read: {found.unusable:,}.")
     if not found.complete:
         said.append("It was cancelled: the numbers are of what was tried until then.")
     return said
