@@ -143,7 +143,7 @@ def read_slice(records: Sequence[FeatureRecord], outcomes: Mapping[str, bool]) -
     )
 
 
-def dry_run(
+def run_dry(
     rules: Ruleset,
     slices: Iterable[Slice],
     past: Past,

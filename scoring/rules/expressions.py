@@ -232,7 +232,7 @@ def _equality(node: Any, scope: _Scope) -> _Node:
 
 
 def _beside(node: Any, other: Any, scope: _Scope) -> _Scope:
-    """The scope of a side of a comparison: a name beside null is asked whether it is there, and not read."""
+    """The scope of a side of a comparison: a name next to null is asked whether it is there, and not read."""
     only_asked = isinstance(node, ast.SymbolExpression) and isinstance(other, ast.NullExpression)
     return scope._replace(read=set()) if only_asked else scope
 

@@ -84,13 +84,13 @@ def dry_run(
 
     from scoring.rules.ruleset import load_rules
     from tillguard.config import load
-    from tillguard.operations.rules_trial import try_rules
+    from tillguard.operations.rules_trial import run_rules_dry
     from tillguard.views.rules_trial_view import build_tables, describe_limits
 
     settings = load(retailer, config)
     console = Console()
     with console.status("reading the feature log") as status:
-        found = try_rules(
+        found = run_rules_dry(
             settings,
             load_rules(_text(file), where=str(file)),
             days=days,

@@ -15,7 +15,7 @@ from contract.models import Thresholds
 from contract.settings import Settings
 from contract.topics import FEATURES, LABELS
 from runtime.kafka.topic_log import TopicReader
-from scoring.decision.dry_run import DryRun, Past, Slice, dry_run, read_slice
+from scoring.decision.dry_run import DryRun, Past, Slice, read_slice, run_dry
 from scoring.rules.ruleset import Ruleset, load_configured_rules, load_default_rules, load_rules
 from tillguard.operations.rules_desk import list_rules
 
@@ -23,7 +23,7 @@ SLICE = 4_096
 """Records tried together."""
 
 
-def try_rules(
+def run_rules_dry(
     settings: Settings,
     rules: Ruleset,
     *,
@@ -48,7 +48,7 @@ def try_rules(
             entry = registry.find(settings.retailer, version)
             return None if entry is None else entry.manifest.thresholds
 
-        return dry_run(
+        return run_dry(
             rules,
             _read_slices(settings, reader, since, outcomes),
             Past(find_thresholds, _collect_rules(settings).get),

@@ -15,7 +15,7 @@ from contract.features import FeatureRecord, get_feature_names, get_schema_width
 from contract.models import Thresholds
 from contract.verdicts import DECISIONS
 from contract.windows import ENTITY_NAMES
-from scoring.decision.dry_run import ByOutcome, DryRun, Past, Slice, Tally, dry_run, read_slice
+from scoring.decision.dry_run import ByOutcome, DryRun, Past, Slice, Tally, read_slice, run_dry
 from scoring.rules.ruleset import Ruleset, load_default_rules, load_rules
 
 NOON = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -148,7 +148,7 @@ def test_a_dry_run_equals_brute_force(chance: random.Random, source: str | None)
     records = [record(number, chance, list(before)) for number in range(600)]
     known = {one.transaction_id: chance.random() < 0.5 for one in records if chance.random() < 0.6}
     seen: list[int] = []
-    found = dry_run(rules, slices_of(records, known, 250), past(*before.values()), currency="EUR", progress=seen.append)
+    found = run_dry(rules, slices_of(records, known, 250), past(*before.values()), currency="EUR", progress=seen.append)
     assert_equal_to_brute_force(found, rules, before, records, known)
     assert seen == [250, 500, 600]
     assert (found.first_ms, found.last_ms) == (to_epoch_ms(NOON), to_epoch_ms(records[-1].event_time))
@@ -160,7 +160,7 @@ def test_a_dry_run_equals_brute_force(chance: random.Random, source: str | None)
 def test_a_rule_that_reads_a_text_is_named_as_one_that_could_not_be_tried(chance: random.Random) -> None:
     rules = load_rules(TRIED, where="tried")
     records = [record(number, chance, [rules.version]) for number in range(50)]
-    found = dry_run(rules, slices_of(records, {}, 50), past(rules), currency="EUR")
+    found = run_dry(rules, slices_of(records, {}, 50), past(rules), currency="EUR")
     assert {trial.rule: trial.missing for trial in found.rules if trial.missing} == {"gifts": ("category",)}
     assert all(not trial.fired.all.transactions for trial in found.rules if trial.missing)
     assert not any(
@@ -176,7 +176,7 @@ def test_records_of_unknown_schemas_and_damaged_ones_are_counted_and_left_out(ch
         msgspec.structs.replace(good, values=good.values[:-1]),
         msgspec.structs.replace(good, decision="perhaps"),
     ]
-    found = dry_run(rules, [read_slice([good, *bad], {}), read_slice([], {})], past(rules), currency="EUR")
+    found = run_dry(rules, [read_slice([good, *bad], {}), read_slice([], {})], past(rules), currency="EUR")
     assert (found.seen.all.transactions, found.unusable) == (1, 3)
 
 
@@ -184,7 +184,7 @@ def test_a_cancelled_dry_run_tells_what_was_tried_until_then(chance: random.Rand
     rules = load_rules(TRIED, where="tried")
     records = [record(number, chance, [rules.version]) for number in range(90)]
     seen: list[int] = []
-    found = dry_run(
+    found = run_dry(
         rules, slices_of(records, {}, 30), past(rules), currency="EUR",
         progress=seen.append, is_cancelled=lambda: len(seen) == 2,
     )  # fmt: skip
@@ -194,5 +194,5 @@ def test_a_cancelled_dry_run_tells_what_was_tried_until_then(chance: random.Rand
 def test_amounts_are_those_of_the_base_currency(chance: random.Random) -> None:
     rules = load_rules("rules: [{id: large, text: large, when: amount >= 100, decision: flag}]", where="tried")
     records = [record(number, chance, [rules.version]) for number in range(80)]
-    yen = dry_run(rules, slices_of(records, {}, 80), past(rules), currency="JPY")
+    yen = run_dry(rules, slices_of(records, {}, 80), past(rules), currency="JPY")
     assert yen.rules[0].fired.all.transactions == sum(one.amount_base_minor >= 100 for one in records)

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from contract.features import get_feature_names
-from scoring.decision.dry_run import Past, Slice, dry_run
+from scoring.decision.dry_run import Past, Slice, run_dry
 from scoring.rules.ruleset import load_rules
 from tillguard.views.rules_trial_view import build_tables, describe_limits
 
@@ -30,7 +30,7 @@ def slice_of(amount_minor: int) -> Slice:
 
 
 def show(*slices: Slice) -> tuple[str, list[str]]:
-    found = dry_run(RULES, slices, Past(lambda _: None, lambda _: None), currency="EUR")
+    found = run_dry(RULES, slices, Past(lambda _: None, lambda _: None), currency="EUR")
     console = Console(file=io.StringIO(), width=120)
     for table in build_tables(found, "EUR"):
         console.print(table)
