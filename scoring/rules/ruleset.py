@@ -109,7 +109,7 @@ class Ruleset:
         return hits
 
     def match(self, columns: Columns, count: int) -> NDArray[np.bool_]:
-        """Which rules match which of `count` events, shape (count, number of rules), by columns that the caller has.
+        """Which rules match which of `count` events, shape (count, rules), by columns that the caller has.
 
         A rule that asks for a column which is not among them matches nothing (`list_missing` names these).
         """
