@@ -260,12 +260,28 @@ class LogSettings(Section):
     format: Literal["json", "text"] = Field("json", description="json for machines, text for people")
 
 
-class Settings(BaseSettings):
-    """Everything one retailer's processes need."""
+class SettingsFile(BaseSettings):
+    """A settings file, with the environment on top."""
 
     model_config = SettingsConfigDict(
         env_prefix="TILLGUARD_", env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment overrides the file (which arrives as init arguments)."""
+        return env_settings, init_settings
+
+
+class Settings(SettingsFile):
+    """Everything one retailer's processes need."""
 
     retailer: str = Field(pattern=NAME, description="name, first part of every topic")
     base_currency: str = Field("EUR", pattern=CURRENCY, description="ISO 4217; windows sum in it")
@@ -288,18 +304,6 @@ class Settings(BaseSettings):
     status: StatusSettings = Field(default_factory=StatusSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment overrides the file (which arrives as init arguments)."""
-        return env_settings, init_settings
-
     @property
     def admission(self) -> Admission:
         """What this retailer accepts as a transaction."""
@@ -312,46 +316,18 @@ class Settings(BaseSettings):
         )
 
 
-class CoordinatorFile(BaseSettings):
+class CoordinatorFile(SettingsFile):
     """Everything that a federation's coordinator needs; it belongs to no retailer, so it has a file of its own."""
-
-    model_config = Settings.model_config
 
     federation: FederationSettings = Field(default_factory=FederationSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """As for a retailer: the environment overrides the file."""
-        return env_settings, init_settings
 
-
-class BackofficeFile(BaseSettings):
+class BackofficeFile(SettingsFile):
     """Everything that the backoffice of an installation needs, next to the settings of its retailers."""
-
-    model_config = Settings.model_config
 
     backoffice: BackofficeSettings = Field(default_factory=BackofficeSettings)
     log: LogSettings = Field(default_factory=LogSettings)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """As for a retailer: the environment overrides the file."""
-        return env_settings, init_settings
 
 
 F = TypeVar("F", bound=BaseSettings)
