@@ -84,7 +84,7 @@ async def take_next_case(
     return await answer_once(services.keys, asking.owner, key, ("POST /v1/cases/next", b""), act)
 
 
-@router.get("/v1/cases/{transaction_id}", **describe_route({200: (CaseView, "All that belongs to the case")}))
+@router.get("/v1/cases/{transaction_id:path}", **describe_route({200: (CaseView, "All that belongs to the case")}))
 async def show_case(
     transaction_id: TransactionId, asking: Annotated[Asking, Depends(Allowed(Action.READ_CASES))]
 ) -> Response:
@@ -93,7 +93,7 @@ async def show_case(
 
 
 @router.put(
-    "/v1/cases/{transaction_id}/lock",
+    "/v1/cases/{transaction_id:path}/lock",
     **describe_route({200: (CaseLock, "Yours until then")}, problems={409: "Another has it, or it is decided"}),
 )
 async def take_case(
@@ -103,7 +103,7 @@ async def take_case(
     return answer_json(await run_in_threadpool(asking.at.desk.take, asking.principal, transaction_id))
 
 
-@router.delete("/v1/cases/{transaction_id}/lock", **describe_route({204: (None, "It is not yours (any more)")}))
+@router.delete("/v1/cases/{transaction_id:path}/lock", **describe_route({204: (None, "It is not yours (any more)")}))
 async def release_case(
     transaction_id: TransactionId, asking: Annotated[Asking, Depends(Allowed(Action.TAKE_CASES))]
 ) -> Response:
@@ -113,7 +113,7 @@ async def release_case(
 
 
 @router.post(
-    "/v1/cases/{transaction_id}/notes",
+    "/v1/cases/{transaction_id:path}/notes",
     **describe_route({201: (CaseNote, "The note")}, body=NoteAsked, problems={409: "The case has too many notes"}),
 )
 async def note_case(
@@ -131,7 +131,9 @@ async def note_case(
         note = await run_in_threadpool(asking.at.desk.note, asking.principal, transaction_id, asked.text)
         return answer_json(note, 201)
 
-    return await answer_once(services.keys, asking.owner, key, (f"POST /v1/cases/{transaction_id}/notes", body), act)
+    return await answer_once(
+        services.keys, asking.owner, key, (f"POST /v1/cases/{transaction_id:path}/notes", body), act
+    )
 
 
 @router.get("/v1/desk", **describe_route({200: (DeskFigures, "The figures")}))

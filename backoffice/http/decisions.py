@@ -77,7 +77,7 @@ class DecisionsAnswer(Struct, frozen=True, kw_only=True):
 
 
 @router.post(
-    "/v1/cases/{transaction_id}/decision",
+    "/v1/cases/{transaction_id:path}/decision",
     **describe_route(
         {
             200: (DecisionAnswer, "Decided: the new revision stands on the checkout's topic"),
@@ -119,7 +119,7 @@ async def decide_case(
 
     try:
         return await answer_once(
-            services.keys, asking.owner, key, (f"POST /v1/cases/{transaction_id}/decision", body), act
+            services.keys, asking.owner, key, (f"POST /v1/cases/{transaction_id:path}/decision", body), act
         )
     except StateConflictError as error:
         if error.code != "changed":

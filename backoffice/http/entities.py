@@ -48,7 +48,7 @@ async def look_up_entity(
     return answer_json(found)
 
 
-@router.get("/v1/entities/{kind}/{token}/history", **describe_route({200: (HistoryPage, "Its transactions")}))
+@router.get("/v1/entities/{kind}/{token:path}/history", **describe_route({200: (HistoryPage, "Its transactions")}))
 async def list_entity_history(
     kind: Kind,
     token: Token,
@@ -68,7 +68,7 @@ async def list_entity_history(
     return answer_json(HistoryPage(transactions=page.items, next=page.next))
 
 
-@router.get("/v1/entities/{kind}/{token}/neighbours", **describe_route({200: (Neighbourhood, "Who is near")}))
+@router.get("/v1/entities/{kind}/{token:path}/neighbours", **describe_route({200: (Neighbourhood, "Who is near")}))
 async def find_entity_neighbours(
     kind: Kind,
     token: Token,
@@ -80,7 +80,7 @@ async def find_entity_neighbours(
     return answer_json(await run_in_threadpool(desk.find_neighbours, Entity(kind, token), 2 if depth > 1 else 1))
 
 
-@router.get("/v1/entities/{kind}/{token}", **describe_route({200: (EntityStrip, "What it did up to now")}))
+@router.get("/v1/entities/{kind}/{token:path}", **describe_route({200: (EntityStrip, "What it did up to now")}))
 async def show_entity(
     kind: Kind, token: Token, asking: Annotated[Asking, Depends(Allowed(Action.READ_ENTITIES))]
 ) -> Response:

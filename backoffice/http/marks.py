@@ -59,7 +59,7 @@ async def show_lists(asking: Annotated[Asking, Depends(Allowed(Action.READ_LISTS
     return answer_json(ListsAnswer(entries=tuple(entries)))
 
 
-@router.put("/v1/lists/{kind}/{token}", **describe_route({200: (ListEntry, "The entry")}, body=ListAsked))
+@router.put("/v1/lists/{kind}/{token:path}", **describe_route({200: (ListEntry, "The entry")}, body=ListAsked))
 async def put_on_list(
     kind: Kind, token: Token, request: Request, asking: Annotated[Asking, Depends(Allowed(Action.SET_LISTS))]
 ) -> Response:
@@ -76,7 +76,7 @@ async def put_on_list(
     return answer_json(entry)
 
 
-@router.delete("/v1/lists/{kind}/{token}", **describe_route({204: (None, "It is on none now")}))
+@router.delete("/v1/lists/{kind}/{token:path}", **describe_route({204: (None, "It is on none now")}))
 async def take_off_list(
     kind: Kind, token: Token, asking: Annotated[Asking, Depends(Allowed(Action.SET_LISTS))]
 ) -> Response:
@@ -94,7 +94,7 @@ async def show_snoozes(asking: Annotated[Asking, Depends(Allowed(Action.READ_SNO
 
 
 @router.put(
-    "/v1/snoozes/{rule}/{kind}/{token}", **describe_route({200: (Snooze, "The snooze")}, body=SnoozeEntityAsked)
+    "/v1/snoozes/{rule}/{kind}/{token:path}", **describe_route({200: (Snooze, "The snooze")}, body=SnoozeEntityAsked)
 )
 async def snooze_rule(
     rule: RuleId,
@@ -112,7 +112,7 @@ async def snooze_rule(
     return answer_json(snooze)
 
 
-@router.delete("/v1/snoozes/{rule}/{kind}/{token}", **describe_route({204: (None, "The rule counts again")}))
+@router.delete("/v1/snoozes/{rule}/{kind}/{token:path}", **describe_route({204: (None, "The rule counts again")}))
 async def end_snooze(
     rule: RuleId, kind: Kind, token: Token, asking: Annotated[Asking, Depends(Allowed(Action.SET_SNOOZES))]
 ) -> Response:

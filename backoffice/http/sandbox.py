@@ -44,7 +44,8 @@ async def judge_in_sandbox(
 
 
 @router.get(
-    "/verdicts/{transaction_id}", **describe_route({200: (Verdict, "The highest revision"), 204: (None, "None yet")})
+    "/verdicts/{transaction_id:path}",
+    **describe_route({200: (Verdict, "The highest revision"), 204: (None, "None yet")}),
 )
 async def find_in_sandbox(transaction_id: TransactionId, asking: Sandboxed) -> Response:
     """As `GET /v1/verdicts/{transaction_id}`."""
@@ -53,7 +54,7 @@ async def find_in_sandbox(transaction_id: TransactionId, asking: Sandboxed) -> R
 
 
 @router.post(
-    "/verdicts/{transaction_id}/resolution",
+    "/verdicts/{transaction_id:path}/resolution",
     **describe_route(
         {200: (Verdict, "The new revision")},
         body=ResolutionRequest,

@@ -53,7 +53,24 @@ RESOLUTION_DECODER = Decoder(ResolutionRequest)
 
 
 @router.get(
-    "/v1/verdicts/{transaction_id}",
+    "/v1/verdicts/{transaction_id:path}/revisions",
+    **describe_route(
+        {200: (Revisions, "Every revision, the lowest first")}, problems={410: "Erased on request of the customer"}
+    ),
+)
+def list_revisions(
+    transaction_id: TransactionId,
+    asking: Annotated[Asking, Depends(Allowed(Action.READ_VERDICTS))],
+    services: Annotated[Services, Depends(get_services)],
+) -> Response:
+    """Every answer that a transaction got, and the resolutions between them."""
+    kept = _find_kept(services.read_model, asking, transaction_id)
+    verdicts, resolutions = ((), ()) if kept is None else (kept.verdicts, kept.resolutions)
+    return answer_json(Revisions(transaction_id=transaction_id, verdicts=verdicts, resolutions=resolutions))
+
+
+@router.get(
+    "/v1/verdicts/{transaction_id:path}",
     **describe_route(
         {200: (Verdict, "The highest revision"), 204: (None, "No verdict yet, or none of that revision")},
         problems={410: "Erased on request of the customer", 429: "Too many requests wait already"},
@@ -79,23 +96,6 @@ async def find_verdict(
     return answer_json(kept.line.verdict)
 
 
-@router.get(
-    "/v1/verdicts/{transaction_id}/revisions",
-    **describe_route(
-        {200: (Revisions, "Every revision, the lowest first")}, problems={410: "Erased on request of the customer"}
-    ),
-)
-def list_revisions(
-    transaction_id: TransactionId,
-    asking: Annotated[Asking, Depends(Allowed(Action.READ_VERDICTS))],
-    services: Annotated[Services, Depends(get_services)],
-) -> Response:
-    """Every answer that a transaction got, and the resolutions between them."""
-    kept = _find_kept(services.read_model, asking, transaction_id)
-    verdicts, resolutions = ((), ()) if kept is None else (kept.verdicts, kept.resolutions)
-    return answer_json(Revisions(transaction_id=transaction_id, verdicts=verdicts, resolutions=resolutions))
-
-
 @router.get("/v1/verdicts", **describe_route({200: (VerdictPage, "Verdicts, and the cursor of what follows")}))
 async def follow_verdicts(
     asking: Annotated[Asking, Depends(Allowed(Action.FOLLOW_VERDICTS))],
@@ -118,7 +118,7 @@ async def follow_verdicts(
 
 
 @router.post(
-    "/v1/verdicts/{transaction_id}/resolution",
+    "/v1/verdicts/{transaction_id:path}/resolution",
     **describe_route(
         {200: (Verdict, "The new revision"), 202: (None, "Taken; the new revision has not come yet")},
         body=ResolutionRequest,

@@ -5,9 +5,10 @@ No consumer group, no commits: nothing that a service relies on is moved.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -26,8 +27,14 @@ from runtime.kafka.client_log import get_client_logger
 
 AT_ONCE = 1000
 WAIT_S = 0.2
+LEADER_POLL_S = 0.1
+LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""What a broker says of a partition whose leader it does not know yet."""
 SLICES = 24
 """Of a spread reading: enough that every hour of a day has its share in a window of some days."""
+
+
+T = TypeVar("T")
 
 
 class Record(NamedTuple):
@@ -101,10 +108,12 @@ class TopicReader:
         timeout_s, found = self._kafka.request_timeout_s, []
         try:
             for one in consumer.assignment():
-                low, high = consumer.get_watermark_offsets(one, timeout=timeout_s)
+                low, high = _ask_leader(partial(consumer.get_watermark_offsets, one, timeout=timeout_s), timeout_s)
                 if appended_ms is not None:
                     wanted = [TopicPartition(one.topic, one.partition, appended_ms)]
-                    start = consumer.offsets_for_times(wanted, timeout=timeout_s)[0].offset
+                    start = _ask_leader(partial(consumer.offsets_for_times, wanted, timeout=timeout_s), timeout_s)[
+                        0
+                    ].offset
                     low = high if start < 0 else max(low, start)
                 found.append((one.partition, low, high))
         except KafkaException as error:
@@ -172,7 +181,8 @@ class TopicReader:
         wanted = [TopicPartition(one.topic, one.partition, appended_ms) for one in consumer.assignment()]
         try:
             # A partition with nothing so young answers with its end, where reading it ends at once.
-            consumer.assign(consumer.offsets_for_times(wanted, timeout=self._kafka.request_timeout_s))
+            ask = partial(consumer.offsets_for_times, wanted, timeout=self._kafka.request_timeout_s)
+            consumer.assign(_ask_leader(ask, self._kafka.request_timeout_s))
         except KafkaException as error:
             raise TransientError(f"Kafka does not say where a time begins ({error.args[0].name()})") from None
 
@@ -197,6 +207,18 @@ class TopicReader:
         numbers = sorted(found.partitions) if partition is None else [partition]
         consumer.assign([TopicPartition(topic, number, offset) for number in numbers])
         return consumer
+
+
+def _ask_leader(ask: Callable[[], T], patience_s: float) -> T:
+    """What `ask` gives, asked again while the partition has no leader: a moment after its topic was made, or a broker ended."""
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline_s:
+                raise
+        time.sleep(LEADER_POLL_S)
 
 
 def _cut(start: int, end: int, at: int, slices: int, share: float) -> tuple[int, int, int]:

@@ -110,6 +110,10 @@ def test_without_a_worker_the_fallback_answers_and_the_verdict_comes_later(shop:
         assert small.json() == {"decision": "flag", "source": "fallback", "verdict": None}
         assert large.json() == {"decision": "hold", "source": "fallback", "verdict": None}
         assert client.get("/v1/verdicts/a").status_code == 204
+        slashed = question("2026/12 #1?")
+        assert client.post("/v1/transactions", params={"budget_ms": 200}, json=slashed).status_code == 200
+        assert client.get("/v1/verdicts/2026%2F12%20%231%3F").status_code == 204, "an id with a slash is one id"
+        assert client.get("/v1/verdicts/2026%2F12%20%231%3F/revisions").status_code == 200
         with shop.worker() as worker:
             found = client.get("/v1/verdicts/a", params={"wait_ms": 30_000, "min_revision": 1})
             assert (found.status_code, found.json()["revision"]) == (200, 1)

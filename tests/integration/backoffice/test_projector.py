@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -169,7 +170,7 @@ def test_two_that_both_believe_to_have_the_lock_write_each_record_once(
 ) -> None:
     settings, url, told = retailer.settings, url_in(tmp_path), day_of_sales()
     monkeypatch.setattr(projector_module, "BATCH_MAX", 5)
-    names = iter("abcdefgh")
+    names = count()
     monkeypatch.setattr(
         "backoffice.projection.store.ReadModelStore.hold",
         lambda store, retailer, **_: store._database.hold(f"own-{next(names)}"),
