@@ -131,9 +131,7 @@ async def note_case(
         note = await run_in_threadpool(asking.at.desk.note, asking.principal, transaction_id, asked.text)
         return answer_json(note, 201)
 
-    return await answer_once(
-        services.keys, asking.owner, key, (f"POST /v1/cases/{transaction_id:path}/notes", body), act
-    )
+    return await answer_once(services.keys, asking.owner, key, (f"POST /v1/cases/{transaction_id}/notes", body), act)
 
 
 @router.get("/v1/desk", **describe_route({200: (DeskFigures, "The figures")}))

@@ -119,7 +119,7 @@ async def decide_case(
 
     try:
         return await answer_once(
-            services.keys, asking.owner, key, (f"POST /v1/cases/{transaction_id:path}/decision", body), act
+            services.keys, asking.owner, key, (f"POST /v1/cases/{transaction_id}/decision", body), act
         )
     except StateConflictError as error:
         if error.code != "changed":
